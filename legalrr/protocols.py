@@ -1,0 +1,218 @@
+"""What each kind of stage offers. A stage is a frozen dataclass (`legalrr.stage`) that satisfies one of these protocols.
+
+A stage's constructor stores and checks its fields and computes nothing; whatever is heavy happens on the first call.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from legalrr.records import (
+    Case,
+    CompletedTurn,
+    Completion,
+    Document,
+    Example,
+    FinishReason,
+    Judgment,
+    Outcome,
+    Prompt,
+    Scored,
+    Segments,
+    Verdict,
+)
+from legalrr.roles import Scheme
+from legalrr.store import Store
+
+
+@runtime_checkable
+class Corpus(Protocol):
+    """A source of judgments."""
+
+    name: str
+    """Name in tables."""
+    split: str | None
+    """Split that is evaluated; None where the corpus has none."""
+    train_split: str | None
+    """Split that the learning baselines train on; None: they cross-validate on the evaluated split."""
+
+    def read(self, split: str | None) -> Iterator[Judgment]:
+        """Judgments of a split (None: all), in the order of the corpus; raises UserError with file and line or id."""
+
+
+@runtime_checkable
+class Segmenter(Protocol):
+    """Finds the rhetorical roles of a judgment."""
+
+    name: str
+    """Name in tables."""
+    stored: bool
+    """Whether the result is worth keeping in the store."""
+
+    def provenance(self) -> Mapping[str, Any]:
+        """JSON facts beyond the fields that the result depends on (digest of a model file); part of the identity."""
+
+    def segment(self, judgment: Judgment) -> Segments:
+        """Roles of one judgment; raises UserError where it cannot (no gold spans, no model file)."""
+
+
+@runtime_checkable
+class Tokens(Protocol):
+    """Counts tokens as the model that will read them does."""
+
+    context: int
+    """Tokens that prompt and answer may take together."""
+
+    def token_ends(self, text: str) -> list[int]:
+        """Offset one past the last character of each token of `text`, ascending; without special tokens."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One thing asked of a model."""
+
+    key: str
+    """Key of the call in the store."""
+    messages: tuple[Mapping[str, str], ...]
+    """The conversation, `{"role", "content"}` each, ending with a user message."""
+    max_new_tokens: int = 0
+    """Where the answer is cut off; unused when answers are compared."""
+    answers: tuple[str, ...] = ()
+    """Answers to compare; empty when text is asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """What came back for one call."""
+
+    text: str
+    """The answer without special tokens; "" after an overflow or when answers were compared."""
+    finish_reason: FinishReason
+    """As in `CompletedTurn`."""
+    prompt_tokens: int
+    """Tokens of the conversation as sent, with the chat template."""
+    cached_tokens: int
+    """Of these, how many a cache already held."""
+    new_tokens: int
+    """Tokens written."""
+    seconds: float
+    """Wall time; a batch's time is shared equally among its members."""
+    logprobs: Mapping[str, float] | None = None
+    """Natural log-probability of each compared answer as a continuation."""
+
+    def as_turn(self, name: str) -> CompletedTurn:
+        """The reply as the turn called `name`."""
+        return CompletedTurn(
+            name=name,
+            text=self.text,
+            finish_reason=self.finish_reason,
+            prompt_tokens=self.prompt_tokens,
+            cached_tokens=self.cached_tokens,
+            new_tokens=self.new_tokens,
+            seconds=self.seconds,
+            logprobs=self.logprobs,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Abilities:
+    """What an engine can do; a stage that needs more refuses by name."""
+
+    logprobs: bool
+    """Log-probabilities of given answers."""
+    structured: bool
+    """Answers restricted to given choices."""
+    images: bool
+    """Page images in a prompt."""
+    seed: bool
+    """Sampling by a seed."""
+
+
+@runtime_checkable
+class Engine(Tokens, Protocol):
+    """A backbone ready to answer."""
+
+    can: Abilities
+    """What it can do."""
+
+    def generate(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
+        """Greedy answers as (call key, reply), batch by batch, in an order that suits the engine."""
+
+    def compare(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
+        """Log-probabilities of each call's `answers` as (call key, reply), batch by batch."""
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """A language model by configuration."""
+
+    name: str
+    """Name in tables."""
+
+    def provenance(self) -> Mapping[str, Any]:
+        """JSON facts beyond the fields that answers depend on (digest of a local file); part of a call's identity."""
+
+    def load(self) -> Engine:
+        """The engine; weights are loaded at the first call. Raises UserError for a model that is not there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """What a predictor may use."""
+
+    engine: Engine | None
+    """The loaded backbone, for predictors with `needs_backbone`."""
+    calls: Store
+    """Store of the calls of this backbone."""
+    train: Sequence[Example]
+    """Examples of the train split; empty where the corpus has none."""
+    gold: Mapping[str, Outcome]
+    """Outcomes of the cases, for baselines that cross-validate; a model never looks at them."""
+    seed: int
+    """Seed of whatever is random."""
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """Answers prompts."""
+
+    needs_backbone: bool
+    """Whether `Bench.engine` is needed."""
+
+    def predict(self, cases: Sequence[Case], bench: Bench) -> Iterator[Completion]:
+        """One completion per case, in any order."""
+
+
+@runtime_checkable
+class Restructurer(Protocol):
+    """Hides what tells the outcome, orders the rest, fits it into the budget."""
+
+    def restructure(self, judgment: Judgment, segments: Segments, tokens: Tokens | None, reserve: int) -> Document:
+        """The visible document; `reserve` tokens of the context are kept for prompt and answers. No limit if tokens is None."""
+
+
+@runtime_checkable
+class Annotator(Protocol):
+    """Makes the prompt."""
+
+    def reserve(self, scheme: Scheme, tokens: Tokens) -> int:
+        """Tokens that the longest arm needs beside the judgment: the same for all arms, so that all show the same text."""
+
+    def annotate(self, judgment: Judgment, document: Document) -> Prompt:
+        """What a model is asked about one document."""
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """Reads the verdict."""
+
+    def read(self, completion: Completion, prompt: Prompt) -> Verdict:
+        """What the completion's last answer says."""
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """Computes scores."""
+
+    def score(self, cases: Sequence[Scored]) -> Mapping[str, Any]:
+        """Scores as plain JSON values."""

@@ -1,0 +1,289 @@
+"""The records that travel from stage to stage: frozen, keyword-only, joined by `id`, never by position.
+
+    corpus --Judgment--> segment --Segments--> restructure --Document--> annotate --Prompt--> predict --Completion-->
+    verdict --Verdict--> score
+
+Character offsets are Python string offsets into `Judgment.text`, half-open: `text[start:end]`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from legalrr.errors import UserError
+
+Outcome = Literal["allowed", "dismissed"]
+OUTCOMES: tuple[Outcome, Outcome] = ("allowed", "dismissed")
+Party = Literal["appellant", "petitioner", "plaintiff"]
+PARTIES: tuple[Party, ...] = ("appellant", "petitioner", "plaintiff")
+FinishReason = Literal["stop", "length", "overflow"]
+HideReason = Literal["role", "verdict", "closing", "uncovered", "repeat"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """A stretch of a judgment under one rhetorical role."""
+
+    start: int
+    """Offset of the first character."""
+    end: int
+    """Offset one past the last character; `end > start`."""
+    role: str
+    """A role of the scheme (`legalrr.roles`)."""
+    score: float = 1.0
+    """Probability that the tagger gives the role; 1.0 for gold."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgment:
+    """One judgment as its corpus has it. The text is never changed again; later stages point into it."""
+
+    id: str
+    """Unique within its corpus."""
+    text: str
+    """The whole text, not normalised."""
+    outcome: Outcome | None = None
+    """Allowed (even in part) or dismissed for `party`; None where nobody knows."""
+    party: Party | None = None
+    """Whom "decided in favour of" refers to; None where the corpus does not say (then `legalrr.party` looks)."""
+    petitioner: str | None = None
+    """That party's name, where the corpus gives it."""
+    confidence: str | None = None
+    """How sure the label's reader was: high, medium or low; None where not stated."""
+    court: str | None = None
+    """Name of the court."""
+    year: int | None = None
+    """Year of the decision."""
+    kind: str | None = None
+    """Kind of matter (criminal, tax, ...), as the corpus has it."""
+    source: str = ""
+    """File (and line or row) that it was read from, for messages."""
+    split: str | None = None
+    """Split of the corpus (train, dev, test) where it has any."""
+    scheme: str | None = None
+    """Scheme of `spans`, a name in `legalrr.roles`; None without gold roles."""
+    spans: tuple[Span, ...] | None = None
+    """Gold spans, ordered and disjoint; None without gold roles."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segments:
+    """The rhetorical roles of one judgment."""
+
+    id: str
+    """The judgment's id."""
+    scheme: str
+    """Name of the role scheme."""
+    spans: tuple[Span, ...]
+    """Ordered and disjoint; what no span covers has no role."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hidden:
+    """A stretch that the model must not see."""
+
+    start: int
+    """Offset of the first character in the judgment."""
+    end: int
+    """Offset one past the last."""
+    role: str
+    """Its role, or "" where no span covers it."""
+    reason: HideReason
+    """role: a decisive role; verdict: reads like this matter's verdict under another role; closing: the law reporter's
+    closing line; uncovered: the end of a judgment that no span covers; repeat: repeats a hidden sentence."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """A visible stretch of the judgment."""
+
+    role: str
+    """Its role, or "" where no span covers it."""
+    start: int
+    """Offset of the first character in the judgment."""
+    text: str
+    """The words, equal to the judgment's text from `start` on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """The judgment as the model will see it."""
+
+    id: str
+    """The judgment's id."""
+    scheme: str
+    """Name of the role scheme."""
+    headings: bool
+    """Whether blocks are grouped under a heading per role (R)."""
+    blocks: tuple[Block, ...]
+    """What is shown, in the order in which it is shown."""
+    hidden: tuple[Hidden, ...] = ()
+    """What is not shown because it would tell the outcome, in order of offset."""
+    dropped_tokens: int = 0
+    """Tokens left out to keep within the budget."""
+    skipped: bool = False
+    """Left out altogether by the overflow policy `skip`."""
+
+    def render(self, headings: Mapping[str, str]) -> str:
+        """The shown text: blocks one under another, under R with a heading (role code -> heading) above each group."""
+        lines: list[str] = []
+        last: str | None = None
+        for block in self.blocks:
+            if self.headings and block.role != last:
+                lines.append(f"\n{headings.get(block.role, 'Other')}:")
+            last = block.role
+            lines.append(block.text)
+        return "\n".join(lines).strip()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quote:
+    """Stands in a message for the answer that an earlier turn brought."""
+
+    turn: str
+    """Name of the quoted turn."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """One message of a conversation, with quotations still open."""
+
+    role: Literal["system", "user", "assistant"]
+    """Who speaks."""
+    parts: tuple[str | Quote, ...]
+    """Literal text and quotations, in order. Text is never searched for place-holders, so a judgment may hold any."""
+
+    def fill(self, answers: Mapping[str, str]) -> dict[str, str]:
+        """The message as `{"role", "content"}` with `answers` (turn name -> text) put in; raises KeyError if one lacks."""
+        content = "".join(answers[part.turn] if isinstance(part, Quote) else part for part in self.parts)
+        return {"role": self.role, "content": content}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptTurn:
+    """One call: the whole conversation that is sent, ending with a user message."""
+
+    name: str
+    """analysis, statutes, ratio, ruling or answer."""
+    messages: tuple[Message, ...]
+    """The conversation up to the answer that is asked for."""
+    max_new_tokens: int
+    """Where the answer is cut off."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """Everything one arm asks about one judgment. A chain is data: the plain arm is the same with fewer turns."""
+
+    id: str
+    """The judgment's id."""
+    turns: tuple[PromptTurn, ...]
+    """In the order in which they are asked; the last one asks for YES or NO."""
+    blank: PromptTurn | None = None
+    """The last turn about a judgment without content, for taking the prior off; only one-turn prompts have it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompletedTurn:
+    """One answer of a model, or what kept it from answering."""
+
+    name: str
+    """The prompt turn's name."""
+    text: str
+    """The answer, without special tokens; "" after an overflow."""
+    finish_reason: FinishReason
+    """stop: the model ended; length: cut off at `max_new_tokens`; overflow: the prompt does not fit the context."""
+    prompt_tokens: int = 0
+    """Tokens of the conversation sent."""
+    cached_tokens: int = 0
+    """Of these, how many a cache already held."""
+    new_tokens: int = 0
+    """Tokens written."""
+    seconds: float = 0.0
+    """Wall time; a batch's time is shared equally among its members."""
+    logprobs: Mapping[str, float] | None = None
+    """Log-probability (natural logarithm) of each answer compared, where answers were compared."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completion:
+    """What came back for one prompt."""
+
+    id: str
+    """The judgment's id."""
+    turns: tuple[CompletedTurn, ...]
+    """In the order asked; shorter than the prompt after an overflow or an error."""
+    error: str | None = None
+    """What a failing engine said, where it failed for this judgment alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What the last answer says."""
+
+    id: str
+    """The judgment's id."""
+    label: Literal["allowed", "dismissed", "invalid"]
+    """`invalid` is no class: it is a miss in the class of the gold outcome."""
+    reason: Literal["matched", "unparsed", "budget", "overflow", "error"]
+    """budget: cut off before it ended; overflow: never asked, as the prompt does not fit; error: the engine failed."""
+    span: tuple[int, int] | None = None
+    """Where in the last turn's text the label was read; None unless matched."""
+    p_allowed: float | None = None
+    """Probability of `allowed` where the probabilities of the answers were compared."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """What a predictor is given about one judgment: never its outcome."""
+
+    judgment: Judgment
+    """The judgment with `outcome` and gold spans taken out."""
+    document: Document
+    """What may be seen of it."""
+    prompt: Prompt
+    """What a model is asked about it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """One judged case: all that scores are computed from."""
+
+    id: str
+    """The judgment's id."""
+    gold: Outcome
+    """The true outcome."""
+    label: Literal["allowed", "dismissed", "invalid"]
+    """The predicted one."""
+    cut_off: bool = False
+    """Whether any of its turns was cut off."""
+    p_allowed: float | None = None
+    """Probability of `allowed`, where known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """A judgment with its outcome, for the baselines that learn."""
+
+    judgment: Judgment
+    """The judgment; its `outcome` is set."""
+    document: Document
+    """What may be seen of it."""
+
+
+R = TypeVar("R")
+
+
+def by_id(records: Iterable[R]) -> dict[str, R]:
+    """Records as a mapping from their `id`, in order; raises UserError on a duplicate."""
+    found: dict[str, R] = {}
+    for record in records:
+        key: str = record.id  # type: ignore[attr-defined]
+        if key in found:
+            raise UserError(
+                f"duplicate id {key!r}",
+                where=str(getattr(record, "source", "")),
+                cure="every judgment of a corpus needs its own id",
+            )
+        found[key] = record
+    return found

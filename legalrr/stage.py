@@ -1,0 +1,100 @@
+"""What a stage is: a frozen dataclass whose fields are its config schema and, less the run-time ones, its identity.
+
+A config node names its class by `_target_` (as Hydra does); `build` merges the node into the class's structured config, so
+that a misspelt field or a wrong type fails by name before any work. The identity of a stage is the SHA-256 of its class
+path, its `VERSION` and its fields as canonical JSON; a record's key is the SHA-256 of the content it was computed from.
+So a limit, an order or a name never enters a key, and one edited judgment redoes one judgment.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import field, fields, is_dataclass
+from functools import partial
+from importlib import import_module
+from typing import Any, TypeVar
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from legalrr.errors import UserError
+
+T = TypeVar("T")
+
+runtime = partial(field, metadata={"runtime": True})
+"""`batch_tokens: int = runtime(default=8192)`: a field that changes how fast a stage runs, not what it computes."""
+
+
+def build(node: DictConfig, kind: type[T], *, option: str) -> T:
+    """Make the stage that a config node describes.
+
+    Args:
+        node: fields of the stage, and `_target_`, the dotted path of its class.
+        kind: a protocol or class that the result must satisfy (checked with isinstance).
+        option: config path of the node, for messages.
+
+    Raises:
+        UserError: unknown class, misspelt field, wrong type, missing value, or a value that the class refuses.
+    """
+    target = node.get("_target_")
+    if not isinstance(target, str):
+        raise UserError(
+            "no _target_ names the class of this stage", where=option, cure="add _target_: package.module.Class"
+        )
+    cls = _find(target, option)
+    values = OmegaConf.create({k: v for k, v in node.items_ex(resolve=False) if k != "_target_"})
+    values._set_parent(node)
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(cls), values)
+        merged._set_parent(node)
+        built = OmegaConf.to_object(merged)
+    except OmegaConfBaseException as error:
+        first = str(error).strip().splitlines()[0]
+        known = ", ".join(f.name for f in fields(cls))
+        raise UserError(first, where=option, cure=f"{cls.__name__} takes {known}") from error
+    if not isinstance(built, kind):
+        raise UserError(
+            f"{target} is no {kind.__name__}", where=option, cure="see CONTRIBUTING.md for what each stage offers"
+        )
+    return built
+
+
+def _find(target: str, option: str) -> type[Any]:
+    module, _, name = target.rpartition(".")
+    try:
+        cls = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"cannot import {target}: {error}", where=option, cure="check _target_ in the yaml") from error
+    if not (isinstance(cls, type) and is_dataclass(cls)):
+        raise UserError(f"{target} is no dataclass", where=option, cure="a stage is a frozen dataclass")
+    return cls
+
+
+def description(stage: object) -> dict[str, Any]:
+    """Class path, version and identity fields of a stage, as plain JSON values; nested stages are described in turn."""
+    cls = type(stage)
+    kept = {f.name: _plain(getattr(stage, f.name)) for f in fields(cls) if not f.metadata.get("runtime")}  # type: ignore[arg-type]
+    return {"class": f"{cls.__module__}.{cls.__qualname__}", "version": getattr(cls, "VERSION", 1), "fields": kept}
+
+
+def identity(stage: object) -> str:
+    """SHA-256 (64 hex digits) of the stage's description."""
+    return digest(description(stage))
+
+
+def digest(content: object) -> str:
+    """SHA-256 (64 hex digits) of `content` as canonical JSON; raises TypeError for anything that JSON does not hold."""
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _plain(value: object) -> object:
+    if is_dataclass(value) and not isinstance(value, type):
+        return description(value)
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise TypeError(f"{type(value).__name__} cannot be part of a stage's identity")
