@@ -1,7 +1,8 @@
 """Where things lie: the configuration and data that ship, and the user's own corpora.
 
-In a config a path may start with `$LEGALRR/` (what ships: conf/ and data/ of this project) or `$LEGALRR_DATA/` (the folder named
-by the environment variable LEGALRR_DATA, else data/downloads, where `legalrr-data fetch` puts what it downloads).
+In a config a path may start with `$LEGALRR/` (what ships: conf/ and data/ of this project) or `$LEGALRR_DATA/` (the
+folder named by the environment variable LEGALRR_DATA, else data/downloads, where `legalrr-data fetch` puts what it
+downloads).
 """
 
 import os

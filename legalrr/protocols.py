@@ -1,4 +1,5 @@
-"""What each kind of stage offers. A stage is a frozen dataclass (`legalrr.stage`) that satisfies one of these protocols.
+"""What each kind of stage offers. A stage is a frozen dataclass (`legalrr.stage`) that satisfies one of these
+protocols.
 
 A stage's constructor stores and checks its fields and computes nothing; whatever is heavy happens on the first call.
 """
@@ -48,6 +49,8 @@ class Segmenter(Protocol):
     """Name in tables."""
     stored: bool
     """Whether the result is worth keeping in the store."""
+    needs_gold: bool
+    """Whether it only passes on gold roles; judgments without any are then left out, and counted."""
 
     def provenance(self) -> Mapping[str, Any]:
         """JSON facts beyond the fields that the result depends on (digest of a model file); part of the identity."""
@@ -153,7 +156,10 @@ class Backbone(Protocol):
         """JSON facts beyond the fields that answers depend on (digest of a local file); part of a call's identity."""
 
     def load(self) -> Engine:
-        """The engine; weights are loaded at the first call. Raises UserError for a model that is not there."""
+        """The engine; weights are loaded at the first call. Raises UserError for a model that is not there.
+
+        Loading the same backbone again returns the same engine, so that the cells of a sweep share it.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,7 +194,8 @@ class Restructurer(Protocol):
     """Hides what tells the outcome, orders the rest, fits it into the budget."""
 
     def restructure(self, judgment: Judgment, segments: Segments, tokens: Tokens | None, reserve: int) -> Document:
-        """The visible document; `reserve` tokens of the context are kept for prompt and answers. No limit if tokens is None."""
+        """The visible document; `reserve` tokens of the context are kept for prompt and answers. No limit if tokens is
+        None."""
 
 
 @runtime_checkable
@@ -196,7 +203,8 @@ class Annotator(Protocol):
     """Makes the prompt."""
 
     def reserve(self, scheme: Scheme, tokens: Tokens) -> int:
-        """Tokens that the longest arm needs beside the judgment: the same for all arms, so that all show the same text."""
+        """Tokens that the longest arm needs beside the judgment: the same for all arms, so that all show the same
+        text."""
 
     def annotate(self, judgment: Judgment, document: Document) -> Prompt:
         """What a model is asked about one document."""

@@ -56,6 +56,9 @@ class Judgment:
     """Year of the decision."""
     kind: str | None = None
     """Kind of matter (criminal, tax, ...), as the corpus has it."""
+    group: str | None = None
+    """Judgments of one group (written as a pair, near-duplicates) are never split between the folds of a
+    cross-validation; None: it stands alone."""
     source: str = ""
     """File (and line or row) that it was read from, for messages."""
     split: str | None = None
@@ -154,7 +157,8 @@ class Message:
     """Literal text and quotations, in order. Text is never searched for place-holders, so a judgment may hold any."""
 
     def fill(self, answers: Mapping[str, str]) -> dict[str, str]:
-        """The message as `{"role", "content"}` with `answers` (turn name -> text) put in; raises KeyError if one lacks."""
+        """The message as `{"role", "content"}` with `answers` (turn name -> text) put in; raises KeyError if one
+        lacks."""
         content = "".join(answers[part.turn] if isinstance(part, Quote) else part for part in self.parts)
         return {"role": self.role, "content": content}
 

@@ -89,7 +89,7 @@ BUILD = Scheme(
         Role(
             code="ARG_PETITIONER",
             heading="Arguments of the Petitioner",
-            definition="what is urged for the party that came to this court, with the precedents that its counsel cites",
+            definition="what is urged for the party that came to this court, and the precedents its counsel cites",
         ),
         Role(
             code="ARG_RESPONDENT",
@@ -104,7 +104,7 @@ BUILD = Scheme(
         Role(
             code="STA",
             heading="Statute",
-            definition="the text of, or a reference to, the statutes, rules, orders and articles that the court considers",
+            definition="the text of, or a reference to, the statutes, rules and articles that the court considers",
         ),
         Role(
             code="PRE_RELIED",

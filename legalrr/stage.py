@@ -1,9 +1,9 @@
 """What a stage is: a frozen dataclass whose fields are its config schema and, less the run-time ones, its identity.
 
-A config node names its class by `_target_` (as Hydra does); `build` merges the node into the class's structured config, so
-that a misspelt field or a wrong type fails by name before any work. The identity of a stage is the SHA-256 of its class
-path, its `VERSION` and its fields as canonical JSON; a record's key is the SHA-256 of the content it was computed from.
-So a limit, an order or a name never enters a key, and one edited judgment redoes one judgment.
+A config node names its class by `_target_` (as Hydra does); `build` merges the node into the class's structured config,
+so that a misspelt field or a wrong type fails by name before any work. The identity of a stage is the SHA-256 of its
+class path, its `VERSION` and its fields as canonical JSON; a record's key is the SHA-256 of the content it was computed
+from. So a limit, an order or a name never enters a key, and one edited judgment redoes one judgment.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import field, fields, is_dataclass
 from functools import partial
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -42,12 +42,11 @@ def build(node: DictConfig, kind: type[T], *, option: str) -> T:
             "no _target_ names the class of this stage", where=option, cure="add _target_: package.module.Class"
         )
     cls = _find(target, option)
-    values = OmegaConf.create({k: v for k, v in node.items_ex(resolve=False) if k != "_target_"})
-    values._set_parent(node)
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(cls), values)
-        merged._set_parent(node)
-        built = OmegaConf.to_object(merged)
+        values = OmegaConf.to_container(node, resolve=True)
+        assert isinstance(values, dict)
+        values.pop("_target_")
+        built = from_values(cls, values)
     except OmegaConfBaseException as error:
         first = str(error).strip().splitlines()[0]
         known = ", ".join(f.name for f in fields(cls))
@@ -59,11 +58,27 @@ def build(node: DictConfig, kind: type[T], *, option: str) -> T:
     return built
 
 
+def from_values(cls: type[T], values: Mapping[Any, Any]) -> T:
+    """An instance of a (frozen) dataclass from plain values; raises OmegaConfBaseException for what does not fit."""
+    schema = OmegaConf.structured(cls)
+    _unlock(schema)
+    return cast(T, OmegaConf.to_object(OmegaConf.merge(schema, values)))
+
+
+def _unlock(node: DictConfig) -> None:
+    """Let values into the schema: OmegaConf makes frozen dataclasses, nested ones too, read-only."""
+    OmegaConf.set_readonly(node, False)
+    for key in [] if node._is_missing() or node._is_none() else node:
+        child = node._get_node(key)
+        if isinstance(child, DictConfig):
+            _unlock(child)
+
+
 def _find(target: str, option: str) -> type[Any]:
     module, _, name = target.rpartition(".")
     try:
         cls = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise UserError(f"cannot import {target}: {error}", where=option, cure="check _target_ in the yaml") from error
     if not (isinstance(cls, type) and is_dataclass(cls)):
         raise UserError(f"{target} is no dataclass", where=option, cure="a stage is a frozen dataclass")
@@ -83,7 +98,12 @@ def identity(stage: object) -> str:
 
 
 def digest(content: object) -> str:
-    """SHA-256 (64 hex digits) of `content` as canonical JSON; raises TypeError for anything that JSON does not hold."""
+    """SHA-256 (64 hex digits) of `content` as canonical JSON.
+
+    Raises:
+        TypeError: an object that JSON does not hold.
+        ValueError: a number that it does not hold (nan, infinity).
+    """
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 

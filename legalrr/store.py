@@ -73,7 +73,8 @@ class Store:
         if not key_file.exists():
             write_atomically(key_file, json.dumps(self.description, indent=2, ensure_ascii=False) + "\n")
         name = f"{time.time_ns():020d}-{os.getpid()}.jsonl"
-        self._shard = (self.folder / name).open("x", encoding="utf-8", newline="\n")
+        # A model can answer with half a character; json.loads takes it back as it is written here.
+        self._shard = (self.folder / name).open("x", encoding="utf-8", errors="surrogatepass", newline="\n")
         return self._shard
 
 

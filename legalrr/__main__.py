@@ -1,0 +1,89 @@
+"""The command `legalrr`: one cell, or with an experiment or commas a sweep of cells.
+
+legalrr experiment=quickstart
+legalrr arm=dr corpus=lawai50 limit=6
+legalrr experiment=paper corpus=lawai50,marro backbone=smollm2
+"""
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from legalrr.errors import UserError
+from legalrr.places import root
+
+log = logging.getLogger("legalrr")
+
+
+def main() -> None:
+    """Run Hydra over `run_cell`; exit status 2 for bad input, with one line that says what, where and what to do."""
+    # Hydra would print its own traceback and exit with 1; this way every exception comes back here.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    failures: list[tuple[str, str]] = []
+    sweeps: list[Path] = []
+
+    @hydra.main(version_base="1.3", config_path=str(root() / "conf"), config_name="config")
+    def job(config: DictConfig) -> None:
+        from legalrr.cell import run_cell
+        from legalrr.pipeline import build_pipeline
+        from legalrr.run_folder import write_error
+
+        place = HydraConfig.get()
+        folder = Path(place.runtime.output_dir)
+        if place.mode == RunMode.MULTIRUN and not sweeps:
+            sweeps.append(Path(place.sweep.dir))
+        try:
+            pipeline = build_pipeline(config)
+            if place.mode == RunMode.MULTIRUN:
+                log.info("[%s] %s", place.job.num, place.job.override_dirname)
+            run_cell(pipeline, folder)
+        except Exception as error:
+            # The traceback goes to the cell's log file alone; the console says it once, at the end.
+            log.debug("cell failed", exc_info=True)
+            write_error(folder, error)
+            failures.append((str(place.job.num) if place.mode == RunMode.MULTIRUN else "", str(error)))
+            raise
+        if place.mode == RunMode.RUN:
+            _tell([folder])
+
+    status = 0
+    try:
+        job()
+    except (UserError, HydraException, OmegaConfBaseException) as error:
+        status = 2
+        _complain(error, failures)
+    finally:
+        if sweeps:
+            _tell(sweeps)
+    sys.exit(status)
+
+
+def _complain(error: Exception, failures: list[tuple[str, str]]) -> None:
+    """One line per distinct failure."""
+    if not failures:
+        lines = [line for line in f"{error}\n{error.__cause__ or ''}".splitlines() if line.strip()]
+        print("legalrr: " + " ".join(" ".join(lines).split()), file=sys.stderr)
+        return
+    for message in dict.fromkeys(message for _, message in failures):
+        cells = [number for number, said in failures if said == message]
+        which = f"cells {', '.join(cells)}: " if len(failures) > 1 else ""
+        print(f"legalrr: {which}{message}", file=sys.stderr)
+
+
+def _tell(folders: list[Path]) -> None:
+    from legalrr.report.console import show
+
+    for folder in folders:
+        show(folder)
+
+
+if __name__ == "__main__":
+    main()

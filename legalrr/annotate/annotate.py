@@ -1,0 +1,163 @@
+"""The stage that writes prompts: the arms of the study as one template with switches.
+
+| switch | what it adds |
+| --- | --- |
+| `define` (D) | the definition of every content role, the hidden ones too, as the model has to write them |
+| `chain` (C) | ratio and ruling between the first writing and the answer |
+| `direct` | nothing is written first: one turn, YES or NO (an arm that the study lacked) |
+
+R is not here: it is the document's order (`legalrr.restructure`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, ClassVar
+
+from legalrr.errors import UserError
+from legalrr.party import LONGEST_NAME, Side, find_party
+from legalrr.protocols import Tokens
+from legalrr.records import Document, Judgment, Message, Prompt, PromptTurn, Quote
+from legalrr.roles import Scheme, scheme
+
+if TYPE_CHECKING:
+    import jinja2
+
+LAYOUTS = ("conversation", "study", "judgment_first")
+FIRST = {"ANALYSIS": "analysis", "STA": "statutes"}
+HEADING_OF = {"analysis": "ANALYSIS", "statutes": "STA", "ratio": "RATIO", "ruling": "RPC"}
+TEMPLATE_TOKENS = 16
+"""Tokens allowed per message for what a chat template puts around it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TurnTokens:
+    """Where each answer is cut off, in tokens."""
+
+    analysis: int = 512
+    """The first writing: analysis, or statutes on the seven-role sets."""
+    ratio: int = 320
+    """At most 200 words are asked for."""
+    ruling: int = 240
+    """At most 150 words are asked for."""
+    answer: int = 16
+    """YES or NO."""
+
+    def of(self, turn: str) -> int:
+        """Tokens of the turn called `turn`."""
+        return {"ratio": self.ratio, "ruling": self.ruling, "answer": self.answer}.get(turn, self.analysis)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Annotate:
+    """The stage between document and model."""
+
+    define: bool = False
+    """D: explain the rhetorical roles before the judgment is given."""
+    chain: bool = False
+    """C: analysis, then ratio, then ruling, then the answer."""
+    direct: bool = False
+    """Ask for the answer at once."""
+    layout: str = "conversation"
+    """`conversation`: turns are appended; `study`: the whole prompt anew at each turn, earlier answers quoted in it;
+    `judgment_first`: a conversation in which the judgment precedes instruction and definitions."""
+    party: str = "name"
+    """Whom the question names: `name` (where the judgment gives one) or `role`."""
+    tokens: TurnTokens = field(default_factory=TurnTokens)
+    """Where each answer is cut off."""
+
+    VERSION: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        """Refuse choices that do not exist."""
+        if self.layout not in LAYOUTS:
+            raise UserError(
+                f"unknown layout {self.layout!r}", where="annotate.layout", cure=f"use {', '.join(LAYOUTS)}"
+            )
+        if self.party not in ("name", "role"):
+            raise UserError(f"unknown party {self.party!r}", where="annotate.party", cure="use name or role")
+        if self.direct and self.chain:
+            raise UserError("direct and chain exclude each other", where="annotate", cure="choose one of the two")
+        for turn in ("analysis", "ratio", "ruling", "answer"):
+            if self.tokens.of(turn) < 1:
+                raise UserError(
+                    "an answer needs a token at least", where=f"annotate.tokens.{turn}", cure="give 1 or more"
+                )
+
+    def annotate(self, judgment: Judgment, document: Document) -> Prompt:
+        """See `legalrr.protocols.Annotator`."""
+        roles = scheme(document.scheme, where=document.id)
+        text = document.render({r.code: r.heading for r in roles.roles})
+        side = find_party(judgment, document, named=self.party == "name")
+        turns = self._turns(roles, text, side, headings=document.headings)
+        blank = self._turns(roles, "(no text)", side, headings=document.headings)[0] if self.direct else None
+        return Prompt(id=document.id, turns=turns, blank=blank)
+
+    def reserve(self, scheme: Scheme, tokens: Tokens) -> int:
+        """See `legalrr.protocols.Annotator`; the longest arm is the one with D and C."""
+        longest = Annotate(define=True, chain=True, layout=self.layout, party=self.party, tokens=self.tokens)
+        # A token per letter and space: no name of that length takes more.
+        side = Side(role="petitioner", name="N " * (LONGEST_NAME // 2) if self.party == "name" else None)
+        last = longest._turns(scheme, "", side, headings=True)[-1].messages
+        words = "\n".join(part for message in last for part in message.parts if isinstance(part, str))
+        new = sum(self.tokens.of(turn) for turn in longest.names(scheme))
+        return len(tokens.token_ends(words)) + TEMPLATE_TOKENS * len(last) + new
+
+    def names(self, roles: Scheme) -> tuple[str, ...]:
+        """Names of the turns of this arm, in order."""
+        if self.direct:
+            return ("answer",)
+        first = FIRST[roles.written]
+        return (first, "ratio", "ruling", "answer") if self.chain else (first, "answer")
+
+    def _turns(self, roles: Scheme, text: str, side: Side, *, headings: bool) -> tuple[PromptTurn, ...]:
+        def say(piece: str, heading: str = "") -> str:
+            return _template().render(
+                piece=piece, scheme=roles, text=text, party=side, headings=headings, heading=heading
+            )
+
+        head = [say("instruction"), say("judgment")]
+        if self.define:
+            head.insert(1, say("definitions"))
+        if self.layout == "judgment_first":
+            head = [head[-1], *head[:-1]]
+        opening = "\n\n".join(head)
+        system = Message(role="system", parts=(say("system"),))
+        turns: list[PromptTurn] = []
+        talk: list[Message] = [system]
+        for name in self.names(roles):
+            if self.layout == "study":
+                talk = [
+                    system,
+                    _anew(opening, turns, say(name), lambda n: say("quoted", roles.role(HEADING_OF[n]).heading)),
+                ]
+            elif not turns:
+                talk = [system, Message(role="user", parts=(f"{opening}\n\n{say(name)}",))]
+            else:
+                talk = [
+                    *talk,
+                    Message(role="assistant", parts=(Quote(turn=turns[-1].name),)),
+                    Message(role="user", parts=(say(name),)),
+                ]
+            turns.append(PromptTurn(name=name, messages=tuple(talk), max_new_tokens=self.tokens.of(name)))
+        return tuple(turns)
+
+
+def _anew(opening: str, turns: list[PromptTurn], question: str, quoted: Callable[[str], str]) -> Message:
+    parts: list[str | Quote] = [opening]
+    for turn in turns:
+        parts += [f"\n\n{quoted(turn.name)}\n", Quote(turn=turn.name)]
+    return Message(role="user", parts=(*parts, f"\n\n{question}"))
+
+
+@lru_cache(maxsize=1)
+def _template() -> "jinja2.Template":
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("legalrr", "annotate"),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,
+        keep_trailing_newline=False,
+    )
+    return environment.get_template("prompt.j2")

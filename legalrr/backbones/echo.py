@@ -1,0 +1,173 @@
+"""A backbone without a model: answers follow from a hash of the conversation. For tests and for trying out a pipeline.
+
+A token is a word. The answers mean nothing, but everything around them is real: context, cut-off, overflow, batches.
+"""
+
+import hashlib
+import math
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from legalrr.errors import UserError
+from legalrr.protocols import Abilities, Call, Reply
+from legalrr.stage import digest, runtime
+
+WORD = re.compile(r"\S+")
+YES_OR_NO = ("YES", "NO")
+WORDS = (
+    "the",
+    "court",
+    "finds",
+    "that",
+    "appeal",
+    "order",
+    "below",
+    "was",
+    "made",
+    "in",
+    "law",
+    "and",
+    "record",
+    "shows",
+)
+"""What longer answers consist of."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EchoBackbone:
+    """The mock model: answers a question that holds the words YES and NO by one of them, any other by some words."""
+
+    name: str = runtime(default="echo")
+    """Name in tables."""
+    context: int = 8192
+    """Words that prompt and answer may take together."""
+    invalid_every: int = 0
+    """One in so many yes/no answers, by hash, says neither; 0: none."""
+    cut_every: int = 0
+    """One in so many answers, by hash, goes on until it is cut off; 0: none."""
+    seconds_per_call: float = runtime(default=0.0)
+    """How long a call takes."""
+    batch: int = runtime(default=8)
+    """Calls that are answered together."""
+
+    VERSION: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        """Refuse numbers out of range."""
+        for option, number, least in (
+            ("context", self.context, 1),
+            ("invalid_every", self.invalid_every, 0),
+            ("cut_every", self.cut_every, 0),
+            ("seconds_per_call", self.seconds_per_call, 0),
+            ("batch", self.batch, 1),
+        ):
+            if number < least:
+                raise UserError(f"{option} is {number}", where=f"backbone.{option}", cure=f"give at least {least}")
+
+    def provenance(self) -> Mapping[str, Any]:
+        """Nothing beyond the fields."""
+        return {}
+
+    def load(self) -> "EchoEngine":
+        """The engine."""
+        return EchoEngine(self)
+
+
+class EchoEngine:
+    """The engine of `EchoBackbone`."""
+
+    can = Abilities(logprobs=True, structured=False, images=False, seed=False)
+
+    def __init__(self, backbone: EchoBackbone) -> None:
+        self.context = backbone.context
+        self._backbone = backbone
+
+    def token_ends(self, text: str) -> list[int]:
+        """See `legalrr.protocols.Tokens`."""
+        return [match.end() for match in WORD.finditer(text)]
+
+    def generate(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
+        """See `legalrr.protocols.Engine`; in the order of the calls."""
+        for batch in self._batches(calls):
+            yield [(call.key, self._written(call)) for call in batch]
+
+    def compare(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
+        """See `legalrr.protocols.Engine`; the probabilities of the answers add up to one."""
+        for batch in self._batches(calls):
+            yield [(call.key, self._compared(call)) for call in batch]
+
+    def _batches(self, calls: Sequence[Call]) -> Iterator[Sequence[Call]]:
+        for start in range(0, len(calls), self._backbone.batch):
+            batch = calls[start : start + self._backbone.batch]
+            time.sleep(self._backbone.seconds_per_call * len(batch))
+            yield batch
+
+    def _written(self, call: Call) -> Reply:
+        prompt_tokens = self._count(call)
+        if prompt_tokens + call.max_new_tokens > self.context:
+            return self._reply(prompt_tokens, "", cut=False, overflow=True)
+        words, cut = self._words(call)
+        return self._reply(prompt_tokens, " ".join(words), cut=cut)
+
+    def _words(self, call: Call) -> tuple[list[str], bool]:
+        """The words of an answer, and whether it is cut off."""
+        conversation = digest([dict(message) for message in call.messages])
+        endless = [WORDS[_number(conversation, "word", place) % len(WORDS)] for place in range(call.max_new_tokens)]
+        if self._chosen(self._backbone.cut_every, conversation, "cut"):
+            return endless, True
+        if set(YES_OR_NO) <= set(re.findall(r"\w+", call.messages[-1]["content"])):
+            if self._chosen(self._backbone.invalid_every, conversation, "invalid"):
+                return ["Undecided."][: call.max_new_tokens], False
+            weights = {answer: _weight(conversation, answer) for answer in YES_OR_NO}
+            return [max(weights, key=weights.__getitem__)], False
+        length = 1 + _number(conversation, "length") % call.max_new_tokens
+        return endless[:length], False
+
+    def _compared(self, call: Call) -> Reply:
+        prompt_tokens = self._count(call)
+        longest = max(len(self.token_ends(answer)) for answer in call.answers)
+        if prompt_tokens + longest > self.context:
+            return self._reply(prompt_tokens, "", cut=False, overflow=True)
+        conversation = digest([dict(message) for message in call.messages])
+        weights = {answer: _weight(conversation, answer) for answer in call.answers}
+        total = sum(weights.values())
+        logprobs = {answer: math.log(weight / total) for answer, weight in weights.items()}
+        return self._reply(prompt_tokens, "", cut=False, logprobs=logprobs)
+
+    def _count(self, call: Call) -> int:
+        return sum(len(self.token_ends(message["content"])) for message in call.messages)
+
+    def _chosen(self, every: int, conversation: str, what: str) -> bool:
+        return every > 0 and _number(conversation, what) % every == 0
+
+    def _reply(
+        self,
+        prompt_tokens: int,
+        text: str,
+        *,
+        cut: bool,
+        overflow: bool = False,
+        logprobs: Mapping[str, float] | None = None,
+    ) -> Reply:
+        return Reply(
+            text=text,
+            finish_reason="overflow" if overflow else "length" if cut else "stop",
+            prompt_tokens=prompt_tokens,
+            cached_tokens=0,
+            new_tokens=len(self.token_ends(text)),
+            seconds=self._backbone.seconds_per_call,
+            logprobs=logprobs,
+        )
+
+
+def _weight(conversation: str, answer: str) -> float:
+    """A number above 0 and up to 1."""
+    return (1 + _number(conversation, "answer", answer)) / 2**64
+
+
+def _number(*parts: object) -> int:
+    """A number below 2**64 that follows from `parts`."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).digest()[:8], "big")

@@ -1,0 +1,94 @@
+"""The corpora that conf/corpus knows, as the comments at the heads of its files describe them.
+
+# What: 50 judgments ...
+#   goes on here
+# Licence: MIT
+# Citation: ...
+# Get: legalrr-data fetch lawai50
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
+
+from legalrr.errors import UserError
+from legalrr.places import root
+from legalrr.protocols import Corpus
+from legalrr.stage import build
+
+STATED = re.compile(r"^# (What|Licence|Citation|Get): (.*(?:\n#   .*)*)", re.MULTILINE)
+
+
+@runtime_checkable
+class OnDisk(Protocol):
+    """A corpus that is read from files."""
+
+    def paths(self, split: str | None) -> list[Path]:
+        """Files and folders that `read(split)` needs; they need not exist. None for what is read from elsewhere."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What is stated of one corpus."""
+
+    name: str
+    """Name of its choice: `corpus=<name>`."""
+    what: str
+    """What it holds."""
+    licence: str
+    """Under what terms."""
+    citation: str
+    """Whom to cite."""
+    get: str
+    """How to get it."""
+    file: Path
+    """The yaml that describes and configures it."""
+
+    def node(self) -> DictConfig:
+        """Its configuration."""
+        node = OmegaConf.load(self.file)
+        if not isinstance(node, DictConfig):
+            raise UserError("no mapping", where=str(self.file), cure="write _target_, name and the reader's fields")
+        return node
+
+    def reader(self) -> Corpus | None:
+        """Its reader; None where the configuration waits for the user's own path."""
+        node = self.node()
+        try:
+            for key in node:
+                node[key]
+        except MissingMandatoryValue:
+            return None
+        return build(node, Corpus, option=f"corpus={self.name}")  # type: ignore[type-abstract]
+
+
+def present(reader: Corpus) -> list[Path]:
+    """What the evaluated split is read from, if all of it is here; else, and for a hub set, nothing."""
+    paths = reader.paths(reader.split) if isinstance(reader, OnDisk) else []
+    return paths if all(path.exists() for path in paths) else []
+
+
+def cards() -> list[Card]:
+    """All corpora, by name."""
+    return [card(file.stem) for file in sorted((root() / "conf" / "corpus").glob("*.yaml"))]
+
+
+def card(name: str) -> Card:
+    """The corpus called `name`; raises UserError for one that conf/corpus lacks, or whose head leaves out a fact."""
+    file = root() / "conf" / "corpus" / f"{name}.yaml"
+    if not file.is_file():
+        known = ", ".join(sorted(path.stem for path in file.parent.glob("*.yaml")))
+        raise UserError(f"no corpus {name!r}", where=str(file.parent), cure=f"one of {known}")
+    stated = {
+        key.lower(): " ".join(value.replace("\n#", " ").split())
+        for key, value in STATED.findall(file.read_text("utf-8"))
+    }
+    lacking = [key for key in ("what", "licence", "citation", "get") if key not in stated]
+    if lacking:
+        raise UserError(
+            f"the head does not state {', '.join(lacking)}", where=str(file), cure="see the other files there"
+        )
+    return Card(name=name, file=file, **stated)

@@ -1,0 +1,209 @@
+"""Downloads of the corpora whose files and checksums are known: resumable, and verified before a file gets its name.
+
+A manifest (data/manifests/<corpus>.csv) lists path, git blob SHA-1 and size of every file. What is being downloaded is
+called <file>.part; a broken download goes on from there by an HTTP range. Only a file whose SHA-1 and size are right
+loses `.part`.
+"""
+
+import hashlib
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPException, HTTPMessage
+from pathlib import Path
+from typing import IO
+from urllib.parse import quote, urlsplit
+
+from legalrr.corpora.files import csv_rows
+from legalrr.errors import UserError
+from legalrr.places import root
+
+ATTEMPTS = 4
+"""How often a broken download is taken up again before it is left for the next run."""
+
+TIMEOUT = 60
+"""Seconds without a byte after which a connection counts as broken."""
+
+BLOCK = 1 << 16
+"""Bytes read at a time."""
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where a corpus comes from."""
+
+    name: str
+    """Name of the corpus and of its manifest."""
+    url: str
+    """Address before a file's path: at a commit, or verified by the manifest alone."""
+    strip: str = ""
+    """Leading folder of the published paths that is left out here."""
+    page: str = ""
+    """Page on which terms have to be accepted; "" where there are none."""
+
+    def manifest(self) -> list["Item"]:
+        """The files of the corpus; raises UserError for a broken manifest."""
+        path = root() / "data" / "manifests" / f"{self.name}.csv"
+        columns = ("path", "git_blob_sha1", "bytes")
+        return [
+            Item(path=row["path"], sha1=row["git_blob_sha1"], size=int(row["bytes"]))
+            for _, row in csv_rows(path, columns)
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One file of a manifest."""
+
+    path: str
+    """Path as published, with forward slashes."""
+    sha1: str
+    """SHA-1 of "blob <bytes>", a zero byte and the content, as git computes it."""
+    size: int
+    """Bytes."""
+
+    def verifies(self, file: Path) -> bool:
+        """Whether `file` is there and has this size and SHA-1."""
+        if not file.is_file() or file.stat().st_size != self.size:
+            return False
+        state = hashlib.sha1(f"blob {self.size}\0".encode(), usedforsecurity=False)
+        with file.open("rb") as content:
+            while block := content.read(BLOCK):
+                state.update(block)
+        return state.hexdigest() == self.sha1
+
+
+RAW = "https://raw.githubusercontent.com"
+HUB = "https://huggingface.co/datasets/opennyaiorg/InRhetoricalRoles"
+SOURCES = (
+    Source(name="lawai50", url=f"{RAW}/Law-AI/semantic-segmentation/16d16b2c9bad824b527d4ffa3e94e029e282b133"),
+    Source(
+        name="marro",
+        url=f"{RAW}/purbid/MARRO_Rhetorical-Role-Labeling/9e53f5802a9f4d91da1eb877d2356192f5943912",
+        strip="dataset/",
+    ),
+    Source(name="build", url=f"{HUB}/resolve/main", page=HUB),
+)
+
+
+def source(name: str) -> Source:
+    """The source called `name`; raises UserError for a corpus that cannot be fetched."""
+    for known in SOURCES:
+        if known.name == name:
+            return known
+    names = ", ".join(known.name for known in SOURCES)
+    raise UserError(
+        f"{name!r} cannot be fetched",
+        where="legalrr-data fetch",
+        cure=f"{names} can; `legalrr-data list` says how to get others",
+    )
+
+
+def fetch(origin: Source, folder: Path, *, base_url: str | None = None, progress: Progress = lambda count: None) -> int:
+    """Download what is not yet there and right.
+
+    Args:
+        origin: the corpus.
+        folder: where its files go; made as needed.
+        base_url: another server in the place of `origin.url`.
+        progress: told the bytes that came in or were found; a negative number takes some back.
+
+    Returns:
+        How many files were downloaded.
+
+    Raises:
+        UserError: a file cannot be had, or is not what the manifest says.
+    """
+    fetched = 0
+    for item in origin.manifest():
+        target = folder / item.path.removeprefix(origin.strip)
+        if item.verifies(target):
+            progress(item.size)
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(target.name + ".part")
+        url = f"{(base_url or origin.url).rstrip('/')}/{quote(item.path)}"
+        _download(url, part, item, origin, progress)
+        if not item.verifies(part):
+            part.unlink()
+            raise UserError(
+                f"{item.path} came with another checksum than the manifest has; it was not kept",
+                where=url,
+                cure="try again; if it stays so, the published file has changed",
+            )
+        part.replace(target)
+        fetched += 1
+    return fetched
+
+
+def _download(url: str, part: Path, item: Item, origin: Source, progress: Progress) -> None:
+    """Bring `part` to its full size, in several attempts where the connection breaks."""
+    if part.exists() and part.stat().st_size >= item.size and not item.verifies(part):
+        part.unlink()
+    have = _size(part)
+    progress(have)
+    broken: Exception | None = None
+    for _ in range(ATTEMPTS):
+        if part.exists() and have >= item.size:
+            return
+        try:
+            _receive(url, part, have, item=item, origin=origin, progress=progress)
+        except urllib.error.HTTPError as error:
+            raise _refusal(error, url, origin) from error
+        except (urllib.error.URLError, HTTPException, ConnectionError, TimeoutError) as error:
+            broken = error
+        have = _size(part)
+    if have < item.size:
+        raise UserError(
+            f"the connection broke at {have} of {item.size} bytes{f': {broken}' if broken else ''}",
+            where=url,
+            cure="run the same command again: it goes on from there",
+        ) from broken
+
+
+def _receive(url: str, part: Path, have: int, *, item: Item, origin: Source, progress: Progress) -> None:
+    """One request for what `part` lacks."""
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    token = os.environ.get("HF_TOKEN")
+    if origin.page and token:
+        request.add_header("Authorization", f"Bearer {token}")
+    with urllib.request.build_opener(_Redirects).open(request, timeout=TIMEOUT) as response:
+        if have and response.status != HTTPStatus.PARTIAL_CONTENT:
+            # The server knows no ranges and sends everything.
+            progress(-have)
+            have = 0
+        with part.open("ab" if have else "wb") as file:
+            while have <= item.size and (block := response.read(BLOCK)):
+                file.write(block)
+                have += len(block)
+                progress(len(block))
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirections, but shows the token to no other server than the one that was asked."""
+
+    def redirect_request(  # noqa: PLR0917 - urllib's own signature
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> urllib.request.Request | None:
+        """The request to follow with."""
+        request = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if request is not None and urlsplit(newurl)[:2] != urlsplit(req.full_url)[:2]:
+            request.remove_header("Authorization")
+        return request
+
+
+def _refusal(error: urllib.error.HTTPError, url: str, origin: Source) -> UserError:
+    what = f"the server says {error.code} {error.reason}"
+    if origin.page and error.code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        cure = f"accept the terms on {origin.page} and set HF_TOKEN to a token of the account that did"
+        return UserError(what, where=url, cure=cure)
+    return UserError(what, where=url, cure="try again later, or from a mirror with --base-url")
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0

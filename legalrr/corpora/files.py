@@ -1,0 +1,193 @@
+"""Files that readers read: found, decoded, and taken apart into rows.
+
+Whatever is wrong raises UserError with file and line, row or byte offset.
+"""
+
+import codecs
+import csv
+import gzip
+import io
+import json
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, NoReturn, cast
+
+from legalrr import places
+from legalrr.errors import UserError
+
+TABLES = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz", ".parquet")
+Row = Mapping[str, Any]
+
+
+def located(path: str) -> Path:
+    """The file or folder that a config path names; raises UserError where it is not there."""
+    found = places.resolve(path)
+    if not found.exists():
+        cure = "correct the path, or see `legalrr-data list` for how to get the corpus"
+        if path.startswith("$LEGALRR_DATA/"):
+            cure = (
+                "set LEGALRR_DATA to the folder with your corpora, or see `legalrr-data list` for how to get this one"
+            )
+        raise UserError("no such file or folder", where=str(found), cure=cure)
+    return found
+
+
+def text_files(folder: Path, pattern: str = "*.txt") -> list[Path]:
+    """The files of a folder that match, in natural order (d2 before d10); raises UserError where there are none."""
+    if not folder.is_dir():
+        raise UserError("not a folder", where=str(folder), cure="name the folder that holds the *.txt files")
+    found = sorted(folder.glob(pattern), key=lambda path: (natural(path.name), path.name))
+    if not found:
+        raise UserError(f"no {pattern} file in this folder", where=str(folder), cure="one judgment per .txt file")
+    return found
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """Sort key that compares runs of digits as numbers."""
+    return [
+        (int(part), "") if part.isascii() and part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", name)
+    ]
+
+
+def read_text(path: Path) -> str:
+    """A whole UTF-8 file. Line ends become newlines, so that a judgment is the same on every system; a BOM is left out.
+
+    Raises:
+        UserError: the file is no UTF-8; the message gives the byte offset.
+    """
+    with readable(path), opened(path) as file:
+        text = file.read().decode("utf-8")
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def opened(path: Path) -> IO[bytes]:
+    """A file for reading bytes; what ends in .gz is unpacked on the way."""
+    return cast(IO[bytes], gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turns what goes wrong while `path` is read and decoded into UserError."""
+    try:
+        yield
+    except UnicodeDecodeError:
+        _not_utf8(path)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise UserError("truncated or damaged gzip file", where=str(path), cure="get the file again") from error
+    except OSError as error:
+        raise UserError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
+
+
+def _not_utf8(path: Path) -> NoReturn:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    done = 0
+    with opened(path) as file:
+        while True:
+            chunk = file.read(1 << 20)
+            pending = len(decoder.getstate()[0])
+            try:
+                decoder.decode(chunk, final=not chunk)
+            except UnicodeDecodeError as error:
+                offset = done - pending + error.start
+                raise UserError(
+                    f"not UTF-8: byte 0x{error.object[error.start]:02x} at offset {offset}",
+                    where=str(path),
+                    cure="save the file as UTF-8",
+                ) from error
+            done += len(chunk)
+
+
+def csv_rows(path: Path, wanted: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Rows of a CSV file (or .csv.gz) with a header, one at a time, as (file:line, values by column).
+
+    Raises:
+        UserError: a wanted column lacks, a row has too few or too many fields, a quotation is not closed, no UTF-8.
+    """
+    # A judgment may be longer than the 131,072 characters that the module takes by default; 2**31 - 1 fits a C long.
+    csv.field_size_limit(2**31 - 1)
+    with readable(path), opened(path) as raw:
+        rows = csv.reader(io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""), strict=True)
+        try:
+            header = next(rows, [])
+            need_columns(header, wanted, where=str(path))
+            start = rows.line_num + 1
+            for row in rows:
+                where, start = f"{path}:{start}", rows.line_num + 1
+                if not row:
+                    continue
+                if len(row) != len(header):
+                    raise UserError(f"{len(row)} fields under {len(header)} columns", where=where, cure="quote commas")
+                yield where, dict(zip(header, row, strict=True))
+        except csv.Error as error:
+            raise UserError(
+                f"broken CSV: {error}", where=f"{path}:{rows.line_num}", cure="close the quotation"
+            ) from error
+
+
+def need_columns(found: Iterable[str], wanted: Sequence[str], *, where: str) -> None:
+    """Raises UserError where a wanted column is not among those found."""
+    found = list(found)
+    if lacking := [column for column in wanted if column not in found]:
+        raise UserError(
+            f"no column {', '.join(map(repr, lacking))}; found {', '.join(found) or 'none'}",
+            where=where,
+            cure=f"this corpus has the columns {', '.join(wanted)}: is it the right file?",
+        )
+
+
+def file_rows(path: Path, columns: list[str]) -> Iterator[tuple[int, str, Row]]:
+    """Rows of a table as (number from 1, place for messages, values by column), one at a time.
+
+    Raises:
+        UserError: a wanted column lacks, the file is damaged or of an unknown kind.
+    """
+    name = path.name
+    if name.endswith((".jsonl", ".jsonl.gz")):
+        rows: Iterator[tuple[str, Row]] = _json_lines(path, columns)
+    elif name.endswith((".csv", ".csv.gz")):
+        rows = csv_rows(path, columns)
+    elif name.endswith(".parquet"):
+        rows = _parquet_rows(path, columns)
+    else:
+        raise UserError("unknown kind of table", where=str(path), cure=f"a name ends in {', '.join(TABLES)}")
+    for number, (where, row) in enumerate(rows, start=1):
+        yield number, where, row
+
+
+def _json_lines(path: Path, columns: list[str]) -> Iterator[tuple[str, Row]]:
+    with readable(path), opened(path) as file:
+        for number, line in enumerate(file, start=1):
+            where = f"{path}:{number}"
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line.decode("utf-8"))
+            except json.JSONDecodeError as error:
+                raise UserError(
+                    f"truncated or damaged JSON: {error.msg} at character {error.pos}",
+                    where=where,
+                    cure="mend the line, or get the file again",
+                ) from error
+            if not isinstance(row, dict):
+                raise UserError("no JSON object", where=where, cure="one {...} per line")
+            need_columns(row, columns, where=where)
+            yield where, row
+
+
+def _parquet_rows(path: Path, columns: list[str]) -> Iterator[tuple[str, Row]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(path)
+        need_columns(file.schema_arrow.names, columns, where=str(path))
+        number = 0
+        for batch in file.iter_batches(batch_size=64, columns=columns):
+            for row in batch.to_pylist():
+                number += 1
+                yield f"{path} row {number}", row
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"truncated or damaged Parquet: {error}", where=str(path), cure="get the file again") from error

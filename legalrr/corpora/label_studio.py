@@ -1,0 +1,187 @@
+"""Judgments as Label Studio exports them, the layout of BUILD / LegalEval.
+
+    [{"id": 7, "data": {"text": ...}, "meta": {"group": "Tax"},
+      "annotations": [{"result": [{"value": {"start": 0, "end": 12, "text": ..., "labels": ["PREAMBLE"]}}]}]}]
+
+Ids are `<split>-<index>-<id>`, as one id of BUILD's train split occurs twice. Outcomes were never published; the CSV
+with them is this project's own reading: index and id (both must agree), kind, label, confidence, duplicate_of.
+Source: Kalamkar et al., Corpus for Automatic Structuring of Legal Documents, LREC 2022.
+"""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from legalrr import places
+from legalrr.corpora.checks import Label, checked, label_of, party_of, splits_to_read
+from legalrr.corpora.files import csv_rows, located, read_text
+from legalrr.errors import UserError
+from legalrr.records import Judgment, Span
+from legalrr.roles import scheme
+
+LOG = logging.getLogger(__name__)
+KINDS = ("appeal_or_petition", "trial", "unclear")
+COLUMNS = ("index", "id", "kind", "label", "confidence", "duplicate_of")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What the outcomes CSV says of one judgment."""
+
+    id: str
+    """Id in the export, for the agreement with the index."""
+    kind: str
+    """appeal_or_petition, trial or unclear; in a first-instance trial "allowed" has no meaning."""
+    label: Label
+    """The outcome, where there is one."""
+    duplicate_of: str
+    """Id of the judgment whose text this one repeats, or ""."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelStudio:
+    """Reads Label Studio exports."""
+
+    VERSION: ClassVar[int] = 1
+
+    name: str
+    """Name in tables."""
+    files: dict[str, str]
+    """Split -> config path of its JSON file. Only the files of the splits that are read must be there."""
+    outcomes: dict[str, str] = field(default_factory=dict)
+    """Split -> config path of its outcomes CSV; a split without one has no outcomes."""
+    split: str | None = None
+    """Split that is evaluated."""
+    train_split: str | None = None
+    """Split that the learning baselines train on."""
+    scheme: str = "build"
+    """Scheme of the roles."""
+    party: str | None = None
+    """Whom the labels refer to: appellant, petitioner or plaintiff; null: as each judgment says."""
+
+    def __post_init__(self) -> None:
+        """Raises UserError for an unknown scheme or party, and for outcomes of a split that has no file."""
+        scheme(self.scheme, where=f"corpus {self.name}: scheme")
+        party_of(self.party, where=f"corpus {self.name}: party")
+        for split in self.outcomes:
+            splits_to_read(split, self.files, corpus=f"{self.name}: outcomes")
+
+    def paths(self, split: str | None) -> list[Path]:
+        """Files that `read(split)` needs; they need not exist."""
+        return [places.resolve(self.files[one]) for one in splits_to_read(split, self.files, corpus=self.name)]
+
+    def read(self, split: str | None) -> Iterator[Judgment]:
+        """Judgments of a split (None: all), in the order of the file; duplicates are left out, which the log says."""
+        return checked(self._judgments(split))
+
+    def _judgments(self, split: str | None) -> Iterator[Judgment]:
+        for one in splits_to_read(split, self.files, corpus=self.name):
+            path = located(self.files[one])
+            tasks = _tasks(path)
+            readings = _readings(located(self.outcomes[one]), len(tasks)) if one in self.outcomes else {}
+            repeated = []
+            for index, task in enumerate(tasks):
+                where = f"{path} item {index}"
+                key = f"{one}-{index}-{_member(task, 'id', where)}"
+                reading = readings.get(index)
+                if reading and reading.id != str(task["id"]):
+                    raise UserError(
+                        f"the outcomes call index {index} {reading.id!r}, the file calls it {task['id']!r}",
+                        where=where,
+                        cure="use the outcomes of this very file",
+                    )
+                if reading and reading.duplicate_of:
+                    repeated.append(key)
+                    continue
+                yield self._judgment(task, key, one, where, reading)
+            if repeated:
+                LOG.info(
+                    "%s: left out %d judgments that repeat another: %s", self.name, len(repeated), ", ".join(repeated)
+                )
+
+    def _judgment(self, task: Mapping[str, Any], key: str, split: str, where: str, reading: Reading | None) -> Judgment:
+        text = _member(_member(task, "data", where), "text", where)
+        if not isinstance(text, str):
+            raise UserError("data.text is no text", where=where)
+        spans = self._spans(task, text, where)
+        group = task.get("meta", {}).get("group")
+        kinds = [kind for kind in (group, reading.kind if reading else None) if kind]
+        label = reading.label if reading else Label(outcome=None, confidence=None)
+        return Judgment(
+            id=key,
+            text=text,
+            outcome=label.outcome,
+            confidence=label.confidence,
+            party=party_of(self.party, where=self.name),
+            kind=", ".join(kinds) or None,
+            source=where,
+            split=split,
+            scheme=self.scheme if spans else None,
+            spans=spans or None,
+        )
+
+    def _spans(self, task: Mapping[str, Any], text: str, where: str) -> tuple[Span, ...]:
+        annotations = task.get("annotations") or [{"result": []}]
+        if len(annotations) != 1:
+            raise UserError(f"{len(annotations)} annotations of one judgment", where=where, cure="keep one of them")
+        spans = []
+        for number, result in enumerate(_member(annotations[0], "result", where)):
+            place = f"{where}, span {number}"
+            value = _member(result, "value", place)
+            start, end = _member(value, "start", place), _member(value, "end", place)
+            labels = _member(value, "labels", place)
+            if type(start) is not int or type(end) is not int:
+                raise UserError(f"offsets {start!r} and {end!r}", where=place, cure="offsets are whole numbers")
+            if len(labels) != 1:
+                raise UserError(f"{len(labels)} roles on one span", where=place, cure="a span has one role")
+            # An offset beyond the text is left to the check of all spans, which says so.
+            if end <= len(text) and value.get("text", text[start:end]) != text[start:end]:
+                raise UserError(
+                    f"the text at [{start}, {end}) is not the span's own", where=place, cure="mend the offsets"
+                )
+            role = scheme(self.scheme).code(labels[0], where=place)
+            spans.append(Span(start=start, end=end, role=role))
+        return tuple(sorted(spans, key=lambda span: (span.start, span.end)))
+
+
+def _tasks(path: Path) -> list[Any]:
+    try:
+        tasks = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"truncated or damaged JSON: {error.msg}",
+            where=f"{path}:{error.lineno}, character {error.colno}",
+            cure="get the file again",
+        ) from error
+    if not isinstance(tasks, list):
+        raise UserError("no list of judgments", where=str(path), cure="export as JSON from Label Studio")
+    return tasks
+
+
+def _member(container: Any, key: str, where: str) -> Any:
+    if not isinstance(container, dict) or key not in container:
+        raise UserError(f"no {key!r} here", where=where, cure="export as JSON from Label Studio")
+    return container[key]
+
+
+def _readings(path: Path, count: int) -> dict[int, Reading]:
+    found: dict[int, Reading] = {}
+    for where, row in csv_rows(path, COLUMNS):
+        if not row["index"].isdecimal() or int(row["index"]) >= count:
+            raise UserError(
+                f"index {row['index']!r}: the file has the judgments 0 to {count - 1}",
+                where=where,
+                cure="use the outcomes of this very file",
+            )
+        index = int(row["index"])
+        if index in found:
+            raise UserError(f"duplicate index {index}", where=where, cure="one row per judgment")
+        if row["kind"] not in KINDS:
+            raise UserError(f"unknown kind {row['kind']!r}", where=where, cure=f"one of {', '.join(KINDS)}")
+        found[index] = Reading(
+            id=row["id"], kind=row["kind"], label=label_of(row, where=where), duplicate_of=row["duplicate_of"]
+        )
+    return found

@@ -1,0 +1,228 @@
+"""Judgments in a table: JSON lines, CSV or Parquet files, or a data set on the Hugging Face hub.
+
+Files are read row by row, so that 700,000 judgments need little more memory than one (and their ids). A row's source is
+its line, or its number in a Parquet file or a hub set; both count from 1.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from legalrr import places
+from legalrr.corpora.checks import (
+    CONFIDENCES,
+    check_labels,
+    checked,
+    outcome_of,
+    party_of,
+    splits_to_read,
+)
+from legalrr.corpora.files import Row, file_rows, located
+from legalrr.corpora.hub import hub_rows
+from legalrr.errors import UserError
+from legalrr.records import Judgment, Span
+from legalrr.roles import scheme
+
+SOURCES = ("files", "hub")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Reads tables with named columns."""
+
+    VERSION: ClassVar[int] = 1
+
+    name: str
+    """Name in tables."""
+    source: str = "files"
+    """`files` (with `file` or `files`) or `hub` (with `hub` and `revision`)."""
+    file: str | None = None
+    """Config path of the one file; its rows have a split only where `split_column` names one."""
+    files: dict[str, str] = field(default_factory=dict)
+    """Split -> config path of its file."""
+    hub: str | None = None
+    """owner/name of a data set on the hub."""
+    revision: str | None = None
+    """Commit of the hub set, 40 hexadecimal digits: a branch would change under the experiment."""
+    config: str | None = None
+    """Configuration (subset) of the hub set."""
+    data_files: dict[str, str] = field(default_factory=dict)
+    """Split -> file of the hub set, where its files differ in columns; empty: as the set says."""
+    id_column: str | None = "id"
+    """Column with the id; null: ids are `<split>-<row>`, rows counted from 1."""
+    text_column: str = "text"
+    """Column with the text."""
+    label_column: str | None = "label"
+    """Column with the label; null: no labels."""
+    labels: dict[str, str] = field(default_factory=dict)
+    """Published label -> allowed or dismissed; empty: 1 is allowed, 0 is dismissed."""
+    confidence_column: str | None = None
+    """Column with high, medium or low."""
+    party_column: str | None = None
+    """Column with appellant, petitioner or plaintiff."""
+    party: str | None = None
+    """Whom the labels refer to, where no column says so; null: as each judgment says."""
+    petitioner_column: str | None = None
+    """Column with that party's name."""
+    court_column: str | None = None
+    """Column with the court."""
+    year_column: str | None = None
+    """Column with the year."""
+    kind_column: str | None = None
+    """Column with the kind of matter."""
+    split_column: str | None = None
+    """Column with the split, for a `file` that holds several."""
+    spans_column: str | None = None
+    """Column with the gold roles: a list of [start, end, role] or {start, end, role}, in CSV as JSON; blank: none."""
+    scheme: str | None = None
+    """Scheme of the gold roles."""
+    split: str | None = None
+    """Split that is evaluated."""
+    train_split: str | None = None
+    """Split that the learning baselines train on."""
+
+    def __post_init__(self) -> None:
+        """Raises UserError for a choice that cannot be."""
+        where = f"corpus {self.name}"
+        if self.source not in SOURCES:
+            raise UserError(f"unknown source {self.source!r}", where=where, cure=f"one of {', '.join(SOURCES)}")
+        if self.source == "hub" and not self.hub:
+            raise UserError("source: hub without hub", where=where, cure="set hub: owner/name")
+        if self.source == "files" and (self.file is None) == (not self.files):
+            raise UserError("neither or both of file and files", where=where, cure="set file, or files: {split: path}")
+        if self.split_column and self.file is None:
+            raise UserError(
+                "split_column without file", where=where, cure="files and hub sets have their splits already"
+            )
+        if self.spans_column and self.scheme is None:
+            raise UserError("spans_column without scheme", where=where, cure="set scheme: build or seven")
+        if self.scheme is not None:
+            scheme(self.scheme, where=f"{where}: scheme")
+        party_of(self.party, where=f"{where}: party")
+        check_labels(self.labels, where=f"{where}: labels")
+
+    def paths(self, split: str | None) -> list[Path]:
+        """Files that `read(split)` needs; they need not exist. None for a hub set."""
+        if self.source == "hub":
+            return []
+        if self.file is not None:
+            return [places.resolve(self.file)]
+        return [places.resolve(self.files[one]) for one in splits_to_read(split, self.files, corpus=self.name)]
+
+    def read(self, split: str | None) -> Iterator[Judgment]:
+        """Judgments of a split (None: all) in the order of the table; raises UserError with file and line or row."""
+        return checked(self._judgments(split))
+
+    def _judgments(self, split: str | None) -> Iterator[Judgment]:
+        if self.source == "hub":
+            splits = hub_rows(
+                self.hub or "",
+                revision=self.revision,
+                config=self.config,
+                data_files=self.data_files,
+                split=split,
+                columns=self.columns(),
+                where=f"corpus {self.name}",
+            )
+            for one, rows in splits:
+                yield from (self._judgment(row, number, where, one) for number, where, row in rows)
+        elif self.file is not None:
+            yield from self._of_one_file(self.file, split)
+        else:
+            for one in splits_to_read(split, self.files, corpus=self.name):
+                rows = file_rows(located(self.files[one]), self.columns())
+                yield from (self._judgment(row, number, where, one) for number, where, row in rows)
+
+    def _of_one_file(self, file: str, split: str | None) -> Iterator[Judgment]:
+        if self.split_column is None:
+            splits_to_read(split, (), corpus=self.name)
+        found = set()
+        for number, where, row in file_rows(located(file), self.columns()):
+            one = str(row[self.split_column]) if self.split_column else None
+            found.add(one)
+            if split in (None, one):
+                yield self._judgment(row, number, where, one)
+        if split is not None:
+            splits_to_read(split, sorted(map(str, found)), corpus=self.name)
+
+    def columns(self) -> list[str]:
+        """Columns that the table must have."""
+        named = (
+            self.id_column,
+            self.text_column,
+            self.label_column,
+            self.confidence_column,
+            self.party_column,
+            self.petitioner_column,
+            self.court_column,
+            self.year_column,
+            self.kind_column,
+            self.split_column,
+            self.spans_column,
+        )
+        return [column for column in named if column is not None]
+
+    def _judgment(self, row: Row, number: int, where: str, split: str | None) -> Judgment:
+        text = row[self.text_column]
+        if not isinstance(text, str):
+            raise UserError(f"{self.text_column} is no text but {type(text).__name__}", where=where)
+        if self.id_column is None:
+            key = f"{split}-{number}" if split else str(number)
+        else:
+            key = "" if row[self.id_column] is None else str(row[self.id_column])
+        confidence = _words(row, self.confidence_column)
+        if confidence not in (None, *CONFIDENCES):
+            raise UserError(
+                f"confidence {confidence!r}", where=where, cure=f"one of {', '.join(CONFIDENCES)}, or blank"
+            )
+        label = row[self.label_column] if self.label_column else None
+        spans = self._spans(row[self.spans_column], where) if self.spans_column else None
+        return Judgment(
+            id=key,
+            text=text,
+            outcome=outcome_of(label, where=where, labels=self.labels),
+            party=party_of(row[self.party_column] if self.party_column else self.party, where=where),
+            petitioner=_words(row, self.petitioner_column),
+            confidence=confidence,
+            court=_words(row, self.court_column),
+            year=_year(row, self.year_column, where),
+            kind=_words(row, self.kind_column),
+            source=where,
+            split=split,
+            scheme=self.scheme if spans is not None else None,
+            spans=spans,
+        )
+
+    def _spans(self, value: Any, where: str) -> tuple[Span, ...] | None:
+        if value is None or value == "":
+            return None
+        if isinstance(value, str):
+            try:
+                value = json.loads(value)
+            except json.JSONDecodeError as error:
+                raise UserError(f"{self.spans_column} is no JSON: {error.msg}", where=where) from error
+        roles = scheme(self.scheme or "", where=where)
+        spans = []
+        for item in value:
+            match item:
+                case [int(start), int(end), str(role)] | {"start": int(start), "end": int(end), "role": str(role)}:
+                    spans.append(Span(start=start, end=end, role=roles.code(role, where=where)))
+                case _:
+                    raise UserError(f"no span: {item!r}", where=where, cure="write [start, end, role]")
+        return tuple(sorted(spans, key=lambda span: (span.start, span.end)))
+
+
+def _words(row: Row, column: str | None) -> str | None:
+    value = row[column] if column else None
+    return None if value is None or value == "" else str(value)
+
+
+def _year(row: Row, column: str | None, where: str) -> int | None:
+    value = _words(row, column)
+    if value is None:
+        return None
+    if not value.isdecimal():
+        raise UserError(f"year {value!r}", where=where, cure="write four digits, or leave it blank")
+    return int(value)

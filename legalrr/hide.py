@@ -1,0 +1,136 @@
+"""What a model that predicts the outcome must not see, and why.
+
+Hiding the decisive roles does not hide the verdict: of 277 BUILD judgments 79 have verdict-like sentences under other
+roles, and the law reporter's closing line ends most Supreme Court judgments. So these are hidden as well, with the
+text at the end that no span covers, and whatever repeats a hidden sentence word for word.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import TypeAlias
+
+from legalrr.records import Hidden, HideReason, Judgment, Segments
+from legalrr.roles import scheme
+from legalrr.segment.sentences import split
+from legalrr.segment.verdict_cues import closing_line, is_verdict
+
+Piece: TypeAlias = tuple[int, int, str]
+"""Start, end and role of a stretch of the judgment."""
+
+MIN_REPEATED_WORDS = 4
+"""A hidden sentence of fewer words ("We disagree.") gives nothing away where it stands again."""
+
+
+@lru_cache(maxsize=4096)
+def hide(judgment: Judgment, segments: Segments, *, also: frozenset[str], verdicts: bool) -> tuple[Hidden, ...]:
+    """Everything to hide in one judgment, ordered and disjoint.
+
+    Args:
+        judgment: the judgment.
+        segments: its rhetorical roles; the decisive ones of their scheme are hidden.
+        also: further roles to hide.
+        verdicts: whether to look beyond roles: verdict-like sentences, closing line, uncovered end, repeats. The study
+            did not.
+
+    The result is remembered, as the cells of a sweep hide the same things of the same judgments.
+    """
+    text = judgment.text
+    decisive = scheme(segments.scheme, where=judgment.id).decisive | also
+    hidden: list[Hidden] = []
+    shown: list[Piece] = []
+    for start, end, role in pieces(text, segments):
+        if role in decisive:
+            hidden.append(Hidden(start=start, end=end, role=role, reason="role"))
+        else:
+            shown += [(start + a, start + b, role) for a, b in split(text[start:end])]
+    if not verdicts:
+        return tuple(hidden)
+    hidden, shown = _hide_verdicts(
+        text, hidden, shown, last_covered=segments.spans[-1].end if segments.spans else len(text)
+    )
+    hidden += _repeats(text, hidden, shown)
+    return tuple(sorted(hidden, key=lambda h: h.start))
+
+
+def pieces(text: str, segments: Segments) -> Iterable[Piece]:
+    """The whole text as (start, end, role) in order; role "" where no span covers it; gaps of whitespace are left
+    out."""
+    at = 0
+    for span in segments.spans:
+        if text[at : span.start].strip():
+            yield at, span.start, ""
+        yield span.start, span.end, span.role
+        at = span.end
+    if text[at:].strip():
+        yield at, len(text), ""
+
+
+def _hide_verdicts(
+    text: str, hidden: list[Hidden], shown: list[Piece], *, last_covered: int
+) -> tuple[list[Hidden], list[Piece]]:
+    closing = closing_line(text)
+    kept: list[Piece] = []
+    for start, end, role in shown:
+        reason: HideReason | None = None
+        if closing and start < closing[1] and end > closing[0]:
+            reason = "closing"
+        elif start >= last_covered:
+            reason = "uncovered"
+        elif is_verdict(text[start:end], role=role, position=start / len(text)):
+            reason = "verdict"
+        if reason is None:
+            kept.append((start, end, role))
+        else:
+            hidden.append(Hidden(start=start, end=end, role=role, reason=reason))
+    return hidden, kept
+
+
+def _repeats(text: str, hidden: list[Hidden], shown: list[Piece]) -> list[Hidden]:
+    """Shown sentences that hold a hidden one, in either order of the document.
+
+    All that is hidden is looked for until nothing is found: what is hidden as a repeat may be repeated in turn, and
+    taking a sentence out brings its neighbours together.
+    """
+    found: list[Hidden] = []
+    wanted = {s for h in hidden for s in sentences_of(text[h.start : h.end])}
+    while True:
+        again = _holding(text, shown, wanted) | _holding(text, sorted(shown, key=lambda piece: piece[2]), wanted)
+        if not again:
+            return found
+        found += [Hidden(start=a, end=b, role=role, reason="repeat") for a, b, role in again]
+        wanted |= {s for a, b, _ in again for s in sentences_of(text[a:b])}
+        shown = [piece for piece in shown if piece not in again]
+
+
+def _holding(text: str, shown: list[Piece], wanted: set[str]) -> set[Piece]:
+    """The pieces that hold a wanted sentence, shown in this order."""
+    starts: list[int] = []
+    words: list[str] = []
+    length = 0
+    last: tuple[int, str] | None = None
+    for start, end, role in shown:
+        # Pieces that touch in the judgment touch in a block as well; others stand on lines of their own.
+        words.append(("" if last == (start, role) else " ") + normal(text[start:end]))
+        starts.append(length)
+        length += len(words[-1])
+        last = (end, role)
+    joined = "".join(words)
+    hits: set[int] = set()
+    for sentence in wanted:
+        at = joined.find(sentence)
+        while at >= 0:
+            hits.update(range(bisect_right(starts, at) - 1, bisect_right(starts, at + len(sentence) - 1)))
+            at = joined.find(sentence, at + 1)
+    return {shown[i] for i in hits}
+
+
+def sentences_of(hidden: str) -> set[str]:
+    """The sentences of a hidden stretch that must occur in no prompt, in normal form."""
+    found = (normal(hidden[a:b]) for a, b in split(hidden))
+    return {s for s in found if len(s.split()) >= MIN_REPEATED_WORDS}
+
+
+def normal(text: str) -> str:
+    """Text with every run of whitespace as one space: the form in which repeats are compared."""
+    return " ".join(text.split())

@@ -1,0 +1,134 @@
+"""One cell of a sweep: all stages built from the config before the first one runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from legalrr.errors import UserError
+from legalrr.protocols import (
+    Annotator,
+    Backbone,
+    Corpus,
+    Predictor,
+    Reader,
+    Restructurer,
+    Scorer,
+    Segmenter,
+)
+from legalrr.stage import build, description, from_values, identity
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """What a row of the table stands for."""
+
+    id: str
+    """Name of the choice in conf/arm."""
+    label: str
+    """Name in tables, as in the study: D/R/C, None, ..."""
+    family: str = "arm"
+    """`arm`: an arm of the experiment; `baseline`: something to measure it against; `probe`: a leakage probe."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The options that belong to no stage."""
+
+    arm: Arm
+    """The arm."""
+    limit: int | None = None
+    """How many judgments to take; None: all."""
+    seed: int = 0
+    """Seed of sample, folds, bootstrap and permutations."""
+    reference: str = "plain"
+    """Arm that the others are compared with."""
+    runs: str = "runs"
+    """Folder of results and cache."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pipeline:
+    """The stages of one cell."""
+
+    settings: Settings
+    """What belongs to no stage."""
+    corpus: Corpus
+    """Where judgments come from."""
+    segment: Segmenter
+    """Finds their roles."""
+    restructure: Restructurer
+    """Makes the visible document."""
+    annotate: Annotator
+    """Makes the prompt."""
+    backbone: Backbone
+    """The language model; unused by baselines."""
+    predict: Predictor
+    """Answers."""
+    verdict: Reader
+    """Reads the answer."""
+    score: Scorer
+    """Computes scores."""
+
+    def stages(self) -> dict[str, Any]:
+        """Every stage by name, in the order of the flow."""
+        names = ("corpus", "segment", "restructure", "annotate", "backbone", "predict", "verdict", "score")
+        return {name: getattr(self, name) for name in names}
+
+    def described(self) -> dict[str, Mapping[str, Any]]:
+        """Identity and description of every stage that this cell uses, for the run's record."""
+        used = {k: v for k, v in self.stages().items() if k != "backbone" or self.predict.needs_backbone}
+        return {name: {"identity": identity(stage), **description(stage)} for name, stage in used.items()}
+
+
+KINDS: Mapping[str, type[Any]] = {
+    "corpus": Corpus,
+    "segment": Segmenter,
+    "restructure": Restructurer,
+    "annotate": Annotator,
+    "backbone": Backbone,
+    "predict": Predictor,
+    "verdict": Reader,
+    "score": Scorer,
+}
+
+
+def build_pipeline(config: DictConfig) -> Pipeline:
+    """All stages of a composed config.
+
+    Raises:
+        UserError: an option that does not exist, a wrong type, or choices that exclude each other; names the option.
+    """
+    try:
+        whole = OmegaConf.to_container(config, resolve=True)
+        assert isinstance(whole, dict)
+        rest = {key: value for key, value in whole.items() if key not in KINDS}
+        settings = from_values(Settings, rest)
+    except OmegaConfBaseException as error:
+        known = ", ".join([*KINDS, *Settings.__dataclass_fields__])
+        raise UserError(str(error).splitlines()[0], where="config", cure=f"the options are {known}") from error
+    if settings.limit is not None and settings.limit < 1:
+        raise UserError(f"limit={settings.limit}", where="limit", cure="give a positive number, or null for all")
+    if settings.arm.family not in ("arm", "baseline", "probe"):
+        raise UserError(
+            f"unknown family {settings.arm.family!r}", where="arm.family", cure="use arm, baseline or probe"
+        )
+    stages = {name: build(config[name], kind, option=name) for name, kind in KINDS.items()}
+    compared = getattr(stages["predict"], "scoring", "generate") != "generate"
+    if compared and getattr(stages["verdict"], "reading", "strict") == "study":
+        raise UserError(
+            "the study's reading reads text, and compared answers have none",
+            where="verdict.reading",
+            cure="use verdict.reading=strict or predict.scoring=generate",
+        )
+    return Pipeline(settings=settings, **stages)
+
+
+def cache_folder(pipeline: Pipeline) -> Path:
+    """Where expensive results are kept."""
+    return Path(pipeline.settings.runs) / "cache"

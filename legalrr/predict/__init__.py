@@ -1,0 +1,1 @@
+"""Predictors: turns over a backbone, and the baselines through the same door."""

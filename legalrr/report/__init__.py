@@ -1,0 +1,1 @@
+"""Tables and figure of one run, one sweep, or several sweeps together."""

@@ -1,0 +1,62 @@
+"""Prints the tables: with colours and lines in a terminal, as plain columns elsewhere."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from legalrr.report.groups import Report, finding, read_report
+from legalrr.report.views import View, differences_view, missing_view, scores_view, title, treatment
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PLAIN_WIDTH = 200
+"""Columns where no terminal says how wide it is; wide enough that no cell is broken."""
+
+
+def show(folder: Path, console: "Console | None" = None) -> None:
+    """Print the tables of a sweep or single-run folder; raises UserError as `read_report` does."""
+    show_report(read_report([folder]), console)
+
+
+def show_report(report: Report, console: "Console | None" = None) -> None:
+    """Print the tables of a report.
+
+    Args:
+        report: what to print.
+        console: where to; None: standard output.
+    """
+    console = console or _standard_output()
+    for group in report.groups:
+        console.print()
+        console.print(title(group), style="bold", markup=False, highlight=False)
+        for line in treatment(group, report):
+            console.print(line, style="dim", markup=False, highlight=False)
+        _print(scores_view(group), console)
+        if group.pairs:
+            _print(differences_view(group), console)
+            console.print(finding(group.pairs), markup=False, highlight=False)
+    missing = missing_view(report)
+    if missing.rows:
+        console.print()
+        console.print("Cells without scores", style="bold", markup=False, highlight=False)
+        _print(missing, console)
+
+
+def _standard_output() -> "Console":
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=PLAIN_WIDTH)
+
+
+def _print(view: View, console: "Console") -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
+    for number, column in enumerate(view.header):
+        table.add_column(column, justify="right" if view.is_number(number) else "left")
+    for row in view.rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console.print(table)

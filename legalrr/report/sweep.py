@@ -1,0 +1,53 @@
+"""Rebuilds what lies next to the cells of a sweep: the tables and the figure; after every job, and on demand."""
+
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import JobReturn
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from legalrr.errors import UserError
+from legalrr.report.forest import forest_svg
+from legalrr.report.groups import Report, read_report
+from legalrr.report.tables import write_tables
+from legalrr.store import write_atomically
+
+
+class SweepTables(Callback):
+    """Keeps the tables of a sweep up to date: Hydra calls `on_job_end` after failed jobs too."""
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        """Rebuild after each job of a sweep."""
+        if config.hydra.mode == RunMode.MULTIRUN:
+            rebuild(Path(config.hydra.sweep.dir))
+
+
+def rebuild(folder: Path) -> list[Path]:
+    """Writes tables and figure of a sweep or single-run folder into it; returns their paths.
+
+    Raises:
+        UserError: the folder has no cells, or a file of a cell is damaged.
+    """
+    return write_report(read_report([folder]), folder)
+
+
+def write_report(report: Report, folder: Path) -> list[Path]:
+    """Writes a report's tables and, where there is a score, its figure into a folder; makes it; returns their paths.
+
+    Raises:
+        UserError: the folder cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot make this folder: {error.strerror}", where=str(folder), cure="choose another"
+        ) from error
+    paths = write_tables(report, folder)
+    if report.groups:
+        figure = folder / "macro_f1.svg"
+        write_atomically(figure, forest_svg(report))
+        paths.append(figure)
+    return paths

@@ -1,0 +1,198 @@
+"""What a reader sees of a group, as strings: its treatment, its scores, its differences. The same in every format."""
+
+from dataclasses import dataclass
+
+from legalrr.report.cells import NO_BACKBONE, Cell
+from legalrr.report.groups import Group, Pair, Report, Row
+
+TURNS = ("analysis", "statutes", "ratio", "ruling", "answer")
+"""Order in which turn lengths are named."""
+
+TOLD = ("annotate.layout", "annotate.tokens", "restructure.overflow")
+"""Options that `treatment` names in words of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """A table of strings."""
+
+    header: tuple[str, ...]
+    """Names of the columns."""
+    rows: tuple[tuple[str, ...], ...]
+    """Cells, row by row."""
+
+    def is_number(self, column: int) -> bool:
+        """Whether a column holds numbers alone, which are set to the right."""
+        return all(row[column][:1] in "+-0123456789" for row in self.rows)
+
+
+def fixed(value: float | None, digits: int = 3) -> str:
+    """A number with a fixed number of decimals; "" for None."""
+    return "" if value is None else f"{value:z.{digits}f}"
+
+
+def share(value: float | None) -> str:
+    """A share as a percentage without its sign; "" for None."""
+    return "" if value is None else f"{100 * value:.1f}"
+
+
+def bounds(interval: tuple[float, float] | None) -> str:
+    """An interval in brackets; [-] where there is none."""
+    return "[-]" if interval is None else f"[{interval[0]:z.3f}, {interval[1]:z.3f}]"
+
+
+def scores_view(group: Group) -> View:
+    """The scores of a group; the reference arm is marked."""
+    level = f"{group.rows[0].cell.scorer.confidence:.0%}"
+    return View(
+        header=(
+            "Arm",
+            "n",
+            f"Macro-F1 [{level}]",
+            "F1 allowed",
+            "F1 dismissed",
+            "FPR",
+            "FNR",
+            "Accuracy",
+            "Invalid %",
+            "Cut off %",
+            "Dropped tokens",
+        ),
+        rows=tuple(
+            (
+                name(row),
+                str(row.scores.n),
+                f"{fixed(row.scores.macro_f1)} {bounds(row.scores.interval)}",
+                fixed(row.scores.f1["allowed"]),
+                fixed(row.scores.f1["dismissed"]),
+                fixed(row.scores.fpr),
+                fixed(row.scores.fnr),
+                fixed(row.scores.accuracy),
+                share(row.scores.invalid_rate),
+                share(row.scores.cut_off_rate),
+                str(sum(case.dropped_tokens for case in row.cases)),
+            )
+            for row in group.rows
+        ),
+    )
+
+
+def differences_view(group: Group) -> View:
+    """Each row of a group against the reference arm."""
+    level = f"{group.rows[0].cell.scorer.confidence:.0%}"
+    return View(
+        header=(
+            "Arm",
+            f"Difference [{level}]",
+            "p permutation",
+            "p Holm",
+            "p McNemar",
+            "b",
+            "c",
+            "Smallest detectable",
+        ),
+        rows=tuple(_difference(pair) for pair in group.pairs),
+    )
+
+
+def missing_view(report: Report) -> View:
+    """The cells without scores, and why."""
+    gone = [cell for cell in report.cells if cell.status != "done" or not (cell.scores and cell.scores.n)]
+    return View(
+        header=("Cell", "Arm", "Status", "Why"),
+        rows=tuple((_cell_name(cell), cell.label, cell.status, why(cell)) for cell in gone),
+    )
+
+
+def why(cell: Cell) -> str:
+    """Why a cell has no scores; "" where it has."""
+    if cell.scores is not None and cell.scores.n == 0:
+        return cell.scores.interval_note or ""
+    return cell.problem
+
+
+def name(row: Row) -> str:
+    """Label of a row, with a mark at the reference arm."""
+    return f"{row.setup.label} (reference)" if row.is_reference else row.setup.label
+
+
+def title(group: Group) -> str:
+    """Corpus, segmenter and backbone of a group."""
+    setup = group.setup
+    corpus = setup.corpus if setup.split is None else f"{setup.corpus} ({setup.split})"
+    model = "no backbone" if setup.backbone == NO_BACKBONE else setup.backbone
+    return f"{corpus}, roles: {setup.segment}, {model}"
+
+
+def treatment(group: Group, report: Report) -> list[str]:
+    """Everything that a reader has to know beside the scores, a line each."""
+    setup, scorer = group.setup, group.rows[0].cell.scorer
+    lengths = {turn: length for row in group.rows for turn, length in row.setup.tokens.items()}
+    turns = [turn for turn in TURNS if turn in lengths] + sorted(lengths.keys() - set(TURNS))
+    lines = [
+        "; ".join(
+            f"{what} {value}"
+            for what, value in (
+                ("reading", setup.reading),
+                ("layout", setup.layout),
+                ("overflow", setup.overflow),
+                ("limit", "none" if setup.limit is None else setup.limit),
+                ("seed", setup.seed),
+            )
+            if value is not None
+        ),
+        "turn lengths in tokens: " + ", ".join(f"{turn} {lengths[turn]}" for turn in turns),
+        _judgments(group),
+        f"intervals: {scorer.confidence:.0%} BCa bootstrap over judgments, {scorer.resamples} resamples, "
+        f"seed {scorer.seed}; permutations {scorer.permutations}",
+    ]
+    lines.append(f"options: {apart(group, report)}")
+    return [line for line in lines if not line.endswith(": ")]
+
+
+def apart(group: Group, report: Report) -> str:
+    """Options in which groups of the report differ and that nothing else names, with the group's values; "" if none."""
+    told = (
+        "corpus.",
+        "segment.",
+        "backbone.",
+        "annotate.layout",
+        "annotate.tokens",
+        "verdict.",
+        "restructure.overflow",
+    )
+    options = [one.setup.options for one in report.groups if one.setup.backbone != NO_BACKBONE]
+    keys = sorted({key for one in options for key in one if not key.startswith(told)})
+    differing = [key for key in keys if len({one.get(key) for one in options}) > 1]
+    return ", ".join(f"{key} {group.setup.options.get(key, 'unset')}" for key in differing)
+
+
+def _judgments(group: Group) -> str:
+    """Size and class balance; from one row where all agree, else from each distinct one."""
+    sizes = dict.fromkeys(
+        (row.scores.n, *(sum(row.scores.confusion[gold].values()) for gold in ("allowed", "dismissed")))
+        for row in group.rows
+    )
+    return " or ".join(
+        f"n = {n} judgments ({allowed} allowed, {dismissed} dismissed)" for n, allowed, dismissed in sizes
+    )
+
+
+def _difference(pair: Pair) -> tuple[str, ...]:
+    found = pair.comparison
+    if found is None:
+        return (pair.row.setup.label, pair.note, "", "", "", "", "", "")
+    return (
+        pair.row.setup.label,
+        f"{found.difference:+z.3f} {bounds(found.interval)}",
+        fixed(found.p_permutation, 4),
+        fixed(pair.p_holm, 4),
+        fixed(found.p_mcnemar, 4),
+        str(found.b),
+        str(found.c),
+        fixed(found.smallest_detectable),
+    )
+
+
+def _cell_name(cell: Cell) -> str:
+    return cell.name if cell.sweep == 1 else f"folder {cell.sweep}, {cell.name}"

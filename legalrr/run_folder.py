@@ -1,0 +1,127 @@
+"""What a run folder holds.
+
+predictions.jsonl   a row per judgment: gold, verdict, reason, turns, what was shown and hidden (as offsets)
+run.json            cell, counts, calls, versions, seeds, stage identities, timings
+scores.json         written last: its presence means complete
+error.json          instead, when the cell failed
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from legalrr.pipeline import Pipeline
+from legalrr.records import Case, Completion, Judgment, Scored, Verdict
+from legalrr.stage import description
+from legalrr.store import write_atomically
+from legalrr.verdict import BLANK
+
+PACKAGES = (
+    "legalrr",
+    "torch",
+    "transformers",
+    "datasets",
+    "scikit-learn",
+    "scipy",
+    "numpy",
+    "pandas",
+    "hydra-core",
+    "triton",
+)
+
+
+def write_run(
+    folder: Path, rows: Sequence[Mapping[str, Any]], record: Mapping[str, Any], scores: Mapping[str, Any]
+) -> None:
+    """Write a finished cell; scores.json comes last."""
+    write_atomically(folder / "predictions.jsonl", "".join(as_json(row) + "\n" for row in rows))
+    write_atomically(folder / "run.json", as_json(record, indent=2) + "\n")
+    write_atomically(folder / "scores.json", as_json(scores, indent=2) + "\n")
+
+
+def row(judgment: Judgment, case: Case, completion: Completion, verdict: Verdict) -> dict[str, Any]:
+    """A line of predictions.jsonl."""
+    document = case.document
+    return {
+        "id": judgment.id,
+        "gold": judgment.outcome,
+        "verdict": verdict.label,
+        "reason": verdict.reason,
+        "span": verdict.span,
+        "p_allowed": verdict.p_allowed,
+        "cut_off": any(t.finish_reason == "length" for t in completion.turns),
+        "error": completion.error,
+        "turns": [asdict(t) for t in completion.turns],
+        "messages": _messages(case, completion),
+        "shown": [[b.role, b.start, b.start + len(b.text)] for b in document.blocks],
+        "hidden": [[h.start, h.end, h.role, h.reason] for h in document.hidden],
+        "dropped_tokens": document.dropped_tokens,
+        "skipped": document.skipped,
+    }
+
+
+def _messages(case: Case, completion: Completion) -> list[dict[str, str]]:
+    """The conversation of the last turn as it was sent; nothing for a baseline, which is sent none."""
+    said = {t.name: t.text for t in completion.turns if t.name != BLANK}
+    asked = list(takewhile(lambda t: t.name in said, case.prompt.turns))
+    return [m.fill(said) for m in asked[-1].messages] if asked else []
+
+
+def scored(row: Mapping[str, Any]) -> Scored:
+    """What scores need of a row of predictions.jsonl."""
+    return Scored(
+        id=row["id"], gold=row["gold"], label=row["verdict"], cut_off=row["cut_off"], p_allowed=row["p_allowed"]
+    )
+
+
+def described(pipeline: Pipeline, cases: Sequence[Case]) -> dict[str, Any]:
+    """What a row of the table says of its cell."""
+    p = pipeline
+    model = p.predict.needs_backbone
+    options = {name: description(stage)["fields"] for name, stage in p.stages().items()}
+    tokens = options["annotate"].get("tokens", {}).get("fields", {})
+    turns = {t.name: t.max_new_tokens for c in cases for t in c.prompt.turns}
+    return {
+        "arm": p.settings.arm.id,
+        "label": p.settings.arm.label,
+        "family": p.settings.arm.family,
+        "corpus": p.corpus.name,
+        "split": p.corpus.split,
+        "segment": p.segment.name,
+        "backbone": p.backbone.name if model else "-",
+        "layout": options["annotate"].get("layout") if model else None,
+        "order": options["restructure"].get("order"),
+        "reading": options["verdict"].get("reading"),
+        "scoring": options["predict"].get("scoring") if model else None,
+        "overflow": options["restructure"].get("overflow") if model else None,
+        "limit": p.settings.limit,
+        "tokens": (turns if turns else dict(tokens)) if model else {},
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that results depend on; those not installed are left out."""
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def as_json(value: object, indent: int | None = None) -> str:
+    """JSON text; raises ValueError for a number that JSON does not have."""
+    return json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+
+
+def write_error(folder: Path, error: BaseException) -> None:
+    """Leave error.json in a cell that failed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(
+        folder / "error.json", as_json({"what": str(error), "type": type(error).__name__}, indent=2) + "\n"
+    )

@@ -1,0 +1,1 @@
+"""Scores of predictions, and what they can show: intervals, paired comparisons, corrections for many of them."""

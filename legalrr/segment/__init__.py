@@ -1,0 +1,1 @@
+"""Rhetorical roles of judgments: gold spans, trained taggers, sentences, and what reads like a verdict."""

@@ -1,0 +1,307 @@
+"""The engine against two oracles: full forwards in float64 without any cache, and its own slow, obvious version."""
+
+import pytest
+
+from legalrr.backbones import states
+from legalrr.backbones.transformers import TransformersBackbone, forget_engine
+from legalrr.errors import UserError
+from legalrr.protocols import Call, Engine
+
+TEXTS = ("a", "The appeal is about a wall.", "x" * 90, "Was the order made in time? " * 3, "é § 12(1)")
+ANSWERS = ("YES", "NO", "N", "YES, in part")
+
+
+def fresh(folder, **fields):
+    """An engine that has read nothing yet."""
+    forget_engine()
+    return TransformersBackbone(**({"name": "tiny", "model": str(folder)} | fields)).load()
+
+
+def ask(text, key=None, new=12, answers=(), before=()):
+    messages = (*before, {"role": "user", "content": text})
+    return Call(key=key or text, messages=messages, max_new_tokens=new, answers=answers)
+
+
+def replies(batches):
+    return {key: reply for batch in batches for key, reply in batch}
+
+
+class Oracle:
+    """The model in float64, every token from a forward over everything before it."""
+
+    def __init__(self, folder):
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        self.model = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager").double().eval()
+        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+
+    def ids(self, call):
+        text = self.tokenizer.apply_chat_template(list(call.messages), tokenize=False, add_generation_prompt=True)
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    def logprobs(self, ids):
+        import torch
+
+        with torch.inference_mode():
+            return self.model(torch.tensor([ids]), use_cache=False).logits[0].log_softmax(-1)
+
+    def written(self, call):
+        ids, written = self.ids(call), []
+        while len(written) < call.max_new_tokens and self.tokenizer.eos_token_id not in written:
+            written.append(self.logprobs(ids + written)[-1].argmax().item())
+        return written
+
+    def greedy(self, call):
+        return self.tokenizer.decode(self.written(call), skip_special_tokens=True)
+
+    def weigh(self, call, answer):
+        ids = self.ids(call)
+        wanted = self.tokenizer(answer, add_special_tokens=False)["input_ids"]
+        after = self.logprobs(ids + wanted)[len(ids) - 1 :]
+        return sum(after[place, token].item() for place, token in enumerate(wanted))
+
+
+@pytest.fixture(scope="module")
+def oracle(tiny):
+    return Oracle(tiny)
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 300, 100_000])
+@pytest.mark.parametrize("prefix_cache_gb", [0.0, 1.0])
+def test_greedy_text_is_the_oracles_for_any_batch_and_with_or_without_reuse(
+    tiny, oracle, batch_tokens, prefix_cache_gb
+):
+    engine = fresh(tiny, batch_tokens=batch_tokens, prefix_cache_gb=prefix_cache_gb)
+    calls = [ask(text) for text in TEXTS]
+    assert isinstance(engine, Engine)
+    for _ in range(2):
+        got = replies(engine.generate(calls))
+        assert {key: reply.text for key, reply in got.items()} == {call.key: oracle.greedy(call) for call in calls}
+        assert all(
+            reply.prompt_tokens == len(oracle.ids(call)) for call, reply in zip(calls, map(got.get, TEXTS), strict=True)
+        )
+
+
+@pytest.mark.parametrize("prefix_cache_gb", [0.0, 1.0])
+def test_logprobs_of_answers_are_the_oracles(tiny, oracle, prefix_cache_gb):
+    calls = [ask(text, answers=ANSWERS) for text in TEXTS]
+    obvious = replies(fresh(tiny, prefix_cache_gb=0.0).compare(calls))
+    got = replies(fresh(tiny, prefix_cache_gb=prefix_cache_gb).compare(calls))
+    exact = {(call.key, answer): oracle.weigh(call, answer) for call in calls for answer in ANSWERS}
+    # Whatever order sums are made in, float32 is off by about as much: twice what the obvious version is off by.
+    tolerance = 2 * max(abs(obvious[key].logprobs[answer] - value) for (key, answer), value in exact.items())
+    assert tolerance < 1e-3
+    for (key, answer), value in exact.items():
+        assert got[key].logprobs[answer] == pytest.approx(value, abs=tolerance, rel=0)
+    assert all(reply.text == "" and reply.new_tokens == 0 for reply in got.values())
+
+
+def test_answers_of_one_token_each_cost_no_second_forward(tiny, oracle):
+    engine = fresh(tiny)
+    call = ask("Is it so?", answers=("Y", "N"))
+    forwards = []
+    engine.model.register_forward_hook(lambda *_: forwards.append(None))
+    reply = replies(engine.compare([call]))[call.key]
+    assert len(forwards) == 2, "one for all but the last token of the prompt, one for the last"
+    assert reply.logprobs == pytest.approx({answer: oracle.weigh(call, answer) for answer in call.answers}, abs=1e-4)
+
+
+def test_nothing_asked_is_nothing_answered(tiny):
+    assert list(fresh(tiny).generate([])) == []
+
+
+def test_a_second_turn_pays_only_for_what_is_new(tiny, oracle):
+    engine = fresh(tiny)
+    first = ask("Facts. " * 20, key="1")
+    answer = replies(engine.generate([first]))["1"]
+    second = ask("And now?", key="2", before=(*first.messages, {"role": "assistant", "content": answer.text}))
+    again = replies(engine.generate([second]))["2"]
+    assert answer.cached_tokens == 0
+    assert answer.prompt_tokens <= again.cached_tokens < again.prompt_tokens
+    assert again.text == oracle.greedy(second)
+
+
+def test_another_question_about_the_same_document_reuses_the_document(tiny, oracle):
+    engine = fresh(tiny)
+    document = "The wall stood on the boundary. " * 6
+    list(engine.generate([ask(document + "Who built it?")]))
+    other = ask(document + "YES or NO?", answers=("YES", "NO"))
+    reply = replies(engine.compare([other]))[other.key]
+    assert reply.cached_tokens > len(document)
+    assert reply.logprobs["YES"] == pytest.approx(oracle.weigh(other, "YES"), abs=1e-4)
+
+
+def test_a_short_common_beginning_is_read_anew(tiny):
+    engine = fresh(tiny)
+    list(engine.generate([ask("a" * 10)]))
+    assert replies(engine.generate([ask("b" * 200)]))["b" * 200].cached_tokens == 0
+
+
+def test_calls_with_much_held_go_first(tiny):
+    engine = fresh(tiny, batch_tokens=1)
+    long = ask("A long one. " * 20)
+    list(engine.generate([long]))
+    assert [key for batch in engine.generate([ask("Short."), long]) for key, _ in batch] == [long.key, "Short."]
+
+
+def test_each_call_is_cut_off_at_its_own_limit(tiny, oracle):
+    calls = [ask("one", new=3), ask("two", new=9)]
+    got = replies(fresh(tiny).generate(calls))
+    assert {key: (reply.new_tokens, reply.finish_reason) for key, reply in got.items()} == {
+        "one": (3, "length"),
+        "two": (9, "length"),
+    }
+    assert got["one"].text == oracle.greedy(calls[0])
+
+
+@pytest.mark.parametrize("prefix_cache_gb", [0.0, 1.0])
+def test_an_end_at_the_last_allowed_token_is_a_stop_and_one_later_a_cut(
+    tiny, save_tiny, oracle, tmp_path, prefix_cache_gb
+):
+    call = ask("When does this end?", new=20)
+    ids = oracle.written(call)
+    place = max(place for place, token in enumerate(ids) if token not in ids[:place])
+    folder = save_tiny(tmp_path / "ends", eos_token_id=[oracle.tokenizer.eos_token_id, ids[place]])
+    engine = fresh(folder, prefix_cache_gb=prefix_cache_gb)
+    calls = [ask(call.messages[0]["content"], key=str(new), new=new) for new in (place, place + 1, place + 5)]
+    got = replies(engine.generate(calls))
+    assert [(got[c.key].finish_reason, got[c.key].new_tokens) for c in calls] == [
+        ("length", place),
+        ("stop", place + 1),
+        ("stop", place + 1),
+    ]
+
+
+@pytest.mark.parametrize("prefix_cache_gb", [0.0, 1.0])
+def test_what_a_publisher_recommends_for_sampling_is_ignored(tiny, save_tiny, oracle, tmp_path, prefix_cache_gb):
+    folder = save_tiny(
+        tmp_path / "penalised", do_sample=True, temperature=9.0, top_k=3, repetition_penalty=5.0, max_new_tokens=2
+    )
+    call = ask("The appeal is about a wall.")
+    got = replies(fresh(folder, prefix_cache_gb=prefix_cache_gb).generate([call]))
+    assert got[call.key].text == oracle.greedy(call)
+
+
+def test_a_prompt_starts_with_exactly_one_bos(tiny, oracle):
+    engine = fresh(tiny)
+    asked, _ = engine._prepare([ask("a")])
+    assert asked[0].ids[0] == oracle.tokenizer.bos_token_id
+    assert asked[0].ids.count(oracle.tokenizer.bos_token_id) == 1
+
+
+def test_a_call_that_does_not_fit_is_an_overflow_and_is_not_run(tiny, monkeypatch):
+    engine = fresh(tiny, context=64)
+    fits = ask("a", key="fits", new=64 - len(engine._prepare([ask("a")])[0][0].ids))
+    calls = [fits, ask("ab", key="too long", new=fits.max_new_tokens)]
+    got = replies(engine.generate(calls))
+    assert got["fits"].finish_reason == "length"
+    assert (got["too long"].finish_reason, got["too long"].text, got["too long"].new_tokens) == ("overflow", "", 0)
+    assert got["too long"].prompt_tokens == got["fits"].prompt_tokens + 1
+    compared = replies(engine.compare([ask("x" * 60, answers=("YES",))]))
+    assert [reply.finish_reason for reply in compared.values()] == ["overflow"]
+
+
+def test_weights_are_loaded_at_the_first_call_only(tiny):
+    engine = fresh(tiny)
+    assert engine.token_ends("ab c") == [1, 2, 3, 4]
+    assert "model" not in vars(engine)
+    list(engine.generate([ask("a")]))
+    assert "model" in vars(engine)
+
+
+def test_a_character_of_several_tokens_ends_once_per_token(tiny):
+    assert fresh(tiny).token_ends("é.") == [1, 1, 2]
+
+
+def test_a_batch_is_yielded_before_the_next_one_is_run(tiny, monkeypatch):
+    engine = fresh(tiny, batch_tokens=1)
+    batches = engine.generate([ask("a"), ask("bb")])
+    assert [key for key, _ in next(batches)] == ["a"]
+    monkeypatch.setattr(engine.model, "generate", lambda *_, **__: pytest.fail("ran"))
+    with pytest.raises(pytest.fail.Exception):
+        next(batches)
+
+
+def test_a_conversation_that_the_template_refuses_is_named(tiny):
+    call = Call(key="k", messages=({"role": "tool", "content": "x"},), max_new_tokens=2)
+    with pytest.raises(UserError, match=r"refuses this conversation \(tool\): no tools here"):
+        list(fresh(tiny).generate([call]))
+
+
+def test_no_room_for_an_answer_is_an_error(tiny):
+    with pytest.raises(ValueError, match="call a leaves no room"):
+        list(fresh(tiny).generate([ask("a", new=0)]))
+
+
+def test_memory_that_ran_out_names_the_options(tiny, monkeypatch):
+    engine = fresh(tiny)
+
+    def exhausted(*_, **__):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+    monkeypatch.setattr(engine.model, "generate", exhausted)
+    with pytest.raises(UserError, match=r"backbone: out of memory.*backbone\.batch_tokens"):
+        list(engine.generate([ask("a")]))
+
+
+def test_other_runtime_errors_pass(tiny, monkeypatch):
+    engine = fresh(tiny)
+
+    def broken(*_, **__):
+        raise RuntimeError("shapes differ")
+
+    monkeypatch.setattr(engine.model, "generate", broken)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        list(engine.generate([ask("a")]))
+
+
+def test_torchs_settings_are_put_back(tiny):
+    import torch
+
+    before = torch.get_float32_matmul_precision(), torch.get_num_threads()
+    seen = []
+    engine = fresh(tiny, matmul_precision="medium", threads=1)
+    engine.model.register_forward_hook(
+        lambda *_: seen.append((torch.get_float32_matmul_precision(), torch.get_num_threads()))
+    )
+    list(engine.generate([ask("a", new=1)]))
+    assert set(seen) == {("medium", 1)}
+    assert (torch.get_float32_matmul_precision(), torch.get_num_threads()) == before
+
+
+def test_a_model_without_an_end_token_is_refused(tiny, save_tiny, tmp_path):
+    import json
+
+    folder = save_tiny(tmp_path / "endless", eos_token_id=None)
+    for file in ("config.json", "tokenizer_config.json"):
+        path = folder / file
+        path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if not k.startswith("eos")}))
+    with pytest.raises(UserError, match="which token ends an answer"):
+        list(fresh(folder).generate([ask("a")]))
+
+
+def test_reading_in_chunks_gives_the_same_state(tiny, monkeypatch):
+    import torch
+
+    model = fresh(tiny).model
+    ids = list(range(40))
+    with torch.inference_mode():
+        whole, logits = states.read(model, ids)
+        monkeypatch.setattr(states, "CHUNK", 7)
+        parts, logits_of_parts = states.read(model, ids)
+    torch.testing.assert_close(logits_of_parts, logits, rtol=1e-4, atol=1e-4)
+    for one, other in zip((*whole.keys, *whole.values), (*parts.keys, *parts.values), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_states_come_out_of_a_batch_as_they_went_in(tiny):
+    import torch
+
+    model = fresh(tiny).model
+    with torch.inference_mode():
+        made = [states.read(model, list(range(3, 3 + length)))[0] for length in (9, 4)]
+        cache = states.stack(model, made, new=5)
+        back = [states.unstack(cache, row, list(state.ids), end=9) for row, state in enumerate(made)]
+    for one, other in zip(made, back, strict=True):
+        assert list(one.ids) == list(other.ids)
+        assert all(torch.equal(a, b) for a, b in zip(one.keys + one.values, other.keys + other.values, strict=True))

@@ -1,0 +1,85 @@
+"""The corpora of conf/corpus."""
+
+import pytest
+from omegaconf import OmegaConf
+
+from legalrr.corpora import catalogue
+from legalrr.corpora.catalogue import card, cards, present
+from legalrr.protocols import Corpus
+from legalrr.stage import build
+
+NAMES = [
+    "build",
+    "ildc",
+    "iltur_cjpe",
+    "inabs",
+    "lawai50",
+    "legalseg",
+    "marro",
+    "nyayaanumana",
+    "own_marked",
+    "own_table",
+    "own_text",
+    "predex",
+    "specimen",
+]
+
+
+def test_every_corpus_is_described():
+    assert [one.name for one in cards()] == NAMES
+    for one in cards():
+        assert all((one.what, one.licence, one.citation, one.get))
+        assert "#" not in one.what + one.licence + one.citation + one.get
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_corpus_has_a_reader_unless_it_waits_for_a_path(name):
+    reader = card(name).reader()
+    if name.startswith("own_"):
+        assert reader is None
+    else:
+        assert isinstance(reader, Corpus)
+        assert reader.name == name
+
+
+@pytest.mark.parametrize("name", ["predex", "iltur_cjpe"])
+def test_hub_sets_wait_for_a_commit(name, refuses):
+    with refuses(name, "40 hexadecimal digits"):
+        list(card(name).reader().read("test"))
+
+
+def test_the_specimen_is_here_and_what_is_not_fetched_is_not(tmp_path, monkeypatch):
+    monkeypatch.setenv("LEGALRR_DATA", str(tmp_path))
+    assert present(card("specimen").reader())
+    assert present(card("lawai50").reader()) == []
+    assert present(card("predex").reader()) == []
+
+
+def test_an_unknown_corpus_names_those_there_are(refuses):
+    with refuses("no corpus 'nosuch'", "lawai50"):
+        card("nosuch")
+
+
+def test_a_yaml_without_its_facts_is_refused(tmp_path, monkeypatch, write, refuses):
+    monkeypatch.setattr(catalogue, "root", lambda: tmp_path)
+    write("conf/corpus/mine.yaml", "# What: mine\n#   and mine\nname: mine\n")
+    with refuses("mine.yaml", "does not state licence, citation, get"):
+        card("mine")
+    write("conf/corpus/mine.yaml", "# What: m\n#   n\n# Licence: l\n# Citation: c\n# Get: g\n- a\n")
+    assert card("mine").what == "m n"
+    with refuses("mine.yaml", "no mapping"):
+        card("mine").node()
+
+
+def test_one_s_own_table_can_be_several_files(write):
+    node = card("own_table").node()
+    train = write("train.csv", "id,text,label\na,x,accepted\n")
+    changes = {"files": {"train": str(train)}, "labels": {"accepted": "allowed"}}
+    reader = build(OmegaConf.merge(node, changes), Corpus, option="corpus")
+    assert [(j.id, j.outcome, j.split) for j in reader.read(None)] == [("a", "allowed", "train")]
+
+
+@pytest.mark.parametrize("name", ["own_marked", "own_text", "own_table"])
+def test_one_s_own_corpus_needs_a_path(name, refuses):
+    with refuses("folder" if name != "own_table" else "set file, or files"):
+        build(card(name).node(), Corpus, option="corpus")

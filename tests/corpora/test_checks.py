@@ -1,0 +1,136 @@
+"""Labels, splits, and what a judgment must satisfy."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from legalrr.corpora.checks import (
+    check_labels,
+    checked,
+    joined_labels,
+    outcome_of,
+    party_of,
+    read_labels,
+    splits_to_read,
+    trimmed,
+)
+from legalrr.records import Judgment, Span
+
+
+def judgment(**fields):
+    return Judgment(**{"id": "a", "text": "The appeal.", "source": "f.txt:1", **fields})
+
+
+def spans(*triples):
+    return tuple(Span(start=s, end=e, role=r) for s, e, r in triples)
+
+
+@pytest.mark.parametrize(
+    ("value", "outcome"), [(1, "allowed"), ("0", "dismissed"), (1.0, "allowed"), (" 1 ", "allowed")]
+)
+def test_one_is_allowed_and_zero_dismissed(value, outcome):
+    assert outcome_of(value, where="f:1") == outcome
+
+
+@pytest.mark.parametrize("value", [None, "", float("nan")])
+def test_a_blank_label_is_no_outcome(value):
+    assert outcome_of(value, where="f:1") is None
+
+
+@pytest.mark.parametrize("value", [2, "yes", 0.5, -1, True, "1.0"])
+def test_a_label_neither_zero_nor_one_is_refused(refuses, value):
+    with refuses("f:1", "none of 0, 1"):
+        outcome_of(value, where="f:1")
+
+
+def test_published_labels_can_be_named(refuses):
+    labels = {"2": "allowed", "0": "dismissed"}
+    assert outcome_of(2, where="f:1", labels=labels) == "allowed"
+    with refuses("label '1' is none of 2, 0"):
+        outcome_of(1, where="f:1", labels=labels)
+    with refuses("cannot mean 'partly'"):
+        check_labels({"2": "partly"}, where="corpus x")
+
+
+def test_labels_are_read_by_id(write):
+    labels = read_labels(write("l.csv", "id,label,confidence\na,1,low\nb,,\n"), "id")
+    assert (labels["a"].outcome, labels["a"].confidence) == ("allowed", "low")
+    assert (labels["b"].outcome, labels["b"].confidence) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("id,label\na,1\na,0\n", ("l.csv:3", "duplicate id 'a'")),
+        ("id,label\na,2\n", ("l.csv:2", "label '2'")),
+        ("id,label,confidence\na,1,sure\n", ("l.csv:2", "confidence 'sure'")),
+        ("id,outcome\na,1\n", ("no column 'label'", "found id, outcome")),
+    ],
+)
+def test_bad_labels_are_refused(write, refuses, content, words):
+    with refuses(*words):
+        read_labels(write("l.csv", content), "id")
+
+
+def test_labels_of_another_corpus_are_refused(write, refuses):
+    path = str(write("l.csv", "id,label\nx,1\n"))
+    with refuses("no id of this file is a judgment"):
+        joined_labels(path, "id", ["a"])
+    assert joined_labels(path, "id", ["a", "x"]).keys() == {"x"}
+    assert joined_labels(None, "id", ["a"]) == {}
+
+
+def test_an_unknown_party_is_refused(refuses):
+    assert party_of("petitioner", where="f") == "petitioner"
+    assert party_of("", where="f") is None
+    with refuses("unknown party 'defendant'"):
+        party_of("defendant", where="f")
+
+
+def test_an_unknown_split_is_refused(refuses):
+    assert splits_to_read(None, ["train", "test"], corpus="x") == ["train", "test"]
+    assert splits_to_read("test", ["train", "test"], corpus="x") == ["test"]
+    with refuses("no split 'dev'", "train, test"):
+        splits_to_read("dev", ["train", "test"], corpus="x")
+    with refuses("it has none"):
+        splits_to_read("dev", [], corpus="x")
+
+
+@given(st.text(" \n\tab"), st.data())
+def test_trimming_leaves_the_words_and_no_white_space(text, data):
+    begin = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(begin, len(text)))
+    start, stop = trimmed(text, begin, end)
+    if start < stop:
+        assert text[start:stop] == text[begin:end].strip()
+    else:
+        assert not text[begin:end].strip()
+
+
+def test_sound_judgments_pass_unchanged():
+    sound = [judgment(scheme="seven", spans=spans((0, 3, "FAC"), (3, 11, "RPC"))), judgment(id="b")]
+    assert list(checked(sound)) == sound
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"id": " "}, ("f.txt:1", "empty id")),
+        ({"text": " \n"}, ("f.txt:1, judgment a", "empty judgment")),
+        ({"text": "x\ud800"}, ("judgment a", "surrogate", "at 1")),
+        ({"spans": spans((0, 3, "FAC"))}, ("gold roles without a scheme",)),
+        ({"scheme": "seven", "spans": spans((0, 12, "FAC"))}, ("judgment a", "out of range", "11 characters")),
+        ({"scheme": "seven", "spans": spans((-1, 2, "FAC"))}, ("out of range",)),
+        ({"scheme": "seven", "spans": spans((2, 2, "FAC"))}, ("out of range",)),
+        ({"scheme": "seven", "spans": spans((0, 5, "FAC"), (4, 8, "RPC"))}, ("RPC span [4, 8) overlaps",)),
+        ({"scheme": "seven", "spans": spans((0, 5, "PREAMBLE"))}, ("unknown role 'PREAMBLE'",)),
+    ],
+)
+def test_an_unsound_judgment_is_refused(refuses, fields, words):
+    with refuses(*words):
+        list(checked([judgment(**fields)]))
+
+
+def test_a_duplicate_id_is_refused(refuses):
+    with refuses("g.txt:1", "duplicate id 'a'"):
+        list(checked([judgment(), judgment(source="g.txt:1")]))

@@ -1,0 +1,145 @@
+"""Label Studio exports."""
+
+import json
+import logging
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from legalrr.corpora.label_studio import LabelStudio
+from legalrr.roles import BUILD
+
+HEADER = "index,id,kind,label,confidence,duplicate_of\n"
+
+
+def reader(path, outcomes=None):
+    tables = {"train": str(outcomes)} if outcomes else {}
+    return LabelStudio(name="build", files={"train": str(path)}, outcomes=tables, split="train")
+
+
+@pytest.fixture
+def two(export, task):
+    return export(
+        task(7, "Facts. Order.", (7, 13, "RPC"), (0, 6, "FAC")),
+        task(7, "Other text."),
+    )
+
+
+def test_ids_hold_split_index_and_id_as_ids_recur(two):
+    first, second = reader(two).read("train")
+    assert (first.id, second.id) == ("train-0-7", "train-1-7")
+    assert (first.split, first.kind, first.source) == ("train", "Tax", f"{two} item 0")
+
+
+def test_spans_are_ordered_and_a_judgment_without_any_has_none(two):
+    first, second = reader(two).read(None)
+    assert [(s.start, s.end, s.role) for s in first.spans] == [(0, 6, "FAC"), (7, 13, "RPC")]
+    assert (first.scheme, second.scheme, second.spans) == ("build", None, None)
+
+
+def test_outcomes_are_joined_by_index_and_id(two, write):
+    outcomes = write("o.csv", HEADER + "0,7,appeal_or_petition,1,medium,\n1,7,trial,,,\n")
+    first, second = reader(two, outcomes).read("train")
+    assert (first.outcome, first.confidence, first.kind) == ("allowed", "medium", "Tax, appeal_or_petition")
+    assert (second.outcome, second.kind) == (None, "Tax, trial")
+
+
+def test_duplicates_are_left_out_and_logged_on_one_line(two, write, caplog):
+    outcomes = write("o.csv", HEADER + "1,7,appeal_or_petition,1,high,train-0-7\n")
+    with caplog.at_level(logging.INFO):
+        assert [j.id for j in reader(two, outcomes).read("train")] == ["train-0-7"]
+    assert [r.getMessage() for r in caplog.records] == ["build: left out 1 judgments that repeat another: train-1-7"]
+
+
+@given(st.text(min_size=1).filter(str.strip), st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_offsets_reproduce_the_text(tmp_path, task, text, data):
+    text = text.encode("utf-8", "ignore").decode() or "x"
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(text)), min_size=2, max_size=8)) | {0, len(text)})
+    roles = data.draw(st.lists(st.sampled_from([r.code for r in BUILD.roles]), min_size=len(cuts), max_size=len(cuts)))
+    spans = list(zip(cuts, cuts[1:], roles, strict=False))
+    if not text.strip():
+        return
+    path = tmp_path / "train.json"
+    path.write_text(json.dumps([task(1, text, *reversed(spans))]), encoding="utf-8")
+    [found] = reader(path).read(None)
+    assert found.text == text
+    assert "".join(text[s.start : s.end] for s in found.spans) == text
+    assert [(s.start, s.end, s.role) for s in found.spans] == spans
+
+
+@pytest.mark.parametrize(
+    ("spans", "words"),
+    [
+        ([(0, 6, "FACTS")], ("item 0, span 0", "unknown role 'FACTS'")),
+        ([(0, 6, "FAC"), (5, 9, "RPC")], ("train-0-1", "RPC span [5, 9) overlaps")),
+        ([(0, 99, "FAC")], ("train-0-1", "FAC span [0, 99) is out of range", "13 characters")),
+        ([(-3, 2, "FAC")], ("train-0-1", "out of range")),
+    ],
+)
+def test_bad_spans_are_refused(export, task, refuses, spans, words):
+    path = export(task(1, "Facts. Order.", *spans))
+    with refuses("train.json", *words):
+        list(reader(path).read(None))
+
+
+def spoilt(task, spoil):
+    made = task(1, "Facts. Order.", (0, 6, "FAC"))
+    spoil(made, made["annotations"][0]["result"][0]["value"])
+    return made
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda t, v: v.update(text="Order."), "the text at [0, 6) is not the span's own"),
+        (lambda t, v: v.update(start="0"), "offsets '0' and 6"),
+        (lambda t, v: v.update(labels=["FAC", "RPC"]), "2 roles on one span"),
+        (lambda t, v: v.pop("end"), "no 'end' here"),
+        (lambda t, v: t.pop("id"), "no 'id' here"),
+        (lambda t, v: t.pop("data"), "no 'data' here"),
+        (lambda t, v: t.update(data={"text": 5}), "data.text is no text"),
+        (lambda t, v: t.update(data={"text": " "}, annotations=[]), "empty judgment"),
+        (lambda t, v: t["annotations"].append(t["annotations"][0]), "2 annotations of one judgment"),
+    ],
+)
+def test_a_spoilt_export_is_refused(export, task, refuses, spoil, words):
+    with refuses("item 0", words):
+        list(reader(export(spoilt(task, spoil))).read(None))
+
+
+def test_truncated_json_is_named_by_line(two, refuses):
+    two.write_text(json.dumps(json.loads(two.read_text()), indent=1)[:-40])
+    with refuses("train.json:", "truncated or damaged JSON"):
+        list(reader(two).read(None))
+    two.write_text("{}")
+    with refuses("no list of judgments"):
+        list(reader(two).read(None))
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("0,8,trial,,,", ("item 0", "the outcomes call index 0 '8', the file calls it 7")),
+        ("2,7,trial,,,", ("o.csv:2", "index '2'", "0 to 1")),
+        ("x,7,trial,,,", ("o.csv:2", "index 'x'")),
+        ("0,7,appeal,1,,", ("o.csv:2", "unknown kind 'appeal'")),
+        ("0,7,trial,2,,", ("o.csv:2", "label '2'")),
+        ("0,7,trial,,,\n0,7,trial,,,", ("o.csv:3", "duplicate index 0")),
+    ],
+)
+def test_outcomes_of_another_file_are_refused(two, write, refuses, row, words):
+    outcomes = write("o.csv", f"{HEADER}{row}\n")
+    with refuses(*words):
+        list(reader(two, outcomes).read(None))
+
+
+def test_impossible_choices_are_refused_at_once(two, refuses):
+    with refuses("no split 'dev'"):
+        LabelStudio(name="b", files={"train": "x"}, outcomes={"dev": "y"})
+    with refuses("unknown role scheme"):
+        LabelStudio(name="b", files={}, scheme="x")
+    with refuses("no split 'test'"):
+        list(reader(two).read("test"))
+    assert reader(two).paths("train") == [two]

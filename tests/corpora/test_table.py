@@ -1,0 +1,203 @@
+"""Tables in files."""
+
+import gzip
+import json
+
+import pandas
+import pytest
+
+from legalrr.corpora.table import Table
+
+ROWS = [
+    {"id": "a", "text": "First, one.", "label": 1},
+    {"id": "b", "text": "Second.\nTwo lines.", "label": 0},
+    {"id": "c", "text": "Third.", "label": None},
+]
+
+
+def lines(rows):
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+@pytest.fixture(params=["t.jsonl", "t.jsonl.gz", "t.csv", "t.csv.gz", "t.parquet"])
+def path(request, tmp_path, write):
+    name, frame = request.param, pandas.DataFrame(ROWS)
+    match name:
+        case "t.jsonl":
+            return write(name, lines(ROWS))
+        case "t.jsonl.gz":
+            return write(name, gzip.compress(lines(ROWS).encode()))
+        case "t.parquet":
+            frame.to_parquet(tmp_path / name)
+        case _:
+            frame.assign(label=["1", "0", ""]).to_csv(tmp_path / name, index=False)
+    return tmp_path / name
+
+
+def test_every_kind_of_table_gives_the_same_judgments(path):
+    found = list(Table(name="t", file=str(path)).read(None))
+    assert [(j.id, j.text, j.outcome) for j in found] == [
+        ("a", "First, one.", "allowed"),
+        ("b", "Second.\nTwo lines.", "dismissed"),
+        ("c", "Third.", None),
+    ]
+    assert all(str(path) in j.source and j.spans is None and j.split is None for j in found)
+    assert len({j.source for j in found}) == 3
+
+
+def test_every_kind_of_table_refuses_a_missing_column(path, refuses):
+    with refuses(str(path), "no column 'Input', 'Label'", "found id, text, label"):
+        list(Table(name="predex", file=str(path), id_column=None, text_column="Input", label_column="Label").read(None))
+
+
+def test_all_columns_reach_the_judgment(write):
+    row = {
+        "id": 5,
+        "text": "Facts. Order.",
+        "outcome": "accepted",
+        "sure": "low",
+        "who": "petitioner",
+        "whose": "Ram",
+        "court": "High Court",
+        "year": 1999,
+        "kind": "tax",
+        "spans": [[7, 13, "RPC"], {"start": 0, "end": 6, "role": "Facts"}],
+    }
+    table = Table(
+        name="t",
+        file=str(write("t.jsonl", lines([row]))),
+        label_column="outcome",
+        labels={"accepted": "allowed"},
+        confidence_column="sure",
+        party_column="who",
+        petitioner_column="whose",
+        court_column="court",
+        year_column="year",
+        kind_column="kind",
+        spans_column="spans",
+        scheme="seven",
+    )
+    [found] = table.read(None)
+    assert (found.id, found.outcome, found.confidence, found.party) == ("5", "allowed", "low", "petitioner")
+    assert (found.petitioner, found.court, found.year, found.kind) == ("Ram", "High Court", 1999, "tax")
+    assert [(s.start, s.end, s.role) for s in found.spans] == [(0, 6, "FAC"), (7, 13, "RPC")]
+    assert found.scheme == "seven"
+
+
+def test_spans_in_csv_are_json_and_blank_means_none(write):
+    path = write("t.csv", 'id,text,spans\na,Facts.,"[[0, 6, ""FAC""]]"\nb,More.,\n')
+    table = Table(name="t", file=str(path), label_column=None, spans_column="spans", scheme="build")
+    first, second = table.read(None)
+    assert (first.spans[0].role, first.scheme) == ("FAC", "build")
+    assert (second.spans, second.scheme) == (None, None)
+
+
+def test_spans_in_parquet_are_structs(tmp_path):
+    frame = pandas.DataFrame({"id": ["a"], "text": ["Facts."], "s": [[{"start": 0, "end": 6, "role": "FAC"}]]})
+    frame.to_parquet(tmp_path / "t.parquet")
+    table = Table(name="t", file=str(tmp_path / "t.parquet"), label_column=None, spans_column="s", scheme="build")
+    assert [s.role for j in table.read(None) for s in j.spans] == ["FAC"]
+
+
+def test_rows_are_ids_only_where_that_is_said(write, refuses):
+    train, test = write("train.csv", "Input,Label\nx,1\ny,0\n"), write("test.csv", "Input,Label\nz,1\n")
+    files = {"train": str(train), "test": str(test)}
+    table = Table(name="t", files=files, id_column=None, text_column="Input", label_column="Label")
+    assert [(j.id, j.split) for j in table.read(None)] == [
+        ("train-1", "train"),
+        ("train-2", "train"),
+        ("test-1", "test"),
+    ]
+    assert [j.id for j in table.read("test")] == ["test-1"]
+    assert table.paths("test") == [test]
+    with refuses("no split 'dev'", "train, test"):
+        list(table.read("dev"))
+    with refuses("no column 'id'"):
+        list(Table(name="t", files=files, text_column="Input", label_column="Label").read("test"))
+
+
+def test_a_column_can_hold_the_split(write, refuses):
+    path = write("t.csv", "name,text,label,split\na,x,1,train\nb,y,0,test\nc,z,1,train\n")
+    table = Table(name="ildc", file=str(path), id_column="name", split_column="split", split="test")
+    assert [(j.id, j.split) for j in table.read("train")] == [("a", "train"), ("c", "train")]
+    assert [j.id for j in table.read(None)] == ["a", "b", "c"]
+    with refuses("no split 'dev'", "test, train"):
+        list(table.read("dev"))
+
+
+def test_a_file_without_splits_refuses_one(write, refuses):
+    table = Table(name="t", file=str(write("t.jsonl", lines(ROWS))))
+    assert [j.id for j in Table(name="t", file=str(table.paths(None)[0]), id_column=None).read(None)] == ["1", "2", "3"]
+    with refuses("no split 'test'", "it has none"):
+        list(table.read("test"))
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"id": "a"}, "duplicate id 'a'"),
+        ({"id": None}, "empty id"),
+        ({"text": ""}, "empty judgment"),
+        ({"text": None}, "text is no text but NoneType"),
+        ({"label": 2}, "label '2' is none of 0, 1"),
+        ({"label": "allowed"}, "label 'allowed' is none of 0, 1"),
+        ({"text": "\ud800"}, "surrogate"),
+    ],
+)
+def test_a_bad_row_is_named_by_line(write, refuses, row, words):
+    path = write("t.jsonl", lines([ROWS[0], {**ROWS[1], **row}]))
+    with refuses("t.jsonl:2", words):
+        list(Table(name="t", file=str(path)).read(None))
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"year": "now"}, "year 'now'"),
+        ({"sure": "very"}, "confidence 'very'"),
+        ({"who": "respondent"}, "unknown party 'respondent'"),
+        ({"spans": [[0, 99, "FAC"]]}, "out of range"),
+        ({"spans": [[0, 3, "FAC"], [2, 4, "FAC"]]}, "overlaps"),
+        ({"spans": [[0, 3, "FACT"]]}, "unknown role 'FACT'"),
+        ({"spans": [[0, 3]]}, "no span: [0, 3]"),
+        ({"spans": "[[0, 3"}, "spans is no JSON"),
+    ],
+)
+def test_a_bad_value_is_named_by_line(write, refuses, row, words):
+    good = {"id": "a", "text": "Facts.", "year": None, "sure": "", "who": "", "spans": []}
+    table = Table(
+        name="t",
+        file=str(write("t.jsonl", lines([{**good, **row}]))),
+        label_column=None,
+        year_column="year",
+        confidence_column="sure",
+        party_column="who",
+        spans_column="spans",
+        scheme="build",
+    )
+    with refuses("t.jsonl:1", words):
+        list(table.read(None))
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"source": "web"}, "unknown source 'web'"),
+        ({}, "neither or both of file and files"),
+        ({"file": "x", "files": {"a": "y"}}, "neither or both of file and files"),
+        ({"source": "hub"}, "source: hub without hub"),
+        ({"files": {"a": "y"}, "split_column": "s"}, "split_column without file"),
+        ({"file": "x", "spans_column": "s"}, "spans_column without scheme"),
+        ({"file": "x", "scheme": "s"}, "unknown role scheme"),
+        ({"file": "x", "party": "s"}, "unknown party"),
+        ({"file": "x", "labels": {"2": "s"}}, "cannot mean 's'"),
+    ],
+)
+def test_impossible_choices_are_refused_at_once(refuses, fields, words):
+    with refuses("t", words):
+        Table(name="t", **fields)
+
+
+def test_rows_are_read_one_at_a_time(write):
+    path = write("t.jsonl", lines([ROWS[0]]) + "damaged\n")
+    assert next(Table(name="t", file=str(path)).read(None)).id == "a"

@@ -1,0 +1,44 @@
+"""A folder of plain text."""
+
+from legalrr.corpora.text_folder import TextFolder
+
+
+def test_texts_and_labels_are_joined_by_id(tmp_path, write):
+    write("j/a2.txt", "Second.\n")
+    write("j/a10.txt", "Tenth.")
+    labels = write("labels.csv", "id,label\na10,0\n")
+    corpus = TextFolder(name="c", folder=str(tmp_path / "j"), labels=str(labels), party="plaintiff")
+    second, tenth = corpus.read(None)
+    assert (second.id, second.text, second.outcome, second.spans, second.scheme) == (
+        "a2",
+        "Second.\n",
+        None,
+        None,
+        None,
+    )
+    assert (tenth.id, tenth.outcome, tenth.party, tenth.source) == (
+        "a10",
+        "dismissed",
+        "plaintiff",
+        f"{tmp_path}/j/a10.txt:1",
+    )
+    assert corpus.paths(None) == [tmp_path / "j"]
+
+
+def test_an_empty_judgment_is_refused(tmp_path, write, refuses):
+    write("a.txt", " \n")
+    with refuses("a.txt:1", "empty judgment"):
+        list(TextFolder(name="c", folder=str(tmp_path)).read(None))
+
+
+def test_text_that_is_no_utf8_is_refused(tmp_path, write, refuses):
+    write("a.txt", b"caf\xe9")
+    with refuses("a.txt", "offset 3"):
+        list(TextFolder(name="c", folder=str(tmp_path)).read(None))
+
+
+def test_there_are_no_splits_and_no_other_parties(tmp_path, refuses):
+    with refuses("no split 'test'"):
+        list(TextFolder(name="c", folder=str(tmp_path)).read("test"))
+    with refuses("unknown party"):
+        TextFolder(name="c", folder="x", party="state")

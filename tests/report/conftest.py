@@ -1,0 +1,92 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from legalrr.score.answered import answered
+from legalrr.score.prediction import PredictionScorer
+
+SETTINGS = {"confidence": 0.95, "resamples": 200, "permutations": 400, "seed": 0}
+GOLD = "AAAAAADDDDDD"
+WORDS = {"A": "allowed", "D": "dismissed", "-": "invalid", "?": None}
+
+
+class Sweep:
+    """Writes run folders as a run does."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def cell(self, job, arm="plain", answers=GOLD, *, gold=GOLD, scored=True, stages=None, row=None, **changes):
+        """A finished cell; `answers` and `gold` have a letter per judgment: A, D, - (invalid), ? (unlabelled)."""
+        folder = self.folder if job is None else self.folder / str(job)
+        folder.mkdir(parents=True, exist_ok=True)
+        model = changes.get("backbone", "tiny") != "-"
+        cell = {
+            "arm": arm,
+            "label": {"plain": "None", "dr": "D/R"}.get(arm, arm),
+            "family": "arm" if model else "baseline",
+            "corpus": "specimen",
+            "split": None,
+            "segment": "gold",
+            "backbone": "tiny",
+            "layout": "conversation" if model else None,
+            "order": "document",
+            "reading": "strict",
+            "overflow": "error" if model else None,
+            "limit": None,
+            "tokens": {"analysis": 48, "answer": 8} if model else {},
+        }
+        cell.update({key: value for key, value in changes.items() if key in cell})
+        run = {
+            "format": 1,
+            "cell": cell,
+            "seed": changes.get("seed", 0),
+            "reference": changes.get("reference", "plain"),
+            "settings": changes.get("settings", SETTINGS),
+            "stages": stages or {},
+            "seconds": changes.get("seconds", {"predict": 1.25}),
+        }
+        rows = [
+            {
+                "id": f"case-{number}",
+                "gold": WORDS[true],
+                "verdict": WORDS[said],
+                "reason": "unparsed" if said == "-" else "matched",
+                "p_allowed": None,
+                "turns": [
+                    {"finish_reason": "stop", "prompt_tokens": 100, "cached_tokens": 7, "new_tokens": 3, "seconds": 0.1}
+                ],
+                "dropped_tokens": 0,
+                "skipped": False,
+                **(row or {}),
+            }
+            for number, (true, said) in enumerate(zip(gold, answers, strict=True))
+        ]
+        (folder / "run.json").write_text(json.dumps(run))
+        (folder / "predictions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        if scored:
+            cases = [answered(row, where="test") for row in rows if row["gold"]]
+            scores = PredictionScorer(**run["settings"]).score(cases)
+            (folder / "scores.json").write_text(json.dumps(scores))
+        return folder
+
+    def failed(self, job, what="out of memory", overrides=("arm=rc",)):
+        """A cell that failed before it could say what it is."""
+        folder = self.folder / str(job)
+        (folder / ".hydra").mkdir(parents=True)
+        (folder / ".hydra" / "overrides.yaml").write_text("".join(f"- {one}\n" for one in overrides))
+        (folder / "error.json").write_text(json.dumps({"what": what, "type": "MemoryError"}))
+        return folder
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    """A folder to put cells into."""
+    return Sweep(tmp_path / "sweep")
+
+
+@pytest.fixture
+def another(tmp_path):
+    """A second folder to put cells into."""
+    return Sweep(tmp_path / "sweep-b")

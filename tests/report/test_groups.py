@@ -1,0 +1,156 @@
+import pytest
+
+from legalrr.report.groups import finding, read_report
+from legalrr.score.significance import compare, holm
+
+BAD = "DDDDDDAAAAAA"
+HALF = "AAADDDDDDAAA"
+
+
+def arms(group):
+    return [row.setup.arm for row in group.rows]
+
+
+def test_arms_stand_in_a_fixed_order_with_baselines_and_probes_after_them(sweep):
+    order = ("drc", "zeta", "majority", "plain", "probe_shown", "direct", "d")
+    for job, arm in enumerate(order):
+        family = {"majority": "baseline", "probe_shown": "probe"}.get(arm, "arm")
+        sweep.cell(job, arm, backbone="tiny" if family == "arm" else "-", family=family)
+    (group,) = read_report([sweep.folder]).groups
+    assert arms(group) == ["direct", "plain", "d", "drc", "zeta", "majority", "probe_shown"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"corpus": "other"},
+        {"segment": "crf"},
+        {"backbone": "big"},
+        {"layout": "study"},
+        {"reading": "study"},
+        {"overflow": "middle"},
+        {"limit": 12},
+        {"seed": 1},
+        {"stages": {"restructure": {"fields": {"preamble": False}}}},
+    ],
+)
+def test_cells_under_another_treatment_are_never_compared(sweep, change):
+    sweep.cell(0, "plain")
+    sweep.cell(1, "d", HALF, **change)
+    first, second = read_report([sweep.folder]).groups
+    assert (arms(first), arms(second)) == (["plain"], ["d"])
+    assert "no finished cell of the reference arm 'plain'" in second.pairs[0].note
+
+
+@pytest.mark.parametrize("change", [{"order": "role"}, {"tokens": {"answer": 8}}])
+def test_what_an_arm_sets_does_not_keep_it_from_its_reference(sweep, change):
+    sweep.cell(0, "plain")
+    sweep.cell(1, "dr", HALF, **change)
+    (group,) = read_report([sweep.folder]).groups
+    assert group.pairs[0].comparison is not None
+
+
+def test_a_pair_is_the_comparison_with_the_reference_arm(sweep):
+    sweep.cell(0, "plain", HALF)
+    sweep.cell(1, "dr")
+    report = read_report([sweep.folder])
+    (pair,) = report.groups[0].pairs
+    reference, cell = report.cells
+    assert pair.comparison == compare(cell.answers.cases, reference.answers.cases, scorer=cell.scorer)
+    assert pair.reference.cell == reference
+
+
+def test_holm_runs_over_the_arms_and_apart_over_the_baselines(sweep):
+    sweep.cell(0, "plain")
+    for job, (arm, answers) in enumerate((("d", BAD), ("r", HALF), ("c", "AAAAAADDDDDA")), start=1):
+        sweep.cell(job, arm, answers)
+    for job, (arm, answers) in enumerate((("majority", "A" * 12), ("stratified", BAD)), start=4):
+        sweep.cell(job, arm, answers, backbone="-")
+    (group,) = read_report([sweep.folder]).groups
+    for family in ("arm", "baseline"):
+        pairs = [pair for pair in group.pairs if pair.row.setup.family == family]
+        assert [pair.p_holm for pair in pairs] == pytest.approx(holm([p.comparison.p_permutation for p in pairs]))
+    assert [len([p for p in group.pairs if p.row.setup.family == f]) for f in ("arm", "baseline")] == [3, 2]
+
+
+def test_a_baseline_is_compared_with_the_reference_of_every_backbone(sweep):
+    sweep.cell(0, "plain", backbone="small")
+    sweep.cell(1, "plain", HALF, backbone="big")
+    sweep.cell(2, "majority", "A" * 12, backbone="-")
+    report = read_report([sweep.folder])
+    assert [arms(group) for group in report.groups] == [["plain", "majority"]] * 2
+    assert [group.pairs[0].reference.setup.backbone for group in report.groups] == ["small", "big"]
+
+
+def test_baselines_and_probes_alone_make_one_group(sweep):
+    sweep.cell(0, "probe_shown", HALF, backbone="-", family="probe", reference="probe_shown")
+    sweep.cell(1, "probe_hidden", backbone="-", family="probe", reference="probe_shown")
+    sweep.cell(2, "majority", "A" * 12, backbone="-", reference="probe_shown")
+    (group,) = read_report([sweep.folder]).groups
+    assert arms(group) == ["majority", "probe_hidden", "probe_shown"]
+    assert all(pair.comparison is not None for pair in group.pairs)
+
+
+def test_baselines_on_other_judgments_stay_apart(sweep):
+    sweep.cell(0, "plain")
+    sweep.cell(1, "majority", "A" * 12, backbone="-", limit=12)
+    assert len(read_report([sweep.folder]).groups) == 2
+
+
+def test_several_different_references_are_named_instead_of_one_being_picked(sweep):
+    sweep.cell(0, "plain")
+    sweep.cell(4, "plain", HALF)
+    sweep.cell(5, "d", BAD)
+    (pair,) = read_report([sweep.folder]).groups[0].pairs
+    assert pair.comparison is None
+    assert pair.note == "several cells of the reference arm 'plain': job 0, job 4"
+
+
+def test_the_reference_of_the_same_folder_is_preferred(sweep, another):
+    sweep.cell(0, "plain")
+    another.cell(0, "plain", HALF)
+    another.cell(1, "d", BAD)
+    sweep.cell(1, "r", BAD)
+    (group,) = read_report([sweep.folder, another.folder]).groups
+    assert {pair.row.setup.arm: pair.reference.cell.sweep for pair in group.pairs} == {"r": 1, "d": 2}
+
+
+def test_the_reference_of_another_folder_is_used_where_the_own_has_none(sweep, another):
+    sweep.cell(0, "plain")
+    another.cell(0, "d", HALF)
+    (group,) = read_report([sweep.folder, another.folder]).groups
+    assert group.pairs[0].reference.cell.sweep == 1
+
+
+def test_other_judgments_are_told_in_the_note(sweep):
+    sweep.cell(0, "plain")
+    sweep.cell(1, "d", "AAAAAADDDDD", gold="AAAAAADDDDD")
+    (pair,) = read_report([sweep.folder]).groups[0].pairs
+    assert pair.note == "judgments that only one of the two has: case-11"
+
+
+def test_cells_without_labelled_judgments_are_in_no_group(sweep):
+    sweep.cell(0, "plain", "AD", gold="??")
+    report = read_report([sweep.folder])
+    assert report.groups == ()
+    assert report.cells[0].answers.unlabelled == 2
+
+
+def test_the_finding_counts_and_states_the_smallest_difference(sweep):
+    sweep.cell(0, "plain", BAD)
+    sweep.cell(1, "d", "AAAAAADDDDDA")
+    sweep.cell(2, "r", BAD)
+    (group,) = read_report([sweep.folder]).groups
+    least = min(p.comparison.smallest_detectable for p in group.pairs if p.comparison.smallest_detectable)
+    assert finding(group.pairs) == (
+        "After Holm, 1 of 2 differences are significant at 5%; "
+        f"12 judgments would have shown no true difference below {least:.3f} with power 0.8."
+    )
+    assert finding([]) == ""
+
+
+def test_the_finding_states_no_smallest_difference_where_there_is_none(sweep):
+    sweep.cell(0, "plain")
+    sweep.cell(1, "d")
+    (group,) = read_report([sweep.folder]).groups
+    assert finding(group.pairs) == "After Holm, 0 of 1 differences are significant at 5%."

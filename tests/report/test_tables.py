@@ -1,0 +1,156 @@
+import csv
+import io
+
+import pytest
+
+from legalrr.report.groups import read_report
+from legalrr.report.tables import pairs_csv, results_csv, results_md, results_tex, write_tables
+
+MARKDOWN = """\
+## specimen, roles: gold, tiny
+
+- reading strict; layout conversation; overflow error; limit none; seed 0
+- turn lengths in tokens: analysis 48, answer 8
+- n = 12 judgments (6 allowed, 6 dismissed)
+- intervals: 95% BCa bootstrap over judgments, 200 resamples, seed 0; permutations 400
+
+| Arm | n | Macro-F1 [95%] | F1 allowed | F1 dismissed | FPR | FNR | Accuracy | Invalid % | Cut off % | Dropped tokens |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+| None (reference) | 12 | 1.000 [-] | 1.000 | 1.000 | 0.000 | 0.000 | 1.000 | 0.0 | 0.0 | 0 |
+| D/R | 12 | 1.000 [-] | 1.000 | 1.000 | 0.000 | 0.000 | 1.000 | 0.0 | 0.0 | 0 |
+| all\\|no | 12 | 0.000 [-] | 0.000 | 0.000 | 0.000 | 1.000 | 0.000 | 100.0 | 0.0 | 0 |
+
+### Differences
+"""
+DIFFERENCES = """\
+| Arm | Difference [95%] | p permutation | p Holm | p McNemar | b | c | Smallest detectable |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+| D/R | +0.000 [-] | 1.0000 | 1.0000 | 1.0000 | 0 | 0 |  |
+| all\\|no | -1.000 [-] | 0.0050 | 0.0100 | 0.0005 | 0 | 12 |  |
+
+After Holm, 1 of 2 differences are significant at 5%.
+
+## Cells without scores
+
+| Cell | Arm | Status | Why |
+| --- | --- | --- | --- |
+| job 7 | arm=rc | failed | MemoryError: out of memory |
+"""
+
+
+def rows(text):
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+@pytest.fixture
+def report(sweep):
+    sweep.cell(0, "plain")
+    sweep.cell(1, "none", "-" * 12, label="all|no")
+    sweep.cell(2, "dr", tokens={"analysis": 48, "answer": 8})
+    sweep.failed(7)
+    return read_report([sweep.folder])
+
+
+def test_markdown_names_treatment_scores_differences_and_failures(report):
+    text = results_md(report)
+    assert MARKDOWN in text
+    assert text.endswith(DIFFERENCES)
+
+
+def test_every_cell_has_a_row_of_its_columns(report, sweep):
+    found = rows(results_csv(report))
+    assert [row["job"] for row in found] == ["0", "1", "2", "7"]
+    assert [row["status"] for row in found] == ["done", "done", "done", "failed"]
+    first, second, *_, failed = found
+    assert (first["arm"], first["label"], first["turn_tokens"]) == ("plain", "None", "analysis=48 answer=8")
+    assert (first["macro_f1"], first["macro_f1_low"], first["interval_note"]) == (
+        "1.000000",
+        "",
+        "no resample changes the score",
+    )
+    assert (first["n"], first["gold_allowed"], first["limit"], first["seed"]) == ("12", "6", "", "0")
+    assert (first["prompt_tokens"], first["new_tokens"], first["seconds_predict"]) == ("1200", "36", "1.250")
+    assert (second["invalid_rate"], second["invalid_unparsed"], second["invalid_budget"]) == ("1.000000", "12", "0")
+    assert failed["problem"] == "MemoryError: out of memory"
+    assert failed["macro_f1"] == failed["n"] == failed["arm"] == ""
+
+
+def test_dropped_skipped_and_unlabelled_judgments_are_counted(sweep):
+    sweep.cell(0, answers="AAD", gold="AD?", row={"dropped_tokens": 40, "skipped": True})
+    (row,) = rows(results_csv(read_report([sweep.folder])))
+    assert (row["n"], row["unlabelled"], row["skipped"], row["shortened"], row["dropped_tokens"]) == (
+        *("2", "1", "2", "2"),
+        "80",
+    )
+
+
+def test_an_interval_has_low_and_high(sweep):
+    sweep.cell(0, "plain", "AAADDDDDDAAA")
+    sweep.cell(1, "d", "AAADDDDDDDDD")
+    report = read_report([sweep.folder])
+    row = rows(results_csv(report))[0]
+    assert float(row["macro_f1_low"]) < float(row["macro_f1"]) < float(row["macro_f1_high"])
+    pair = rows(pairs_csv(report))[0]
+    assert float(pair["difference_low"]) <= float(pair["difference"]) <= float(pair["difference_high"])
+    assert float(pair["smallest_detectable"]) > 0
+
+
+def test_pairs_name_both_cells(report):
+    second, first = rows(pairs_csv(report))[::-1]
+    assert (first["arm"], first["reference"], first["job"], first["reference_job"]) == ("dr", "plain", "2", "0")
+    assert (first["difference"], first["p_permutation"], first["p_holm"], first["p_mcnemar"]) == (
+        *("0.000000", "1.000000"),
+        *("1.000000", "1.000000"),
+    )
+    assert (second["b"], second["c"], second["smallest_detectable"]) == ("0", "12", "")
+
+
+def test_a_pair_without_reference_tells_why(sweep):
+    sweep.cell(0, "d")
+    report = read_report([sweep.folder])
+    (pair,) = rows(pairs_csv(report))
+    assert pair["note"] == "no finished cell of the reference arm 'plain'"
+    assert pair["difference"] == pair["reference_job"] == ""
+    assert "| D | no finished cell" not in results_md(report)
+    assert "| d | no finished cell of the reference arm 'plain' |" in results_md(report)
+
+
+def test_options_in_which_groups_differ_are_named(sweep):
+    for job, preamble in enumerate((True, False)):
+        sweep.cell(job, stages={"restructure": {"fields": {"preamble": preamble, "kept": 1}}})
+    text = results_md(read_report([sweep.folder]))
+    assert "- options: restructure.preamble true\n" in text
+    assert "- options: restructure.preamble false\n" in text
+
+
+def test_latex_is_booktabs_and_escaped(sweep):
+    sweep.cell(0, label="a_b & c")
+    text = results_tex(read_report([sweep.folder]))
+    assert r"\toprule" in text
+    assert r"a\_b \& c (reference) & 12 &" in text
+    assert r"Invalid \%" in text
+
+
+def test_tables_of_cells_that_are_all_failed_or_unlabelled(sweep):
+    sweep.failed(0)
+    sweep.cell(1, answers="A", gold="?")
+    report = read_report([sweep.folder])
+    assert len(rows(results_csv(report))) == 2
+    assert rows(pairs_csv(report)) == []
+    assert pairs_csv(report).startswith("corpus,split,")
+    assert "| job 1 | None | done | no labelled judgment |" in results_md(report)
+
+
+def test_tables_do_not_depend_on_place_time_or_what_was_stored(sweep, another):
+    for one in (sweep, another):
+        cached = {"finish_reason": "stop", "prompt_tokens": 9, "new_tokens": 1, "cached_tokens": one is sweep}
+        one.cell(0, row={"turns": [cached]}, seconds={"predict": float(one is sweep)})
+        one.cell(1, "dr", "AAADDDDDDAAA")
+        write_tables(read_report([one.folder]), one.folder)
+    for file in ("results.md", "results.tex", "pairs.csv"):
+        assert (sweep.folder / file).read_bytes() == (another.folder / file).read_bytes()
+    plain = [
+        [{k: v for k, v in row.items() if not k.startswith("seconds_")} for row in rows(path.read_text())]
+        for path in (sweep.folder / "results.csv", another.folder / "results.csv")
+    ]
+    assert plain[0] == plain[1]

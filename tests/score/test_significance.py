@@ -1,0 +1,129 @@
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from legalrr.errors import UserError
+from legalrr.records import Scored
+from legalrr.score.confusion import macro_f1
+from legalrr.score.prediction import PredictionScorer
+from legalrr.score.significance import compare, holm
+
+SCORER = PredictionScorer(resamples=300, permutations=2000)
+LETTERS = {"A": "allowed", "D": "dismissed", "-": "invalid"}
+
+
+def scored(gold, labels):
+    pairs = zip(gold, labels, strict=True)
+    return [Scored(id=f"{i:03}", gold=LETTERS[g], label=LETTERS[p]) for i, (g, p) in enumerate(pairs)]
+
+
+def exhaustive_p(gold, first, second):
+    """Two-sided p over all ways to swap the answers, each side doubled."""
+    gold = [LETTERS[g] for g in gold]
+
+    def difference(swaps):
+        sides = [
+            [LETTERS[(b if swap else a) if side == 0 else (a if swap else b)] for a, b, swap in swaps]
+            for side in (0, 1)
+        ]
+        return macro_f1(gold, sides[0]) - macro_f1(gold, sides[1])
+
+    null = [
+        difference(list(zip(first, second, swaps, strict=True))) for swaps in product((False, True), repeat=len(gold))
+    ]
+    observed = null[0]
+    above = sum(one >= observed - 1e-12 for one in null) / len(null)
+    below = sum(one <= observed + 1e-12 for one in null) / len(null)
+    return min(1.0, 2 * min(above, below))
+
+
+def test_identical_predictions_differ_in_nothing():
+    cases = scored("AADDAD", "AADAD-")
+    found = compare(cases, cases, scorer=SCORER)
+    assert (found.difference, found.p_permutation, found.p_mcnemar, found.b, found.c) == (0, 1, 1, 0, 0)
+    assert found.interval is None
+    assert found.interval_note == "no resample changes the score"
+    assert found.smallest_detectable is None
+
+
+def test_permutation_p_equals_that_over_all_swaps():
+    gold, first, second = "AAADDD", "AAADDA", "DAA-AD"
+    found = compare(scored(gold, first), scored(gold, second), scorer=SCORER)
+    assert found.p_permutation == pytest.approx(exhaustive_p(gold, first, second))
+
+
+def test_permutation_p_by_sampling_is_near_that_over_all_swaps():
+    gold, first, second = "AAAADDD", "AAAADDA", "DDDDAAD"
+    few = PredictionScorer(resamples=50, permutations=100, seed=1)
+    found = compare(scored(gold, first), scored(gold, second), scorer=few)
+    assert found.p_permutation == pytest.approx(exhaustive_p(gold, first, second), abs=0.15)
+    assert found.p_permutation > 0
+
+
+def test_one_judgment_answered_otherwise_shows_nothing():
+    found = compare(scored("AADD", "AADD"), scored("AADD", "AADA"), scorer=SCORER)
+    assert (found.p_permutation, found.p_mcnemar, found.b, found.c) == (1, 1, 1, 0)
+
+
+def test_mcnemar_by_hand():
+    # b = 5: only the first right; c = 1: only the second; p = 2 * (C(6,0) + C(6,1)) / 2^6
+    found = compare(scored("AAAAAAAD", "AAAAADAD"), scored("AAAAAAAD", "DDDD-AAD"), scorer=SCORER)
+    assert (found.b, found.c) == (5, 1)
+    assert found.p_mcnemar == pytest.approx(2 * 7 / 64)
+
+
+def test_the_difference_is_that_of_the_macro_f1_and_turns_its_sign():
+    first, second = scored("AAADDD", "AAADDA"), scored("AAADDD", "ADDDAA")
+    forth, back = (compare(a, b, scorer=SCORER) for a, b in ((first, second), (second, first)))
+    assert forth.difference == pytest.approx(SCORER.scores(first).macro_f1 - SCORER.scores(second).macro_f1)
+    assert back.difference == pytest.approx(-forth.difference)
+    assert back.p_permutation == pytest.approx(forth.p_permutation)
+    assert (back.b, back.c) == (forth.c, forth.b)
+    assert forth.interval[0] <= forth.difference <= forth.interval[1]
+
+
+def test_more_judgments_could_have_shown_a_smaller_difference():
+    gold, first, second = "AAADDD", "AAADDA", "ADDDAA"
+    few = compare(scored(gold, first), scored(gold, second), scorer=SCORER)
+    many = compare(scored(gold * 4, first * 4), scored(gold * 4, second * 4), scorer=SCORER)
+    # (1.96 + 0.84) standard errors, and four times the judgments halve the standard error, roughly.
+    assert many.smallest_detectable == pytest.approx(few.smallest_detectable / 2, rel=0.3)
+
+
+def test_judgments_are_joined_by_id_not_by_position():
+    first, second = scored("AADD", "AADA"), scored("AADD", "ADDD")
+    assert compare(first, second, scorer=SCORER) == compare(first[::-1], second, scorer=SCORER)
+
+
+def test_other_judgments_are_named():
+    first, second = scored("AADD", "AADA"), scored("AADD", "AADA")[1:]
+    with pytest.raises(UserError, match="judgments that only one of the two has: 000"):
+        compare(first, second, scorer=SCORER)
+    with pytest.raises(UserError, match="000, 001, 002, 003, 004 and 3 more"):
+        compare(scored("A" * 8, "A" * 8), [], scorer=SCORER)
+
+
+def test_no_judgments_two_gold_outcomes_and_duplicates_are_refused():
+    with pytest.raises(UserError, match="no labelled judgments"):
+        compare([], [], scorer=SCORER)
+    with pytest.raises(UserError, match="two gold outcomes for '001'"):
+        compare(scored("AA", "AA"), scored("AD", "AA"), scorer=SCORER)
+    with pytest.raises(UserError, match="duplicate id '000'"):
+        compare(scored("A", "A") * 2, scored("A", "A"), scorer=SCORER)
+
+
+def test_holm_by_hand():
+    # sorted: 0.01 * 4, 0.02 * 3, 0.03 * 2, 0.5 * 1, each at least the one before
+    assert holm([0.03, 0.01, 0.5, 0.02]) == pytest.approx([0.06, 0.04, 0.5, 0.06])
+    assert holm([0.6, 0.7]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), max_size=12))
+def test_holm_never_lowers_a_p_and_keeps_the_order(values):
+    adjusted = holm(values)
+    assert all(p <= q <= 1 for p, q in zip(values, adjusted, strict=True))
+    order = sorted(range(len(values)), key=lambda i: values[i])
+    assert [adjusted[i] for i in order] == sorted(adjusted)

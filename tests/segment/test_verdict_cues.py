@@ -1,0 +1,199 @@
+"""What tells the fate of the present matter is found; what courts below did, and what is asked or argued, is not."""
+
+import pytest
+
+from legalrr.segment.sentences import split
+from legalrr.segment.verdict_cues import closing_line, is_verdict
+
+VERDICTS = [
+    "The appeal must be allowed.",
+    "We dismiss this petition with costs.",
+    "The impugned order is therefore set aside.",
+    "His conviction under section 302 is set aside and the appellant shall be released forthwith.",
+    "The appeal fails.",
+    "The appeal must therefore fail.",
+    "This appeal succeeds and the suit stands decreed.",
+    "Rule made absolute.",
+    "The rule is discharged.",
+    "The petition stands disposed of.",
+    "The question is answered in favour of the assessee and against the Revenue.",
+    "We answer it in the negative.",
+    "For reasons to follow, the appeal is allowed.",
+    "The question is of some nicety, and we answer it in favour of the appellant.",
+    "Following that decision, this petition deserves to be dismissed.",
+    "In the result, both the appeals are partly allowed.",
+    "There is no merit in this appeal.",
+    "The writ petition is devoid of substance and has no merit.",
+    "The appeal has no force.",
+    "There shall be no order as to costs.",
+    "The parties will bear their own costs.",
+    "The respondent will pay the costs of the appellant throughout.",
+    "The appellants are entitled to their costs in this Court.",
+    "The accused is acquitted of the charge.",
+    "I hold the accused not guilty of the offence and acquit him.",
+    "The appellant is entitled to the benefit of doubt.",
+    "He shall be set at liberty forthwith, unless wanted in another case.",
+    "His bail bonds stand cancelled.",
+    "The order of the Tribunal cannot be sustained.",
+    "The decree of the trial court is restored.",
+    "The judgment of the High Court is accordingly affirmed.",
+    "We see no reason to interfere with the finding.",
+    "We therefore remand the case to the Tribunal.",
+    "The matter is remitted to the Collector for a fresh decision.",
+    "Let a writ of mandamus issue.",
+    "No substantial question of law arises for our consideration.",
+    "The plaintiff is entitled to a decree for possession.",
+    "The petitioner shall not tamper with the evidence.",
+    "This Court sets aside the conviction.",
+    "It is accordingly rejected.",
+    "Dismissing the appeals, this Court",
+    "HELD: the notice was bad in law.",
+    "Appeal allowed.",
+    "V.P.S. Appeals dis- missed.",
+    "Civil Appeal No. 12 of 1961 dismissed with costs.",
+    "Draw decree accordingly.",
+    "Dismissed.",
+    "Counsel contended that time had run, but the appeal must be allowed.",
+]
+OTHERS = [
+    "The High Court dismissed the first appeal.",
+    "The suit was decreed by the trial Court.",
+    "His application was dismissed on 3.2.1950.",
+    "The first appeal was dismissed with costs by the District Judge.",
+    "The Tribunal allowed the appeal of the assessee.",
+    "The appeal came to be dismissed on 4 May 1981.",
+    "The assessment was set aside by the Commissioner.",
+    "The accused was convicted and sentenced to two years.",
+    "It is prayed that the appeal be allowed.",
+    "The petitioner prays that the order be quashed.",
+    "He filed a petition praying that the notice be quashed.",
+    "Counsel contended that the petition deserves to be dismissed.",
+    "It was urged that the conviction cannot be sustained.",
+    "The respondent submits that there is no merit in this appeal.",
+    "Whether the appeal should be allowed is the question.",
+    "If the appeal is allowed, the deposit must be refunded.",
+    "Until the suit is decreed no rent is due.",
+    "The Court held that such a suit must be dismissed.",
+    "The learned Judge thought that the petition must fail.",
+    "In that case it was held that the order is liable to be set aside.",
+    "The authority may order that the notice be quashed.",
+    "This appeal by special leave is directed against the judgment of the High Court.",
+    "The appellant was served on the fifth day.",
+    "Leave granted.",
+    "We heard counsel at some length.",
+    "An appeal lies to the High Court on a question of law.",
+    "The tenant paid the rent in January.",
+    "A refusal to set aside an award is open to appeal.",
+    "He was released on bail in 1975.",
+    "The notice reached the firm on 4 June.",
+    "The landlord allowed him a month.",
+    "The Munsif dismissed the suit.",
+]
+
+
+@pytest.mark.parametrize("sentence", VERDICTS)
+def test_a_sentence_that_tells_the_fate_of_this_matter_is_a_verdict(sentence):
+    assert is_verdict(sentence, role="FAC", position=0.3)
+
+
+@pytest.mark.parametrize("sentence", OTHERS)
+def test_what_others_did_or_ask_for_is_no_verdict(sentence):
+    assert not is_verdict(sentence, role="FAC", position=0.3)
+
+
+@pytest.mark.parametrize("sentence", ["The High Court was right in dismissing the suit.", "The Tribunal erred in law."])
+def test_a_view_of_the_decision_below_is_a_verdict_only_near_the_end_or_in_a_headnote(sentence):
+    assert not is_verdict(sentence, role="NONE", position=0.5)
+    assert is_verdict(sentence, role="NONE", position=0.95)
+    assert is_verdict(sentence, role="PREAMBLE", position=0.05)
+
+
+@pytest.mark.parametrize("role", ["RLC", "PRE", "PRE_RELIED", "PRE_NOT_RELIED"])
+def test_under_a_lower_court_or_a_precedent_only_this_matter_counts(role):
+    assert not is_verdict("The appeal is dismissed with costs.", role=role)
+    assert is_verdict("Following that decision, this appeal is dismissed.", role=role)
+    assert is_verdict("We dismiss the appeal.", role=role)
+
+
+@pytest.mark.parametrize("role", ["ARG", "ARG_PETITIONER", "ARG_RESPONDENT"])
+def test_under_an_argument_only_a_decision_counts(role):
+    assert not is_verdict("The appeal therefore deserves to be dismissed.", role=role)
+    assert not is_verdict("The High Court erred.", role=role)
+    assert is_verdict("We dismiss the appeal.", role=role)
+
+
+def test_whitespace_and_length_do_not_matter():
+    assert is_verdict("The appeal\n  must be\tallowed.")
+    assert not is_verdict("word " * 100_000)
+    assert not is_verdict("the appeal, which " * 20_000)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "V.P.S. Appeal dismissed.",
+        "R.P. Petition allowed.",
+        "Appeals partly allowed.",
+        "S. R.            Appeal allowed in part.",
+        "N.V.K.\nPetitions dismissed",
+        "Appeal Allowed.",
+        "Criminal Appeal No. 534/89 allowed.",
+        "Appeal allowed and case remanded.",
+        "T.N.A. Appeal dis- missed.",
+        "Petition disposed of.",
+        "Rule discharged.",
+        "G.C. Appeal dismissed.\n (1) [1965] 2 S.C.R. 94.\n 602",
+    ],
+)
+def test_the_closing_line_is_found_with_its_initials(line):
+    body = "The tenant had notice. It was good.\n\n"
+    text = f"{body}{line}\n\n"
+    found = closing_line(text)
+    assert found is not None
+    assert text[slice(*found)] == line
+    assert found[0] == len(body)
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        "The notice was good.",
+        "The appeal is dismissed.",
+        "He had his first appeal dismissed by the Judge, who thought that it was late.",
+        "Appeal dismissed. The tenant then came to this Court and was heard.",
+        "",
+    ],
+)
+def test_other_endings_are_no_closing_line(ending):
+    assert closing_line(f"The tenant had notice. {ending}") is None
+
+
+def test_a_closing_line_alone_is_one():
+    assert closing_line("Appeal allowed.") == (0, 15)
+
+
+@pytest.mark.parametrize("text", ["", " " * 100_000, "A. " * 50_000, "Appeal Nos. " * 20_000, "1, " * 50_000])
+def test_closing_line_looks_at_the_end_alone(text):
+    assert closing_line(text) is None
+
+
+def test_the_specimen_hides_its_traps_and_shows_what_courts_below_did():
+    from legalrr.corpora.catalogue import card
+
+    reader = card("specimen").reader()
+    found = []
+    for judgment in reader.read(reader.split):
+        for span in judgment.spans:
+            if span.role not in {"ANALYSIS", "STA", "RATIO", "RPC"}:
+                sentences = split(judgment.text[span.start : span.end])
+                found += [
+                    (
+                        span.role,
+                        is_verdict(judgment.text[span.start + a : span.start + b], role=span.role, position=0.5),
+                    )
+                    for a, b in sentences
+                ]
+    hidden = [role for role, verdict in found if verdict]
+    assert "RLC" not in hidden
+    assert {"FAC", "NONE", "ISSUE", "PRE_RELIED"} <= set(hidden)
+    assert len(hidden) < 0.04 * len(found)

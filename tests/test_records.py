@@ -1,0 +1,67 @@
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from legalrr.errors import UserError
+from legalrr.records import Block, Document, Judgment, Message, Quote, by_id
+
+HEADINGS = {"FAC": "Facts", "RLC": "Ruling by Lower Court"}
+
+
+def document(*blocks: tuple[str, str], headings: bool) -> Document:
+    return Document(
+        id="a",
+        scheme="build",
+        headings=headings,
+        blocks=tuple(Block(role=role, start=10 * i, text=text) for i, (role, text) in enumerate(blocks)),
+    )
+
+
+def test_rendered_document_without_headings_is_its_blocks_one_under_another() -> None:
+    shown = document(("FAC", "One."), ("RLC", "Two."), ("FAC", "Three."), headings=False)
+    assert shown.render(HEADINGS) == "One.\nTwo.\nThree."
+
+
+def test_rendered_document_has_one_heading_above_each_group_of_a_role() -> None:
+    shown = document(("FAC", "One."), ("FAC", "Three."), ("RLC", "Two."), ("", "Four."), headings=True)
+    assert shown.render(HEADINGS) == "Facts:\nOne.\nThree.\n\nRuling by Lower Court:\nTwo.\n\nOther:\nFour."
+
+
+def test_text_without_a_role_that_comes_first_has_a_heading_too() -> None:
+    assert document(("", "One."), headings=True).render(HEADINGS) == "Other:\nOne."
+
+
+def test_document_without_blocks_renders_to_nothing() -> None:
+    assert document(headings=True).render(HEADINGS) == ""
+
+
+def test_message_puts_earlier_answers_where_they_are_quoted() -> None:
+    message = Message(role="user", parts=("You wrote: ", Quote(turn="ratio"), " Now go on."))
+    assert message.fill({"ratio": "X", "ruling": "Y"}) == {"role": "user", "content": "You wrote: X Now go on."}
+
+
+def test_placeholders_in_literal_text_and_in_answers_stay_as_they_are() -> None:
+    message = Message(role="user", parts=("{ratio} {{ ratio }} %s ", Quote(turn="ratio")))
+    assert message.fill({"ratio": "{ruling}"})["content"] == "{ratio} {{ ratio }} %s {ruling}"
+
+
+def test_message_without_the_answer_it_quotes_raises() -> None:
+    with pytest.raises(KeyError, match="ratio"):
+        Message(role="user", parts=(Quote(turn="ratio"),)).fill({})
+
+
+def test_by_id_keeps_the_order() -> None:
+    judgments = [Judgment(id=id, text="x") for id in ("b", "a", "c")]
+    assert list(by_id(judgments)) == ["b", "a", "c"]
+    assert by_id(judgments)["a"] is judgments[1]
+
+
+def test_by_id_refuses_a_duplicate_and_names_id_and_file() -> None:
+    judgments = [Judgment(id="a", text="x"), Judgment(id="a", text="y", source="two.csv:7")]
+    with pytest.raises(UserError, match=r"two\.csv:7: duplicate id 'a'"):
+        by_id(judgments)
+
+
+def test_records_are_frozen() -> None:
+    with pytest.raises(FrozenInstanceError):
+        Judgment(id="a", text="x").text = "y"  # type: ignore[misc]
