@@ -15,8 +15,9 @@ from legalrr.progress import progress
 from legalrr.protocols import Bench, Engine
 from legalrr.records import Case, Example, Judgment, Segments, Span, by_id
 from legalrr.roles import scheme
-from legalrr.run_folder import described, row, scored, versions, write_run
+from legalrr.run_folder import described, row, versions, write_run
 from legalrr.sample import sample
+from legalrr.score.answered import answered
 from legalrr.stage import description, digest
 from legalrr.store import Store
 
@@ -70,7 +71,9 @@ def run_cell(pipeline: Pipeline, folder: Path) -> Mapping[str, Any]:
     with clock.time("score"):
         verdicts = {c.judgment.id: pipeline.verdict.read(completions[c.judgment.id], c.prompt) for c in cases}
         rows = [row(j, c, completions[j.id], verdicts[j.id]) for j, c in zip(judgments, cases, strict=True)]
-        scores = pipeline.score.score([scored(r) for r in rows if r["gold"]]) if counts["scored"] else {}
+        scores = (
+            pipeline.score.score([answered(r, where=r["id"]) for r in rows if r["gold"]]) if counts["scored"] else {}
+        )
     asked = sum(t.finish_reason != "overflow" for c in completions.values() for t in c.turns) if engine else 0
     record = {
         "format": 1,

@@ -30,12 +30,17 @@ from legalrr.store import Store
 class Corpus(Protocol):
     """A source of judgments."""
 
-    name: str
-    """Name in tables."""
-    split: str | None
-    """Split that is evaluated; None where the corpus has none."""
-    train_split: str | None
-    """Split that the learning baselines train on; None: they cross-validate on the evaluated split."""
+    @property
+    def name(self) -> str:
+        """Name in tables."""
+
+    @property
+    def split(self) -> str | None:
+        """Split that is evaluated; None where the corpus has none."""
+
+    @property
+    def train_split(self) -> str | None:
+        """Split that the learning baselines train on; None: they cross-validate on the evaluated split."""
 
     def read(self, split: str | None) -> Iterator[Judgment]:
         """Judgments of a split (None: all), in the order of the corpus; raises UserError with file and line or id."""
@@ -45,12 +50,17 @@ class Corpus(Protocol):
 class Segmenter(Protocol):
     """Finds the rhetorical roles of a judgment."""
 
-    name: str
-    """Name in tables."""
-    stored: bool
-    """Whether the result is worth keeping in the store."""
-    needs_gold: bool
-    """Whether it only passes on gold roles; judgments without any are then left out, and counted."""
+    @property
+    def name(self) -> str:
+        """Name in tables."""
+
+    @property
+    def stored(self) -> bool:
+        """Whether the result is worth keeping in the store."""
+
+    @property
+    def needs_gold(self) -> bool:
+        """Whether it only passes on gold roles; judgments without any are then left out, and counted."""
 
     def provenance(self) -> Mapping[str, Any]:
         """JSON facts beyond the fields that the result depends on (digest of a model file); part of the identity."""
@@ -63,8 +73,9 @@ class Segmenter(Protocol):
 class Tokens(Protocol):
     """Counts tokens as the model that will read them does."""
 
-    context: int
-    """Tokens that prompt and answer may take together."""
+    @property
+    def context(self) -> int:
+        """Tokens that prompt and answer may take together."""
 
     def token_ends(self, text: str) -> list[int]:
         """Offset one past the last character of each token of `text`, ascending; without special tokens."""
@@ -135,8 +146,9 @@ class Abilities:
 class Engine(Tokens, Protocol):
     """A backbone ready to answer."""
 
-    can: Abilities
-    """What it can do."""
+    @property
+    def can(self) -> Abilities:
+        """What it can do."""
 
     def generate(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
         """Greedy answers as (call key, reply), batch by batch, in an order that suits the engine."""
@@ -149,8 +161,9 @@ class Engine(Tokens, Protocol):
 class Backbone(Protocol):
     """A language model by configuration."""
 
-    name: str
-    """Name in tables."""
+    @property
+    def name(self) -> str:
+        """Name in tables."""
 
     def provenance(self) -> Mapping[str, Any]:
         """JSON facts beyond the fields that answers depend on (digest of a local file); part of a call's identity."""
@@ -182,8 +195,9 @@ class Bench:
 class Predictor(Protocol):
     """Answers prompts."""
 
-    needs_backbone: bool
-    """Whether `Bench.engine` is needed."""
+    @property
+    def needs_backbone(self) -> bool:
+        """Whether `Bench.engine` is needed."""
 
     def predict(self, cases: Sequence[Case], bench: Bench) -> Iterator[Completion]:
         """One completion per case, in any order."""

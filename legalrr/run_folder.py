@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from legalrr.pipeline import Pipeline
-from legalrr.records import Case, Completion, Judgment, Scored, Verdict
+from legalrr.records import Case, Completion, Judgment, Verdict
 from legalrr.stage import description
 from legalrr.store import write_atomically
 from legalrr.verdict import BLANK
@@ -69,13 +69,6 @@ def _messages(case: Case, completion: Completion) -> list[dict[str, str]]:
     said = {t.name: t.text for t in completion.turns if t.name != BLANK}
     asked = list(takewhile(lambda t: t.name in said, case.prompt.turns))
     return [m.fill(said) for m in asked[-1].messages] if asked else []
-
-
-def scored(row: Mapping[str, Any]) -> Scored:
-    """What scores need of a row of predictions.jsonl."""
-    return Scored(
-        id=row["id"], gold=row["gold"], label=row["verdict"], cut_off=row["cut_off"], p_allowed=row["p_allowed"]
-    )
 
 
 def described(pipeline: Pipeline, cases: Sequence[Case]) -> dict[str, Any]:

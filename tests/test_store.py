@@ -129,9 +129,12 @@ def test_two_writers_have_a_shard_each_and_all_is_read(tmp_path: Path) -> None:
 
 
 def test_of_records_computed_twice_the_first_shard_by_name_counts(tmp_path: Path) -> None:
-    for name, value in (("2.jsonl", "late"), ("1.jsonl", "early"), ("3.jsonl", "later")):
-        (tmp_path / name).write_text(json.dumps({"key": "a", "value": value}) + "\n")
-    assert Store(tmp_path, {})["a"] == "early"
+    # Record i is in the shards i, i + 1, ...; written in no order, so that the folder's own order is not that of names.
+    for name in (7, 2, 9, 0, 5, 1, 8, 3, 6, 4):
+        lines = [json.dumps({"key": str(i), "value": name}) + "\n" for i in range(name + 1)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(lines))
+    store = Store(tmp_path, {})
+    assert {key: store[key] for key in map(str, range(10))} == {str(i): i for i in range(10)}
 
 
 def test_adding_a_key_again_changes_nothing_now_or_later(tmp_path: Path) -> None:

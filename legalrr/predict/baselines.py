@@ -142,6 +142,9 @@ class TfidfPredictor:
         if any(c.judgment.group for c in cases):
             # A judgment's group-mate in the training folds would tell: pairs are written alike with opposite outcomes.
             groups = [c.judgment.group or f"id:{c.document.id}" for c in cases]
+            folds = min(folds, len(set(groups)))
+            if folds < 2:
+                raise UserError("all judgments are of one group", where=f"group {groups[0]}", cure="raise limit")
             parts = StratifiedGroupKFold(folds, shuffle=True, random_state=bench.seed).split(texts, gold, groups)
         else:
             parts = StratifiedKFold(folds, shuffle=True, random_state=bench.seed).split(texts, gold)

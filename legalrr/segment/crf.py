@@ -139,7 +139,7 @@ def load(path: Path, changed: int) -> Model:
         shares = {name: role["sentences"] / total for name, role in card["roles"].items()}
     except FileNotFoundError as error:
         raise UserError("the model has no card", where=str(card_file), cure=again) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError("damaged card", where=str(card_file), cure=again) from error
     digest = sha256(path)
     if told[0] != digest:

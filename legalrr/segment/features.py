@@ -31,8 +31,9 @@ CUES: dict[str, re.Pattern[str]] = {
         "for_petitioner": r"\b(?:for|by|of) the (?:appellants?|petitioners?|applicants?)\b",
         "for_respondent": r"\b(?:for|by|of) the (?:respondents?|state|revenue|prosecution|union)\b",
         # "Ram Avtar v. State, (1987) 2 S.C.C. 1"
-        "precedent": r"\bvs?\.\s|\bsupra\b|\b(?:19|20)\d\d\)?\s*\d*\s*(?:S\.?C\.?C|S\.?C\.?R|A\.?I\.?R|I\.?T\.?R)"
-        r"|\bA\.?I\.?R\.?\s*(?:19|20)\d\d",
+        "precedent": r"\bvs?\.\s|\bsupra\b"
+        r"|\b(?:19|20)\d\d\)?\s{0,3}\d{0,4}\s{0,3}(?:S\.?C\.?C|S\.?C\.?R|A\.?I\.?R|I\.?T\.?R)"
+        r"|\bA\.?I\.?R\.?\s{0,3}(?:19|20)\d\d",
         "this_court_held": r"\b(?:this|supreme|apex|high) court (?:has |had )?(?:held|observed|laid down|considered)\b",
         # "Section 5 of the Act provides that ..."
         "statute": r"\b(?:section|sections|article|articles|rule|rules|clause|s\.|ss\.|art\.)\s*\d",
@@ -46,7 +47,7 @@ CUES: dict[str, re.Pattern[str]] = {
         r"(?:allowed|dismissed|set aside|quashed|disposed)|\bno (?:order|costs)\b|\borders? accordingly\b|\bcosts\b"
         r"|\bwe (?:direct|order|dismiss|allow)\b",
         # "The question for consideration is whether ..."
-        "issue": r"\bwhether\b|\bquestions?\b.{0,60}\b(?:arises?|consider|decid|determin|answer)|\?\s*$"
+        "issue": r"\bwhether\b|\bquestions?\b.{0,60}\b(?:arises?|consider|decid|determin|answer)|\?\Z"
         r"|\bpoints? for\b",
         # "In our opinion the contention cannot be accepted."
         "court_view": r"\b(?:in (?:our|my) (?:opinion|view|judgment)|we (?:are|find|hold|do not|think|agree|see)"
@@ -58,8 +59,8 @@ CUES: dict[str, re.Pattern[str]] = {
         "witness": r"\b(?:P\.?W|D\.?W)s?\b|\bwitness|\bdepos|\bexhibit|\bEx\.",
         # "IN THE HIGH COURT OF ..., Appellant, versus ..."
         "capitals": r"(?-i:\A[^a-z]{6,}\Z)",
-        "parties": r"\.{2,}\s*(?:appellant|petitioner|respondent)|\bversus\b|\bcoram\b|\bhon'?ble\b|\bbench\b",
-        "quotation": r"\A\W*[\"“']|[\"”']\W*\Z",
+        "parties": r"\.\.\s{0,40}(?:appellant|petitioner|respondent)|\bversus\b|\bcoram\b|\bhon'?ble\b|\bbench\b",
+        "quotation": r"\A\W{0,4}[\"“']|[\"”']\W{0,4}\Z",
     }.items()
 }
 """Cue patterns by name."""

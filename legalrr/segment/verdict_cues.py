@@ -33,11 +33,12 @@ _PARTY = (
 _LOWER_COURT = (
     r"(?:high court|tribunal|courts? below|trial court|judge|magistrate|authorit(?:y|ies)|commissioner|appellate court)"
 )
-# Between "is" and "allowed": "is, for the reasons given above, hereby allowed".
+# Between "is" and "allowed": "is, for the reasons given above, hereby allowed". At most four: unbounded
+# repeats of what can be read in two ways take exponential time.
 _SO = (
     r"(?:,? ?\b(?:hereby|accordingly|therefore|thus|hence|consequently|also|only|partly|partially|in part|finally|both"
     r"|however|wholly|in consequence|as a result|liable to be|to be|allowed and|dismissed and"
-    r"|for (?:the|these) [\w ,]{3,40}?)\b,?)*"
+    r"|for (?:the|these) [\w ]{3,40}?)\b){0,4},?"
 )
 _IS = rf"(?:is|are|stands?|shall stand){_SO}"
 _WILL = (
@@ -56,9 +57,9 @@ _BOUND = r"(?:tamper|threaten|hold out|indulge|mark|leave|appear|co-?operate|exe
 
 _DECIDED = _pattern(
     # "We therefore dismiss this petition with costs."
-    r"\b(?:we|i)\b(?:(?! (?:not(?! guilty)|had|was|were|that)\b)[^;:?\"“.]){0,160}?\b(?:allow|dismiss|quash|acquit|set aside|remit"
-    r"|remand|reverse|affirm|uphold|confirm|convict|sentence|restore|modify|reduce|maintain|discharge|grant"
-    r"|make the rule)\b(?! that)",
+    r"\b(?:we|i)\b(?:(?! (?:not(?! guilty)|had|was|were|that)\b)[^;:?\"“.]){0,160}?"
+    r"\b(?:allow|dismiss|quash|acquit|set aside|remit|remand|reverse|affirm|uphold|confirm|convict|sentence|restore"
+    r"|modify|reduce|maintain|discharge|grant|make the rule)\b(?! that)",
     # "This Court sets aside the conviction."
     r"\bthis court\b.{0,40}\b(?:allows|dismisses|quashes|sets aside|acquits|convicts|affirms|upholds|confirms)\b",
     # "Allowing the appeals, the Court held ...", "HELD: ...", as headnotes say

@@ -129,6 +129,13 @@ def test_whitespace_and_length_do_not_matter():
 
 
 @pytest.mark.parametrize(
+    "unit", [", hereby", " to be", " for the reasons stated,", " the order is", " criminal", " we"]
+)
+def test_no_sentence_takes_exponential_time(unit):
+    assert not is_verdict("The appeal is" + unit * 400)
+
+
+@pytest.mark.parametrize(
     "line",
     [
         "V.P.S. Appeal dismissed.",

@@ -1,0 +1,327 @@
+import re
+from dataclasses import dataclass
+from itertools import pairwise, product
+from typing import Any
+
+import pytest
+
+from legalrr.annotate.annotate import LAYOUTS, TEMPLATE_TOKENS, Annotate, TurnTokens
+from legalrr.errors import UserError
+from legalrr.party import LONGEST_NAME
+from legalrr.records import Block, Document, Judgment, Message, Prompt, PromptTurn, Quote, Segments, Span
+from legalrr.restructure import Restructure
+from legalrr.roles import BUILD, SEVEN, Scheme
+
+SCHEMES = (BUILD, SEVEN)
+TEXT = "Zebras grazed beside the quarry."
+FIRST = {"build": "analysis", "seven": "statutes"}
+arms = pytest.mark.parametrize(
+    ("define", "chain", "headings", "layout", "roles"),
+    list(product([False, True], [False, True], [False, True], LAYOUTS, SCHEMES)),
+    ids=lambda v: v.name if isinstance(v, Scheme) else str(v),
+)
+layouts = pytest.mark.parametrize("layout", LAYOUTS)
+schemes = pytest.mark.parametrize("roles", SCHEMES, ids=lambda s: s.name)
+
+
+@dataclass
+class Words:
+    """A token per word."""
+
+    context: int = 8192
+
+    def token_ends(self, text: str) -> list[int]:
+        return [m.end() for m in re.finditer(r"\S+", text)]
+
+
+def document(roles: Scheme = BUILD, text: str = TEXT, *, headings: bool = False) -> Document:
+    blocks = (Block(role="FAC", start=0, text=text),)
+    return Document(id="j", scheme=roles.name, headings=headings, blocks=blocks)
+
+
+def prompt(roles: Scheme = BUILD, *, text: str = TEXT, headings: bool = False, **fields: Any) -> Prompt:
+    judgment = Judgment(id="j", text=text, party="petitioner", petitioner="Meera Bai")
+    return Annotate(**fields).annotate(judgment, document(roles, text, headings=headings))
+
+
+def literal(message: Message) -> str:
+    """The words of a message, quotations marked by their turn."""
+    return "".join(f"<<{part.turn}>>" if isinstance(part, Quote) else part for part in message.parts)
+
+
+def words(turn: PromptTurn) -> str:
+    return "\n".join(literal(message) for message in turn.messages)
+
+
+def speakers(turn: PromptTurn) -> list[str]:
+    return [message.role for message in turn.messages]
+
+
+def quotes(turn: PromptTurn) -> list[str]:
+    return [part.turn for message in turn.messages for part in message.parts if isinstance(part, Quote)]
+
+
+class TestStructure:
+    @arms
+    def test_turns_are_those_of_the_arm_and_end_with_the_answer(
+        self, define: bool, chain: bool, headings: bool, layout: str, roles: Scheme
+    ) -> None:
+        made = prompt(roles, headings=headings, define=define, chain=chain, layout=layout)
+        names = [FIRST[roles.name], *(["ratio", "ruling"] if chain else []), "answer"]
+        assert [turn.name for turn in made.turns] == names
+        assert (made.id, made.blank) == ("j", None)
+
+    @arms
+    def test_every_turn_begins_with_the_judge_and_ends_with_a_question(
+        self, define: bool, chain: bool, headings: bool, layout: str, roles: Scheme
+    ) -> None:
+        made = prompt(roles, headings=headings, define=define, chain=chain, layout=layout)
+        for number, turn in enumerate(made.turns):
+            grown = 0 if layout == "study" else number
+            assert speakers(turn) == ["system", "user", *["assistant", "user"] * grown]
+            assert literal(turn.messages[0]).startswith("You are a judge of the Supreme Court of India.")
+
+    @arms
+    def test_every_turn_quotes_all_earlier_ones_in_order(
+        self, define: bool, chain: bool, headings: bool, layout: str, roles: Scheme
+    ) -> None:
+        made = prompt(roles, headings=headings, define=define, chain=chain, layout=layout)
+        names = [turn.name for turn in made.turns]
+        for number, turn in enumerate(made.turns):
+            assert quotes(turn) == names[:number]
+
+    @arms
+    def test_instruction_definitions_and_judgment_stand_once_in_the_order_of_the_layout(
+        self, define: bool, chain: bool, headings: bool, layout: str, roles: Scheme
+    ) -> None:
+        made = prompt(roles, headings=headings, define=define, chain=chain, layout=layout)
+        for turn in made.turns:
+            opening = literal(turn.messages[1])
+            marks = ["You are given the record", "play these rhetorical roles", f'"""\n{heading(headings)}{TEXT}\n"""']
+            assert [words(turn).count(mark) for mark in marks] == [1, int(define), 1]
+            places = [opening.index(mark) for mark in marks if mark in opening]
+            expected = [places[-1], *places[:-1]] if layout == "judgment_first" else places
+            assert expected == sorted(expected)
+
+    @arms
+    def test_instruction_speaks_of_headings_only_where_there_are_some(
+        self, define: bool, chain: bool, headings: bool, layout: str, roles: Scheme
+    ) -> None:
+        made = prompt(roles, headings=headings, define=define, chain=chain, layout=layout)
+        assert ("grouped by the part" in words(made.turns[0])) == headings
+        assert ("Facts:\n" + TEXT in words(made.turns[0])) == headings
+
+    @schemes
+    @layouts
+    def test_direct_asks_at_once(self, roles: Scheme, layout: str) -> None:
+        made = prompt(roles, direct=True, define=True, layout=layout)
+        (turn,) = made.turns
+        assert (turn.name, speakers(turn), quotes(turn)) == ("answer", ["system", "user"], [])
+        assert TEXT in words(turn)
+        assert literal(turn.messages[1]).endswith("YES if it is, NO if it is not.")
+
+    @schemes
+    def test_answers_are_cut_off_where_the_config_says(self, roles: Scheme) -> None:
+        made = prompt(roles, chain=True, tokens=TurnTokens(analysis=5, ratio=6, ruling=7, answer=8))
+        assert [turn.max_new_tokens for turn in made.turns] == [5, 6, 7, 8]
+
+    def test_seven_role_sets_write_the_statutes_first_and_build_the_analysis(self) -> None:
+        assert "Write the Statute part" in words(prompt(SEVEN).turns[0])
+        assert "Write the Analysis" in words(prompt(BUILD).turns[0])
+
+    def test_no_text_has_runs_of_blank_lines_or_stray_template_marks(self) -> None:
+        for define, chain, layout, roles in product([False, True], [False, True], LAYOUTS, SCHEMES):
+            for turn in prompt(roles, define=define, chain=chain, layout=layout).turns:
+                for message in turn.messages:
+                    assert not re.search(r"\n{3}|\{[{%#]|[#%}]\}|\A\s|\s\Z", literal(message))
+
+
+def heading(headings: bool) -> str:
+    return "Facts:\n" if headings else ""
+
+
+class TestLayouts:
+    @schemes
+    def test_first_turn_has_the_same_words_in_conversation_and_study(self, roles: Scheme) -> None:
+        for define, chain in product([False, True], repeat=2):
+            one = prompt(roles, define=define, chain=chain, layout="conversation").turns[0]
+            assert one.messages[0] == prompt(roles, define=define, chain=chain, layout="study").turns[0].messages[0]
+            assert words(one) == words(prompt(roles, define=define, chain=chain, layout="study").turns[0])
+
+    @schemes
+    def test_judgment_first_has_the_same_words_in_another_order(self, roles: Scheme) -> None:
+        one = prompt(roles, define=True, chain=True).turns[-1]
+        other = prompt(roles, define=True, chain=True, layout="judgment_first").turns[-1]
+        assert sorted(words(one).split()) == sorted(words(other).split())
+        assert one.messages[2:] == other.messages[2:]
+
+    @schemes
+    def test_every_question_has_the_same_words_in_all_layouts(self, roles: Scheme) -> None:
+        chains = [prompt(roles, chain=True, layout=layout) for layout in LAYOUTS]
+        for turns in zip(*(made.turns for made in chains), strict=True):
+            last = [literal(turn.messages[-1]).rpartition("\n\n")[2] for turn in turns]
+            assert len(set(last)) == 1
+
+    @schemes
+    def test_study_sends_the_whole_prompt_anew_with_the_question_replaced(self, roles: Scheme) -> None:
+        turns = prompt(roles, define=True, chain=True, layout="study").turns
+        opening = words(turns[0]).rpartition("\n\n")[0]
+        assert all(words(turn).startswith(opening) for turn in turns)
+        assert "Now write the Ratio" not in words(turns[-1])
+        assert "You have written as the Ratio of the Decision of this case:\n<<ratio>>" in words(turns[-1])
+
+    def test_conversation_grows_by_the_answer_and_the_next_question(self) -> None:
+        turns = prompt(chain=True).turns
+        for earlier, later in pairwise(turns):
+            assert later.messages[: len(earlier.messages)] == earlier.messages
+
+    @layouts
+    def test_arms_with_and_without_the_chain_share_their_first_turn(self, layout: str) -> None:
+        assert prompt(layout=layout).turns[0] == prompt(layout=layout, chain=True).turns[0]
+
+    def test_judgment_first_arms_share_everything_up_to_the_end_of_the_judgment(self) -> None:
+        openings = {
+            words(prompt(layout="judgment_first", define=define, direct=direct).turns[0]).partition(TEXT)[0]
+            for define, direct in product([False, True], repeat=2)
+        }
+        assert len(openings) == 1
+
+
+class TestDefinitions:
+    def test_all_content_roles_are_defined_the_hidden_ones_too_and_none_is_not(self) -> None:
+        opening = literal(prompt(define=True).turns[0].messages[1])
+        for role in BUILD.roles:
+            line = f"- {role.heading}: {role.definition}."
+            assert opening.count(line) == (role.code != "NONE")
+        assert len(re.findall(r"^- ", opening, re.MULTILINE)) == 12
+
+    def test_all_seven_roles_are_defined(self) -> None:
+        opening = literal(prompt(SEVEN, define=True).turns[0].messages[1])
+        assert [f"- {role.heading}: {role.definition}." in opening for role in SEVEN.roles] == [True] * 7
+
+
+class TestQuestion:
+    @layouts
+    @schemes
+    def test_last_turn_asks_for_yes_and_no_and_no_other_turn_does(self, layout: str, roles: Scheme) -> None:
+        *others, last = prompt(roles, chain=True, layout=layout).turns
+        question = literal(last.messages[-1]).rpartition("\n\n")[2]
+        assert {"YES", "NO"} <= set(re.findall(r"\b[A-Z]+\b", question))
+        assert not any(re.search(r"\b(?:YES|NO)\b", words(turn)) for turn in others)
+
+    def test_party_is_named_only_in_the_question(self) -> None:
+        *others, last = prompt(chain=True).turns
+        assert "in favour of the petitioner, Meera Bai?" in words(last)
+        assert not any("Meera" in words(turn) for turn in others)
+
+    def test_party_can_be_named_by_role_alone(self) -> None:
+        assert "in favour of the petitioner?" in words(prompt(party="role").turns[-1])
+
+    def test_direct_has_a_blank_prompt_without_a_word_of_the_judgment_but_the_party(self) -> None:
+        made = prompt(direct=True, define=True)
+        assert made.blank is not None
+        assert made.blank.max_new_tokens == made.turns[0].max_new_tokens
+        blank, asked = words(made.blank), words(made.turns[0])
+        assert not set(re.findall(r"\w+", TEXT)) - {"the"} & set(re.findall(r"\w+", blank))
+        assert blank == asked.replace(TEXT, "(no text)")
+        assert "the petitioner, Meera Bai" in blank
+
+    def test_only_direct_has_a_blank_prompt(self) -> None:
+        assert prompt(chain=True).blank is None
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "{{ x }} and {{ text }}",
+        "{% raw %} {% endraw %} {% for %}",
+        "{# gone? #}",
+        "{analysis} {0} %(x)s $x ${y}",
+        '"""',
+        "<b>A & B</b>",
+        "<<ratio>> Quote(turn='ratio')",
+        "अपील \U0001f9d1\u200d⚖",
+    ],
+)
+def test_judgment_passes_through_literally(odd: str) -> None:
+    for layout in LAYOUTS:
+        made = prompt(text=f"Before. {odd} After.", layout=layout, chain=True)
+        answers = dict.fromkeys(("analysis", "ratio", "ruling"), "{{ answer }}")
+        filled = [message.fill(answers)["content"] for message in made.turns[-1].messages]
+        assert sum(f"Before. {odd} After." in content for content in filled) == 1
+        assert "".join(filled).count("{{ answer }}") == 3
+
+
+class TestReserve:
+    @arms
+    def test_reserve_covers_what_the_longest_turn_of_any_arm_takes_beside_the_judgment(
+        self, define: bool, chain: bool, headings: bool, layout: str, roles: Scheme
+    ) -> None:
+        tokens = Words()
+        name = " ".join("n" for _ in range(LONGEST_NAME // 2))
+        case = Judgment(id="j", text=TEXT, party="petitioner", petitioner=name)
+        fields: dict[str, Any] = {"define": define, "layout": layout}
+        shown = len(tokens.token_ends(heading(headings) + TEXT))
+        reserve = Annotate(**fields, chain=chain).reserve(roles, tokens)
+        for arm in (Annotate(**fields, chain=chain), Annotate(**fields, direct=True)):
+            made = arm.annotate(case, document(roles, headings=headings))
+            written = 0
+            for turn in made.turns:
+                literals = sum(len(tokens.token_ends(p)) for m in turn.messages for p in m.parts if isinstance(p, str))
+                template = TEMPLATE_TOKENS * len(turn.messages)
+                written += turn.max_new_tokens
+                assert literals - shown + template + written <= reserve
+
+    @schemes
+    @layouts
+    def test_reserve_is_the_same_for_all_arms(self, roles: Scheme, layout: str) -> None:
+        reserves = {
+            Annotate(define=define, chain=chain, layout=layout).reserve(roles, Words())
+            for define, chain in product([False, True], repeat=2)
+        }
+        reserves.add(Annotate(direct=True, layout=layout).reserve(roles, Words()))
+        assert len(reserves) == 1
+
+    def test_reserve_grows_with_the_answers(self) -> None:
+        more = Annotate(tokens=TurnTokens(ratio=TurnTokens().ratio + 7))
+        assert more.reserve(BUILD, Words()) == Annotate().reserve(BUILD, Words()) + 7
+
+    def test_document_fitted_beside_the_reserve_and_all_answers_fit_the_context(self) -> None:
+        tokens = Words(context=2000)
+        case = Judgment(id="j", text=" ".join(f"Fact number {i} stands." for i in range(900)))
+        for roles, layout in product(SCHEMES, LAYOUTS):
+            stage = Annotate(define=True, chain=True, layout=layout)
+            segments = segments_of(case, roles)
+            shown = Restructure(overflow="middle").restructure(case, segments, tokens, stage.reserve(roles, tokens))
+            answers: dict[str, str] = {}
+            for turn in stage.annotate(case, shown).turns:
+                sent = "\n".join(message.fill(answers)["content"] for message in turn.messages)
+                assert len(tokens.token_ends(sent)) + turn.max_new_tokens <= tokens.context
+                answers[turn.name] = "word " * turn.max_new_tokens
+
+
+def segments_of(case: Judgment, roles: Scheme) -> Segments:
+    return Segments(id=case.id, scheme=roles.name, spans=(Span(start=0, end=len(case.text), role="FAC"),))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"layout": "chat"}, r"^annotate\.layout: unknown layout 'chat' \(use conversation, study, judgment_first\)"),
+        ({"party": "both"}, r"^annotate\.party: unknown party 'both'"),
+        ({"direct": True, "chain": True}, r"^annotate: direct and chain exclude each other"),
+        ({"tokens": TurnTokens(analysis=0)}, r"^annotate\.tokens\.analysis: an answer needs a token"),
+        ({"tokens": TurnTokens(ratio=0)}, r"^annotate\.tokens\.ratio"),
+        ({"tokens": TurnTokens(ruling=-1)}, r"^annotate\.tokens\.ruling"),
+        ({"tokens": TurnTokens(answer=0)}, r"^annotate\.tokens\.answer"),
+    ],
+)
+def test_impossible_choice_is_refused_by_name(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Annotate(**fields)
+
+
+def test_unknown_scheme_names_the_judgment() -> None:
+    case = Judgment(id="j", text=TEXT)
+    with pytest.raises(UserError, match=r"^j: unknown role scheme 'eight'"):
+        Annotate().annotate(case, Document(id="j", scheme="eight", headings=False, blocks=()))

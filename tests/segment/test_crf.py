@@ -1,0 +1,176 @@
+"""The CRF tagger: deterministic, faithful to its card, and clear about what is missing."""
+
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from legalrr import places
+from legalrr.errors import UserError
+from legalrr.protocols import Segmenter
+from legalrr.records import Judgment
+from legalrr.roles import scheme
+from legalrr.segment.crf import CrfSegmenter, card_path, sha256
+from legalrr.segment.features import FEATURES
+from legalrr.segment.labelled import labelled
+from legalrr.segment.training import Settings, evaluate, train, write_card
+
+SETTINGS = Settings(c1=0.1, c2=0.1)
+
+
+@pytest.fixture
+def model(tmp_path: Path, judgments) -> Path:
+    path = tmp_path / "tiny.crfsuite"
+    documents = labelled(judgments[:10])
+    train(documents, path, SETTINGS)
+    write_card(path, documents, SETTINGS, corpora=[{"name": "tiny"}], scores=None, command="make")
+    return path
+
+
+def edit_card(model: Path, **facts) -> None:
+    path = card_path(model)
+    path.write_text(json.dumps(json.loads(path.read_text()) | facts))
+
+
+def test_training_twice_gives_the_same_bytes(tmp_path, judgments):
+    documents = labelled(judgments)
+    for name in ("one", "two"):
+        train(documents, tmp_path / f"{name}.crfsuite", SETTINGS)
+    assert (tmp_path / "one.crfsuite").read_bytes() == (tmp_path / "two.crfsuite").read_bytes()
+
+
+@pytest.mark.parametrize("correction", [0.0, 0.5])
+def test_unseen_judgments_get_the_roles_of_their_sentences(model, judgments, correction):
+    segmenter = CrfSegmenter(scheme="seven", model=str(model), prior_correction=correction)
+    assert isinstance(segmenter, Segmenter)
+    for judgment in judgments[10:]:
+        bare = replace(judgment, spans=None, scheme=None)
+        found = segmenter.segment(bare)
+        assert (found.id, found.scheme) == (judgment.id, "seven")
+        assert [(s.start, s.end) for s in found.spans] == [(s.start, s.end) for s in judgment.spans]
+        assert all(0 < s.score <= 1 for s in found.spans)
+        right = sum(s.role == g.role for s, g in zip(found.spans, judgment.spans, strict=True))
+        assert right >= 0.8 * len(found.spans)
+
+
+def test_correcting_for_the_prior_finds_rare_roles_more_often(model):
+    text = "A thing.\n" * 40
+    plain, corrected = (
+        CrfSegmenter(scheme="seven", model=str(model), prior_correction=c).segment(Judgment(id="a", text=text))
+        for c in (0.0, 1.0)
+    )
+    told = json.loads(card_path(model).read_text())["roles"]
+    rarity = {role: 1 / facts["sentences"] for role, facts in told.items()}
+    assert sum(rarity[s.role] for s in corrected.spans) >= sum(rarity[s.role] for s in plain.spans)
+
+
+def test_a_text_without_words_has_no_spans(model):
+    assert CrfSegmenter(scheme="seven", model=str(model)).segment(Judgment(id="a", text=" \n")).spans == ()
+
+
+def test_provenance_is_the_digest_of_the_model_file(model, judgments):
+    segmenter = CrfSegmenter(scheme="seven", model=str(model))
+    assert segmenter.provenance() == {"model_sha256": sha256(model)}
+
+
+def test_a_model_trained_anew_is_opened_anew(model, judgments):
+    segmenter = CrfSegmenter(scheme="seven", model=str(model))
+    before = segmenter.provenance()
+    documents = labelled(judgments[:4])
+    train(documents, model, SETTINGS)
+    write_card(model, documents, SETTINGS, corpora=[], scores=None, command="make")
+    assert segmenter.provenance() != before
+
+
+def test_a_missing_model_names_path_and_cure(tmp_path):
+    with pytest.raises(UserError, match=r"none\.crfsuite: no such model .*legalrr-segment train"):
+        CrfSegmenter(model=str(tmp_path / "none.crfsuite")).provenance()
+
+
+def test_a_model_of_another_scheme_is_refused(model):
+    with pytest.raises(UserError, match=r"roles of 'seven', not of 'build' .*segment\.scheme=seven"):
+        CrfSegmenter(scheme="build", model=str(model)).provenance()
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"sha256": "0" * 64}, "card is that of another model"),
+        ({"features": FEATURES + 1}, "made for features"),
+        ({"roles": None}, "damaged card"),
+    ],
+)
+def test_a_card_that_does_not_fit_is_refused(model, facts, message):
+    edit_card(model, **facts)
+    with pytest.raises(UserError, match=message):
+        CrfSegmenter(scheme="seven", model=str(model)).provenance()
+
+
+def test_a_missing_card_and_a_truncated_model_are_refused(model):
+    model.write_bytes(model.read_bytes()[:100])
+    with pytest.raises(UserError, match="card is that of another model"):
+        CrfSegmenter(scheme="seven", model=str(model)).provenance()
+    card_path(model).unlink()
+    model.touch()
+    with pytest.raises(UserError, match="the model has no card"):
+        CrfSegmenter(scheme="seven", model=str(model)).provenance()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("scheme", "nine"), ("prior_correction", -0.1), ("prior_correction", 1.5)]
+)
+def test_a_choice_that_makes_no_sense_is_refused(field, value):
+    with pytest.raises(UserError, match=f"segment.{field}"):
+        CrfSegmenter(**{field: value})
+
+
+def test_evaluation_folds_by_document_and_repeats_with_its_seed(judgments):
+    documents = labelled(judgments)
+    told = []
+    one, two = (evaluate(documents, SETTINGS, folds=3, seed=1, tell=told.append) for _ in range(2))
+    assert one == two
+    assert len(told) == 6
+    assert one["macro"]["mean"] > 0.8
+    assert one["roles"]["FAC"]["sentences"] == sum(r == "FAC" for d in documents for r in d.roles)
+
+
+@pytest.mark.parametrize("folds", [1, 13])
+def test_an_impossible_number_of_folds_is_refused(judgments, folds):
+    with pytest.raises(UserError, match="--folds"):
+        evaluate(labelled(judgments), SETTINGS, folds=folds, seed=0)
+
+
+@pytest.mark.parametrize(("name", "roles"), [("build", 13), ("seven", 7)])
+def test_the_models_that_ship_fit_their_cards(name, roles):
+    path = places.resolve(f"$LEGALRR/data/taggers/crf_{name}.crfsuite")
+    card = json.loads(card_path(path).read_text("utf-8"))
+    assert card["sha256"] == sha256(path)
+    assert card["bytes"] == path.stat().st_size < 3_000_000
+    assert card["features"] == FEATURES
+    assert len(card["roles"]) == roles
+    assert all(role in scheme(name) for role in card["roles"])
+    assert sum(r["sentences"] for r in card["roles"].values()) == card["sentences"]
+    assert all(corpus["licence"] for corpus in card["corpora"])
+    found = CrfSegmenter(scheme=name, model=str(path)).segment(
+        Judgment(
+            id="a", text="The appeal is dismissed with costs.\nLearned counsel for the appellant urged that time ran."
+        )
+    )
+    assert all(span.role in scheme(name) for span in found.spans)
+
+
+@pytest.mark.data
+def test_trained_on_few_real_judgments_it_beats_the_majority_role(monkeypatch):
+    import os
+
+    if not os.environ.get("LEGALRR_DATA"):
+        pytest.skip("LEGALRR_DATA names no folder of real judgments")
+    from legalrr.corpora.catalogue import card
+
+    reader = card("marro").reader()
+    documents = labelled(reader.read(reader.split))
+    scores = evaluate(documents, Settings(max_iterations=40), folds=2, seed=0, tell=lambda line: None)
+    counts = Counter(role for d in documents for role in d.roles)
+    assert scores["micro"]["mean"] > max(counts.values()) / counts.total()

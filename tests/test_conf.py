@@ -1,0 +1,95 @@
+"""Every choice in conf/ composes, builds, and can be overridden field by field."""
+
+import dataclasses
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from legalrr.errors import UserError
+from legalrr.pipeline import KINDS, Pipeline, build_pipeline
+from legalrr.places import root
+
+CONF = root() / "conf"
+CHOICES = sorted(
+    (folder.name, file.stem) for folder in CONF.iterdir() if folder.is_dir() for file in folder.glob("*.yaml")
+)
+# Options that a user has to give: a path of one's own, a commit that cannot be known beforehand.
+NEEDED = {
+    ("backbone", "local"): ["backbone.model=/models/mine", "backbone.name=mine"],
+    ("corpus", "own_text"): ["corpus.folder=judgments"],
+    ("corpus", "own_marked"): ["corpus.folder=judgments"],
+    ("corpus", "own_table"): ["+corpus.files.test=mine.csv"],
+}
+
+
+def composed(*overrides: str) -> DictConfig:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("config", overrides=list(overrides))
+
+
+def built(*overrides: str) -> Pipeline:
+    return build_pipeline(composed(*overrides))
+
+
+@pytest.mark.parametrize(("group", "choice"), CHOICES)
+def test_every_choice_composes_and_builds(group: str, choice: str) -> None:
+    pipeline = built(f"{group}={choice}", *NEEDED.get((group, choice), []))
+    assert set(pipeline.stages()) == set(KINDS)
+
+
+@pytest.mark.parametrize(("group", "choice"), [c for c in CHOICES if c[0] in KINDS])
+def test_every_field_of_a_stage_stands_in_its_yaml(group: str, choice: str) -> None:
+    node = OmegaConf.load(CONF / group / f"{choice}.yaml")
+    module, _, name = node["_target_"].rpartition(".")
+    fields = {f.name for f in dataclasses.fields(getattr(import_module(module), name))}
+    assert set(node) - {"_target_"} == fields
+
+
+@pytest.mark.parametrize("stage", sorted(KINDS))
+def test_a_typo_in_a_stage_is_refused_by_name(stage: str) -> None:
+    with pytest.raises(UserError, match=rf"^{stage}: .*no_such_field"):
+        built(f"+{stage}.no_such_field=1")
+
+
+def test_a_typo_outside_the_stages_is_refused_by_name() -> None:
+    with pytest.raises(UserError, match=r"limitt.*the options are .*limit"):
+        built("+limitt=3")
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("annotate.define=maybe", "annotate: .*maybe"),
+        ("limit=few", "config: .*few"),
+        ("annotate.tokens.answer=0", "annotate.tokens.answer"),
+        ("restructure.order=random", "restructure.order"),
+        ("restructure.budget=-1", "restructure.budget"),
+        ("limit=0", "limit"),
+        ("arm.family=other", "arm.family"),
+        ("segment._target_=legalrr.segment.no_such.Thing", "segment: cannot import"),
+        ("segment._target_=legalrr.verdict.VerdictReader", "segment"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_the_name_of_its_option(override: str, named: str) -> None:
+    with pytest.raises(UserError, match=named):
+        built(override)
+
+
+def test_compared_answers_refuse_the_reading_of_texts() -> None:
+    with pytest.raises(UserError, match=r"verdict\.reading"):
+        built("arm=direct_compare", "verdict=study")
+
+
+def test_the_eight_arms_are_the_eight_combinations() -> None:
+    switches = set()
+    for arm in ("plain", "d", "r", "c", "dr", "dc", "rc", "drc"):
+        stages = built(f"arm={arm}").stages()
+        switches.add((stages["annotate"].define, stages["annotate"].chain, stages["restructure"].order == "role"))
+    assert len(switches) == 8
+
+
+def test_the_yaml_files_are_found_where_the_package_looks_for_them() -> None:
+    assert (Path(CONF) / "config.yaml").is_file()
