@@ -11,6 +11,12 @@ class Terminal(io.StringIO):
         return True
 
 
+@pytest.fixture(autouse=True)
+def _only_caplog_listens(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Handlers that a run of the whole program left on the root logger write to streams of their own."""
+    monkeypatch.setattr(logging.getLogger(), "handlers", [caplog.handler])
+
+
 def test_elsewhere_than_on_a_terminal_one_line_is_logged_at_the_end(
     caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:

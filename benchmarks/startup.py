@@ -1,0 +1,46 @@
+"""How fast `legalrr --help` answers, beside a bare interpreter and an import of Hydra in the same run.
+
+    make bench
+"""
+
+import statistics
+import subprocess
+import sys
+import time
+
+RUNS = 7
+LIMIT = 0.7
+"""Seconds that `legalrr --help` may take on two cores."""
+
+
+def seconds(*arguments: str) -> float:
+    """Median wall time of a Python process, in seconds."""
+    times = []
+    for _ in range(RUNS):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+def main() -> None:
+    """Print the table; exit status 1 if --help is too slow."""
+    bare = seconds("-c", "pass")
+    print(f"{'command':<28}{'seconds':>9}{'x bare interpreter':>20}")
+    found = {}
+    for label, arguments in {
+        "python -c pass": ("-c", "pass"),
+        "import hydra": ("-c", "import hydra"),
+        "legalrr-report --help": ("-m", "legalrr.report", "--help"),
+        "legalrr-data --help": ("-m", "legalrr.corpora", "--help"),
+        "legalrr-segment --help": ("-m", "legalrr.segment", "--help"),
+        "legalrr --help": ("-m", "legalrr", "--help"),
+    }.items():
+        found[label] = seconds(*arguments)
+        print(f"{label:<28}{found[label]:>9.3f}{found[label] / bare:>20.1f}")
+    if found["legalrr --help"] > LIMIT:
+        sys.exit(f"legalrr --help takes more than {LIMIT} s")
+
+
+if __name__ == "__main__":
+    main()
