@@ -43,7 +43,7 @@ def fit(document: Document, tokens: Tokens, budget: int, policy: str) -> Documen
             leaves going to the others, each keeping its beginning; `skip` leaves the judgment out.
 
     Raises:
-        UserError: too long under `error`.
+        UserError: too long under `error`; a budget in which no sentence fits.
     """
     length = count(document, tokens, budget)
     if length <= budget:
@@ -62,7 +62,13 @@ def fit(document: Document, tokens: Tokens, budget: int, policy: str) -> Documen
         kept = _middle(units, allowance) if policy == "middle" else _by_role(units, document.blocks, allowance)
         shorter = replace(document, blocks=_rebuild(document.blocks, kept))
         rest = len(tokens.token_ends(_text(shorter)))
-        if rest <= budget or not kept:
+        if not kept:
+            raise UserError(
+                f"not one sentence fits into a budget of {budget} tokens",
+                where=document.id,
+                cure="raise restructure.budget, or lower annotate.tokens",
+            )
+        if rest <= budget:
             return replace(shorter, dropped_tokens=length - rest)
         # Headings, line breaks and joins between sentences cost tokens that the units do not count.
         allowance -= max(rest - budget, 1)

@@ -1,4 +1,4 @@
-"""Nothing hidden reaches a model: no sentence of a hidden span occurs in any prompt of any arm, over all corpora at hand."""
+"""No sentence of a hidden span occurs in any prompt of any arm, in all corpora at hand."""
 
 import os
 from collections.abc import Iterator
