@@ -1,6 +1,6 @@
 """How fast `legalrr --help` answers, beside a bare interpreter and an import of Hydra in the same run.
 
-    make bench
+make bench
 """
 
 import statistics

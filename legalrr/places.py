@@ -21,9 +21,13 @@ def root() -> Path:
 
 
 def data_root() -> Path:
-    """Folder of the user's corpora: LEGALRR_DATA, else data/downloads of this project."""
+    """Folder of the user's corpora: LEGALRR_DATA, else data/downloads, in the repository or where one works."""
     named = os.environ.get("LEGALRR_DATA")
-    return Path(named).expanduser() if named else root() / "data" / "downloads"
+    if named:
+        return Path(named).expanduser()
+    # An installed package is no place for downloads.
+    installed = root() == Path(__file__).resolve().parent
+    return (Path.cwd() if installed else root()) / "data" / "downloads"
 
 
 def resolve(path: str) -> Path:

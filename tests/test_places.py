@@ -26,6 +26,16 @@ def test_configuration_inside_an_installed_package_is_found(tmp_path: Path, monk
     assert places.root() == package.resolve()
 
 
+def test_an_installed_package_downloads_to_where_one_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "site" / "legalrr"
+    (package / "conf").mkdir(parents=True)
+    (package / "conf" / "config.yaml").touch()
+    monkeypatch.setattr(places, "__file__", str(package / "places.py"))
+    monkeypatch.delenv("LEGALRR_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert places.data_root() == tmp_path / "data" / "downloads"
+
+
 def test_data_root_is_the_environment_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEGALRR_DATA", str(tmp_path))
     assert places.data_root() == tmp_path

@@ -12,6 +12,7 @@ import struct
 import tempfile
 from pathlib import Path
 
+from legalrr.backbones.numerics import hush
 from legalrr.backbones.source import content_digest
 from legalrr.errors import UserError
 
@@ -63,21 +64,23 @@ def converted(path: Path, dtype: str, *, option: str) -> Path:
 
 def _convert(path: Path, folder: Path, dtype: str, option: str) -> None:
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
+    hush()
     try:
         tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True)
         model = AutoModelForCausalLM.from_pretrained(
-            path.parent, gguf_file=path.name, dtype=getattr(torch, dtype), local_files_only=True
+            path.parent,
+            gguf_file=path.name,
+            # Where the package `kernels` is installed, weights would otherwise stay packed.
+            quantization_config=GgufConfig(dequantize=True),
+            dtype=getattr(torch, dtype),
+            local_files_only=True,
         )
     except (OSError, ValueError, KeyError, NotImplementedError, struct.error) as error:
         raise UserError(
             f"transformers cannot read {path}: {error}", where=f"{option}.model", cure="is it a whole GGUF file?"
         ) from error
-    # The weights are dequantised now; with these left, save_pretrained refuses and a later load would look for GGUF.
-    model.hf_quantizer = None
-    model.is_quantized = False
-    del model.config.quantization_config
     model.save_pretrained(folder)
     # GGUF does not tell the tokenizer the context length: it comes out as 1e30.
     tokenizer.model_max_length = model.config.get_text_config().max_position_embeddings

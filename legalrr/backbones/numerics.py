@@ -1,5 +1,6 @@
-"""Torch's process-wide settings, and what it says when memory is out."""
+"""Process-wide settings of torch and transformers, and what torch says when memory is out."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -37,3 +38,11 @@ def memory(option: str) -> Iterator[None]:
             where=option,
             cure=f"lower {option}.batch_tokens, {option}.prefix_cache_gb or {option}.context",
         ) from error
+
+
+def hush() -> None:
+    """Let transformers show its progress bars on a terminal alone."""
+    from transformers.utils.logging import disable_progress_bar
+
+    if not sys.stderr.isatty():
+        disable_progress_bar()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from legalrr.backbones.engine import TransformersEngine
 from legalrr.backbones.gguf import converted
+from legalrr.backbones.numerics import hush
 from legalrr.backbones.source import content_digest, locate
 from legalrr.errors import UserError
 from legalrr.stage import runtime
@@ -157,6 +158,7 @@ def _model(backbone: TransformersBackbone, place: str, *, local: bool) -> PreTra
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
+    hush()
     try:
         model, report = AutoModelForCausalLM.from_pretrained(
             place,

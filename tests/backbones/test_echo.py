@@ -4,13 +4,15 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from legalrr.backbones.echo import EchoBackbone
 from legalrr.errors import UserError
 from legalrr.protocols import Backbone, Call, Engine
 from legalrr.stage import identity
+
+at_any_speed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def ask(text, key=None, new=16, answers=()):
@@ -46,6 +48,7 @@ def test_yes_or_no_is_whichever_is_more_probable():
         assert math.fsum(math.exp(value) for value in reply.logprobs.values()) == pytest.approx(1)
 
 
+@at_any_speed
 @given(st.text(), st.integers(1, 30))
 def test_answers_are_within_the_limit_and_the_same_every_time(text, new):
     first, second = (replies(EchoBackbone().load().generate([ask(text, key="k", new=new)]))["k"] for _ in range(2))

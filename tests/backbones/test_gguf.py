@@ -110,12 +110,12 @@ def test_a_file_that_is_no_gguf_is_refused(cache, source, content):
 
 
 def write_gguf(path):
-    """A Llama of one layer with zero attention, whose vocabulary is a byte alphabet, one merge and two marks."""
+    """A Llama of one layer with zero attention, whose vocabulary is a byte alphabet, two merges and two marks."""
     import numpy as np
     from gguf import GGUFWriter, TokenType
     from tokenizers import pre_tokenizers
 
-    tokens = [*sorted(pre_tokenizers.ByteLevel.alphabet()), "ap", "<|im_start|>", "<|im_end|>"]
+    tokens = [*sorted(pre_tokenizers.ByteLevel.alphabet()), "ap", "st", "<|im_start|>", "<|im_end|>"]
     writer = GGUFWriter(path, "llama")
     writer.add_context_length(96)
     writer.add_embedding_length(32)
@@ -130,7 +130,7 @@ def write_gguf(path):
     writer.add_tokenizer_pre("smollm")
     writer.add_token_list(tokens)
     writer.add_token_types([TokenType.NORMAL] * (len(tokens) - 2) + [TokenType.CONTROL] * 2)
-    writer.add_token_merges(["a p"])
+    writer.add_token_merges(["a p", "s t"])
     writer.add_bos_token_id(len(tokens) - 2)
     writer.add_eos_token_id(len(tokens) - 1)
     writer.add_chat_template(
@@ -171,5 +171,5 @@ def test_a_gguf_file_answers_like_the_model_that_transformers_reads_from_it(cach
     loaded = engine.model.state_dict()
     assert all(torch.equal(tensor, loaded[name]) for name, tensor in direct.state_dict().items())
     assert reply.new_tokens == 8
-    # A token per byte, three marks, and "ap" is one token.
-    assert reply.prompt_tokens == len("user\nIs the appeal allowed?\nassistant\n") + 3 - 1
+    # A token per byte, three marks, and "ap" and "st" are one token each.
+    assert reply.prompt_tokens == len("user\nIs the appeal allowed?\nassistant\n") + 3 - 2

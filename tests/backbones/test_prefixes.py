@@ -1,10 +1,11 @@
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from legalrr.backbones.prefixes import Prefixes
 from legalrr.backbones.states import State
 
+at_any_speed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 SIZE = 8
 """Bytes per token of the states here: key and value, one head of size 1, float32."""
 ids = st.lists(st.integers(0, 2), min_size=1, max_size=8)
@@ -21,6 +22,7 @@ def common(one, other):
     return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
+@at_any_speed
 @given(st.lists(ids, max_size=8), ids)
 def test_the_longest_common_beginning_is_found(added, wanted):
     prefixes = Prefixes(10**6)
@@ -37,6 +39,7 @@ def test_the_longest_common_beginning_is_found(added, wanted):
         assert found.values[0].flatten().tolist() == [-token for token in wanted[:longest]]
 
 
+@at_any_speed
 @given(st.lists(ids, max_size=12), st.integers(0, 12))
 def test_memory_stays_within_the_capacity(added, tokens):
     prefixes = Prefixes(tokens * SIZE)
