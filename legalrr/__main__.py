@@ -8,6 +8,7 @@ legalrr experiment=paper corpus=lawai50,marro backbone=smollm2
 import logging
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 
 import hydra
@@ -29,6 +30,7 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     failures: list[tuple[str, str]] = []
     sweeps: list[Path] = []
+    calls: Counter[str] = Counter()
 
     @hydra.main(version_base="1.3", config_path=str(root() / "conf"), config_name="config")
     def job(config: DictConfig) -> None:
@@ -44,7 +46,7 @@ def main() -> None:
             pipeline = build_pipeline(config)
             if place.mode == RunMode.MULTIRUN:
                 log.info("[%s] %s", place.job.num, place.job.override_dirname)
-            run_cell(pipeline, folder)
+            calls.update(run_cell(pipeline, folder)["calls"])
         except Exception as error:
             # The traceback goes to the cell's log file alone; the console says it once, at the end.
             log.debug("cell failed", exc_info=True)
@@ -52,7 +54,7 @@ def main() -> None:
             failures.append((str(place.job.num) if place.mode == RunMode.MULTIRUN else "", str(error)))
             raise
         if place.mode == RunMode.RUN:
-            _tell([folder])
+            _tell(folder, calls)
 
     status = 0
     try:
@@ -60,9 +62,12 @@ def main() -> None:
     except (UserError, HydraException, OmegaConfBaseException) as error:
         status = 2
         _complain(error, failures)
+    except KeyboardInterrupt:
+        status = 130
+        print("legalrr: interrupted; the same command goes on where this one stopped", file=sys.stderr)
     finally:
-        if sweeps:
-            _tell(sweeps)
+        for sweep in sweeps:
+            _tell(sweep, calls)
     sys.exit(status)
 
 
@@ -78,11 +83,14 @@ def _complain(error: Exception, failures: list[tuple[str, str]]) -> None:
         print(f"legalrr: {which}{message}", file=sys.stderr)
 
 
-def _tell(folders: list[Path]) -> None:
+def _tell(folder: Path, calls: Counter[str]) -> None:
+    """Print the tables of a sweep or a single cell, and where they lie."""
     from legalrr.report.console import show
 
-    for folder in folders:
-        show(folder)
+    show(folder)
+    print(f"\nmodel calls: {calls['made']} made, {calls['stored']} from the store")
+    tables = folder / "results.md"
+    print(f"report: {tables if tables.exists() else folder}")
 
 
 if __name__ == "__main__":

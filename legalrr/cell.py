@@ -155,13 +155,15 @@ class Cell:
         p = self.pipeline
         cases = []
         reserves: dict[str, int] = {}
-        for judgment in judgments:
-            found = segments[judgment.id]
-            if engine is not None and found.scheme not in reserves:
-                reserves[found.scheme] = p.annotate.reserve(scheme(found.scheme), engine)
-            document = p.restructure.restructure(judgment, found, engine, reserves.get(found.scheme, 0))
-            blind = replace(judgment, outcome=None, spans=None)
-            cases.append(Case(judgment=blind, document=document, prompt=p.annotate.annotate(blind, document)))
+        with progress("restructure", len(judgments), "judgments") as advance:
+            for judgment in judgments:
+                found = segments[judgment.id]
+                if engine is not None and found.scheme not in reserves:
+                    reserves[found.scheme] = p.annotate.reserve(scheme(found.scheme), engine)
+                document = p.restructure.restructure(judgment, found, engine, reserves.get(found.scheme, 0))
+                blind = replace(judgment, outcome=None, spans=None)
+                cases.append(Case(judgment=blind, document=document, prompt=p.annotate.annotate(blind, document)))
+                advance(1)
         return cases
 
     def examples(self) -> list[Example]:

@@ -38,6 +38,7 @@ def write_run(
     folder: Path, rows: Sequence[Mapping[str, Any]], record: Mapping[str, Any], scores: Mapping[str, Any]
 ) -> None:
     """Write a finished cell; scores.json comes last."""
+    folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "predictions.jsonl", "".join(as_json(row) + "\n" for row in rows))
     write_atomically(folder / "run.json", as_json(record, indent=2) + "\n")
     write_atomically(folder / "scores.json", as_json(scores, indent=2) + "\n")

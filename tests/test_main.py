@@ -3,13 +3,15 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
 from legalrr.__main__ import main
+from legalrr.pipeline import Pipeline
 from legalrr.places import root
 
 Run = Callable[..., tuple[int, str, str]]
@@ -56,8 +58,10 @@ def test_a_single_cell_writes_its_folder_and_prints_its_table(run: Run, tmp_path
 def test_the_second_run_of_a_sweep_makes_no_call_and_the_same_tables(run: Run, tmp_path: Path) -> None:
     sweep = ("experiment=paper", "arm=plain,c,majority", *QUICK)
     for stamp in ("first", "second"):
-        status, _, _ = run(*sweep, f"hydra.sweep.dir=runs/sweep/{stamp}")
+        status, out, _ = run(*sweep, f"hydra.sweep.dir=runs/sweep/{stamp}")
         assert status == 0
+        assert f"report: runs/sweep/{stamp}/results.md" in out
+    assert "model calls: 0 made, 36 from the store" in out
     first, second = (tmp_path / "runs/sweep" / stamp for stamp in ("first", "second"))
     made = [json.loads((second / str(n) / "run.json").read_text())["calls"]["made"] for n in range(3)]
     assert made == [0, 0, 0]
@@ -114,6 +118,27 @@ def test_bad_input_is_one_line_and_exit_status_2(
     (line,) = complaint(err)
     assert named in line
     assert "Traceback" not in err
+
+
+def test_an_interrupted_sweep_keeps_its_tables_and_says_how_to_go_on(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from legalrr import cell
+
+    whole = cell.run_cell
+
+    def interrupted(pipeline: Pipeline, folder: Path) -> Mapping[str, Any]:
+        if pipeline.settings.arm.id == "c":
+            raise KeyboardInterrupt
+        return whole(pipeline, folder)
+
+    monkeypatch.setattr("legalrr.cell.run_cell", interrupted)
+    status, out, err = run("experiment=paper", "arm=plain,c", *QUICK)
+    (sweep,) = (tmp_path / "runs/sweep").iterdir()
+    assert status == 130
+    assert "interrupted" in complaint(err)[0]
+    assert "None (reference)" in out
+    assert (sweep / "results.md").is_file()
 
 
 def test_a_bug_is_not_dressed_up_as_bad_input(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,7 +118,9 @@ class TestStructure:
         (turn,) = made.turns
         assert (turn.name, speakers(turn), quotes(turn)) == ("answer", ["system", "user"], [])
         assert TEXT in words(turn)
-        assert literal(turn.messages[1]).endswith("Is the case decided in favour of the petitioner, Meera Bai?\nAnswer:")
+        assert literal(turn.messages[1]).endswith(
+            "Is the case decided in favour of the petitioner, Meera Bai?\nAnswer:"
+        )
 
     @schemes
     def test_answers_are_cut_off_where_the_config_says(self, roles: Scheme) -> None:

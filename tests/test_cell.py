@@ -1,0 +1,118 @@
+"""One cell, from judgments to its run folder."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from legalrr.cell import run_cell
+from legalrr.errors import UserError
+from legalrr.pipeline import Pipeline, build_pipeline
+from legalrr.places import root
+
+TEXTS = (
+    "The appellant sold a horse to the respondent. It was lame.",
+    "The appellant let a field. The rent was not paid.",
+)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """Twelve judgments in three splits, two of them without an outcome."""
+    path = tmp_path / "mine.jsonl"
+    rows: list[dict[str, Any]] = []
+    for number in range(12):
+        text = f"{TEXTS[number % 2]} This is judgment number {number}."
+        rows.append({"id": f"j{number}", "text": text, "label": number % 2, "part": "test" if number < 6 else "train"})
+    rows[4]["label"] = rows[5]["label"] = None
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def pipeline(folder: Path, *overrides: str) -> Pipeline:
+    with initialize_config_dir(str(root() / "conf"), version_base="1.3"):
+        return build_pipeline(compose("config", ["backbone=echo", f"runs={folder}", *overrides]))
+
+
+def mine(table: Path, *overrides: str) -> Pipeline:
+    return pipeline(
+        table.parent,
+        "corpus=own_table",
+        f"corpus.file={table}",
+        "corpus.split_column=part",
+        "corpus.split=test",
+        "segment=crf",
+        *overrides,
+    )
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
+
+
+def test_judgments_without_outcome_among_labelled_ones_are_left_out_and_counted(table: Path, tmp_path: Path) -> None:
+    record = run_cell(mine(table, "arm=direct"), tmp_path / "cell")
+    assert record["counts"] == {"read": 6, "without outcome": 2, "taken": 4, "scored": 4}
+    assert [row["id"] for row in rows(tmp_path / "cell")] == ["j0", "j1", "j2", "j3"]
+
+
+def test_a_baseline_learns_from_the_train_split(table: Path, tmp_path: Path) -> None:
+    run_cell(mine(table, "arm=tfidf_lr", "corpus.train_split=train"), tmp_path / "cell")
+    assert all(row["verdict"] == row["gold"] for row in rows(tmp_path / "cell"))
+
+
+def test_the_train_split_is_held_to_gold_roles_too(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    whole = {"text": TEXTS[0], "spans": [[0, len(TEXTS[0]), "FAC"]]}
+    judged = [{"id": f"j{n}", "label": n % 2, "part": "test", **whole} for n in range(4)]
+    learnt = [{"id": f"t{n}", "label": 1, "part": "train", **whole} for n in range(3)]
+    learnt[0]["spans"] = None
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*judged, *learnt]), encoding="utf-8")
+    overrides = ("segment=gold", "corpus.spans_column=spans", "corpus.scheme=build", "corpus.train_split=train")
+    run_cell(mine(path, "arm=majority", *overrides), tmp_path / "cell")
+    assert {row["verdict"] for row in rows(tmp_path / "cell")} == {"allowed"}
+
+
+def test_judgments_without_gold_roles_among_others_are_left_out_and_counted(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    spans: list[Any] = [[[0, len(TEXTS[0]), "FAC"]], None]
+    judged = [{"id": f"j{n}", "label": n, "part": "test", "text": TEXTS[0], "spans": spans[n]} for n in range(2)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in judged), encoding="utf-8")
+    one = mine(path, "segment=gold", "corpus.spans_column=spans", "corpus.scheme=build", "arm=direct")
+    assert run_cell(one, tmp_path / "cell")["counts"] == {"read": 2, "without gold roles": 1, "taken": 1, "scored": 1}
+
+
+def test_an_empty_split_is_an_error_that_names_it(table: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="split"):
+        run_cell(mine(table, "corpus.split=dev", "arm=direct"), tmp_path / "cell")
+
+
+def test_what_a_baseline_was_not_sent_is_not_recorded_as_sent(table: Path, tmp_path: Path) -> None:
+    run_cell(mine(table, "arm=majority"), tmp_path / "cell")
+    assert all(row["messages"] == [] for row in rows(tmp_path / "cell"))
+
+
+def test_the_record_says_what_was_run_with_what(tmp_path: Path) -> None:
+    run_cell(pipeline(tmp_path, "arm=drc", "limit=4"), tmp_path / "cell")
+    record = json.loads((tmp_path / "cell" / "run.json").read_text())
+    assert record["cell"]["label"] == "D/R/C"
+    assert record["cell"]["order"] == "role"
+    assert set(record["stages"]) == {
+        *("corpus", "segment", "restructure", "annotate"),
+        *("backbone", "predict", "verdict", "score"),
+    }
+    assert all(len(stage["identity"]) == 64 for stage in record["stages"].values())
+    assert record["versions"]["legalrr"]
+    sent = rows(tmp_path / "cell")[0]["messages"]
+    assert [message["role"] for message in sent] == ["system", *("user", "assistant") * 3, "user"]
+
+
+def test_a_skipped_judgment_is_invalid_for_overflow_and_never_asked(tmp_path: Path) -> None:
+    overrides = ("limit=4", "backbone.context=2300", "restructure.overflow=skip", "arm=plain")
+    record = run_cell(pipeline(tmp_path, *overrides), tmp_path / "cell")
+    skipped = [row for row in rows(tmp_path / "cell") if row["skipped"]]
+    assert skipped
+    assert {(row["verdict"], row["reason"]) for row in skipped} == {("invalid", "overflow")}
+    assert record["calls"]["made"] == 2 * (4 - len(skipped))
