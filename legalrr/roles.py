@@ -63,6 +63,25 @@ class Scheme:
         return code
 
 
+# Roles that both schemes have.
+FACTS = Role(
+    code="FAC",
+    heading="Facts",
+    definition="what happened between the parties and how the matter travelled through the courts until now",
+)
+
+LOWER_RULING = Role(
+    code="RLC",
+    heading="Ruling by Lower Court",
+    definition="what a court or authority below decided in this matter, and the reasons it gave",
+)
+
+RULING = Role(
+    code="RPC",
+    heading="Ruling by Present Court",
+    definition="the order that this court makes: relief, sentence, costs and directions",
+)
+
 BUILD = Scheme(
     name="build",
     roles=(
@@ -71,16 +90,8 @@ BUILD = Scheme(
             heading="Preamble",
             definition="the head of the judgment: court, case number, date, parties, counsel and judges",
         ),
-        Role(
-            code="FAC",
-            heading="Facts",
-            definition="what happened between the parties and how the matter travelled through the courts until now",
-        ),
-        Role(
-            code="RLC",
-            heading="Ruling by Lower Court",
-            definition="what a court or authority below decided in this matter, and the reasons it gave",
-        ),
+        FACTS,
+        LOWER_RULING,
         Role(
             code="ISSUE",
             heading="Issues",
@@ -121,11 +132,7 @@ BUILD = Scheme(
             heading="Ratio of the Decision",
             definition="the main reason in law for which the court answers the issue as it does",
         ),
-        Role(
-            code="RPC",
-            heading="Ruling by Present Court",
-            definition="the order that this court makes: relief, sentence, costs and directions",
-        ),
+        RULING,
         Role(code="NONE", heading="None", definition="a sentence that does none of these things"),
     ),
     decisive=frozenset({"ANALYSIS", "STA", "RPC", "RATIO"}),
@@ -138,16 +145,8 @@ BUILD = Scheme(
 SEVEN = Scheme(
     name="seven",
     roles=(
-        Role(
-            code="FAC",
-            heading="Facts",
-            definition="what happened between the parties and how the matter travelled through the courts until now",
-        ),
-        Role(
-            code="RLC",
-            heading="Ruling by Lower Court",
-            definition="what a court or authority below decided in this matter, and the reasons it gave",
-        ),
+        FACTS,
+        LOWER_RULING,
         Role(
             code="ARG",
             heading="Argument",
@@ -168,11 +167,7 @@ SEVEN = Scheme(
             heading="Ratio of the Decision",
             definition="the court's reasoning: how it applies the law to the points that the parties argued",
         ),
-        Role(
-            code="RPC",
-            heading="Ruling by Present Court",
-            definition="the order that this court makes: relief, sentence, costs and directions",
-        ),
+        RULING,
     ),
     decisive=frozenset({"STA", "RATIO", "RPC"}),
     order=("FAC", "RLC", "PRE", "ARG"),
