@@ -31,6 +31,7 @@ def main() -> None:
     failures: list[tuple[str, str]] = []
     sweeps: list[Path] = []
     calls: Counter[str] = Counter()
+    here = os.getpid()
 
     @hydra.main(version_base="1.3", config_path=str(root() / "conf"), config_name="config")
     def job(config: DictConfig) -> None:
@@ -52,6 +53,9 @@ def main() -> None:
             log.debug("cell failed", exc_info=True)
             write_error(folder, error)
             failures.append((str(place.job.num) if place.mode == RunMode.MULTIRUN else "", str(error)))
+            # Of what is raised, Hydra prints a line of its own; from a worker process that is how the launcher knows.
+            if isinstance(error, UserError) and os.getpid() == here:
+                return
             raise
         if place.mode == RunMode.RUN:
             _tell(folder, calls)
@@ -59,9 +63,13 @@ def main() -> None:
     status = 0
     try:
         job()
+        if failures:
+            status = 2
+            _complain(failures)
     except (UserError, HydraException, OmegaConfBaseException) as error:
         status = 2
-        _complain(error, failures)
+        lines = f"{error}\n{error.__cause__ or ''}".splitlines()
+        _complain(failures or [("", " ".join(lines))])
     except KeyboardInterrupt:
         status = 130
         print("legalrr: interrupted; the same command goes on where this one stopped", file=sys.stderr)
@@ -71,16 +79,12 @@ def main() -> None:
     sys.exit(status)
 
 
-def _complain(error: Exception, failures: list[tuple[str, str]]) -> None:
-    """One line per distinct failure."""
-    if not failures:
-        lines = [line for line in f"{error}\n{error.__cause__ or ''}".splitlines() if line.strip()]
-        print("legalrr: " + " ".join(" ".join(lines).split()), file=sys.stderr)
-        return
+def _complain(failures: list[tuple[str, str]]) -> None:
+    """One line per distinct failure, given as (cell, message)."""
     for message in dict.fromkeys(message for _, message in failures):
         cells = [number for number, said in failures if said == message]
         which = f"cells {', '.join(cells)}: " if len(failures) > 1 else ""
-        print(f"legalrr: {which}{message}", file=sys.stderr)
+        print(f"legalrr: {which}{' '.join(message.split())}", file=sys.stderr)
 
 
 def _tell(folder: Path, calls: Counter[str]) -> None:

@@ -117,7 +117,8 @@ def test_bad_input_is_one_line_and_exit_status_2(
     assert status == 2
     (line,) = complaint(err)
     assert named in line
-    assert "Traceback" not in err
+    assert err.endswith(line + "\n")
+    assert not {"Traceback", "Error"} & set(err.split())
 
 
 def test_an_interrupted_sweep_keeps_its_tables_and_says_how_to_go_on(
