@@ -93,7 +93,8 @@ class TfidfPredictor:
     classifier: str = "logistic_regression"
     """`logistic_regression` or `linear_svm`, both with balanced class weights."""
     reads: str = "shown"
-    """`shown`: what a model sees; `tail`: its last 300 words; `hidden`: what was hidden from it."""
+    """`shown`: what a model sees; `tail`: its last 300 words; `hidden`: what was hidden from it;
+    `hidden_tail`: the last 300 words of that, where the verdict stands."""
     folds: int = 5
     """Folds of the cross-validation; no more than the smaller class has members."""
 
@@ -104,7 +105,7 @@ class TfidfPredictor:
         """Refuse choices that do not exist."""
         for name, value, known in (
             ("classifier", self.classifier, ("logistic_regression", "linear_svm")),
-            ("reads", self.reads, ("shown", "tail", "hidden")),
+            ("reads", self.reads, ("shown", "tail", "hidden", "hidden_tail")),
         ):
             if value not in known:
                 raise UserError(f"unknown {name} {value!r}", where=f"predict.{name}", cure=f"use {' or '.join(known)}")
@@ -170,10 +171,11 @@ class TfidfPredictor:
         return make_pipeline(words, LinearSVC(class_weight="balanced", random_state=seed))
 
     def _text(self, judgment: Judgment, document: Document) -> str:
-        if self.reads == "hidden":
-            return "\n".join(judgment.text[h.start : h.end] for h in document.hidden) or "nothing hidden"
-        text = shown(document) or "nothing shown"
-        return text if self.reads == "shown" else " ".join(text.split()[-TAIL_WORDS:])
+        if self.reads.startswith("hidden"):
+            text = "\n".join(judgment.text[h.start : h.end] for h in document.hidden) or "nothing hidden"
+        else:
+            text = shown(document) or "nothing shown"
+        return " ".join(text.split()[-TAIL_WORDS:]) if self.reads.endswith("tail") else text
 
     def _logprobs(self, odds: float) -> dict[str, float] | None:
         if self.classifier != "logistic_regression":

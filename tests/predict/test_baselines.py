@@ -233,7 +233,7 @@ class TestTfidf:
         assert right(told(290), gold)
         assert not right(told(300), gold)
 
-    @pytest.mark.parametrize("reads", ["shown", "tail", "hidden"])
+    @pytest.mark.parametrize("reads", ["shown", "tail", "hidden", "hidden_tail"])
     def test_judgment_without_any_text_to_read_has_an_answer(self, reads: str) -> None:
         cases, gold = labelled(8)
         empty = [*cases, case("empty", "")]
@@ -329,7 +329,7 @@ class TestTfidf:
         ("fields", "message"),
         [
             ({"classifier": "forest"}, r"^predict\.classifier: unknown classifier 'forest'"),
-            ({"reads": "all"}, r"^predict\.reads: unknown reads 'all' \(use shown or tail or hidden\)"),
+            ({"reads": "all"}, r"^predict\.reads: unknown reads 'all' \(use shown or tail or hidden or hidden_tail\)"),
             ({"folds": 1}, r"^predict\.folds: 1 folds"),
         ],
     )
