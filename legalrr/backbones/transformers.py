@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from legalrr.backbones.engine import TransformersEngine
 from legalrr.backbones.gguf import converted
-from legalrr.backbones.numerics import hush
 from legalrr.backbones.source import content_digest, locate
+from legalrr.backbones.weights import check_device, open_weights, unreadable
 from legalrr.errors import UserError
 from legalrr.stage import runtime
 
@@ -110,7 +110,7 @@ def forget_engine() -> None:
 def _engine(backbone: TransformersBackbone) -> TransformersEngine:
     from transformers import AutoConfig, AutoTokenizer
 
-    _check_device(backbone.device)
+    check_device(backbone.device, option=OPTION)
     path = locate(backbone.model, backbone.revision, option=OPTION)
     if path is not None and path.is_file():
         path = converted(path, backbone.dtype, option=OPTION)
@@ -119,7 +119,7 @@ def _engine(backbone: TransformersBackbone) -> TransformersEngine:
         config = AutoConfig.from_pretrained(place, revision=backbone.revision, local_files_only=path is not None)
         tokenizer = AutoTokenizer.from_pretrained(place, revision=backbone.revision, local_files_only=path is not None)
     except (OSError, ValueError) as error:
-        raise _unreadable(backbone, error) from error
+        raise unreadable(backbone.model, error, option=OPTION) from error
     if tokenizer.chat_template is None:
         raise UserError(
             f"{backbone.model} has no chat template",
@@ -154,38 +154,21 @@ def _engine(backbone: TransformersBackbone) -> TransformersEngine:
 
 
 def _model(backbone: TransformersBackbone, place: str, *, local: bool) -> PreTrainedModel:
-    import torch
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
-    hush()
     try:
-        model, report = AutoModelForCausalLM.from_pretrained(
+        model = open_weights(
+            AutoModelForCausalLM,
             place,
             revision=backbone.revision,
-            local_files_only=local,
-            use_safetensors=True,
-            dtype=getattr(torch, backbone.dtype),
-            attn_implementation=backbone.attention,
-            output_loading_info=True,
+            local=local,
+            dtype=backbone.dtype,
+            attention=backbone.attention,
+            option=OPTION,
         )
-    except ImportError as error:
-        raise UserError(
-            f"attention {backbone.attention} is not installed: {error}",
-            where=f"{OPTION}.attention",
-            cure="use sdpa",
-        ) from error
-    except (OSError, ValueError, SafetensorError) as error:
-        raise _unreadable(backbone, error) from error
-    # Weights that a file lacks are made up at random, and only this report says so.
-    absent = sorted(report["missing_keys"])
-    if absent:
-        raise UserError(
-            f"{backbone.model} lacks {len(absent)} of its weights, the first one {absent[0]}",
-            where=f"{OPTION}.model",
-            cure="its files belong to another architecture, or are not whole",
-        )
-    return model.to(backbone.device).eval()
+    except (OSError, ValueError) as error:
+        raise unreadable(backbone.model, error, option=OPTION) from error
+    return model.to(backbone.device)
 
 
 def _check_layers(config: PretrainedConfig) -> None:
@@ -199,20 +182,3 @@ def _check_layers(config: PretrainedConfig) -> None:
             where=f"{OPTION}.prefix_cache_gb",
             cure=f"use {OPTION}.prefix_cache_gb=0",
         )
-
-
-def _unreadable(backbone: TransformersBackbone, error: Exception) -> UserError:
-    return UserError(
-        f"transformers cannot load {backbone.model}: {error}",
-        where=f"{OPTION}.model",
-        cure="check its name and files; a hub model needs the network on its first use, unless HF_HUB_OFFLINE is set",
-    )
-
-
-def _check_device(device: str) -> None:
-    import torch
-
-    kind, _, number = device.partition(":")
-    there = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}[kind]
-    if int(number or 0) >= there:
-        raise UserError(f"there is no {device} here", where=f"{OPTION}.device", cure=f"use {OPTION}.device=cpu")

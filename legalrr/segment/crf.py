@@ -5,9 +5,6 @@ how it scores (`legalrr-segment train` writes both).
 Source: Lafferty, McCallum and Pereira, ICML 2001; CRFsuite, Okazaki 2007.
 """
 
-import hashlib
-import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,7 +15,9 @@ from legalrr.errors import UserError
 from legalrr.places import resolve
 from legalrr.records import Judgment, Segments, Span
 from legalrr.roles import scheme
-from legalrr.segment.features import FEATURES, features
+from legalrr.segment.card import read_card
+from legalrr.segment.chances import Chances
+from legalrr.segment.features import features
 from legalrr.segment.sentences import split
 
 
@@ -26,7 +25,7 @@ from legalrr.segment.sentences import split
 class CrfSegmenter:
     """Splits a judgment into sentences and gives each a role."""
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
 
     name: str = "crf"
     """Name in tables."""
@@ -39,8 +38,8 @@ class CrfSegmenter:
     model: str = "$LEGALRR/data/taggers/crf_build.crfsuite"
     """Config path of the model file; its card lies beside it."""
     prior_correction: float = 0.0
-    """0: the most probable sequence of roles. Above, at most 1: sentence by sentence, the role with the highest
-    probability divided by (its share in training) to this power, so that rare roles are found more often."""
+    """0: the most probable role of each sentence. Above, at most 1: that with the highest probability divided by (its
+    share in training) to this power, so that rare roles are found more often."""
 
     def __post_init__(self) -> None:
         """Raises UserError for an unknown scheme or a negative correction."""
@@ -50,20 +49,22 @@ class CrfSegmenter:
 
     def provenance(self) -> Mapping[str, Any]:
         """The SHA-256 of the model file; raises UserError where it is missing."""
-        return {"model_sha256": self._model().sha256}
+        return {"model_sha256": self.open().sha256}
 
     def segment(self, judgment: Judgment) -> Segments:
         """A span per sentence, with the probability of its role as score."""
         offsets = split(judgment.text)
-        seen = features([judgment.text[start:end] for start, end in offsets])
-        decoded = self._model().decode(seen, prior_correction=self.prior_correction)
+        decoded = self.open().decode(
+            [judgment.text[start:end] for start, end in offsets], prior_correction=self.prior_correction
+        )
         spans = (
             Span(start=start, end=end, role=role, score=score)
             for (start, end), (role, score) in zip(offsets, decoded, strict=True)
         )
         return Segments(id=judgment.id, scheme=self.scheme, spans=tuple(spans))
 
-    def _model(self) -> "Model":
+    def open(self) -> "CrfModel":
+        """The model; raises UserError where it is missing, damaged or of another scheme."""
         path = resolve(self.model)
         if not path.is_file():
             raise UserError(
@@ -80,7 +81,7 @@ class CrfSegmenter:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Model:
+class CrfModel:
     """An opened model."""
 
     sha256: str
@@ -89,36 +90,32 @@ class Model:
     """Name of the scheme of its roles."""
     shares: Mapping[str, float]
     """Share of each role among the sentences it was trained on."""
+    temperature: float
+    """Temperature under which its probabilities are calibrated (`legalrr.segment.chances`)."""
     tagger: Any
     """The `pycrfsuite.Tagger`."""
 
-    def decode(self, seen: Sequence[Sequence[str]], *, prior_correction: float) -> list[tuple[str, float]]:
-        """Role and its probability for each sentence of one document; see `CrfSegmenter.prior_correction`."""
-        if not seen:
-            return []
-        self.tagger.set(seen)
-        if prior_correction == 0:
-            return [(role, self.tagger.marginal(role, i)) for i, role in enumerate(self.tagger.tag())]
-        decoded = []
-        for i in range(len(seen)):
-            chances = {role: self.tagger.marginal(role, i) for role in self.shares}
-            best = max(chances, key=lambda role: chances[role] / math.pow(self.shares[role], prior_correction))
-            decoded.append((best, chances[best]))
-        return decoded
+    def decode(self, sentences: Sequence[str], *, prior_correction: float) -> list[tuple[str, float]]:
+        """Role and its calibrated probability for each sentence of one judgment."""
+        return self.chances(sentences).tempered(self.temperature).decode(self.shares, prior_correction)
+
+    def chances(self, sentences: Sequence[str]) -> Chances:
+        """Marginal probabilities of the roles for each sentence of one judgment, as the CRF gives them."""
+        return marginals(self.tagger, features(sentences), tuple(self.shares))
 
 
-def card_path(model: Path) -> Path:
-    """Where the card of a model lies."""
-    return model.with_suffix(".json")
+def marginals(tagger: Any, seen: Sequence[Sequence[str]], roles: Sequence[str]) -> Chances:
+    """Probabilities of `roles` for each sentence of a judgment, from its features; 0 for a role never trained on."""
+    import numpy as np
 
-
-def sha256(path: Path) -> str:
-    """SHA-256 (64 hex digits) of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    tagger.set(seen)
+    known = set(tagger.labels())
+    rows = [[tagger.marginal(role, i) if role in known else 0.0 for role in roles] for i in range(len(seen))]
+    return Chances(roles=tuple(roles), values=np.array(rows, float).reshape(len(seen), len(roles)))
 
 
 @lru_cache(maxsize=8)
-def load(path: Path, changed: int) -> Model:
+def load(path: Path, changed: int) -> CrfModel:
     """Open a model and check it against its card.
 
     Args:
@@ -128,24 +125,20 @@ def load(path: Path, changed: int) -> Model:
     Raises:
         UserError: no card, a card of another model, a damaged file, or a model for other features.
     """
+    card = read_card(path)
+    return CrfModel(
+        sha256=card.sha256,
+        scheme=card.scheme,
+        shares=card.shares,
+        temperature=card.temperature,
+        tagger=open_tagger(path),
+    )
+
+
+def open_tagger(path: Path) -> Any:
+    """The `pycrfsuite.Tagger` of a model file that is known to be whole."""
     import pycrfsuite
 
-    card_file = card_path(path)
-    again = "train it again: legalrr-segment train"
-    try:
-        card = json.loads(card_file.read_text("utf-8"))
-        told = card["sha256"], card["features"], card["scheme"], card["roles"]
-        total = sum(role["sentences"] for role in card["roles"].values())
-        shares = {name: role["sentences"] / total for name, role in card["roles"].items()}
-    except FileNotFoundError as error:
-        raise UserError("the model has no card", where=str(card_file), cure=again) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError("damaged card", where=str(card_file), cure=again) from error
-    digest = sha256(path)
-    if told[0] != digest:
-        raise UserError("the card is that of another model", where=str(card_file), cure=again)
-    if told[1] != FEATURES:
-        raise UserError(f"made for features {told[1]}, these are {FEATURES}", where=str(path), cure=again)
     tagger = pycrfsuite.Tagger()
     tagger.open(str(path))
-    return Model(sha256=digest, scheme=told[2], shares=shares, tagger=tagger)
+    return tagger

@@ -2,9 +2,12 @@
 
 A sentence ends at a full stop, question mark or exclamation mark (with the quotes and brackets that close after it), at
 a blank line, around a heading in capitals, before a numbered paragraph, and at a line break that no typesetter made. It
-does not end after an abbreviation ("A. v. B", "Rs. 500", "s. 302"), after an initial, after the number that opens a
-paragraph ("12. The appellant ..."), nor where the next word starts with a small letter.
+does not end after an abbreviation ("A. v. B", "Rs. 500", "s. 302", at the end of a line too), after an initial, after
+the number that opens a paragraph or a quoted section ("12. The appellant ...", "Section 37. Offences to be ..."), at
+dots of omission, nor where the next word starts with a small letter. The number of the next paragraph opens a sentence
+amid a line too, and the number of a page belongs to the sentence before it.
 
+`benchmarks/sentences.py` compares this with libraries; it is kept because it wins on every gold there.
 Every decision looks at a bounded stretch on either side, so the time is linear in the length of the text.
 """
 
@@ -26,17 +29,21 @@ def _words(text: str) -> frozenset[str]:
 
 # Always followed by what they introduce: never the last word of a sentence.
 _INTRODUCING = _words("""
-    v vs versus rs re viz i.e ie e.g eg u/s u/ss u/a r/w a/w w.e.f c/o s/o d/o w/o r/o dr mr mrs ms mst md messrs m/s
-    smt shri sri km kum prof asst kr hon'ble hon’ble hon`ble adv capt col maj lt insp
+    v vs v/s versus rs re viz i.e ie e.g eg u/s u/ss u/a r/w a/w w.e.f c/o s/o d/o w/o r/o dr mr mrs ms mst md messrs
+    m/s smt sm sau shri sri km kum prof asst asstt kr mohd ld addl jt prl hon'ble hon’ble hon`ble adv capt col maj lt
+    insp
 """)
 # The last word of a sentence only where the next word is one that opens sentences.
 _AMBIGUOUS = _words("""
-    no nos art arts sec secs s ss r rr cl cls ch chap vol para paras p pp ed eds edn dt cf etc al ibid supp
-    ex exs exh exhs ext exts annex p.w p.ws d.w d.ws c.w pw pws dw dws m.o m.os crl cri civ govt dist secy mfg appln
-    sl hon st gen sgt sh ltd co corp inc pvt ors anr jan feb mar apr jun jul aug sep sept oct nov dec
+    no nos art arts sec secs s ss r rr cl cls ch chap vol para paras p pp pg ed eds edn dt dtd cf etc al ibid supp suppl
+    ex exs exh exhs ext exts annex p.w p.ws d.w d.ws c.w pw pws dw dws m.o m.os cr crl cri civ misc govt dist secy mfg
+    appln app sl sr hon st gen sgt sh dy ltd co corp bros inc pvt ors anr jan feb mar apr jun jul aug sep sept oct nov
+    dec as gm gms kg kgs cm mm ft sq ltr ltrs approx jr
     cr.p.c crl.p.c cr.pc c.p.c i.p.c a.i.r s.c.r s.c.c s.c i.l.r cri.l.j cr.l.j crl.l.j i.t.r all.e.r l.r ch.d n.d.p.s
     c.j c.j.i jj a.m p.m ll.b ph.d
 """)
+ABBREVIATIONS = _INTRODUCING | _AMBIGUOUS
+"""Abbreviations of Indian judgments in small letters, without their last full stop."""
 # Capitalised, these open a sentence far more often than they go on one.
 _OPENERS = _words("""
     the this that these those it its in on at by for from with under we he she they his her their our there here thus
@@ -44,20 +51,52 @@ _OPENERS = _words("""
     moreover accordingly consequently now not to all both each every some such having being according heard leave
     learned admittedly similarly again also another one two what which who whether then thereafter shri smt mr dr
     counsel accused appellant appellants petitioner petitioners respondent respondents plaintiff plaintiffs defendant
-    defendants court
+    defendants court thereupon meanwhile nevertheless even instead subsequently finally firstly secondly thirdly lastly
+    during upon until unless because under without within between against once later nothing none my
+""")
+
+# Before a number, these say that it counts something other than paragraphs.
+_COUNTED = _words("""
+    no nos number section sections article articles rule rules order clause para paragraph page point issue question
+    ground exhibit charge accused and or to of on by in at from than nearly about only till until under dated
+    january february march april may june july august september october november december
 """)
 
 _CLOSERS = "\"'”’»)]}"
-_STOP = re.compile(rf"[.?!…।][.?!…]{{0,8}}[{re.escape(_CLOSERS)}]{{0,4}}(?=\s|$)|(?<=[a-z]{{3}})\.(?=[A-Z][a-z])")
-_BREAK = re.compile(r"\n\s*")
-_OPENING_MARKS = ".\"'“‘«([{`*-–— "
+# "the order. " and "the order.)": quotes may stand off, as OCR sets them.
+_STOP = re.compile(
+    rf"[.?!…।][.?!…]{{0,8}}[{re.escape(_CLOSERS)}]{{0,4}}(?:[^\S\n]{{1,2}}[\"'”’](?=\s))?(?=\s|$)"
+    r"|(?<=[a-z]{3})\.(?=[A-Z][a-z])"
+)
+# What lies between two lines: white space, and page numbers on lines of their own ("12", "- 12 -", "Page 3 of 17").
+_BREAK = re.compile(
+    r"\n\s*(?P<page>(?:(?:Page\s)?[-–]{0,2}[^\S\n]?\d{1,4}(?:[^\S\n]?(?:/|of)[^\S\n]?\d{1,4})?[^\S\n]?[-–]{0,2}"
+    r"[^\S\n]*\n\s*){1,2})?"
+)
+_BREAK_AFTER = re.compile(r"[^\S\n]*" + _BREAK.pattern)
+_OPENING_MARKS = ".,\"'“‘«([{`*-–— "
+# 'he said: ". .', "as follows: ("
+_OMISSION = re.compile(r"(?:(?:\A|\s)[\"“‘(]|[“‘:])\s?(?:\.\s?){0,8}\Z")
 _LAST_WORD = re.compile(r"[^\s(\[{\"“‘,;:–—]*\Z")
+_LAST_PART = re.compile(r"[^./-]*\Z")
 _WORD_AFTER = re.compile(r"[^\W\d_]+")
-_INITIALS = re.compile(r"[A-Z](?:\.[A-Z]){0,4}")
-_PARAGRAPH_NUMBER = re.compile(r"[(\[]?(?:\d{1,4}(?:\.\d{1,3}){0,3}|[A-Za-z]|[ivxlc]{1,6}|[IVXLC]{1,6})[)\]]?")
-# "(b) The", "iv. The", after the opening bracket; no single v, which is versus.
-_ITEM = re.compile(r"(?:[a-z]\)|(?:i{1,3}|iv|vi{1,3}|ix|xi{0,3})[.)])\s{1,8}[\"'“‘(]?[A-Z]")
-_NUMBERED = re.compile(r"[(\[]?\d{1,3}[.)\]]{1,2}\s{1,8}[\"'“‘(]?[A-Z]")
+_INITIALS = re.compile(r"(?:\w{1,5}[-\d]{0,4}[/.])?[A-Z](?:\.[A-Z]){0,4}")
+_PARAGRAPH_NUMBER = re.compile(
+    r"(?:(?:Section|Article|Rule|Order|Clause|Regulation)\s)?"
+    r"[(\[]?(?:\d{1,4}(?:\.\d{1,3}){0,3}[A-Z]{0,2}|[A-Za-z]|[ivxlc]{1,6}|[IVXLC]{1,6})[)\]]?"
+)
+# '"31. The tax', "“Section 37. Offences"
+_QUOTED_NUMBER = re.compile(r"[\"“'‘](?:(?:Section|Article|Rule|Order|Clause|Regulation)\s)?[(\[]?\d{1,4}[A-Z]{0,2}\Z")
+# The number of a paragraph amid a line, after the word before it.
+_INLINE_NUMBER = re.compile(r"(?P<word>\S{1,20})\s{1,3}(?P<number>[\"“'‘]?(?P<value>\d{1,3}))\Z")
+_OPENING_NUMBER = re.compile(r"\s{0,200}[\"“'‘]?(\d{1,3})\.")
+_ROMAN = r"(?=[ivx])x{0,3}(?:ix|iv|v?i{0,3})"
+# "(b) The", "(ii)25 of", "iv. The", after the opening bracket; no single v, which is versus.
+_ITEM = re.compile(rf"(?:(?:[a-z]|{_ROMAN})\)\s{{0,8}}|(?!v\.){_ROMAN}\.\s{{1,8}})[\"'“‘(]?[A-Z\d]")
+# "(2) The", "12.1 The", "12   The"
+_NUMBERED = re.compile(
+    r"[(\[]?\d{1,3}(?:\.\d{1,2})?(?:[.)\]]{1,2}\s{1,8}|\s{2,20})[\"'“‘(]?[A-Z]|\d{1,3}\.\d{1,2}\s[A-Z]"
+)
 
 
 def split(text: str) -> list[tuple[int, int]]:
@@ -83,30 +122,55 @@ def split(text: str) -> list[tuple[int, int]]:
 
 def _ends(text: str) -> Iterator[int]:
     """Where sentences end, ascending; the end of the text comes last."""
-    start = 0
+    start = paragraph = 0
     line_ends = _line_ends(text)
     line_end = next(line_ends, len(text))
     for stop in _STOP.finditer(text):
         while line_end < stop.end():
             yield line_end
             start, line_end = line_end, next(line_ends, len(text))
-        if _is_end(text, start, stop):
+        if opening := _OPENING_NUMBER.match(text, start, stop.end()):
+            paragraph = int(opening.group(1))
+        number = _inline_number(text, start, stop.start(), paragraph + 1)
+        if number is not None:
+            yield number
+            start, paragraph = number, paragraph + 1
+        elif _is_end(text, start, stop.start(), stop.end()) and not _page_follows(text, stop.end(), line_end):
             yield stop.end()
             start = stop.end()
     yield from (line_end, *line_ends, len(text))
 
 
-def _is_end(text: str, start: int, stop: re.Match[str]) -> bool:
-    """Whether `stop` ends the sentence that opened at `start`."""
-    following = text[stop.end() : stop.end() + 40].lstrip().lstrip(_OPENING_MARKS)
-    if following[:1].islower() and not _ITEM.match(following):
+def _page_follows(text: str, end: int, line_end: int) -> bool:
+    """Whether nothing but the number of a page stands between `end` and the next line."""
+    gap = _BREAK_AFTER.match(text, end, line_end)
+    return gap is not None and gap["page"] is not None and gap.end() == line_end
+
+
+def _inline_number(text: str, start: int, stop: int, expected: int) -> int | None:
+    """Where the number of the paragraph that is `expected` next begins, if the full stop at `stop` stands after it."""
+    if expected == 1 or not text[stop - 1 : stop].isdecimal() or not text[stop + 1 : stop + 8].lstrip()[:1].isupper():
+        return None
+    begins = max(start, stop - _LOOKBACK)
+    found = _INLINE_NUMBER.search(text, begins, stop)
+    if found is None or int(found["value"]) != expected:
+        return None
+    word = found["word"].lower()
+    return None if word in _COUNTED or word.endswith((".", ",")) else found.start("number")
+
+
+def _is_end(text: str, start: int, stop: int, end: int) -> bool:
+    """Whether the mark at `stop`, which with its closing quotes goes to `end`, ends the sentence from `start` on."""
+    after = text[end : end + 40].lstrip()
+    following = after.lstrip(_OPENING_MARKS)
+    if after.startswith(".") or (following[:1].islower() and not _ITEM.match(following)):
         return False
-    before = text[max(start, stop.start() - _LOOKBACK) : stop.start()]
-    if not any(character.isalnum() for character in before):
+    before = text[max(start, stop - _LOOKBACK) : stop]
+    if not any(character.isalnum() for character in before) or _OMISSION.search(before):
         return False
-    if stop.group().rstrip(_CLOSERS) != ".":
+    if text[stop:end].rstrip(_CLOSERS + " ") != ".":
         return True
-    if stop.start() - start < _LOOKBACK and _PARAGRAPH_NUMBER.fullmatch(before.strip()):
+    if _QUOTED_NUMBER.search(before) or (stop - start < _LOOKBACK and _PARAGRAPH_NUMBER.fullmatch(before.strip())):
         return False
     word = _last_word(before)
     if _last_part(word) in _INTRODUCING:
@@ -123,39 +187,41 @@ def _last_word(before: str) -> str:
 
 
 def _last_part(word: str) -> str:
-    """ "no" of "O.S.No", all of "i.e" and "Hon'ble"."""
+    """ "no" of "O.S.No", "s" of "sub-s", all of "i.e" and "Hon'ble"."""
     key = word.lower()
-    return key if key in _INTRODUCING else key.rpartition(".")[2]
+    found = _LAST_PART.search(key)
+    return key if key in _INTRODUCING or found is None else found.group()
 
 
 def _line_ends(text: str) -> Iterator[int]:
     """Line breaks that end a sentence, ascending, as the offset of the next line."""
-    breaks = [match.span() for match in _BREAK.finditer(text)]
-    starts = [0, *(end for _, end in breaks)]
-    ends = [*(start for start, _ in breaks), len(text)]
+    breaks = list(_BREAK.finditer(text))
+    starts = [0, *(gap.end() for gap in breaks)]
+    ends = [*(gap.start() for gap in breaks), len(text)]
     lines = list(zip(starts, ends, strict=True))
     unprinted = median(end - start for start, end in lines) > _PRINTED_MEDIAN
-    for i, (gap, following) in enumerate(breaks):
-        blank = text.count("\n", gap, following) > 1
-        if _breaks(text, lines[i], lines[i + 1], blank=blank, unprinted=unprinted):
-            yield following
+    for i, gap in enumerate(breaks):
+        if _breaks(text, lines[i], lines[i + 1], gap, unprinted=unprinted):
+            yield gap.end()
 
 
-def _breaks(text: str, line: tuple[int, int], following: tuple[int, int], *, blank: bool, unprinted: bool) -> bool:
-    """Whether a sentence ends between two lines, given as offsets; `blank`: an empty line stands between them."""
-    if text[following[0] : following[0] + 1].islower():
+def _breaks(
+    text: str, line: tuple[int, int], following: tuple[int, int], gap: re.Match[str], *, unprinted: bool
+) -> bool:
+    """Whether a sentence ends in the gap between two lines, which are given as offsets."""
+    blank = text.count("\n", *gap.span()) > 1
+    small = text[following[0] : following[0] + 1].islower()
+    if not small and (_is_heading(text, line) or _is_heading(text, following) or _NUMBERED.match(text, *following)):
+        return True
+    words = text[max(line[0], line[1] - _LOOKBACK) : line[1]].rstrip()
+    if small or gap["page"]:
         # A page break amid a sentence leaves a blank line, too.
-        return blank and text[line[0] : line[1]].rstrip().endswith((".", "?", "!", ":", ";", "-"))
-    if blank or _is_heading(text, line) or _is_heading(text, following) or _NUMBERED.match(text, *following):
+        return blank and words.endswith((".", "?", "!", ":", ";", "-"))
+    if blank:
         return True
     long = max(line[1] - line[0], following[1] - following[0]) > _PRINTED_LINE
-    return (unprinted or long) and not _introduces(text, line)
-
-
-def _introduces(text: str, line: tuple[int, int]) -> bool:
-    """Whether a line ends with "Dr." or the like."""
-    words = text[max(line[0], line[1] - _LOOKBACK) : line[1]].rstrip()
-    return words.endswith(".") and _last_part(_last_word(words[:-1])) in _INTRODUCING
+    stop = max(line[0], line[1] - _LOOKBACK) + len(words) - 1
+    return (unprinted or long) and not (words.endswith(".") and not _is_end(text, line[0], stop, stop + 1))
 
 
 def _is_heading(text: str, line: tuple[int, int]) -> bool:

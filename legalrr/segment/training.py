@@ -1,157 +1,159 @@
-"""Training the CRF tagger, and scoring it on documents that it has not seen."""
+"""Scoring a way of making a tagger on judgments that it has not seen."""
 
-import json
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Protocol
 
 from legalrr.errors import UserError
-from legalrr.segment.crf import Model, card_path, sha256
-from legalrr.segment.features import FEATURES, features
+from legalrr.segment.card import count_roles, shares
+from legalrr.segment.chances import Chances, calibration_error, fit_temperature
 from legalrr.segment.labelled import Labelled, groups
-from legalrr.store import write_atomically
 
 AVERAGES = ("micro", "macro", "weighted")
+DIGITS = 4
+
+
+class Fitted(Protocol):
+    """A trained tagger."""
+
+    def chances(self, sentences: Sequence[str]) -> Chances:
+        """Probabilities of the roles for each sentence of one judgment."""
+
+    def as_json(self) -> dict[str, Any]:
+        """What its card says beside the recipe."""
+
+
+class Recipe(Protocol):
+    """A way of training a tagger."""
+
+    def fit(self, documents: Sequence[Labelled], path: Path) -> Fitted:
+        """Train on `documents`, write the model to `path` (its suffix is `suffix`), and open it."""
+
+    @property
+    def suffix(self) -> str:
+        """Suffix of the model file."""
+
+    def as_json(self) -> dict[str, Any]:
+        """All settings, for the model's card."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """How the CRF is trained (L-BFGS)."""
+class Evaluation:
+    """What cross-validation found."""
 
-    c1: float = 0.5
-    """Weight of the L1 penalty; it keeps the model small."""
-    c2: float = 3.0
-    """Weight of the L2 penalty."""
-    max_iterations: int = 100
-    """Where training stops, converged or not."""
-    min_frequency: int = 2
-    """Features seen less often are left out."""
-
-
-def train(documents: Sequence[Labelled], path: Path, settings: Settings) -> None:
-    """Write the model trained on `documents`; the same documents give the same bytes."""
-    _train([(features(d.sentences), d.roles) for d in documents], path, settings)
-
-
-def _train(sequences: Sequence[tuple[list[list[str]], Sequence[str]]], path: Path, settings: Settings) -> None:
-    import pycrfsuite
-
-    trainer = pycrfsuite.Trainer(algorithm="lbfgs", verbose=False)
-    trainer.set_params(
-        {
-            "c1": settings.c1,
-            "c2": settings.c2,
-            "max_iterations": settings.max_iterations,
-            "feature.minfreq": settings.min_frequency,
-        }
-    )
-    for seen, roles in sequences:
-        trainer.append(seen, roles)
-    part = path.with_name(f".{path.name}.part")
-    trainer.train(str(part))
-    part.replace(path)
+    scores: Mapping[str, Any]
+    """As described in `evaluate`."""
+    temperature: float
+    """Temperature that calibrates the probabilities, fitted on the held-out sentences of all folds."""
+    gold: tuple[str, ...]
+    """Gold role of every sentence."""
+    found: tuple[str, ...]
+    """Role given to it by the tagger that had not seen its judgment, in the same order."""
 
 
 def evaluate(
     documents: Sequence[Labelled],
-    settings: Settings,
+    recipe: Recipe,
     *,
     folds: int,
     seed: int,
+    also: Sequence[Labelled] = (),
     prior_correction: float = 0.0,
     tell: Callable[[str], None] = print,
-) -> dict[str, Any]:
-    """Cross-validated scores, folded by document; near-duplicates stay in one fold.
+) -> Evaluation:
+    """Cross-validate, folded by document; near-duplicates stay in one fold.
 
     Args:
-        documents: annotated judgments of one scheme.
-        settings: how each fold's model is trained.
+        documents: annotated judgments of one scheme; every one is held out once.
+        recipe: how each fold's tagger is trained.
         folds: how many folds, at least 2.
         seed: seed of the assignment of documents to folds.
-        prior_correction: as in `CrfSegmenter`.
+        also: further judgments to train on in every fold that holds out no near-duplicate of them; never scored.
+        prior_correction: as in `Chances.decode`.
         tell: receives a line per fold.
 
     Returns:
-        folds, seed; micro, macro and weighted F1 as {"mean", "sd"} over folds (macro: over the roles of the fold's
-        gold); roles: per role its number of sentences and its F1 over all folds together.
+        scores: folds, seed, prior_correction; micro, macro and weighted F1 as {"mean", "sd"} over folds (macro: over
+        the roles of the fold's gold); pooled: the same averages over all folds' sentences together; roles: per role its
+        number of sentences and its pooled precision, recall and F1; calibration_error before and after tempering.
+
+    Raises:
+        UserError: more folds than different judgments.
     """
-    import pycrfsuite
-    from sklearn.metrics import f1_score
     from sklearn.model_selection import GroupKFold
 
-    group = groups(documents)
-    if not 2 <= folds <= len(set(group)):
+    every = [*documents, *also]
+    group = groups(every)
+    own = group[: len(documents)]
+    if not 2 <= folds <= len(set(own)):
         raise UserError(
-            f"{folds} folds of {len(set(group))} different judgments", where="--folds", cure="from 2 to their number"
+            f"{folds} folds of {len(set(own))} different judgments", where="--folds", cure="from 2 to their number"
         )
-    sequences = [(features(d.sentences), d.roles) for d in documents]
-    scores: dict[str, list[float]] = {average: [] for average in AVERAGES}
-    gold: list[str] = []
+    per_fold: dict[str, list[float]] = {average: [] for average in AVERAGES}
+    held_out: list[Labelled] = []
+    chances: list[Chances] = []
     found: list[str] = []
-    splits = GroupKFold(folds, shuffle=True, random_state=seed).split(documents, groups=group)
+    splits = GroupKFold(folds, shuffle=True, random_state=seed).split(documents, groups=own)
     with TemporaryDirectory() as folder:
-        for number, (kept, held) in enumerate(splits, start=1):
-            path = Path(folder) / f"{number}.crfsuite"
-            _train([sequences[i] for i in kept], path, settings)
-            tagger = pycrfsuite.Tagger()
-            tagger.open(str(path))
-            shares = _shares([documents[i] for i in kept])
-            model = Model(sha256="", scheme=documents[0].scheme, shares=shares, tagger=tagger)
-            fold_gold = [role for i in held for role in documents[i].roles]
-            fold_found = [
-                role for i in held for role, _ in model.decode(sequences[i][0], prior_correction=prior_correction)
-            ]
-            tagger.close()
-            labels = sorted(set(fold_gold))
+        for number, (_, held) in enumerate(splits, start=1):
+            gone = {group[i] for i in held}
+            kept = [document for document, of in zip(every, group, strict=True) if of not in gone]
+            fitted = recipe.fit(kept, Path(folder) / f"{number}{recipe.suffix}")
+            fold = [documents[i] for i in held]
+            told = [fitted.chances(document.sentences) for document in fold]
+            prior = shares(count_roles(kept), kept[0].scheme)
+            decoded = [role for one in told for role, _ in one.decode(prior, prior_correction)]
+            fold_gold = [role for document in fold for role in document.roles]
             for average in AVERAGES:
-                score = f1_score(fold_gold, fold_found, labels=labels, average=average, zero_division=0)
-                scores[average].append(float(score))
-            tell(f"fold {number} of {folds}: " + ", ".join(f"{a} F1 {scores[a][-1]:.3f}" for a in AVERAGES))
-            gold += fold_gold
-            found += fold_found
-    names = sorted(set(gold))
-    per_role = f1_score(gold, found, labels=names, average=None, zero_division=0)
-    count = Counter(gold)
-    return {
+                per_fold[average].append(_f1(fold_gold, decoded, average))
+            tell(f"fold {number} of {folds}: " + ", ".join(f"{a} F1 {per_fold[a][-1]:.3f}" for a in AVERAGES))
+            held_out += fold
+            chances += told
+            found += decoded
+    gold = [role for document in held_out for role in document.roles]
+    temperature = fit_temperature(chances, [document.roles for document in held_out])
+    scores = {
         "folds": folds,
         "seed": seed,
-        **{a: {"mean": round(mean(v), 4), "sd": round(stdev(v), 4)} for a, v in scores.items()},
-        "roles": {n: {"sentences": count[n], "f1": round(float(f), 4)} for n, f in zip(names, per_role, strict=True)},
+        "prior_correction": prior_correction,
+        **{a: {"mean": round(mean(v), DIGITS), "sd": round(stdev(v), DIGITS)} for a, v in per_fold.items()},
+        "pooled": {a: round(_f1(gold, found, a), DIGITS) for a in AVERAGES},
+        "roles": _per_role(gold, found),
+        "calibration_error": {
+            "before": _gap(chances, gold),
+            "after": _gap([one.tempered(temperature) for one in chances], gold),
+        },
+    }
+    return Evaluation(scores=scores, temperature=temperature, gold=tuple(gold), found=tuple(found))
+
+
+def _f1(gold: Sequence[str], found: Sequence[str], average: str) -> float:
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(gold, found, labels=sorted(set(gold)), average=average, zero_division=0))
+
+
+def _per_role(gold: Sequence[str], found: Sequence[str]) -> dict[str, dict[str, float]]:
+    from sklearn.metrics import precision_recall_fscore_support
+
+    names = sorted(set(gold))
+    rows = zip(*precision_recall_fscore_support(gold, found, labels=names, zero_division=0), strict=True)
+    return {
+        name: {
+            "sentences": int(count),
+            "precision": round(float(precision), DIGITS),
+            "recall": round(float(recall), DIGITS),
+            "f1": round(float(f1), DIGITS),
+        }
+        for name, (precision, recall, f1, count) in zip(names, rows, strict=True)
     }
 
 
-def write_card(
-    path: Path,
-    documents: Sequence[Labelled],
-    settings: Settings,
-    *,
-    corpora: Sequence[Mapping[str, str]],
-    scores: Mapping[str, Any] | None,
-    command: str,
-) -> None:
-    """Write the card beside the model `path`: what it was trained on, how, and how it scores."""
-    counts = Counter(role for d in documents for role in d.roles)
-    card = {
-        "model": path.name,
-        "sha256": sha256(path),
-        "bytes": path.stat().st_size,
-        "scheme": documents[0].scheme,
-        "features": FEATURES,
-        "corpora": list(corpora),
-        "documents": len(documents),
-        "sentences": sum(counts.values()),
-        "roles": {role: {"sentences": counts[role]} for role in sorted(counts)},
-        "settings": asdict(settings),
-        "cross_validation": scores,
-        "command": command,
-    }
-    write_atomically(card_path(path), json.dumps(card, indent=2, ensure_ascii=False) + "\n")
-
-
-def _shares(documents: Sequence[Labelled]) -> dict[str, float]:
-    counts = Counter(role for d in documents for role in d.roles)
-    return {role: count / counts.total() for role, count in counts.items()}
+def _gap(chances: Sequence[Chances], gold: Sequence[str]) -> float:
+    flat = dict.fromkeys(chances[0].roles, 1.0)
+    decoded = [pair for one in chances for pair in one.decode(flat, 0.0)]
+    right = [role == true for (role, _), true in zip(decoded, gold, strict=True)]
+    return round(calibration_error([sure for _, sure in decoded], right), DIGITS)

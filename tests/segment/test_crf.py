@@ -12,21 +12,34 @@ from legalrr.errors import UserError
 from legalrr.protocols import Segmenter
 from legalrr.records import Judgment
 from legalrr.roles import scheme
-from legalrr.segment.crf import CrfSegmenter, card_path, sha256
+from legalrr.segment.card import card_path, sha256, write_card
+from legalrr.segment.crf import CrfSegmenter
+from legalrr.segment.crf_training import CrfRecipe
 from legalrr.segment.features import FEATURES
 from legalrr.segment.labelled import labelled
-from legalrr.segment.training import Settings, evaluate, train, write_card
+from legalrr.segment.training import evaluate
 
-SETTINGS = Settings(c1=0.1, c2=0.1)
+RECIPE = CrfRecipe(c1=0.1, c2=0.1)
+
+
+def make(path: Path, judgments, temperature: float = 1.0) -> Path:
+    documents = labelled(judgments)
+    RECIPE.fit(documents, path)
+    write_card(
+        path,
+        documents,
+        settings=RECIPE.as_json(),
+        corpora=[{"name": "tiny"}],
+        scores=None,
+        temperature=temperature,
+        command="make",
+    )
+    return path
 
 
 @pytest.fixture
 def model(tmp_path: Path, judgments) -> Path:
-    path = tmp_path / "tiny.crfsuite"
-    documents = labelled(judgments[:10])
-    train(documents, path, SETTINGS)
-    write_card(path, documents, SETTINGS, corpora=[{"name": "tiny"}], scores=None, command="make")
-    return path
+    return make(tmp_path / "tiny.crfsuite", judgments[:10])
 
 
 def edit_card(model: Path, **facts) -> None:
@@ -37,7 +50,7 @@ def edit_card(model: Path, **facts) -> None:
 def test_training_twice_gives_the_same_bytes(tmp_path, judgments):
     documents = labelled(judgments)
     for name in ("one", "two"):
-        train(documents, tmp_path / f"{name}.crfsuite", SETTINGS)
+        RECIPE.fit(documents, tmp_path / f"{name}.crfsuite")
     assert (tmp_path / "one.crfsuite").read_bytes() == (tmp_path / "two.crfsuite").read_bytes()
 
 
@@ -78,9 +91,7 @@ def test_provenance_is_the_digest_of_the_model_file(model, judgments):
 def test_a_model_trained_anew_is_opened_anew(model, judgments):
     segmenter = CrfSegmenter(scheme="seven", model=str(model))
     before = segmenter.provenance()
-    documents = labelled(judgments[:4])
-    train(documents, model, SETTINGS)
-    write_card(model, documents, SETTINGS, corpora=[], scores=None, command="make")
+    make(model, judgments[:4])
     assert segmenter.provenance() != before
 
 
@@ -126,20 +137,11 @@ def test_a_choice_that_makes_no_sense_is_refused(field, value):
         CrfSegmenter(**{field: value})
 
 
-def test_evaluation_folds_by_document_and_repeats_with_its_seed(judgments):
-    documents = labelled(judgments)
-    told = []
-    one, two = (evaluate(documents, SETTINGS, folds=3, seed=1, tell=told.append) for _ in range(2))
-    assert one == two
-    assert len(told) == 6
-    assert one["macro"]["mean"] > 0.8
-    assert one["roles"]["FAC"]["sentences"] == sum(r == "FAC" for d in documents for r in d.roles)
-
-
-@pytest.mark.parametrize("folds", [1, 13])
-def test_an_impossible_number_of_folds_is_refused(judgments, folds):
-    with pytest.raises(UserError, match="--folds"):
-        evaluate(labelled(judgments), SETTINGS, folds=folds, seed=0)
+def test_a_higher_temperature_makes_it_less_sure_of_the_same_roles(tmp_path, judgments):
+    made = [make(tmp_path / f"{t}.crfsuite", judgments[:10], temperature=t) for t in (1.0, 3.0)]
+    one, other = (CrfSegmenter(scheme="seven", model=str(path)).segment(judgments[11]).spans for path in made)
+    assert [s.role for s in one] == [s.role for s in other]
+    assert all(a.score > b.score for a, b in zip(one, other, strict=True))
 
 
 @pytest.mark.parametrize(("name", "roles"), [("build", 13), ("seven", 7)])
@@ -171,6 +173,6 @@ def test_trained_on_few_real_judgments_it_beats_the_majority_role(monkeypatch):
 
     reader = card("marro").reader()
     documents = labelled(reader.read(reader.split))
-    scores = evaluate(documents, Settings(max_iterations=40), folds=2, seed=0, tell=lambda line: None)
+    found = evaluate(documents, CrfRecipe(max_iterations=40), folds=2, seed=0, tell=lambda line: None)
     counts = Counter(role for d in documents for role in d.roles)
-    assert scores["micro"]["mean"] > max(counts.values()) / counts.total()
+    assert found.scores["micro"]["mean"] > max(counts.values()) / counts.total()

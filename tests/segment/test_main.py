@@ -5,7 +5,7 @@ import json
 import pytest
 
 from legalrr.segment.__main__ import main
-from legalrr.segment.crf import card_path
+from legalrr.segment.card import card_path
 
 
 def run(capsys, *arguments):
@@ -30,7 +30,8 @@ def corpus(lines_folder, monkeypatch):
 
     def without_outcomes(self):
         found = node(self)
-        found.outcomes = None
+        if "outcomes" in found:
+            found.outcomes = None
         return found
 
     monkeypatch.setattr(catalogue.Card, "node", without_outcomes)
@@ -44,7 +45,7 @@ def test_train_writes_model_and_card_that_tag_uses(corpus, tmp_path, capsys):
     card = json.loads(card_path(model).read_text("utf-8"))
     assert card["scheme"] == "seven"
     assert card["documents"] == 12
-    assert card["settings"] == {"c1": 0.1, "c2": 0.1, "max_iterations": 100, "min_frequency": 2}
+    assert card["settings"] == {"recipe": "crf", "c1": 0.1, "c2": 0.1, "max_iterations": 100, "min_frequency": 2}
     assert card["cross_validation"]["folds"] == 2
     assert card["corpora"][0]["licence"].startswith("MIT")
     assert card["command"].startswith("legalrr-segment train --corpus lawai50")
@@ -52,9 +53,8 @@ def test_train_writes_model_and_card_that_tag_uses(corpus, tmp_path, capsys):
     text.write_text(
         "Counsel urged that the shop was never let. The appeal is dismissed with costs of the shop.", "utf-8"
     )
-    rows = [json.loads(line) for line in run(capsys, "tag", text, "--scheme", "seven", "--model", model).splitlines()]
-    assert [(row["id"], row["role"]) for row in rows] == [("case", "ARG"), ("case", "RPC")]
-    assert rows[1]["text"] == "The appeal is dismissed with costs of the shop."
+    told = json.loads(run(capsys, "tag", text, "--scheme", "seven", "--model", model))
+    assert (told["id"], [span["role"] for span in told["spans"]]) == ("case", ["ARG", "RPC"])
 
 
 def test_train_without_folds_has_no_scores(corpus, tmp_path, capsys):
@@ -62,21 +62,24 @@ def test_train_without_folds_has_no_scores(corpus, tmp_path, capsys):
     assert json.loads((tmp_path / "m.json").read_text("utf-8"))["cross_validation"] is None
 
 
-def test_evaluate_prints_averages_and_roles(corpus, capsys):
-    out = run(capsys, "evaluate", "--corpus", "lawai50", "--folds", 2, "--c1", 0.1, "--c2", 0.1)
-    assert "macro F1" in out
-    assert "FAC F1" in out
+def test_evaluate_prints_averages_and_roles_and_writes_them(corpus, tmp_path, capsys):
+    folder = tmp_path / "scores"
+    out = run(capsys, "evaluate", "--corpus", "lawai50", "--folds", 2, "--c1", 0.1, "--c2", 0.1, "--out", folder)
+    for word in ("micro", "macro", "weighted", "FAC", "precision", "calibration error"):
+        assert word in out
+    told = json.loads((folder / "scores.json").read_text("utf-8"))
+    assert told["settings"]["recipe"] == "crf"
+    assert 0 < told["macro"]["mean"] <= 1
+    assert (folder / "confusion.svg").read_text("utf-8").startswith("<?xml")
 
 
-def test_tag_uses_the_model_that_ships(tmp_path, capsys):
-    text = tmp_path / "case.txt"
-    text.write_text("The appeal is allowed.\n", "utf-8")
-    (row,) = [json.loads(line) for line in run(capsys, "tag", text).splitlines()]
-    assert row["text"] == "The appeal is allowed."
+def test_a_further_corpus_of_another_scheme_is_refused(corpus, monkeypatch, capsys):
+    assert "roles of 'build', not of 'seven'" in failure(
+        capsys, "evaluate", "--corpus", "lawai50", "--also", "specimen", "--folds", 2
+    )
 
 
 def test_bad_input_is_one_line(corpus, tmp_path, capsys, monkeypatch):
-    assert "no such file" in failure(capsys, "tag", tmp_path / "none.txt")
     assert "no corpus 'lawai'" in failure(capsys, "evaluate", "--corpus", "lawai")
     assert "no place for a model" in failure(
         capsys, "train", "--corpus", "lawai50", "--out", tmp_path / "no" / "m.crfsuite"

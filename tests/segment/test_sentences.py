@@ -88,6 +88,24 @@ GOLDEN = {
     "small letter follows": ["The sale (ex. 4 etc. of the list) was void.", "It fell."],
     "missing space": ["The appeal fails.", "The order stands."],
     "dots of omission": ["He said . . . . that he was there.", "He was."],
+    "sub-section": ["The claim under sub-s. (3) of s. 25 fails.", "Sub-r. (2) of r. 7 was not invoked."],
+    "quote that stands off": ['He said: "I was there. "', "Nobody believed him."],
+    "quote before the stop": ['They called it a "lease".', 'He called it a "licence".', "It was neither."],
+    "stray comma": ["He has. , in his petition, denied it.", "He was believed."],
+    "quoted number": ['It reads: "31. The tax shall be paid."', "It was paid."],
+    "quoted section": ['It reads: "Section 37. Offences to be tried by him."', "He tried it."],
+    "section at the start": ["Section 37. Offences to be tried by him.", "He tried it."],
+    "quoted omission": ['He wrote: ". . The shop was let."', "It was not."],
+    "long roman number": ["xviii. The notice was late.", "xix. It was vague."],
+    "item without space": ["Half of them by promotion.", "(ii)25 per cent by examination."],
+    "witness with a slash": ["He was seen by PW-2/M. Ismail Khan.", "The others fled."],
+    "paragraph number amid a line": ["11. It was read.", "That is all.", "Reasons", "12. He was served."],
+    "number that counts something else": [
+        "4. He was seen on May 5.",
+        "It rained.",
+        "He ran under s. 5.",
+        "That was late.",
+    ],
     "danda": ["अपील खारिज।", "आदेश।"],
 }
 
@@ -109,6 +127,18 @@ LINES = {
     "heading after text": ("It was read out\nORDER\nDismissed.", ["It was read out", "ORDER", "Dismissed."]),
     "numbered line": ("as follows\n2. He came late.", ["as follows", "2. He came late."]),
     "small letters go on": (f"{'word ' * 30}\nand more words.", None),
+    "page number amid a sentence": ("the order of conviction and\n\n  12\nSentence was made.", None),
+    "pages amid a sentence": ("the order of conviction and\n\n- 12 -\n Page 3 of 17\nsentence was made.", None),
+    "page number after a sentence": (
+        "It was made.\n\n12\nThe appeal fails.",
+        ["It was made.\n\n12", "The appeal fails."],
+    ),
+    "decimal number": (
+        f"{'word ' * 10}\n23.1 In that case he came.",
+        [("word " * 10).strip(), "23.1 In that case he came."],
+    ),
+    "abbreviation at a line's end": (f"{'word ' * 30}under sub-s.\n(1) of s.\n10 of the Act.", None),
+    "company at a line's end": (f"{'word ' * 30}of Hind Mills Pvt.\nLtd. at Surat.", None),
     "title at a line's end": (f"{'word ' * 30}said Dr.\nRao.", None),
 }
 

@@ -1,0 +1,90 @@
+"""Opening a model of the transformers library, with errors that name the option."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from legalrr.backbones.numerics import hush
+from legalrr.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
+
+
+def open_weights(
+    auto: Any,
+    place: str,
+    *,
+    revision: str | None,
+    local: bool,
+    dtype: str,
+    attention: str,
+    option: str,
+    config: PretrainedConfig | None = None,
+) -> PreTrainedModel:
+    """The model at `place`, on the CPU and ready for inference.
+
+    Args:
+        auto: the class that picks the architecture, AutoModel or AutoModelForCausalLM.
+        place: folder with safetensors, or hub id.
+        revision: commit of a hub model.
+        local: whether `place` is a folder.
+        dtype: name of a torch dtype.
+        attention: sdpa, eager or flash_attention_2.
+        option: config path of what asks for the model, for messages.
+        config: in place of the model's own.
+
+    Raises:
+        UserError: the attention is not installed, or weights are missing.
+        OSError, ValueError: transformers cannot read the files; see `unreadable`.
+    """
+    import torch
+    from safetensors import SafetensorError
+
+    hush()
+    try:
+        model, report = auto.from_pretrained(
+            place,
+            revision=revision,
+            local_files_only=local,
+            use_safetensors=True,
+            dtype=getattr(torch, dtype),
+            attn_implementation=attention,
+            output_loading_info=True,
+            config=config,
+        )
+    except ImportError as error:
+        raise UserError(
+            f"attention {attention} is not installed: {error}", where=f"{option}.attention", cure="use sdpa"
+        ) from error
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
+    # Weights that a file lacks are made up at random, and only this report says so.
+    absent = sorted(report["missing_keys"])
+    if absent:
+        raise UserError(
+            f"{place} lacks {len(absent)} of its weights, the first one {absent[0]}",
+            where=f"{option}.model",
+            cure="its files belong to another architecture, or are not whole",
+        )
+    opened: PreTrainedModel = model.eval()
+    return opened
+
+
+def unreadable(model: str, error: Exception, *, option: str) -> UserError:
+    """What to say where transformers cannot read a model."""
+    return UserError(
+        f"transformers cannot load {model}: {error}",
+        where=f"{option}.model",
+        cure="check its name and files; a hub model needs the network on its first use, unless HF_HUB_OFFLINE is set",
+    )
+
+
+def check_device(device: str, *, option: str) -> None:
+    """Raises UserError for a device (cpu, cuda, cuda:N, mps) that is not there."""
+    import torch
+
+    kind, _, number = device.partition(":")
+    there = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}[kind]
+    if int(number or 0) >= there:
+        raise UserError(f"there is no {device} here", where=f"{option}.device", cure=f"use {option}.device=cpu")

@@ -1,0 +1,126 @@
+"""The card beside a tagger's model file: what it was trained on, how, how it scores, and what reading it needs.
+
+A model is `<name>.crfsuite` or `<name>.safetensors`; its card is `<name>.json`.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from legalrr.errors import UserError
+from legalrr.roles import scheme
+from legalrr.segment.features import FEATURES
+from legalrr.segment.labelled import Labelled
+from legalrr.store import write_atomically
+
+AGAIN = "train it again: legalrr-segment train"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What a tagger needs of its card."""
+
+    sha256: str
+    """Digest of the model file."""
+    scheme: str
+    """Name of the scheme of its roles."""
+    shares: Mapping[str, float]
+    """Share of each role among the sentences it was trained on, in the order of the scheme; none is 0."""
+    temperature: float
+    """Temperature that calibrates its probabilities (`legalrr.segment.chances`)."""
+    settings: Mapping[str, Any]
+    """How it was trained."""
+
+
+def card_path(model: Path) -> Path:
+    """Where the card of a model lies."""
+    return model.with_suffix(".json")
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 (64 hex digits) of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def shares(counts: Mapping[str, int], scheme_name: str) -> dict[str, float]:
+    """Share of each role of the scheme, from the number of its sentences; one is added, so that none is 0."""
+    total = sum(counts.values()) + len(scheme(scheme_name).roles)
+    return {role.code: (counts.get(role.code, 0) + 1) / total for role in scheme(scheme_name).roles}
+
+
+def count_roles(documents: Sequence[Labelled]) -> Counter[str]:
+    """Number of sentences per role."""
+    return Counter(role for document in documents for role in document.roles)
+
+
+def read_card(model: Path) -> Card:
+    """The card of a model, checked against its file.
+
+    Raises:
+        UserError: no card, a damaged one, that of another model, or a model for other features.
+    """
+    path = card_path(model)
+    try:
+        told = json.loads(path.read_text("utf-8"))
+        counts = {role: facts["sentences"] for role, facts in told["roles"].items()}
+        card = Card(
+            sha256=told["sha256"],
+            scheme=told["scheme"],
+            shares=shares(counts, told["scheme"]),
+            temperature=float(told["temperature"]),
+            settings=dict(told["settings"]),
+        )
+        features = told["features"]
+    except FileNotFoundError as error:
+        raise UserError("the model has no card", where=str(path), cure=AGAIN) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError("damaged card", where=str(path), cure=AGAIN) from error
+    if card.sha256 != sha256(model):
+        raise UserError("the card is that of another model", where=str(path), cure=AGAIN)
+    if features != FEATURES:
+        raise UserError(f"made for features {features}, these are {FEATURES}", where=str(model), cure=AGAIN)
+    return card
+
+
+def write_card(
+    model: Path,
+    documents: Sequence[Labelled],
+    *,
+    settings: Mapping[str, Any],
+    corpora: Sequence[Mapping[str, str]],
+    scores: Mapping[str, Any] | None,
+    temperature: float,
+    command: str,
+) -> None:
+    """Write the card of a model just trained.
+
+    Args:
+        model: the model file.
+        documents: what it was trained on.
+        settings: how.
+        corpora: name, what, licence and citation of each corpus.
+        scores: as in `legalrr.segment.training.Evaluation`; None where it was not cross-validated.
+        temperature: of its probabilities; 1 where it was not cross-validated.
+        command: the command line that makes it again.
+    """
+    counts = count_roles(documents)
+    card = {
+        "model": model.name,
+        "sha256": sha256(model),
+        "bytes": model.stat().st_size,
+        "scheme": documents[0].scheme,
+        "features": FEATURES,
+        "corpora": list(corpora),
+        "documents": len(documents),
+        "sentences": counts.total(),
+        "roles": {role: {"sentences": counts[role]} for role in sorted(counts)},
+        "settings": dict(settings),
+        "temperature": temperature,
+        "cross_validation": scores,
+        "command": command,
+    }
+    write_atomically(card_path(model), json.dumps(card, indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,207 @@
+"""Training the neural tagger.
+
+The networks are told what a CRF believes of a judgment that it was not trained on: the training documents are folded
+again for that. Training runs on one thread of the CPU, so that the same documents, seeds and library versions on the
+same kind of processor give the same bytes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from legalrr.progress import progress
+from legalrr.roles import scheme
+from legalrr.segment.card import sha256
+from legalrr.segment.chances import Chances
+from legalrr.segment.crf_training import CrfRecipe, FittedCrf
+from legalrr.segment.hints import hints
+from legalrr.segment.labelled import Labelled, groups
+from legalrr.segment.neural import mean_chances
+from legalrr.segment.states import StateReader
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from legalrr.segment.network import Shape
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeuralRecipe:
+    """How the neural tagger is trained (AdamW, one-cycle learning rate)."""
+
+    crf: CrfRecipe = field(default_factory=CrfRecipe)
+    """The CRF whose beliefs it is told."""
+    reader: StateReader = field(default_factory=StateReader)
+    """What reads the judgments."""
+    networks: int = 3
+    """How many networks are averaged."""
+    seed: int = 0
+    """Seed of the first; the others follow."""
+    inner_folds: int = 4
+    """Folds of the training documents for the CRF's beliefs."""
+    epochs: int = 30
+    """How often each judgment is seen."""
+    batch: int = 8
+    """Judgments per step."""
+    learning_rate: float = 3e-3
+    """Its peak."""
+    weight_decay: float = 0.01
+    """Of AdamW."""
+    narrow: int = 96
+    """As in `legalrr.segment.network.Shape`."""
+    hidden: int = 96
+    """As in `legalrr.segment.network.Shape`."""
+    layers: int = 1
+    """As in `legalrr.segment.network.Shape`."""
+    dropout: float = 0.4
+    """As in `legalrr.segment.network.Shape`."""
+
+    suffix: ClassVar[str] = ".safetensors"
+
+    def as_json(self) -> dict[str, Any]:
+        """The settings."""
+        own = {k: v for k, v in asdict(self).items() if k not in ("crf", "reader")}
+        return {"recipe": "neural", **own, "crf": self.crf.as_json(), "reading": reading(self.reader)}
+
+    def fit(self, documents: Sequence[Labelled], path: Path) -> "FittedNeural":
+        """Train on `documents`; writes the networks to `path`, and their CRF to `crf_path(path)`."""
+        import torch
+        from safetensors.torch import save_file
+
+        from legalrr.segment.network import Shape
+
+        roles = tuple(role.code for role in scheme(documents[0].scheme).roles)
+        with TemporaryDirectory() as folder:
+            beliefs = self._beliefs(documents, Path(folder))
+        states = []
+        with progress("read", len(documents), "judgments") as advance:
+            for document in documents:
+                states.append(self.reader.read_once(document.sentences))
+                advance(1)
+        hinted = [hints(d.sentences, one) for d, one in zip(documents, beliefs, strict=True)]
+        gold = [torch.tensor([roles.index(role) for role in document.roles]) for document in documents]
+        shape = Shape(
+            states=states[0].shape[1],
+            hints=hinted[0].shape[1],
+            roles=len(roles),
+            narrow=self.narrow,
+            hidden=self.hidden,
+            layers=self.layers,
+            dropout=self.dropout,
+        )
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            networks = [self._train(shape, states, hinted, gold, self.seed + n) for n in range(self.networks)]
+        finally:
+            torch.set_num_threads(threads)
+        weights = {f"{n}.{name}": w for n, network in enumerate(networks) for name, w in network.state_dict().items()}
+        save_file(weights, path)
+        place = crf_path(path)
+        crf = self.crf.fit(documents, place)
+        return FittedNeural(
+            networks=tuple(networks), roles=roles, crf=crf, reader=self.reader, shape=shape, crf_sha256=sha256(place)
+        )
+
+    def _beliefs(self, documents: Sequence[Labelled], folder: Path) -> list[Chances]:
+        """What a CRF that was not trained on it believes of each document."""
+        from sklearn.model_selection import GroupKFold
+
+        told: dict[int, Chances] = {}
+        splitter = GroupKFold(self.inner_folds, shuffle=True, random_state=self.seed)
+        for number, (kept, held) in enumerate(splitter.split(documents, groups=groups(documents))):
+            fitted = self.crf.fit([documents[i] for i in kept], folder / f"{number}.crfsuite")
+            told |= {i: fitted.chances(documents[i].sentences) for i in held}
+        return [told[i] for i in range(len(documents))]
+
+    def _train(
+        self,
+        shape: "Shape",
+        states: Sequence["np.ndarray"],
+        hinted: Sequence["np.ndarray"],
+        gold: Sequence["Tensor"],
+        seed: int,
+    ) -> Any:
+        import torch
+
+        from legalrr.segment.network import TaggerNetwork
+
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            network = TaggerNetwork(shape)
+            optimiser = torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
+            steps = -(-len(states) // self.batch)
+            schedule = torch.optim.lr_scheduler.OneCycleLR(
+                optimiser, max_lr=self.learning_rate, epochs=self.epochs, steps_per_epoch=steps
+            )
+            with progress(f"network {seed}", self.epochs, "epochs") as advance:
+                for _ in range(self.epochs):
+                    for chosen in torch.randperm(len(states)).split(self.batch):
+                        batch = _padded(states, hinted, gold, chosen.tolist())
+                        optimiser.zero_grad()
+                        network.loss(*batch).backward()
+                        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+                        optimiser.step()
+                        schedule.step()
+                    advance(1)
+        return network.eval()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedNeural:
+    """Networks just trained, and what they go with."""
+
+    networks: tuple[Any, ...]
+    """The networks."""
+    roles: tuple[str, ...]
+    """All roles of the scheme."""
+    crf: FittedCrf
+    """The CRF trained on the same documents."""
+    reader: StateReader
+    """What reads for them."""
+    shape: "Shape"
+    """Sizes of each network."""
+    crf_sha256: str
+    """Digest of the CRF's file."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Sizes, and digests of what the networks go with, for the card."""
+        return {
+            "shape": self.shape.as_json(),
+            "crf_sha256": self.crf_sha256,
+            "language_model": dict(self.reader.provenance()),
+        }
+
+    def chances(self, sentences: Sequence[str]) -> Chances:
+        """Probabilities of the roles for each sentence of one judgment."""
+        hinted = hints(sentences, self.crf.chances(sentences))
+        return mean_chances(self.networks, self.roles, self.reader.read_once(sentences), hinted)
+
+
+def crf_path(path: Path) -> Path:
+    """Where the CRF is put that goes with the networks at `path`."""
+    return path.with_name(f"{path.stem}_crf{CrfRecipe.suffix}")
+
+
+def reading(reader: StateReader) -> dict[str, int]:
+    """How a judgment is read, as JSON for the card."""
+    return {"layer": reader.layer, "window": reader.window, "overlap": reader.overlap}
+
+
+def _padded(
+    states: Sequence["np.ndarray"], hinted: Sequence["np.ndarray"], gold: Sequence["Tensor"], chosen: Sequence[int]
+) -> tuple["Tensor", "Tensor", "Tensor", "Tensor"]:
+    """States, hints, mask and gold roles of some documents, padded to the longest."""
+    import torch
+    from torch.nn.utils.rnn import pad_sequence
+
+    mask = pad_sequence([torch.ones(len(gold[i]), dtype=torch.bool) for i in chosen], batch_first=True)
+    return (
+        pad_sequence([torch.from_numpy(states[i]) for i in chosen], batch_first=True),
+        pad_sequence([torch.from_numpy(hinted[i]) for i in chosen], batch_first=True),
+        mask,
+        pad_sequence([gold[i] for i in chosen], batch_first=True),
+    )

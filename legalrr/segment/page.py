@@ -1,0 +1,153 @@
+"""A judgment as one HTML page, coloured by role: for reading, printing and sending, without anything from outside.
+
+The text is data: it is escaped, control characters are shown as pictures, and a content security policy lets nothing
+run but the page's own script. The page works without that script, too: the legend then leads to the first sentence of
+each role.
+"""
+
+import base64
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from legalrr.records import Judgment, Segments
+from legalrr.roles import scheme
+
+if TYPE_CHECKING:
+    import jinja2
+
+UNSURE = 0.5
+"""Below this probability a sentence is marked as unsure."""
+
+# Control characters have no place in HTML; Unicode has pictures of them. Half characters cannot be written at all.
+_SHOWN = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"}
+_SHOWN |= {0x7F: 0x2421} | dict.fromkeys([*range(0x80, 0xA0), *range(0xD800, 0xE000)], 0xFFFD)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """A stretch of the page's text: a sentence with its role, or what stands between two."""
+
+    text: str
+    """What is shown, control characters as pictures."""
+    number: int = 0
+    """Number of the sentence, from 1; 0 for what stands between two."""
+    role: str = ""
+    """Code of its role."""
+    heading: str = ""
+    """Name of its role."""
+    score: float = 1.0
+    """Probability of its role."""
+    opens: bool = False
+    """Whether the sentence before has another role."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A role in the legend."""
+
+    role: str
+    """Its code."""
+    heading: str
+    """Its name."""
+    definition: str
+    """What its sentences do."""
+    count: int
+    """How many sentences have it."""
+    first: int
+    """Number of the first of them; 0 if there is none."""
+
+
+def page(judgment: Judgment, segments: Segments, *, tagger: str) -> str:
+    """The judgment as an HTML document.
+
+    Args:
+        judgment: the text, and the id as title.
+        segments: its roles, spans in order.
+        tagger: what found them, as told in the head.
+
+    Returns:
+        The document; every string that encodes as UTF-8, whatever the text holds.
+    """
+    environment = _environment()
+    style, script = (_source(environment, name) for name in ("page.css", "page.js"))
+    return environment.get_template("page.j2").render(
+        title=_shown(judgment.id),
+        tagger=tagger,
+        scheme=segments.scheme,
+        unsure=UNSURE,
+        pieces=_pieces(judgment.text, segments),
+        legend=_legend(segments),
+        script=script,
+        script_hash=_source_hash(script),
+        style=style,
+        style_hash=_source_hash(style),
+    )
+
+
+def _pieces(text: str, segments: Segments) -> list[Piece]:
+    roles = scheme(segments.scheme)
+    pieces = []
+    at, before = 0, ""
+    for number, span in enumerate(segments.spans, start=1):
+        if at < span.start:
+            pieces.append(Piece(text=_shown(text[at : span.start])))
+        pieces.append(
+            Piece(
+                text=_shown(text[span.start : span.end]),
+                number=number,
+                role=span.role,
+                heading=roles.role(span.role).heading,
+                score=span.score,
+                opens=span.role != before,
+            )
+        )
+        at, before = span.end, span.role
+    pieces.append(Piece(text=_shown(text[at:])))
+    return pieces
+
+
+def _legend(segments: Segments) -> list[Entry]:
+    count = Counter(span.role for span in segments.spans)
+    first: dict[str, int] = {}
+    for number, span in enumerate(segments.spans, start=1):
+        first.setdefault(span.role, number)
+    return [
+        Entry(
+            role=role.code,
+            heading=role.heading,
+            definition=role.definition,
+            count=count[role.code],
+            first=first.get(role.code, 0),
+        )
+        for role in scheme(segments.scheme).roles
+    ]
+
+
+def _shown(text: str) -> str:
+    return text.translate(_SHOWN)
+
+
+def _source_hash(source: str) -> str:
+    """What a content security policy calls an inline script or style."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(source.encode("utf-8")).digest()).decode("ascii")
+
+
+def _source(environment: "jinja2.Environment", name: str) -> str:
+    assert environment.loader is not None
+    return environment.loader.get_source(environment, name)[0]
+
+
+@lru_cache(maxsize=1)
+def _environment() -> "jinja2.Environment":
+    import jinja2
+
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("legalrr", "segment"),
+        undefined=jinja2.StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

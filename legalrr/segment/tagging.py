@@ -1,0 +1,173 @@
+"""The commands `legalrr-segment tag`, `show` and `roles`."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from legalrr.corpora.files import read_text, text_files
+from legalrr.errors import UserError
+from legalrr.progress import progress
+from legalrr.protocols import Segmenter
+from legalrr.records import Judgment
+from legalrr.role_maps import KINDS, SCHEMES, losses, mapping
+from legalrr.segment.choice import tagger
+from legalrr.store import write_atomically
+
+if TYPE_CHECKING:
+    from argparse import _SubParsersAction
+
+    from rich.table import Table
+
+STDIN = "-"
+PIPE_WIDTH = 160
+
+
+def add_commands(commands: "_SubParsersAction[Any]") -> None:
+    """Add `tag`, `show` and `roles` to the command's parser."""
+    tagging = argparse.ArgumentParser(add_help=False)
+    tagging.add_argument("--segment", default="crf", metavar="NAME", help="tagger in conf/segment (default crf)")
+    tagging.add_argument("--scheme", choices=("build", "seven"), default="build", help="13 or 7 roles (default build)")
+    tagging.add_argument("--model", help="model file (default: the one that ships for the scheme)")
+    tagging.add_argument("--prior-correction", type=float, help="0 to 1: favour rare roles (default: the tagger's)")
+
+    tag = commands.add_parser("tag", parents=[tagging], help="tag text; a JSON line per judgment")
+    tag.add_argument("inputs", nargs="+", metavar="FILE|DIR|-", help="UTF-8 text, a folder of *.txt, standard input")
+    tag.set_defaults(run=_tag)
+
+    show = commands.add_parser("show", parents=[tagging], help="write a judgment, coloured by role, as an HTML page")
+    show.add_argument("input", metavar="FILE|-", help="UTF-8 text, or standard input")
+    show.add_argument("--out", required=True, type=Path, metavar="PAGE", help="the page to write, *.html")
+    show.set_defaults(run=_show)
+
+    roles = commands.add_parser("roles", help="how the roles of four published schemes correspond, and what is lost")
+    roles.add_argument("--from", dest="source", choices=SCHEMES, help="with --to: one mapping and its losses")
+    roles.add_argument("--to", dest="target", choices=SCHEMES, help="with --from: one mapping and its losses")
+    roles.set_defaults(run=_roles)
+
+
+def _tag(options: argparse.Namespace) -> None:
+    segmenter = _segmenter(options)
+    # A model that is missing or damaged is told once, not for every file.
+    segmenter.provenance()
+    names = list(_names(options.inputs))
+    failed = False
+    seen: dict[str, str] = {}
+    with progress("tag", len(names), "judgments") as advance:
+        for name in names:
+            try:
+                judgment = _judgment(name)
+                if judgment.id in seen:
+                    raise UserError(
+                        f"its id {judgment.id!r} is that of {seen[judgment.id]}", where=name, cure="rename it"
+                    )
+                seen[judgment.id] = name
+                segments = segmenter.segment(judgment)
+            except UserError as error:
+                # One bad file among many does not keep the others from being tagged.
+                print(f"legalrr-segment: {error}", file=sys.stderr)
+                failed = True
+            else:
+                spans = [{**asdict(span), "score": round(span.score, 4)} for span in segments.spans]
+                line = {"id": segments.id, "scheme": segments.scheme, "segment": segmenter.name, "spans": spans}
+                print(json.dumps(line, ensure_ascii=False), flush=True)
+            advance(1)
+    if failed:
+        sys.exit(2)
+
+
+def _show(options: argparse.Namespace) -> None:
+    from legalrr.segment.page import page
+
+    if options.out.suffix not in (".html", ".htm") or not options.out.parent.is_dir():
+        raise UserError(
+            "no place for a page", where=f"--out {options.out}", cure="name a *.html in a folder that exists"
+        )
+    segmenter = _segmenter(options)
+    judgment = _judgment(options.input)
+    segments = segmenter.segment(judgment)
+    write_atomically(options.out, page(judgment, segments, tagger=segmenter.name))
+    print(f"wrote {options.out} ({len(segments.spans)} sentences)")
+
+
+def _roles(options: argparse.Namespace) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    if (options.source is None) != (options.target is None):
+        raise UserError("one scheme of two", where="legalrr-segment roles", cure="give both --from and --to")
+    # rich takes a pipe to be 80 columns wide.
+    console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    if options.source:
+        table = Table(options.source, options.target)
+        for role, other in mapping(options.source, options.target).items():
+            table.add_row(role, other or "-")
+        console.print(table)
+        for loss in losses(options.source, options.target):
+            console.print(f"{loss.kind}: {loss}", markup=False, highlight=False)
+    else:
+        console.print(_table())
+
+
+def _table() -> "Table":
+    from rich.table import Table
+
+    table = Table(*SCHEMES, "what is lost")
+    for kind in KINDS:
+        table.add_row(*(getattr(kind, name) or "-" for name in SCHEMES), kind.note)
+    return table
+
+
+def _segmenter(options: argparse.Namespace) -> Segmenter:
+    return tagger(
+        options.segment,
+        scheme=options.scheme,
+        model=options.model,
+        prior_correction=options.prior_correction,
+        option="--segment",
+    )
+
+
+def _names(inputs: list[str]) -> Iterator[str]:
+    for name in inputs:
+        if name != STDIN and Path(name).is_dir():
+            yield from map(str, text_files(Path(name)))
+        else:
+            yield name
+
+
+def _judgment(name: str) -> Judgment:
+    """The judgment in a file or on standard input.
+
+    Raises:
+        UserError: it is not there, no text, not UTF-8 or binary; with the place of the first offending byte.
+    """
+    path = Path(name)
+    if name == STDIN:
+        text = _standard_input()
+    elif not path.is_file():
+        raise UserError("no such file", where=name, cure="name text files, folders of *.txt, or - for standard input")
+    elif path.suffix.lower() == ".pdf":
+        raise UserError("a PDF is no text", where=name, cure="convert it first, as with pdftotext")
+    else:
+        text = read_text(path)
+    if "\0" in text:
+        raise UserError(f"binary: a zero byte at character {text.index(chr(0))}", where=name, cure="name a text file")
+    if not text.strip():
+        raise UserError("no text in it", where=name, cure="name a file that holds a judgment")
+    return Judgment(id="stdin" if name == STDIN else path.stem, text=text, source=name)
+
+
+def _standard_input() -> str:
+    try:
+        text = sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"not UTF-8: byte 0x{error.object[error.start]:02x} at offset {error.start}",
+            where="standard input",
+            cure="convert it to UTF-8, as with iconv",
+        ) from error
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")

@@ -1,0 +1,141 @@
+"""The neural tagger: trained on a small corpus over a tiny language model."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from legalrr.errors import UserError
+from legalrr.protocols import Segmenter
+from legalrr.records import Judgment
+from legalrr.segment.card import card_path, write_card
+from legalrr.segment.crf_training import CrfRecipe
+from legalrr.segment.labelled import labelled
+from legalrr.segment.neural import NeuralSegmenter
+from legalrr.segment.neural_training import NeuralRecipe
+from legalrr.segment.states import StateReader
+
+
+@pytest.fixture
+def recipe(tiny, tmp_path, monkeypatch) -> NeuralRecipe:
+    monkeypatch.setenv("LEGALRR_CACHE", str(tmp_path / "cache"))
+    return NeuralRecipe(
+        crf=CrfRecipe(c1=0.1, c2=0.1),
+        reader=StateReader(model=str(tiny), layer=1, window=256, overlap=64),
+        networks=2,
+        inner_folds=2,
+        epochs=25,
+        batch=2,
+        narrow=8,
+        hidden=8,
+    )
+
+
+def make(recipe: NeuralRecipe, path: Path, judgments) -> Path:
+    documents = labelled(judgments)
+    fitted = recipe.fit(documents, path)
+    write_card(
+        path,
+        documents,
+        settings={**recipe.as_json(), **fitted.as_json()},
+        corpora=[{"name": "tiny"}],
+        scores=None,
+        temperature=1.5,
+        command="make",
+    )
+    return path
+
+
+@pytest.fixture
+def model(recipe, tmp_path, judgments) -> Path:
+    return make(recipe, tmp_path / "tiny.safetensors", judgments[:10])
+
+
+@pytest.fixture
+def segmenter(model, tiny) -> NeuralSegmenter:
+    return NeuralSegmenter(
+        scheme="seven", model=str(model), crf=str(model.with_name("tiny_crf.crfsuite")), language_model=str(tiny)
+    )
+
+
+def edit_card(model: Path, **settings) -> None:
+    card = json.loads(card_path(model).read_text("utf-8"))
+    card["settings"] |= settings
+    card_path(model).write_text(json.dumps(card), "utf-8")
+
+
+def test_unseen_judgments_get_the_roles_of_their_sentences(segmenter, judgments):
+    assert isinstance(segmenter, Segmenter)
+    for judgment in judgments[10:]:
+        found = segmenter.segment(replace(judgment, spans=None, scheme=None))
+        assert [(s.start, s.end) for s in found.spans] == [(s.start, s.end) for s in judgment.spans]
+        assert all(0 < s.score <= 1 for s in found.spans)
+        right = sum(s.role == g.role for s, g in zip(found.spans, judgment.spans, strict=True))
+        assert right >= 0.8 * len(found.spans)
+
+
+def test_training_twice_gives_the_same_bytes(recipe, tmp_path, judgments):
+    documents = labelled(judgments)
+    for name in ("one", "two"):
+        recipe.fit(documents, tmp_path / f"{name}.safetensors")
+    assert (tmp_path / "one.safetensors").read_bytes() == (tmp_path / "two.safetensors").read_bytes()
+
+
+def test_another_seed_gives_other_networks(recipe, tmp_path, judgments):
+    documents = labelled(judgments)
+    for seed in (0, 7):
+        replace(recipe, seed=seed).fit(documents, tmp_path / f"{seed}.safetensors")
+    assert (tmp_path / "0.safetensors").read_bytes() != (tmp_path / "7.safetensors").read_bytes()
+
+
+def test_what_is_opened_believes_what_was_trained(recipe, tmp_path, judgments, segmenter):
+    documents = labelled(judgments[:10])
+    fitted = recipe.fit(documents, tmp_path / "again.safetensors")
+    opened, _ = segmenter.open()
+    told = fitted.chances(documents[0].sentences).tempered(opened.card.temperature)
+    roles = [role for role, _ in told.decode(opened.card.shares, 0.0)]
+    assert roles == [role for role, _ in segmenter.decode(documents[0].sentences)]
+
+
+def test_a_text_without_words_has_no_spans(segmenter):
+    assert segmenter.segment(Judgment(id="a", text=" \n")).spans == ()
+
+
+def test_provenance_tells_all_that_it_goes_with(segmenter):
+    told = segmenter.provenance()
+    assert set(told) == {"model_sha256", "crf_sha256", "language_model"}
+    assert all(
+        len(value) == 64 for value in (told["model_sha256"], told["crf_sha256"], told["language_model"]["sha256"])
+    )
+
+
+def test_another_crf_or_language_model_than_it_was_trained_with_is_refused(
+    segmenter, model, recipe, tmp_path, judgments
+):
+    make(recipe, tmp_path / "other.safetensors", judgments[:5])
+    with pytest.raises(UserError, match=r"segment\.crf: .*other_crf\.crfsuite is not the CRF"):
+        replace(segmenter, crf=str(tmp_path / "other_crf.crfsuite")).provenance()
+    edit_card(model, language_model={"sha256": "0" * 64})
+    model.touch()
+    with pytest.raises(UserError, match=r"segment\.language_model: .*another language model"):
+        segmenter.provenance()
+
+
+def test_missing_and_damaged_models_are_refused(segmenter, model, tmp_path):
+    with pytest.raises(UserError, match=r"none\.safetensors: no such model"):
+        replace(segmenter, model=str(tmp_path / "none.safetensors")).provenance()
+    with pytest.raises(UserError, match=r"roles of 'seven', not of 'build'"):
+        replace(segmenter, scheme="build").provenance()
+    edit_card(model, networks=3)
+    model.touch()
+    with pytest.raises(UserError, match="damaged model"):
+        segmenter.provenance()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("scheme", "nine"), ("prior_correction", -0.1), ("prior_correction", 1.5)]
+)
+def test_a_choice_that_makes_no_sense_is_refused(field, value):
+    with pytest.raises(UserError, match=f"segment.{field}"):
+        NeuralSegmenter(**{field: value})

@@ -1,0 +1,103 @@
+"""Cross-validation: by document, repeatable, and without a look at what is held out."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from legalrr.errors import UserError
+from legalrr.roles import scheme
+from legalrr.segment.chances import Chances
+from legalrr.segment.crf_training import CrfRecipe
+from legalrr.segment.labelled import Labelled, labelled
+from legalrr.segment.training import evaluate
+
+ROLES = tuple(role.code for role in scheme("seven").roles)
+CRF = CrfRecipe(c1=0.1, c2=0.1)
+
+
+def silent(line: str) -> None:
+    pass
+
+
+@dataclass
+class Memory:
+    """A recipe that knows the sentences it was trained on by heart, and nothing else; it notes what it was shown."""
+
+    seen: list[frozenset[str]]
+    suffix: ClassVar[str] = ".txt"
+
+    def as_json(self) -> dict[str, Any]:
+        return {}
+
+    def fit(self, documents, path: Path):
+        self.seen.append(frozenset(d.id for d in documents))
+        return Recalled({s: r for d in documents for s, r in zip(d.sentences, d.roles, strict=True)})
+
+
+@dataclass
+class Recalled:
+    known: dict[str, str]
+
+    def as_json(self) -> dict[str, Any]:
+        return {}
+
+    def chances(self, sentences):
+        rows = [[float(self.known.get(s, "RPC") == role) * 0.9 + 0.1 / len(ROLES) for role in ROLES] for s in sentences]
+        return Chances(roles=ROLES, values=np.array(rows))
+
+
+def test_folds_are_by_document_and_repeat_with_their_seed(judgments):
+    documents = labelled(judgments)
+    told: list[str] = []
+    one, two = (evaluate(documents, CRF, folds=3, seed=1, tell=told.append) for _ in range(2))
+    assert one == two
+    assert len(told) == 6
+    assert one.scores["macro"]["mean"] > 0.8
+    assert one.scores["roles"]["FAC"]["sentences"] == sum(r == "FAC" for d in documents for r in d.roles)
+    assert len(one.gold) == len(one.found) == sum(len(d.roles) for d in documents)
+
+
+def test_no_document_is_scored_by_a_tagger_that_saw_it(judgments):
+    recipe = Memory([])
+    documents = labelled(judgments)
+    evaluate(documents, recipe, folds=4, seed=0, tell=silent)
+    assert len(recipe.seen) == 4
+    for document in documents:
+        assert sum(document.id not in seen for seen in recipe.seen) == 1
+
+
+def test_further_documents_are_trained_on_except_beside_a_near_duplicate(judgments):
+    documents = labelled(judgments)
+    stranger = Labelled(
+        id="other",
+        scheme="seven",
+        sentences=("A wholly different matter about ships and harbours, it seems.",),
+        roles=("FAC",),
+    )
+    long = "The very same long sentence stands in both of these judgments number {}."
+    twin, original = (
+        Labelled(id=id, scheme="seven", sentences=tuple(long.format(i) for i in range(6)), roles=("FAC",) * 6)
+        for id in ("twin", "original")
+    )
+    recipe = Memory([])
+    evaluate([*documents, original], recipe, folds=3, seed=0, also=[stranger, twin], tell=silent)
+    for seen in recipe.seen:
+        assert "other" in seen
+        assert ("twin" in seen) == ("original" in seen)
+
+
+def test_a_role_that_only_held_out_judgments_have_counts_as_missed(judgments):
+    documents = labelled(judgments)
+    odd = replace(documents[0], id="odd", roles=("STA",) * len(documents[0].roles))
+    others = [replace(d, roles=tuple("FAC" for _ in d.roles)) for d in documents[1:6]]
+    found = evaluate([odd, *others], Memory([]), folds=6, seed=0, tell=silent)
+    assert found.scores["roles"]["STA"]["recall"] == 0
+
+
+@pytest.mark.parametrize("folds", [1, 13])
+def test_an_impossible_number_of_folds_is_refused(judgments, folds):
+    with pytest.raises(UserError, match="--folds"):
+        evaluate(labelled(judgments), CRF, folds=folds, seed=0)
