@@ -12,7 +12,7 @@ from typing import Any
 from legalrr.errors import UserError
 from legalrr.pipeline import Pipeline, cache_folder
 from legalrr.progress import progress
-from legalrr.protocols import Bench, Engine
+from legalrr.protocols import AskingSegmenter, Backbone, Bench, Engine, Segmenter
 from legalrr.records import Case, Example, Judgment, Segments, Span, by_id
 from legalrr.roles import scheme
 from legalrr.run_folder import described, row, versions, write_run
@@ -87,7 +87,7 @@ def run_cell(pipeline: Pipeline, folder: Path) -> Mapping[str, Any]:
         "stages": pipeline.described(),
         "provenance": {
             "segment": dict(pipeline.segment.provenance()),
-            **({"backbone": dict(pipeline.backbone.provenance())} if engine else {}),
+            **({"backbone": dict(pipeline.backbone.provenance())} if pipeline.needs_backbone else {}),
         },
         "seconds": clock.seconds,
     }
@@ -135,18 +135,34 @@ class Cell:
         tagger = self.pipeline.segment
         if not tagger.stored:
             return {j.id: tagger.segment(j) for j in judgments}
-        told = {"stage": description(tagger), "provenance": dict(tagger.provenance())}
+        told = _told(tagger)
+        if isinstance(tagger, AskingSegmenter):
+            told["backbone"] = _told(self.pipeline.backbone)
         store = Store(cache_folder(self.pipeline) / "segment" / digest(told)[:16], told)
         keys = {j.id: digest(j.text) for j in judgments}
         missing = [j for j in judgments if keys[j.id] not in store]
-        with progress("segment", len(missing), "judgments") as advance:
-            for judgment in missing:
-                found = tagger.segment(judgment)
-                spans = [[s.start, s.end, s.role, round(s.score, 6)] for s in found.spans]
-                store.add([(keys[judgment.id], {"scheme": found.scheme, "spans": spans})])
-                advance(1)
+        if missing:
+            with self._ready(tagger) as ready, progress("segment", len(missing), "judgments") as advance:
+                for judgment in missing:
+                    found = ready.segment(judgment)
+                    spans = [[s.start, s.end, s.role, round(s.score, 6)] for s in found.spans]
+                    store.add([(keys[judgment.id], {"scheme": found.scheme, "spans": spans})])
+                    advance(1)
         store.close()
         return {j.id: _segments(j.id, store[keys[j.id]]) for j in judgments}
+
+    @contextmanager
+    def _ready(self, tagger: Segmenter) -> Iterator[Segmenter]:
+        """The segmenter, with the backbone where it asks one."""
+        if not isinstance(tagger, AskingSegmenter):
+            yield tagger
+            return
+        calls = _calls(self.pipeline)
+        try:
+            with tagger.asking(self.pipeline.backbone.load(), calls) as ready:
+                yield ready
+        finally:
+            calls.close()
 
     def cases(
         self, judgments: Sequence[Judgment], segments: Mapping[str, Segments], engine: Engine | None
@@ -195,6 +211,11 @@ def _segments(id: str, value: Mapping[str, Any]) -> Segments:
     return Segments(id=id, scheme=value["scheme"], spans=spans)
 
 
+def _told(stage: Segmenter | Backbone) -> dict[str, Any]:
+    """What tells the results of a stage from those of another one."""
+    return {"stage": description(stage), "provenance": dict(stage.provenance())}
+
+
 def _calls(pipeline: Pipeline) -> Store:
-    told = {"stage": description(pipeline.backbone), "provenance": dict(pipeline.backbone.provenance())}
+    told = _told(pipeline.backbone)
     return Store(cache_folder(pipeline) / "predict" / digest(told)[:16], told)

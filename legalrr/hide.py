@@ -12,8 +12,9 @@ from typing import TypeAlias
 
 from legalrr.records import Hidden, HideReason, Judgment, Segments
 from legalrr.roles import scheme
+from legalrr.segment.closing_line import closing_line
 from legalrr.segment.sentences import split
-from legalrr.segment.verdict_cues import closing_line, is_verdict
+from legalrr.segment.verdict_cues import is_verdict
 
 Piece: TypeAlias = tuple[int, int, str]
 """Start, end and role of a stretch of the judgment."""
@@ -40,6 +41,8 @@ def hide(judgment: Judgment, segments: Segments, *, also: frozenset[str], verdic
     hidden: list[Hidden] = []
     shown: list[Piece] = []
     for start, end, role in pieces(text, segments):
+        if not text[start:end].strip():
+            continue
         if role in decisive:
             hidden.append(Hidden(start=start, end=end, role=role, reason="role"))
         else:

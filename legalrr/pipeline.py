@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from legalrr.errors import UserError
 from legalrr.protocols import (
     Annotator,
+    AskingSegmenter,
     Backbone,
     Corpus,
     Predictor,
@@ -67,7 +68,7 @@ class Pipeline:
     annotate: Annotator
     """Makes the prompt."""
     backbone: Backbone
-    """The language model; unused by baselines."""
+    """The language model; unused by baselines after a segmenter that asks none."""
     predict: Predictor
     """Answers."""
     verdict: Reader
@@ -80,9 +81,14 @@ class Pipeline:
         names = ("corpus", "segment", "restructure", "annotate", "backbone", "predict", "verdict", "score")
         return {name: getattr(self, name) for name in names}
 
+    @property
+    def needs_backbone(self) -> bool:
+        """Whether any stage of this cell asks the backbone."""
+        return self.predict.needs_backbone or isinstance(self.segment, AskingSegmenter)
+
     def described(self) -> dict[str, Mapping[str, Any]]:
         """Identity and description of every stage that this cell uses, for the run's record."""
-        used = {k: v for k, v in self.stages().items() if k != "backbone" or self.predict.needs_backbone}
+        used = {k: v for k, v in self.stages().items() if k != "backbone" or self.needs_backbone}
         return {name: {"identity": identity(stage), **description(stage)} for name, stage in used.items()}
 
 

@@ -5,6 +5,7 @@ A stage's constructor stores and checks its fields and computes nothing; whateve
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -189,6 +190,14 @@ class Bench:
     """Outcomes of the cases, for baselines that cross-validate; a model never looks at them."""
     seed: int
     """Seed of whatever is random."""
+
+
+@runtime_checkable
+class AskingSegmenter(Segmenter, Protocol):
+    """A segmenter that asks the pipeline's backbone; its own `segment` raises UserError."""
+
+    def asking(self, engine: Engine, calls: Store) -> AbstractContextManager[Segmenter]:
+        """The segmenter with a backbone; every answer is kept in `calls` as soon as its batch is back."""
 
 
 @runtime_checkable

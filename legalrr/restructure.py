@@ -36,7 +36,7 @@ class Restructure:
     budget: int | None = None
     """Tokens for the judgment; None: what the context leaves."""
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         """Refuse choices that do not exist."""
