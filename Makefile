@@ -24,7 +24,7 @@ sweep: install  ## run every arm and baseline on the judgments that ship; prints
 	@$(BIN)/legalrr experiment=quickstart
 
 test: install  ## run the tests, with branch coverage
-	@HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q --cov --cov-branch --cov-fail-under=90 --cov-report=term:skip-covered
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --cov --cov-branch --cov-fail-under=90 --cov-report=term:skip-covered
 
 lint: install  ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -1,10 +1,14 @@
-"""Tiny models that the tests make: two layers, random weights, a token per byte."""
+"""Tiny models that the tests make: two layers, random weights, a token per byte; and no test with a time limit."""
 
 import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("at any speed", deadline=None)
+settings.load_profile("at any speed")
 
 TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}"
