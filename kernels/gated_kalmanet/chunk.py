@@ -1,0 +1,234 @@
+# ruff: noqa: N803, N806, PLR0917 - the names of the paper; the six tensors of the operator
+"""Gated KalmaNet chunk by chunk: matrix products in the place of the loop over tokens, on any device.
+
+Agrees with `gated_kalmanet.naive` to rounding. Its gradient is that of the exact solve, evaluated at what `num_iter`
+steps give (3.3); there is no second derivative.
+"""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from gated_kalmanet.checks import EPS, check, compute_dtype
+from gated_kalmanet.chunk_backward import Backward
+from gated_kalmanet.chunk_forward import Chunks, Decay, Settings, forward
+from gated_kalmanet.layout import Group, Layout, sequences
+from gated_kalmanet.naive import expand, normalise
+from gated_kalmanet.state import State
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def gated_kalmanet(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    beta: Tensor,
+    alpha: Tensor | None,
+    g: Tensor | None,
+    *,
+    num_iter: int = 30,
+    ridge_strength: float = 0.02,
+    scale: float | None = None,
+    solver: str = "chebyshev",
+    decay_h: bool = True,
+    grad_ridge: bool = True,
+    initial_state: State | None = None,
+    cu_seqlens: Tensor | None = None,
+    mask: Tensor | None = None,
+    chunk_size: int = 64,
+) -> tuple[Tensor, State]:
+    """Gated KalmaNet (arXiv 2511.21016), chunk by chunk.
+
+    Args:
+        q: queries [B, T, Hq, D], as they come from projection and convolution.
+        k: keys [B, T, Hk, D].
+        v: values [B, T, Hk, D].
+        beta: input gates [B, T, H] in (0, 1), H = max(Hq, Hk).
+        alpha: blends [B, T, H] in (0, 1); None: 1.
+        g: log decays [B, T, H], at most 0; None: 0.
+        num_iter: steps of the solver; 0: x is not solved for, the layer is gated linear attention.
+        ridge_strength: a of lambda = a ||H||_F.
+        scale: s of the output; None: D ** -0.5.
+        solver: "chebyshev" or "cg".
+        decay_h: whether H forgets as U does.
+        grad_ridge: whether the gradient flows through lambda.
+        initial_state: states before the first token, [N, H, D, D], its H symmetric; None: 0.
+        cu_seqlens: [N + 1], where packed sequences begin and end (B is 1); None: one sequence per row.
+        mask: [B, T], False at padding: it leaves the states as they are, its output is 0.
+        chunk_size: C, tokens of a chunk.
+
+    Returns:
+        outputs [B, T, H, D] in the dtype of v, and the states after the last token of every sequence.
+
+    Raises:
+        ValueError: an impossible shape, value or name.
+        TypeError: an impossible dtype.
+    """
+    size = check(
+        q, k, v, beta, alpha, g,
+        num_iter=num_iter, ridge_strength=ridge_strength, solver=solver,
+        initial_state=initial_state, cu_seqlens=cu_seqlens, mask=mask,
+    )  # fmt: skip
+    if chunk_size < 1:
+        raise ValueError(f"chunk_size must be at least 1, not {chunk_size}")
+    dtype = compute_dtype(q.dtype)
+    beta = beta.to(dtype)
+    alpha = torch.ones_like(beta) if alpha is None else alpha.to(dtype)
+    settings = Settings(
+        num_iter=num_iter,
+        ridge_strength=ridge_strength,
+        scale=size.D**-0.5 if scale is None else scale,
+        solver=solver,
+        decay_h=decay_h,
+        grad_ridge=grad_ridge,
+    )
+    tokens, lengths = sequences(size, cu_seqlens, mask, q.device)
+    C = max(1, min(chunk_size, max(lengths, default=1)))
+    together = max(1, workspace(q.device) // chunk_bytes(size.H, C, size.D, dtype))
+    layout = Layout.of(tokens, lengths, C, together)
+    # Where one head of q is read by several of k and v, it is q that is expanded.
+    queries = expand(normalise(q.to(dtype)), size.H)
+    zeros = queries.new_zeros(size.N, size.H, size.D, size.D)
+    H, U = (zeros, zeros) if initial_state is None else (initial_state.H, initial_state.U)
+    back = layout.sequences.argsort()
+    inputs = (
+        layout.pack(queries),
+        layout.pack(normalise(k.to(dtype))),
+        layout.pack(v.to(dtype)),
+        layout.pack((beta + EPS).square()),
+        layout.pack(alpha),
+        layout.pack(torch.zeros_like(beta) if g is None else g),
+        H[layout.sequences],
+        U[layout.sequences],
+    )
+    keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
+    o, H, U = Chunked.apply(*inputs, layout.groups, settings, keep)
+    return layout.unpack(o, size.B, size.T).to(v.dtype), State(H=H[back], U=U[back])
+
+
+def workspace(device: torch.device) -> int:
+    """Bytes that the chunks computed at once may take: what stays in the caches of a CPU, what keeps a GPU busy."""
+    return 1 << (23 if device.type == "cpu" else 30)
+
+
+def chunk_bytes(H: int, C: int, D: int, dtype: torch.dtype) -> int:
+    """Bytes that a forward pass over one chunk takes: two states, five C x D and three C x C matrices for each head."""
+    return H * (2 * D * D + 5 * C * D + 3 * C * C) * dtype.itemsize
+
+
+class Chunked(torch.autograd.Function):
+    """The operator on packed chunks: q [chunks, H, C, D]; k, v [chunks, Hk, C, D]; w, alpha, g [chunks, H, C]."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        w: Tensor,
+        alpha: Tensor,
+        g: Tensor,
+        H: Tensor,
+        U: Tensor,
+        groups: tuple[Group, ...],
+        settings: Settings,
+        keep: bool,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Outputs [chunks, H, C, D] and states after the last chunks, [N, H, D, D]; `keep`: what the way back needs."""
+        H, U, o = H.clone(), U.clone(), torch.empty_like(q)
+        kept: list[Tensor] = []
+        with torch.autocast(q.device.type, enabled=False):
+            for group in groups:
+                before = (H[group.rows].clone(), U[group.rows].clone()) if keep else ()
+                chunks = take(group, q, k, v, w, alpha, g, settings)
+                H0, U0 = hand_on(chunks, group, H[group.rows], U[group.rows])
+                part, x, f = forward(chunks, H0, U0, settings)
+                o[group.chunks] = part.view_as(o[group.chunks])
+                kept += [*before, x, f] if keep else []
+        ctx.save_for_backward(q, k, v, w, alpha, g, *kept)
+        ctx.groups, ctx.settings = groups, settings
+        return o, H, U
+
+    @staticmethod
+    def backward(ctx: Any, do: Tensor, dH: Tensor, dU: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of the tensors of `forward`, those of the states before the first chunks among them."""
+        if torch.is_grad_enabled():
+            raise RuntimeError("the chunk-wise form has no second derivative (create_graph): use gated_kalmanet.naive")
+        with torch.autocast(do.device.type, enabled=False):
+            return *go_back(ctx.saved_tensors, ctx.groups, ctx.settings, (do, dH, dU)), None, None, None
+
+
+def go_back(
+    saved: tuple[Tensor, ...], groups: tuple[Group, ...], settings: Settings, back: tuple[Tensor, Tensor, Tensor]
+) -> tuple[Tensor, ...]:
+    """The gradients of q, k, v, w, alpha, g, H and U, last group first, from those of o and of the last H and U."""
+    q, k, v, w, alpha, g, *kept = saved
+    do, dH, dU = back[0], (back[1] + back[1].mT) / 2, back[2].clone()
+    gradients = tuple(torch.empty_like(tensor) for tensor in (q, k, v, w, alpha, g))
+    for number, group in reversed(list(enumerate(groups))):
+        H, U, x, f = kept[4 * number : 4 * number + 4]
+        chunks = take(group, q, k, v, w, alpha, g, settings)
+        H0, U0 = hand_on(chunks, group, H.clone(), U.clone())
+        way = Backward(chunks, H0, U0, x=x, f=f, do=by_key_head(do[group.chunks], k.shape[1]), settings=settings)
+        to_h, to_u = way.sent()
+        DH = scan(to_h, chunks.of_h, dH[group.rows], group, backwards=True)
+        DU = scan(to_u, chunks.of_u, dU[group.rows], group, backwards=True)
+        for whole, part in zip(gradients, way.gradients(DH, DU), strict=True):
+            whole[group.chunks] = part.view_as(whole[group.chunks])
+    return *gradients, dH, dU
+
+
+def take(
+    group: Group, q: Tensor, k: Tensor, v: Tensor, w: Tensor, alpha: Tensor, g: Tensor, settings: Settings
+) -> Chunks:
+    """The chunks of a group, the expanded heads under the head of k and v that they read."""
+    heads = k.shape[1]
+    of_u = Decay.of(by_key_head(g[group.chunks], heads))
+    blend = by_key_head(alpha[group.chunks], heads)
+    return Chunks(
+        q=by_key_head(q[group.chunks], heads),
+        k=k[group.chunks].flatten(0, 1),
+        v=v[group.chunks].flatten(0, 1),
+        w=by_key_head(w[group.chunks], heads),
+        # Without a solve there is nothing to blend in.
+        alpha=blend if settings.num_iter else torch.zeros_like(blend),
+        of_h=of_u if settings.decay_h else Decay.of(torch.zeros_like(of_u.start)),
+        of_u=of_u,
+    )
+
+
+def by_key_head(tensor: Tensor, heads: int) -> Tensor:
+    """[n, heads R, ...] -> [n heads, R, ...]."""
+    return tensor.reshape(len(tensor) * heads, -1, *tensor.shape[2:])
+
+
+def hand_on(chunks: Chunks, group: Group, H: Tensor, U: Tensor) -> tuple[Tensor, Tensor]:
+    """The states before every chunk, [m, R, D, D]; H and U, [rows, H, D, D], become those after the last one."""
+    new_h, new_u = chunks.states()
+    return scan(new_h, chunks.of_h, H, group), scan(new_u, chunks.of_u, U, group)
+
+
+def scan(added: Tensor, decay: Decay, state: Tensor, group: Group, *, backwards: bool = False) -> Tensor:
+    """Run through the chunks of a group in time: state = decay of the chunk * state + what the chunk adds.
+
+    Args:
+        added: [m, R, D, D], overwritten by the state that each chunk found.
+        decay: of the chunks.
+        state: [rows, H, D, D], overwritten by the last one.
+        group: says which chunks follow each other.
+        backwards: last chunk first.
+    """
+    chunks = added.view(-1, *state.shape[1:])
+    whole = decay.whole.reshape(*chunks.shape[:2], 1, 1)
+    ends = list(accumulate(group.steps))
+    spans = [(slice(end - running, end), running) for end, running in zip(ends, group.steps, strict=True)]
+    for span, running in reversed(spans) if backwards else spans:
+        after = torch.addcmul(chunks[span], whole[span], state[:running])
+        chunks[span] = state[:running]
+        state[:running] = after
+    return added

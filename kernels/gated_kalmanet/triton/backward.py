@@ -1,0 +1,241 @@
+# mypy: allow-untyped-defs
+# ruff: noqa: N803, PLR0915, PLR0917 - parameters of kernels are many and have no Python types; capitals are known when compiling
+"""The gradient by implicit differentiation (3.3): what belongs to tokens, and what goes from chunk to chunk.
+
+With dqe_t = s U_t do_t and z_t = alpha_t (H_t + a f_t I)^-1 dqe_t, token t sends back
+
+    G_t = -z_t x_t^T - n_t H_t,  n_t = a (z_t . x_t) / f_t      to H_t
+    s qe_t do_t^T                                               to U_t
+
+`solve_back_kernel` finds z, `queries_kernel` all else that belongs to single tokens, `scan_back_kernel` sums what is
+sent from chunk to chunk; `gated_kalmanet.triton.gather` brings it to values, keys and gates. Legend as in
+`gated_kalmanet.triton.prefill`; every array of numbers per token and expanded head is [tokens, H]. x and z come as two
+numbers of OPERAND each, the second, `_rest`, being what rounding the first one left.
+"""
+
+import triton
+import triton.language as tl
+
+from gated_kalmanet.triton.solve import ratio, solve
+from gated_kalmanet.triton.tile import (
+    decays,
+    dot,
+    dot_add,
+    dot_split,
+    edge_decays,
+    inverse_norm,
+    load_gates,
+    load_rows,
+    load_state,
+    norm_gradient,
+    store_rows,
+    store_split,
+    store_state,
+    tokens,
+)
+
+
+@triton.jit
+def solve_back_kernel(
+    k, v, beta, alpha, g, mask, h_chunks, u_chunks, f, do, cu_seqlens, starts, sequence, z, z_rest,
+    N, H, K_GROUP: tl.constexpr, D: tl.constexpr, BD: tl.constexpr, C: tl.constexpr,
+    SOLVER: tl.constexpr, NUM_ITER: tl.constexpr, RIDGE: tl.constexpr, SCALE: tl.constexpr, DECAY_H: tl.constexpr,
+    OPERAND: tl.constexpr, ACC: tl.constexpr,
+):  # fmt: skip
+    """z of the tokens of one chunk and head.
+
+    Grid: (chunks, heads).
+    """
+    chunk = tl.program_id(0).to(tl.int64)
+    head = tl.program_id(1).to(tl.int64)
+    n = tl.load(sequence + chunk)
+    if n == N:
+        return
+    d = tl.arange(0, BD)
+    heads_k = H // K_GROUP
+    first = tl.load(cu_seqlens + n) + (chunk - tl.load(starts + n)) * C
+    rows, inside, valid = tokens(first, tl.load(cu_seqlens + n + 1), mask, C)
+    at = rows * H + head
+    keys = load_rows(k + head // K_GROUP * D, rows, heads_k * D, valid, d, D)
+    values = load_rows(v + head // K_GROUP * D, rows, heads_k * D, valid, d, D)
+    sent = load_rows(do + head * D, rows, H * D, valid, d, D)
+    b, log_decay = load_gates(beta, g, at, valid, ACC)
+    w, r = b * b, inverse_norm(keys, ACC)
+    between = decays(log_decay, C)
+    start, _, _ = edge_decays(log_decay)
+    u0 = load_state(u_chunks, chunk * H + head, d, D, BD)
+    dqe = sent_to_start(sent, u0, start, SCALE, OPERAND, ACC)
+    dqe = sent_within(dqe, sent, values, keys, between * (w * r)[None, :], SCALE, OPERAND, ACC)
+    if not DECAY_H:
+        between, start = decays(tl.zeros_like(log_decay), C), tl.full((C,), 1.0, ACC)
+    z += head * D
+    if z_rest is not None:
+        z_rest += head * D
+    # By way of memory: else the compiler lets what dqe was made of take registers from the solve.
+    store_split(z, z_rest, dqe, rows, H * D, inside, d, D)
+    tl.debug_barrier()
+    dqe = load_rows(z, rows, H * D, inside, d, D).to(ACC)
+    if z_rest is not None:
+        dqe += load_rows(z_rest, rows, H * D, inside, d, D).to(ACC)
+    step: tl.constexpr = 2 / (1 + 2 * RIDGE)
+    per_norm = ratio(tl.full((C,), step, ACC), tl.load(f + at, mask=inside, other=0.0))
+    weights = between * per_norm[:, None] * (w * r * r)[None, :]
+    h0 = load_state(h_chunks, chunk * H + head, d, D, BD)
+    solved = solve(dqe, (start * per_norm)[:, None], weights, h0, keys, SOLVER, NUM_ITER, RIDGE, OPERAND, ACC)
+    solved *= per_norm[:, None]
+    if alpha is not None:
+        solved *= tl.load(alpha + at, mask=valid, other=0.0).to(ACC)[:, None]
+    store_split(z, z_rest, solved, rows, H * D, inside, d, D)
+
+
+@triton.jit
+def sent_to_start(sent, u0, start, SCALE: tl.constexpr, OPERAND: tl.constexpr, ACC: tl.constexpr):
+    """The part of dqe_t = s U_t do_t that comes from U0."""
+    return dot(sent, tl.trans(u0), OPERAND, ACC) * (start * SCALE)[:, None]
+
+
+@triton.jit
+def sent_within(dqe, sent, values, keys, weights, SCALE: tl.constexpr, OPERAND: tl.constexpr, ACC: tl.constexpr):
+    """dqe and the part that comes from the tokens of the chunk; `weights` are R w r."""
+    scores = dot(sent, tl.trans(values), OPERAND, ACC) * weights * SCALE
+    return dot_add(scores, keys, dqe, OPERAND, ACC)
+
+
+@triton.jit
+def queries_kernel(
+    q, k, v, beta, alpha, g, mask, h_chunks, u_chunks, x, x_rest, z, z_rest, f, do, cu_seqlens, starts, sequence,
+    qe, dq, dalpha, n_out, reach_out, dgamma,
+    N, H, Q_GROUP: tl.constexpr, K_GROUP: tl.constexpr, D: tl.constexpr, BD: tl.constexpr, C: tl.constexpr,
+    SOLVE: tl.constexpr, RIDGE: tl.constexpr, SCALE: tl.constexpr, DECAY_H: tl.constexpr, GRAD_RIDGE: tl.constexpr,
+    OPERAND: tl.constexpr, ACC: tl.constexpr,
+):  # fmt: skip
+    """qe, dq and dalpha of the tokens of one chunk and head, and what scan and gathering need beside them.
+
+    That is n_t; reach_i = sum_{t >= i} n_t e_t R[t, i], how much of H0 the tokens from i on send back; and dgamma_t =
+    e_t (s qe_t^T U0 do_t - z_t^T H0 x_t) - n_t f_t^2, a share of the gradient of the sum of log decays up to t.
+
+    Grid: (chunks, heads).
+    """
+    chunk = tl.program_id(0).to(tl.int64)
+    head = tl.program_id(1).to(tl.int64)
+    n = tl.load(sequence + chunk)
+    if n == N:
+        return
+    d = tl.arange(0, BD)
+    heads_q, heads_k = H // Q_GROUP, H // K_GROUP
+    first = tl.load(cu_seqlens + n) + (chunk - tl.load(starts + n)) * C
+    rows, inside, valid = tokens(first, tl.load(cu_seqlens + n + 1), mask, C)
+    at = rows * H + head
+    keys = load_rows(k + head // K_GROUP * D, rows, heads_k * D, valid, d, D)
+    values = load_rows(v + head // K_GROUP * D, rows, heads_k * D, valid, d, D)
+    sent = load_rows(do + head * D, rows, H * D, valid, d, D)
+    b, log_decay = load_gates(beta, g, at, valid, ACC)
+    w, r = b * b, inverse_norm(keys, ACC)
+    between = decays(log_decay, C)
+    start, _, _ = edge_decays(log_decay)
+    queries = load_rows(q + head // Q_GROUP * D, rows, heads_q * D, valid, d, D).to(ACC)
+    read = queries * inverse_norm(queries, ACC)[:, None]
+    if SOLVE:
+        blend = tl.full((C, 1), 1.0, ACC)
+        if alpha is not None:
+            blend = tl.load(alpha + at, mask=valid, other=0.0).to(ACC)[:, None]
+        solution = load_rows(x + head * D, rows, H * D, inside, d, D).to(ACC)
+        if x_rest is not None:
+            solution += load_rows(x_rest + head * D, rows, H * D, inside, d, D).to(ACC)
+        apart = solution - read
+        read += blend * apart
+    store_rows(qe + head * D, read, rows, H * D, inside, d, D)
+    u0 = load_state(u_chunks, chunk * H + head, d, D, BD)
+    dqe = sent_to_start(sent, u0, start, SCALE, OPERAND, ACC)
+    gamma = tl.sum(read * dqe, 1)
+    dqe = sent_within(dqe, sent, values, keys, between * (w * r)[None, :], SCALE, OPERAND, ACC)
+    if SOLVE:
+        if dalpha is not None:
+            # dalpha_t = dqe_t . (x_t - qn_t)
+            tl.store(dalpha + at, tl.sum(dqe * apart, 1), mask=inside)
+        solved = load_rows(z + head * D, rows, H * D, inside, d, D).to(ACC)
+        if z_rest is not None:
+            solved += load_rows(z_rest + head * D, rows, H * D, inside, d, D).to(ACC)
+        # dqn_t = (1 - alpha_t) dqe_t + z_t
+        dqe = (1 - blend) * dqe + solved
+        if not DECAY_H:
+            between, start = decays(tl.zeros_like(log_decay), C), tl.full((C,), 1.0, ACC)
+        norm = tl.load(f + at, mask=inside, other=0.0)
+        share = tl.zeros((C,), ACC)
+        if GRAD_RIDGE:
+            share = RIDGE * ratio(tl.sum(solved * solution, 1), norm)
+        if DECAY_H:
+            h0 = load_state(h_chunks, chunk * H + head, d, D, BD)
+            gamma -= tl.sum(solved * dot_split(solution, h0, OPERAND, ACC), 1) * start + share * norm * norm
+        tl.store(n_out + at, share, mask=inside)
+        tl.store(reach_out + at, tl.sum(between * (share * start)[:, None], 0), mask=inside)
+    store_rows(dq + head * D, norm_gradient(queries, dqe, ACC), rows, H * D, inside, d, D)
+    tl.store(dgamma + at, gamma, mask=inside)
+
+
+@triton.jit
+def scan_back_kernel(
+    k, beta, g, mask, h_chunks, u_chunks, x, z, qe, do, n_in, reach_in, dh_last, du_last, cu_seqlens, starts,
+    dh_chunks, du_chunks, carried, dh_first, du_first,
+    H, K_GROUP: tl.constexpr, D: tl.constexpr, BD: tl.constexpr, BV: tl.constexpr, C: tl.constexpr,
+    SOLVE: tl.constexpr, SCALE: tl.constexpr, DECAY_H: tl.constexpr, OPERAND: tl.constexpr, ACC: tl.constexpr,
+):  # fmt: skip
+    """The gradients of both states after every chunk, and before the first: BV columns, for one sequence and head.
+
+    dU0 = e_C dU + sum_t e_t s qe_t do_t^T,
+    dH0 = e_C dH - sum_t e_t z_t x_t^T - (sum_t e_t^2 n_t) H0 - sum_i reach_i kt_i kt_i^T
+
+    `carried`, [chunks, H, column blocks], is the part of these columns in e_C (<dU, U0> + <dH, H0>), a share of the
+    gradient of the log decays of a chunk.
+
+    Grid: (sequences x heads, column blocks).
+    """
+    n = tl.program_id(0).to(tl.int64) // H
+    head = tl.program_id(0).to(tl.int64) % H
+    d = tl.arange(0, BD)
+    columns = tl.program_id(1) * BV + tl.arange(0, BV)
+    heads_k = H // K_GROUP
+    k += head // K_GROUP * D
+    dh = tl.zeros((BD, BV), ACC)
+    du = tl.zeros((BD, BV), ACC)
+    if dh_last is not None:
+        dh += load_state(dh_last, n * H + head, columns, D, BD).to(ACC)
+    if du_last is not None:
+        du += load_state(du_last, n * H + head, columns, D, BD).to(ACC)
+    first, end = tl.load(cu_seqlens + n), tl.load(cu_seqlens + n + 1)
+    first_chunk, end_chunk = tl.load(starts + n), tl.load(starts + n + 1)
+    for back in range(0, end_chunk - first_chunk):
+        chunk = end_chunk - 1 - back
+        store_state(dh_chunks, dh, chunk * H + head, columns, D, BD)
+        store_state(du_chunks, du, chunk * H + head, columns, D, BD)
+        rows, inside, valid = tokens(first + (chunk - first_chunk) * C, end, mask, C)
+        at = rows * H + head
+        b, log_decay = load_gates(beta, g, at, valid, ACC)
+        read = load_rows(qe + head * D, rows, H * D, inside, d, D)
+        sent = load_rows(do + head * D, rows, H * D, valid, columns, D)
+        start, _, whole = edge_decays(log_decay)
+        u0 = load_state(u_chunks, chunk * H + head, columns, D, BD)
+        du *= whole
+        moved = tl.sum(u0.to(ACC) * du)
+        du = dot_add(tl.trans(read), sent.to(ACC) * (start * SCALE)[:, None], du, OPERAND, ACC)
+        h0 = load_state(h_chunks, chunk * H + head, columns, D, BD).to(ACC)
+        if DECAY_H:
+            dh *= whole
+            moved += tl.sum(h0 * dh)
+        else:
+            start = tl.full((C,), 1.0, ACC)
+        tl.store(carried + (chunk * H + head) * tl.num_programs(1) + tl.program_id(1), moved)
+        if SOLVE:
+            keys = load_rows(k, rows, heads_k * D, valid, d, D)
+            some_keys = load_rows(k, rows, heads_k * D, valid, columns, D)
+            solved = load_rows(z + head * D, rows, H * D, inside, d, D)
+            solution = load_rows(x + head * D, rows, H * D, inside, columns, D)
+            share = tl.load(n_in + at, mask=inside, other=0.0)
+            reach = tl.load(reach_in + at, mask=inside, other=0.0)
+            r = inverse_norm(keys, ACC)
+            dh -= tl.sum(start * start * share) * h0
+            dh = dot_add(tl.trans(solved), solution.to(ACC) * -start[:, None], dh, OPERAND, ACC)
+            dh = dot_add(tl.trans(keys), some_keys.to(ACC) * -(reach * b * b * r * r)[:, None], dh, OPERAND, ACC)
+    if dh_first is not None:
+        store_state(dh_first, dh, n * H + head, columns, D, BD)
+        store_state(du_first, du, n * H + head, columns, D, BD)
