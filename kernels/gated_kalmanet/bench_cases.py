@@ -1,0 +1,207 @@
+"""What `gated_kalmanet.bench` times, and how much arithmetic and memory each of it takes at least."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import torch
+
+from gated_kalmanet import chunk, naive
+from gated_kalmanet.state import State
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CHUNK = 64
+"""Tokens of a chunk, in the counts of arithmetic."""
+FORWARD, BOTH, DECODE = "forward", "and backward", "decode"
+ATTENTION = "softmax attention"
+METHODS = (("r = 30", "chebyshev", 30), ("r = 15", "chebyshev", 15), ("r = 10", "chebyshev", 10), ("cg 15", "cg", 15))
+"""Name, solver and number of its steps."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """What is timed on a device."""
+
+    tokens: tuple[int, ...]
+    """Lengths of the only sequence."""
+    batches: tuple[int, ...]
+    """Numbers of sequences that get one new token each."""
+    heads: int
+    key_heads: int
+    dim: int
+    dtype: torch.dtype
+    square: int
+    """Side of the matrices of the product that is the ceiling; a copy moves 16 of them."""
+
+
+SIZES = {
+    "cuda": Sizes(
+        tokens=(8192, 32768, 131072), batches=(1, 16, 64, 256), heads=32, key_heads=8, dim=128,
+        dtype=torch.bfloat16, square=8192,
+    ),
+    "cpu": Sizes(
+        tokens=(512, 2048), batches=(1, 8), heads=4, key_heads=2, dim=64, dtype=torch.float32, square=1024,
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """Something to be timed."""
+
+    name: str
+    stage: str
+    size: int
+    """Tokens, or sequences where it decodes."""
+    flops: float
+    """Operations that the method takes; a multiplication and an addition are two."""
+    bytes: float
+    """Bytes that the method reads and writes."""
+    run: Callable[[], object]
+
+
+def flops(sizes: Sizes, tokens: int, num_iter: int, stage: str) -> float:
+    """Operations of the chunk-wise algorithm: a product with H is 2 D^2 + 4 C D per token and head."""
+    per_state, within = 2 * sizes.dim**2, 2 * CHUNK * sizes.dim
+    product = per_state + 2 * within
+    # Norms of H, two states, the solve, the read-out.
+    count = (per_state + within + 2 * CHUNK**2) + 2 * per_state + num_iter * product + product
+    if stage == BOTH:
+        # The states again, dqe, the second solve; then per state 3 for the gradients of both, 5 to bring them to keys
+        # and values, and the scores and sums of the chunk.
+        count += 2 * per_state + product + num_iter * product + 8 * per_state + 11 * within
+    return float(count) * tokens * sizes.heads
+
+
+def moved(sizes: Sizes, tokens: int, stage: str) -> float:
+    """Bytes that cannot stay on the chip: inputs, outputs, and the states of every chunk, written and read."""
+    item = sizes.dtype.itemsize
+    shared = 2 * sizes.dim * sizes.key_heads / sizes.heads
+    per_head = (2 * sizes.dim + shared + 4 * sizes.dim**2 / CHUNK) * item
+    return per_head * tokens * sizes.heads * (3 if stage == BOTH else 1)
+
+
+def inputs(sizes: Sizes, batch: int, tokens: int, device: str) -> tuple[Tensor, ...]:
+    """q, k, v, beta, alpha and g of a plain layer: random, forgetting over some hundred tokens."""
+    shape = {"device": device, "dtype": sizes.dtype}
+    q, k, v = (
+        torch.randn(batch, tokens, n, sizes.dim, **shape) for n in (sizes.heads, sizes.key_heads, sizes.key_heads)
+    )
+    beta, alpha = (torch.rand(batch, tokens, sizes.heads, **shape) for _ in range(2))
+    return q, k, v, beta, alpha, -0.01 * torch.rand(batch, tokens, sizes.heads, device=device)
+
+
+def both(run: Callable[..., Tensor], leaves: tuple[Tensor, ...]) -> Callable[[], object]:
+    """Forward and backward pass; `run` gives an output."""
+    leaves = tuple(leaf.detach().requires_grad_() for leaf in leaves)
+
+    def step() -> object:
+        o = run(*leaves)
+        return torch.autograd.grad(o, leaves, torch.ones_like(o))
+
+    return step
+
+
+def prefill_cases(sizes: Sizes, device: str) -> Iterator[Case]:
+    """Whole sequences."""
+    forms = {"chunk": chunk.gated_kalmanet}
+    if device == "cuda":
+        from gated_kalmanet import triton
+
+        forms = {"triton": triton.gated_kalmanet, **forms}
+    for tokens in sizes.tokens:
+        tensors = inputs(sizes, 1, tokens, device)
+        for form, operator in forms.items():
+            if form == "chunk" and device == "cuda" and tokens > min(sizes.tokens):
+                continue
+            for name, solver, num_iter in METHODS:
+                call = partial(operator, num_iter=num_iter, solver=solver)
+                for stage in (FORWARD, BOTH):
+                    run = partial(call, *tensors) if stage == FORWARD else both(lambda *x, f=call: f(*x)[0], tensors)
+                    yield Case(
+                        name=f"{form}, {name}",
+                        stage=stage,
+                        size=tokens,
+                        flops=flops(sizes, tokens, num_iter, stage),
+                        bytes=moved(sizes, tokens, stage),
+                        run=run,
+                    )
+        if device == "cpu":
+            yield Case(
+                name=f"naive, {METHODS[0][0]}",
+                stage=FORWARD,
+                size=tokens,
+                flops=flops(sizes, tokens, 30, FORWARD),
+                bytes=moved(sizes, tokens, FORWARD),
+                run=partial(naive.gated_kalmanet, *tensors),
+            )
+        yield from attention_cases(sizes, tokens, tensors[:3])
+        if device == "cuda" and find_spec("fla") is not None:
+            yield from mesa_cases(sizes, tokens, tensors)
+
+
+def attention_cases(sizes: Sizes, tokens: int, tensors: tuple[Tensor, ...]) -> Iterator[Case]:
+    """Causal softmax attention by PyTorch's choice of kernel."""
+    leaves = tuple(x.transpose(1, 2).contiguous() for x in tensors)
+    run = partial(torch.nn.functional.scaled_dot_product_attention, is_causal=True, enable_gqa=True)
+    once = 2.0 * tokens**2 * sizes.dim * sizes.heads
+    size = sum(x.nbytes for x in leaves) + leaves[0].nbytes
+    for stage, factor in ((FORWARD, 1.0), (BOTH, 3.5)):
+        step = partial(run, *leaves) if stage == FORWARD else both(run, leaves)
+        yield Case(name=ATTENTION, stage=stage, size=tokens, flops=factor * once, bytes=factor * size, run=step)
+
+
+def mesa_cases(sizes: Sizes, tokens: int, tensors: tuple[Tensor, ...]) -> Iterator[Case]:
+    """MesaNet of flash-linear-attention, which has as many heads of keys as of queries."""
+    chunk_mesa_net = import_module("fla.ops.mesa_net").chunk_mesa_net
+    q, k, v = (naive.expand(x, sizes.heads).contiguous() for x in tensors[:3])
+    ridge = torch.full((sizes.heads, sizes.dim), 0.25, device=q.device)
+    for stage in (FORWARD, BOTH):
+
+        def run(*x: Tensor) -> Tensor:
+            return chunk_mesa_net(*x, ridge, max_CG_iteration=30, use_qk_l2norm_in_kernel=True)[0]
+
+        leaves = (q, k, v, tensors[5], tensors[3])
+        yield Case(
+            name="MesaNet (fla), cg 30",
+            stage=stage,
+            size=tokens,
+            flops=flops(sizes, tokens, 30, stage),
+            bytes=moved(sizes, tokens, stage),
+            run=partial(run, *leaves) if stage == FORWARD else both(run, leaves),
+        )
+
+
+def decode_cases(sizes: Sizes, device: str) -> Iterator[Case]:
+    """One new token for each of many sequences: both states are read and written."""
+    for batch in sizes.batches:
+        tensors = inputs(sizes, batch, 1, device)
+        shape = (batch, sizes.heads, sizes.dim, sizes.dim)
+        h = torch.randn(*shape, device=device)
+        state = State(H=h @ h.mT, U=torch.randn(*shape, device=device))
+        for num_iter in (30, 15, 10):
+            yield Case(
+                name=f"{'triton' if device == 'cuda' else 'chunk'}, r = {num_iter}",
+                stage=DECODE,
+                size=batch,
+                flops=(2.0 * num_iter + 9) * sizes.dim**2 * batch * sizes.heads,
+                bytes=4.0 * h.nbytes,
+                run=partial(new_token, tensors, state, num_iter),
+            )
+
+
+def new_token(tensors: tuple[Tensor, ...], state: State, num_iter: int) -> object:
+    """One step of decoding, by the form made for the device."""
+    q, k, v, beta, alpha, g = tensors
+    if q.is_cuda:
+        from gated_kalmanet import triton
+
+        return triton.decode(q, k, v, beta, alpha, g, state, num_iter=num_iter, inplace=True)
+    return chunk.gated_kalmanet(q, k, v, beta, alpha, g, num_iter=num_iter, initial_state=state)
