@@ -34,6 +34,7 @@ format: install  ## let ruff put the code in order
 
 bench: install  ## benchmarks, as ratios against a named alternative in the same run
 	@$(BIN)/python benchmarks/startup.py
+	@$(BIN)/python -m gated_kalmanet.bench --device cpu
 	@if [ -n "$$LEGALRR_DATA" ]; then $(BIN)/python benchmarks/sentences.py; \
 	else echo 'benchmarks/sentences.py needs real judgments: set LEGALRR_DATA'; fi
 
