@@ -11,17 +11,14 @@ R is not here: it is the document's order (`legalrr.restructure`).
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
+from legalrr.annotate.template import template
 from legalrr.errors import UserError
 from legalrr.party import LONGEST_NAME, Side, find_party
 from legalrr.protocols import Tokens
 from legalrr.records import Document, Judgment, Message, Prompt, PromptTurn, Quote
 from legalrr.roles import Scheme, scheme
-
-if TYPE_CHECKING:
-    import jinja2
 
 LAYOUTS = ("conversation", "study", "judgment_first")
 FIRST = {"ANALYSIS": "analysis", "STA": "statutes"}
@@ -112,7 +109,7 @@ class Annotate:
 
     def _turns(self, roles: Scheme, text: str, side: Side, *, headings: bool) -> tuple[PromptTurn, ...]:
         def say(piece: str, heading: str = "") -> str:
-            return _template().render(
+            return template("prompt.j2").render(
                 piece=piece, scheme=roles, text=text, party=side, headings=headings, heading=heading
             )
 
@@ -148,16 +145,3 @@ def _anew(opening: str, turns: list[PromptTurn], question: str, quoted: Callable
     for turn in turns:
         parts += [f"\n\n{quoted(turn.name)}\n", Quote(turn=turn.name)]
     return Message(role="user", parts=(*parts, f"\n\n{question}"))
-
-
-@lru_cache(maxsize=1)
-def _template() -> "jinja2.Template":
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("legalrr", "annotate"),
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,
-        keep_trailing_newline=False,
-    )
-    return environment.get_template("prompt.j2")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from legalrr.backbones.numerics import hush
@@ -32,10 +34,10 @@ def open_weights(
         dtype: name of a torch dtype.
         attention: sdpa, eager or flash_attention_2.
         option: config path of what asks for the model, for messages.
-        config: in place of the model's own.
+        config: in place of the model's own; weights that it has no place for are passed over without a word.
 
     Raises:
-        UserError: the attention is not installed, or weights are missing.
+        UserError: the attention is not installed, or weights are missing or of another size.
         OSError, ValueError: transformers cannot read the files; see `unreadable`.
     """
     import torch
@@ -43,32 +45,48 @@ def open_weights(
 
     hush()
     try:
-        model, report = auto.from_pretrained(
-            place,
-            revision=revision,
-            local_files_only=local,
-            use_safetensors=True,
-            dtype=getattr(torch, dtype),
-            attn_implementation=attention,
-            output_loading_info=True,
-            config=config,
-        )
+        with nullcontext() if config is None else _without_warnings():
+            model, report = auto.from_pretrained(
+                place,
+                revision=revision,
+                local_files_only=local,
+                use_safetensors=True,
+                dtype=getattr(torch, dtype),
+                attn_implementation=attention,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+                config=config,
+            )
     except ImportError as error:
         raise UserError(
             f"attention {attention} is not installed: {error}", where=f"{option}.attention", cure="use sdpa"
         ) from error
     except SafetensorError as error:
         raise ValueError(str(error)) from error
-    # Weights that a file lacks are made up at random, and only this report says so.
-    absent = sorted(report["missing_keys"])
-    if absent:
-        raise UserError(
-            f"{place} lacks {len(absent)} of its weights, the first one {absent[0]}",
-            where=f"{option}.model",
-            cure="its files belong to another architecture, or are not whole",
-        )
+    # Weights that a file lacks, or has in another size, are made up at random, and only this report says so.
+    mismatched = {name for name, *_ in report["mismatched_keys"]}
+    for fault, names in (("lacks", report["missing_keys"]), ("has in another size", mismatched)):
+        if names:
+            raise UserError(
+                f"{place} {fault} {len(names)} of its weights, the first one {min(names)}",
+                where=f"{option}.model",
+                cure="its files belong to another architecture, or are not whole",
+            )
     opened: PreTrainedModel = model.eval()
     return opened
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Only errors of transformers are logged."""
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def unreadable(model: str, error: Exception, *, option: str) -> UserError:

@@ -59,7 +59,15 @@ def read_text(path: Path) -> str:
         UserError: the file is no UTF-8; the message gives the byte offset.
     """
     with readable(path), opened(path) as file:
-        text = file.read().decode("utf-8")
+        return decoded(file.read(), where=str(path))
+
+
+def decoded(content: bytes, *, where: str) -> str:
+    """UTF-8 as text, as `read_text` gives it; raises UserError with `where` and the byte offset for what is none."""
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _not_utf8(error, error.start, where) from error
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -74,14 +82,22 @@ def readable(path: Path) -> Iterator[None]:
     try:
         yield
     except UnicodeDecodeError:
-        _not_utf8(path)
+        _find_offender(path)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise UserError("truncated or damaged gzip file", where=str(path), cure="get the file again") from error
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
 
 
-def _not_utf8(path: Path) -> NoReturn:
+def _not_utf8(error: UnicodeDecodeError, offset: int, where: str) -> UserError:
+    byte = error.object[error.start]
+    return UserError(
+        f"not UTF-8: byte 0x{byte:02x} at offset {offset}", where=where, cure="convert it to UTF-8, as with iconv"
+    )
+
+
+def _find_offender(path: Path) -> NoReturn:
+    """Raises UserError for the first byte that is no UTF-8, wherever the reading of rows had come to."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     done = 0
     with opened(path) as file:
@@ -91,12 +107,7 @@ def _not_utf8(path: Path) -> NoReturn:
             try:
                 decoder.decode(chunk, final=not chunk)
             except UnicodeDecodeError as error:
-                offset = done - pending + error.start
-                raise UserError(
-                    f"not UTF-8: byte 0x{error.object[error.start]:02x} at offset {offset}",
-                    where=str(path),
-                    cure="save the file as UTF-8",
-                ) from error
+                raise _not_utf8(error, done - pending + error.start, str(path)) from error
             done += len(chunk)
 
 

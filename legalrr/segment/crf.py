@@ -11,14 +11,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-from legalrr.errors import UserError
-from legalrr.places import resolve
-from legalrr.records import Judgment, Segments, Span
-from legalrr.roles import scheme
-from legalrr.segment.card import read_card
+from legalrr.records import Judgment, Segments
+from legalrr.segment.card import Card, read_card
 from legalrr.segment.chances import Chances
 from legalrr.segment.features import features
-from legalrr.segment.sentences import split
+from legalrr.segment.trained import check_options, open_model, tagged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,66 +39,40 @@ class CrfSegmenter:
     share in training) to this power, so that rare roles are found more often."""
 
     def __post_init__(self) -> None:
-        """Raises UserError for an unknown scheme or a negative correction."""
-        scheme(self.scheme, where="segment.scheme")
-        if not 0 <= self.prior_correction <= 1:
-            raise UserError(f"{self.prior_correction}", where="segment.prior_correction", cure="from 0 to 1")
+        """Raises UserError for an unknown scheme, or a correction that is not from 0 to 1."""
+        check_options(self.scheme, self.prior_correction)
 
     def provenance(self) -> Mapping[str, Any]:
         """The SHA-256 of the model file; raises UserError where it is missing."""
-        return {"model_sha256": self.open().sha256}
+        return {"model_sha256": self.open().card.sha256}
 
     def segment(self, judgment: Judgment) -> Segments:
-        """A span per sentence, with the probability of its role as score."""
-        offsets = split(judgment.text)
-        decoded = self.open().decode(
-            [judgment.text[start:end] for start, end in offsets], prior_correction=self.prior_correction
-        )
-        spans = (
-            Span(start=start, end=end, role=role, score=score)
-            for (start, end), (role, score) in zip(offsets, decoded, strict=True)
-        )
-        return Segments(id=judgment.id, scheme=self.scheme, spans=tuple(spans))
+        """A span per sentence, with the calibrated probability of its role as score."""
+        return tagged(judgment, self.decode, scheme=self.scheme)
+
+    def decode(self, sentences: Sequence[str]) -> list[tuple[str, float]]:
+        """Role and its calibrated probability for each sentence of one judgment."""
+        model = self.open()
+        chances = model.chances(sentences).tempered(model.card.temperature)
+        return chances.decode(model.card.shares, self.prior_correction)
 
     def open(self) -> "CrfModel":
         """The model; raises UserError where it is missing, damaged or of another scheme."""
-        path = resolve(self.model)
-        if not path.is_file():
-            raise UserError(
-                "no such model", where=str(path), cure="correct segment.model, or train one: legalrr-segment train"
-            )
-        model = load(path, path.stat().st_mtime_ns)
-        if model.scheme != self.scheme:
-            raise UserError(
-                f"the model knows the roles of {model.scheme!r}, not of {self.scheme!r}",
-                where=str(path),
-                cure=f"set segment.scheme={model.scheme} or choose another model",
-            )
-        return model
+        return open_model(load, self.model, scheme=self.scheme)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CrfModel:
     """An opened model."""
 
-    sha256: str
-    """Digest of the model file."""
-    scheme: str
-    """Name of the scheme of its roles."""
-    shares: Mapping[str, float]
-    """Share of each role among the sentences it was trained on."""
-    temperature: float
-    """Temperature under which its probabilities are calibrated (`legalrr.segment.chances`)."""
+    card: Card
+    """Its card."""
     tagger: Any
     """The `pycrfsuite.Tagger`."""
 
-    def decode(self, sentences: Sequence[str], *, prior_correction: float) -> list[tuple[str, float]]:
-        """Role and its calibrated probability for each sentence of one judgment."""
-        return self.chances(sentences).tempered(self.temperature).decode(self.shares, prior_correction)
-
     def chances(self, sentences: Sequence[str]) -> Chances:
         """Marginal probabilities of the roles for each sentence of one judgment, as the CRF gives them."""
-        return marginals(self.tagger, features(sentences), tuple(self.shares))
+        return marginals(self.tagger, features(sentences), tuple(self.card.shares))
 
 
 def marginals(tagger: Any, seen: Sequence[Sequence[str]], roles: Sequence[str]) -> Chances:
@@ -120,19 +91,13 @@ def load(path: Path, changed: int) -> CrfModel:
 
     Args:
         path: the model file.
-        changed: its time of change in nanoseconds, so that a file that was trained anew is opened anew.
+        changed: its time of change in nanoseconds; see `legalrr.segment.trained.open_model`.
 
     Raises:
         UserError: no card, a card of another model, a damaged file, or a model for other features.
     """
-    card = read_card(path)
-    return CrfModel(
-        sha256=card.sha256,
-        scheme=card.scheme,
-        shares=card.shares,
-        temperature=card.temperature,
-        tagger=open_tagger(path),
-    )
+    # The card goes first: its digest tells that the file is whole.
+    return CrfModel(card=read_card(path), tagger=open_tagger(path))
 
 
 def open_tagger(path: Path) -> Any:

@@ -14,7 +14,7 @@ from legalrr.segment.confusion import confusion_svg
 from legalrr.segment.crf_training import CrfRecipe
 from legalrr.segment.labelled import Labelled, labelled
 from legalrr.segment.neural_training import NeuralRecipe, crf_path
-from legalrr.segment.states import StateReader
+from legalrr.segment.states import LanguageModel, StateReader
 from legalrr.segment.training import AVERAGES, Evaluation, Recipe, evaluate
 from legalrr.store import write_atomically
 
@@ -45,7 +45,7 @@ def add_commands(commands: "_SubParsersAction[Any]") -> None:
         "--crf", type=Path, metavar="FILE", help="CRF of the same recipe and corpora that the networks shall share"
     )
     network.add_argument(
-        "--language-model", default=reader.model, help="what reads the judgments (default: what ships)"
+        "--language-model", default=reader.language_model.model, help="what reads the judgments (default: what ships)"
     )
     network.add_argument("--revision", help="commit of a language model of the hub")
     network.add_argument("--layer", type=int, default=reader.layer, help=f"layer that is read (default {reader.layer})")
@@ -154,12 +154,10 @@ def _recipe(options: argparse.Namespace) -> Recipe:
     if options.tagger == "crf":
         return crf
     reader = StateReader(
-        model=options.language_model,
-        revision=options.revision,
+        language_model=LanguageModel(model=options.language_model, revision=options.revision, device=options.device),
         layer=options.layer,
         window=options.window,
         overlap=options.overlap,
-        device=options.device,
     )
     return NeuralRecipe(crf=crf, reader=reader, networks=options.networks, epochs=options.epochs)
 

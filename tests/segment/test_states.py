@@ -1,18 +1,30 @@
 """Reading sentences with a language model."""
 
+import logging
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from transformers.utils.logging import get_verbosity
 
 from legalrr.errors import UserError
-from legalrr.segment.states import StateReader
+from legalrr.segment.states import LanguageModel, StateReader
 
 SENTENCES = ["The tenant paid.", "Rs. 5 ₹", "x" * 40, "The appeal is allowed."]
 
 
+def reads(folder: Path, **choice) -> StateReader:
+    return StateReader(
+        language_model=LanguageModel(model=str(folder)), **{"layer": 1, "window": 200, "overlap": 0} | choice
+    )
+
+
 @pytest.fixture
 def reader(tiny) -> StateReader:
-    return StateReader(model=str(tiny), layer=1, window=200, overlap=0)
+    return reads(tiny)
 
 
 def test_a_state_is_the_mean_over_the_tokens_that_begin_in_the_sentence(tiny, reader):
@@ -39,8 +51,7 @@ def test_what_comes_later_does_not_change_a_state(reader):
 
 def test_windows_hold_what_was_read_before(tiny):
     whole, parts = (
-        StateReader(model=str(tiny), layer=1, window=window, overlap=overlap).read(SENTENCES)
-        for window, overlap in ((200, 0), (40, 30))
+        reads(tiny, window=window, overlap=overlap).read(SENTENCES) for window, overlap in ((200, 0), (40, 30))
     )
     # What lies in the first window is the same; further on, less was read before.
     assert parts[0] == pytest.approx(whole[0], abs=1e-5)
@@ -57,6 +68,39 @@ def test_states_are_kept_on_the_disk(reader, tmp_path, monkeypatch):
     assert np.load(kept, allow_pickle=False).dtype == np.float16
 
 
+def test_the_identity_is_the_reading_and_the_content_of_the_model(tiny, reader, tmp_path):
+    assert set(reader.identity()) == {"layer", "window", "overlap", "sha256"}
+    moved = tmp_path / "moved"
+    shutil.copytree(tiny, moved)
+    assert reads(moved).identity() == reader.identity()
+    assert reads(tiny, layer=2).identity() != reader.identity()
+
+
+def test_nothing_is_said_of_layers_that_are_left_out(save_tiny, tmp_path, caplog):
+    library = logging.getLogger("transformers")
+    before = get_verbosity()
+    library.addHandler(caplog.handler)
+    try:
+        reads(save_tiny(tmp_path / "fresh")).read(SENTENCES)
+    finally:
+        library.removeHandler(caplog.handler)
+    assert caplog.text == ""
+    assert get_verbosity() == before
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"), [(None, "lacks 1 of its weights"), (torch.ones(3, 4), "has in another size 1 of its weights")]
+)
+def test_weights_that_are_absent_or_of_another_size_are_not_made_up(save_tiny, tmp_path, wrong, message):
+    folder = save_tiny(tmp_path / "holes")
+    weights = load_file(folder / "model.safetensors")
+    name = "model.layers.0.mlp.up_proj.weight"
+    del weights[name]
+    save_file(weights | ({} if wrong is None else {name: wrong}), folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(UserError, match=rf"segment\.language_model\.model: .*{message}, the first one .*layers\.0"):
+        reads(folder).read(SENTENCES)
+
+
 def test_a_judgment_without_sentences_has_no_states(reader):
     assert reader.read([]).shape == (0, 64)
 
@@ -64,19 +108,31 @@ def test_a_judgment_without_sentences_has_no_states(reader):
 @pytest.mark.parametrize(
     ("choice", "message"),
     [
-        ({"layer": 3}, r"segment\.reader\.layer: layer 3 .*has 2"),
-        ({"layer": 0}, r"segment\.reader\.layer"),
-        ({"window": 1024}, r"a window of 1024 tokens .*reads 512"),
-        ({"model": "/nowhere/at-all"}, "no such model"),
-        ({"device": "cuda:99"}, "there is no cuda:99 here"),
+        ({"layer": 3}, "--layer: layer 3 .*has 2"),
+        ({"layer": 0}, "--layer: layer 0"),
+        ({"window": 1024}, "--window: a window of 1024 tokens .*reads 512"),
     ],
 )
-def test_an_impossible_choice_is_refused(tiny, choice, message):
+def test_a_reading_that_the_model_cannot_do_is_refused(tiny, choice, message):
     with pytest.raises(UserError, match=message):
-        StateReader(**{"model": str(tiny), "layer": 1, "window": 200, "overlap": 0} | choice).read(SENTENCES)
+        reads(tiny, **choice).read(SENTENCES)
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ({"model": "/nowhere/at-all"}, r"segment\.language_model\.model: no such model"),
+        ({"revision": "0" * 40}, r"segment\.language_model\.revision: "),
+        ({"device": "cuda:99"}, r"segment\.language_model\.device: there is no cuda:99 here"),
+    ],
+)
+def test_a_language_model_that_is_not_there_is_refused(tiny, choice, message):
+    chosen = LanguageModel(**{"model": str(tiny)} | choice)
+    with pytest.raises(UserError, match=message):
+        StateReader(language_model=chosen, layer=1, window=200, overlap=0).read(SENTENCES)
 
 
 @pytest.mark.parametrize(("window", "overlap"), [(10, 10), (10, -1)])
 def test_windows_that_do_not_move_on_are_refused(window, overlap):
-    with pytest.raises(UserError, match="overlap"):
+    with pytest.raises(UserError, match="--overlap: "):
         StateReader(window=window, overlap=overlap)
