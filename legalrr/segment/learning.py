@@ -13,6 +13,7 @@ from legalrr.segment.card import sha256, write_card
 from legalrr.segment.confusion import confusion_svg
 from legalrr.segment.crf_training import CrfRecipe
 from legalrr.segment.labelled import Labelled, labelled
+from legalrr.segment.neural import Adviser
 from legalrr.segment.neural_training import NeuralRecipe, crf_path
 from legalrr.segment.states import LanguageModel, StateReader
 from legalrr.segment.training import AVERAGES, Evaluation, Recipe, evaluate
@@ -31,6 +32,7 @@ def add_commands(commands: "_SubParsersAction[Any]") -> None:
     learning.add_argument("--split-spans", action="store_true", help="a gold span may hold several sentences")
     learning.add_argument("--folds", type=int, default=5, help="folds by document (default 5)")
     learning.add_argument("--seed", type=int, default=0, help="seed of the folds (default 0)")
+    learning.add_argument("--jobs", type=int, default=1, help="folds at once, a processor core each (default 1)")
     learning.add_argument("--prior-correction", type=float, default=0.0, help="0 to 1: favour rare roles (default 0)")
     learning.add_argument("--tagger", choices=("crf", "neural"), default="crf", help="what is trained (default crf)")
     settings = learning.add_argument_group("the CRF")
@@ -44,6 +46,8 @@ def add_commands(commands: "_SubParsersAction[Any]") -> None:
     network.add_argument(
         "--crf", type=Path, metavar="FILE", help="CRF of the same recipe and corpora that the networks shall share"
     )
+    network.add_argument("--told", metavar="FILE", help="neural tagger of another scheme whose beliefs it is told")
+    network.add_argument("--told-crf", metavar="FILE", help="the CRF of that tagger")
     network.add_argument(
         "--language-model", default=reader.language_model.model, help="what reads the judgments (default: what ships)"
     )
@@ -144,6 +148,7 @@ def _cross_validate(options: argparse.Namespace, documents: Sequence[Labelled], 
         seed=options.seed,
         also=also,
         prior_correction=options.prior_correction,
+        jobs=options.jobs,
     )
 
 
@@ -159,7 +164,10 @@ def _recipe(options: argparse.Namespace) -> Recipe:
         window=options.window,
         overlap=options.overlap,
     )
-    return NeuralRecipe(crf=crf, reader=reader, networks=options.networks, epochs=options.epochs)
+    if (options.told is None) != (options.told_crf is None):
+        raise UserError("one file of two", where="--told", cure="give both --told and --told-crf")
+    told = Adviser(model=options.told, crf=options.told_crf) if options.told else None
+    return NeuralRecipe(crf=crf, reader=reader, told=told, networks=options.networks, epochs=options.epochs)
 
 
 def _documents(options: argparse.Namespace) -> tuple[list[Card], list[Labelled], list[Labelled]]:

@@ -26,6 +26,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Adviser:
+    """The files of a neural tagger whose beliefs another one is told."""
+
+    model: str
+    """Config path of its model file."""
+    crf: str
+    """Config path of its CRF."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class NeuralSegmenter:
     """Splits a judgment into sentences and gives each a role; reads it with a language model first."""
 
@@ -43,6 +53,8 @@ class NeuralSegmenter:
     """Config path of the model file; its card lies beside it."""
     crf: str = "$LEGALRR/data/taggers/crf_build.crfsuite"
     """Config path of the CRF whose beliefs it is told."""
+    told: Adviser | None = None
+    """A neural tagger of another scheme whose beliefs it is told, too."""
     language_model: LanguageModel = field(default_factory=LanguageModel)
     """The model whose states it was trained on."""
     prior_correction: float = 0.0
@@ -54,8 +66,8 @@ class NeuralSegmenter:
 
     def provenance(self) -> Mapping[str, Any]:
         """Digests of the model and of what it goes with; raises UserError where one is missing, or another one."""
-        model, *_ = self.open()
-        return {"model_sha256": model.card.sha256, **model.goes_with}
+        opened, _ = self.open()
+        return {"model_sha256": opened.card.sha256, **opened.goes_with}
 
     def segment(self, judgment: Judgment) -> Segments:
         """A span per sentence, with the calibrated probability of its role as score."""
@@ -65,39 +77,98 @@ class NeuralSegmenter:
         """Role and its calibrated probability for each sentence of one judgment."""
         if not sentences:
             return []
-        model, crf, reader = self.open()
-        roles = tuple(model.card.shares)
-        hinted = hints(sentences, marginals(crf, features(sentences), roles))
-        chances = mean_chances(model.networks, roles, reader.read(sentences), hinted)
-        return chances.tempered(model.card.temperature).decode(model.card.shares, self.prior_correction)
+        opened, reader = self.open()
+        card = opened.card
+        return (
+            opened.chances(sentences, reader.read(sentences))
+            .tempered(card.temperature)
+            .decode(card.shares, self.prior_correction)
+        )
 
-    def open(self) -> tuple["NeuralModel", Any, StateReader]:
-        """The model, the `pycrfsuite.Tagger` that tells it its beliefs, and what reads for it.
+    def open(self) -> tuple["Opened", StateReader]:
+        """The networks with what tells them its beliefs, and what reads for them.
 
         Raises:
             UserError: a file is missing, damaged, of another scheme, or not the one that the model was trained with.
         """
-        model = open_model(load, self.model, scheme=self.scheme)
-        crf = _crf(resolve(self.crf), model.goes_with["crf_sha256"])
-        if self.language_model.provenance() != model.goes_with["language_model"]:
+        opened = open_networks(self.model, self.crf, self.told, scheme=self.scheme)
+        if self.language_model.provenance() != opened.goes_with["language_model"]:
             raise UserError(
                 f"{resolve(self.model).name} was trained with another language model",
                 where=OPTION,
                 cure=f"name the one of its card, or {AGAIN}",
             )
-        return model, crf, StateReader(language_model=self.language_model, **model.card.settings["reading"])
+        return opened, StateReader(language_model=self.language_model, **opened.card.settings["reading"])
 
 
 @dataclass(frozen=True, kw_only=True)
 class NeuralModel:
-    """An opened model."""
+    """The content of a model file."""
 
     card: Card
     """Its card."""
     goes_with: Mapping[str, Any]
-    """crf_sha256 and language_model: what it was trained with."""
+    """crf_sha256, language_model and told_sha256 (None: no other tagger): what it was trained with."""
     networks: tuple[Any, ...]
     """The `legalrr.segment.network.TaggerNetwork`s."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """Networks, and what tells them its beliefs."""
+
+    model: NeuralModel
+    """The networks."""
+    crf: Any
+    """The `pycrfsuite.Tagger` that they were trained with."""
+    told: "Opened | None"
+    """The other tagger that they were trained with."""
+
+    @property
+    def card(self) -> Card:
+        """That of the model."""
+        return self.model.card
+
+    @property
+    def goes_with(self) -> Mapping[str, Any]:
+        """That of the model."""
+        return self.model.goes_with
+
+    def chances(self, sentences: Sequence[str], states: "np.ndarray") -> Chances:
+        """Probabilities of the roles for each sentence of one judgment, given its states."""
+        roles = tuple(self.card.shares)
+        beliefs = [marginals(self.crf, features(sentences), roles)]
+        if self.told is not None:
+            beliefs.append(self.told.chances(sentences, states))
+        return mean_chances(self.model.networks, roles, states, hints(sentences, *beliefs))
+
+
+def open_networks(model: str, crf: str, told: Adviser | None, *, scheme: str | None) -> Opened:
+    """A model with what it goes with.
+
+    Args:
+        model: config path of the model file.
+        crf: config path of its CRF.
+        told: its adviser.
+        scheme: scheme of the roles that it has to know; None: any.
+
+    Raises:
+        UserError: as `NeuralSegmenter.open`.
+    """
+    opened = open_model(load, model, scheme=scheme)
+    wanted = opened.goes_with["told_sha256"]
+    other = None if told is None else open_networks(told.model, told.crf, None, scheme=None)
+    if wanted != (other.card.sha256 if other else None):
+        raise UserError(
+            f"{resolve(model).name} was trained with {'another adviser' if wanted else 'no adviser'}",
+            where="segment.told",
+            cure=f"name the model whose SHA-256 is {wanted[:12]}..., or {AGAIN}" if wanted else "set it to null",
+        )
+    if other and other.card.settings["reading"] != opened.card.settings["reading"]:
+        raise UserError(
+            f"{resolve(model).name} and its adviser read a judgment in different ways", where="segment.told", cure=AGAIN
+        )
+    return Opened(model=opened, crf=_crf(resolve(crf), opened.goes_with["crf_sha256"]), told=other)
 
 
 def mean_chances(
@@ -163,7 +234,7 @@ def load(path: Path, changed: int) -> NeuralModel:
                 {name.removeprefix(prefix): w.float() for name, w in weights.items() if name.startswith(prefix)}
             )
             networks.append(network.eval())
-        goes_with = {key: card.settings[key] for key in ("crf_sha256", "language_model")}
+        goes_with = {key: card.settings[key] for key in ("crf_sha256", "language_model", "told_sha256")}
     except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"damaged model: {error}".splitlines()[0], where=str(path), cure=AGAIN) from error
     return NeuralModel(card=card, goes_with=goes_with, networks=tuple(networks))

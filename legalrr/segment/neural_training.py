@@ -18,7 +18,7 @@ from legalrr.segment.chances import Chances
 from legalrr.segment.crf_training import CrfRecipe, FittedCrf
 from legalrr.segment.hints import hints
 from legalrr.segment.labelled import Labelled, groups
-from legalrr.segment.neural import mean_chances
+from legalrr.segment.neural import Adviser, Opened, mean_chances, open_networks
 from legalrr.segment.states import StateReader
 
 if TYPE_CHECKING:
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from legalrr.segment.network import Shape
+
+
+POOL = 8
+"""Batches that are drawn together, from which judgments of similar length are put into one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +40,9 @@ class NeuralRecipe:
     """The CRF whose beliefs it is told."""
     reader: StateReader = field(default_factory=StateReader)
     """What reads the judgments."""
+    told: Adviser | None = None
+    """A neural tagger of another scheme whose beliefs it is told, too. Cross-validation cannot see whether that one was
+    trained on near-duplicates of these judgments."""
     networks: int = 3
     """How many networks are averaged."""
     seed: int = 0
@@ -63,7 +70,7 @@ class NeuralRecipe:
 
     def as_json(self) -> dict[str, Any]:
         """The settings."""
-        own = {k: v for k, v in asdict(self).items() if k not in ("crf", "reader")}
+        own = {k: v for k, v in asdict(self).items() if k not in ("crf", "reader", "told")}
         return {"recipe": "neural", **own, "crf": self.crf.as_json(), "reading": self.reader.reading()}
 
     def fit(self, documents: Sequence[Labelled], path: Path) -> "FittedNeural":
@@ -74,14 +81,16 @@ class NeuralRecipe:
         from legalrr.segment.network import Shape
 
         roles = tuple(role.code for role in scheme(documents[0].scheme).roles)
+        told = None if self.told is None else open_networks(self.told.model, self.told.crf, None, scheme=None)
         with TemporaryDirectory() as folder:
             beliefs = self._beliefs(documents, Path(folder))
-        states = []
+        states, hinted = [], []
         with progress("read", len(documents), "judgments") as advance:
-            for document in documents:
+            for document, own in zip(documents, beliefs, strict=True):
                 states.append(self.reader.read_once(document.sentences))
+                others = [] if told is None else [told.chances(document.sentences, states[-1])]
+                hinted.append(hints(document.sentences, own, *others))
                 advance(1)
-        hinted = [hints(d.sentences, one) for d, one in zip(documents, beliefs, strict=True)]
         gold = [torch.tensor([roles.index(role) for role in document.roles]) for document in documents]
         shape = Shape(
             states=states[0].shape[1],
@@ -103,7 +112,13 @@ class NeuralRecipe:
         place = crf_path(path)
         crf = self.crf.fit(documents, place)
         return FittedNeural(
-            networks=tuple(networks), roles=roles, crf=crf, reader=self.reader, shape=shape, crf_sha256=sha256(place)
+            networks=tuple(networks),
+            roles=roles,
+            crf=crf,
+            told=told,
+            reader=self.reader,
+            shape=shape,
+            crf_sha256=sha256(place),
         )
 
     def _beliefs(self, documents: Sequence[Labelled], folder: Path) -> list[Chances]:
@@ -139,8 +154,8 @@ class NeuralRecipe:
             )
             with progress(f"network {seed}", self.epochs, "epochs") as advance:
                 for _ in range(self.epochs):
-                    for chosen in torch.randperm(len(states)).split(self.batch):
-                        batch = _padded(states, hinted, gold, chosen.tolist())
+                    for chosen in _batches([len(one) for one in gold], self.batch):
+                        batch = _padded(states, hinted, gold, chosen)
                         optimiser.zero_grad()
                         network.loss(*batch).backward()
                         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -160,6 +175,8 @@ class FittedNeural:
     """All roles of the scheme."""
     crf: FittedCrf
     """The CRF trained on the same documents."""
+    told: Opened | None
+    """The adviser."""
     reader: StateReader
     """What reads for them."""
     shape: "Shape"
@@ -172,18 +189,32 @@ class FittedNeural:
         return {
             "shape": self.shape.as_json(),
             "crf_sha256": self.crf_sha256,
+            "told_sha256": self.told.card.sha256 if self.told else None,
             "language_model": dict(self.reader.language_model.provenance()),
         }
 
     def chances(self, sentences: Sequence[str]) -> Chances:
         """Probabilities of the roles for each sentence of one judgment."""
-        hinted = hints(sentences, self.crf.chances(sentences))
-        return mean_chances(self.networks, self.roles, self.reader.read_once(sentences), hinted)
+        states = self.reader.read_once(sentences)
+        others = [] if self.told is None else [self.told.chances(sentences, states)]
+        hinted = hints(sentences, self.crf.chances(sentences), *others)
+        return mean_chances(self.networks, self.roles, states, hinted)
 
 
 def crf_path(path: Path) -> Path:
     """Where the CRF is put that goes with the networks at `path`."""
     return path.with_name(f"{path.stem}_crf{CrfRecipe.suffix}")
+
+
+def _batches(lengths: Sequence[int], size: int) -> list[list[int]]:
+    """All places in random order, in batches of similar lengths: what pads a batch is computed, too."""
+    import torch
+
+    order = torch.randperm(len(lengths)).tolist()
+    pools = (order[start : start + POOL * size] for start in range(0, len(order), POOL * size))
+    alike = [sorted(pool, key=lambda place: lengths[place]) for pool in pools]
+    batches = [pool[start : start + size] for pool in alike for start in range(0, len(pool), size)]
+    return [batches[i] for i in torch.randperm(len(batches)).tolist()]
 
 
 def _padded(

@@ -30,14 +30,14 @@ def check_options(scheme: str, prior_correction: float) -> None:
         raise UserError(f"{prior_correction}", where="segment.prior_correction", cure="from 0 to 1")
 
 
-def open_model(load: Callable[[Path, int], M], model: str, *, scheme: str) -> M:
+def open_model(load: Callable[[Path, int], M], model: str, *, scheme: str | None) -> M:
     """The model of a tagger.
 
     Args:
         load: opens a file, given its time of change in nanoseconds, too: so it may keep what it opened, and yet a file
             that was trained anew is opened anew.
         model: config path of the file.
-        scheme: scheme of the roles that it has to know.
+        scheme: scheme of the roles that it has to know; None: any.
 
     Raises:
         UserError: the file is missing, or of another scheme; and what `load` raises.
@@ -48,7 +48,7 @@ def open_model(load: Callable[[Path, int], M], model: str, *, scheme: str) -> M:
             "no such model", where=str(path), cure="correct segment.model, or train one: legalrr-segment train"
         )
     opened = load(path, path.stat().st_mtime_ns)
-    if opened.card.scheme != scheme:
+    if scheme is not None and opened.card.scheme != scheme:
         raise UserError(
             f"the model knows the roles of {opened.card.scheme!r}, not of {scheme!r}",
             where=str(path),

@@ -1,7 +1,10 @@
 """Scoring a way of making a tagger on judgments that it has not seen."""
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean, stdev
 from tempfile import TemporaryDirectory
@@ -62,6 +65,7 @@ def evaluate(
     seed: int,
     also: Sequence[Labelled] = (),
     prior_correction: float = 0.0,
+    jobs: int = 1,
     tell: Callable[[str], None] = print,
 ) -> Evaluation:
     """Cross-validate, folded by document; near-duplicates stay in one fold.
@@ -73,6 +77,7 @@ def evaluate(
         seed: seed of the assignment of documents to folds.
         also: further judgments to train on in every fold that holds out no near-duplicate of them; never scored.
         prior_correction: as in `Chances.decode`.
+        jobs: folds at once, each in a process of its own; the scores do not depend on it.
         tell: receives a line per fold.
 
     Returns:
@@ -96,14 +101,14 @@ def evaluate(
     held_out: list[Labelled] = []
     chances: list[Chances] = []
     found: list[str] = []
-    splits = GroupKFold(folds, shuffle=True, random_state=seed).split(documents, groups=own)
-    with TemporaryDirectory() as folder:
-        for number, (_, held) in enumerate(splits, start=1):
-            gone = {group[i] for i in held}
-            kept = [document for document, of in zip(every, group, strict=True) if of not in gone]
-            fitted = recipe.fit(kept, Path(folder) / f"{number}{recipe.suffix}")
-            fold = [documents[i] for i in held]
-            told = [fitted.chances(document.sentences) for document in fold]
+    work = []
+    for _, held in GroupKFold(folds, shuffle=True, random_state=seed).split(documents, groups=own):
+        gone = {group[i] for i in held}
+        kept = [document for document, of in zip(every, group, strict=True) if of not in gone]
+        work.append((recipe, kept, [documents[i] for i in held]))
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) if jobs > 1 else nullcontext() as pool:
+        results = pool.map(_held_out, work) if pool else map(_held_out, work)
+        for number, (told, (_, kept, fold)) in enumerate(zip(results, work, strict=True), start=1):
             prior = shares(count_roles(kept), kept[0].scheme)
             decoded = [role for one in told for role, _ in one.decode(prior, prior_correction)]
             fold_gold = [role for document in fold for role in document.roles]
@@ -128,6 +133,14 @@ def evaluate(
         },
     }
     return Evaluation(scores=scores, temperature=temperature, gold=tuple(gold), found=tuple(found))
+
+
+def _held_out(work: tuple[Recipe, Sequence[Labelled], Sequence[Labelled]]) -> list[Chances]:
+    """What a tagger that was trained on the first documents makes of the others."""
+    recipe, kept, fold = work
+    with TemporaryDirectory() as folder:
+        fitted = recipe.fit(kept, Path(folder) / f"model{recipe.suffix}")
+        return [fitted.chances(document.sentences) for document in fold]
 
 
 def _f1(gold: Sequence[str], found: Sequence[str], average: str) -> float:

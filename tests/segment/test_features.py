@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legalrr.segment.features import CUES, features
+from legalrr.segment.features import CUE_NAMES, CUES, WORD_CUES, cues, features, words_of
 
 
 def test_a_sentence_sees_itself_and_its_neighbours():
@@ -12,7 +12,24 @@ def test_a_sentence_sees_itself_and_its_neighbours():
     assert {"w=counsel", "w=urged", "b=urged_delay", "f1=counsel", "f3=counsel_urged_delay", "last=delay"} <= set(first)
     assert {"cue=counsel", "cue=urged", "-1:edge", "+1:w=section", "+1:cue=statute"} <= set(first)
     assert {"w=0", "-1:cue=urged", "+1:w=dismissed"} <= set(second)
-    assert {"+1:edge", "start=2", "end=0", "at=6", "len=1"} <= set(third)
+    assert {"+1:edge", "start=2", "end=0", "at=6", "len=1", "-2:cue=urged", "+2:edge"} <= set(third)
+
+
+def test_a_quotation_that_spans_sentences_is_seen_in_each_of_them():
+    found = features(["He said: “One.", "Two.", "Three.” So it was.", "Four."])
+    assert [next(f for f in own if f.startswith("quote=")) for own in found] == [
+        "quote=01",
+        "quote=11",
+        "quote=10",
+        "quote=00",
+    ]
+
+
+def test_a_sentence_sees_the_heading_it_stands_under_and_how_far_above_it_is():
+    found = features(["He came.", "ARGUMENTS OF COUNSEL", "One.", "Two.", "Facts:", "Three."])
+    assert {"head=", "since=1"} <= set(found[0])
+    assert {"head=arguments of counsel", "head:counsel", "since=2"} <= set(found[3])
+    assert {"head=facts", "since=1"} <= set(found[5])
 
 
 def test_a_document_without_sentences_has_no_features():
@@ -33,26 +50,55 @@ def test_a_long_sentence_takes_no_quadratic_time(unit):
 
 
 CUED = {
+    "relied": "He relied on the will.",
     "for_petitioner": "Mr. Sen for the appellant.",
     "for_respondent": "Mr. Das for the State.",
     "precedent": "See Ram v. Shyam.",
+    "case_name": "See Ram vs Shyam.",
+    "citation": "So in (1987) 2 SCC.",
     "this_court_held": "This Court held otherwise.",
+    "distinguished": "The reliance is misplaced.",
+    "statute": "Under section 5 he may.",
     "statute_reads": "The section reads thus.",
+    "penal_code": "An offence under the I.P.C.",
     "lower_court": "The Tribunal agreed.",
-    "lower_did": "He was convicted.",
     "order": "No order as to costs.",
-    "issue": "Whether he was served?",
+    "result": "In the result he fails.",
+    "issue": "Was he served?",
     "court_view": "In our opinion it is so.",
-    "reasoning": "Therefore it follows.",
+    "this_case": "In the instant case he did.",
+    "came_here": "Hence this appeal.",
     "date": "He came on 3.4.1970.",
-    "witness": "P.W. 3 deposed.",
+    "numbered_witness": "P.W. 3 came.",
+    "money": "He paid Rs. 500.",
     "capitals": "IN THE HIGH COURT OF MADRAS",
     "parties": "Ram Lal ... Appellant",
     "quotation": '"It was so."',
+    "paragraph_number": "12. He came.",
+    "item": "(a) the land;",
+    "that": "That he came.",
+    "short": "He came.",
+    "colon": "He said:",
+    "semicolon": "the land; and",
 }
+PLAIN = "The shop that stands beside the river had been let to him for a year."
+
+
+def test_every_pattern_is_tried():
+    assert set(CUED) == set(CUES)
 
 
 @pytest.mark.parametrize("cue", CUED)
-def test_each_cue_fires_on_its_sentence_and_not_on_a_plain_one(cue):
-    assert CUES[cue].search(CUED[cue])
-    assert not CUES[cue].search("The shop was let to him.")
+def test_each_pattern_fires_on_its_sentence_and_not_on_a_plain_one(cue):
+    assert cue in cues(CUED[cue], words_of(CUED[cue]))
+    assert cue not in cues(PLAIN, words_of(PLAIN))
+
+
+@pytest.mark.parametrize("cue", WORD_CUES)
+def test_each_word_of_a_cue_gives_it(cue):
+    assert all(cue in cues(word, [word]) for word in WORD_CUES[cue])
+    assert cue not in cues(PLAIN, [word for word in words_of(PLAIN) if word not in WORD_CUES[cue]])
+
+
+def test_no_two_cues_have_the_same_name():
+    assert len(CUE_NAMES) == len(set(CUE_NAMES))

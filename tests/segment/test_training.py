@@ -22,6 +22,12 @@ def silent(line: str) -> None:
     pass
 
 
+def test_folds_in_processes_of_their_own_score_the_same(judgments):
+    documents = labelled(judgments)
+    one, two = (evaluate(documents, CRF, folds=3, seed=1, jobs=jobs, tell=silent) for jobs in (1, 2))
+    assert one == two
+
+
 @dataclass
 class Memory:
     """A recipe that knows the sentences it was trained on by heart, and nothing else; it notes what it was shown."""
