@@ -35,13 +35,31 @@ class Span:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Page:
+    """A page of the PDF that a judgment was read from; `legalrr.corpora.pdf_images` draws it."""
+
+    path: str
+    """The file."""
+    number: int
+    """Number of the page in the file, from 1, whatever is printed on it."""
+    sha256: str
+    """Digest of the file: with `number` and `dpi` it says what is seen, whatever the file is called."""
+    start: int
+    """Offset of its first character in the judgment, which may stand inside of a word that two pages share."""
+    end: int
+    """Offset one past its last; equal to `start` on a page without text."""
+    dpi: int | None = None
+    """Dots per inch at which it is shown to a model as an image; None: only its text is."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Judgment:
     """One judgment as its corpus has it. The text is never changed again; later stages point into it."""
 
     id: str
     """Unique within its corpus."""
     text: str
-    """The whole text, not normalised."""
+    """The whole text, not normalised; "" where all there is are images of pages."""
     outcome: Outcome | None = None
     """Allowed (even in part) or dismissed for `party`; None where nobody knows."""
     party: Party | None = None
@@ -67,6 +85,8 @@ class Judgment:
     """Scheme of `spans`, a name in `legalrr.roles`; None without gold roles."""
     spans: tuple[Span, ...] | None = None
     """Gold spans, ordered and disjoint; None without gold roles."""
+    pages: tuple[Page, ...] = ()
+    """Pages of the PDF that it was read from, in order, without blank ones; empty where it was read from text."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from legalrr.corpora.catalogue import card, cards, present
 from legalrr.corpora.fetch import fetch, source
 from legalrr.corpora.label_studio import LabelStudio
 from legalrr.corpora.marked import Marked
+from legalrr.corpora.pdf_folder import PdfFolder
 from legalrr.corpora.sentence_lines import SentenceLines
 from legalrr.corpora.table import Table
 from legalrr.corpora.text_folder import TextFolder
@@ -20,9 +21,9 @@ from legalrr.places import data_root
 from legalrr.protocols import Corpus
 from legalrr.records import OUTCOMES, Judgment
 
-Reader = Marked | SentenceLines | LabelStudio | Table | TextFolder
+Reader = Marked | SentenceLines | LabelStudio | Table | TextFolder | PdfFolder
 PIPE_WIDTH = 120
-LAYOUTS = ("marked", "sentence-lines", "label-studio", "table", "text")
+LAYOUTS = ("marked", "sentence-lines", "label-studio", "table", "text", "pdf")
 EXAMPLES = """\
 examples:
   legalrr-data list
@@ -154,6 +155,8 @@ def _reader(options: argparse.Namespace) -> Reader:
                 spans_column=options.spans_column,
                 scheme=options.scheme,
             )
+        case "pdf":
+            return PdfFolder(name="check", folder=path, labels=labels)
         case _:
             return TextFolder(name="check", folder=path, labels=labels)
 

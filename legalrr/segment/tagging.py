@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from legalrr.corpora.files import decoded, read_text, text_files
+from legalrr.corpora.pdf import pdf_files, read_pdf
 from legalrr.errors import UserError
 from legalrr.progress import progress
 from legalrr.protocols import Segmenter
@@ -35,11 +36,13 @@ def add_commands(commands: "_SubParsersAction[Any]") -> None:
     tagging.add_argument("--prior-correction", type=float, help="0 to 1: favour rare roles (default: the tagger's)")
 
     tag = commands.add_parser("tag", parents=[tagging], help="tag text; a JSON line per judgment")
-    tag.add_argument("inputs", nargs="+", metavar="FILE|DIR|-", help="UTF-8 text, a folder of *.txt, standard input")
+    tag.add_argument(
+        "inputs", nargs="+", metavar="FILE|DIR|-", help="UTF-8 text, PDF, a folder of *.txt and *.pdf, standard input"
+    )
     tag.set_defaults(run=_tag)
 
     show = commands.add_parser("show", parents=[tagging], help="write a judgment, coloured by role, as an HTML page")
-    show.add_argument("input", metavar="FILE|-", help="UTF-8 text, or standard input")
+    show.add_argument("input", metavar="FILE|-", help="UTF-8 text, PDF, or standard input")
     show.add_argument("--out", required=True, type=Path, metavar="PAGE", help="the page to write, *.html")
     show.set_defaults(run=_show)
 
@@ -134,7 +137,10 @@ def _segmenter(options: argparse.Namespace) -> Segmenter:
 def _names(inputs: list[str]) -> Iterator[str]:
     for name in inputs:
         if name != STDIN and Path(name).is_dir():
-            yield from map(str, text_files(Path(name)))
+            pdfs = pdf_files(Path(name))
+            # Where there is neither, the error about text files says what is wanted.
+            texts = text_files(Path(name)) if not pdfs or any(Path(name).glob("*.txt")) else []
+            yield from map(str, [*texts, *pdfs])
         else:
             yield name
 
@@ -149,9 +155,13 @@ def _judgment(name: str) -> Judgment:
     if name == STDIN:
         text = decoded(sys.stdin.buffer.read(), where="standard input")
     elif not path.is_file():
-        raise UserError("no such file", where=name, cure="name text files, folders of *.txt, or - for standard input")
+        raise UserError(
+            "no such file", where=name, cure="name text files, PDFs, folders of them, or - for standard input"
+        )
     elif path.suffix.lower() == ".pdf":
-        raise UserError("a PDF is no text", where=name, cure="convert it first, as with pdftotext")
+        pdf = read_pdf(path)
+        pdf.need_text()
+        text = pdf.text
     else:
         text = read_text(path)
     if "\0" in text:

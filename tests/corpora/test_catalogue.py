@@ -18,6 +18,7 @@ NAMES = [
     "marro",
     "nyayaanumana",
     "own_marked",
+    "own_pdf",
     "own_table",
     "own_text",
     "predex",
@@ -79,7 +80,7 @@ def test_one_s_own_table_can_be_several_files(write):
     assert [(j.id, j.outcome, j.split) for j in reader.read(None)] == [("a", "allowed", "train")]
 
 
-@pytest.mark.parametrize("name", ["own_marked", "own_text", "own_table"])
+@pytest.mark.parametrize("name", ["own_marked", "own_pdf", "own_text", "own_table"])
 def test_one_s_own_corpus_needs_a_path(name, refuses):
     with refuses("folder" if name != "own_table" else "set file, or files"):
         build(card(name).node(), Corpus, option="corpus")

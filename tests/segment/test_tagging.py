@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from legalrr.corpora.pdf import read_pdf
 from legalrr.records import Judgment
 from legalrr.segment.__main__ import main
 from legalrr.segment.crf import CrfSegmenter
@@ -66,6 +67,21 @@ def test_a_folder_is_tagged_in_natural_order_and_other_files_are_left_alone(writ
     lines = run(capsys, "tag", tmp_path / "folder", "--scheme", "seven").splitlines()
     assert [json.loads(line)["id"] for line in lines] == ["d2", "d10"]
     assert {json.loads(line)["scheme"] for line in lines} == {"seven"}
+
+
+def test_a_pdf_is_tagged_beside_text_and_its_offsets_are_those_of_its_text(write, tmp_path, capsys):
+    from matplotlib.backends.backend_pdf import PdfPages
+    from matplotlib.figure import Figure
+
+    write("a.txt", TEXT)
+    with PdfPages(tmp_path / "b.pdf") as book:
+        figure = Figure()
+        figure.text(0.1, 0.9, "The appeal is dismissed with costs.")
+        book.savefig(figure)
+    text, pdf = (json.loads(line) for line in run(capsys, "tag", tmp_path).splitlines())
+    assert (text["id"], pdf["id"]) == ("a", "b")
+    (span,) = pdf["spans"]
+    assert read_pdf(tmp_path / "b.pdf").text[span["start"] : span["end"]] == "The appeal is dismissed with costs."
 
 
 def test_standard_input_is_tagged(standard_input, capsys):
@@ -135,7 +151,7 @@ def test_bad_input_is_told_with_file_and_place(write, standard_input, capsys, ca
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("none.txt", "no such file"), ("case.pdf", "a PDF is no text"), ("empty", "no *.txt file")]
+    ("name", "message"), [("none.txt", "no such file"), ("case.pdf", "broken PDF"), ("empty", "no *.txt file")]
 )
 def test_what_cannot_be_read_is_told_by_name(write, tmp_path, capsys, name, message):
     (tmp_path / "empty").mkdir()

@@ -1,0 +1,78 @@
+"""What may be seen of a judgment that is shown as images of its pages."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from legalrr.corpora.pages import pages_with, shown_pages
+from legalrr.records import Hidden, Page
+
+
+def made(*lengths: int, dpi: int | None = 150) -> tuple[Page, ...]:
+    """Pages with so many characters each."""
+    starts = [sum(lengths[:n]) for n in range(len(lengths))]
+    return tuple(
+        Page(path="j.pdf", number=n, sha256="0", start=start, end=start + length, dpi=dpi)
+        for n, (start, length) in enumerate(zip(starts, lengths, strict=True), start=1)
+    )
+
+
+def span(start: int, end: int) -> Hidden:
+    return Hidden(start=start, end=end, role="RPC", reason="role")
+
+
+def numbers(pages: tuple[Page, ...]) -> list[int]:
+    return [page.number for page in pages]
+
+
+def test_a_stretch_is_traced_to_its_pages():
+    pages = made(10, 0, 10, 10)
+    assert [numbers(pages_with(pages, *place)) for place in [(0, 10), (9, 11), (10, 20), (5, 30), (30, 31)]] == [
+        [1],
+        [1, 3],
+        [3],
+        [1, 3, 4],
+        [],
+    ]
+
+
+def test_pages_that_hold_anything_hidden_are_not_shown():
+    assert numbers(shown_pages(made(10, 10, 10, 10), [span(9, 11), span(35, 36)])) == [3]
+
+
+def test_among_pages_with_text_those_without_are_not_shown():
+    assert numbers(shown_pages(made(10, 0, 10), [span(15, 16)], last_pages_hidden=2)) == [1]
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=6), st.lists(st.tuples(st.integers(0, 50), st.integers(1, 9))))
+def test_no_hidden_character_is_on_a_shown_page(lengths, places):
+    pages = (*made(*lengths), Page(path="j.pdf", number=99, sha256="0", start=900, end=901, dpi=1))
+    hidden = [span(start, start + length) for start, length in places]
+    shown = shown_pages(pages, hidden)
+    seen = {offset for page in shown for offset in range(page.start, page.end)}
+    assert seen.isdisjoint(offset for h in hidden for offset in range(h.start, h.end))
+    kept = {p.number for p in pages if not any(h.start < p.end and p.start < h.end for h in hidden) and p.end > p.start}
+    assert {page.number for page in shown} == kept
+
+
+def test_of_a_scanned_judgment_the_last_pages_are_not_shown():
+    assert [numbers(shown_pages(made(0, 0, 0), [], last_pages_hidden=n)) for n in (0, 2)] == [[1, 2, 3], [1]]
+
+
+def test_how_many_pages_of_a_scan_are_hidden_must_be_said(refuses):
+    with refuses("j.pdf", "set last_pages_hidden"):
+        shown_pages(made(0, 0), [])
+    with refuses("-1 pages"):
+        shown_pages(made(0, 0), [], last_pages_hidden=-1)
+
+
+@pytest.mark.parametrize(("lengths", "hidden", "last"), [((0, 0), [], 2), ((0,), [], 5), ((4, 4), [span(0, 8)], None)])
+def test_hiding_every_page_is_refused_unless_the_caller_leaves_such_judgments_out(lengths, hidden, last, refuses):
+    with refuses("j.pdf", f"all {len(lengths)} pages would be hidden"):
+        shown_pages(made(*lengths), hidden, last_pages_hidden=last)
+    assert shown_pages(made(*lengths), hidden, last_pages_hidden=last, allow_none=True) == ()
+
+
+def test_a_judgment_read_as_text_shows_no_page():
+    assert shown_pages(made(10, 10, dpi=None), []) == ()
+    assert shown_pages((), []) == ()

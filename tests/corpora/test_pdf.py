@@ -1,0 +1,169 @@
+"""Reading PDFs that the tests write, sound and unsound ones."""
+
+import hashlib
+from textwrap import wrap
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_pdf import PdfPages
+from matplotlib.figure import Figure
+
+from legalrr.corpora.marked import Marked
+from legalrr.corpora.pdf import pdf_files, ranges, read_pdf
+from legalrr.segment.sentences import split
+
+STORY = ["The ferry had carried the villag-", "ers across until the bridge was built."]
+LEDGER = ["The ledger was kept by a clerk.", "He was well and well-known, as was well-", "known in the town."]
+
+
+@pytest.fixture
+def typeset(tmp_path):
+    """Write a PDF with these pages: lines of text, None for an image of noise."""
+
+    def make(*pages, name="j.pdf"):
+        path = tmp_path / name
+        with PdfPages(path) as book:
+            for lines in pages:
+                figure = Figure(figsize=(8.27, 11.69))
+                if lines is None:
+                    figure.figimage(np.random.default_rng(0).random((300, 200)))
+                for row, line in enumerate(lines or ()):
+                    figure.text(0.08, 0.96 - 0.018 * row, line, fontsize=8)
+                book.savefig(figure)
+        return path
+
+    return make
+
+
+def written(*objects: bytes, trailer: bytes = b"") -> bytes:
+    """A PDF of these objects, numbered from 1, the first of them the catalogue."""
+    content, places = b"%PDF-1.4\n", []
+    for number, thing in enumerate(objects, start=1):
+        places.append(len(content))
+        content += b"%d 0 obj\n%b\nendobj\n" % (number, thing)
+    table = b"".join(b"%010d 00000 n \n" % place for place in places)
+    head = b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1)
+    root = b"trailer\n<</Size %d/Root 1 0 R%b>>\n" % (len(objects) + 1, trailer)
+    return content + head + table + root + b"startxref\n%d\n%%%%EOF\n" % len(content)
+
+
+CATALOGUE = b"<</Type/Catalog/Pages 2 0 R>>"
+ONE_PAGE = b"<</Type/Pages/Kids[3 0 R]/Count 1>>"
+BLANK = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 200]>>"
+
+
+def locked(handler: bytes) -> bytes:
+    """An encrypted PDF whose password nobody knows."""
+    key = b"<" + b"41" * 32 + b">"
+    lock = b"<</Filter/%b/V 1/R 2/O%b/U%b/P -4>>" % (handler, key, key)
+    return written(CATALOGUE, ONE_PAGE, BLANK, lock, trailer=b"/Encrypt 4 0 R/ID[<41><41>]")
+
+
+def test_pages_become_a_text_with_their_offsets(typeset):
+    path = typeset(["RAIN v. BRIDGE, 1", *STORY, "- 1 -"], ["RAIN v. BRIDGE, 2", *LEDGER, "- 2 -"])
+    pdf = read_pdf(path)
+    first, second = (
+        "The ferry had carried the villagers\nacross until the bridge was built.\n",
+        "The ledger was kept by a clerk.\nHe was well and well-known, as was well-known\nin the town.",
+    )
+    assert pdf.text == first + second
+    assert (pdf.starts, pdf.ends, pdf.scanned) == ((0, len(first)), (len(first), len(first + second)), ())
+    assert pdf.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_characters_beyond_two_bytes_come_through(typeset):
+    assert read_pdf(typeset(["o\ufb03ce \U0001d538 \u2018quoted\u2019"])).text == "office \U0001d538 \u2018quoted\u2019"
+
+
+@pytest.mark.parametrize("width", [45, 85])
+def test_a_printed_judgment_has_the_words_and_nearly_the_sentences_that_it_was_printed_from(typeset, width):
+    judgment = next(iter(Marked(name="c", folder="$LEGALRR/data/specimen/judgments", scheme="build").read(None)))
+    lines = [line for paragraph in judgment.text.split("\n") for line in wrap(paragraph, width) or [""]]
+    pages = [lines[at : at + 30] for at in range(0, len(lines), 30)]
+    printed = typeset(*[["In the High Court", "", *page, "", f"Page {n}"] for n, page in enumerate(pages, start=1)])
+    text = read_pdf(printed).text
+    assert text.removeprefix("In the High Court").split() == judgment.text.split()
+    sentences = {" ".join(judgment.text[a:b].split()) for a, b in split(judgment.text)}
+    again = {" ".join(text[a:b].split()) for a, b in split(text)}
+    # Lines of the title run together where no blank line tells them apart.
+    assert len(sentences & again) >= 0.85 * len(sentences)
+
+
+def test_a_gap_between_lines_is_a_blank_line(typeset):
+    # PDFium gives the two lines of the divided word as one.
+    lines = ["Facts", "", "The ferry had carried the villag-", "ers across.", "They paid.", "", "", "Reasons", "None."]
+    text = "Facts\n\nThe ferry had carried the villagers\nacross.\nThey paid.\n\nReasons\nNone."
+    assert read_pdf(typeset(lines)).text == text
+
+
+def test_pages_without_text_are_scanned_and_blank_ones_are_not(typeset):
+    pdf = read_pdf(typeset(["A stamp", "1"], None, [], ["A stamp", *STORY, "4"], ["A stamp", "5"]))
+    assert pdf.scanned == (2,)
+    assert pdf.starts == (0, 0, 0, 0, len(pdf.text))
+
+
+def test_a_scan_that_bears_a_running_stamp_is_a_scan(tmp_path):
+    path = tmp_path / "s.pdf"
+    with PdfPages(path) as book:
+        for number in (1, 2, 3):
+            figure = Figure()
+            figure.figimage(np.zeros((100, 100)))
+            figure.text(0.5, 0.05, f"Copy, page {number} of 3")
+            book.savefig(figure)
+    pdf = read_pdf(path)
+    assert (pdf.text, pdf.scanned) == ("", (1, 2, 3))
+
+
+def test_letters_drawn_as_shapes_are_no_text(write):
+    shape = b"0 0 1 rg 20 20 90 60 re f"
+    page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 200]/Contents 4 0 R>>"
+    stream = b"<</Length %d>>stream\n%b\nendstream" % (len(shape), shape)
+    assert read_pdf(write("j.pdf", written(CATALOGUE, ONE_PAGE, page, stream))).scanned == (1,)
+
+
+def test_a_pdf_without_text_is_refused_where_text_is_needed(typeset, refuses):
+    with refuses("j.pdf", "no page holds text", "input: images"):
+        read_pdf(typeset(None, None)).need_text(scanned_pages="skip")
+
+
+def test_scanned_pages_among_others_are_refused_by_number(typeset, refuses):
+    pdf = read_pdf(typeset(None, STORY, None, None))
+    with refuses("j.pdf", "no text on page 1, 3-4 of 4", "scanned_pages: skip"):
+        pdf.need_text()
+    pdf.need_text(scanned_pages="skip")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", ["empty file (0 bytes)"]),
+        (b"Judgment\n", ["no PDF"]),
+        (written(CATALOGUE, ONE_PAGE, BLANK)[:80], ["broken PDF"]),
+        (written(CATALOGUE, b"<</Type/Pages/Kids[]/Count 0>>"), ["without pages"]),
+        (locked(b"Standard"), ["encrypted", "qpdf --decrypt"]),
+        (locked(b"Other"), ["encrypted"]),
+        (written(CATALOGUE, ONE_PAGE, BLANK), ["blank"]),
+        (written(CATALOGUE, b"<</Type/Pages/Kids[3 0 R 9 0 R]/Count 2>>", BLANK), ["page 2 is broken"]),
+    ],
+    ids=["empty", "text", "cut off", "no pages", "password", "unknown lock", "blank", "broken page"],
+)
+def test_an_unsound_pdf_is_refused_by_name(content, words, write, refuses):
+    with refuses("bad.pdf", *words):
+        read_pdf(write("bad.pdf", content))
+
+
+def test_a_pdf_that_is_not_there_is_refused(tmp_path, refuses):
+    with refuses("none.pdf", "No such file"):
+        read_pdf(tmp_path / "none.pdf")
+
+
+def test_the_pdfs_of_a_folder_are_found_however_their_ending_is_written(write, tmp_path, refuses):
+    for name in ("d10.pdf", "d2.PDF", "notes.txt", "a.pdf.txt"):
+        write(name, "x")
+    assert [path.name for path in pdf_files(tmp_path)] == ["d2.PDF", "d10.pdf"]
+    with refuses("d10.pdf", "not a folder"):
+        pdf_files(tmp_path / "d10.pdf")
+
+
+def test_pages_are_named_in_ranges():
+    assert [ranges(pages) for pages in ([3], [1, 2, 3, 5], [])] == ["3", "1-3, 5", ""]
