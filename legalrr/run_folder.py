@@ -25,6 +25,7 @@ PACKAGES = (
     "torch",
     "transformers",
     "datasets",
+    "openai",
     "scikit-learn",
     "scipy",
     "numpy",

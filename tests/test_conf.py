@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from legalrr.errors import UserError
 from legalrr.pipeline import KINDS, Pipeline, build_pipeline
@@ -19,8 +19,10 @@ CHOICES = sorted(
 # Options that a user has to give: a path of one's own, a commit that cannot be known beforehand.
 NEEDED = {
     ("backbone", "local"): ["backbone.model=/models/mine", "backbone.name=mine"],
+    ("backbone", "openai_local"): ["backbone.model=mine"],
     ("corpus", "own_text"): ["corpus.folder=judgments"],
     ("corpus", "own_marked"): ["corpus.folder=judgments"],
+    ("corpus", "own_pdf"): ["corpus.folder=judgments"],
     ("corpus", "own_table"): ["+corpus.files.test=mine.csv"],
 }
 
@@ -42,7 +44,7 @@ def test_every_choice_composes_and_builds(group: str, choice: str) -> None:
 
 @pytest.mark.parametrize(("group", "choice"), [c for c in CHOICES if c[0] in KINDS])
 def test_every_field_of_a_stage_stands_in_its_yaml(group: str, choice: str) -> None:
-    node = OmegaConf.load(CONF / group / f"{choice}.yaml")
+    node = composed(f"{group}={choice}", *NEEDED.get((group, choice), []))[group]
     module, _, name = node["_target_"].rpartition(".")
     fields = {f.name for f in dataclasses.fields(getattr(import_module(module), name))}
     assert set(node) - {"_target_"} == fields

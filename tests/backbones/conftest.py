@@ -1,0 +1,288 @@
+"""A loopback server with OpenAI's interface, which misbehaves where a test says so and otherwise answers by an engine;
+and tiny checkpoints of the families of language models.
+"""
+
+import json
+import socket
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from legalrr.protocols import Call, Engine
+
+Body = dict[str, Any]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "server: starts a model server on loopback, in a process of its own")
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One request; a fault is a function of the handler that takes the place of the answer."""
+
+    protocol_version = "HTTP/1.1"
+    loopback: "Loopback"
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        loopback = self.loopback
+        with loopback.lock:
+            loopback.asked.append(body)
+            loopback.authorizations.append(self.headers["Authorization"])
+            fault = loopback.misbehave(body)
+        try:
+            if fault is None:
+                self.reply(*loopback.answer(self.path, body))
+            else:
+                fault(self)
+        except ConnectionError:
+            self.close_connection = True
+
+    def reply(self, status: int, content: object, **headers: str) -> None:
+        """Send JSON, or bytes as they are; `retry_after` is the header Retry-After."""
+        data = content if isinstance(content, bytes) else json.dumps(content).encode()
+        self.send_response(status)
+        for name, value in ({"content_type": "application/json", "content_length": str(len(data))} | headers).items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def cut(self, sent: bytes = b"") -> None:
+        """End the connection, after a beginning of a reply or before any."""
+        self.wfile.write(sent)
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
+
+    def stall(self) -> None:
+        """Say nothing until the test ends."""
+        self.loopback.over.wait()
+        self.close_connection = True
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Keep quiet."""
+
+
+class Loopback:
+    """The server, and what it saw."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        misbehave: Callable[[Body], Callable[[Handler], None] | None],
+        weigh: Callable[[Sequence[int]], list[float]] | None,
+    ) -> None:
+        self.engine = engine
+        self.misbehave = misbehave
+        self.weigh = weigh
+        self.asked: list[Body] = []
+        self.authorizations: list[str | None] = []
+        self.answered: Counter[str] = Counter()
+        """How often each conversation was answered rightly."""
+        self.lock = threading.Lock()
+        self.over = threading.Event()
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"loopback": self}))
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_address[1]}/v1"
+
+    def close(self) -> None:
+        self.over.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+    def answer(self, path: str, body: Body) -> tuple[int, Body]:
+        if path == "/v1/chat/completions":
+            return self._chat(body)
+        if path == "/v1/completions" and self.weigh is not None:
+            return self._echo(body)
+        return 404, {"error": {"message": f"no {path} here"}}
+
+    def _chat(self, body: Body) -> tuple[int, Body]:
+        cap = body.get("max_completion_tokens") or body["max_tokens"]
+        call = Call(key="asked", messages=tuple(body["messages"]), max_new_tokens=cap)
+        with self.lock:
+            ((_, reply),) = [pair for batch in self.engine.generate([call]) for pair in batch]
+            self.answered[json.dumps(body["messages"])] += 1
+        if reply.finish_reason == "overflow":
+            return 400, {"error": {"message": "too long", "code": "context_length_exceeded"}}
+        return 200, {
+            "id": "one",
+            "object": "chat.completion",
+            "created": 0,
+            "model": body["model"],
+            "choices": [
+                {
+                    "index": 0,
+                    "finish_reason": reply.finish_reason,
+                    "message": {"role": "assistant", "content": reply.text},
+                }
+            ],
+            "usage": {
+                "prompt_tokens": reply.prompt_tokens,
+                "completion_tokens": reply.new_tokens,
+                "total_tokens": reply.prompt_tokens + reply.new_tokens,
+            },
+        }
+
+    def _echo(self, body: Body) -> tuple[int, Body]:
+        """Log-probabilities of the tokens sent, the first of which has none, and of one token more."""
+        assert body["echo"]
+        with self.lock:
+            told = [[None, *self.weigh(ids), -1.0] for ids in body["prompt"]]
+        return 200, {
+            "id": "one",
+            "object": "text_completion",
+            "created": 0,
+            "model": body["model"],
+            # Out of order, which the index is for.
+            "choices": [
+                {"index": place, "finish_reason": "length", "text": "", "logprobs": {"token_logprobs": values}}
+                for place, values in reversed(list(enumerate(told)))
+            ],
+            "usage": {
+                "prompt_tokens": sum(map(len, body["prompt"])),
+                "completion_tokens": len(told),
+                "total_tokens": sum(map(len, told)),
+            },
+        }
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Loopback]]:
+    """Function (engine, misbehave=None, weigh=None) that starts a server; see `Handler` for what it can do wrong."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    started: list[Loopback] = []
+
+    def start(
+        engine: Engine,
+        misbehave: Callable[[Body], Callable[[Handler], None] | None] = lambda body: None,
+        weigh: Callable[[Sequence[int]], list[float]] | None = None,
+    ) -> Loopback:
+        started.append(Loopback(engine, misbehave, weigh))
+        return started[-1]
+
+    yield start
+    for loopback in started:
+        loopback.close()
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The openai package does not wait before it retries; what it would have waited, in seconds, stands in the list."""
+    import openai._base_client
+
+    noted: list[float] = []
+
+    async def note(seconds: float) -> None:
+        noted.append(seconds)
+
+    monkeypatch.setattr(openai._base_client.anyio, "sleep", note)
+    return noted
+
+
+def family_config(family: str, **changes: object) -> Any:
+    """Configuration of a tiny model; `changes` are made in its text part."""
+    from transformers import CONFIG_MAPPING
+
+    shape: dict[str, Any] = {
+        "vocab_size": 259,
+        "hidden_size": 64,
+        "intermediate_size": 96,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 16,
+        "max_position_embeddings": 512,
+        "initializer_range": 0.4,
+        "bos_token_id": 256,
+        "eos_token_id": 258,
+        "pad_token_id": 258,
+    }
+    mrope = {"rope_type": "default", "rope_theta": 5e6, "mrope_section": [4, 2, 2], "mrope_interleaved": True}
+    longrope = {
+        "rope_type": "longrope",
+        "rope_theta": 1e4,
+        "short_factor": [1.0] * 8,
+        "long_factor": [1.0 + i for i in range(8)],
+    }
+    experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
+    mamba = {"mamba_n_heads": 8, "mamba_d_head": 16, "mamba_d_state": 16, "mamba_n_groups": 1, "mamba_chunk_size": 16}
+    delta = {"linear_num_value_heads": 4, "linear_num_key_heads": 2, "linear_key_head_dim": 16}
+    vision = {
+        "depth": 1,
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "num_heads": 2,
+        "out_hidden_size": 64,
+        "patch_size": 4,
+        "deepstack_visual_indexes": [0],
+        "num_position_embeddings": 16,
+    }
+    vl = {"max_position_embeddings": 262144, "rope_parameters": mrope}
+    special: dict[str, dict[str, Any]] = {
+        "llama": {},
+        "qwen3": {},
+        "mistral": {"sliding_window": None},
+        "phi3": {"original_max_position_embeddings": 64, "sliding_window": 512, "rope_parameters": longrope},
+        "qwen3_vl": vl,
+        "qwen3_vl_moe": vl | experts,
+        "qwen3_next": delta
+        | experts
+        | {
+            "layer_types": ["linear_attention", "full_attention"],
+            "linear_value_head_dim": 16,
+            "shared_expert_intermediate_size": 32,
+        },
+        "bamba": mamba | {"attn_layer_indices": [1], "attn_rotary_emb": 16},
+        "lfm2": {"layer_types": ["conv", "full_attention"]},
+        "falcon_h1": mamba | {"mamba_d_ssm": 128},
+    }
+    text = shape | special[family] | changes
+    if family.startswith("qwen3_vl"):
+        return CONFIG_MAPPING[family](text_config=text, vision_config=vision)
+    return CONFIG_MAPPING[family](**text)
+
+
+@pytest.fixture(scope="session")
+def save_family(tiny: Path) -> Callable[..., Path]:
+    """Function (folder, family, **changes of the configuration) that saves a tiny model with a tokenizer of bytes."""
+    import torch
+    from transformers import (
+        MODEL_FOR_CAUSAL_LM_MAPPING,
+        AutoModelForCausalLM,
+        AutoModelForImageTextToText,
+        AutoTokenizer,
+        GenerationConfig,
+    )
+
+    def save(folder: Path, family: str, **changes: object) -> Path:
+        config = family_config(family, **changes)
+        auto = AutoModelForCausalLM if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING else AutoModelForImageTextToText
+        torch.manual_seed(11)
+        model = auto.from_config(config)
+        model.generation_config = GenerationConfig(eos_token_id=258)
+        model.save_pretrained(folder)
+        AutoTokenizer.from_pretrained(tiny).save_pretrained(folder)
+        return folder
+
+    return save
+
+
+@pytest.fixture(scope="session")
+def family(save_family: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Function (family) that gives the folder of its tiny model, saved once."""
+    saved: dict[str, Path] = {}
+
+    def get(name: str) -> Path:
+        if name not in saved:
+            saved[name] = save_family(tmp_path_factory.mktemp(name), name)
+        return saved[name]
+
+    return get

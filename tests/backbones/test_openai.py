@@ -1,0 +1,228 @@
+import json
+import logging
+import subprocess
+import sys
+import traceback
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from legalrr.backbones.echo import EchoBackbone
+from legalrr.backbones.openai import OpenAIBackbone
+from legalrr.backbones.openai_prices import Prices
+from legalrr.cell import run_cell
+from legalrr.errors import UserError
+from legalrr.pipeline import build_pipeline
+from legalrr.places import root
+from legalrr.protocols import Backbone, Call
+from legalrr.stage import description, identity
+
+SECRET = "sk-not-a-key-2f9c41"
+
+
+def backbone(**options):
+    return OpenAIBackbone(**({"name": "mock", "model": "m", "context": 1000} | options))
+
+
+def pipeline(folder, *overrides):
+    with initialize_config_dir(str(root() / "conf"), version_base="1.3"):
+        return build_pipeline(compose("config", ["arm=c", "limit=4", f"runs={folder}", *overrides]))
+
+
+def behind(server, folder, *overrides):
+    """The cell that asks the server."""
+    options = {"model": "m", "context": 8192, "base_url": server.url, "concurrency": 3, "retries": 10}
+    chosen = [f"backbone.{option}={value}" for option, value in options.items()]
+    return pipeline(folder, "backbone=openai_local", *chosen, *overrides)
+
+
+def rows(folder):
+    """What was said and read, without the seconds."""
+    found = [json.loads(line) for line in (folder / "predictions.jsonl").read_text(encoding="utf-8").splitlines()]
+    for row in found:
+        for turn in row["turns"]:
+            del turn["seconds"]
+    return found
+
+
+def test_it_satisfies_the_protocol():
+    assert isinstance(backbone(), Backbone)
+
+
+def test_a_run_over_a_server_that_misbehaves_says_what_a_run_in_process_says(serve, waits, tmp_path):
+    left = iter(
+        [
+            lambda handler: handler.reply(429, {}, retry_after="1"),
+            lambda handler: handler.reply(500, {}),
+            lambda handler: handler.cut(),
+            lambda handler: handler.reply(200, b"{"),
+        ]
+    )
+    server = serve(EchoBackbone(cut_every=5).load(), lambda body: next(left, None))
+    record = run_cell(behind(server, tmp_path / "far"), tmp_path / "far" / "cell")
+    run_cell(pipeline(tmp_path / "near", "backbone=echo", "backbone.cut_every=5"), tmp_path / "near" / "cell")
+    assert rows(tmp_path / "far" / "cell") == rows(tmp_path / "near" / "cell")
+    assert record["calls"]["made"] == len(server.asked) - 4 == sum(server.answered.values())
+    assert set(server.answered.values()) == {1}
+
+
+def test_a_run_that_failed_midway_goes_on_without_asking_again(serve, waits, tmp_path):
+    left = iter([None] * 5)
+    failing = [True]
+
+    def broken(handler):
+        handler.reply(400, {"error": {"message": "not today"}})
+
+    server = serve(EchoBackbone().load(), lambda body: next(left, broken if failing[0] else None))
+    with pytest.raises(UserError, match="not today"):
+        run_cell(behind(server, tmp_path), tmp_path / "cell")
+    assert sum(server.answered.values()) == 5
+    failing[0] = False
+    record = run_cell(behind(server, tmp_path), tmp_path / "cell")
+    assert set(server.answered.values()) == {1}
+    assert record["calls"] == {"made": sum(server.answered.values()) - 5, "stored": 5}
+
+
+def test_the_key_reaches_the_server_and_nothing_else(serve, tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("LEGALRR_TEST_KEY", f" {SECRET}\n")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-another")
+    caplog.set_level(logging.DEBUG)
+    left = iter([None] * 4)
+    quoting = {"error": {"message": f"Bearer {SECRET} may not do this"}}
+    server = serve(EchoBackbone().load(), lambda body: next(left, lambda handler: handler.reply(400, quoting)))
+    asking = behind(server, tmp_path, "backbone.api_key_env=LEGALRR_TEST_KEY")
+    with pytest.raises(UserError, match="Bearer <key> may not do this") as failed:
+        run_cell(asking, tmp_path / "cell")
+    assert set(server.authorizations) == {f"Bearer {SECRET}"}
+    server.misbehave = lambda body: None
+    run_cell(asking, tmp_path / "cell")
+    written = [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert {file.name for file in written} >= {"run.json", "key.json", "predictions.jsonl"}
+    told = "".join(traceback.format_exception(failed.value)) + caplog.text + repr(asking)
+    for text in [told, *(file.read_text(encoding="utf-8") for file in written)]:
+        assert SECRET not in text
+
+
+def test_a_server_that_wants_no_key_is_not_sent_the_one_for_openai(serve, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+    server = serve(EchoBackbone().load())
+    call = Call(key="k", messages=({"role": "user", "content": "YES or NO?"},), max_new_tokens=9)
+    assert list(backbone(base_url=server.url).load().generate([call]))
+    assert server.authorizations == ["Bearer none"]
+
+
+@pytest.mark.parametrize("value", [None, "", "  "])
+def test_a_missing_key_is_told_before_any_other_work_even_of_an_engine_at_hand(monkeypatch, no_network, value):
+    monkeypatch.setenv("LEGALRR_TEST_KEY", SECRET)
+    asking = backbone(api_key_env="LEGALRR_TEST_KEY")
+    asking.load()
+    if value is None:
+        monkeypatch.delenv("LEGALRR_TEST_KEY")
+    else:
+        monkeypatch.setenv("LEGALRR_TEST_KEY", value)
+    with pytest.raises(UserError, match=r"^backbone.api_key_env: .*LEGALRR_TEST_KEY.*not set"):
+        asking.load()
+
+
+def test_a_key_with_a_line_break_inside_is_refused_without_being_shown(monkeypatch):
+    monkeypatch.setenv("LEGALRR_TEST_KEY", f"{SECRET}\nx")
+    with pytest.raises(UserError, match="LEGALRR_TEST_KEY") as refused:
+        backbone(api_key_env="LEGALRR_TEST_KEY").load()
+    assert SECRET not in str(refused.value)
+
+
+def test_a_key_in_place_of_its_variables_name_is_refused_without_being_shown():
+    with pytest.raises(UserError, match=r"backbone.api_key_env") as refused:
+        backbone(api_key_env=SECRET)
+    assert SECRET not in str(refused.value)
+
+
+def test_the_same_backbone_is_loaded_once():
+    assert backbone().load() is backbone().load()
+    assert backbone(seed=1).load() is not backbone().load()
+
+
+def test_what_changes_answers_is_the_identity_and_nothing_else():
+    told = {
+        "model": "n",
+        "base_url": "http://localhost:1/v1",
+        "context": 999,
+        "tokenizer": "characters:4",
+        "temperature": 0.0,
+        "reasoning_effort": "low",
+        "seed": 1,
+        "thinking_tokens": 9,
+        "repetition": 2,
+    }
+    for option, value in told.items():
+        assert identity(backbone(**{option: value})) != identity(backbone()), option
+    silent = {
+        "name": "another",
+        "cap": "max_tokens",
+        "api_key_env": "X",
+        "concurrency": 1,
+        "timeout": 1.0,
+        "retries": 0,
+        "prices": Prices(input=1.0),
+    }
+    assert identity(backbone(**silent)) == identity(backbone())
+    assert set(description(backbone())["fields"]) == {*told, "tokenizer_revision"}
+
+
+def test_a_local_tokenizer_is_told_by_its_content(tiny, tmp_path):
+    assert backbone().provenance() == {}
+    (digest,) = backbone(tokenizer=str(tiny)).provenance().values()
+    assert len(digest) == 64
+    with pytest.raises(UserError, match="no such tokenizer"):
+        backbone(tokenizer=str(tmp_path / "none" / "here")).provenance()
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"logprobs": "all"}, "logprobs: unknown logprobs 'all'"),
+        ({"cap": "length"}, "cap: unknown cap 'length'"),
+        ({"context": 0}, "context: context is 0"),
+        ({"thinking_tokens": -1}, "thinking_tokens"),
+        ({"thinking_tokens": 1000}, "thinking_tokens: 1000 of 1000"),
+        ({"repetition": 0}, "repetition"),
+        ({"concurrency": 0}, "concurrency"),
+        ({"retries": -1}, "retries"),
+        ({"timeout": 0.0}, "timeout"),
+        ({"timeout": float("nan")}, "timeout"),
+        ({"temperature": -1.0}, "temperature"),
+        ({"tokenizer": "characters:0"}, "tokenizer: 'characters:0'"),
+        ({"tokenizer": "characters:2.5"}, "tokenizer: 'characters:2.5'"),
+        ({"logprobs": "echo"}, "tokenizer: logprobs=echo"),
+        ({"base_url": "localhost:8000"}, "base_url: 'localhost:8000'"),
+        ({"base_url": ""}, "base_url"),
+        ({"base_url": "http://me:secret@there/v1"}, "base_url: an address with a user"),
+        ({"base_url": "http://there/v1?key=secret"}, "base_url: an address with a user"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_the_name_of_its_option(options, named):
+    with pytest.raises(UserError, match=rf"^backbone\.{named}") as refused:
+        backbone(**options)
+    assert "secret" not in str(refused.value)
+
+
+def test_prices_are_taken_from_a_config_and_the_command_line(tmp_path):
+    chosen = pipeline(tmp_path, "backbone=gpt_4_1", "backbone.prices.output=9").backbone
+    assert chosen.prices.output == 9.0
+    with pytest.raises(UserError, match="pricess"):
+        pipeline(tmp_path, "backbone=gpt_4_1", "+backbone.prices.pricess=1")
+
+
+def test_repetitions_have_names_and_answers_of_their_own(tmp_path):
+    first, second = (pipeline(tmp_path, "backbone=o3_mini", f"backbone.repetition={n}").backbone for n in (1, 2))
+    assert first.name != second.name
+    assert identity(first) != identity(second)
+
+
+def test_a_config_is_built_without_importing_openai():
+    program = (
+        "import sys; from legalrr.backbones.openai import OpenAIBackbone\n"
+        "OpenAIBackbone(name='n', model='m', context=9).provenance()\n"
+        "sys.exit(any(heavy in sys.modules for heavy in ('openai', 'httpx2', 'torch', 'transformers')))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

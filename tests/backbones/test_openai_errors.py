@@ -1,0 +1,106 @@
+import re
+
+import pytest
+
+from legalrr.backbones.echo import EchoBackbone
+from legalrr.backbones.openai import OpenAIBackbone
+from legalrr.errors import UserError
+from legalrr.protocols import Call
+
+KEY = "sk-abcdefghij"
+
+
+def ask(server, **options):
+    """Ask one thing, and give the error."""
+    call = Call(key="k", messages=({"role": "user", "content": "YES or NO?"},), max_new_tokens=9)
+    asked = {"name": "mock", "model": "m", "context": 1000, "retries": 2, "base_url": server.url} | options
+    with pytest.raises(UserError) as failed:
+        list(OpenAIBackbone(**asked).load().generate([call]))
+    return str(failed.value)
+
+
+def failing(serve, status, content, **headers):
+    return serve(EchoBackbone().load(), lambda body: lambda handler: handler.reply(status, content, **headers))
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "named"),
+    [
+        (400, "temperature is not supported", "refuses this.*temperature is not supported"),
+        (403, "not in your country", "refuses this.*not in your country"),
+        (404, "no model m", "nothing at .* for the model m: .*no model m.*backbone.model.*/v1"),
+        (413, "too big", "refuses this.*too big"),
+        (422, "what?", "refuses this.*what?"),
+    ],
+)
+def test_what_trying_again_does_not_cure_is_told_at_once(serve, waits, status, message, named):
+    server = failing(serve, status, {"error": {"message": message}})
+    told = ask(server)
+    assert told.startswith("call k: ")
+    assert re.search(named, told)
+    assert (len(server.asked), waits) == (1, [])
+
+
+def test_a_refused_key_is_told_by_its_variable_and_not_quoted(serve, monkeypatch):
+    monkeypatch.setenv("LEGALRR_TEST_KEY", KEY)
+    server = failing(serve, 401, {"error": {"message": f"Incorrect API key provided: {KEY[:5]}***{KEY[-4:]}"}})
+    told = ask(server, api_key_env="LEGALRR_TEST_KEY")
+    assert "refuses the key in LEGALRR_TEST_KEY (401)" in told
+    assert KEY[:5] not in told
+    assert KEY[-4:] not in told
+    assert len(server.asked) == 1
+    assert "refuses requests without a key (401)" in ask(server)
+
+
+@pytest.mark.parametrize(
+    ("fault", "named"),
+    [
+        (lambda handler: handler.cut(), "no answer from .*, with up to 2 retries: RemoteProtocolError"),
+        (
+            lambda handler: handler.reply(200, b"{"),
+            "with up to 2 retries: DecodingError malformed reply, body: Invalid JSON",
+        ),
+        (lambda handler: handler.reply(200, {}), "with up to 2 retries: .*choices: Field required"),
+        (
+            lambda handler: handler.reply(503, {"error": {"message": "out"}}),
+            "will not answer, with up to 2 retries: .*out",
+        ),
+        (
+            lambda handler: handler.reply(429, {"error": {"message": "quota"}}),
+            "will not answer, with up to 2 retries: .*quota",
+        ),
+    ],
+)
+def test_what_trying_again_did_not_cure_is_told_with_its_cause(serve, waits, fault, named):
+    server = serve(EchoBackbone().load(), lambda body: fault)
+    told = ask(server)
+    assert told.startswith("call k: ")
+    assert re.search(named, told)
+    assert (len(server.asked), len(waits)) == (3, 2)
+
+
+def test_silence_is_told_as_such(serve, waits):
+    server = serve(EchoBackbone().load(), lambda body: lambda handler: handler.stall())
+    told = ask(server, timeout=0.3, retries=0)
+    assert "ReadTimeout" in told
+    assert "backbone.timeout" in told
+
+
+def test_a_server_that_is_not_there_is_told_by_its_address(serve, waits):
+    server = serve(EchoBackbone().load())
+    server.close()
+    assert f"no answer from {server.url}, with up to 2 retries: ConnectError" in ask(server)
+    assert len(waits) == 2
+
+
+def test_a_wait_of_more_than_two_minutes_is_left_to_the_user(serve, waits):
+    server = failing(serve, 429, {"error": {"message": "tokens per day"}}, retry_after="3600")
+    told = ask(server)
+    assert "asks to wait 3600 s: " in told
+    assert "the same command goes on" in told
+    assert (len(server.asked), waits) == (1, [])
+
+
+def test_a_long_message_is_shortened(serve):
+    server = failing(serve, 400, b"<p>" + b"word " * 1000, content_type="text/html")
+    assert len(ask(server)) < 600
