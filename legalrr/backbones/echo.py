@@ -80,6 +80,7 @@ class EchoEngine:
     """The engine of `EchoBackbone`."""
 
     can = Abilities(logprobs=True, structured=False, images=False, seed=False)
+    holds = None
 
     def __init__(self, backbone: EchoBackbone) -> None:
         self.context = backbone.context

@@ -36,7 +36,7 @@ def memory(option: str) -> Iterator[None]:
         raise UserError(
             f"out of memory: {error}",
             where=option,
-            cure=f"lower {option}.batch_tokens, {option}.prefix_cache_gb or {option}.context",
+            cure=f"lower {option}.batch_tokens, {option}.prefill_chunk, {option}.prefix_cache_gb or {option}.context",
         ) from error
 
 

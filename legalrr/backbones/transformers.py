@@ -1,4 +1,4 @@
-"""The backbone that runs a causal language model of the transformers library in this process."""
+"""The backbone that runs a language model of the transformers library in this process."""
 
 from __future__ import annotations
 
@@ -8,26 +8,38 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from legalrr.backbones.engine import TransformersEngine
-from legalrr.backbones.gguf import converted
+from legalrr.backbones.checkpoint import Checkpoint, open_checkpoint
+from legalrr.backbones.context import set_context
+from legalrr.backbones.footprint import cache_bytes, check_room, weight_bytes
+from legalrr.backbones.sampling import Card
 from legalrr.backbones.source import content_digest, locate
-from legalrr.backbones.weights import check_device, open_weights, unreadable
+from legalrr.backbones.weights import check_device, open_weights, quantized, unreadable
 from legalrr.errors import UserError
 from legalrr.stage import runtime
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedModel
+    from transformers import PreTrainedModel
+
+    from legalrr.backbones.engine import TransformersEngine
 
 OPTION = "backbone"
-DTYPES = ("float32", "bfloat16", "float16")
-ATTENTIONS = ("sdpa", "eager", "flash_attention_2")
-MATMUL_PRECISIONS = ("highest", "high", "medium")
-DEVICE = re.compile(r"cpu|cuda|cuda:\d+|mps")
+CHOICES = {
+    "dtype": ("float32", "bfloat16", "float16"),
+    "attention": ("split", "sdpa", "eager", "flash_attention_2"),
+    "quantization": ("none", "bitsandbytes-int8", "bitsandbytes-int4"),
+    "matmul_precision": ("highest", "high", "medium"),
+    "decoding": ("greedy", "card"),
+}
+DEVICE = re.compile(r"cpu|cuda|cuda:\d+|mps|auto")
+WORTHWHILE = {"sdpa": 0.25}
+"""Share of a prompt that must be held for its state to be used, by attention; elsewhere any is. What follows a state
+is read by sdpa under an explicit mask, and torch's kernel then computes the upper triangle too: where little is held,
+reading all anew is quicker."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TransformersBackbone:
-    """A causal language model: greedy answers and log-probabilities, on a CPU or an accelerator."""
+    """A language model that writes answers and tells log-probabilities, on a CPU or accelerators."""
 
     name: str = runtime()
     """Name in tables."""
@@ -37,52 +49,68 @@ class TransformersBackbone:
     """Commit (40 hexadecimal digits) of a hub model; None for local files."""
     dtype: str = "float32"
     """float32, bfloat16 or float16. Only in float32 do answers repeat however a prompt is cut into parts."""
-    attention: str = "sdpa"
-    """sdpa, eager or flash_attention_2."""
+    attention: str = "split"
+    """split (`legalrr.backbones.attention`), sdpa, eager or flash_attention_2."""
+    quantization: str = "none"
+    """none, bitsandbytes-int8 or bitsandbytes-int4 (NF4), done while the weights are loaded."""
     matmul_precision: str = "highest"
     """Of float32 products (`torch.set_float32_matmul_precision`): highest, high or medium. What the two others compute
     in depends on the processor."""
     context: int | None = None
-    """Tokens that prompt and answer may take together; None: as many as the model was made for."""
+    """Tokens that prompt and answer may take together; None: as many as the model was made for. Qwen3-VL goes beyond
+    that with YaRN, at 524288 and 786432."""
+    decoding: str = "greedy"
+    """greedy: the most probable token each time; card: drawn as the model card says."""
+    card: Card | None = None
+    """What the model card says; None: it says nothing."""
+    seed: int = 0
+    """Of what is drawn."""
+    thinking_tokens: int = 0
+    """Tokens that a reasoning model may write before its answer, on top of what a turn allows."""
     device: str = runtime(default="cpu")
-    """cpu, cuda, cuda:N or mps."""
+    """cpu, cuda, cuda:N, mps, or auto: spread over all accelerators."""
     batch_tokens: int = runtime(default=32768)
     """Tokens of padded prompts and answers that are written together."""
+    prefill_chunk: int = runtime(default=8192)
+    """Tokens that are read in one forward, which bounds the memory of the layers in between."""
     prefix_cache_gb: float = runtime(default=2.0)
     """Memory (1e9 bytes) for states of what was read, for prompts that begin the same way; 0: read everything anew."""
     threads: int | None = runtime(default=None)
     """Threads of torch on a CPU; None: as torch decides."""
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         """Refuse values that do not exist."""
-        for option, value, allowed in (
-            ("dtype", self.dtype, DTYPES),
-            ("attention", self.attention, ATTENTIONS),
-            ("matmul_precision", self.matmul_precision, MATMUL_PRECISIONS),
-        ):
-            if value not in allowed:
+        for option, allowed in CHOICES.items():
+            if (value := getattr(self, option)) not in allowed:
                 raise UserError(
                     f"unknown {option} {value!r}", where=f"{OPTION}.{option}", cure=f"use {', '.join(allowed)}"
                 )
         if not DEVICE.fullmatch(self.device):
             raise UserError(
-                f"unknown device {self.device!r}", where=f"{OPTION}.device", cure="use cpu, cuda, cuda:N or mps"
+                f"unknown device {self.device!r}", where=f"{OPTION}.device", cure="use cpu, cuda, cuda:N, mps or auto"
             )
-        for option, number in (
-            ("context", self.context),
-            ("batch_tokens", self.batch_tokens),
-            ("threads", self.threads),
+        for option, least in (
+            ("context", 1),
+            ("batch_tokens", 1),
+            ("prefill_chunk", 1),
+            ("threads", 1),
+            ("thinking_tokens", 0),
+            ("prefix_cache_gb", 0),
         ):
-            if number is not None and number < 1:
-                raise UserError(f"{option} is {number}", where=f"{OPTION}.{option}", cure="give a positive number")
-        if self.prefix_cache_gb < 0:
+            if (number := getattr(self, option)) is not None and number < least:
+                raise UserError(f"{option} is {number}", where=f"{OPTION}.{option}", cure=f"give at least {least}")
+        if self.attention == "split" and self.device == "mps":
+            raise UserError("split has no kernel for mps", where=f"{OPTION}.attention", cure="use sdpa")
+        if self.decoding == "card" and self.card is None:
             raise UserError(
-                f"prefix_cache_gb is {self.prefix_cache_gb}",
-                where=f"{OPTION}.prefix_cache_gb",
-                cure="give a positive number, or 0 for no cache",
+                "the model card says nothing about sampling",
+                where=f"{OPTION}.card",
+                cure=f"use {OPTION}.decoding=greedy, or give {OPTION}.card temperature, top_p, top_k, presence_penalty",
             )
+        if self.card is not None:
+            self.card.check(f"{OPTION}.card")
 
     def provenance(self) -> Mapping[str, Any]:
         """The content digest of local files, or the commit of a hub model; raises UserError where there is no model."""
@@ -96,7 +124,7 @@ class TransformersBackbone:
         at the first call.
 
         Raises:
-            UserError: no model, no chat template, no such device, or an impossible context.
+            UserError: no model, no chat template, no such device, or a context that model or memory cannot hold.
         """
         return _engine(self)
 
@@ -108,77 +136,78 @@ def forget_engine() -> None:
 
 @lru_cache(maxsize=1)
 def _engine(backbone: TransformersBackbone) -> TransformersEngine:
-    from transformers import AutoConfig, AutoTokenizer
-
+    checkpoint = open_checkpoint(backbone.model, backbone.revision, dtype=backbone.dtype, option=OPTION)
     check_device(backbone.device, option=OPTION)
-    path = locate(backbone.model, backbone.revision, option=OPTION)
-    if path is not None and path.is_file():
-        path = converted(path, backbone.dtype, option=OPTION)
-    place = backbone.model if path is None else str(path)
-    try:
-        config = AutoConfig.from_pretrained(place, revision=backbone.revision, local_files_only=path is not None)
-        tokenizer = AutoTokenizer.from_pretrained(place, revision=backbone.revision, local_files_only=path is not None)
-    except (OSError, ValueError) as error:
-        raise unreadable(backbone.model, error, option=OPTION) from error
-    if tokenizer.chat_template is None:
+    quantized(backbone.quantization, backbone.dtype, option=OPTION)
+    context = set_context(checkpoint.config, backbone.context, option=OPTION)
+    if backbone.thinking_tokens >= context:
         raise UserError(
-            f"{backbone.model} has no chat template",
-            where=f"{OPTION}.model",
-            cure="choose the instruction-tuned version, or put a chat_template.jinja beside its tokenizer",
+            f"thinking_tokens is {backbone.thinking_tokens}, and the context {context}",
+            where=f"{OPTION}.thinking_tokens",
+            cure="leave room for prompts and answers",
         )
-    if not tokenizer.is_fast:
-        raise UserError(
-            f"the tokenizer of {backbone.model} does not tell offsets",
-            where=f"{OPTION}.model",
-            cure="save it with a tokenizer.json",
-        )
-    longest = config.get_text_config().max_position_embeddings
-    if backbone.context is not None and backbone.context > longest:
-        raise UserError(
-            f"a context of {backbone.context} tokens is more than the model was made for",
-            where=f"{OPTION}.context",
-            cure=f"at most {longest}",
-        )
+    weights = weight_bytes(checkpoint.auto, checkpoint.config, checkpoint.folder, backbone.dtype, backbone.quantization)
+    check_room(checkpoint.config, context, weights=weights, dtype=backbone.dtype, device=backbone.device, option=OPTION)
     if backbone.prefix_cache_gb:
-        _check_layers(config)
+        _check_layers(checkpoint)
+
+    from legalrr.backbones.engine import TransformersEngine
+
     return TransformersEngine(
-        tokenizer=tokenizer,
-        context=backbone.context or longest,
-        load_model=lambda: _model(backbone, place, local=path is not None),
+        tokenizer=checkpoint.tokenizer,
+        context=context,
+        load_model=lambda: _model(backbone, checkpoint),
+        thinking_tokens=backbone.thinking_tokens,
+        card=backbone.card if backbone.decoding == "card" else None,
+        seed=backbone.seed,
         batch_tokens=backbone.batch_tokens,
+        prefill_chunk=backbone.prefill_chunk,
         prefix_cache_bytes=int(backbone.prefix_cache_gb * 1e9),
+        token_bytes=cache_bytes(checkpoint.config, 1, backbone.dtype),
+        worthwhile=WORTHWHILE.get(backbone.attention, 0.0),
         matmul_precision=backbone.matmul_precision,
         threads=backbone.threads,
         option=OPTION,
     )
 
 
-def _model(backbone: TransformersBackbone, place: str, *, local: bool) -> PreTrainedModel:
-    from transformers import AutoModelForCausalLM
+def _model(backbone: TransformersBackbone, checkpoint: Checkpoint) -> PreTrainedModel:
+    from legalrr.backbones.attention import register
 
+    register()
+    config = quantized(backbone.quantization, backbone.dtype, option=OPTION)
+    device_map = "auto" if backbone.device == "auto" else None if config is None else {"": backbone.device}
     try:
         model = open_weights(
-            AutoModelForCausalLM,
-            place,
-            revision=backbone.revision,
-            local=local,
+            checkpoint.auto,
+            str(checkpoint.folder),
+            revision=None,
+            local=True,
             dtype=backbone.dtype,
             attention=backbone.attention,
             option=OPTION,
+            config=checkpoint.config,
+            whole=True,
+            quantization_config=config,
+            device_map=device_map,
         )
     except (OSError, ValueError) as error:
         raise unreadable(backbone.model, error, option=OPTION) from error
-    return model.to(backbone.device)
-
-
-def _check_layers(config: PretrainedConfig) -> None:
-    from transformers import DynamicCache
-    from transformers.cache_utils import DynamicLayer
-
-    others = {type(layer).__name__ for layer in DynamicCache(config=config).layers if type(layer) is not DynamicLayer}
-    if others:
+    if backbone.attention == "split" and not model._supports_sdpa:
         raise UserError(
-            f"the states of this model cannot be cut to a prefix (it has {', '.join(sorted(others))})",
+            f"{checkpoint.config.model_type} has an attention of its own",
+            where=f"{OPTION}.attention",
+            cure="use eager",
+        )
+    return model if device_map else model.to(backbone.device)
+
+
+def _check_layers(checkpoint: Checkpoint) -> None:
+    from legalrr.backbones.caches import uncontinued
+
+    if others := uncontinued(checkpoint.config):
+        raise UserError(
+            f"the states of this model cannot be continued from a prefix (it has {', '.join(sorted(others))})",
             where=f"{OPTION}.prefix_cache_gb",
             cure=f"use {OPTION}.prefix_cache_gb=0",
         )

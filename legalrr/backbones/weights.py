@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from legalrr.backbones.numerics import hush
@@ -23,8 +24,11 @@ def open_weights(
     attention: str,
     option: str,
     config: PretrainedConfig | None = None,
+    whole: bool = False,
+    quantization_config: Any = None,
+    device_map: str | Mapping[str, str] | None = None,
 ) -> PreTrainedModel:
-    """The model at `place`, on the CPU and ready for inference.
+    """The model at `place`, ready for inference.
 
     Args:
         auto: the class that picks the architecture, AutoModel or AutoModelForCausalLM.
@@ -32,9 +36,13 @@ def open_weights(
         revision: commit of a hub model.
         local: whether `place` is a folder.
         dtype: name of a torch dtype.
-        attention: sdpa, eager or flash_attention_2.
+        attention: an attention that transformers knows, by name.
         option: config path of what asks for the model, for messages.
-        config: in place of the model's own; weights that it has no place for are passed over without a word.
+        config: in place of the model's own; weights that it has no place for are passed over without a word, unless
+            `whole`.
+        whole: whether transformers warns of what is in the files and not in the model.
+        quantization_config: see `quantized`.
+        device_map: where its parts go, for accelerate; None: all on the CPU.
 
     Raises:
         UserError: the attention is not installed, or weights are missing or of another size.
@@ -45,7 +53,7 @@ def open_weights(
 
     hush()
     try:
-        with nullcontext() if config is None else _without_warnings():
+        with nullcontext() if config is None or whole else _without_warnings():
             model, report = auto.from_pretrained(
                 place,
                 revision=revision,
@@ -56,6 +64,8 @@ def open_weights(
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,
                 config=config,
+                quantization_config=quantization_config,
+                device_map=device_map,
             )
     except ImportError as error:
         raise UserError(
@@ -74,6 +84,35 @@ def open_weights(
             )
     opened: PreTrainedModel = model.eval()
     return opened
+
+
+def quantized(quantization: str, dtype: str, *, option: str) -> Any:
+    """The configuration of a quantisation that happens while weights are loaded; None for none.
+
+    Args:
+        quantization: none, bitsandbytes-int8 or bitsandbytes-int4 (NF4).
+        dtype: name of the torch dtype that is computed in.
+        option: config path of what asks for the model, for messages.
+
+    Raises:
+        UserError: its package is not installed.
+    """
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    if quantization == "none":
+        return None
+    if find_spec("bitsandbytes") is None:
+        raise UserError(
+            f"{quantization} needs the package bitsandbytes, which is not installed",
+            where=f"{option}.quantization",
+            cure="pip install bitsandbytes, or use none",
+        )
+    if quantization == "bitsandbytes-int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=getattr(torch, dtype)
+    )
 
 
 @contextmanager
@@ -99,10 +138,12 @@ def unreadable(model: str, error: Exception, *, option: str) -> UserError:
 
 
 def check_device(device: str, *, option: str) -> None:
-    """Raises UserError for a device (cpu, cuda, cuda:N, mps) that is not there."""
+    """Raises UserError for a device (cpu, cuda, cuda:N, mps, or auto for all there are) that is not there."""
     import torch
 
     kind, _, number = device.partition(":")
-    there = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}[kind]
+    there = {"cpu": 1, "auto": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}[
+        kind
+    ]
     if int(number or 0) >= there:
         raise UserError(f"there is no {device} here", where=f"{option}.device", cure=f"use {option}.device=cpu")

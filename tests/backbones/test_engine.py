@@ -2,7 +2,8 @@
 
 import pytest
 
-from legalrr.backbones import states
+from legalrr.backbones.reading import read
+from legalrr.backbones.sampling import Card
 from legalrr.backbones.transformers import TransformersBackbone, forget_engine
 from legalrr.errors import UserError
 from legalrr.protocols import Call, Engine
@@ -102,7 +103,7 @@ def test_answers_of_one_token_each_cost_no_second_forward(tiny, oracle):
     forwards = []
     engine.model.register_forward_hook(lambda *_: forwards.append(None))
     reply = replies(engine.compare([call]))[call.key]
-    assert len(forwards) == 2, "one for all but the last token of the prompt, one for the last"
+    assert len(forwards) == 1
     assert reply.logprobs == pytest.approx({answer: oracle.weigh(call, answer) for answer in call.answers}, abs=1e-4)
 
 
@@ -131,10 +132,76 @@ def test_another_question_about_the_same_document_reuses_the_document(tiny, orac
     assert reply.logprobs["YES"] == pytest.approx(oracle.weigh(other, "YES"), abs=1e-4)
 
 
-def test_a_short_common_beginning_is_read_anew(tiny):
-    engine = fresh(tiny)
+@pytest.mark.parametrize(("attention", "reused"), [("sdpa", False), ("split", True), ("eager", True)])
+def test_a_short_common_beginning_is_read_anew_where_a_past_is_slow(tiny, attention, reused):
+    engine = fresh(tiny, attention=attention)
     list(engine.generate([ask("a" * 10)]))
-    assert replies(engine.generate([ask("b" * 200)]))["b" * 200].cached_tokens == 0
+    assert bool(replies(engine.generate([ask("b" * 200)]))["b" * 200].cached_tokens) == reused
+
+
+def test_what_calls_share_is_read_once_however_they_are_ordered_and_batched(tiny):
+    document = "The wall stood on the boundary. "
+    texts = [
+        first + document * 2 + last for first in ("On appeal: ", "On revision: ") for last in ("Why?", "When?", "YES?")
+    ]
+    for batch_tokens in (1, 100_000):
+        engine = fresh(tiny, batch_tokens=batch_tokens, prefix_cache_gb=1e-9)
+        asked, _ = engine._prepare([ask(text, new=2) for text in texts[::2] + texts[1::2]])
+        distinct = {tuple(one.ids[:length]) for one in asked for length in range(1, len(one.ids) + 1)}
+        list(engine.generate([one.call for one in asked]))
+        assert engine.tokens_read == len(distinct), "nothing is kept from call to call, so the tree alone does it"
+        assert engine.prefixes.nbytes == 0
+
+
+def test_without_a_prefix_cache_every_prompt_is_read(tiny):
+    engine = fresh(tiny, prefix_cache_gb=0.0)
+    got = replies(engine.generate([ask("a"), ask("ab")]))
+    assert engine.tokens_read == sum(reply.prompt_tokens for reply in got.values())
+
+
+def test_it_tells_how_many_tokens_it_can_hold(tiny):
+    # 2 layers, 2 key-value heads of size 16, keys and values, 4 bytes each.
+    assert fresh(tiny, prefix_cache_gb=1.0).holds == 10**9 // (2 * 2 * 16 * 2 * 4)
+    assert fresh(tiny, prefix_cache_gb=0.0).holds == 0
+
+
+def test_a_thought_has_room_of_its_own(tiny, oracle):
+    engine = fresh(tiny, thinking_tokens=5, context=200)
+    call = ask("one", new=3)
+    longer = ask("one", new=8)
+    reply = replies(engine.generate([call]))["one"]
+    assert (reply.text, reply.new_tokens) == (oracle.greedy(longer), 8)
+    assert engine.context == 195
+    room = 195 - reply.prompt_tokens
+    assert replies(engine.generate([ask("one", new=room)]))["one"].finish_reason != "overflow"
+    assert replies(engine.generate([ask("one", new=room + 1)]))["one"].finish_reason == "overflow"
+
+
+def test_a_model_that_thinks_compares_no_answers(tiny):
+    engine = fresh(tiny, thinking_tokens=5)
+    assert not engine.can.logprobs
+    with pytest.raises(UserError, match=r"backbone\.thinking_tokens: .*no probability"):
+        list(engine.compare([ask("a", answers=("Y",))]))
+
+
+CARD = Card(temperature=1.5, top_p=0.9, top_k=30, presence_penalty=0.5)
+
+
+def drawn(folder, calls, **fields):
+    engine = fresh(folder, decoding="card", card=CARD, **fields)
+    assert engine.can.seed
+    return {key: reply.text for key, reply in replies(engine.generate(calls)).items()}
+
+
+def test_what_is_drawn_depends_on_seed_and_call_and_on_nothing_beside(tiny, oracle):
+    calls = [ask(text) for text in TEXTS]
+    first = drawn(tiny, calls, seed=3)
+    assert first == drawn(tiny, calls[::-1], seed=3, batch_tokens=1) == drawn(tiny, calls, seed=3, prefix_cache_gb=0.0)
+    assert first != drawn(tiny, calls, seed=4)
+    assert first != {call.key: oracle.greedy(call) for call in calls}
+    same = [ask("a", key=key) for key in "xyz"]
+    assert len(set(drawn(tiny, same).values())) > 1
+    assert not fresh(tiny).can.seed
 
 
 def test_calls_with_much_held_go_first(tiny):
@@ -280,28 +347,25 @@ def test_a_model_without_an_end_token_is_refused(tiny, save_tiny, tmp_path):
         list(fresh(folder).generate([ask("a")]))
 
 
-def test_reading_in_chunks_gives_the_same_state(tiny, monkeypatch):
+def test_reading_in_chunks_gives_the_same_state(tiny):
     import torch
 
     model = fresh(tiny).model
     ids = list(range(40))
     with torch.inference_mode():
-        whole, logits = states.read(model, ids)
-        monkeypatch.setattr(states, "CHUNK", 7)
-        parts, logits_of_parts = states.read(model, ids)
-    torch.testing.assert_close(logits_of_parts, logits, rtol=1e-4, atol=1e-4)
-    for one, other in zip((*whole.keys, *whole.values), (*parts.keys, *parts.values), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+        whole, parts = read(model, ids, chunk=100), read(model, ids, chunk=7)
+    torch.testing.assert_close(parts.logits, whole.logits, rtol=1e-4, atol=1e-4)
+    one, other = whole.state, parts.state
+    for a, b in zip((*one.keys, *one.values), (*other.keys, *other.values), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
 
 
-def test_states_come_out_of_a_batch_as_they_went_in(tiny):
-    import torch
-
-    model = fresh(tiny).model
-    with torch.inference_mode():
-        made = [states.read(model, list(range(3, 3 + length)))[0] for length in (9, 4)]
-        cache = states.stack(model, made, new=5)
-        back = [states.unstack(cache, row, list(state.ids), end=9) for row, state in enumerate(made)]
-    for one, other in zip(made, back, strict=True):
-        assert list(one.ids) == list(other.ids)
-        assert all(torch.equal(a, b) for a, b in zip(one.keys + one.values, other.keys + other.values, strict=True))
+def test_no_more_than_a_chunk_is_read_at_once(tiny):
+    engine = fresh(tiny, prefill_chunk=16)
+    widths = []
+    engine.model.register_forward_hook(
+        lambda *call: widths.append(call[2]["input_ids"].shape[1]), with_kwargs=True, prepend=True
+    )
+    ((_, reply),) = next(engine.generate([ask("x" * 50, new=2)]))
+    assert max(widths) == 16
+    assert sum(widths) == reply.prompt_tokens + reply.new_tokens - 1

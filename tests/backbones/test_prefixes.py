@@ -3,7 +3,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from legalrr.backbones.prefixes import Prefixes
-from legalrr.backbones.states import State
+from legalrr.backbones.states import Snapshot, State
 
 at_any_speed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 SIZE = 8
@@ -11,11 +11,12 @@ SIZE = 8
 ids = st.lists(st.integers(0, 2), min_size=1, max_size=8)
 
 
-def state(tokens):
+def state(tokens, at=()):
     import numpy as np
 
     made = torch.tensor(tokens, dtype=torch.float32).view(1, 1, -1, 1)
-    return State(ids=np.array(tokens, dtype=np.int64), keys=(made,), values=(-made,))
+    snapshots = tuple(Snapshot(tokens=length, layers=((torch.zeros(1, 1),),)) for length in at)
+    return State(ids=np.array(tokens, dtype=np.int64), keys=(made,), values=(-made,), snapshots=snapshots)
 
 
 def common(one, other):
@@ -70,3 +71,26 @@ def test_a_state_larger_than_the_capacity_is_not_kept():
     prefixes.add(state([1]))
     prefixes.add(state([2, 2, 2]))
     assert [prefixes.held([token]) for token in (1, 2)] == [1, 0]
+
+
+def test_a_recurrent_state_serves_only_where_it_was_copied():
+    prefixes = Prefixes(10**6)
+    prefixes.add(state([1, 2, 3, 4], at=(2, 4)))
+    assert [prefixes.held(wanted) for wanted in ([1], [1, 2], [1, 2, 3, 9], [1, 2, 3, 4, 5])] == [0, 2, 2, 4]
+    assert prefixes.longest([1, 9]) is None
+    assert list(prefixes.longest([1, 2, 3, 9]).ids) == [1, 2]
+
+
+def test_a_recurrent_state_takes_the_place_of_another_one_only_where_it_can_be_cut_like_that():
+    prefixes = Prefixes(10**6)
+    prefixes.add(state([1, 2], at=(2,)))
+    prefixes.add(state([1, 2, 3], at=(3,)))
+    assert len(prefixes) == 2
+    prefixes.add(state([1, 2, 3, 4], at=(2, 3, 4)))
+    assert len(prefixes) == 1
+
+
+def test_what_is_kept_holds_no_memory_of_a_larger_state():
+    prefixes = Prefixes(10**6)
+    prefixes.add(state([1] * 100).first(3))
+    assert prefixes.longest([1, 1, 1]).keys[0].untyped_storage().nbytes() == 3 * 4

@@ -1,16 +1,14 @@
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
 
+from legalrr.backbones.sampling import Card
 from legalrr.backbones.transformers import TransformersBackbone, forget_engine
 from legalrr.errors import UserError
 from legalrr.protocols import Backbone, Call
-from legalrr.stage import build, identity
+from legalrr.stage import identity
 
-CONF = Path(__file__).resolve().parents[2] / "conf" / "backbone"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CALL = Call(key="k", messages=({"role": "user", "content": "x"},), max_new_tokens=2)
 
@@ -24,18 +22,36 @@ def make(**fields):
     [
         ("dtype", "auto"),
         ("attention", "flash"),
+        ("quantization", "int8"),
+        ("decoding", "beam"),
         ("matmul_precision", "low"),
         ("device", "gpu"),
         ("device", "cuda:"),
         ("context", 0),
         ("batch_tokens", 0),
         ("threads", 0),
+        ("prefill_chunk", 0),
+        ("thinking_tokens", -1),
         ("prefix_cache_gb", -1.0),
     ],
 )
 def test_impossible_values_are_refused_by_name(field, value):
     with pytest.raises(UserError, match=rf"^backbone\.{field}: .*{value}"):
         make(**{field: value})
+
+
+def test_drawing_needs_what_the_card_says():
+    with pytest.raises(UserError, match=r"^backbone\.card: the model card says nothing .*temperature, top_p"):
+        make(decoding="card")
+    with pytest.raises(UserError, match=r"^backbone\.card\.top_p: top_p is 2"):
+        make(card=Card(temperature=1.0, top_p=2.0))
+    assert isinstance(make(decoding="card", card=Card(temperature=0.7)), Backbone)
+
+
+def test_split_attention_is_refused_where_it_has_no_kernel():
+    with pytest.raises(UserError, match=r"^backbone\.attention: split has no kernel for mps .use sdpa"):
+        make(device="mps")
+    assert make(device="mps", attention="sdpa").device == "mps"
 
 
 def test_making_one_imports_no_torch():
@@ -46,18 +62,11 @@ def test_making_one_imports_no_torch():
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
-@pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_configuration_makes_a_backbone(path):
-    config = OmegaConf.create({"backbone": OmegaConf.load(path)})
-    if OmegaConf.is_missing(config.backbone, "model"):
-        config.backbone.model = "somewhere"
-    assert isinstance(build(config.backbone, Backbone, option="backbone"), Backbone)
-
-
 def test_what_changes_only_the_speed_is_no_part_of_the_identity():
-    quick = make(device="cuda:1", batch_tokens=1, prefix_cache_gb=0.0, threads=3, name="other")
+    quick = make(device="cuda:1", batch_tokens=1, prefill_chunk=9, prefix_cache_gb=0.0, threads=3, name="other")
     assert identity(quick) == identity(make())
-    assert identity(make(dtype="bfloat16")) != identity(make())
+    changes = {"dtype": "bfloat16", "context": 9, "thinking_tokens": 1, "seed": 1, "quantization": "bitsandbytes-int8"}
+    assert len({identity(make(**{name: value})) for name, value in changes.items()} | {identity(make())}) == 6
 
 
 def test_provenance_is_the_content_of_local_files_and_the_commit_of_hub_models(tiny):
@@ -112,9 +121,48 @@ def test_attention_that_is_not_installed_is_an_error(tiny, monkeypatch):
         next(make(model=str(tiny), attention="flash_attention_2").load().generate([CALL]))
 
 
+def test_quantisation_names_the_package_that_it_needs(tiny, monkeypatch):
+    from legalrr.backbones import weights
+
+    monkeypatch.setattr(weights, "find_spec", lambda name: None)
+    forget_engine()
+    with pytest.raises(UserError, match=r"backbone\.quantization: .* needs the package bitsandbytes.*pip install"):
+        make(model=str(tiny), quantization="bitsandbytes-int4").load()
+
+
+def test_parts_are_spread_where_they_find_room(tiny, monkeypatch):
+    from transformers import AutoModelForCausalLM
+
+    load, asked = AutoModelForCausalLM.from_pretrained, []
+    monkeypatch.setattr(
+        AutoModelForCausalLM, "from_pretrained", lambda *a, **kw: asked.append(kw["device_map"]) or load(*a, **kw)
+    )
+    for device in ("auto", "cpu"):
+        forget_engine()
+        assert next(make(model=str(tiny), device=device).load().generate([CALL]))[0][1].new_tokens == 2
+    assert asked == ["auto", None]
+
+
+def test_a_thought_as_long_as_the_context_is_refused(tiny):
+    forget_engine()
+    with pytest.raises(UserError, match=r"backbone\.thinking_tokens: thinking_tokens is 512, and the context 512"):
+        make(model=str(tiny), thinking_tokens=512).load()
+
+
+def test_a_model_with_an_attention_of_its_own_is_refused_by_split(tiny, monkeypatch):
+    from transformers import LlamaForCausalLM
+
+    monkeypatch.setattr(LlamaForCausalLM, "_supports_sdpa", False)
+    forget_engine()
+    with pytest.raises(UserError, match=r"backbone\.attention: llama has an attention of its own .use eager"):
+        next(make(model=str(tiny)).load().generate([CALL]))
+
+
 def test_layers_that_forget_need_a_run_without_prefix_cache(save_tiny, tmp_path):
     folder = save_tiny(tmp_path / "sliding", sliding_window=16)
-    with pytest.raises(UserError, match=r"backbone\.prefix_cache_gb: .*DynamicSlidingWindowLayer"):
+    with pytest.raises(
+        UserError, match=r"backbone\.prefix_cache_gb: .* cannot be continued .*DynamicSlidingWindowLayer"
+    ):
         make(model=str(folder)).load()
     ((_, reply),) = next(make(model=str(folder), prefix_cache_gb=0.0).load().generate([CALL]))
     assert reply.new_tokens == 2

@@ -1,0 +1,100 @@
+"""A checkpoint's configuration, tokenizer and architecture, read before any weight is."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from legalrr.backbones.gguf import converted
+from legalrr.backbones.source import locate
+from legalrr.backbones.weights import unreadable
+from legalrr.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """What the small files of a model say."""
+
+    folder: Path
+    """Where all its files are."""
+    config: "PretrainedConfig"
+    """Its configuration, which may be changed before the weights are loaded."""
+    tokenizer: "PreTrainedTokenizerBase"
+    """A fast tokenizer with a chat template."""
+    auto: Any
+    """The class of transformers that picks the architecture: for text alone, or for images and text."""
+
+
+def open_checkpoint(model: str, revision: str | None, *, dtype: str, option: str) -> Checkpoint:
+    """Read the small files of a model; a .gguf file is converted first.
+
+    Args:
+        model: see `legalrr.backbones.source.locate`.
+        revision: commit of a hub model.
+        dtype: name of the dtype that a .gguf file is converted to.
+        option: config path of the backbone, for messages.
+
+    Raises:
+        UserError: the files are not here or damaged, it is no model that writes, has no chat template, or a tokenizer
+            without offsets.
+    """
+    from transformers import AutoConfig, AutoTokenizer
+
+    folder = locate(model, revision, option=option) or _downloaded(model, revision, option)
+    if folder.is_file():
+        folder = converted(folder, dtype, option=option)
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise unreadable(model, error, option=option) from error
+    if tokenizer.chat_template is None:
+        raise UserError(
+            f"{model} has no chat template",
+            where=f"{option}.model",
+            cure="choose the instruction-tuned version, or put a chat_template.jinja beside its tokenizer",
+        )
+    if not tokenizer.is_fast:
+        raise UserError(
+            f"the tokenizer of {model} does not tell offsets",
+            where=f"{option}.model",
+            cure="save it with a tokenizer.json",
+        )
+    return Checkpoint(folder=folder, config=config, tokenizer=tokenizer, auto=_architecture(config, model, option))
+
+
+def _downloaded(model: str, revision: str | None, option: str) -> Path:
+    """The folder of a hub model in the local cache of the hub: what weighs gigabytes is not fetched in passing."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(model, revision=revision, local_files_only=True))
+    except LocalEntryNotFoundError as error:
+        raise UserError(
+            f"the files of {model} at {revision} are not here",
+            where=f"{option}.model",
+            cure=f"hf download {model} --revision {revision} (some models ask for a licence first: hf auth login), or "
+            f"give {option}.model the folder where they are and {option}.revision=null",
+        ) from error
+
+
+def _architecture(config: "PretrainedConfig", model: str, option: str) -> Any:
+    from transformers import (
+        MODEL_FOR_CAUSAL_LM_MAPPING,
+        MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+        AutoModelForCausalLM,
+        AutoModelForImageTextToText,
+    )
+
+    if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
+        return AutoModelForCausalLM
+    if type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+        return AutoModelForImageTextToText
+    raise UserError(
+        f"{model} is a {config.model_type}, which does not write text",
+        where=f"{option}.model",
+        cure="choose a causal language model, or one for images and text",
+    )

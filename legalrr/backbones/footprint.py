@@ -1,0 +1,91 @@
+"""How much memory a model and its cache take, known from the configuration before any weight is read."""
+
+from bisect import bisect_right
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from legalrr.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+BYTES = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "bitsandbytes-int8": 1.0, "bitsandbytes-int4": 0.5}
+"""Bytes of a weight, by dtype or quantisation."""
+
+
+def cache_bytes(config: "PretrainedConfig", tokens: int, dtype: str) -> int:
+    """Bytes of the keys and values of `tokens` tokens of one conversation.
+
+    2 x key-value heads x head size x bytes of a number, for every token and every layer that attends: for those with a
+    sliding window at most that many tokens, for recurrent layers, whose state does not grow, none.
+    """
+    from transformers import DynamicCache
+    from transformers.cache_utils import DynamicLayer
+
+    text = config.get_text_config(decoder=True)
+    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+    size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    layers = [layer for layer in DynamicCache(config=config).layers if isinstance(layer, DynamicLayer)]
+    remembered = sum(min(tokens, getattr(layer, "sliding_window", tokens)) for layer in layers)
+    return int(2 * remembered * heads * size * BYTES[dtype])
+
+
+def weight_bytes(auto: Any, config: "PretrainedConfig", folder: Path, dtype: str, quantization: str) -> int:
+    """Bytes of a model's weights once they are loaded.
+
+    Args:
+        auto: the class that picks the architecture.
+        config: of the model.
+        folder: its files: what they weigh counts where they are quantised already.
+        dtype: name of a torch dtype.
+        quantization: how they are quantised while they are loaded, or none.
+    """
+    import torch
+
+    if getattr(config, "quantization_config", None) is not None:
+        return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    with torch.device("meta"):
+        model = auto.from_config(config)
+    return int(sum(p.numel() for p in model.parameters()) * BYTES[dtype if quantization == "none" else quantization])
+
+
+def room(device: str) -> int:
+    """Bytes that a device has for a model: what is free on an accelerator (auto: on all), all memory of the machine on
+    a CPU."""
+    import os
+
+    import torch
+
+    kind, _, number = device.partition(":")
+    if kind == "mps":
+        return int(torch.mps.recommended_max_memory())
+    if kind == "cuda" or (kind == "auto" and torch.cuda.is_available()):
+        which = range(torch.cuda.device_count()) if kind == "auto" else [int(number or 0)]
+        return sum(torch.cuda.mem_get_info(index)[0] for index in which)
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def check_room(config: "PretrainedConfig", context: int, *, weights: int, dtype: str, device: str, option: str) -> None:
+    """Raises UserError where the cache of one conversation of `context` tokens has no place beside the weights.
+
+    Args:
+        config: of the model.
+        context: tokens that prompt and answer may take together.
+        weights: bytes of the weights.
+        dtype: name of the dtype of keys and values.
+        device: cpu, cuda, cuda:N, mps or auto.
+        option: config path of the backbone, for messages.
+    """
+    there = room(device)
+    needed = cache_bytes(config, context, dtype)
+    if weights + needed <= there:
+        return
+    fit = bisect_right(range(context), there - weights, key=lambda tokens: cache_bytes(config, tokens, dtype)) - 1
+    raise UserError(
+        f"the states of {context} tokens take {needed / 1e9:.1f} GB beside {weights / 1e9:.1f} GB of weights, and the "
+        f"memory of {device} is {there / 1e9:.1f} GB: {max(fit, 0)} tokens fit",
+        where=f"{option}.context",
+        cure=f"give a {option}.context that fits, another {option}.device, dtype or quantization"
+        if fit > 0
+        else f"choose a smaller model, another {option}.device, dtype or quantization",
+    )

@@ -1,0 +1,79 @@
+"""Drawing answers by the settings that a model's publisher recommends, from a seed of their own each."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from legalrr.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """How a model card says that its model is to be sampled. Nothing is taken from the files of the model."""
+
+    temperature: float
+    """Scores are divided by it."""
+    top_p: float = 1.0
+    """The most probable tokens that make up this probability are kept; 1: all."""
+    top_k: int = 0
+    """So many of the most probable tokens are kept; 0: all."""
+    presence_penalty: float = 0.0
+    """Taken off the score of every token that stands in the answer already."""
+
+    def check(self, option: str) -> None:
+        """Raises UserError for a value out of range, named under `option`."""
+        for name, value, holds, cure in (
+            ("temperature", self.temperature, self.temperature > 0, "give a number above 0, or use decoding=greedy"),
+            ("top_p", self.top_p, 0 < self.top_p <= 1, "give a number above 0 and up to 1"),
+            ("top_k", self.top_k, self.top_k >= 0, "give a positive number, or 0 for all"),
+        ):
+            if not holds:
+                raise UserError(f"{name} is {value}", where=f"{option}.{name}", cure=cure)
+
+
+def seed_of(seed: int, key: str) -> int:
+    """The seed of one answer, below 2**63."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {key}".encode()).digest()[:8], "big") >> 1
+
+
+class Sampler:
+    """A logits processor of transformers after which the greatest score is a draw.
+
+    The greatest of log p - log E over all tokens, with E drawn from the exponential distribution for each, is a draw
+    from p (the Gumbel-max trick: Maddison, Tarlow, Minka, A* Sampling, arXiv 1411.0030). Each row draws
+    from a generator of its own, so an answer does not depend on what is written beside it.
+
+    Args:
+        card: how to sample.
+        seeds: of each row.
+        width: tokens of the padded prompts.
+    """
+
+    def __init__(self, card: Card, seeds: Sequence[int], width: int) -> None:
+        import torch
+        from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+
+        self._penalty = card.presence_penalty
+        self._width = width
+        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self._warpers: list[Any] = [TemperatureLogitsWarper(card.temperature)]
+        if card.top_k:
+            self._warpers.append(TopKLogitsWarper(card.top_k))
+        if card.top_p < 1:
+            self._warpers.append(TopPLogitsWarper(card.top_p))
+
+    def __call__(self, input_ids: "Tensor", scores: "Tensor") -> "Tensor":
+        """Scores, of shape (rows, vocabulary), whose greatest is a draw, after the tokens of shape (rows, tokens)."""
+        import torch
+
+        present = torch.zeros_like(scores).scatter_(1, input_ids[:, self._width :], self._penalty)
+        scores = scores - present
+        for warp in self._warpers:
+            scores = warp(input_ids, scores)
+        drawn = [torch.empty(scores.shape[1], dtype=torch.float64) for _ in self._generators]
+        noise = torch.stack([row.exponential_(generator=g) for row, g in zip(drawn, self._generators, strict=True)])
+        return scores - noise.log().to(scores)
