@@ -34,10 +34,11 @@ format: install  ## let ruff put the code in order
 
 bench: install  ## benchmarks, as ratios against a named alternative in the same run
 	@$(BIN)/python benchmarks/startup.py
+	@$(BIN)/python benchmarks/attention.py
 	@$(BIN)/python -m gated_kalmanet.bench --device cpu
 	@if [ -n "$$LEGALRR_DATA" ]; then \
-	$(BIN)/python benchmarks/sentences.py && $(BIN)/python benchmarks/tagging.py; \
-	else echo 'the benchmarks of segmentation need real judgments: set LEGALRR_DATA'; fi
+	$(BIN)/python benchmarks/sentences.py && $(BIN)/python benchmarks/tagging.py && $(BIN)/python benchmarks/backbones.py --judgments 4; \
+	else echo 'the benchmarks of taggers and backbones need real judgments: set LEGALRR_DATA'; fi
 
 clean:  ## remove .venv and what tools left behind; runs/ stays
 	rm -rf $(VENV) build *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis

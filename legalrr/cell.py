@@ -12,14 +12,15 @@ from typing import Any
 from legalrr.errors import UserError
 from legalrr.pipeline import Pipeline, cache_folder
 from legalrr.progress import progress
-from legalrr.protocols import AskingSegmenter, Backbone, Bench, Engine, Segmenter
-from legalrr.records import Case, Example, Judgment, Segments, Span, by_id
+from legalrr.protocols import AskingSegmenter, Backbone, Bench, Engine, PricedBackbone, Segmenter
+from legalrr.records import Case, Completion, Example, Judgment, Segments, Span, by_id
 from legalrr.roles import scheme
 from legalrr.run_folder import described, row, versions, write_run
 from legalrr.sample import sample
 from legalrr.score.answered import answered
 from legalrr.stage import description, digest
 from legalrr.store import Store
+from legalrr.tally import Tally
 
 log = logging.getLogger(__name__)
 
@@ -40,23 +41,30 @@ class Clock:
             self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.perf_counter() - started, 3)
 
 
-def run_cell(pipeline: Pipeline, folder: Path) -> Mapping[str, Any]:
+def run_cell(pipeline: Pipeline, folder: Path, fresh: set[str] | None = None) -> Mapping[str, Any]:
     """Run all stages and write the run folder; returns what run.json holds.
+
+    Args:
+        pipeline: the stages.
+        folder: the run folder.
+        fresh: keys of the calls that were made for this sweep beforehand and that no cell has counted yet; those that
+            this cell counts are taken out.
 
     Raises:
         UserError: bad input or an impossible choice; everything computed before stays in the store.
     """
     clock = Clock()
     cell = Cell(pipeline=pipeline, clock=clock)
+    # A model that is not there is told before any other work is done.
+    engine = pipeline.backbone.load() if pipeline.predict.needs_backbone else None
     with clock.time("corpus"):
         judgments, counts = cell.judgments()
     with clock.time("segment"):
         segments = cell.segment(judgments)
-    engine = pipeline.backbone.load() if pipeline.predict.needs_backbone else None
     with clock.time("restructure"):
         cases = cell.cases(judgments, segments, engine)
-    calls = Store(cache_folder(pipeline) / "predict" / "none", {}) if engine is None else _calls(pipeline)
-    before = len(calls)
+    calls = Store(cache_folder(pipeline) / "predict" / "none", {}) if engine is None else call_store(pipeline)
+    tally = Tally(fresh=set() if fresh is None else fresh)
     with clock.time("predict"):
         bench = Bench(
             engine=engine,
@@ -64,9 +72,9 @@ def run_cell(pipeline: Pipeline, folder: Path) -> Mapping[str, Any]:
             train=cell.examples(),
             gold={j.id: j.outcome for j in judgments if j.outcome},
             seed=pipeline.settings.seed,
+            tally=tally,
         )
         completions = by_id(pipeline.predict.predict(cases, bench))
-    made = len(calls) - before
     calls.close()
     with clock.time("score"):
         verdicts = {c.judgment.id: pipeline.verdict.read(completions[c.judgment.id], c.prompt) for c in cases}
@@ -74,12 +82,12 @@ def run_cell(pipeline: Pipeline, folder: Path) -> Mapping[str, Any]:
         scores = (
             pipeline.score.score([answered(r, where=r["id"]) for r in rows if r["gold"]]) if counts["scored"] else {}
         )
-    asked = sum(t.finish_reason != "overflow" for c in completions.values() for t in c.turns) if engine else 0
     record = {
         "format": 1,
         "cell": described(pipeline, cases),
         "counts": counts,
-        "calls": {"made": made, "stored": asked - made},
+        "calls": {"made": tally.made, "stored": tally.stored},
+        **_cost(pipeline, completions),
         "versions": {"python": platform.python_version(), **versions()},
         "seed": pipeline.settings.seed,
         "reference": pipeline.settings.reference,
@@ -96,8 +104,8 @@ def run_cell(pipeline: Pipeline, folder: Path) -> Mapping[str, Any]:
         "%s: %d judgments, %d model calls made, %d from the store",
         pipeline.settings.arm.label,
         len(rows),
-        made,
-        asked - made,
+        tally.made,
+        tally.stored,
     )
     return record
 
@@ -110,6 +118,8 @@ class Cell:
     """Its stages."""
     clock: Clock
     """Where time is noted."""
+    reserves: dict[str, int] = field(default_factory=dict)
+    """Tokens kept for prompt and answers, by role scheme."""
 
     def judgments(self) -> tuple[list[Judgment], dict[str, int]]:
         """The judgments that are asked about, and how many were left out for what reason."""
@@ -157,7 +167,7 @@ class Cell:
         if not isinstance(tagger, AskingSegmenter):
             yield tagger
             return
-        calls = _calls(self.pipeline)
+        calls = call_store(self.pipeline)
         try:
             with tagger.asking(self.pipeline.backbone.load(), calls) as ready:
                 yield ready
@@ -168,19 +178,22 @@ class Cell:
         self, judgments: Sequence[Judgment], segments: Mapping[str, Segments], engine: Engine | None
     ) -> list[Case]:
         """Document and prompt of every judgment."""
-        p = self.pipeline
         cases = []
-        reserves: dict[str, int] = {}
         with progress("restructure", len(judgments), "judgments") as advance:
             for judgment in judgments:
-                found = segments[judgment.id]
-                if engine is not None and found.scheme not in reserves:
-                    reserves[found.scheme] = p.annotate.reserve(scheme(found.scheme), engine)
-                document = p.restructure.restructure(judgment, found, engine, reserves.get(found.scheme, 0))
-                blind = replace(judgment, outcome=None, spans=None)
-                cases.append(Case(judgment=blind, document=document, prompt=p.annotate.annotate(blind, document)))
+                cases.append(self.case(judgment, segments[judgment.id], engine))
                 advance(1)
         return cases
+
+    def case(self, judgment: Judgment, segments: Segments, engine: Engine | None) -> Case:
+        """Document and prompt of one judgment."""
+        p = self.pipeline
+        if engine is not None and segments.scheme not in self.reserves:
+            self.reserves[segments.scheme] = p.annotate.reserve(scheme(segments.scheme), engine)
+        reserve = self.reserves.get(segments.scheme, 0)
+        document = p.restructure.restructure(judgment, segments, engine, reserve)
+        blind = replace(judgment, outcome=None, spans=None)
+        return Case(judgment=blind, document=document, prompt=p.annotate.annotate(blind, document))
 
     def examples(self) -> list[Example]:
         """What baselines learn from: the train split, prepared as the judged one is; empty without such a split."""
@@ -211,11 +224,20 @@ def _segments(id: str, value: Mapping[str, Any]) -> Segments:
     return Segments(id=id, scheme=value["scheme"], spans=spans)
 
 
+def _cost(pipeline: Pipeline, completions: Mapping[str, Completion]) -> dict[str, float | None]:
+    """What all the answers of a cell cost, those from the store too."""
+    backbone = pipeline.backbone
+    if not (pipeline.predict.needs_backbone and isinstance(backbone, PricedBackbone)):
+        return {}
+    return {"cost": backbone.cost(turn for completion in completions.values() for turn in completion.turns)}
+
+
 def _told(stage: Segmenter | Backbone) -> dict[str, Any]:
     """What tells the results of a stage from those of another one."""
     return {"stage": description(stage), "provenance": dict(stage.provenance())}
 
 
-def _calls(pipeline: Pipeline) -> Store:
+def call_store(pipeline: Pipeline) -> Store:
+    """Where the answers of the pipeline's backbone are kept."""
     told = _told(pipeline.backbone)
     return Store(cache_folder(pipeline) / "predict" / digest(told)[:16], told)

@@ -4,9 +4,9 @@ protocols.
 A stage's constructor stores and checks its fields and computes nothing; whatever is heavy happens on the first call.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from legalrr.records import (
@@ -25,6 +25,7 @@ from legalrr.records import (
 )
 from legalrr.roles import Scheme
 from legalrr.store import Store
+from legalrr.tally import Tally
 
 
 @runtime_checkable
@@ -151,6 +152,10 @@ class Engine(Tokens, Protocol):
     def can(self) -> Abilities:
         """What it can do."""
 
+    @property
+    def holds(self) -> int | None:
+        """Tokens whose states it can keep for conversations that begin the same way; None: that is not known."""
+
     def generate(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
         """Greedy answers as (call key, reply), batch by batch, in an order that suits the engine."""
 
@@ -176,6 +181,14 @@ class Backbone(Protocol):
         """
 
 
+@runtime_checkable
+class PricedBackbone(Backbone, Protocol):
+    """A language model whose answers are paid for."""
+
+    def cost(self, replies: Iterable[CompletedTurn]) -> float | None:
+        """The money that answers cost; None where a price is not known."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Bench:
     """What a predictor may use."""
@@ -190,6 +203,8 @@ class Bench:
     """Outcomes of the cases, for baselines that cross-validate; a model never looks at them."""
     seed: int
     """Seed of whatever is random."""
+    tally: Tally = field(default_factory=Tally)
+    """Counts the answers that are used."""
 
 
 @runtime_checkable

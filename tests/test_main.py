@@ -128,7 +128,7 @@ def test_an_interrupted_sweep_keeps_its_tables_and_says_how_to_go_on(
 
     whole = cell.run_cell
 
-    def interrupted(pipeline: Pipeline, folder: Path) -> Mapping[str, Any]:
+    def interrupted(pipeline: Pipeline, folder: Path, fresh: set[str]) -> Mapping[str, Any]:
         if pipeline.settings.arm.id == "c":
             raise KeyboardInterrupt
         return whole(pipeline, folder)
@@ -140,6 +140,27 @@ def test_an_interrupted_sweep_keeps_its_tables_and_says_how_to_go_on(
     assert "interrupted" in complaint(err)[0]
     assert "None (reference)" in out
     assert (sweep / "results.md").is_file()
+
+
+def test_interrupted_before_its_first_cell_a_sweep_says_how_to_go_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("legalrr.together.ask_together", interrupted)
+    status, _, err = run("experiment=paper", "arm=plain,c", *QUICK)
+    assert status == 130
+    assert "goes on where this one stopped" in complaint(err)[0]
+
+
+def test_cell_by_cell_a_sweep_has_the_same_tables(run: Run, tmp_path: Path) -> None:
+    sweep = ("experiment=paper", "arm=plain,c,direct_compare", *QUICK)
+    for launcher in ("together", "basic"):
+        folder = f"runs/sweep/{launcher}"
+        _, out, _ = run(*sweep, f"hydra/launcher={launcher}", f"hydra.sweep.dir={folder}", f"runs={launcher}")
+        assert "model calls: 36 made, 6 from the store" in out
+    one, other = (tmp_path / "runs/sweep" / launcher for launcher in ("together", "basic"))
+    for table in ("results.md", "pairs.csv", "macro_f1.svg"):
+        assert (one / table).read_bytes() == (other / table).read_bytes()
 
 
 def test_a_bug_is_not_dressed_up_as_bad_input(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,19 +1,19 @@
-"""Ask a backbone: turn by turn over all judgments, every call stored as soon as its batch is back.
+"""Ask a backbone about judgments, turn by turn (`legalrr.predict.talk`).
 
 Calls are stored per call, not per run: two arms that ask the same thing ask it once, and a run that was killed goes on
 where it stopped.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 from legalrr.errors import UserError
+from legalrr.predict.talk import Talk, lead
 from legalrr.progress import progress
-from legalrr.protocols import Bench, Call, Engine, Reply
+from legalrr.protocols import Bench, Call, Engine
 from legalrr.records import Case, CompletedTurn, Completion, PromptTurn
 from legalrr.stage import digest, runtime
-from legalrr.store import Store
 from legalrr.verdict import BLANK, thought_end
 
 SCORINGS = ("generate", "compare", "calibrated")
@@ -44,66 +44,52 @@ class ModelPredictor:
         if self.group < 1:
             raise UserError(f"a group of {self.group}", where="predict.group", cure="give 1 or more")
 
+    def check(self, engine: Engine) -> None:
+        """Raises UserError where the engine cannot do what `scoring` needs."""
+        if self.scoring != "generate" and not engine.can.logprobs:
+            raise UserError(
+                "this backbone gives no log-probabilities", where="predict.scoring", cure="use predict.scoring=generate"
+            )
+
     def predict(self, cases: Sequence[Case], bench: Bench) -> Iterator[Completion]:
-        """See `legalrr.protocols.Predictor`; raises UserError where the engine cannot do what `scoring` needs."""
+        """See `legalrr.protocols.Predictor`; raises UserError as `check` does."""
         engine = bench.engine
         if engine is None:
             raise UserError(
                 "predict=model without a backbone", where="backbone", cure="choose one, e.g. backbone=smollm2"
             )
-        if self.scoring != "generate" and not engine.can.logprobs:
-            raise UserError(
-                "this backbone gives no log-probabilities", where="predict.scoring", cure="use predict.scoring=generate"
-            )
-        asked = sum(len(c.prompt.turns) + (self.scoring == "calibrated") for c in cases if not c.document.skipped)
-        with progress("predict", asked, "calls") as advance:
+        self.check(engine)
+        calls = {case.document.id: self.calls(case) for case in cases}
+        with progress("predict", sum(calls.values()), "calls") as advance:
             for start in range(0, len(cases), self.group):
-                yield from self._converse(cases[start : start + self.group], bench.calls, engine, advance)
+                talks = {case.document.id: self.talk(case) for case in cases[start : start + self.group]}
+                led = lead(talks, bench.calls, engine, fresh=bench.tally.fresh, used=bench.tally.count, advance=advance)
+                for id, completion in led:
+                    # After an overflow the later turns are not asked.
+                    advance(max(0, calls[id] - len(completion.turns)))
+                    yield completion
 
-    def _converse(
-        self, cases: Sequence[Case], store: Store, engine: Engine, advance: Callable[[int], None]
-    ) -> Iterator[Completion]:
-        """All turns of some judgments: turn by turn, so that a turn's answers are written together."""
-        done: dict[str, list[CompletedTurn]] = {case.document.id: [] for case in cases}
-        alive = {case.document.id: case.prompt for case in cases if not case.document.skipped}
-        for case in cases:
-            if case.document.skipped:
-                last = case.prompt.turns[-1].name
-                done[case.document.id].append(CompletedTurn(name=last, text="", finish_reason="overflow"))
+    def calls(self, case: Case) -> int:
+        """Calls that a talk takes, unless one does not fit."""
+        return 0 if case.document.skipped else len(case.prompt.turns) + (self.scoring == "calibrated")
+
+    def talk(self, case: Case) -> Talk:
+        """All turns of the conversation about one judgment; it ends early where one does not fit the context."""
+        id, turns = case.document.id, case.prompt.turns
+        if case.document.skipped:
+            return Completion(id=id, turns=(CompletedTurn(name=turns[-1].name, text="", finish_reason="overflow"),))
         if self.scoring == "calibrated":
-            blanks = {id: _blank(prompt.blank) for id, prompt in alive.items()}
-            for id, turn in self._ask(blanks, {}, store, engine, advance).items():
-                done[id].append(turn)
-        for step in range(max((len(p.turns) for p in alive.values()), default=0)):
-            asked = {id: p.turns[step] for id, p in alive.items() if len(p.turns) > step}
+            turns = (_blank(case.prompt.blank), *turns)
+        done: list[CompletedTurn] = []
+        said: dict[str, str] = {}
+        for turn in turns:
+            reply = yield self._call(turn, said)
+            done.append(reply.as_turn(turn.name))
+            if reply.finish_reason == "overflow":
+                break
             # What a reasoning model thinks is no part of its answer, so a later turn does not quote it.
-            said = {id: {t.name: t.text[thought_end(t.text) :] for t in done[id]} for id in asked}
-            for id, turn in self._ask(asked, said, store, engine, advance).items():
-                done[id].append(turn)
-                if turn.finish_reason == "overflow":
-                    advance(len(alive.pop(id).turns) - step - 1)
-        for id, turns in done.items():
-            yield Completion(id=id, turns=tuple(turns))
-
-    def _ask(
-        self,
-        asked: dict[str, PromptTurn],
-        said: dict[str, dict[str, str]],
-        store: Store,
-        engine: Engine,
-        advance: Callable[[int], None],
-    ) -> dict[str, CompletedTurn]:
-        """One turn of every judgment: from the store where it is there, else from the engine by way of the store."""
-        calls = {id: self._call(turn, said.get(id, {})) for id, turn in asked.items()}
-        missing = {call.key: call for call in calls.values() if call.key not in store}
-        compared = [call for call in missing.values() if call.answers]
-        written = [call for call in missing.values() if not call.answers]
-        advance(len(calls) - len(missing))
-        for batches in (engine.compare(compared) if compared else (), engine.generate(written) if written else ()):
-            for batch in batches:
-                store.add((key, asdict(reply)) for key, reply in batch)
-                advance(len(batch))
-        return {id: Reply(**store[call.key]).as_turn(asked[id].name) for id, call in calls.items()}
+            said[turn.name] = reply.text[thought_end(reply.text) :]
+        return Completion(id=id, turns=tuple(done))
 
     def _call(self, turn: PromptTurn, said: dict[str, str]) -> Call:
         messages = tuple(message.fill(said) for message in turn.messages)

@@ -117,6 +117,18 @@ def test_check_reads_every_layout(write, tmp_path, task, export, capsys):
     assert "1 of 2 judgments have no gold roles" in capsys.readouterr().out
 
 
+def test_check_reads_a_folder_of_pdfs(tmp_path, capsys):
+    from matplotlib.backends.backend_pdf import PdfPages
+    from matplotlib.figure import Figure
+
+    with PdfPages(tmp_path / "a.pdf") as book:
+        figure = Figure()
+        figure.text(0.1, 0.9, "The appeal is dismissed.")
+        book.savefig(figure)
+    main(["check", str(tmp_path), "--layout", "pdf"])
+    assert "words       4 least, 4 median, 4 most" in capsys.readouterr().out
+
+
 def test_check_stops_at_the_first_bad_input_with_one_line(write, capsys):
     path = write("t.csv", "id,text,label\na,x,1\na,y,0\n")
     said = refused(capsys, "check", path, "--layout", "table", "--label-column", "label")
@@ -130,4 +142,4 @@ def test_check_refuses_what_makes_no_sense(texts, write, capsys):
 
 
 def test_every_layout_of_the_option_has_a_reader():
-    assert set(command.LAYOUTS) == {"marked", "sentence-lines", "label-studio", "table", "text"}
+    assert set(command.LAYOUTS) == {"marked", "sentence-lines", "label-studio", "table", "text", "pdf"}

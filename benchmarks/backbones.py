@@ -1,0 +1,162 @@
+"""What it costs to put the arms of the study to a model: our engine against lm-evaluation-harness, in one run.
+
+    LEGALRR_DATA=... python benchmarks/backbones.py [--judgments 20] [--lm-eval PYTHON]
+
+For the eight arms (layouts `conversation` and `judgment_first`, the turn caps of quickstart) and for `direct` alone, on
+real judgments and the model that ships:
+
+- tokens put through the model / distinct tokens, the nodes of the tree of all prompts;
+- seconds, and those of lm-eval's `hf` model on the same prompts, turn by turn, with the same dtype and threads.
+
+PYTHON is an interpreter with lm-eval 0.4.13; without it the comparison is left out, and said to be.
+"""
+
+import argparse
+import json
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+
+from legalrr.backbones.asked import as_asked
+from legalrr.backbones.engine import TransformersEngine
+from legalrr.backbones.states import common
+from legalrr.backbones.transformers import forget_engine
+from legalrr.pipeline import Pipeline, build_pipeline
+from legalrr.places import root
+from legalrr.protocols import Call, Reply
+from legalrr.together import ask_cells
+
+ARMS = ("plain", "c", "d", "dc", "r", "rc", "dr", "drc")
+CAPS = ("analysis=40", "ratio=24", "ruling=24", "answer=8")
+
+
+@dataclass
+class Listener:
+    """An engine that keeps the calls that it passes on, a list per time it was asked."""
+
+    engine: TransformersEngine
+    asked: list[list[Call]] = field(default_factory=list)
+
+    def __getattr__(self, name: str) -> Any:
+        """Everything else is the engine's."""
+        return getattr(self.engine, name)
+
+    def generate(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
+        """Pass on."""
+        self.asked.append(list(calls))
+        return self.engine.generate(calls)
+
+    def compare(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
+        """Pass on."""
+        self.asked.append(list(calls))
+        return self.engine.compare(calls)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--judgments", type=int, default=20, help="how many (default 20)")
+    parser.add_argument("--corpus", default="build", help="annotated corpus (default build)")
+    parser.add_argument("--budget", type=int, help="tokens of a judgment that are shown (default: all that fit)")
+    parser.add_argument("--lm-eval", metavar="PYTHON", help="interpreter with lm-eval 0.4.13")
+    parser.add_argument("--batch", default="auto", help="batch size of lm-eval (default auto)")
+    options = parser.parse_args()
+    budget = [] if options.budget is None else [f"restructure.budget={options.budget}"]
+    common_options = [f"corpus={options.corpus}", f"limit={options.judgments}", "restructure.overflow=middle", *budget]
+    print(f"{options.judgments} judgments of {options.corpus}, the model that ships, float32")
+    for name, arms, more in (
+        ("conversation, eight arms", ARMS, ()),
+        ("judgment_first, eight arms", ARMS, ("annotate.layout=judgment_first",)),
+        ("direct (compared)", ("direct_compare",), ()),
+    ):
+        caps = [f"annotate.tokens.{cap}" for cap in CAPS]
+        with TemporaryDirectory() as folder:
+            cells = [_cell(f"arm={arm}", *common_options, *caps, *more, f"runs={folder}") for arm in arms]
+            _measure(name, cells, Path(folder), options)
+
+
+def _cell(*overrides: str) -> Pipeline:
+    with initialize_config_dir(str(root() / "conf"), version_base="1.3"):
+        return build_pipeline(compose("config", list(overrides)))
+
+
+def _measure(name: str, cells: Sequence[Pipeline], folder: Path, options: argparse.Namespace) -> None:
+    # A new engine holds nothing of what was read before.
+    forget_engine()
+    engine = cells[0].backbone.load()
+    assert isinstance(engine, TransformersEngine)
+    engine.model  # noqa: B018 - loaded before the clock starts
+    listener = Listener(engine)
+    started = time.perf_counter()
+    ask_cells(cells, listener, set())
+    seconds = time.perf_counter() - started
+    prompts = [
+        as_asked(call, engine.tokenizer, thinking_tokens=0, option="backbone").ids
+        for calls in listener.asked
+        for call in calls
+    ]
+    distinct = _distinct(prompts)
+    read = engine.tokens_read
+    whole = sum(map(len, prompts))
+    print(
+        f"{name}: {len(prompts)} calls, {whole:,} prompt tokens, {distinct:,} distinct, {read:,} read: "
+        f"{read / distinct:.3f} per distinct token; {seconds:.1f} s"
+    )
+    if options.lm_eval is None:
+        print("  against lm-eval: not measured (--lm-eval PYTHON)")
+        return
+    other = _lm_eval(engine, listener.asked, folder, options)
+    print(
+        f"  lm-eval {other['version']}, batch {options.batch}: {other['seconds']:.1f} s, "
+        f"{other['seconds'] / seconds:.2f} times ours"
+    )
+
+
+def _distinct(prompts: Sequence[Sequence[int]]) -> int:
+    """Nodes of the prefix tree of all prompts."""
+    import numpy as np
+
+    ordered = [np.array(prompt) for prompt in sorted(map(list, prompts))]
+    return len(ordered[0]) + sum(len(b) - common(a, b) for a, b in pairwise(ordered))
+
+
+def _lm_eval(
+    engine: TransformersEngine, asked: Sequence[Sequence[Call]], folder: Path, options: argparse.Namespace
+) -> dict[str, Any]:
+    import torch
+
+    turns = [
+        [
+            {
+                "context": engine.tokenizer.apply_chat_template(
+                    [dict(message) for message in call.messages], tokenize=False, add_generation_prompt=True
+                ),
+                "new": call.max_new_tokens,
+                "answers": list(call.answers),
+            }
+            for call in calls
+        ]
+        for calls in asked
+    ]
+    (folder / "requests.json").write_text(json.dumps(turns), "utf-8")
+    command = [options.lm_eval, str(Path(__file__).with_name("lm_eval_side.py")), str(folder / "requests.json")]
+    command += [
+        engine.model.config._name_or_path,
+        options.batch,
+        str(torch.get_num_threads()),
+        str(folder / "out.json"),
+    ]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    told: dict[str, Any] = json.loads((folder / "out.json").read_text("utf-8"))
+    return told
+
+
+if __name__ == "__main__":
+    main()

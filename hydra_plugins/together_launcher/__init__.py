@@ -1,0 +1,29 @@
+"""A Hydra launcher that runs the jobs of a sweep one after another, and before them tells their function of them all.
+
+Hydra looks for launchers in `hydra_plugins` alone.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.core.utils import JobReturn
+from omegaconf import DictConfig, OmegaConf
+
+
+class TogetherLauncher(BasicLauncher):
+    """Hydra's own launcher, after a call of the task function's `prepare` with the configs of all jobs."""
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Prepare all jobs, then run them one after another."""
+        task: Any = self.task_function
+        task.prepare(self._configs(job_overrides))
+        returned: Sequence[JobReturn] = super().launch(job_overrides, initial_job_idx)
+        return returned
+
+    def _configs(self, job_overrides: Sequence[Sequence[str]]) -> Iterator[DictConfig]:
+        assert self.hydra_context is not None
+        assert self.config is not None
+        for overrides in job_overrides:
+            whole = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+            yield OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])

@@ -1,0 +1,154 @@
+"""The calls of all arms of a sweep, judgment by judgment, so that a model reads only once what several arms show it.
+
+Cell after cell, a judgment would be read anew for every arm that shows the same text, as no memory holds the states of
+all judgments. So before the cells of a sweep run one by one, the calls of those that share a backbone are made together
+and kept in the store, where the cells find them.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from legalrr.cell import Cell, Clock, call_store
+from legalrr.errors import UserError
+from legalrr.pipeline import Pipeline
+from legalrr.predict.model import ModelPredictor
+from legalrr.predict.talk import lead
+from legalrr.progress import progress
+from legalrr.protocols import Engine
+from legalrr.records import Case, Judgment, Segments
+from legalrr.stage import identity
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """A cell that can be asked."""
+
+    number: int
+    """Its place among the cells."""
+    cell: Cell
+    """Its steps."""
+    predict: ModelPredictor
+    """Its predictor."""
+    judgments: Mapping[str, Judgment]
+    """Its judgments by id."""
+    segments: Mapping[str, Segments]
+    """Their roles by id."""
+    calls: int
+    """Calls that it takes; all judgments of a cell go through the same turns."""
+
+    def case(self, id: str, engine: Engine) -> Case:
+        """What is asked about the judgment with this id."""
+        return self.cell.case(self.judgments[id], self.segments[id], engine)
+
+
+def ask_together(pipelines: Sequence[Pipeline], fresh: set[str]) -> None:
+    """Make the calls of several cells and keep them in the store.
+
+    A cell that cannot be prepared or asked is left out: it says why when its own turn comes.
+
+    Args:
+        pipelines: cells of one sweep; those whose predictor asks no backbone are left out.
+        fresh: the keys of the calls that were made are added to it.
+    """
+    sharing: dict[tuple[str, str], list[Pipeline]] = {}
+    for pipeline in pipelines:
+        if isinstance(pipeline.predict, ModelPredictor):
+            key = identity(pipeline.backbone), pipeline.settings.runs
+            sharing.setdefault(key, []).append(pipeline)
+    for some in sharing.values():
+        if len(some) > 1:
+            try:
+                ask_cells(some, some[0].backbone.load(), fresh)
+            except UserError as error:
+                log.debug("left to the cells: %s", error)
+
+
+def ask_cells(pipelines: Sequence[Pipeline], engine: Engine, fresh: set[str]) -> None:
+    """Make the calls of cells that share a backbone and a run folder, as `ask_together`.
+
+    Args:
+        pipelines: the cells; their predictors ask a backbone.
+        engine: their backbone, loaded.
+        fresh: the keys of the calls that were made are added to it.
+
+    Raises:
+        UserError: the engine fails.
+    """
+    cells = list(_prepared(pipelines, engine))
+    # Judgments of different corpora may have the same id.
+    wanted: dict[tuple[str, str], list[Ready]] = {}
+    for ready in cells:
+        for id in ready.judgments:
+            wanted.setdefault((identity(ready.cell.pipeline.corpus), id), []).append(ready)
+    store = call_store(pipelines[0])
+    try:
+        with progress("ask together", sum(ready.calls for ready in cells), "calls") as advance:
+            for group in _groups(wanted, engine):
+                talks = {(ready.number, case.document.id): ready.predict.talk(case) for ready, case in group}
+                for _ in lead(talks, store, engine, fresh=fresh, used=lambda key: None, advance=advance):
+                    pass
+    finally:
+        store.close()
+
+
+def _prepared(pipelines: Iterable[Pipeline], engine: Engine) -> Iterator[Ready]:
+    for number, pipeline in enumerate(pipelines):
+        cell = Cell(pipeline=pipeline, clock=Clock())
+        predict = pipeline.predict
+        assert isinstance(predict, ModelPredictor)
+        try:
+            predict.check(engine)
+            judgments, _ = cell.judgments()
+            segments = cell.segment(judgments)
+            calls = predict.calls(cell.case(judgments[0], segments[judgments[0].id], engine)) if judgments else 0
+        except UserError as error:
+            log.debug("left to its cell: %s", error)
+            continue
+        yield Ready(
+            number=number,
+            cell=cell,
+            predict=predict,
+            judgments={j.id: j for j in judgments},
+            segments=segments,
+            calls=calls * len(judgments),
+        )
+
+
+def _groups(wanted: Mapping[tuple[str, str], Sequence[Ready]], engine: Engine) -> Iterator[list[tuple[Ready, Case]]]:
+    """Cases of judgments whose conversations fit the states that the engine holds, of at least one judgment."""
+    group: list[tuple[Ready, Case]] = []
+    judgments = taken = 0
+    failed: set[int] = set()
+    for (_, id), cells in wanted.items():
+        cases = []
+        for ready in cells:
+            try:
+                if ready.number not in failed:
+                    cases.append((ready, ready.case(id, engine)))
+            except UserError as error:
+                log.debug("left to its cell: %s", error)
+                failed.add(ready.number)
+        needed = _tokens([case for _, case in cases], engine)
+        full = engine.holds is not None and taken + needed > engine.holds
+        if group and (full or judgments >= min(ready.predict.group for ready in cells)):
+            yield group
+            group, judgments, taken = [], 0, 0
+        group += cases
+        judgments += 1
+        taken += needed
+    if group:
+        yield group
+
+
+def _tokens(cases: Sequence[Case], engine: Engine) -> int:
+    """Tokens of some conversations about a judgment, where those that open with the same words count as one."""
+    openings: dict[str, int] = {}
+    for case in cases:
+        turns = case.prompt.turns
+        opening = "\n".join(message.fill({})["content"] for message in turns[0].messages)
+        written = sum(turn.max_new_tokens for turn in turns)
+        openings[opening] = max(openings.get(opening, 0), written)
+    return sum(len(engine.token_ends(opening)) + written for opening, written in openings.items())
