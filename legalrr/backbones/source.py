@@ -47,8 +47,8 @@ def locate(model: str, revision: str | None, *, option: str) -> Path | None:
         raise UserError(
             f"{model} is no local folder, and a model of the hub needs the commit that it is read at",
             where=f"{option}.revision",
-            cure="give the 40 hexadecimal digits of a commit, from the model page under Files, History, and get the files: "
-            f"hf download {model} --revision COMMIT",
+            cure="give the 40 hexadecimal digits of a commit, from the model page under Files, History, and get its "
+            f"files: hf download {model} --revision COMMIT",
         )
     return None
 
