@@ -6,8 +6,8 @@ First a large matrix product and a copy are timed: no kernel does better. Then, 
 tokens, the forms of the operator that make sense on the device, causal softmax attention and, where
 flash-linear-attention is installed, MesaNet, its nearest relative; r is the number of Chebyshev steps. "machine" is
 the time that the arithmetic or the bytes of the method take at the measured speeds, whichever is longer, over the time
-taken; "attention" how many times as long softmax attention takes. Times are medians of repeated runs. On a CPU the
-sizes are small, in float32.
+taken; "attention" how many times as long softmax attention takes (for new tokens: with the most tokens before them).
+Times are medians of repeated runs. On a CPU the sizes are small, in float32.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def table(rows: list[Row], title: str) -> Table:
     """The rows under each other, those of one stage and size together."""
     from rich.table import Table
 
-    attention = {(row.stage, row.size): row.seconds for row in rows if row.name == ATTENTION}
+    attention = {(row.stage, row.size): row.seconds for row in rows if row.name.startswith(ATTENTION)}
     result = Table(title=title, title_justify="left")
     result.add_column("", no_wrap=True)
     result.add_column("", no_wrap=True)
@@ -138,7 +138,7 @@ def plot(rows: list[Row], file: Path) -> None:
         for axes, stage in zip(figure.subplots(1, len(stages), squeeze=False)[0], stages, strict=True):
             for name in dict.fromkeys(row.name for row in rows if row.stage == stage):
                 points = sorted((row.size, 1e3 * row.seconds) for row in rows if (row.stage, row.name) == (stage, name))
-                style = {"color": "black", "linestyle": "--"} if name == ATTENTION else {}
+                style = {"color": "black", "linestyle": "--"} if name.startswith(ATTENTION) else {}
                 axes.loglog(*zip(*points, strict=True), marker="o", markersize=3, label=name, **style)
             unit = "sequences, one new token each" if stage == DECODE else "tokens"
             axes.set(title=stage, xlabel=unit, ylabel="milliseconds")

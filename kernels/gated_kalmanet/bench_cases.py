@@ -23,6 +23,8 @@ FORWARD, BOTH, DECODE = "forward", "and backward", "decode"
 ATTENTION = "softmax attention"
 METHODS = (("r = 30", "chebyshev", 30), ("r = 15", "chebyshev", 15), ("r = 10", "chebyshev", 10), ("cg 15", "cg", 15))
 """Name, solver and number of its steps."""
+LARGEST_CACHE = 40 << 30
+"""Bytes of keys and values that attention reads for new tokens: what a GPU of 80 GB has room for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,8 +121,6 @@ def prefill_cases(sizes: Sizes, device: str) -> Iterator[Case]:
     for tokens in sizes.tokens:
         tensors = inputs(sizes, 1, tokens, device)
         for form, operator in forms.items():
-            if form == "chunk" and device == "cuda" and tokens > min(sizes.tokens):
-                continue
             for name, solver, num_iter in METHODS:
                 call = partial(operator, num_iter=num_iter, solver=solver)
                 for stage in (FORWARD, BOTH):
@@ -186,22 +186,37 @@ def decode_cases(sizes: Sizes, device: str) -> Iterator[Case]:
         shape = (batch, sizes.heads, sizes.dim, sizes.dim)
         h = torch.randn(*shape, device=device)
         state = State(H=h @ h.mT, U=torch.randn(*shape, device=device))
-        for num_iter in (30, 15, 10):
-            yield Case(
-                name=f"{'triton' if device == 'cuda' else 'chunk'}, r = {num_iter}",
-                stage=DECODE,
-                size=batch,
-                flops=(2.0 * num_iter + 9) * sizes.dim**2 * batch * sizes.heads,
-                bytes=4.0 * h.nbytes,
-                run=partial(new_token, tensors, state, num_iter),
-            )
+        forms: dict[str, Callable[..., object]] = {"chunk": partial(chunk.gated_kalmanet, initial_state=state)}
+        if device == "cuda":
+            from gated_kalmanet import triton
+
+            forms = {"triton": partial(triton.decode, state=state, inplace=True), **forms}
+        for form, operator in forms.items():
+            for num_iter in (30, 15, 10):
+                yield Case(
+                    name=f"{form}, r = {num_iter}",
+                    stage=DECODE,
+                    size=batch,
+                    flops=(2.0 * num_iter + 9) * sizes.dim**2 * batch * sizes.heads,
+                    bytes=4.0 * h.nbytes,
+                    run=partial(operator, *tensors, num_iter=num_iter),
+                )
+        yield from attention_decode_cases(sizes, batch, device)
 
 
-def new_token(tensors: tuple[Tensor, ...], state: State, num_iter: int) -> object:
-    """One step of decoding, by the form made for the device."""
-    q, k, v, beta, alpha, g = tensors
-    if q.is_cuda:
-        from gated_kalmanet import triton
-
-        return triton.decode(q, k, v, beta, alpha, g, state, num_iter=num_iter, inplace=True)
-    return chunk.gated_kalmanet(q, k, v, beta, alpha, g, num_iter=num_iter, initial_state=state)
+def attention_decode_cases(sizes: Sizes, batch: int, device: str) -> Iterator[Case]:
+    """Softmax attention of one new token for each of many sequences, by how many tokens each remembers."""
+    shape = {"device": device, "dtype": sizes.dtype}
+    q = torch.randn(batch, sizes.heads, 1, sizes.dim, **shape)
+    for tokens in sizes.tokens:
+        if 2 * batch * sizes.key_heads * tokens * sizes.dim * sizes.dtype.itemsize > LARGEST_CACHE:
+            return
+        k, v = (torch.randn(batch, sizes.key_heads, tokens, sizes.dim, **shape) for _ in range(2))
+        yield Case(
+            name=f"{ATTENTION}, {tokens:,} before",
+            stage=DECODE,
+            size=batch,
+            flops=4.0 * tokens * sizes.dim * batch * sizes.heads,
+            bytes=float(k.nbytes + v.nbytes),
+            run=partial(torch.nn.functional.scaled_dot_product_attention, q, k, v, enable_gqa=True),
+        )

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gated_kalmanet.config import GatedKalmaNetConfig
 from gated_kalmanet.layer import GatedKalmaNet
+from gated_kalmanet.naive import normalise
 from gated_kalmanet.state import State
 
 # Before anything imports triton: without a GPU its kernels run in the interpreter.
@@ -36,8 +37,31 @@ class Golden:
     """num_iter -> o of all tokens, [4, 4], where known (NaN: not); None: exact solve."""
     solutions: dict[int | None, Tensor]
     """num_iter -> x of the last token, [4]; None: exact solve."""
+    first_solution: Tensor
+    """x of the first token after 30 steps, [4]."""
     gradients: dict[str, Tensor]
-    """Of the sum of all outputs under the exact solve."""
+    """Of the sum of all outputs under the exact solve: of unit queries, and of weighted unit keys and values."""
+
+    def check_gradients(self, found: tuple[Tensor, ...]) -> None:
+        """Compare gradients of `inputs`, to which the chain rule leads from those that are known."""
+        dq, dk, dv, dbeta, dalpha, dg = (gradient[0, :, 0] for gradient in found)
+        q, k, v, beta = (tensor[0, :, 0] for tensor in self.inputs[:4])
+        known, weight = self.gradients, (beta + 1e-6)[:, None]
+        close = {"rtol": 0, "atol": 2e-7}
+        torch.testing.assert_close(dk, unit_backward(k, weight * known["kt"]), **close)
+        torch.testing.assert_close(dv, weight * known["vt"], **close)
+        by_beta = (known["kt"] * normalise(k)).sum(-1) + (known["vt"] * v).sum(-1)
+        torch.testing.assert_close(dbeta, by_beta, rtol=0, atol=5e-7)
+        torch.testing.assert_close(dalpha, known["alpha"], **close)
+        torch.testing.assert_close(dg, known["g"], **close)
+        there = ~known["qn"].isnan().any(-1)
+        torch.testing.assert_close(dq[there], unit_backward(q, known["qn"])[there], **close)
+
+
+def unit_backward(x: Tensor, dxn: Tensor) -> Tensor:
+    """Gradient of x, given that of x / (||x|| + 1e-6)."""
+    n = x.norm(dim=-1, keepdim=True)
+    return dxn / (n + 1e-6) - x * (x * dxn).sum(-1, keepdim=True) / (n * (n + 1e-6) ** 2)
 
 
 @pytest.fixture(params=FAMILIES)
@@ -163,6 +187,7 @@ def golden() -> Golden:
             5: rows(-4.10056126, -0.92674813, -3.16190746, 11.62478310)[0],
             None: rows(-4.44383629, -4.73306435, -1.39301614, 13.73154085)[0],
         },
+        first_solution=rows(41.61236839, 163.24650995, -40.01088658, -81.62325498)[0],
         gradients={
             "kt": rows(
                 *(-0.4763406, 4.6419319, -2.6917725, 2.3967279),

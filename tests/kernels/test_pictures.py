@@ -21,6 +21,7 @@ def test_the_largest_error_is_the_bound_and_conjugate_gradients_need_half_the_pr
 
 def test_the_picture_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "STORED", (2, 4))
+    monkeypatch.setattr(pictures, "STEPS", (0, 3))
     pictures.main(tmp_path)
     first = (tmp_path / "gated_kalmanet.svg").read_bytes()
     assert b"<svg" in first

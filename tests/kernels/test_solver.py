@@ -5,6 +5,7 @@ Numbers in the names are those of the list of tests in kernels/gated_kalmanet/RE
 """
 
 from collections.abc import Callable
+from fractions import Fraction
 from itertools import pairwise
 
 import pytest
@@ -77,6 +78,13 @@ def test_16_the_table_of_weights_is_the_recurrence() -> None:
     assert table[:8] == pytest.approx(first, abs=1e-9)
     assert table[29] == pytest.approx(1.569033185, abs=1e-9)
     assert solver.omegas(0, A) == []
+
+
+def test_16_it_is_the_recurrence_without_rounding_to_1e_15() -> None:
+    quarter, exact = (1 / (1 + 2 * Fraction(A)) / 2) ** 2, Fraction(2)
+    for omega in solver.omegas(60, A):
+        exact = 1 / (1 - quarter * exact)
+        assert abs(Fraction(omega) - exact) <= 1e-15
 
 
 @settings(deadline=None, max_examples=30)

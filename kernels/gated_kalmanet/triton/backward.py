@@ -1,5 +1,5 @@
 # mypy: allow-untyped-defs
-# ruff: noqa: N803, PLR0915, PLR0917 - parameters of kernels are many and have no Python types; capitals are known when compiling
+# ruff: noqa: N803, PLR0917 - parameters of kernels are many and have no Python types; capitals are known when compiling
 """The gradient by implicit differentiation (3.3): what belongs to tokens, and what goes from chunk to chunk.
 
 With dqe_t = s U_t do_t and z_t = alpha_t (H_t + a f_t I)^-1 dqe_t, token t sends back
@@ -9,8 +9,9 @@ With dqe_t = s U_t do_t and z_t = alpha_t (H_t + a f_t I)^-1 dqe_t, token t send
 
 `solve_back_kernel` finds z, `queries_kernel` all else that belongs to single tokens, `scan_back_kernel` sums what is
 sent from chunk to chunk; `gated_kalmanet.triton.gather` brings it to values, keys and gates. Legend as in
-`gated_kalmanet.triton.prefill`; every array of numbers per token and expanded head is [tokens, H]. x and z come as two
-numbers of OPERAND each, the second, `_rest`, being what rounding the first one left.
+`gated_kalmanet.triton.prefill`; every array of numbers per token and expanded head is [tokens, H]. x, z and qe come as
+two numbers of OPERAND each, the second, `_rest`, being what rounding the first one left: as x fits U to the values,
+<dU, U> and <dH, H> nearly cancel in the gradient of the log decays, and the rounding of x would not.
 """
 
 import triton
@@ -18,20 +19,25 @@ import triton.language as tl
 
 from gated_kalmanet.triton.solve import ratio, solve
 from gated_kalmanet.triton.tile import (
-    decays,
+    chunk_tokens,
+    decays_of_h,
     dot,
     dot_add,
     dot_split,
     edge_decays,
     inverse_norm,
+    load_blend,
     load_gates,
     load_rows,
+    load_split,
     load_state,
     norm_gradient,
+    own_chunk,
     store_rows,
     store_split,
     store_state,
     tokens,
+    weights_and_decays,
 )
 
 
@@ -46,46 +52,28 @@ def solve_back_kernel(
 
     Grid: (chunks, heads).
     """
-    chunk = tl.program_id(0).to(tl.int64)
-    head = tl.program_id(1).to(tl.int64)
-    n = tl.load(sequence + chunk)
+    chunk, head, n = own_chunk(sequence)
     if n == N:
         return
     d = tl.arange(0, BD)
-    heads_k = H // K_GROUP
-    first = tl.load(cu_seqlens + n) + (chunk - tl.load(starts + n)) * C
-    rows, inside, valid = tokens(first, tl.load(cu_seqlens + n + 1), mask, C)
-    at = rows * H + head
-    keys = load_rows(k + head // K_GROUP * D, rows, heads_k * D, valid, d, D)
-    values = load_rows(v + head // K_GROUP * D, rows, heads_k * D, valid, d, D)
-    sent = load_rows(do + head * D, rows, H * D, valid, d, D)
-    b, log_decay = load_gates(beta, g, at, valid, ACC)
-    w, r = b * b, inverse_norm(keys, ACC)
-    between = decays(log_decay, C)
-    start, _, _ = edge_decays(log_decay)
+    rows, inside, valid = chunk_tokens(chunk, n, cu_seqlens, starts, mask, C)
+    at, head_k, heads_k = rows * H + head, head // K_GROUP, H // K_GROUP
+    keys = load_rows(k, rows, head_k, heads_k, valid, d, D)
+    values = load_rows(v, rows, head_k, heads_k, valid, d, D)
+    sent = load_rows(do, rows, head, H, valid, d, D)
+    w, r, between, start = weights_and_decays(keys, beta, g, at, valid, C, ACC)
     u0 = load_state(u_chunks, chunk * H + head, d, D, BD)
     dqe = sent_to_start(sent, u0, start, SCALE, OPERAND, ACC)
     dqe = sent_within(dqe, sent, values, keys, between * (w * r)[None, :], SCALE, OPERAND, ACC)
-    if not DECAY_H:
-        between, start = decays(tl.zeros_like(log_decay), C), tl.full((C,), 1.0, ACC)
-    z += head * D
-    if z_rest is not None:
-        z_rest += head * D
     # By way of memory: else the compiler lets what dqe was made of take registers from the solve.
-    store_split(z, z_rest, dqe, rows, H * D, inside, d, D)
+    store_split(z, z_rest, dqe, rows, head, H, inside, d, D)
     tl.debug_barrier()
-    dqe = load_rows(z, rows, H * D, inside, d, D).to(ACC)
-    if z_rest is not None:
-        dqe += load_rows(z_rest, rows, H * D, inside, d, D).to(ACC)
-    step: tl.constexpr = 2 / (1 + 2 * RIDGE)
-    per_norm = ratio(tl.full((C,), step, ACC), tl.load(f + at, mask=inside, other=0.0))
-    weights = between * per_norm[:, None] * (w * r * r)[None, :]
+    dqe = load_split(z, z_rest, rows, head, H, inside, d, D, ACC)
+    norm = tl.load(f + at, mask=inside, other=0.0)
+    between, start = decays_of_h(between, start, DECAY_H, C)
     h0 = load_state(h_chunks, chunk * H + head, d, D, BD)
-    solved = solve(dqe, (start * per_norm)[:, None], weights, h0, keys, SOLVER, NUM_ITER, RIDGE, OPERAND, ACC)
-    solved *= per_norm[:, None]
-    if alpha is not None:
-        solved *= tl.load(alpha + at, mask=valid, other=0.0).to(ACC)[:, None]
-    store_split(z, z_rest, solved, rows, H * D, inside, d, D)
+    solved = solve(dqe, norm, w, r, between, start, h0, keys, SOLVER, NUM_ITER, RIDGE, OPERAND, ACC)
+    store_split(z, z_rest, solved * load_blend(alpha, at, valid, C, ACC), rows, head, H, inside, d, D)
 
 
 @triton.jit
@@ -104,7 +92,7 @@ def sent_within(dqe, sent, values, keys, weights, SCALE: tl.constexpr, OPERAND: 
 @triton.jit
 def queries_kernel(
     q, k, v, beta, alpha, g, mask, h_chunks, u_chunks, x, x_rest, z, z_rest, f, do, cu_seqlens, starts, sequence,
-    qe, dq, dalpha, n_out, reach_out, dgamma,
+    qe, qe_rest, dq, dalpha, n_out, reach_out, dgamma,
     N, H, Q_GROUP: tl.constexpr, K_GROUP: tl.constexpr, D: tl.constexpr, BD: tl.constexpr, C: tl.constexpr,
     SOLVE: tl.constexpr, RIDGE: tl.constexpr, SCALE: tl.constexpr, DECAY_H: tl.constexpr, GRAD_RIDGE: tl.constexpr,
     OPERAND: tl.constexpr, ACC: tl.constexpr,
@@ -116,35 +104,24 @@ def queries_kernel(
 
     Grid: (chunks, heads).
     """
-    chunk = tl.program_id(0).to(tl.int64)
-    head = tl.program_id(1).to(tl.int64)
-    n = tl.load(sequence + chunk)
+    chunk, head, n = own_chunk(sequence)
     if n == N:
         return
     d = tl.arange(0, BD)
-    heads_q, heads_k = H // Q_GROUP, H // K_GROUP
-    first = tl.load(cu_seqlens + n) + (chunk - tl.load(starts + n)) * C
-    rows, inside, valid = tokens(first, tl.load(cu_seqlens + n + 1), mask, C)
-    at = rows * H + head
-    keys = load_rows(k + head // K_GROUP * D, rows, heads_k * D, valid, d, D)
-    values = load_rows(v + head // K_GROUP * D, rows, heads_k * D, valid, d, D)
-    sent = load_rows(do + head * D, rows, H * D, valid, d, D)
-    b, log_decay = load_gates(beta, g, at, valid, ACC)
-    w, r = b * b, inverse_norm(keys, ACC)
-    between = decays(log_decay, C)
-    start, _, _ = edge_decays(log_decay)
-    queries = load_rows(q + head // Q_GROUP * D, rows, heads_q * D, valid, d, D).to(ACC)
+    rows, inside, valid = chunk_tokens(chunk, n, cu_seqlens, starts, mask, C)
+    at, head_k, heads_k = rows * H + head, head // K_GROUP, H // K_GROUP
+    keys = load_rows(k, rows, head_k, heads_k, valid, d, D)
+    values = load_rows(v, rows, head_k, heads_k, valid, d, D)
+    sent = load_rows(do, rows, head, H, valid, d, D)
+    w, r, between, start = weights_and_decays(keys, beta, g, at, valid, C, ACC)
+    queries = load_rows(q, rows, head // Q_GROUP, H // Q_GROUP, valid, d, D).to(ACC)
     read = queries * inverse_norm(queries, ACC)[:, None]
     if SOLVE:
-        blend = tl.full((C, 1), 1.0, ACC)
-        if alpha is not None:
-            blend = tl.load(alpha + at, mask=valid, other=0.0).to(ACC)[:, None]
-        solution = load_rows(x + head * D, rows, H * D, inside, d, D).to(ACC)
-        if x_rest is not None:
-            solution += load_rows(x_rest + head * D, rows, H * D, inside, d, D).to(ACC)
+        blend = load_blend(alpha, at, valid, C, ACC)
+        solution = load_split(x, x_rest, rows, head, H, inside, d, D, ACC)
         apart = solution - read
         read += blend * apart
-    store_rows(qe + head * D, read, rows, H * D, inside, d, D)
+    store_split(qe, qe_rest, read, rows, head, H, inside, d, D)
     u0 = load_state(u_chunks, chunk * H + head, d, D, BD)
     dqe = sent_to_start(sent, u0, start, SCALE, OPERAND, ACC)
     gamma = tl.sum(read * dqe, 1)
@@ -153,13 +130,10 @@ def queries_kernel(
         if dalpha is not None:
             # dalpha_t = dqe_t . (x_t - qn_t)
             tl.store(dalpha + at, tl.sum(dqe * apart, 1), mask=inside)
-        solved = load_rows(z + head * D, rows, H * D, inside, d, D).to(ACC)
-        if z_rest is not None:
-            solved += load_rows(z_rest + head * D, rows, H * D, inside, d, D).to(ACC)
+        solved = load_split(z, z_rest, rows, head, H, inside, d, D, ACC)
         # dqn_t = (1 - alpha_t) dqe_t + z_t
         dqe = (1 - blend) * dqe + solved
-        if not DECAY_H:
-            between, start = decays(tl.zeros_like(log_decay), C), tl.full((C,), 1.0, ACC)
+        between, start = decays_of_h(between, start, DECAY_H, C)
         norm = tl.load(f + at, mask=inside, other=0.0)
         share = tl.zeros((C,), ACC)
         if GRAD_RIDGE:
@@ -169,14 +143,14 @@ def queries_kernel(
             gamma -= tl.sum(solved * dot_split(solution, h0, OPERAND, ACC), 1) * start + share * norm * norm
         tl.store(n_out + at, share, mask=inside)
         tl.store(reach_out + at, tl.sum(between * (share * start)[:, None], 0), mask=inside)
-    store_rows(dq + head * D, norm_gradient(queries, dqe, ACC), rows, H * D, inside, d, D)
+    store_rows(dq, norm_gradient(queries, dqe, ACC), rows, head, H, inside, d, D)
     tl.store(dgamma + at, gamma, mask=inside)
 
 
 @triton.jit
 def scan_back_kernel(
-    k, beta, g, mask, h_chunks, u_chunks, x, z, qe, do, n_in, reach_in, dh_last, du_last, cu_seqlens, starts,
-    dh_chunks, du_chunks, carried, dh_first, du_first,
+    k, beta, g, mask, h_chunks, u_chunks, x, x_rest, z, z_rest, qe, qe_rest, do, n_in, reach_in, dh_last, du_last,
+    cu_seqlens, starts, dh_chunks, du_chunks, carried, dh_first, du_first,
     H, K_GROUP: tl.constexpr, D: tl.constexpr, BD: tl.constexpr, BV: tl.constexpr, C: tl.constexpr,
     SOLVE: tl.constexpr, SCALE: tl.constexpr, DECAY_H: tl.constexpr, OPERAND: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
@@ -194,8 +168,7 @@ def scan_back_kernel(
     head = tl.program_id(0).to(tl.int64) % H
     d = tl.arange(0, BD)
     columns = tl.program_id(1) * BV + tl.arange(0, BV)
-    heads_k = H // K_GROUP
-    k += head // K_GROUP * D
+    head_k, heads_k = head // K_GROUP, H // K_GROUP
     dh = tl.zeros((BD, BV), ACC)
     du = tl.zeros((BD, BV), ACC)
     if dh_last is not None:
@@ -211,13 +184,13 @@ def scan_back_kernel(
         rows, inside, valid = tokens(first + (chunk - first_chunk) * C, end, mask, C)
         at = rows * H + head
         b, log_decay = load_gates(beta, g, at, valid, ACC)
-        read = load_rows(qe + head * D, rows, H * D, inside, d, D)
-        sent = load_rows(do + head * D, rows, H * D, valid, columns, D)
+        sent = load_rows(do, rows, head, H, valid, columns, D)
         start, _, whole = edge_decays(log_decay)
         u0 = load_state(u_chunks, chunk * H + head, columns, D, BD)
         du *= whole
         moved = tl.sum(u0.to(ACC) * du)
-        du = dot_add(tl.trans(read), sent.to(ACC) * (start * SCALE)[:, None], du, OPERAND, ACC)
+        sent = sent.to(ACC) * (start * SCALE)[:, None]
+        du = add_outer(du, qe, qe_rest, sent, rows, head, H, inside, d, D, OPERAND, ACC)
         h0 = load_state(h_chunks, chunk * H + head, columns, D, BD).to(ACC)
         if DECAY_H:
             dh *= whole
@@ -226,16 +199,28 @@ def scan_back_kernel(
             start = tl.full((C,), 1.0, ACC)
         tl.store(carried + (chunk * H + head) * tl.num_programs(1) + tl.program_id(1), moved)
         if SOLVE:
-            keys = load_rows(k, rows, heads_k * D, valid, d, D)
-            some_keys = load_rows(k, rows, heads_k * D, valid, columns, D)
-            solved = load_rows(z + head * D, rows, H * D, inside, d, D)
-            solution = load_rows(x + head * D, rows, H * D, inside, columns, D)
+            keys = load_rows(k, rows, head_k, heads_k, valid, d, D)
+            some_keys = load_rows(k, rows, head_k, heads_k, valid, columns, D)
+            solution = load_split(x, x_rest, rows, head, H, inside, columns, D, ACC) * -start[:, None]
             share = tl.load(n_in + at, mask=inside, other=0.0)
             reach = tl.load(reach_in + at, mask=inside, other=0.0)
             r = inverse_norm(keys, ACC)
             dh -= tl.sum(start * start * share) * h0
-            dh = dot_add(tl.trans(solved), solution.to(ACC) * -start[:, None], dh, OPERAND, ACC)
+            dh = add_outer(dh, z, z_rest, solution, rows, head, H, inside, d, D, OPERAND, ACC)
             dh = dot_add(tl.trans(keys), some_keys.to(ACC) * -(reach * b * b * r * r)[:, None], dh, OPERAND, ACC)
     if dh_first is not None:
         store_state(dh_first, dh, n * H + head, columns, D, BD)
         store_state(du_first, du, n * H + head, columns, D, BD)
+
+
+@triton.jit
+def add_outer(
+    acc, pointer, rest, b, rows, head, H, inside, d, D: tl.constexpr, OPERAND: tl.constexpr, ACC: tl.constexpr
+):
+    """acc + a^T b for what `store_split` has stored of a, and b as two numbers of OPERAND each."""
+    a = tl.trans(load_rows(pointer, rows, head, H, inside, d, D))
+    acc = dot_add(a, b, acc, OPERAND, ACC)
+    if rest is not None:
+        acc = dot_add(a, b - b.to(OPERAND).to(ACC), acc, OPERAND, ACC)
+        acc = dot_add(tl.trans(load_rows(rest, rows, head, H, inside, d, D)), b, acc, OPERAND, ACC)
+    return acc

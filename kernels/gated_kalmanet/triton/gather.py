@@ -16,17 +16,19 @@ import triton
 import triton.language as tl
 
 from gated_kalmanet.triton.tile import (
+    chunk_tokens,
     decays,
     dot,
     dot_add,
     edge_decays,
     inverse_norm,
+    load_blend,
     load_gates,
     load_rows,
     load_state,
     norm_gradient,
+    own_chunk,
     store_rows,
-    tokens,
 )
 
 
@@ -40,16 +42,12 @@ def values_kernel(
 
     Grid: (chunks, heads of k).
     """
-    chunk = tl.program_id(0).to(tl.int64)
-    head_k = tl.program_id(1).to(tl.int64)
-    n = tl.load(sequence + chunk)
+    chunk, head_k, n = own_chunk(sequence)
     if n == N:
         return
-    d = tl.arange(0, BD)
-    heads_q, heads_k = H // Q_GROUP, H // K_GROUP
-    first = tl.load(cu_seqlens + n) + (chunk - tl.load(starts + n)) * C
-    rows, inside, valid = tokens(first, tl.load(cu_seqlens + n + 1), mask, C)
-    keys = load_rows(k + head_k * D, rows, heads_k * D, valid, d, D)
+    d, heads_k = tl.arange(0, BD), H // K_GROUP
+    rows, inside, valid = chunk_tokens(chunk, n, cu_seqlens, starts, mask, C)
+    keys = load_rows(k, rows, head_k, heads_k, valid, d, D)
     r = inverse_norm(keys, ACC)
     dvalues = tl.zeros((C, BD), ACC)
     for member in tl.range(K_GROUP, disable_licm=True):
@@ -57,21 +55,20 @@ def values_kernel(
         at = rows * H + head
         b, log_decay = load_gates(beta, g, at, valid, ACC)
         _, to_end, _ = edge_decays(log_decay)
-        queries = load_rows(q + head // Q_GROUP * D, rows, heads_q * D, valid, d, D)
+        queries = load_rows(q, rows, head // Q_GROUP, H // Q_GROUP, valid, d, D)
         read_k = unit_products(queries, keys, OPERAND, ACC)
         if SOLVE:
-            solution_k = split_products(x + head * D, x_rest, head, rows, H, inside, keys, d, D, OPERAND, ACC)
+            solution_k = split_products(x, x_rest, rows, head, H, inside, keys, d, D, OPERAND, ACC)
             if alpha is None:
                 read_k = solution_k
             else:
-                blend = tl.load(alpha + at, mask=valid, other=0.0).to(ACC)[:, None]
-                read_k += blend * (solution_k - read_k)
-        sent = load_rows(do + head * D, rows, H * D, valid, d, D)
+                read_k += load_blend(alpha, at, valid, C, ACC) * (solution_k - read_k)
+        sent = load_rows(do, rows, head, H, valid, d, D)
         du = load_state(du_chunks, chunk * H + head, d, D, BD)
         to_v = dot(keys, du, OPERAND, ACC) * to_end[:, None]
         to_v = dot_add(tl.trans(read_k * decays(log_decay, C) * SCALE), sent, to_v, OPERAND, ACC)
         dvalues += to_v * (b * b * r)[:, None]
-    store_rows(dv + head_k * D, dvalues, rows, heads_k * D, inside, d, D)
+    store_rows(dv, dvalues, rows, head_k, heads_k, inside, d, D)
 
 
 @triton.jit
@@ -82,13 +79,12 @@ def unit_products(queries, keys, OPERAND: tl.constexpr, ACC: tl.constexpr):
 
 @triton.jit
 def split_products(
-    pointer, rest, head, rows, H, inside, keys, d, D: tl.constexpr, OPERAND: tl.constexpr, ACC: tl.constexpr
+    pointer, rest, rows, head, H, inside, keys, d, D: tl.constexpr, OPERAND: tl.constexpr, ACC: tl.constexpr
 ):
     """x_t . k_i, [t, i], of an x that comes in two parts, or z."""
-    products = dot(load_rows(pointer, rows, H * D, inside, d, D), tl.trans(keys), OPERAND, ACC)
+    products = dot(load_rows(pointer, rows, head, H, inside, d, D), tl.trans(keys), OPERAND, ACC)
     if rest is not None:
-        left = load_rows(rest + head * D, rows, H * D, inside, d, D)
-        products = dot_add(left, tl.trans(keys), products, OPERAND, ACC)
+        products = dot_add(load_rows(rest, rows, head, H, inside, d, D), tl.trans(keys), products, OPERAND, ACC)
     return products
 
 
@@ -110,17 +106,13 @@ def keys_kernel(
 
     Grid: (chunks, heads of k).
     """
-    chunk = tl.program_id(0).to(tl.int64)
-    head_k = tl.program_id(1).to(tl.int64)
-    n = tl.load(sequence + chunk)
+    chunk, head_k, n = own_chunk(sequence)
     if n == N:
         return
-    d = tl.arange(0, BD)
-    heads_q, heads_k = H // Q_GROUP, H // K_GROUP
-    first = tl.load(cu_seqlens + n) + (chunk - tl.load(starts + n)) * C
-    rows, inside, valid = tokens(first, tl.load(cu_seqlens + n + 1), mask, C)
-    keys = load_rows(k + head_k * D, rows, heads_k * D, valid, d, D)
-    values = load_rows(v + head_k * D, rows, heads_k * D, valid, d, D)
+    d, heads_k = tl.arange(0, BD), H // K_GROUP
+    rows, inside, valid = chunk_tokens(chunk, n, cu_seqlens, starts, mask, C)
+    keys = load_rows(k, rows, head_k, heads_k, valid, d, D)
+    values = load_rows(v, rows, head_k, heads_k, valid, d, D)
     r = inverse_norm(keys, ACC)
     dkn = tl.zeros((C, BD), ACC)
     for member in tl.range(K_GROUP, disable_licm=True):
@@ -147,16 +139,14 @@ def keys_kernel(
 
         # [t, i]: s R do_t . v_i and qn_t . k_i or, where there are solutions, qe_t . k_i.
         between = decays(log_decay, C)
-        sent = load_rows(do + head * D, rows, H * D, valid, d, D)
+        sent = load_rows(do, rows, head, H, valid, d, D)
         sent_v = dot(sent, tl.trans(values), OPERAND, ACC) * between * SCALE
-        queries = load_rows(q + head // Q_GROUP * D, rows, heads_q * D, valid, d, D)
+        queries = load_rows(q, rows, head // Q_GROUP, H // Q_GROUP, valid, d, D)
         unit = inverse_norm(queries, ACC)[:, None]
         read_k = unit_products(queries, keys, OPERAND, ACC)
         if SOLVE:
-            blend = tl.full((C, 1), 1.0, ACC)
-            if alpha is not None:
-                blend = tl.load(alpha + at, mask=valid, other=0.0).to(ACC)[:, None]
-            solution_k = split_products(x + head * D, x_rest, head, rows, H, inside, keys, d, D, OPERAND, ACC)
+            blend = load_blend(alpha, at, valid, C, ACC)
+            solution_k = split_products(x, x_rest, rows, head, H, inside, keys, d, D, OPERAND, ACC)
             read_k += blend * (solution_k - read_k)
             unit *= 1 - blend
         to_k = dot_add(tl.trans(sent_v * unit), queries, to_k, OPERAND, ACC)
@@ -167,11 +157,11 @@ def keys_kernel(
             if not DECAY_H:
                 between = decays(tl.zeros_like(log_decay), C)
             # [t, i]: R z_t . kn_i
-            solved_k = split_products(z + head * D, z_rest, head, rows, H, inside, keys, d, D, OPERAND, ACC)
+            solved_k = split_products(z, z_rest, rows, head, H, inside, keys, d, D, OPERAND, ACC)
             solved_k *= between * r[None, :]
-            solution = load_rows(x + head * D, rows, H * D, inside, d, D)
+            solution = load_rows(x, rows, head, H, inside, d, D)
             to_k = dot_add(tl.trans(sent_v * blend - solved_k), solution, to_k, OPERAND, ACC)
-            solved = load_rows(z + head * D, rows, H * D, inside, d, D)
+            solved = load_rows(z, rows, head, H, inside, d, D)
             to_k = dot_add(tl.trans(solution_k * between * -r[None, :]), solved, to_k, OPERAND, ACC)
             back_h = solved_k * solution_k * r[None, :]
             dw_h -= tl.sum(back_h, 0)
@@ -195,4 +185,4 @@ def keys_kernel(
             gamma = tl.load(dgamma + at, mask=inside, other=0.0) + tl.sum(back * w[None, :], 1) - w * dw_u
             total = tl.where(valid, tl.cumsum(gamma, reverse=True) + end_gamma, 0.0)
             tl.store(dg + at, total, mask=inside)
-    store_rows(dk + head_k * D, norm_gradient(keys, dkn, ACC), rows, heads_k * D, inside, d, D)
+    store_rows(dk, norm_gradient(keys, dkn, ACC), rows, head_k, heads_k, inside, d, D)

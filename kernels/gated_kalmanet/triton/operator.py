@@ -154,7 +154,7 @@ def forward(
 
 
 def solutions(like: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
-    """Room for solutions of the shape of `like`: rounded to an operand, and what that leaves, unless it is nothing."""
+    """Room for numbers of the shape of `like`: rounded to an operand, and what that leaves, unless it is nothing."""
     stored = launch.stored(dtype)
     rounded = like.new_empty(like.shape, dtype=stored)
     return rounded, torch.empty_like(rounded) if stored != compute_dtype(dtype) else None
@@ -172,7 +172,7 @@ def backward(
     dh, du = (None if d is None else d.contiguous() for d in (dh, du))
     h_chunks, u_chunks, *_ = chunk_states(call, k, v, beta, g, h, u)
     stored, solves = launch.stored(q.dtype), call.num_iter > 0
-    dq, qe = do.new_empty(do.shape, dtype=q.dtype), do.new_empty(do.shape, dtype=stored)
+    dq, (qe, qe_rest) = do.new_empty(do.shape, dtype=q.dtype), solutions(do, q.dtype)
     z, z_rest = solutions(do, q.dtype) if solves else (None, None)
     share, reach, dgamma, dbeta = (torch.empty_like(beta) for _ in range(4))
     dalpha = torch.empty_like(beta) if alpha is not None and solves else None
@@ -186,7 +186,7 @@ def backward(
             )  # fmt: skip
         queries_kernel[call.per_chunk](
             q, k, v, beta, alpha, g, call.mask, h_chunks, u_chunks, x, x_rest, z, z_rest, f, do,
-            *places, packing.sequence, qe, dq, dalpha, share, reach, dgamma, size.N, size.H,
+            *places, packing.sequence, qe, qe_rest, dq, dalpha, share, reach, dgamma, size.N, size.H,
             RIDGE=call.ridge_strength, GRAD_RIDGE=call.grad_ridge, DECAY_H=call.decay_h, **groups, **sizes,
             **launch.gather(size.D),
         )  # fmt: skip
@@ -194,8 +194,8 @@ def backward(
         carried = beta.new_empty(packing.chunks, size.H, call.per_sequence[1])
         dh_first, du_first = (None, None) if h is None else (torch.empty_like(h), torch.empty_like(u))
         scan_back_kernel[call.per_sequence](
-            k, beta, g, call.mask, h_chunks, u_chunks, x, z, qe, do, share, reach, dh, du, *places,
-            dh_chunks, du_chunks, carried, dh_first, du_first, size.H,
+            k, beta, g, call.mask, h_chunks, u_chunks, x, x_rest, z, z_rest, qe, qe_rest, do, share, reach, dh, du,
+            *places, dh_chunks, du_chunks, carried, dh_first, du_first, size.H,
             BV=launch.columns(size.D), SOLVE=solves, SCALE=call.scale, DECAY_H=call.decay_h, **sizes,
             **launch.scan_back(size.D),
         )  # fmt: skip

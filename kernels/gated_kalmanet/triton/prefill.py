@@ -8,20 +8,24 @@ Legend: C tokens of a chunk, D head dimension, BD the power of two that holds it
 import triton
 import triton.language as tl
 
-from gated_kalmanet.triton.solve import norms, ratio, solve
+from gated_kalmanet.triton.solve import norms, solve
 from gated_kalmanet.triton.tile import (
-    decays,
+    chunk_tokens,
+    decays_of_h,
     dot_add,
     dot_split,
     edge_decays,
     inverse_norm,
+    load_blend,
     load_gates,
     load_rows,
     load_state,
+    own_chunk,
     store_rows,
     store_split,
     store_state,
     tokens,
+    weights_and_decays,
 )
 
 
@@ -41,9 +45,7 @@ def scan_kernel(
     head = tl.program_id(0).to(tl.int64) % H
     d = tl.arange(0, BD)
     columns = tl.program_id(1) * BV + tl.arange(0, BV)
-    heads_k = H // K_GROUP
-    k += head // K_GROUP * D
-    v += head // K_GROUP * D
+    head_k, heads_k = head // K_GROUP, H // K_GROUP
     h = tl.zeros((BD, BV), ACC)
     u = tl.zeros((BD, BV), ACC)
     if h_first is not None:
@@ -55,9 +57,9 @@ def scan_kernel(
         store_state(h_chunks, h, chunk * H + head, columns, D, BD)
         store_state(u_chunks, u, chunk * H + head, columns, D, BD)
         rows, _, valid = tokens(first + (chunk - first_chunk) * C, end, mask, C)
-        keys = load_rows(k, rows, heads_k * D, valid, d, D)
-        some_keys = load_rows(k, rows, heads_k * D, valid, columns, D)
-        values = load_rows(v, rows, heads_k * D, valid, columns, D)
+        keys = load_rows(k, rows, head_k, heads_k, valid, d, D)
+        some_keys = load_rows(k, rows, head_k, heads_k, valid, columns, D)
+        values = load_rows(v, rows, head_k, heads_k, valid, columns, D)
         b, log_decay = load_gates(beta, g, rows * H + head, valid, ACC)
         r = inverse_norm(keys, ACC)
         _, to_end, whole = edge_decays(log_decay)
@@ -85,47 +87,31 @@ def read_kernel(
 
     Grid: (chunks, heads).
     """
-    chunk = tl.program_id(0).to(tl.int64)
-    head = tl.program_id(1).to(tl.int64)
-    n = tl.load(sequence + chunk)
+    chunk, head, n = own_chunk(sequence)
     if n == N:
         return
     d = tl.arange(0, BD)
-    heads_q, heads_k = H // Q_GROUP, H // K_GROUP
-    first = tl.load(cu_seqlens + n) + (chunk - tl.load(starts + n)) * C
-    rows, inside, valid = tokens(first, tl.load(cu_seqlens + n + 1), mask, C)
-    at = rows * H + head
-    queries = load_rows(q + head // Q_GROUP * D, rows, heads_q * D, valid, d, D)
-    keys = load_rows(k + head // K_GROUP * D, rows, heads_k * D, valid, d, D)
-    b, log_decay = load_gates(beta, g, at, valid, ACC)
-    w, r = b * b, inverse_norm(keys, ACC)
-    between = decays(log_decay, C)
-    start, _, _ = edge_decays(log_decay)
+    rows, inside, valid = chunk_tokens(chunk, n, cu_seqlens, starts, mask, C)
+    at, head_k, heads_k = rows * H + head, head // K_GROUP, H // K_GROUP
+    queries = load_rows(q, rows, head // Q_GROUP, H // Q_GROUP, valid, d, D)
+    keys = load_rows(k, rows, head_k, heads_k, valid, d, D)
+    w, r, between, start = weights_and_decays(keys, beta, g, at, valid, C, ACC)
     qe = queries.to(ACC) * inverse_norm(queries, ACC)[:, None]
     if NUM_ITER > 0:
-        step: tl.constexpr = 2 / (1 + 2 * RIDGE)
-        between_h, start_h = between, start
-        if not DECAY_H:
-            between_h, start_h = decays(tl.zeros_like(log_decay), C), tl.full((C,), 1.0, ACC)
+        between_h, start_h = decays_of_h(between, start, DECAY_H, C)
         h0 = load_state(h_chunks, chunk * H + head, d, D, BD)
         norm = norms(keys, r, w, between_h, start_h, h0, OPERAND, ACC)
-        per_norm = ratio(tl.full((C,), step, ACC), norm)
-        weights = between_h * per_norm[:, None] * (w * r * r)[None, :]
-        y = solve(qe, (start_h * per_norm)[:, None], weights, h0, keys, SOLVER, NUM_ITER, RIDGE, OPERAND, ACC)
-        solution = y * per_norm[:, None]
+        solution = solve(qe, norm, w, r, between_h, start_h, h0, keys, SOLVER, NUM_ITER, RIDGE, OPERAND, ACC)
         if x is not None:
-            if x_rest is not None:
-                x_rest += head * D
-            store_split(x + head * D, x_rest, solution, rows, H * D, inside, d, D)
+            store_split(x, x_rest, solution, rows, head, H, inside, d, D)
             tl.store(f + at, norm, mask=inside)
         if alpha is None:
             qe = solution
         else:
-            blend = tl.load(alpha + at, mask=valid, other=0.0).to(ACC)
-            qe += blend[:, None] * (solution - qe)
+            qe += load_blend(alpha, at, valid, C, ACC) * (solution - qe)
     u0 = load_state(u_chunks, chunk * H + head, d, D, BD)
-    values = load_rows(v + head // K_GROUP * D, rows, heads_k * D, valid, d, D)
+    values = load_rows(v, rows, head_k, heads_k, valid, d, D)
     scores = dot_split(qe, tl.trans(keys), OPERAND, ACC) * between * (w * r)[None, :]
     out = dot_split(qe, u0, OPERAND, ACC) * start[:, None]
     out = dot_add(scores, values, out, OPERAND, ACC)
-    store_rows(o + head * D, out * SCALE, rows, H * D, inside, d, D)
+    store_rows(o, out * SCALE, rows, head, H, inside, d, D)

@@ -148,12 +148,19 @@ def ratio(numerator, denominator):
 
 @triton.jit
 def solve(
-    q, start, weights, h0, k,
+    q, norm, w, r, between, start, h0, k,
     SOLVER: tl.constexpr, NUM_ITER: tl.constexpr, RIDGE: tl.constexpr, OPERAND: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """y of B y = q."""
+    """x_t of (H_t + a f_t I) x_t = q_t of every token, given f; 0 where H is 0.
+
+    `between` and `start` are the decays of H, h0 its state before the chunk.
+    """
+    step: tl.constexpr = 2 / (1 + 2 * RIDGE)
+    per_norm = ratio(tl.full(norm.shape, step, ACC), norm)
+    weights = between * per_norm[:, None] * (w * r * r)[None, :]
+    from_start = (start * per_norm)[:, None]
     if SOLVER == "cg":
-        y = conjugate_gradients(q, start, weights, h0, k, NUM_ITER, RIDGE, OPERAND, ACC)
+        y = conjugate_gradients(q, from_start, weights, h0, k, NUM_ITER, RIDGE, OPERAND, ACC)
     else:
-        y = chebyshev(q, start, weights, h0, k, NUM_ITER, RIDGE, OPERAND, ACC)
-    return y
+        y = chebyshev(q, from_start, weights, h0, k, NUM_ITER, RIDGE, OPERAND, ACC)
+    return y * per_norm[:, None]

@@ -62,40 +62,56 @@ def within(valid, columns, D: tl.constexpr):
 
 
 @triton.jit
-def load_rows(pointer, rows, stride, valid, columns, D: tl.constexpr):
-    """[C, columns] of a matrix with `stride` numbers per row; 0 in rows that are not valid and beyond D columns."""
-    place = pointer + rows[:, None] * stride + columns[None, :]
+def load_rows(pointer, rows, head, heads, valid, columns, D: tl.constexpr):
+    """[rows, columns] of what [.., heads, D] holds of one head; 0 in rows that are not valid and beyond D columns."""
+    place = pointer + head * D + rows[:, None] * (heads * D) + columns[None, :]
     return tl.load(place, mask=within(valid, columns, D), other=0.0)
 
 
 @triton.jit
-def store_rows(pointer, value, rows, stride, valid, columns, D: tl.constexpr):
+def store_rows(pointer, value, rows, head, heads, valid, columns, D: tl.constexpr):
     """The counterpart of `load_rows`."""
-    place = pointer + rows[:, None] * stride + columns[None, :]
+    place = pointer + head * D + rows[:, None] * (heads * D) + columns[None, :]
     tl.store(place, value.to(pointer.dtype.element_ty), mask=within(valid, columns, D))
 
 
 @triton.jit
-def store_split(pointer, rest, value, rows, stride, valid, columns, D: tl.constexpr):
+def load_split(pointer, rest, rows, head, heads, valid, columns, D: tl.constexpr, ACC: tl.constexpr):
+    """What `store_split` has stored."""
+    value = load_rows(pointer, rows, head, heads, valid, columns, D).to(ACC)
+    if rest is not None:
+        value += load_rows(rest, rows, head, heads, valid, columns, D).to(ACC)
+    return value
+
+
+@triton.jit
+def store_split(pointer, rest, value, rows, head, heads, valid, columns, D: tl.constexpr):
     """Stores `value` rounded to the dtype of `pointer`, and what that leaves, if there is a place for it, to `rest`."""
-    store_rows(pointer, value, rows, stride, valid, columns, D)
+    store_rows(pointer, value, rows, head, heads, valid, columns, D)
     if rest is not None:
         left = value - value.to(pointer.dtype.element_ty).to(value.dtype)
-        store_rows(rest, left, rows, stride, valid, columns, D)
+        store_rows(rest, left, rows, head, heads, valid, columns, D)
 
 
 @triton.jit
 def load_state(pointer, index, columns, D: tl.constexpr, BD: tl.constexpr):
     """[BD, columns] of D x D matrix number `index`; 0 beyond D."""
     d = tl.arange(0, BD)
-    return load_rows(pointer + index * D * D, d, D, d < D, columns, D)
+    return load_rows(pointer + index * D * D, d, 0, 1, d < D, columns, D)
 
 
 @triton.jit
 def store_state(pointer, value, index, columns, D: tl.constexpr, BD: tl.constexpr):
     """The counterpart of `load_state`."""
     d = tl.arange(0, BD)
-    store_rows(pointer + index * D * D, value, d, D, d < D, columns, D)
+    store_rows(pointer + index * D * D, value, d, 0, 1, d < D, columns, D)
+
+
+@triton.jit
+def own_chunk(sequence):
+    """Which chunk and head a program of a grid of (chunks, heads) has, and the sequence of that chunk."""
+    chunk = tl.program_id(0).to(tl.int64)
+    return chunk, tl.program_id(1).to(tl.int64), tl.load(sequence + chunk)
 
 
 @triton.jit
@@ -110,11 +126,27 @@ def tokens(first, end, mask, C: tl.constexpr):
 
 
 @triton.jit
+def chunk_tokens(chunk, n, cu_seqlens, starts, mask, C: tl.constexpr):
+    """`tokens` of a chunk of sequence n."""
+    first = tl.load(cu_seqlens + n) + (chunk - tl.load(starts + n)) * C
+    return tokens(first, tl.load(cu_seqlens + n + 1), mask, C)
+
+
+@triton.jit
 def load_gates(beta, g, at, valid, ACC: tl.constexpr):
     """b = beta + 1e-6 and g of tokens; 0 where there is none."""
     b = tl.where(valid, tl.load(beta + at, mask=valid, other=0.0).to(ACC) + EPS, 0.0)
     decay = tl.zeros_like(b) if g is None else tl.load(g + at, mask=valid, other=0.0).to(ACC)
     return b, decay
+
+
+@triton.jit
+def load_blend(alpha, at, valid, C: tl.constexpr, ACC: tl.constexpr):
+    """alpha of tokens, [C, 1]; 1 where there is no gate."""
+    blend = tl.full((C, 1), 1.0, ACC)
+    if alpha is not None:
+        blend = tl.load(alpha + at, mask=valid, other=0.0).to(ACC)[:, None]
+    return blend
 
 
 @triton.jit
@@ -161,3 +193,19 @@ def decays(g, C: tl.constexpr):
     apart = (coarse[:, None] - coarse[None, :]) + (fine[:, None] - fine[None, :])
     # Above the diagonal the exponent is positive and may overflow: select, do not multiply.
     return tl.exp(tl.where(t[:, None] >= t[None, :], apart, -float("inf")))
+
+
+@triton.jit
+def decays_of_h(between, start, DECAY_H: tl.constexpr, C: tl.constexpr):
+    """R and e as they are for H: those of U, or nothing is forgotten."""
+    if not DECAY_H:
+        between, start = decays(tl.zeros_like(start), C), tl.exp(tl.zeros_like(start))
+    return between, start
+
+
+@triton.jit
+def weights_and_decays(keys, beta, g, at, valid, C: tl.constexpr, ACC: tl.constexpr):
+    """w and r of the tokens of a chunk, and their decays, R and that from the start of the chunk."""
+    b, log_decay = load_gates(beta, g, at, valid, ACC)
+    start, _, _ = edge_decays(log_decay)
+    return b * b, inverse_norm(keys, ACC), decays(log_decay, C), start

@@ -49,27 +49,24 @@ def agree(found: list[Tensor], expected: list[Tensor], tolerance: float) -> None
 
 
 @interpreted
-@pytest.mark.parametrize("grad_ridge", [True, False])
 @pytest.mark.parametrize(
     ("shape", "options"),
     [
-        ({}, {}),
-        ({"Hq": 3, "Hk": 1, "D": 5}, {}),
-        ({"Hq": 1, "Hk": 2}, {"decay_h": False}),
-        ({"B": 1, "T": 22}, {"cu_seqlens": torch.tensor([0, 1, 1, 20, 22]), "scale": 1.0}),
+        ({"Hq": 3, "D": 5}, {}),
+        ({"Hk": 2}, {"decay_h": False}),
+        ({}, {"grad_ridge": False}),
+        ({"T": 22}, {"cu_seqlens": torch.tensor([0, 1, 1, 20, 22]), "scale": 1.0}),
         ({"B": 2}, {"mask": torch.tensor([[False, True, True] * 6, [True] * 17 + [False]])}),
     ],
 )
-def test_10_gradients_are_those_of_the_exact_solve(
-    inputs: Make, states, shape: dict, options: dict, grad_ridge: bool
-) -> None:
-    sizes = {"B": 1, "T": 18, "Hq": 2, "Hk": 2, "D": 4, **shape}
+def test_10_gradients_are_those_of_the_exact_solve(inputs: Make, states, shape: dict, options: dict) -> None:
+    sizes = {"B": 1, "T": 18, "Hq": 1, "Hk": 1, "D": 4, **shape}
     tensors = inputs(**sizes)
     sequences = len(options["cu_seqlens"]) - 1 if "cu_seqlens" in options else sizes["B"]
     before = states(sequences, max(sizes["Hq"], sizes["Hk"]), sizes["D"])
-    expected = gradients(naive.gated_kalmanet, tensors, before, solver="exact", grad_ridge=grad_ridge, **options)
+    expected = gradients(naive.gated_kalmanet, tensors, before, solver="exact", **options)
     # In exact numbers conjugate gradients are done after D steps.
-    options = {"solver": "cg", "num_iter": 3 * sizes["D"], "chunk_size": 16, "grad_ridge": grad_ridge, **options}
+    options = {"solver": "cg", "num_iter": 2 * sizes["D"], "chunk_size": 16, **options}
     agree(gradients(triton.gated_kalmanet, tensors, before, **options), expected, 1e-9)
 
 
@@ -77,7 +74,7 @@ def test_10_gradients_are_those_of_the_exact_solve(
 @pytest.mark.parametrize(
     "options",
     [
-        {"num_iter": 80},
+        {"num_iter": 20},
         {"num_iter": 3},
         {"num_iter": 0},
         {"num_iter": 1, "decay_h": False},
@@ -85,7 +82,7 @@ def test_10_gradients_are_those_of_the_exact_solve(
     ],
 )
 def test_10_gradients_are_those_of_the_chunk_form_for_any_number_of_steps(inputs: Make, states, options: dict) -> None:
-    tensors, before = inputs(B=1, T=20, Hq=2, Hk=1), states(1, 2, 8)
+    tensors, before = inputs(B=1, T=20, Hq=1, Hk=1), states(1, 1, 8)
     expected = gradients(partial(chunk.gated_kalmanet, chunk_size=16), tensors, before, **options)
     agree(gradients(partial(triton.gated_kalmanet, chunk_size=16), tensors, before, **options), expected, 1e-10)
 
@@ -95,14 +92,22 @@ def test_10_gradcheck(inputs: Make) -> None:
     tensors = inputs(B=1, T=17, Hq=1, Hk=1, D=2)
     root, u = (torch.randn(1, 1, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(n)) for n in (1, 2))
 
-    def operator(*leaves: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def operator(*leaves: Tensor) -> Tensor:
         first = State(H=leaves[6] @ leaves[6].mT, U=leaves[7])
         o, last = triton.gated_kalmanet(*leaves[:6], solver="cg", num_iter=4, initial_state=first, chunk_size=16)
-        return o, last.H, last.U
+        return torch.cat([x.flatten() for x in (o, last.H, last.U)])
 
     leaves = tuple(tensor.requires_grad_() for tensor in (*tensors, root, u))
-    # Fast: along random directions, as a call of the interpreter takes long.
-    assert torch.autograd.gradcheck(operator, leaves, atol=1e-6, rtol=1e-5, fast_mode=True)
+    # Fast: along random directions, as a call of the interpreter takes long. Results without a gradient have a test of
+    # their own below.
+    assert torch.autograd.gradcheck(operator, leaves, atol=1e-6, rtol=1e-5, fast_mode=True, check_undefined_grad=False)
+
+
+@interpreted
+def test_18_the_worked_example_has_the_published_gradients(golden) -> None:
+    leaves = [tensor.clone().requires_grad_() for tensor in golden.inputs]
+    o, _ = triton.gated_kalmanet(*leaves, solver="cg", num_iter=8)
+    golden.check_gradients(torch.autograd.grad(o.sum(), leaves))
 
 
 @interpreted
@@ -117,10 +122,10 @@ def test_10_gradients_without_gates(inputs: Make) -> None:
 
 @interpreted
 def test_10_the_gradient_of_one_result_alone(inputs: Make, states) -> None:
-    tensors, before = inputs(B=1, T=18, Hq=2, Hk=1), states(1, 2, 8)
+    tensors, before = inputs(B=1, T=18, Hq=1, Hk=1, D=4), states(1, 1, 4)
     for result in ("o", "H", "U"):
         found = []
-        for operator in (naive.gated_kalmanet, partial(triton.gated_kalmanet, solver="cg", num_iter=12)):
+        for operator in (naive.gated_kalmanet, partial(triton.gated_kalmanet, solver="cg", num_iter=8)):
             leaves = [x.clone().requires_grad_() for x in (*tensors, before.H, before.U)]
             options = {"solver": "exact"} if operator is naive.gated_kalmanet else {}
             o, last = operator(*leaves[:6], initial_state=State(H=leaves[6], U=leaves[7]), **options)
@@ -132,7 +137,7 @@ def test_10_the_gradient_of_one_result_alone(inputs: Make, states) -> None:
 
 
 def test_10_gradients_in_float32(inputs: Make, relative: Relative, family: str) -> None:
-    tensors = inputs(B=1, T=40, Hq=2, Hk=1, D=16, dtype=torch.float32, family=family)
+    tensors = inputs(B=1, T=40, Hq=1, Hk=1, D=16, dtype=torch.float32, family=family)
     high = tuple(tensor.double() for tensor in tensors)
     expected = gradients(partial(chunk.gated_kalmanet, num_iter=30), high, None)
     found = gradients(triton.gated_kalmanet, tuple(tensor.to(DEVICE) for tensor in tensors), None)
@@ -168,17 +173,17 @@ def test_15_a_zero_key_has_a_finite_gradient(inputs: Make) -> None:
 
 @interpreted
 def test_pieces_with_carried_states_have_the_gradient_of_the_whole(inputs: Make) -> None:
-    tensors = inputs(B=1, T=24, Hq=2, Hk=1)
+    tensors = inputs(B=1, T=24, Hq=1, Hk=1, D=4)
 
     def in_pieces(*leaves: Tensor, initial_state: None) -> tuple[Tensor, State]:
         outputs, state = [], initial_state
         for start, end in ((0, 1), (1, 18), (18, 24)):
             piece = (leaf[:, start:end] for leaf in leaves)
-            o, state = triton.gated_kalmanet(*piece, solver="cg", num_iter=12, initial_state=state, chunk_size=16)
+            o, state = triton.gated_kalmanet(*piece, solver="cg", num_iter=8, initial_state=state, chunk_size=16)
             outputs.append(o)
         return torch.cat(outputs, dim=1), state
 
-    whole = gradients(partial(triton.gated_kalmanet, solver="cg", num_iter=12, chunk_size=16), tensors, None)
+    whole = gradients(partial(triton.gated_kalmanet, solver="cg", num_iter=8, chunk_size=16), tensors, None)
     agree(gradients(in_pieces, tensors, None), whole, 1e-9)
 
 

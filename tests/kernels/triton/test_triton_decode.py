@@ -42,7 +42,7 @@ def same(found: tuple[Tensor, State], expected: tuple[Tensor, State], tolerance:
     ("shape", "options"),
     [
         ({"T": 1}, {}),
-        ({"T": 5, "Hq": 6, "Hk": 2, "D": 12}, {}),
+        ({"T": 4, "Hq": 6, "Hk": 2, "D": 12}, {"num_iter": 9}),
         ({"T": 2, "Hq": 1, "Hk": 3, "D": 20}, {"decay_h": False, "num_iter": 3}),
         ({"T": 3, "D": 5}, {"solver": "cg", "num_iter": 3}),
         ({"T": 2}, {"num_iter": 0}),
@@ -51,7 +51,7 @@ def same(found: tuple[Tensor, State], expected: tuple[Tensor, State], tolerance:
     ],
 )
 def test_5_new_tokens_equal_the_definition(inputs: Make, states, decode: Move, shape: dict, options: dict) -> None:
-    sizes = {"B": 2, "Hq": 4, "Hk": 2, "D": 8, **shape}
+    sizes = {"B": 2, "Hq": 2, "Hk": 1, "D": 8, **shape}
     tensors, before = inputs(**sizes), states(2, max(sizes["Hq"], sizes["Hk"]), sizes["D"])
     expected = naive.gated_kalmanet(*tensors, initial_state=before, **options)
     same(decode(tensors, before, **options), expected, 1e-12)
@@ -69,7 +69,7 @@ def test_18_the_worked_example_to_the_digits_printed(golden, decode: Move) -> No
 def test_5_prefill_and_new_tokens_equal_one_call(
     inputs: Make, decode: Move, device: str, sizes: tuple[int, ...]
 ) -> None:
-    tensors = inputs(B=2, T=24, Hq=4, Hk=2, D=16, dtype=torch.float32)
+    tensors = inputs(B=1, T=24, Hq=2, Hk=1, D=16, dtype=torch.float32)
     whole, after = triton.gated_kalmanet(*(tensor.to(device) for tensor in tensors), num_iter=8)
     o, state = triton.gated_kalmanet(*(tensor[:, :20].to(device) for tensor in tensors), num_iter=8)
     outputs, start = [o.cpu()], 20
@@ -78,13 +78,13 @@ def test_5_prefill_and_new_tokens_equal_one_call(
         outputs.append(o)
         start += size
     assert start == 24
-    same((torch.cat(outputs, dim=1), state), (whole.cpu(), State(H=after.H.cpu(), U=after.U.cpu())), 2e-5)
+    same((torch.cat(outputs, dim=1), state), (whole.cpu(), State(H=after.H.cpu(), U=after.U.cpu())), 1e-5)
 
 
 def test_2_errs_at_most_twice_as_much_as_the_definition_in_float32(
     inputs: Make, states, relative: Relative, decode: Move, family: str
 ) -> None:
-    tensors, before = inputs(B=1, T=4, Hq=2, Hk=1, dtype=torch.float32, family=family), states(1, 2, 8, torch.float32)
+    tensors, before = inputs(B=1, T=3, Hq=1, Hk=1, dtype=torch.float32, family=family), states(1, 1, 8, torch.float32)
     high = State(H=before.H.double(), U=before.U.double())
     exact, _ = naive.gated_kalmanet(*(tensor.double() for tensor in tensors), initial_state=high)
     definition, _ = naive.gated_kalmanet(*tensors, initial_state=before)

@@ -49,12 +49,14 @@ def test_18_the_worked_example_to_the_digits_printed(golden, r: int) -> None:
     torch.testing.assert_close(x[0, 3, 0], golden.solutions[r], rtol=0, atol=5.1e-9)
     torch.testing.assert_close(f[0, :, 0], golden.f, rtol=0, atol=5.1e-10)
     torch.testing.assert_close(state.H[0, 0], golden.H, rtol=0, atol=5.1e-9)
+    if r == 30:
+        torch.testing.assert_close(x[0, 0, 0], golden.first_solution, rtol=0, atol=5.1e-9)
 
 
 def test_2_errs_at_most_twice_as_much_as_the_definition_in_float32(
     inputs: Make, relative: Relative, family: str
 ) -> None:
-    tensors = inputs(B=1, T=70, Hq=2, Hk=1, D=16, dtype=torch.float32, family=family)
+    tensors = inputs(B=1, T=40, Hq=1, Hk=1, D=16, dtype=torch.float32, family=family)
     o, state = naive.gated_kalmanet(*(tensor.double() for tensor in tensors))
     o_naive, state_naive = naive.gated_kalmanet(*tensors)
     o_found, state_found = call(tensors, chunk_size=32)
@@ -71,19 +73,21 @@ def test_2_errs_at_most_twice_as_much_as_the_definition_in_float32(
 @pytest.mark.parametrize(
     ("shape", "options"),
     [
-        ({"T": 1}, {}),
+        ({"B": 2, "T": 1}, {}),
         ({"T": 16, "D": 1}, {}),
-        ({"T": 17, "D": 12}, {"num_iter": 1}),
-        ({"T": 33, "Hq": 1, "Hk": 3, "D": 20}, {"decay_h": False}),
-        ({"T": 21, "Hq": 3, "Hk": 3, "D": 5}, {"solver": "cg", "num_iter": 4}),
+        ({"B": 2, "T": 17, "D": 12}, {"num_iter": 1}),
+        ({"T": 33, "Hq": 1, "Hk": 3, "D": 20}, {"decay_h": False, "num_iter": 9}),
+        ({"T": 21, "Hq": 2, "Hk": 2, "D": 5}, {"solver": "cg", "num_iter": 4}),
         ({"T": 20, "D": 16}, {"num_iter": 0}),
         ({"T": 20, "D": 16}, {"ridge_strength": 0.3, "scale": 2.0, "num_iter": 7}),
+        ({"T": 2, "Hq": 1, "D": 192}, {"num_iter": 3}),
+        ({"T": 2, "Hq": 1, "D": 256}, {"num_iter": 3}),
     ],
 )
 def test_2_equals_the_definition_for_any_size_and_option(inputs: Make, states, shape: dict, options: dict) -> None:
-    sizes = {"B": 2, "Hq": 4, "Hk": 2, "D": 8, **shape}
+    sizes = {"B": 1, "Hq": 2, "Hk": 1, "D": 8, **shape}
     tensors = inputs(**sizes)
-    before = states(2, max(sizes["Hq"], sizes["Hk"]), sizes["D"])
+    before = states(sizes["B"], max(sizes["Hq"], sizes["Hk"]), sizes["D"])
     same(
         call(tensors, initial_state=before, chunk_size=16, **options),
         naive.gated_kalmanet(*tensors, initial_state=before, **options),
@@ -94,21 +98,21 @@ def test_2_equals_the_definition_for_any_size_and_option(inputs: Make, states, s
 @interpreted
 def test_2_without_gates_everything_is_remembered_and_nothing_blended(inputs: Make) -> None:
     q, k, v, beta, *_ = inputs(B=1, T=20)
-    found = triton.gated_kalmanet(q, k, v, beta, None, None)
-    same(found, triton.gated_kalmanet(q, k, v, beta, torch.ones_like(beta), torch.zeros_like(beta)), 1e-15)
-    same(found, naive.gated_kalmanet(q, k, v, beta, None, None), 1e-11)
+    found = triton.gated_kalmanet(q, k, v, beta, None, None, num_iter=8)
+    same(found, triton.gated_kalmanet(q, k, v, beta, torch.ones_like(beta), torch.zeros_like(beta), num_iter=8), 1e-15)
+    same(found, naive.gated_kalmanet(q, k, v, beta, None, None, num_iter=8), 1e-11)
 
 
 @interpreted
 @pytest.mark.parametrize("chunk_size", [16, 32, 128])
 def test_3_the_chunk_size_does_not_matter(inputs: Make, chunk_size: int) -> None:
-    tensors = inputs(B=1, T=130, Hq=2, Hk=1)
-    same(call(tensors, chunk_size=chunk_size, num_iter=10), call(tensors, num_iter=10), 1e-11)
+    tensors = inputs(B=1, T=130, Hq=1, Hk=1)
+    same(call(tensors, chunk_size=chunk_size, num_iter=4), call(tensors, num_iter=4), 1e-11)
 
 
 @interpreted
 def test_4_the_norm_by_products_is_the_norm_of_h(inputs: Make, family: str) -> None:
-    q, *others = inputs(B=1, T=40, Hq=2, Hk=1, family=family)
+    q, *others = inputs(B=1, T=40, Hq=1, Hk=1, family=family)
     o, _ = triton.gated_kalmanet(q.requires_grad_(), *others, num_iter=1, chunk_size=16)
     f = o.grad_fn.saved_tensors[-1]
     for t in (0, 15, 16, 31, 39):
@@ -118,14 +122,14 @@ def test_4_the_norm_by_products_is_the_norm_of_h(inputs: Make, family: str) -> N
 
 @pytest.mark.parametrize("sizes", [(1, 39), (16, 24), (1, 1, 1, 17, 20), (23, 17)])
 def test_6_pieces_of_any_length_equal_one_call(inputs: Make, sizes: tuple[int, ...]) -> None:
-    tensors = inputs(B=2, T=40, Hq=2, Hk=1, D=16, dtype=torch.float32)
+    tensors = inputs(B=1, T=40, Hq=1, Hk=1, D=16, dtype=torch.float32)
     state, outputs, start = None, [], 0
     for size in sizes:
-        o, state = call(cut(tensors, start, start + size), initial_state=on_device(state), chunk_size=16, num_iter=8)
+        o, state = call(cut(tensors, start, start + size), initial_state=on_device(state), chunk_size=16, num_iter=4)
         outputs.append(o)
         start += size
     assert start == 40
-    same((torch.cat(outputs, dim=1), state), call(tensors, chunk_size=32, num_iter=8), 2e-5)
+    same((torch.cat(outputs, dim=1), state), call(tensors, chunk_size=32, num_iter=4), 1e-5)
 
 
 def on_device(state: State | None) -> State | None:
@@ -134,9 +138,9 @@ def on_device(state: State | None) -> State | None:
 
 @pytest.mark.parametrize("ends", [[0, 40], [0, 0, 5, 5, 28, 40, 40], [0, 1, 2, 40]])
 def test_7_packed_sequences_equal_themselves_alone_bit_by_bit(inputs: Make, states, ends: list[int]) -> None:
-    tensors = inputs(B=1, T=40, Hq=2, Hk=1, D=16, dtype=torch.float32)
-    before = states(len(ends) - 1, 2, 16, torch.float32)
-    options = {"chunk_size": 16, "num_iter": 5}
+    tensors = inputs(B=1, T=40, Hq=1, Hk=1, D=16, dtype=torch.float32)
+    before = states(len(ends) - 1, 1, 16, torch.float32)
+    options = {"chunk_size": 16, "num_iter": 2}
     o, state = call(tensors, cu_seqlens=torch.tensor(ends), initial_state=on_device(before), **options)
     for n, (start, end) in enumerate(pairwise(ends)):
         mine = State(H=before.H[n : n + 1], U=before.U[n : n + 1])
@@ -148,7 +152,7 @@ def test_7_packed_sequences_equal_themselves_alone_bit_by_bit(inputs: Make, stat
 
 @pytest.mark.parametrize("left", [0, 3, 20])
 def test_7_padding_changes_nothing_whatever_it_holds(inputs: Make, left: int) -> None:
-    tensors = inputs(B=1, T=37, Hq=2, Hk=1, D=16, dtype=torch.float32)
+    tensors = inputs(B=1, T=37, Hq=1, Hk=1, D=16, dtype=torch.float32)
     right = 22 - left
     padded = tuple(
         torch.nn.functional.pad(x, (0, 0) * (x.ndim - 2) + (left, right), value=torch.nan) for x in tensors[:5]
@@ -156,16 +160,16 @@ def test_7_padding_changes_nothing_whatever_it_holds(inputs: Make, left: int) ->
     padded += (torch.nn.functional.pad(tensors[5], (0, 0, left, right), value=-3.0),)
     mask = torch.zeros(1, 59, dtype=torch.bool)
     mask[:, left : left + 37] = True
-    o, state = call(padded, mask=mask, chunk_size=16, num_iter=5)
+    o, state = call(padded, mask=mask, chunk_size=16, num_iter=2)
     assert (o[~mask] == 0).all()
-    same((o[:, left : left + 37], state), call(tensors, chunk_size=16, num_iter=5), 2e-5)
+    same((o[:, left : left + 37], state), call(tensors, chunk_size=16, num_iter=2), 2e-5)
 
 
 def test_8_permuted_rows_and_heads_give_permuted_results_bit_by_bit(inputs: Make) -> None:
     tensors = inputs(B=3, T=20, Hq=3, Hk=3, dtype=torch.float32)
     rows, heads = torch.tensor([2, 0, 1]), torch.tensor([1, 2, 0])
-    o, state = call(tensors)
-    turned, after = call(tuple(x[rows][:, :, heads] for x in tensors))
+    o, state = call(tensors, num_iter=2)
+    turned, after = call(tuple(x[rows][:, :, heads] for x in tensors), num_iter=2)
     assert torch.equal(turned, o[rows][:, :, heads])
     assert torch.equal(after.H, state.H[rows][:, heads])
     assert torch.equal(after.U, state.U[rows][:, heads])
@@ -175,7 +179,7 @@ def test_8_permuted_rows_and_heads_give_permuted_results_bit_by_bit(inputs: Make
 def test_9_shared_heads_equal_expanded_ones_bit_by_bit(inputs: Make, Hq: int, Hk: int) -> None:
     q, k, v, *gates = inputs(B=1, T=20, Hq=Hq, Hk=Hk, dtype=torch.float32)
     expanded = tuple(naive.expand(x, max(Hq, Hk)) for x in (q, k, v))
-    assert torch.equal(call((q, k, v, *gates))[0], call((*expanded, *gates))[0])
+    assert torch.equal(call((q, k, v, *gates), num_iter=2)[0], call((*expanded, *gates), num_iter=2)[0])
 
 
 def test_11_float16_is_refused_with_the_reason(inputs: Make) -> None:
@@ -222,7 +226,7 @@ def test_14_what_comes_later_changes_no_bit_of_what_came_before(inputs: Make) ->
     changed = tuple(tensor.clone() for tensor in tensors)
     for tensor in changed:
         tensor[:, 21] *= 0.5
-    o, o_changed = call(tensors, chunk_size=32)[0], call(changed, chunk_size=32)[0]
+    o, o_changed = (call(x, chunk_size=32, num_iter=5)[0] for x in (tensors, changed))
     assert torch.equal(o[:, :21], o_changed[:, :21])
     assert not torch.equal(o[:, 21:], o_changed[:, 21:])
 
@@ -231,11 +235,11 @@ def test_14_what_comes_later_changes_no_bit_of_what_came_before(inputs: Make) ->
 def test_15_zero_keys_and_queries_are_finite(inputs: Make, zero: int) -> None:
     q, k, *others = inputs(B=1, T=20, Hq=2, Hk=1, dtype=torch.float32)
     k[:, zero], q[:, 3] = 0, 0
-    found = call((q, k, *others), chunk_size=16)
+    found = call((q, k, *others), chunk_size=16, num_iter=8)
     if zero == 0:
         assert (found[0][:, 0] == 0).all()
     assert (found[0][:, 3] == 0).all()
-    same(found, naive.gated_kalmanet(q, k, *others), 1e-5)
+    same(found, naive.gated_kalmanet(q, k, *others, num_iter=8), 1e-5)
 
 
 @pytest.mark.parametrize("shape", [{"T": 0}, {"B": 0}])
