@@ -8,12 +8,14 @@ import pytest
 from omegaconf import OmegaConf
 
 from legalrr.errors import UserError
+from legalrr.places import resolve, root
 from legalrr.protocols import Segmenter
 from legalrr.records import Judgment
-from legalrr.segment.card import card_path, write_card
+from legalrr.roles import scheme
+from legalrr.segment.card import card_path, sha256, write_card
 from legalrr.segment.crf_training import CrfRecipe
 from legalrr.segment.labelled import labelled
-from legalrr.segment.neural import NeuralSegmenter
+from legalrr.segment.neural import Adviser, NeuralSegmenter, open_networks
 from legalrr.segment.neural_training import NeuralRecipe
 from legalrr.segment.states import LanguageModel, StateReader
 from legalrr.stage import build, identity
@@ -109,7 +111,8 @@ def test_a_text_without_words_has_no_spans(segmenter):
 
 def test_provenance_tells_all_that_it_goes_with(segmenter):
     told = segmenter.provenance()
-    assert set(told) == {"model_sha256", "crf_sha256", "language_model"}
+    assert set(told) == {"model_sha256", "crf_sha256", "language_model", "told_sha256"}
+    assert told["told_sha256"] is None
     assert all(
         len(value) == 64 for value in (told["model_sha256"], told["crf_sha256"], told["language_model"]["sha256"])
     )
@@ -125,6 +128,51 @@ def test_another_crf_or_language_model_than_it_was_trained_with_is_refused(
     model.touch()
     with pytest.raises(UserError, match=r"segment\.language_model: .*another language model"):
         segmenter.provenance()
+
+
+@pytest.fixture
+def advised(recipe, model, tmp_path, judgments) -> NeuralSegmenter:
+    """A tagger that is told what `model` believes."""
+    told = Adviser(model=str(model), crf=str(model.with_name("tiny_crf.crfsuite")))
+    path = make(replace(recipe, told=told), tmp_path / "advised.safetensors", judgments[:10])
+    return NeuralSegmenter(
+        scheme="seven",
+        model=str(path),
+        crf=str(tmp_path / "advised_crf.crfsuite"),
+        told=told,
+        language_model=recipe.reader.language_model,
+    )
+
+
+def test_an_adviser_s_beliefs_are_heard_in_training_and_in_tagging(advised, recipe, model, judgments):
+    opened, reader = advised.open()
+    sentences = labelled(judgments)[11].sentences
+    assert opened.told is not None
+    assert advised.provenance()["told_sha256"] == opened.told.card.sha256
+    one, other = (
+        replace(opened, told=replace(opened.told, model=replace(opened.told.model, networks=networks)))
+        for networks in (opened.told.model.networks, opened.told.model.networks[:1])
+    )
+    states = reader.read(sentences)
+    assert (one.chances(sentences, states).values != other.chances(sentences, states).values).any()
+
+
+def test_a_tagger_without_its_adviser_or_with_another_one_is_refused(advised, segmenter, recipe, tmp_path, judgments):
+    with pytest.raises(UserError, match=r"segment\.told: .*trained with another adviser"):
+        replace(advised, told=None).provenance()
+    with pytest.raises(UserError, match=r"segment\.told: .*trained with no adviser \(set it to null"):
+        replace(segmenter, told=advised.told).provenance()
+    other = make(recipe, tmp_path / "third.safetensors", judgments[:5])
+    wrong = Adviser(model=str(other), crf=str(tmp_path / "third_crf.crfsuite"))
+    with pytest.raises(UserError, match=r"segment\.told: .*trained with another adviser"):
+        replace(advised, told=wrong).provenance()
+
+
+def test_an_adviser_that_reads_otherwise_is_refused(advised):
+    edit_card(Path(advised.model), reading={"layer": 1, "window": 128, "overlap": 64})
+    Path(advised.model).touch()
+    with pytest.raises(UserError, match=r"segment\.told: .*in different ways"):
+        advised.provenance()
 
 
 def test_a_crf_trained_anew_is_noticed(segmenter, judgments):
@@ -166,3 +214,34 @@ def test_missing_and_damaged_models_are_refused(segmenter, model, tmp_path):
 def test_a_choice_that_makes_no_sense_is_refused(field, value):
     with pytest.raises(UserError, match=f"segment.{field}"):
         NeuralSegmenter(**{field: value})
+
+
+@pytest.mark.parametrize("name", ["neural"])
+def test_the_models_that_ship_fit_their_cards_and_each_other(name):
+    segmenter = build(OmegaConf.load(root() / "conf" / "segment" / f"{name}.yaml"), NeuralSegmenter, option="segment")
+    path = resolve(segmenter.model)
+    card = json.loads(card_path(path).read_text("utf-8"))
+    opened = open_networks(segmenter.model, segmenter.crf, segmenter.told, scheme=segmenter.scheme)
+    assert card["sha256"] == sha256(path)
+    assert card["bytes"] == path.stat().st_size
+    assert tuple(opened.card.shares) == tuple(role.code for role in scheme(segmenter.scheme).roles)
+    assert card["cross_validation"]["folds"] == 5
+    assert opened.card.temperature != 1.0
+
+
+def test_all_taggers_that_ship_take_less_than_12_mb():
+    assert sum(path.stat().st_size for path in resolve("$LEGALRR/data/taggers").iterdir()) < 12_000_000
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("name", ["neural"])
+def test_the_tagger_that_ships_finds_the_order_at_the_end(name):
+    segmenter = build(OmegaConf.load(root() / "conf" / "segment" / f"{name}.yaml"), NeuralSegmenter, option="segment")
+    text = (
+        "The appellant was tried by the Sessions Judge for murder.\n"
+        "Learned counsel for the appellant submitted that no witness saw the deed.\n"
+        "In the result, the appeal is allowed and the conviction is set aside.\n"
+    )
+    spans = segmenter.segment(Judgment(id="a", text=text)).spans
+    assert spans[-1].role == "RPC"
+    assert all(0 < span.score <= 1 for span in spans)
