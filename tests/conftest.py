@@ -1,11 +1,17 @@
 """Tiny models that the tests make: two layers, random weights, a token per byte; and no test with a time limit."""
 
+import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import settings
+
+# Before anything imports triton, which transformers does: without a GPU its kernels run in the interpreter.
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 settings.register_profile("at any speed", deadline=None)
 settings.load_profile("at any speed")

@@ -1,7 +1,6 @@
 # ruff: noqa: N803 - the names of the paper
 """Inputs of the operator, and the worked example of arXiv 2511.21016's equations that every form must reproduce."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,10 +12,6 @@ from gated_kalmanet.config import GatedKalmaNetConfig
 from gated_kalmanet.layer import GatedKalmaNet
 from gated_kalmanet.naive import normalise
 from gated_kalmanet.state import State
-
-# Before anything imports triton: without a GPU its kernels run in the interpreter.
-if not torch.cuda.is_available():
-    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 Inputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
