@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from legalrr.corpora.catalogue import card
 from legalrr.errors import UserError
 from legalrr.places import resolve, root
 from legalrr.protocols import Segmenter
@@ -216,16 +217,16 @@ def test_a_choice_that_makes_no_sense_is_refused(field, value):
         NeuralSegmenter(**{field: value})
 
 
-@pytest.mark.parametrize("name", ["neural"])
+@pytest.mark.parametrize("name", ["neural", "neural_seven"])
 def test_the_models_that_ship_fit_their_cards_and_each_other(name):
     segmenter = build(OmegaConf.load(root() / "conf" / "segment" / f"{name}.yaml"), NeuralSegmenter, option="segment")
     path = resolve(segmenter.model)
-    card = json.loads(card_path(path).read_text("utf-8"))
+    told = json.loads(card_path(path).read_text("utf-8"))
     opened = open_networks(segmenter.model, segmenter.crf, segmenter.told, scheme=segmenter.scheme)
-    assert card["sha256"] == sha256(path)
-    assert card["bytes"] == path.stat().st_size
+    assert told["sha256"] == sha256(path)
+    assert told["bytes"] == path.stat().st_size
     assert tuple(opened.card.shares) == tuple(role.code for role in scheme(segmenter.scheme).roles)
-    assert card["cross_validation"]["folds"] == 5
+    assert told["cross_validation"]["folds"] == 5
     assert opened.card.temperature != 1.0
 
 
@@ -234,14 +235,12 @@ def test_all_taggers_that_ship_take_less_than_12_mb():
 
 
 @pytest.mark.model
-@pytest.mark.parametrize("name", ["neural"])
+@pytest.mark.parametrize("name", ["neural", "neural_seven"])
 def test_the_tagger_that_ships_finds_the_order_at_the_end(name):
     segmenter = build(OmegaConf.load(root() / "conf" / "segment" / f"{name}.yaml"), NeuralSegmenter, option="segment")
-    text = (
-        "The appellant was tried by the Sessions Judge for murder.\n"
-        "Learned counsel for the appellant submitted that no witness saw the deed.\n"
-        "In the result, the appeal is allowed and the conviction is set aside.\n"
-    )
-    spans = segmenter.segment(Judgment(id="a", text=text)).spans
+    reader = card("specimen").reader()
+    judgment = next(iter(reader.read(reader.split)))
+    spans = segmenter.segment(replace(judgment, spans=None, scheme=None)).spans
     assert spans[-1].role == "RPC"
+    assert len({span.role for span in spans}) > 3
     assert all(0 < span.score <= 1 for span in spans)
