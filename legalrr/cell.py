@@ -58,7 +58,7 @@ def run_cell(pipeline: Pipeline, folder: Path, fresh: set[str] | None = None) ->
     # A model that is not there is told before any other work is done.
     engine = pipeline.backbone.load() if pipeline.predict.needs_backbone else None
     with clock.time("corpus"):
-        judgments, counts = cell.judgments()
+        judgments, counts = cell.judgments(engine)
     with clock.time("segment"):
         segments = cell.segment(judgments)
     with clock.time("restructure"):
@@ -121,13 +121,25 @@ class Cell:
     reserves: dict[str, int] = field(default_factory=dict)
     """Tokens kept for prompt and answers, by role scheme."""
 
-    def judgments(self) -> tuple[list[Judgment], dict[str, int]]:
-        """The judgments that are asked about, and how many were left out for what reason."""
+    def judgments(self, engine: Engine | None) -> tuple[list[Judgment], dict[str, int]]:
+        """The judgments that are asked about, and how many were left out for what reason.
+
+        Raises:
+            UserError: bad input, no judgment, or page images that nobody here reads.
+        """
         p = self.pipeline
         every = by_id(p.corpus.read(p.corpus.split))
         if not every:
             raise UserError(
                 "no judgment", where=f"corpus {p.corpus.name}, split {p.corpus.split}", cure="check path and split"
+            )
+        pictured = next((j for j in every.values() if any(page.dpi is not None for page in j.pages)), None)
+        if pictured is not None and not (engine is not None and engine.can.images):
+            reader = "this predictor" if engine is None else f"backbone {p.backbone.name}"
+            raise UserError(
+                f"{reader} reads no images of pages",
+                where=f"corpus {p.corpus.name}, {pictured.id}",
+                cure="set corpus.input=text",
             )
         kept = list(every.values())
         counts = {"read": len(kept)}

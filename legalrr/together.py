@@ -101,7 +101,7 @@ def _prepared(pipelines: Iterable[Pipeline], engine: Engine) -> Iterator[Ready]:
         assert isinstance(predict, ModelPredictor)
         try:
             predict.check(engine)
-            judgments, _ = cell.judgments()
+            judgments, _ = cell.judgments(engine)
             segments = cell.segment(judgments)
             calls = predict.calls(cell.case(judgments[0], segments[judgments[0].id], engine)) if judgments else 0
         except UserError as error:

@@ -52,6 +52,21 @@ def rows(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.parametrize(("arm", "reader"), [("direct", "backbone echo"), ("majority", "this predictor")])
+def test_images_of_pages_are_refused_where_nobody_reads_them(tmp_path: Path, arm: str, reader: str) -> None:
+    from matplotlib.backends.backend_pdf import PdfPages
+    from matplotlib.figure import Figure
+
+    with PdfPages(tmp_path / "a.pdf") as book:
+        figure = Figure()
+        figure.text(0.1, 0.9, "The appellant sold a horse. It was lame.")
+        book.savefig(figure)
+    mine = ("corpus=own_pdf", f"corpus.folder={tmp_path}", "segment=crf", f"arm={arm}")
+    with pytest.raises(UserError, match=rf"corpus own_pdf, a: {reader} reads no images of pages .*corpus.input=text"):
+        run_cell(pipeline(tmp_path, *mine, "corpus.input=images"), tmp_path / "cell")
+    assert not (tmp_path / "cache").exists()
+
+
 def test_judgments_without_outcome_among_labelled_ones_are_left_out_and_counted(table: Path, tmp_path: Path) -> None:
     record = run_cell(mine(table, "arm=direct"), tmp_path / "cell")
     assert record["counts"] == {"read": 6, "without outcome": 2, "taken": 4, "scored": 4}
