@@ -76,7 +76,7 @@ class NeuralRecipe:
     def fit(self, documents: Sequence[Labelled], path: Path) -> "FittedNeural":
         """Train on `documents`; writes the networks to `path`, and their CRF to `crf_path(path)`."""
         import torch
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         from legalrr.segment.network import Shape
 
@@ -108,7 +108,8 @@ class NeuralRecipe:
         finally:
             torch.set_num_threads(threads)
         weights = {f"{n}.{name}": w for n, network in enumerate(networks) for name, w in network.state_dict().items()}
-        save_file(weights, path)
+        # save_file would make a file that nobody but its owner may read.
+        path.write_bytes(save(weights))
         place = crf_path(path)
         crf = self.crf.fit(documents, place)
         return FittedNeural(
