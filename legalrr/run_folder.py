@@ -51,6 +51,11 @@ def row(judgment: Judgment, case: Case, completion: Completion, verdict: Verdict
     return {
         "id": judgment.id,
         "gold": judgment.outcome,
+        "court": judgment.court,
+        "year": judgment.year,
+        "kind": judgment.kind,
+        "confidence": judgment.confidence,
+        "length": len(judgment.text),
         "verdict": verdict.label,
         "reason": verdict.reason,
         "span": verdict.span,

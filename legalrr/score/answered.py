@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from legalrr.errors import UserError
 from legalrr.records import OUTCOMES, Scored
+from legalrr.score.about import About, about
 
 LABELS = (*OUTCOMES, "invalid")
 
@@ -38,6 +39,8 @@ class Answers:
     """What is scored: all judgments whose outcome is known, in the order of the file."""
     unlabelled: int = 0
     """Judgments whose outcome nobody knows; they are in no score."""
+    about: Mapping[str, About] = field(default_factory=dict)
+    """Id -> what is known of the judgment, for the cases that are scored."""
 
 
 def read_answers(path: Path) -> Answers:
@@ -47,6 +50,7 @@ def read_answers(path: Path) -> Answers:
         UserError: the file is missing, a line is damaged (names file and line), or an id comes twice.
     """
     cases: list[Answered] = []
+    known: dict[str, About] = {}
     lines: dict[str, int] = {}
     unlabelled = 0
     for number, row in _rows(path):
@@ -59,7 +63,8 @@ def read_answers(path: Path) -> Answers:
             unlabelled += 1
         else:
             cases.append(answered(row, where=where))
-    return Answers(cases=tuple(cases), unlabelled=unlabelled)
+            known[key] = about(row, where=where)
+    return Answers(cases=tuple(cases), unlabelled=unlabelled, about=known)
 
 
 def answered(row: Mapping[str, Any], *, where: str) -> Answered:

@@ -19,6 +19,8 @@ from legalrr.score.answered import LABELS
 
 Codes = npt.NDArray[np.int8]
 """Answers as codes, shape (..., n)."""
+Counts = npt.NDArray[np.int64 | np.float64]
+"""How often each code occurs, shape (6, ...); whole numbers, in floating point where they come of products."""
 Floats = npt.NDArray[np.float64]
 """Scores, shape (...)."""
 
@@ -28,15 +30,25 @@ def codes(cases: Sequence[Scored]) -> Codes:
     return np.array([3 * OUTCOMES.index(c.gold) + LABELS.index(c.label) for c in cases], dtype=np.int8)
 
 
-def count_codes(answers: Codes, axis: int = -1) -> npt.NDArray[np.int64]:
+def count_codes(answers: Codes, axis: int = -1) -> Counts:
     """How often each code occurs along `axis`; the counts are the new first axis, shape (6, ...)."""
     return np.stack([np.asarray(np.count_nonzero(answers == code, axis=axis)) for code in range(6)])
 
 
-def macro_f1_of_counts(counts: npt.NDArray[np.int64]) -> Floats:
+def macro_f1_of_counts(counts: Counts) -> Floats:
     """Macro-F1 from counts of shape (6, ...); shape (...)."""
     aa, ad, ai, da, dd, di = counts
     return (_f1(aa, aa + ad + ai, aa + da) + _f1(dd, da + dd + di, ad + dd)) / 2
+
+
+def accuracy_of_counts(counts: Counts) -> Floats:
+    """Share answered right, from counts of shape (6, ...); shape (...); 0 where nothing was answered."""
+    return _share(counts[0] + counts[4], counts)
+
+
+def yes_rate_of_counts(counts: Counts) -> Floats:
+    """Share answered allowed, from counts of shape (6, ...); shape (...); 0 where nothing was answered."""
+    return _share(counts[0] + counts[3], counts)
 
 
 def macro_f1_of_codes(answers: Codes, axis: int = -1) -> Floats:
@@ -51,6 +63,11 @@ def macro_f1(gold: Sequence[str], labels: Sequence[str]) -> float:
     return float(f1_score(gold, labels, labels=OUTCOMES, average="macro", zero_division=0))
 
 
-def _f1(right: npt.NDArray[np.int64], gold: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64]) -> Floats:
+def _share(some: Counts, counts: Counts) -> Floats:
+    total = counts.sum(axis=0)
+    return np.divide(some, total, out=np.zeros(total.shape), where=total > 0)
+
+
+def _f1(right: Counts, gold: Counts, predicted: Counts) -> Floats:
     total = gold + predicted
     return np.divide(2.0 * right, total, out=np.zeros(total.shape), where=total > 0)

@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 from legalrr.errors import UserError
 from legalrr.records import OUTCOMES, Scored
 from legalrr.score.answered import LABELS, Answered
-from legalrr.score.confusion import codes, macro_f1_of_codes
-from legalrr.score.interval import bca
+from legalrr.score.confusion import codes, macro_f1_of_codes, macro_f1_of_counts
+from legalrr.score.interval import Sample, bca_of_counts
 from legalrr.stage import digest
 
 UNDEFINED = "no labelled judgment"
@@ -77,7 +77,7 @@ class Scores:
 class PredictionScorer:
     """Computes `Scores` (protocol `Scorer`)."""
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
 
     confidence: float = 0.95
     """Coverage of intervals."""
@@ -124,8 +124,12 @@ class PredictionScorer:
         gold: list[str] = [case.gold for case in cases]
         labels: list[str] = [case.label for case in cases]
         answers = codes(cases)
-        interval = bca(
-            (answers,), macro_f1_of_codes, confidence=self.confidence, resamples=self.resamples, seed=self.seed
+        (interval,) = bca_of_counts(
+            [Sample.of(answers)],
+            macro_f1_of_counts,
+            confidence=self.confidence,
+            resamples=self.resamples,
+            seed=self.seed,
         )
         precision, recall, f1, _ = precision_recall_fscore_support(gold, labels, labels=OUTCOMES, zero_division=0)
         pairs = Counter(zip(gold, labels, strict=True))

@@ -15,8 +15,8 @@ import numpy as np
 
 from legalrr.errors import UserError
 from legalrr.records import Scored, by_id
-from legalrr.score.confusion import Codes, Floats, codes, count_codes, macro_f1_of_codes, macro_f1_of_counts
-from legalrr.score.interval import BATCH_CELLS, bca
+from legalrr.score.confusion import Codes, Counts, Floats, codes, count_codes, macro_f1_of_counts
+from legalrr.score.interval import DECIMALS, Sample, bca_of_counts
 from legalrr.score.prediction import PredictionScorer
 
 LEVEL = 0.05
@@ -59,23 +59,28 @@ def compare(cases: Sequence[Scored], reference: Sequence[Scored], *, scorer: Pre
     """
     from scipy import stats
 
-    first, second = _joined(cases, reference)
-    arm, base = codes(first), codes(second)
-    spread = bca((arm, base), _difference, confidence=scorer.confidence, resamples=scorer.resamples, seed=scorer.seed)
+    first, second = joined([cases, reference], where="paired comparison")
+    answers = np.stack([codes(first), codes(second)], axis=1)
+    (spread,) = bca_of_counts(
+        [Sample.of(answers)],
+        _difference,
+        confidence=scorer.confidence,
+        resamples=scorer.resamples,
+        seed=scorer.seed,
+    )
     right = [case.label == case.gold for case in first], [case.label == case.gold for case in second]
     b = sum(x and not y for x, y in zip(*right, strict=True))
     c = sum(y and not x for x, y in zip(*right, strict=True))
-    reach = float(stats.norm.ppf(1 - LEVEL / 2) + stats.norm.ppf(POWER))
     return Comparison(
         n=len(first),
-        difference=float(_difference(arm, base)),
+        difference=float(_difference(count_codes(answers, axis=0)[:, None])[0, 0]),
         interval=spread.bounds,
         interval_note=spread.note,
-        p_permutation=_permutation_p(arm, base, scorer),
+        p_permutation=_permutation_p(answers, scorer),
         p_mcnemar=float(stats.binomtest(b, b + c).pvalue) if b + c else 1.0,
         b=b,
         c=c,
-        smallest_detectable=reach * spread.standard_error if spread.standard_error else None,
+        smallest_detectable=reach() * spread.standard_error if spread.standard_error else None,
     )
 
 
@@ -89,52 +94,67 @@ def holm(values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _joined(cases: Sequence[Scored], reference: Sequence[Scored]) -> tuple[list[Scored], list[Scored]]:
-    first, second = by_id(cases), by_id(reference)
-    lone = sorted(first.keys() ^ second.keys())
+def reach() -> float:
+    """Standard errors that a true difference must measure to be found with `POWER` at `LEVEL`, two-sided."""
+    from scipy import stats
+
+    return float(stats.norm.ppf(1 - LEVEL / 2) + stats.norm.ppf(POWER))
+
+
+def joined(arms: Sequence[Sequence[Scored]], *, where: str) -> list[list[Scored]]:
+    """The cases of arms on the same judgments, each arm's in the order of the ids.
+
+    Raises:
+        UserError: naming `where`: no judgments, a duplicate id, an id that only some have, or two gold outcomes for one
+            id.
+    """
+    found = [by_id(cases) for cases in arms]
+    every = set().union(*found)
+    lone = sorted(key for key in every if not all(key in one for one in found))
     if lone:
         more = f" and {len(lone) - NAMED} more" if len(lone) > NAMED else ""
         raise UserError(
-            f"judgments that only one of the two has: {', '.join(lone[:NAMED])}{more}",
-            where="paired comparison",
+            f"judgments that not all of the {len(arms)} arms have: {', '.join(lone[:NAMED])}{more}",
+            where=where,
             cure="compare runs over the same judgments: same corpus, split, limit; overflow other than skip",
         )
-    if not first:
-        raise UserError("no labelled judgments", where="paired comparison", cure="use a corpus with outcomes")
-    for key in first:
-        if first[key].gold != second[key].gold:
-            raise UserError(f"two gold outcomes for {key!r}", where="paired comparison", cure="run both on one corpus")
-    keys = sorted(first)
-    return [first[key] for key in keys], [second[key] for key in keys]
+    if not every:
+        raise UserError("no labelled judgments", where=where, cure="use a corpus with outcomes")
+    for key in every:
+        if len({one[key].gold for one in found}) > 1:
+            raise UserError(f"two gold outcomes for {key!r}", where=where, cure="run all on one corpus")
+    return [[one[key] for key in sorted(every)] for one in found]
 
 
-def _difference(arm: Codes, base: Codes, axis: int = -1) -> Floats:
-    return macro_f1_of_codes(arm, axis) - macro_f1_of_codes(base, axis)
+def _difference(counts: Counts) -> Floats:
+    """Macro-F1 of the first arm less that of the second: counts of shape (6, r, 2) give shape (r, 1)."""
+    scores = macro_f1_of_counts(counts)
+    return scores[:, :1] - scores[:, 1:]
 
 
-def _permutation_p(arm: Codes, base: Codes, scorer: PredictionScorer) -> float:
-    """Exact where there are at most `permutations` ways to swap, else (1 + as extreme) / (1 + permutations)."""
+def _permutation_p(answers: Codes, scorer: PredictionScorer) -> float:
+    """Over all ways to swap where they leave at most `permutations` different counts, else over that many random ones,
+    as (1 + as extreme) / (1 + permutations)."""
     from scipy import stats
 
-    differ = arm != base
+    differ = answers[:, 0] != answers[:, 1]
     # Swapping the only pair that differs turns the sign of the difference, which is as extreme.
     if np.count_nonzero(differ) < 2:
         return 1.0
-    # Swapping two equal answers changes nothing, so only the others are permuted, on top of these counts.
-    same = count_codes(arm[~differ])
-
-    def statistic(x: Codes, y: Codes, axis: int = -1) -> Floats:
-        shape = (6,) + (1,) * (x.ndim - 1)
-        fixed = same.reshape(shape)
-        return macro_f1_of_counts(count_codes(x, axis) + fixed) - macro_f1_of_counts(count_codes(y, axis) + fixed)
-
-    result = stats.permutation_test(
-        (arm[differ], base[differ]),
-        statistic,
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=scorer.permutations,
-        batch=max(1, BATCH_CELLS // int(np.count_nonzero(differ))),
-        rng=np.random.default_rng(scorer.seed),
-    )
-    return float(result.pvalue)
+    # Of the judgments answered alike, it only matters how many are swapped, which is binomial.
+    sample = Sample.of(answers[differ])
+    ways = np.prod(sample.sizes + 1.0)
+    if ways <= scorer.permutations:
+        swapped = np.indices(sample.sizes + 1).reshape(len(sample.sizes), -1).T
+        weights = stats.binom.pmf(swapped, sample.sizes, 0.5).prod(axis=1)
+    else:
+        rng = np.random.default_rng(scorer.seed)
+        swapped = rng.binomial(sample.sizes, 0.5, size=(scorer.permutations, len(sample.sizes)))
+        weights = np.full(scorer.permutations, 1.0)
+    counts = count_codes(answers, axis=0)[:, None] + sample.counts(swapped) @ np.array([[-1, 1], [1, -1]])
+    null = np.round(_difference(counts)[:, 0], DECIMALS)
+    observed = np.round(_difference(count_codes(answers, axis=0)[:, None])[0, 0], DECIMALS)
+    tails = weights @ (null >= observed), weights @ (null <= observed)
+    if ways <= scorer.permutations:
+        return min(1.0, 2 * float(min(tails)))
+    return min(1.0, 2 * (1 + float(min(tails))) / (1 + scorer.permutations))

@@ -126,7 +126,7 @@ def test_other_judgments_are_told_in_the_note(sweep):
     sweep.cell(0, "plain")
     sweep.cell(1, "d", "AAAAAADDDDD", gold="AAAAAADDDDD")
     (pair,) = read_report([sweep.folder]).groups[0].pairs
-    assert pair.note == "judgments that only one of the two has: case-11"
+    assert pair.note == "judgments that not all of the 2 arms have: case-11"
 
 
 def test_cells_without_labelled_judgments_are_in_no_group(sweep):

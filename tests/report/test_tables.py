@@ -26,7 +26,7 @@ DIFFERENCES = """\
 | Arm | Difference [95%] | p permutation | p Holm | p McNemar | b | c | Smallest detectable |
 | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
 | D/R | +0.000 [-] | 1.0000 | 1.0000 | 1.0000 | 0 | 0 |  |
-| all\\|no | -1.000 [-] | 0.0050 | 0.0100 | 0.0005 | 0 | 12 |  |
+| all\\|no | -1.000 [-] | 0.0005 | 0.0010 | 0.0005 | 0 | 12 |  |
 
 After Holm, 1 of 2 differences are significant at 5%.
 

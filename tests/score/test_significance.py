@@ -99,7 +99,7 @@ def test_judgments_are_joined_by_id_not_by_position():
 
 def test_other_judgments_are_named():
     first, second = scored("AADD", "AADA"), scored("AADD", "AADA")[1:]
-    with pytest.raises(UserError, match="judgments that only one of the two has: 000"):
+    with pytest.raises(UserError, match="judgments that not all of the 2 arms have: 000"):
         compare(first, second, scorer=SCORER)
     with pytest.raises(UserError, match="000, 001, 002, 003, 004 and 3 more"):
         compare(scored("A" * 8, "A" * 8), [], scorer=SCORER)
