@@ -27,6 +27,7 @@ def open_weights(
     whole: bool = False,
     quantization_config: Any = None,
     device_map: str | Mapping[str, str] | None = None,
+    idle: tuple[str, ...] = (),
 ) -> PreTrainedModel:
     """The model at `place`, ready for inference.
 
@@ -43,6 +44,7 @@ def open_weights(
         whole: whether transformers warns of what is in the files and not in the model.
         quantization_config: see `quantized`.
         device_map: where its parts go, for accelerate; None: all on the CPU.
+        idle: weights whose names begin so may be missing, as nothing that they compute is used.
 
     Raises:
         UserError: the attention is not installed, or weights are missing or of another size.
@@ -75,7 +77,8 @@ def open_weights(
         raise ValueError(str(error)) from error
     # Weights that a file lacks, or has in another size, are made up at random, and only this report says so.
     mismatched = {name for name, *_ in report["mismatched_keys"]}
-    for fault, names in (("lacks", report["missing_keys"]), ("has in another size", mismatched)):
+    missing = {name for name in report["missing_keys"] if not name.startswith(idle)}
+    for fault, names in (("lacks", missing), ("has in another size", mismatched)):
         if names:
             raise UserError(
                 f"{place} {fault} {len(names)} of its weights, the first one {min(names)}",

@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from legalrr.backbones.gguf import cache_root, converted
+from legalrr.backbones.gguf import cache_root
+from legalrr.backbones.layers import open_layers
 from legalrr.backbones.source import content_digest, locate
-from legalrr.backbones.weights import check_device, open_weights, unreadable
 from legalrr.errors import UserError
 from legalrr.stage import digest, runtime
 
 if TYPE_CHECKING:
     import numpy as np
-    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 OPTION = "segment.language_model"
 
@@ -125,40 +125,15 @@ def _tokens(tokenizer: "PreTrainedTokenizerBase", sentences: Sequence[str]) -> t
 
 @lru_cache(maxsize=1)
 def _load(reader: StateReader) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
-    from transformers import AutoConfig, AutoModel, AutoTokenizer
-
     chosen = reader.language_model
-    check_device(chosen.device, option=OPTION)
-    path = locate(chosen.model, chosen.revision, option=OPTION)
-    if path is not None and path.is_file():
-        path = converted(path, "float32", option=OPTION)
-    place = chosen.model if path is None else str(path)
-    local = path is not None
-    try:
-        config = AutoConfig.from_pretrained(place, revision=chosen.revision, local_files_only=local)
-        tokenizer = AutoTokenizer.from_pretrained(place, revision=chosen.revision, local_files_only=local)
-        _keep_layers(config, reader)
-        model = open_weights(
-            AutoModel,
-            place,
-            revision=chosen.revision,
-            local=local,
-            dtype="float32",
-            attention="sdpa",
-            option=OPTION,
-            config=config,
-        )
-    except (OSError, ValueError) as error:
-        raise unreadable(chosen.model, error, option=OPTION) from error
-    return model.to(chosen.device), tokenizer
-
-
-def _keep_layers(config: "PretrainedConfig", reader: StateReader) -> None:
-    model, layers, longest = reader.language_model.model, config.num_hidden_layers, config.max_position_embeddings
-    if not 1 <= reader.layer <= layers:
-        raise UserError(f"layer {reader.layer}", where="--layer", cure=f"{model} has {layers}")
-    if reader.window > longest:
-        raise UserError(f"a window of {reader.window} tokens", where="--window", cure=f"{model} reads {longest}")
-    config.num_hidden_layers = reader.layer
-    if getattr(config, "layer_types", None):
-        config.layer_types = config.layer_types[: reader.layer]
+    model, tokenizer = open_layers(
+        chosen.model,
+        chosen.revision,
+        layer=reader.layer,
+        device=chosen.device,
+        option=OPTION,
+        layer_option="--layer",
+    )
+    if reader.window > (longest := model.config.max_position_embeddings):
+        raise UserError(f"a window of {reader.window} tokens", where="--window", cure=f"{chosen.model} reads {longest}")
+    return model, tokenizer

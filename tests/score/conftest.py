@@ -1,0 +1,51 @@
+"""A tiny encoder that the tests make: three layers, random weights, a token per letter."""
+
+import random
+import string
+from pathlib import Path
+
+import pytest
+
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+LONGEST = 64
+WORDS = (
+    *("the", "court", "Courts", "held", "holding", "that", "appeal", "appeals", "dismissed", "allowed", "tenant"),
+    *("paid", "rent", "law,", "2019", "S.", "section", "statutes", "(1)", "was", "were", "reasoned", "order."),
+)
+
+
+@pytest.fixture(scope="session")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a tiny BERT, saved as one that fills in words: without a pooler."""
+    import torch
+    from transformers import BertConfig, BertForMaskedLM, BertTokenizer
+
+    folder = tmp_path_factory.mktemp("encoder")
+    letters = [*string.ascii_lowercase, *string.digits, *".,()"]
+    vocabulary = [*SPECIAL, *letters, *(f"##{letter}" for letter in letters)]
+    (folder / "vocab.txt").write_text("".join(f"{token}\n" for token in vocabulary))
+    tokenizer = BertTokenizer(str(folder / "vocab.txt"))
+    tokenizer.model_max_length = LONGEST
+    torch.manual_seed(5)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        max_position_embeddings=LONGEST,
+        initializer_range=0.1,
+    )
+    BertForMaskedLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pairs() -> list[tuple[str, str]]:
+    """Fifty pairs of texts of one to twelve words."""
+    drawn = random.Random(3)
+    return [
+        (" ".join(drawn.choices(WORDS, k=drawn.randint(1, 12))), " ".join(drawn.choices(WORDS, k=drawn.randint(1, 12))))
+        for _ in range(50)
+    ]

@@ -1,0 +1,114 @@
+"""BERTScore against the package bert-score, by an encoder that the tests make."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from legalrr.errors import UserError
+from legalrr.score.bertscore import BertScore, Reading, match, match_obviously
+from legalrr.score.metric import place
+
+LONG = (
+    "the court held that the appeal is allowed and that the tenant paid the rent in full and so the order is set aside"
+)
+
+
+@pytest.mark.parametrize("layer", [1, 3])
+def test_bertscore_equals_its_reference_package(encoder, pairs, layer):
+    import bert_score
+
+    # One text is longer than the encoder reads: the package cuts it.
+    some = [*pairs[1:], (LONG, pairs[0][1])]
+    reference = bert_score.score(
+        [generated for generated, _ in some],
+        [court for _, court in some],
+        model_type=str(encoder),
+        num_layers=layer,
+        use_fast_tokenizer=True,
+        device="cpu",
+    )
+    ours = list(BertScore(encoder=str(encoder), layer=layer, overlong="truncate").scores(some))
+    for column, values in zip(("bertscore_precision", "bertscore_recall", "bertscore"), reference, strict=True):
+        assert [one[column] for one in ours] == pytest.approx(values.tolist(), abs=1e-6)
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=7), st.lists(st.booleans(), min_size=1, max_size=7))
+def test_matching_equals_that_of_every_two_tokens(first, second):
+    drawn = torch.Generator().manual_seed(len(first) * 10 + len(second))
+    readings = [
+        Reading(states=torch.randn(len(marks), 5, generator=drawn), averaged=torch.tensor(marks))
+        for marks in (first, second)
+    ]
+    assert match(*readings) == pytest.approx(match_obviously(*readings), abs=1e-5)
+
+
+def test_a_text_without_a_word_scores_nothing(encoder):
+    metric = BertScore(encoder=str(encoder), layer=2)
+    scores = list(metric.scores([("", "the court"), ("the court", " ")]))
+    assert {value for row in scores for value in row.values()} == {0.0}
+
+
+def test_a_text_that_is_too_long_is_refused_unless_the_choice_says_how_it_is_read(encoder):
+    with pytest.raises(
+        UserError, match=r"encoder\.overlong: a text of more than the 64 tokens .*use windows, or truncate"
+    ):
+        list(BertScore(encoder=str(encoder), layer=2).scores([(LONG, "the court")]))
+    cut = BertScore(encoder=str(encoder), layer=2, overlong="truncate").read(LONG)
+    whole = BertScore(encoder=str(encoder), layer=2, overlong="windows").read(LONG)
+    letters = sum(letter != " " for letter in LONG)
+    assert (len(cut.states), int(cut.averaged.sum())) == (64, 62)
+    assert (len(whole.states), int(whole.averaged.sum())) == (letters + 2, letters)
+    # What stands at the beginning of the first window is the same; its end is taken from where it is nearer the middle.
+    assert whole.states[:32] == pytest.approx(cut.states[:32], abs=1e-6)
+    assert not torch.allclose(whole.states[60], cut.states[60], atol=1e-3)
+
+
+def test_each_token_is_taken_from_one_window(encoder):
+    for window in range(4, 20):
+        read = BertScore(encoder=str(encoder), layer=1, overlong="windows", window=window).read("the court held, so")
+        assert int(read.averaged.sum()) == 15
+        assert [bool(mark) for mark in read.averaged] == [False, *[True] * 15, False]
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ({"overlong": "cut"}, r"^encoder\.overlong: unknown choice 'cut'"),
+        ({"layer": 4}, r"^encoder\.layer: layer 4 \(.* has 3\)"),
+        ({"window": 3}, r"^encoder\.window: a window of 3 tokens"),
+        ({"encoder": "no/such/folder"}, r"^encoder\.model: no such model"),
+        ({"encoder": "owner/name"}, r"^encoder\.revision: .*commit"),
+        ({"device": "cuda:99"}, r"^encoder\.device"),
+    ],
+)
+def test_an_impossible_choice_is_named(encoder, choice, message):
+    with pytest.raises(UserError, match=message):
+        BertScore(**{"encoder": str(encoder), "layer": 1} | choice).read("the court")
+
+
+def test_a_tokenizer_that_does_not_know_its_longest_text_asks_for_the_window(encoder, tmp_path):
+    import json
+    import shutil
+
+    folder = shutil.copytree(encoder, tmp_path / "copy")
+    told = json.loads((folder / "tokenizer_config.json").read_text())
+    del told["model_max_length"]
+    (folder / "tokenizer_config.json").write_text(json.dumps(told))
+    with pytest.raises(UserError, match=r"^encoder\.window: .*say it"):
+        BertScore(encoder=str(folder), layer=1).read("the court")
+    assert len(BertScore(encoder=str(folder), layer=1, window=64).read("so").states) == 4
+
+
+def test_encoders_are_told_apart_by_content_and_not_by_where_they_lie(encoder, tmp_path):
+    import shutil
+
+    moved = shutil.copytree(encoder, tmp_path / "moved")
+    here, there = (BertScore(encoder=str(folder), layer=1) for folder in (encoder, moved))
+    assert place(here) == place(there)
+    (moved / "vocab.txt").write_text("changed\n")
+    assert place(here) != place(there)
+    assert place(BertScore(encoder=str(encoder), layer=2)) != place(here)
+    at = "0123456789" * 4
+    assert BertScore(encoder="owner/name", revision=at, layer=2).provenance() == {"hub": "owner/name"}
+    assert "owner/name at 01234567, layer 2" in BertScore(encoder="owner/name", revision=at, layer=2).detail

@@ -1,0 +1,81 @@
+"""Means of scores over judgments, and their paired differences."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from legalrr.score.means import compare_means, mean_of, sign_flip_p
+from legalrr.score.prediction import PredictionScorer
+
+SCORER = PredictionScorer(resamples=400, permutations=2000)
+
+
+def by_number(values):
+    return {f"{number:03}": value for number, value in enumerate(values)}
+
+
+def test_a_mean_has_an_interval_around_it_that_does_not_depend_on_the_order():
+    values = by_number(np.random.default_rng(1).beta(2, 5, 60))
+    found = mean_of(values, scorer=SCORER)
+    assert found.n == 60
+    assert found.mean == pytest.approx(np.mean(list(values.values())))
+    assert found.interval[0] < found.mean < found.interval[1]
+    assert found == mean_of(dict(reversed(values.items())), scorer=SCORER)
+
+
+def test_the_interval_of_a_mean_covers_it_as_often_as_it_says():
+    draws = np.random.default_rng(2)
+    few = PredictionScorer(resamples=300)
+    covered = 0
+    for _ in range(200):
+        low, high = mean_of(by_number(draws.beta(2, 2, 44)), scorer=few).interval
+        covered += low <= 0.5 <= high
+    # 200 draws at 95 % give 190 with a standard deviation of 3.1.
+    assert covered == pytest.approx(190, abs=13)
+
+
+@pytest.mark.parametrize(
+    ("values", "note"), [([0.5], "fewer than two judgments"), ([0.5, 0.5, 0.5], "no resample changes the score")]
+)
+def test_no_interval_has_a_reason(values, note):
+    found = mean_of(by_number(values), scorer=SCORER)
+    assert (found.interval, found.interval_note) == (None, note)
+
+
+def test_no_judgment_has_no_mean():
+    assert mean_of({}, scorer=SCORER) is None
+    assert compare_means({"a": 1.0}, {"b": 1.0}, scorer=SCORER) is None
+
+
+def test_p_equals_that_over_all_flips():
+    differences = np.array([0.1, -0.2, 0.3, 0.05, 0.4, 0.2, 0.0])
+    means = [np.mean(differences * signs) for signs in product((1, -1), repeat=len(differences))]
+    extreme = np.mean(np.abs(means) >= abs(differences.mean()) - 1e-12)
+    assert sign_flip_p(differences, scorer=SCORER) == pytest.approx(extreme)
+
+
+def test_p_by_sampling_is_near_that_over_all_flips():
+    differences = np.linspace(-0.1, 0.3, 14)
+    exact = sign_flip_p(differences, scorer=PredictionScorer(permutations=2**14))
+    assert sign_flip_p(differences, scorer=PredictionScorer(permutations=1500, seed=4)) == pytest.approx(
+        exact, abs=0.03
+    )
+
+
+@pytest.mark.parametrize("differences", [[], [0.0, 0.0], [0.3, 0.0]])
+def test_less_than_two_differences_show_nothing(differences):
+    assert sign_flip_p(np.array(differences, dtype=float), scorer=SCORER) == 1.0
+
+
+def test_a_difference_is_over_the_judgments_that_both_have():
+    found = compare_means({"a": 0.5, "b": 0.7, "c": 0.9}, {"b": 0.1, "a": 0.4, "d": 1.0}, scorer=SCORER)
+    assert (found.n, found.lone) == (2, 2)
+    assert found.difference == pytest.approx(0.35)
+    assert found.smallest_detectable > 0
+
+
+def test_equal_scores_differ_in_nothing():
+    values = by_number([0.2, 0.4, 0.6])
+    found = compare_means(values, values, scorer=SCORER)
+    assert (found.difference, found.p_permutation, found.interval, found.smallest_detectable) == (0, 1, None, None)
