@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from legalrr.court_text import court_text
 from legalrr.errors import UserError
 from legalrr.pipeline import Pipeline, cache_folder
 from legalrr.progress import progress
@@ -82,6 +83,11 @@ def run_cell(pipeline: Pipeline, folder: Path, fresh: set[str] | None = None) ->
         scores = (
             pipeline.score.score([answered(r, where=r["id"]) for r in rows if r["gold"]]) if counts["scored"] else {}
         )
+    references = [
+        court_text(j, segments[j.id], c.prompt.turns, segmenter=pipeline.segment.name)
+        for j, c in zip(judgments, cases, strict=True)
+        if pipeline.predict.needs_backbone
+    ]
     record = {
         "format": 1,
         "cell": described(pipeline, cases),
@@ -99,7 +105,7 @@ def run_cell(pipeline: Pipeline, folder: Path, fresh: set[str] | None = None) ->
         },
         "seconds": clock.seconds,
     }
-    write_run(folder, rows, record, scores)
+    write_run(folder, rows, references, record, scores)
     log.info(
         "%s: %d judgments, %d model calls made, %d from the store",
         pipeline.settings.arm.label,

@@ -1,6 +1,7 @@
 """What a run folder holds.
 
 predictions.jsonl   a row per judgment: gold, verdict, reason, turns, what was shown and hidden (as offsets)
+references.jsonl    the court's text of the roles that the model wrote, for arms that let it write any
 run.json            cell, counts, calls, versions, seeds, stage identities, timings
 scores.json         written last: its presence means complete
 error.json          instead, when the cell failed
@@ -16,6 +17,7 @@ from typing import Any
 
 from legalrr.pipeline import Pipeline
 from legalrr.records import Case, Completion, Judgment, Verdict
+from legalrr.score.explanation import REFERENCES
 from legalrr.stage import description
 from legalrr.store import write_atomically
 from legalrr.verdict import BLANK
@@ -36,11 +38,17 @@ PACKAGES = (
 
 
 def write_run(
-    folder: Path, rows: Sequence[Mapping[str, Any]], record: Mapping[str, Any], scores: Mapping[str, Any]
+    folder: Path,
+    rows: Sequence[Mapping[str, Any]],
+    references: Sequence[Mapping[str, Any]],
+    record: Mapping[str, Any],
+    scores: Mapping[str, Any],
 ) -> None:
     """Write a finished cell; scores.json comes last."""
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "predictions.jsonl", "".join(as_json(row) + "\n" for row in rows))
+    if any(one["turns"] for one in references):
+        write_atomically(folder / REFERENCES, "".join(as_json(one) + "\n" for one in references))
     write_atomically(folder / "run.json", as_json(record, indent=2) + "\n")
     write_atomically(folder / "scores.json", as_json(scores, indent=2) + "\n")
 

@@ -18,6 +18,8 @@ from legalrr.records import CompletedTurn, Completion, Outcome, Prompt, Verdict
 READINGS = ("strict", "study")
 BLANK = "blank"
 """Name of the turn about a judgment without content."""
+ANSWER = "answer"
+"""Name of the turn that asks for YES or NO."""
 
 # "No. 5" is a number, "NO.", a new line and "1." an answer.
 _ANSWER = re.compile(r"\b(yes|no(?!\.[^\S\n]*\d))\b", re.IGNORECASE)
@@ -43,15 +45,19 @@ class VerdictReader:
 
     def read(self, completion: Completion, prompt: Prompt) -> Verdict:
         """See `legalrr.protocols.Reader`."""
+        return self.read_turn(completion, prompt.turns[-1].name)
+
+    def read_turn(self, completion: Completion, last: str) -> Verdict:
+        """What a completion says, from the turn called `last`, the last one asked for; all that reading anew needs."""
         if completion.error is not None:
             return Verdict(id=completion.id, label="invalid", reason="error")
         asked = [turn for turn in completion.turns if turn.name != BLANK]
         if self.reading == "study":
-            last = asked[-1].text if asked and asked[-1].name == prompt.turns[-1].name else ""
-            match = next((m for m in _ANSWER.finditer(last, thought_end(last)) if m[1].lower() == "yes"), None)
+            text = asked[-1].text if asked and asked[-1].name == last else ""
+            match = next((m for m in _ANSWER.finditer(text, thought_end(text)) if m[1].lower() == "yes"), None)
             span = match.span() if match else None
             return Verdict(id=completion.id, label="allowed" if match else "dismissed", reason="matched", span=span)
-        if not asked or asked[-1].finish_reason == "overflow" or asked[-1].name != prompt.turns[-1].name:
+        if not asked or asked[-1].finish_reason == "overflow" or asked[-1].name != last:
             return Verdict(id=completion.id, label="invalid", reason="overflow")
         if asked[-1].logprobs is not None:
             return _compared(completion.id, asked[-1], next((t for t in completion.turns if t.name == BLANK), None))

@@ -1,4 +1,7 @@
-"""Reads predictions.jsonl: one judged case per line, checked field by field, so that scores rest on this file alone."""
+"""Reads predictions.jsonl: one judged case per line, checked field by field, so that scores rest on this file alone.
+
+The file holds every answer as it came, so that another reading of the answers needs no model.
+"""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -7,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from legalrr.errors import UserError
-from legalrr.records import OUTCOMES, Scored
+from legalrr.records import OUTCOMES, CompletedTurn, Completion, Scored
 from legalrr.score.about import About, about
+from legalrr.verdict import ANSWER, VerdictReader
 
 LABELS = (*OUTCOMES, "invalid")
 
@@ -43,43 +47,67 @@ class Answers:
     """Id -> what is known of the judgment, for the cases that are scored."""
 
 
-def read_answers(path: Path) -> Answers:
+def read_answers(path: Path, reader: VerdictReader | None = None) -> Answers:
     """The predictions of one cell from its predictions.jsonl.
+
+    Args:
+        path: the file.
+        reader: reads the answers anew; None: the verdicts are those in the file.
 
     Raises:
         UserError: the file is missing, a line is damaged (names file and line), or an id comes twice.
     """
     cases: list[Answered] = []
     known: dict[str, About] = {}
-    lines: dict[str, int] = {}
+    lines: dict[str, str] = {}
     unlabelled = 0
-    for number, row in _rows(path):
-        where = f"{path}:{number}"
+    for where, row in read_rows(path, "prediction"):
         key = _field(row, "id", str, where)
         if key in lines:
-            raise UserError(f"duplicate id {key!r}, first on line {lines[key]}", where=where, cure="run the cell again")
-        lines[key] = number
+            raise UserError(
+                f"duplicate id {key!r}, first on line {lines[key].rpartition(':')[2]}",
+                where=where,
+                cure="run the cell again",
+            )
+        lines[key] = where
         if row.get("gold") is None:
             unlabelled += 1
         else:
-            cases.append(answered(row, where=where))
+            cases.append(answered(row if reader is None else reread(row, reader, where=where), where=where))
             known[key] = about(row, where=where)
     return Answers(cases=tuple(cases), unlabelled=unlabelled, about=known)
+
+
+def reread(row: Mapping[str, Any], reader: VerdictReader, *, where: str) -> Mapping[str, Any]:
+    """A row of predictions.jsonl with the verdict that `reader` finds in its answers; raises UserError naming `where`
+    for a damaged row."""
+    turns = tuple(
+        CompletedTurn(
+            name=_field(turn, "name", str, where),
+            text=_field(turn, "text", str, where),
+            finish_reason=_field(turn, "finish_reason", str, where),
+            logprobs=turn.get("logprobs"),
+        )
+        for turn in _field(row, "turns", list, where)
+    )
+    completion = Completion(id=_field(row, "id", str, where), turns=turns, error=row.get("error"))
+    verdict = reader.read_turn(completion, ANSWER)
+    return {**row, "verdict": verdict.label, "reason": verdict.reason, "p_allowed": verdict.p_allowed}
 
 
 def answered(row: Mapping[str, Any], *, where: str) -> Answered:
     """One labelled row of predictions.jsonl as a judged case; raises UserError naming `where` for a damaged row."""
     gold, label = row.get("gold"), _field(row, "verdict", str, where)
     if gold not in OUTCOMES:
-        raise _damaged(where, f"gold {gold!r} is none of {', '.join(OUTCOMES)}")
+        raise damaged(where, f"gold {gold!r} is none of {', '.join(OUTCOMES)}")
     if label not in LABELS:
-        raise _damaged(where, f"verdict {label!r} is none of {', '.join(LABELS)}")
+        raise damaged(where, f"verdict {label!r} is none of {', '.join(LABELS)}")
     p_allowed = row.get("p_allowed")
     if p_allowed is not None and not (isinstance(p_allowed, int | float) and 0 <= p_allowed <= 1):
-        raise _damaged(where, f"p_allowed {p_allowed!r} is no probability")
+        raise damaged(where, f"p_allowed {p_allowed!r} is no probability")
     turns = _field(row, "turns", list, where)
     if not all(isinstance(turn, dict) for turn in turns):
-        raise _damaged(where, "a turn is no JSON object")
+        raise damaged(where, "a turn is no JSON object")
     return Answered(
         id=_field(row, "id", str, where),
         gold=gold,
@@ -95,32 +123,38 @@ def answered(row: Mapping[str, Any], *, where: str) -> Answered:
     )
 
 
-def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def read_rows(path: Path, what: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The lines of a file of a run folder as JSON objects, each with its place.
+
+    Args:
+        path: the file.
+        what: what a line holds, for messages.
+
+    Raises:
+        UserError: the file cannot be read, or a line is no JSON object.
+    """
     try:
         lines = path.read_bytes().split(b"\n")
     except OSError as error:
-        raise UserError(
-            f"cannot read the predictions: {error.strerror}", where=str(path), cure="run the cell"
-        ) from error
+        raise UserError(f"cannot read the {what}s: {error.strerror}", where=str(path), cure="run the cell") from error
     # The file ends with a newline; whatever follows the last one is a torn line and refused like any other.
     for number, line in enumerate(lines if lines[-1] else lines[:-1], start=1):
         try:
             row = json.loads(line)
         except ValueError as error:
-            raise _damaged(f"{path}:{number}", "no JSON") from error
+            raise damaged(f"{path}:{number}", "no JSON", what) from error
         if not isinstance(row, dict):
-            raise _damaged(f"{path}:{number}", "no JSON object")
-        yield number, row
+            raise damaged(f"{path}:{number}", "no JSON object", what)
+        yield f"{path}:{number}", row
 
 
 def _field(row: Mapping[str, Any], name: str, kind: type, where: str) -> Any:
     value = row.get(name)
     if not isinstance(value, kind):
-        raise _damaged(where, f"{name!r} is missing" if value is None else f"{name!r} is {value!r}")
+        raise damaged(where, f"{name!r} is missing" if value is None else f"{name!r} is {value!r}")
     return value
 
 
-def _damaged(where: str, what: str) -> UserError:
-    return UserError(
-        f"damaged prediction: {what}", where=where, cure="run the cell again; stored calls are not repeated"
-    )
+def damaged(where: str, fault: str, what: str = "prediction") -> UserError:
+    """What to say of a damaged line, which holds `what`."""
+    return UserError(f"damaged {what}: {fault}", where=where, cure="run the cell again; stored calls are not repeated")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from legalrr.errors import UserError
+from legalrr.score.answered import damaged, read_rows
 from legalrr.score.metric import Metric, Pair, place, told
 from legalrr.stage import digest
 from legalrr.store import Store
@@ -109,7 +110,7 @@ def explanation_scores(folder: Path) -> ExplanationScores | None:
         return None
     values: dict[tuple[str, Measure], dict[str, float]] = {}
     for path in sorted((folder / FOLDER).glob("*/key.json")):
-        key = _object(path.read_text(encoding="utf-8"), str(path))
+        key = _key(path)
         store = Store(path.parent, key)
         for column, heading in key.get("shown", {}).items():
             measure = Measure(store=path.parent.name, column=column, heading=heading, detail=key.get("detail", ""))
@@ -132,12 +133,12 @@ def read_explanations(folder: Path) -> Explanations | None:
     if not path.is_file():
         return None
     written: dict[str, dict[str, Mapping[str, Any]]] = {}
-    for where, row in _rows(folder / "predictions.jsonl"):
-        written[_text(row, "id", where)] = {turn["name"]: turn for turn in row.get("turns", [])}
+    for where, row in read_rows(folder / "predictions.jsonl", "prediction"):
+        written[_text(row, "id", where, "prediction")] = {turn["name"]: turn for turn in row.get("turns", [])}
     found: list[Explanation] = []
     no_turn: dict[str, list[str]] = {}
     no_text: dict[str, list[str]] = {}
-    for where, row in _rows(path):
+    for where, row in read_rows(path, "reference"):
         id, source = _text(row, "id", where), _text(row, "source", where)
         for asked in row.get("turns", []):
             turn, role, court = (_text(asked, name, where) for name in ("name", "role", "text"))
@@ -149,7 +150,7 @@ def read_explanations(folder: Path) -> Explanations | None:
             elif answer is None or answer.get("finish_reason") == "overflow":
                 no_turn[turn].append(id)
             else:
-                said = _text(answer, "text", f"{folder / 'predictions.jsonl'}, {id}")
+                said = _text(answer, "text", f"{folder / 'predictions.jsonl'}, {id}", "prediction")
                 found.append(
                     Explanation(
                         id=id,
@@ -206,30 +207,17 @@ def _store(folder: Path, metric: Metric) -> Store:
     return Store(folder / FOLDER / place(metric), described)
 
 
-def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _key(path: Path) -> Mapping[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8", errors="surrogatepass")
-    except OSError as error:
-        raise UserError(f"cannot read it: {error.strerror}", where=str(path), cure="run the cell again") from error
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line:
-            yield f"{path}:{number}", _object(line, f"{path}:{number}")
-
-
-def _object(text: str, where: str) -> Mapping[str, Any]:
-    try:
-        value = json.loads(text)
+        value = json.loads(path.read_bytes())
     except ValueError as error:
-        raise UserError("no JSON", where=where, cure="run the cell again; stored calls are not repeated") from error
-    if not isinstance(value, dict):
-        raise UserError("no JSON object", where=where, cure="run the cell again; stored calls are not repeated")
+        raise UserError("no JSON", where=str(path), cure="delete its folder and run legalrr-explain again") from error
+    assert isinstance(value, dict)
     return value
 
 
-def _text(row: Mapping[str, Any], name: str, where: str) -> str:
+def _text(row: Mapping[str, Any], name: str, where: str, what: str = "reference") -> str:
     value = row.get(name)
     if not isinstance(value, str):
-        raise UserError(
-            f"no text under {name!r}", where=where, cure="run the cell again; stored calls are not repeated"
-        )
+        raise damaged(where, f"no text under {name!r}", what)
     return value

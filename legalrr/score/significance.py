@@ -63,7 +63,7 @@ def compare(cases: Sequence[Scored], reference: Sequence[Scored], *, scorer: Pre
     answers = np.stack([codes(first), codes(second)], axis=1)
     (spread,) = bca_of_counts(
         [Sample.of(answers)],
-        _difference,
+        difference,
         confidence=scorer.confidence,
         resamples=scorer.resamples,
         seed=scorer.seed,
@@ -73,10 +73,10 @@ def compare(cases: Sequence[Scored], reference: Sequence[Scored], *, scorer: Pre
     c = sum(y and not x for x, y in zip(*right, strict=True))
     return Comparison(
         n=len(first),
-        difference=float(_difference(count_codes(answers, axis=0)[:, None])[0, 0]),
+        difference=float(difference(count_codes(answers, axis=0)[:, None])[0, 0]),
         interval=spread.bounds,
         interval_note=spread.note,
-        p_permutation=_permutation_p(answers, scorer),
+        p_permutation=swap_p(answers, scorer),
         p_mcnemar=float(stats.binomtest(b, b + c).pvalue) if b + c else 1.0,
         b=b,
         c=c,
@@ -126,18 +126,24 @@ def joined(arms: Sequence[Sequence[Scored]], *, where: str) -> list[list[Scored]
     return [[one[key] for key in sorted(every)] for one in found]
 
 
-def _difference(counts: Counts) -> Floats:
-    """Macro-F1 of the first arm less that of the second: counts of shape (6, r, 2) give shape (r, 1)."""
-    scores = macro_f1_of_counts(counts)
-    return scores[:, :1] - scores[:, 1:]
+def difference(counts: Counts) -> Floats:
+    """Mean macro-F1 of the first half of the columns (runs of an arm) less that of the second half: counts of shape
+    (6, r, 2 k) give shape (r, 1)."""
+    first, second = np.split(macro_f1_of_counts(counts), 2, axis=-1)
+    less: Floats = first.mean(axis=-1, keepdims=True) - second.mean(axis=-1, keepdims=True)
+    return less
 
 
-def _permutation_p(answers: Codes, scorer: PredictionScorer) -> float:
-    """Over all ways to swap where they leave at most `permutations` different counts, else over that many random ones,
-    as (1 + as extreme) / (1 + permutations)."""
+def swap_p(answers: Codes, scorer: PredictionScorer) -> float:
+    """Two-sided p of `difference` when all answers of two arms to a judgment, shape (n, 2 k), are swapped at random.
+
+    Over all ways to swap where they leave at most `permutations` different counts, else over that many random ones,
+    as (1 + as extreme) / (1 + permutations).
+    """
     from scipy import stats
 
-    differ = answers[:, 0] != answers[:, 1]
+    runs = answers.shape[1] // 2
+    differ = (answers[:, :runs] != answers[:, runs:]).any(axis=1)
     # Swapping the only pair that differs turns the sign of the difference, which is as extreme.
     if np.count_nonzero(differ) < 2:
         return 1.0
@@ -151,9 +157,10 @@ def _permutation_p(answers: Codes, scorer: PredictionScorer) -> float:
         rng = np.random.default_rng(scorer.seed)
         swapped = rng.binomial(sample.sizes, 0.5, size=(scorer.permutations, len(sample.sizes)))
         weights = np.full(scorer.permutations, 1.0)
-    counts = count_codes(answers, axis=0)[:, None] + sample.counts(swapped) @ np.array([[-1, 1], [1, -1]])
-    null = np.round(_difference(counts)[:, 0], DECIMALS)
-    observed = np.round(_difference(count_codes(answers, axis=0)[:, None])[0, 0], DECIMALS)
+    swap = np.kron([[-1, 1], [1, -1]], np.eye(runs))
+    counts = count_codes(answers, axis=0)[:, None] + sample.counts(swapped) @ swap
+    null = np.round(difference(counts)[:, 0], DECIMALS)
+    observed = np.round(difference(count_codes(answers, axis=0)[:, None])[0, 0], DECIMALS)
     tails = weights @ (null >= observed), weights @ (null <= observed)
     if ways <= scorer.permutations:
         return min(1.0, 2 * float(min(tails)))
