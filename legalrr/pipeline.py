@@ -1,7 +1,7 @@
 """One cell of a sweep: all stages built from the config before the first one runs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from legalrr.protocols import (
     Corpus,
     Predictor,
     Reader,
+    RepeatableBackbone,
     Restructurer,
     Scorer,
     Segmenter,
@@ -49,6 +50,8 @@ class Settings:
     """Seed of sample, folds, bootstrap and permutations."""
     reference: str = "plain"
     """Arm that the others are compared with."""
+    repetition: int = 1
+    """Which of several runs of the same experiment this is, where answers are drawn; the tables join them."""
     runs: str = "runs"
     """Folder of results and cache."""
 
@@ -125,6 +128,8 @@ def build_pipeline(config: DictConfig) -> Pipeline:
             f"unknown family {settings.arm.family!r}", where="arm.family", cure="use arm, baseline or probe"
         )
     stages = {name: build(config[name], kind, option=name) for name, kind in KINDS.items()}
+    if settings.repetition < 1:
+        raise UserError(f"repetition={settings.repetition}", where="repetition", cure="count from 1")
     compared = getattr(stages["predict"], "scoring", "generate") != "generate"
     if compared and getattr(stages["verdict"], "reading", "strict") == "study":
         raise UserError(
@@ -132,7 +137,26 @@ def build_pipeline(config: DictConfig) -> Pipeline:
             where="verdict.reading",
             cure="use verdict.reading=strict or predict.scoring=generate",
         )
-    return Pipeline(settings=settings, **stages)
+    pipeline = Pipeline(settings=settings, **stages)
+    if settings.repetition > 1 and pipeline.needs_backbone:
+        return replace(pipeline, backbone=_repeated(pipeline.backbone, settings.repetition, compared=compared))
+    return pipeline
+
+
+def _repeated(backbone: Backbone, repetition: int, *, compared: bool) -> Backbone:
+    if compared:
+        raise UserError(
+            "compared answers are not drawn, and the same in every run",
+            where=f"repetition={repetition}",
+            cure="use predict.scoring=generate, or repetition=1",
+        )
+    if not isinstance(backbone, RepeatableBackbone):
+        raise UserError(
+            f"backbone {backbone.name} cannot be run again with other draws",
+            where=f"repetition={repetition}",
+            cure="use repetition=1",
+        )
+    return backbone.repeated(repetition)
 
 
 def cache_folder(pipeline: Pipeline) -> Path:

@@ -189,6 +189,18 @@ class PricedBackbone(Backbone, Protocol):
         """The money that answers cost; None where a price is not known."""
 
 
+@runtime_checkable
+class RepeatableBackbone(Backbone, Protocol):
+    """A language model whose answers are drawn, so that an experiment can be run again with other draws."""
+
+    def repeated(self, repetition: int) -> Backbone:
+        """The same backbone for the run of this number, from 2 on: its answers are drawn, and kept, apart.
+
+        Raises:
+            UserError: as configured its answers are not drawn, so that every run would be the same.
+        """
+
+
 @dataclass(frozen=True, kw_only=True)
 class Bench:
     """What a predictor may use."""

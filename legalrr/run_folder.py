@@ -107,6 +107,7 @@ def described(pipeline: Pipeline, cases: Sequence[Case]) -> dict[str, Any]:
         "scoring": options["predict"].get("scoring") if model else None,
         "overflow": options["restructure"].get("overflow") if model else None,
         "limit": p.settings.limit,
+        "repetition": p.settings.repetition,
         "tokens": (turns if turns else dict(tokens)) if model else {},
     }
 

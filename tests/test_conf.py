@@ -85,6 +85,30 @@ def test_compared_answers_refuse_the_reading_of_texts() -> None:
         built("arm=direct_compare", "verdict=study")
 
 
+def test_a_repetition_draws_by_another_seed() -> None:
+    drawn = ("backbone=qwen3_vl_8b", "backbone.decoding=card", "backbone.seed=5")
+    seeds = [built(*drawn, f"repetition={number}").backbone.seed for number in (1, 2, 5)]  # type: ignore[attr-defined]
+    assert seeds == [5, 6, 9]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["repetition=2"], r"^repetition=2: greedy answers are the same in every run \(use backbone\.decoding=card"),
+        (["repetition=2", "backbone=echo", "arm=direct_compare"], "^repetition=2: compared answers are not drawn"),
+        (["repetition=0"], "^repetition: repetition=0"),
+    ],
+)
+def test_a_repetition_without_draws_is_refused(overrides: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        built(*overrides)
+
+
+def test_a_baseline_is_the_same_in_every_repetition() -> None:
+    one, other = (built("arm=tfidf_lr", f"repetition={number}") for number in (1, 2))
+    assert one.described() == other.described()
+
+
 def test_the_eight_arms_are_the_eight_combinations() -> None:
     switches = set()
     for arm in ("plain", "d", "r", "c", "dr", "dc", "rc", "drc"):

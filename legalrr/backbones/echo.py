@@ -8,7 +8,7 @@ import math
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from legalrr.errors import UserError
@@ -48,6 +48,8 @@ class EchoBackbone:
     """One in so many yes/no answers, by hash, says neither; 0: none."""
     cut_every: int = 0
     """One in so many answers, by hash, goes on until it is cut off; 0: none."""
+    seed: int = 0
+    """Another one gives other answers."""
     seconds_per_call: float = runtime(default=0.0)
     """How long a call takes."""
     batch: int = runtime(default=8)
@@ -70,6 +72,10 @@ class EchoBackbone:
     def provenance(self) -> Mapping[str, Any]:
         """Nothing beyond the fields."""
         return {}
+
+    def repeated(self, repetition: int) -> "EchoBackbone":
+        """See `legalrr.protocols.RepeatableBackbone`: by a seed of its own."""
+        return replace(self, seed=self.seed + repetition - 1)
 
     def load(self) -> "EchoEngine":
         """The engine."""
@@ -115,7 +121,7 @@ class EchoEngine:
 
     def _words(self, call: Call) -> tuple[list[str], bool]:
         """The words of an answer, and whether it is cut off."""
-        conversation = digest([dict(message) for message in call.messages])
+        conversation = self._conversation(call)
         endless = [WORDS[_number(conversation, "word", place) % len(WORDS)] for place in range(call.max_new_tokens)]
         if self._chosen(self._backbone.cut_every, conversation, "cut"):
             return endless, True
@@ -132,11 +138,14 @@ class EchoEngine:
         longest = max(len(self.token_ends(answer)) for answer in call.answers)
         if prompt_tokens + longest > self.context:
             return self._reply(prompt_tokens, "", cut=False, overflow=True)
-        conversation = digest([dict(message) for message in call.messages])
+        conversation = self._conversation(call)
         weights = {answer: _weight(conversation, answer) for answer in call.answers}
         total = sum(weights.values())
         logprobs = {answer: math.log(weight / total) for answer, weight in weights.items()}
         return self._reply(prompt_tokens, "", cut=False, logprobs=logprobs)
+
+    def _conversation(self, call: Call) -> str:
+        return digest([self._backbone.seed, *(dict(message) for message in call.messages)])
 
     def _count(self, call: Call) -> int:
         return sum(len(self.token_ends(message["content"])) for message in call.messages)

@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -142,6 +142,23 @@ class OpenAIBackbone:
         """The content digest of a local tokenizer; raises UserError where `tokenizer` names nothing."""
         folder = tokenizer_folder(self.tokenizer, self.tokenizer_revision, option=OPTION)
         return {} if folder is None else {"tokenizer_sha256": content_digest(folder)}
+
+    def repeated(self, repetition: int) -> OpenAIBackbone:
+        """See `legalrr.protocols.RepeatableBackbone`: asked once more, by a seed of its own where there is one."""
+        if self.temperature == 0:
+            raise UserError(
+                "answers at temperature 0 are the same in every run",
+                where=f"repetition={repetition}",
+                cure=f"use a higher {OPTION}.temperature, or repetition=1",
+            )
+        if self.repetition != 1:
+            raise UserError(
+                f"{OPTION}.repetition={self.repetition} names another run",
+                where=f"repetition={repetition}",
+                cure="leave one of the two at 1",
+            )
+        seed = None if self.seed is None else self.seed + repetition - 1
+        return replace(self, repetition=repetition, seed=seed)
 
     def key(self) -> str | None:
         """The key, read from the environment each time and kept nowhere; None for a server that wants none.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -116,6 +116,16 @@ class TransformersBackbone:
         """The content digest of local files, or the commit of a hub model; raises UserError where there is no model."""
         path = locate(self.model, self.revision, option=OPTION)
         return {"revision": self.revision} if path is None else {"sha256": content_digest(path)}
+
+    def repeated(self, repetition: int) -> TransformersBackbone:
+        """See `legalrr.protocols.RepeatableBackbone`: by a seed of its own."""
+        if self.decoding == "greedy":
+            raise UserError(
+                "greedy answers are the same in every run",
+                where=f"repetition={repetition}",
+                cure=f"use {OPTION}.decoding=card, which draws them, or repetition=1",
+            )
+        return replace(self, seed=self.seed + repetition - 1)
 
     def load(self) -> TransformersEngine:
         """The engine, the same one for equal backbones until another one is loaded.

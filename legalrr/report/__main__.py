@@ -6,14 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from legalrr.errors import UserError
+from legalrr.score.subsets import TREATMENTS
+from legalrr.verdict import READINGS
 
 EPILOG = """\
 files written: results.csv (a row per cell, every column), results.md and results.tex (to be read), pairs.csv (each cell
-against the reference arm), macro_f1.svg (forest plot, where there is a score)
+against the reference arm), macro_f1.svg (forest plot, where there is a score); where there is something to say also
+repeats.csv (runs of one experiment), readings.csv (two readings of the answers), explanations.csv (legalrr-explain)
 
 examples:
   legalrr-report runs/sweep/2025-01-31_12-00-00
   legalrr-report runs/sweep/* --out runs/joint     several sweeps in one table, in the order of their paths
+  legalrr-report runs/sweep/2025-01-31_12-00-00 --reading study       beside it, as the study's code reads answers
+  legalrr-report runs/sweep/2025-01-31_12-00-00 --invalid common      only judgments that all arms answered
 """
 
 
@@ -30,26 +35,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--out",
         type=Path,
         metavar="DIR",
-        help="write one joint set of tables into this folder (default: a set next to the cells of each DIR)",
+        help="write one joint set of tables into this folder (default: a set next to the cells of each DIR; with "
+        "--reading or --invalid in a folder there that is named after them)",
+    )
+    parser.add_argument(
+        "--reading",
+        choices=READINGS,
+        help="read the answers in this way too, and show both readings side by side; no model is asked",
+    )
+    parser.add_argument(
+        "--invalid",
+        choices=tuple(TREATMENTS),
+        default="miss",
+        help="invalid answers: "
+        + "; ".join(f"{name}: {meaning}" for name, meaning in TREATMENTS.items())
+        + " (default: miss)",
     )
     parser.add_argument("--quiet", action="store_true", help="print the paths of the files only")
     chosen = parser.parse_args(arguments)
     try:
-        _report(sorted(set(chosen.folders)), chosen.out, quiet=chosen.quiet)
+        _report(
+            sorted(set(chosen.folders)),
+            chosen.out,
+            reading=chosen.reading,
+            invalid=chosen.invalid,
+            quiet=chosen.quiet,
+        )
     except UserError as error:
         print(f"legalrr-report: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def _report(folders: list[Path], out: Path | None, *, quiet: bool) -> None:
+def _report(folders: list[Path], out: Path | None, *, reading: str | None, invalid: str, quiet: bool) -> None:
     from legalrr.report.console import show_report
     from legalrr.report.groups import read_report
     from legalrr.report.sweep import write_report
 
-    sets = [(folders, out)] if out is not None else [([folder], folder) for folder in folders]
+    # The tables next to the cells are those of the headline rule; others get a folder of their own.
+    told = [f"reading-{reading}"] * (reading is not None) + [f"invalid-{invalid}"] * (invalid != "miss")
+    place = "-".join(told)
+    sets = [(folders, out)] if out is not None else [([folder], folder / place) for folder in folders]
     for sources, target in sets:
-        report = read_report(sources)
+        report = read_report(sources, reading=reading, invalid=invalid)
         paths = write_report(report, target)
         if not quiet:
             show_report(report)

@@ -1,18 +1,19 @@
 """Reads run folders into cells; what is reported rests on predictions.jsonl, the rest says what it belongs to.
 
 scores.json is used where its stamp says that it was computed by the same settings from the same predictions; else the
-scores are computed again.
+scores are computed again. Another reading of the answers (`read_again`) needs the file of predictions and no model.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from legalrr.errors import UserError
 from legalrr.score.answered import Answers, read_answers
 from legalrr.score.prediction import PredictionScorer, Scores
+from legalrr.verdict import VerdictReader
 
 NO_BACKBONE = "-"
 """Backbone of the cells that ask no language model."""
@@ -59,8 +60,12 @@ class Setup:
     """Seed of whatever is random."""
     reference: str
     """Arm that the others are compared with."""
+    repetition: int
+    """Which of several runs of one experiment it is, from 1."""
     options: Mapping[str, str]
     """Every other option of the stages, such as restructure.preamble, as canonical JSON; without the arm's switches."""
+    switches: Mapping[str, str] = field(default_factory=dict)
+    """The options that the arm sets, as canonical JSON."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +94,10 @@ class Cell:
     """SHA-256 of the judged cases; cells with the same one give the same answers."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Stage -> wall time."""
+    folder: Path | None = None
+    """Where it lies; None unless done."""
+    reread: bool = False
+    """Whether its answers were read anew, otherwise than when it ran."""
 
     @property
     def name(self) -> str:
@@ -115,6 +124,32 @@ def read_cells(folders: Sequence[Path]) -> list[Cell]:
             seen.add(key)
         kept.append(cell)
     return kept
+
+
+def read_again(cell: Cell, reading: str) -> Cell | None:
+    """The cell with its answers read otherwise, from its file of predictions.
+
+    None where that changes nothing or cannot be: the cell has no scores, was read so already, or compared the
+    probabilities of answers, so that there is no text to read.
+
+    Raises:
+        UserError: a damaged file of predictions, or a reading that does not exist.
+    """
+    reader, setup = VerdictReader(reading=reading), cell.setup
+    if cell.status != "done" or setup is None or cell.folder is None or setup.reading == reading:
+        return None
+    if setup.scoring not in (None, "generate"):
+        return None
+    answers = read_answers(cell.folder / "predictions.jsonl", reader)
+    options = {**setup.options, "verdict.reading": json.dumps(reading)}
+    return replace(
+        cell,
+        setup=replace(setup, reading=reading, options=options),
+        answers=answers,
+        scores=cell.scorer.scores(answers.cases),
+        digest=cell.scorer.stamp(answers.cases)["cases"],
+        reread=True,
+    )
 
 
 def base(setup: Setup) -> tuple[object, ...]:
@@ -173,10 +208,12 @@ def _cell(folder: Path, sweep: int, job: int | None, overrides: str) -> Cell:
         scorer=scorer,
         digest=stamp["cases"],
         seconds=run.get("seconds", {}),
+        folder=folder,
     )
 
 
 def _setup(run: Mapping[str, Any], where: str) -> Setup:
+    options = _options(run.get("stages", {}))
     try:
         cell = run["cell"]
         return Setup(
@@ -196,7 +233,9 @@ def _setup(run: Mapping[str, Any], where: str) -> Setup:
             tokens=cell["tokens"],
             seed=run["seed"],
             reference=run["reference"],
-            options=_options(run.get("stages", {})),
+            repetition=cell.get("repetition", 1),
+            options={key: value for key, value in options.items() if key not in SWITCHES},
+            switches={key: value for key, value in options.items() if key in SWITCHES},
         )
     except KeyError as error:
         raise UserError(f"{error.args[0]!r} missing", where=where, cure="run the cell again") from error
@@ -210,13 +249,13 @@ def _scorer(run: Mapping[str, Any], where: str) -> PredictionScorer:
 
 
 def _options(stages: Mapping[str, Any]) -> dict[str, str]:
-    """Options of the stages that are the same for all arms of an experiment, flat."""
+    """Options of the stages that ask and show, flat."""
     flat: dict[str, str] = {}
     for name, stage in stages.items():
         if name not in ("predict", "score"):
             _flatten(f"{name}.class", stage.get("class"), flat)
             _flatten(name, stage.get("fields", {}), flat)
-    return {key: value for key, value in flat.items() if key not in SWITCHES}
+    return flat
 
 
 def _flatten(name: str, value: object, flat: dict[str, str]) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from legalrr.report.groups import Report, finding, read_report
+from legalrr.report.sections import sections, shown_groups
 from legalrr.report.views import View, differences_view, missing_view, scores_view, title, treatment
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def show_report(report: Report, console: "Console | None" = None) -> None:
         console: where to; None: standard output.
     """
     console = console or _standard_output()
-    for group in report.groups:
+    for group in shown_groups(report):
         console.print()
         console.print(title(group), style="bold", markup=False, highlight=False)
         for line in treatment(group, report):
@@ -35,6 +36,15 @@ def show_report(report: Report, console: "Console | None" = None) -> None:
         if group.pairs:
             _print(differences_view(group), console)
             console.print(finding(group.pairs), markup=False, highlight=False)
+    for section in sections(report):
+        console.print()
+        console.print(section.title, style="bold", markup=False, highlight=False)
+        for line in section.lines:
+            console.print(line, style="dim", markup=False, highlight=False)
+        for heading, _, view in section.tables:
+            if heading:
+                console.print(heading, markup=False, highlight=False)
+            _print(view, console)
     missing = missing_view(report)
     if missing.rows:
         console.print()

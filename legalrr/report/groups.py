@@ -2,7 +2,7 @@
 
 A group holds the arms that one backbone answered about the same judgments under the same treatment, and the baselines
 and probes on these judgments. Holm's correction runs over the arms of a group; baselines and probes are families of
-their own.
+their own. Cells whose answers were read anew make groups of their own.
 """
 
 from collections.abc import Sequence
@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from legalrr.errors import UserError
-from legalrr.report.cells import NO_BACKBONE, Cell, Setup, base, read_cells
+from legalrr.report.cells import NO_BACKBONE, Cell, Setup, base, read_again, read_cells
 from legalrr.score.answered import Answered
 from legalrr.score.prediction import Scores
 from legalrr.score.significance import LEVEL, POWER, Comparison, compare, holm
+from legalrr.score.subsets import check_treatment, kept
 
 ARMS = (
     "direct",
@@ -36,6 +37,8 @@ ARMS = (
 )
 """Order of the arms in tables and figure; others follow by name."""
 FAMILIES = ("arm", "baseline", "probe")
+CHAIN = "annotate.chain"
+"""The option that is C."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,19 +88,35 @@ class Group:
     """Every row but the reference, in the same order."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Report:
-    """Everything that tables and figure show."""
+    """Everything that tables and figure show. Two reports are never equal, so what is worked out of one is kept."""
 
     cells: tuple[Cell, ...]
     """All cells, failed and unfinished ones too, in the order of the folders and jobs."""
     groups: tuple[Group, ...]
     """Groups in the order of their first cells."""
+    invalid: str = "miss"
+    """What becomes of invalid answers (`legalrr.score.subsets`)."""
+    left_out: tuple[tuple[Row, str], ...] = ()
+    """Rows that this leaves without a judgment, each with the reason."""
 
 
-def read_report(folders: Sequence[Path]) -> Report:
-    """Cells of the folders, grouped and compared; raises UserError as `read_cells` does."""
+def read_report(folders: Sequence[Path], *, reading: str | None = None, invalid: str = "miss") -> Report:
+    """Cells of the folders, grouped and compared.
+
+    Args:
+        folders: of sweeps and single runs.
+        reading: another reading of the answers (`legalrr.verdict`), beside the one that the cells ran with.
+        invalid: what becomes of invalid answers (`legalrr.score.subsets`).
+
+    Raises:
+        UserError: as `read_cells`, or a reading or treatment that does not exist.
+    """
+    check_treatment(invalid)
     cells = read_cells(folders)
+    if reading is not None:
+        cells += [again for cell in cells if (again := read_again(cell, reading)) is not None]
     rows = [
         Row(cell=cell, setup=cell.setup, scores=cell.scores, cases=cell.answers.cases)
         for cell in cells
@@ -106,14 +125,24 @@ def read_report(folders: Sequence[Path]) -> Report:
     gathered: dict[object, list[Row]] = {}
     for row in rows:
         if row.setup.backbone != NO_BACKBONE:
-            gathered.setdefault(_treatment(row.setup), []).append(row)
+            gathered.setdefault((_treatment(row.setup), row.cell.reread), []).append(row)
     for row in rows:
         if row.setup.backbone == NO_BACKBONE:
-            about = base(row.setup)
-            homes = [members for members in gathered.values() if base(members[0].setup) == about]
+            about = base(row.setup), row.cell.reread
+            homes = [
+                members for members in gathered.values() if (base(members[0].setup), members[0].cell.reread) == about
+            ]
             for members in homes or [gathered.setdefault(about, [])]:
                 members.append(row)
-    return Report(cells=tuple(cells), groups=tuple(_group(members) for members in gathered.values()))
+    groups, left_out = [], []
+    for members in gathered.values():
+        ordered = sorted(members, key=place)
+        if invalid != "miss":
+            ordered, gone = _restricted(ordered, invalid)
+            left_out += gone
+        if ordered:
+            groups.append(_group(members[0].setup, ordered, invalid))
+    return Report(cells=tuple(cells), groups=tuple(groups), invalid=invalid, left_out=tuple(left_out))
 
 
 def finding(pairs: Sequence[Pair]) -> str:
@@ -141,18 +170,54 @@ def _treatment(setup: Setup) -> tuple[object, ...]:
     )
 
 
-def _group(members: list[Row]) -> Group:
-    rows = sorted(members, key=_place)
-    pairs = [_pair(row, rows) for row in rows if not row.is_reference]
+def _group(setup: Setup, rows: Sequence[Row], invalid: str) -> Group:
+    pairs = [_pair(row, rows, invalid) for row in rows if not row.is_reference]
     for family in {pair.row.setup.family for pair in pairs}:
         tested = [i for i, pair in enumerate(pairs) if pair.row.setup.family == family and pair.comparison is not None]
         adjusted = holm([c.p_permutation for i in tested if (c := pairs[i].comparison)])
         for i, p in zip(tested, adjusted, strict=True):
             pairs[i] = replace(pairs[i], p_holm=p)
-    return Group(setup=members[0].setup, rows=tuple(rows), pairs=tuple(pairs))
+    return Group(setup=setup, rows=tuple(rows), pairs=tuple(pairs))
 
 
-def _place(row: Row) -> tuple[object, ...]:
+def _restricted(rows: Sequence[Row], invalid: str) -> tuple[list[Row], list[tuple[Row, str]]]:
+    """Rows on the judgments that a treatment of invalid answers keeps, and those without any, with the reason."""
+    found = kept(
+        {n: [case.id for case in row.cases if case.label != "invalid"] for n, row in enumerate(rows)},
+        treatment=invalid,
+        arms=[n for n, row in enumerate(rows) if row.setup.family == "arm"],
+        partners={n: partner for n, row in enumerate(rows) if (partner := _partner(row, rows)) is not None},
+    )
+    some: list[Row] = []
+    left_out: list[tuple[Row, str]] = []
+    for n, row in enumerate(rows):
+        cases = tuple(case for case in row.cases if case.id in found.get(n, ()))
+        if cases:
+            some.append(replace(row, cases=cases, scores=row.cell.scorer.scores(cases)))
+        else:
+            left_out.append((row, "no judgment is left" if n in found else "no arm is the same but for C"))
+    return some, left_out
+
+
+def _partner(row: Row, rows: Sequence[Row]) -> int | None:
+    """Place of the arm that is the same but for C; None where there is none, or more than one."""
+    if CHAIN not in row.setup.switches:
+        return None
+    wanted = {key: value for key, value in row.setup.switches.items() if key != CHAIN}
+    found = [
+        n
+        for n, other in enumerate(rows)
+        if other.setup.family == row.setup.family == "arm"
+        and other.cell.sweep == row.cell.sweep
+        and other.setup.scoring == row.setup.scoring
+        and other.setup.switches.get(CHAIN, row.setup.switches[CHAIN]) != row.setup.switches[CHAIN]
+        and {key: value for key, value in other.setup.switches.items() if key != CHAIN} == wanted
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def place(row: Row) -> tuple[object, ...]:
+    """What rows are sorted by."""
     family, arm = row.setup.family, row.setup.arm
     return (
         FAMILIES.index(family) if family in FAMILIES else len(FAMILIES),
@@ -163,8 +228,11 @@ def _place(row: Row) -> tuple[object, ...]:
     )
 
 
-def _pair(row: Row, rows: Sequence[Row]) -> Pair:
-    """Compares with the reference of the same sweep, or of another where that sweep has none."""
+def _pair(row: Row, rows: Sequence[Row], invalid: str) -> Pair:
+    """Compares with the reference of the same sweep, or of another where that sweep has none.
+
+    Where invalid answers are left out, rows are compared on the judgments that both have.
+    """
     named = [other for other in rows if other.setup.arm == row.setup.reference]
     near = [other for other in named if other.cell.sweep == row.cell.sweep] or named
     if not near:
@@ -173,8 +241,12 @@ def _pair(row: Row, rows: Sequence[Row]) -> Pair:
         names = ", ".join(other.cell.name for other in near)
         return Pair(row=row, note=f"several cells of the reference arm {row.setup.reference!r}: {names}")
     reference = near[0]
+    cases, others = row.cases, reference.cases
+    if invalid != "miss":
+        both = {case.id for case in cases} & {case.id for case in others}
+        cases, others = (tuple(case for case in side if case.id in both) for side in (cases, others))
     try:
-        comparison = compare(row.cases, reference.cases, scorer=row.cell.scorer)
+        comparison = compare(cases, others, scorer=row.cell.scorer)
     except UserError as error:
         return Pair(row=row, reference=reference, note=error.what)
     return Pair(row=row, reference=reference, comparison=comparison)

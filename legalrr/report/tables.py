@@ -1,23 +1,35 @@
-"""Writes the tables: results.csv and pairs.csv with every column, results.md and results.tex to be read.
+"""Writes the tables: results.csv and pairs.csv with every column, results.md and results.tex to be read; and where
+there is something to put into them, repeats.csv, readings.csv and explanations.csv.
 
 Nothing in them depends on when or where a sweep ran, or on what the store held: two runs of the same sweep give the
 same bytes, but for the columns `seconds_*` of results.csv.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from legalrr.records import OUTCOMES
 from legalrr.report.cells import Cell
+from legalrr.report.extras import SETUP_COLUMNS, csv_of, explanations_csv, readings_csv, repeats_csv
 from legalrr.report.groups import Group, Pair, Report, finding
+from legalrr.report.sections import sections, shown_groups
 from legalrr.report.views import View, differences_view, fixed, missing_view, scores_view, title, treatment, why
+from legalrr.score.answered import Answers
 from legalrr.score.prediction import Scores
+from legalrr.score.subsets import TREATMENTS
 from legalrr.store import write_atomically
 
 REASONS = ("unparsed", "budget", "overflow", "error")
 """Reasons of invalid answers (`legalrr.records.Verdict.reason`)."""
-RULES = """\
+MISS = """\
 An answer that cannot be read as YES or NO is invalid: a miss in the class of its gold outcome, never a false positive.
+"""
+LEFT_OUT = """\
+An answer that cannot be read as YES or NO is invalid: {treatment}. Scores are of different judgments where n differs;
+differences are on the judgments that both arms have.
+"""
+RULES = """\
 Macro-F1 is the mean of F1 over the two classes. FPR: gold dismissed, answered allowed, of all gold dismissed.
 FNR: gold allowed, not answered allowed, of all gold allowed. [-]: no interval is defined."""
 PAIR_RULES = """\
@@ -26,7 +38,8 @@ gets right. p Holm: the permutation p, adjusted over the arms of this table; bas
 own. Smallest detectable: the true difference that a two-sided 5 % test would have found with power 0.8."""
 RESULT_COLUMNS = (
     *("sweep", "job", "label", "arm", "family", "corpus", "split", "segment", "backbone", "layout", "order", "reading"),
-    *("scoring", "overflow", "limit", "seed", "reference", "turn_tokens", "status", "problem"),
+    *("scoring", "overflow", "limit", "seed", "reference", "repetition", "turn_tokens", "invalid_answers"),
+    *("status", "problem"),
     *("n", "gold_allowed", "gold_dismissed", "macro_f1", "macro_f1_low", "macro_f1_high", "interval_note"),
     *("f1_allowed", "f1_dismissed", "precision_allowed", "precision_dismissed", "recall_allowed", "recall_dismissed"),
     *("accuracy", "fpr", "fnr", "mcc", "yes_rate", "brier", "invalid_rate"),
@@ -34,9 +47,9 @@ RESULT_COLUMNS = (
     *("cut_off_rate", "unlabelled", "skipped", "shortened", "dropped_tokens", "prompt_tokens", "new_tokens"),
 )
 """Columns of results.csv; `seconds_<stage>` follow. Rates have six decimals, empty means undefined or not known."""
-SETUP_COLUMNS = ("corpus", "split", "segment", "backbone", "layout", "reading", "overflow", "limit", "seed")
 PAIR_COLUMNS = (
     *SETUP_COLUMNS,
+    *("repetition", "invalid_answers"),
     *("sweep", "job", "label", "arm", "family", "reference", "reference_sweep", "reference_job"),
     *("n", "difference", "difference_low", "difference_high", "interval_note"),
     *("p_permutation", "p_holm", "p_mcnemar", "b", "c", "smallest_detectable", "note"),
@@ -45,37 +58,57 @@ PAIR_COLUMNS = (
 
 
 def write_tables(report: Report, folder: Path) -> list[Path]:
-    """Writes results.csv, results.md, results.tex and pairs.csv, each whole or not at all; returns their paths."""
+    """Writes the tables, each whole or not at all; returns their paths."""
     texts = {
         "results.csv": results_csv(report),
         "results.md": results_md(report),
         "results.tex": results_tex(report),
         "pairs.csv": pairs_csv(report),
     }
+    further = {
+        "repeats.csv": repeats_csv(report),
+        "readings.csv": readings_csv(report),
+        "explanations.csv": explanations_csv(report),
+    }
+    texts |= {file: text for file, text in further.items() if text}
     for file, text in texts.items():
         write_atomically(folder / file, text)
     return [folder / file for file in texts]
 
 
 def results_csv(report: Report) -> str:
-    """A row per cell, failed and unfinished ones included."""
+    """A row per cell, failed and unfinished ones included; where invalid answers are left out, a row per row of a
+    group, as a baseline is then scored on other judgments in each."""
     stages = sorted({f"seconds_{stage}" for cell in report.cells for stage in cell.seconds})
-    return _csv([_result(cell) for cell in report.cells], (*RESULT_COLUMNS, *stages))
+    if report.invalid == "miss":
+        rows = [_result(cell, report) for cell in report.cells]
+    else:
+        rows = [
+            _result(replace(row.cell, scores=row.scores, answers=Answers(cases=row.cases)), report)
+            | {"backbone": group.setup.backbone}
+            for group in report.groups
+            for row in group.rows
+        ]
+    return csv_of(rows, (*RESULT_COLUMNS, *stages))
 
 
 def pairs_csv(report: Report) -> str:
     """A row per row of a group that is not its reference arm."""
-    return _csv([_pair(group, pair) for group in report.groups for pair in group.pairs], PAIR_COLUMNS)
+    return csv_of([_pair(group, pair, report) for group in report.groups for pair in group.pairs], PAIR_COLUMNS)
 
 
 def results_md(report: Report) -> str:
     """The compact view in Markdown, a section per group."""
-    parts = ["# Results", RULES]
-    for group in report.groups:
+    parts = ["# Results", rules(report)]
+    for group in shown_groups(report):
         parts += [f"## {title(group)}", "\n".join(f"- {line}" for line in treatment(group, report))]
         parts.append(_markdown(scores_view(group)))
         if group.pairs:
             parts += ["### Differences", PAIR_RULES, _markdown(differences_view(group)), finding(group.pairs)]
+    for section in sections(report):
+        parts += [f"## {section.title}", "\n".join(f"- {line}" for line in section.lines)]
+        for heading, explained, view in section.tables:
+            parts += [f"### {heading}" if heading else "", explained, _markdown(view)]
     missing = missing_view(report)
     if missing.rows:
         parts += ["## Cells without scores", _markdown(missing)]
@@ -84,23 +117,36 @@ def results_md(report: Report) -> str:
 
 def results_tex(report: Report) -> str:
     """The compact view for LaTeX (booktabs), a tabular per group; its treatment stands above it as comments."""
-    import pandas as pd
-
-    parts = ["".join(f"% {line}\n" for line in RULES.splitlines())]
-    for group in report.groups:
-        view = scores_view(group)
-        frame = pd.DataFrame(view.rows, columns=list(view.header))
-        head = "".join(f"% {line}\n" for line in (title(group), *treatment(group, report)))
-        sides = "".join("r" if view.is_number(column) else "l" for column in range(len(view.header)))
-        parts.append(head + frame.to_latex(index=False, escape=True, column_format=sides))
+    parts = ["".join(f"% {line}\n" for line in rules(report).splitlines())]
+    for group in shown_groups(report):
+        parts.append(_tabular(scores_view(group), (title(group), *treatment(group, report))))
+    for section in sections(report):
+        for heading, explained, view in section.tables:
+            about = (section.title, *section.lines, *([heading] if heading else []), *explained.splitlines())
+            parts.append(_tabular(view, about))
     return "\n".join(parts)
 
 
-def _result(cell: Cell) -> dict[str, object]:
+def rules(report: Report) -> str:
+    """How the scores of a report come about."""
+    return (MISS if report.invalid == "miss" else LEFT_OUT.format(treatment=TREATMENTS[report.invalid])) + RULES
+
+
+def _tabular(view: View, about: Sequence[str]) -> str:
+    import pandas as pd
+
+    frame = pd.DataFrame(view.rows, columns=list(view.header))
+    sides = "".join("r" if view.is_number(column) else "l" for column in range(len(view.header)))
+    head = "".join(f"% {line}\n" for line in about)
+    return head + frame.to_latex(index=False, escape=True, column_format=sides)
+
+
+def _result(cell: Cell, report: Report) -> dict[str, object]:
     row: dict[str, object] = {"sweep": cell.sweep, "job": cell.job, "label": cell.label, "status": cell.status}
-    row["problem"] = why(cell)
+    row |= {"problem": why(cell), "invalid_answers": report.invalid}
     if cell.setup is not None:
-        row |= {column: getattr(cell.setup, column) for column in ("arm", "family", "order", "scoring", "reference")}
+        row |= {column: getattr(cell.setup, column) for column in ("arm", "family", "order", "scoring")}
+        row |= {column: getattr(cell.setup, column) for column in ("reference", "repetition")}
         row |= {column: getattr(cell.setup, column) for column in SETUP_COLUMNS}
         row["turn_tokens"] = " ".join(f"{turn}={length}" for turn, length in cell.setup.tokens.items())
     if cell.answers is not None:
@@ -128,9 +174,10 @@ def _scores(scores: Scores) -> dict[str, object]:
     return row | {f"invalid_{reason}": scores.invalid.get(reason, 0) for reason in REASONS}
 
 
-def _pair(group: Group, pair: Pair) -> dict[str, object]:
+def _pair(group: Group, pair: Pair, report: Report) -> dict[str, object]:
     cell, setup, found = pair.row.cell, pair.row.setup, pair.comparison
     row: dict[str, object] = {column: getattr(group.setup, column) for column in SETUP_COLUMNS}
+    row |= {"repetition": group.setup.repetition, "invalid_answers": report.invalid}
     row |= {"sweep": cell.sweep, "job": cell.job, "label": cell.label, "note": pair.note}
     row |= {"arm": setup.arm, "family": setup.family, "reference": setup.reference}
     if pair.reference is not None:
@@ -145,14 +192,6 @@ def _pair(group: Group, pair: Pair) -> dict[str, object]:
         if found.interval is not None:
             row["difference_low"], row["difference_high"] = (fixed(bound, 6) for bound in found.interval)
     return row
-
-
-def _csv(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> str:
-    """Whole numbers and strings as they are, None and what a row lacks as empty."""
-    import pandas as pd
-
-    frame = pd.DataFrame([{**dict.fromkeys(columns), **row} for row in rows], columns=list(columns), dtype=object)
-    return frame.to_csv(index=False, lineterminator="\n")
 
 
 def _markdown(view: View) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from legalrr.report.cells import NO_BACKBONE, Cell
 from legalrr.report.groups import Group, Pair, Report, Row
+from legalrr.score.subsets import TREATMENTS
 
 TURNS = ("analysis", "statutes", "ratio", "ruling", "answer")
 """Order in which turn lengths are named."""
@@ -83,6 +84,7 @@ def differences_view(group: Group) -> View:
     return View(
         header=(
             "Arm",
+            "n",
             f"Difference [{level}]",
             "p permutation",
             "p Holm",
@@ -100,7 +102,10 @@ def missing_view(report: Report) -> View:
     gone = [cell for cell in report.cells if cell.status != "done" or not (cell.scores and cell.scores.n)]
     return View(
         header=("Cell", "Arm", "Status", "Why"),
-        rows=tuple((_cell_name(cell), cell.label, cell.status, why(cell)) for cell in gone),
+        rows=(
+            *((_cell_name(cell), cell.label, cell.status, why(cell)) for cell in gone),
+            *((_cell_name(row.cell), row.cell.label, row.cell.status, reason) for row, reason in report.left_out),
+        ),
     )
 
 
@@ -117,11 +122,12 @@ def name(row: Row) -> str:
 
 
 def title(group: Group) -> str:
-    """Corpus, segmenter and backbone of a group."""
+    """Corpus, segmenter, backbone and run of a group."""
     setup = group.setup
     corpus = setup.corpus if setup.split is None else f"{setup.corpus} ({setup.split})"
     model = "no backbone" if setup.backbone == NO_BACKBONE else setup.backbone
-    return f"{corpus}, roles: {setup.segment}, {model}"
+    run = f", run {setup.repetition}" if setup.repetition > 1 else ""
+    return f"{corpus}, roles: {setup.segment}, {model}{run}"
 
 
 def treatment(group: Group, report: Report) -> list[str]:
@@ -142,6 +148,7 @@ def treatment(group: Group, report: Report) -> list[str]:
             if value is not None
         ),
         "turn lengths in tokens: " + ", ".join(f"{turn} {lengths[turn]}" for turn in turns),
+        f"invalid answers: {TREATMENTS[report.invalid]}",
         _judgments(group),
         f"intervals: {scorer.confidence:.0%} BCa bootstrap over judgments, {scorer.resamples} resamples, "
         f"seed {scorer.seed}; permutations {scorer.permutations}",
@@ -181,9 +188,10 @@ def _judgments(group: Group) -> str:
 def _difference(pair: Pair) -> tuple[str, ...]:
     found = pair.comparison
     if found is None:
-        return (pair.row.setup.label, pair.note, "", "", "", "", "", "")
+        return (pair.row.setup.label, "", pair.note, "", "", "", "", "", "")
     return (
         pair.row.setup.label,
+        str(found.n),
         f"{found.difference:+z.3f} {bounds(found.interval)}",
         fixed(found.p_permutation, 4),
         fixed(pair.p_holm, 4),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from legalrr.score.confusion import Floats
-from legalrr.score.interval import BATCH_CELLS, bca
+from legalrr.score.interval import BATCH_CELLS, DECIMALS, Interval, interval
 from legalrr.score.prediction import PredictionScorer
 from legalrr.score.significance import reach
 
@@ -56,7 +56,7 @@ def mean_of(values: Mapping[str, float], *, scorer: PredictionScorer) -> Mean | 
     if not values:
         return None
     sample = _sample(values)
-    spread = bca((sample,), np.mean, confidence=scorer.confidence, resamples=scorer.resamples, seed=scorer.seed)
+    spread = bca_of_mean(sample, scorer=scorer)
     return Mean(n=len(values), mean=float(sample.mean()), interval=spread.bounds, interval_note=spread.note)
 
 
@@ -68,7 +68,7 @@ def compare_means(
     if not both:
         return None
     difference = _sample({key: values[key] - reference[key] for key in both})
-    spread = bca((difference,), np.mean, confidence=scorer.confidence, resamples=scorer.resamples, seed=scorer.seed)
+    spread = bca_of_mean(difference, scorer=scorer)
     return MeanDifference(
         n=len(both),
         lone=len(values.keys() ^ reference.keys()),
@@ -80,28 +80,51 @@ def compare_means(
     )
 
 
+def bca_of_mean(values: Floats, *, scorer: PredictionScorer) -> Interval:
+    """BCa interval of the mean of values of shape (n,), whose jackknife has a closed form: the same law as `bca`."""
+    n = len(values)
+    if n < 2:
+        return Interval(bounds=None, note="fewer than two judgments", standard_error=None)
+    rng = np.random.default_rng(scorer.seed)
+    rows = max(1, BATCH_CELLS // n)
+    batches = [min(rows, scorer.resamples - start) for start in range(0, scorer.resamples, rows)]
+    spread = np.concatenate([values[rng.integers(n, size=(batch, n))].mean(axis=1) for batch in batches])
+    left_out = (values.sum() - values) / (n - 1)
+    return interval(
+        round(float(values.mean()), DECIMALS),
+        np.round(spread, DECIMALS),
+        [np.round(left_out, DECIMALS)],
+        [np.ones(n, dtype=np.int64)],
+        confidence=scorer.confidence,
+    )
+
+
 def sign_flip_p(differences: Floats, *, scorer: PredictionScorer) -> float:
     """Two-sided p of the mean of paired differences, shape (n,), whose signs are flipped at random.
 
     Exact where there are at most `permutations` ways to flip, else (1 + as extreme) / (1 + permutations).
     """
-    from scipy import stats
-
     # A judgment without a difference has no sign to flip.
     differ = differences[differences != 0]
+    n = len(differ)
     # Flipping the only one that differs turns the sign of the mean, which is as extreme.
-    if len(differ) < 2:
+    if n < 2:
         return 1.0
-    result = stats.permutation_test(
-        (differ,),
-        np.mean,
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=scorer.permutations,
-        batch=max(1, BATCH_CELLS // len(differ)),
-        rng=np.random.default_rng(scorer.seed),
-    )
-    return float(result.pvalue)
+    exact = 2**n <= scorer.permutations
+    observed = np.round(differ.sum(), DECIMALS)
+    if exact:
+        flipped = np.arange(2**n)[:, None] >> np.arange(n) & 1
+        null = np.round((1 - 2 * flipped) @ differ, DECIMALS)
+    else:
+        rng = np.random.default_rng(scorer.seed)
+        rows = max(1, BATCH_CELLS // n)
+        batches = [min(rows, scorer.permutations - start) for start in range(0, scorer.permutations, rows)]
+        null = np.round(
+            np.concatenate([(1 - 2 * rng.integers(2, size=(batch, n), dtype=np.int8)) @ differ for batch in batches]),
+            DECIMALS,
+        )
+    tail = min(np.count_nonzero(null >= observed), np.count_nonzero(null <= observed))
+    return min(1.0, 2 * (tail + (not exact)) / (len(null) + (not exact)))
 
 
 def _sample(values: Mapping[str, float]) -> Floats:

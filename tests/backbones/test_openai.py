@@ -213,10 +213,28 @@ def test_prices_are_taken_from_a_config_and_the_command_line(tmp_path):
         pipeline(tmp_path, "backbone=gpt_4_1", "+backbone.prices.pricess=1")
 
 
-def test_repetitions_have_names_and_answers_of_their_own(tmp_path):
-    first, second = (pipeline(tmp_path, "backbone=o3_mini", f"backbone.repetition={n}").backbone for n in (1, 2))
-    assert first.name != second.name
+def test_repetitions_have_answers_of_their_own_under_one_name(tmp_path):
+    first, second = (pipeline(tmp_path, "backbone=o3_mini", f"repetition={n}").backbone for n in (1, 2))
+    assert first.name == second.name
     assert identity(first) != identity(second)
+    assert identity(pipeline(tmp_path, "backbone=o3_mini", "backbone.repetition=2").backbone) == identity(second)
+
+
+def test_a_repetition_draws_by_a_seed_of_its_own_where_the_server_takes_one(tmp_path):
+    third = pipeline(tmp_path, "backbone=o3_mini", "backbone.seed=7", "repetition=3").backbone
+    assert (third.repetition, third.seed) == (3, 9)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("backbone.temperature=0", "^repetition=2: answers at temperature 0 are the same in every run"),
+        ("backbone.repetition=4", r"^repetition=2: backbone\.repetition=4 names another run"),
+    ],
+)
+def test_a_repetition_that_would_be_the_same_run_is_refused(tmp_path, override, message):
+    with pytest.raises(UserError, match=message):
+        pipeline(tmp_path, "backbone=o3_mini", "repetition=2", override)
 
 
 def test_a_config_is_built_without_importing_openai():

@@ -11,6 +11,7 @@ MARKDOWN = """\
 
 - reading strict; layout conversation; overflow error; limit none; seed 0
 - turn lengths in tokens: analysis 48, answer 8
+- invalid answers: a miss in the class of the true outcome (all judgments)
 - n = 12 judgments (6 allowed, 6 dismissed)
 - intervals: 95% BCa bootstrap over judgments, 200 resamples, seed 0; permutations 400
 
@@ -23,10 +24,10 @@ MARKDOWN = """\
 ### Differences
 """
 DIFFERENCES = """\
-| Arm | Difference [95%] | p permutation | p Holm | p McNemar | b | c | Smallest detectable |
-| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-| D/R | +0.000 [-] | 1.0000 | 1.0000 | 1.0000 | 0 | 0 |  |
-| all\\|no | -1.000 [-] | 0.0005 | 0.0010 | 0.0005 | 0 | 12 |  |
+| Arm | n | Difference [95%] | p permutation | p Holm | p McNemar | b | c | Smallest detectable |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+| D/R | 12 | +0.000 [-] | 1.0000 | 1.0000 | 1.0000 | 0 | 0 |  |
+| all\\|no | 12 | -1.000 [-] | 0.0005 | 0.0010 | 0.0005 | 0 | 12 |  |
 
 After Holm, 1 of 2 differences are significant at 5%.
 
@@ -111,8 +112,8 @@ def test_a_pair_without_reference_tells_why(sweep):
     (pair,) = rows(pairs_csv(report))
     assert pair["note"] == "no finished cell of the reference arm 'plain'"
     assert pair["difference"] == pair["reference_job"] == ""
-    assert "| D | no finished cell" not in results_md(report)
-    assert "| d | no finished cell of the reference arm 'plain' |" in results_md(report)
+    assert "| D |  | no finished cell" not in results_md(report)
+    assert "| d |  | no finished cell of the reference arm 'plain' |" in results_md(report)
 
 
 def test_options_in_which_groups_differ_are_named(sweep):

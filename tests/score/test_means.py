@@ -5,7 +5,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from legalrr.score.means import compare_means, mean_of, sign_flip_p
+from legalrr.score.interval import bca
+from legalrr.score.means import bca_of_mean, compare_means, mean_of, sign_flip_p
 from legalrr.score.prediction import PredictionScorer
 
 SCORER = PredictionScorer(resamples=400, permutations=2000)
@@ -22,6 +23,16 @@ def test_a_mean_has_an_interval_around_it_that_does_not_depend_on_the_order():
     assert found.mean == pytest.approx(np.mean(list(values.values())))
     assert found.interval[0] < found.mean < found.interval[1]
     assert found == mean_of(dict(reversed(values.items())), scorer=SCORER)
+
+
+def test_the_interval_is_that_of_scipy_but_for_the_draws():
+    values = np.random.default_rng(5).beta(1, 6, 40)
+    many = PredictionScorer(resamples=20_000)
+    found = bca_of_mean(values, scorer=many)
+    expected = bca((values,), np.mean, confidence=0.95, resamples=20_000, seed=1)
+    # The quantiles of two bootstraps of 20,000 differ by some hundredths of a standard error.
+    assert found.bounds == pytest.approx(expected.bounds, abs=0.1 * expected.standard_error)
+    assert found.standard_error == pytest.approx(expected.standard_error, rel=0.05)
 
 
 def test_the_interval_of_a_mean_covers_it_as_often_as_it_says():

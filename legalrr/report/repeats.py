@@ -1,0 +1,123 @@
+"""Repeated runs: cells that differ in nothing but the seed or number of the run, as one row of a table."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from legalrr.errors import UserError
+from legalrr.report.groups import Group, Report, Row, place
+from legalrr.score.repeated import Repeated, RepeatedComparison, compare_repeated, repeated
+from legalrr.score.significance import holm
+
+RUN_OPTIONS = ("backbone.seed", "backbone.repetition")
+"""Options that tell the runs of one experiment apart."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepeatedRow:
+    """The runs of one arm."""
+
+    rows: tuple[Row, ...]
+    """A row per run, in the order of the runs."""
+    scores: Repeated | None
+    """Their scores; None where the runs are not over the same judgments."""
+    comparison: RepeatedComparison | None = None
+    """Against the reference; None for the reference and where there can be none."""
+    p_holm: float | None = None
+    """Permutation p, adjusted over the family; None without a comparison."""
+    note: str = ""
+    """Why there are no scores or no comparison; "" where there are, and for the reference."""
+
+    @property
+    def first(self) -> Row:
+        """Its first run, for what all have in common."""
+        return self.rows[0]
+
+    @property
+    def invalid_rate(self) -> float:
+        """Share of invalid answers over all runs."""
+        return sum(case.label == "invalid" for row in self.rows for case in row.cases) / sum(
+            len(row.cases) for row in self.rows
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repeats:
+    """Groups that are runs of one experiment."""
+
+    groups: tuple[Group, ...]
+    """A group per run, in the order of the runs."""
+    rows: tuple[RepeatedRow, ...]
+    """A row per arm, baseline and probe, in the order of `legalrr.report.groups.ARMS`."""
+
+
+@lru_cache(maxsize=1)
+def repeats(report: Report) -> list[Repeats]:
+    """The experiments of a report that ran more than once, in its order."""
+    return [_repeats(groups) for groups in experiments(report)]
+
+
+def experiments(report: Report) -> list[list[Group]]:
+    """The groups of each experiment that ran more than once, in the order of the runs."""
+    gathered: dict[object, list[Group]] = {}
+    for group in report.groups:
+        gathered.setdefault(_experiment(group), []).append(group)
+    return [sorted(groups, key=_run) for groups in gathered.values() if len(groups) > 1]
+
+
+def _experiment(group: Group) -> tuple[object, ...]:
+    """Everything that groups of one experiment share; what the runs differ in is taken out."""
+    setup = group.setup
+    told = (setup.corpus, setup.split, setup.segment, setup.backbone, setup.layout, setup.reading, setup.overflow)
+    options = tuple(sorted((key, value) for key, value in setup.options.items() if key not in RUN_OPTIONS))
+    return (*told, setup.limit, setup.seed, group.rows[0].cell.reread, options)
+
+
+def _run(group: Group) -> tuple[float, ...]:
+    """Where a run stands among others."""
+    return tuple(float(group.setup.options.get(option, "0").replace("null", "0")) for option in RUN_OPTIONS)
+
+
+def _repeats(groups: Sequence[Group]) -> Repeats:
+    runs: dict[object, list[Row]] = {}
+    for group in groups:
+        for row in group.rows:
+            # A baseline stands in the group of every run, and is one cell all the same.
+            own = runs.setdefault((row.setup.family, row.setup.arm, row.setup.scoring), [])
+            if all(row.cell is not other.cell for other in own):
+                own.append(row)
+    rows = [_row(own) for own in sorted(runs.values(), key=lambda own: place(own[0]))]
+    references = {row.first.setup.arm: row for row in rows}
+    rows = [_compared(row, references) for row in rows]
+    for family in {row.first.setup.family for row in rows}:
+        tested = [i for i, row in enumerate(rows) if row.first.setup.family == family and row.comparison is not None]
+        adjusted = holm([c.p_permutation for i in tested if (c := rows[i].comparison)])
+        for i, p in zip(tested, adjusted, strict=True):
+            rows[i] = replace(rows[i], p_holm=p)
+    return Repeats(groups=tuple(groups), rows=tuple(rows))
+
+
+def _row(runs: Sequence[Row]) -> RepeatedRow:
+    try:
+        scores = repeated([row.cases for row in runs], scorer=runs[0].cell.scorer)
+    except UserError as error:
+        return RepeatedRow(rows=tuple(runs), scores=None, note=error.what)
+    return RepeatedRow(rows=tuple(runs), scores=scores)
+
+
+def _compared(row: RepeatedRow, references: Mapping[str, RepeatedRow]) -> RepeatedRow:
+    name = row.first.setup.reference
+    if row.scores is None or row.first.is_reference:
+        return row
+    reference = references.get(name)
+    if reference is None or reference.scores is None:
+        return replace(row, note=f"no finished runs of the reference arm {name!r}")
+    # A baseline that draws nothing ran once, and would say the same in every run.
+    own = row.rows * len(reference.rows) if len(row.rows) == 1 else row.rows
+    try:
+        comparison = compare_repeated(
+            [one.cases for one in own], [one.cases for one in reference.rows], scorer=row.first.cell.scorer
+        )
+    except UserError as error:
+        return replace(row, note=error.what)
+    return replace(row, comparison=comparison)

@@ -1,0 +1,230 @@
+"""What stands under the tables of the groups, in every format: repeated runs, a second reading, explanations."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from legalrr.report.explanations import ExplainedRow, ExplainedTurn, explanations
+from legalrr.report.groups import Group, Report
+from legalrr.report.readings import ReadTwice, readings, unread
+from legalrr.report.repeats import RepeatedRow, Repeats, experiments, repeats
+from legalrr.report.views import View, bounds, fixed, name, share, title, treatment
+from legalrr.score.explanation import Measure
+
+REPEAT_RULES = """\
+Mean macro-F1 over the runs. SD: between the runs, so how much one run can mislead. Interval: over judgments, all runs
+of a judgment resampled together, so what other judgments could have shown; more runs do not narrow it."""
+REPEAT_PAIR_RULES = """\
+Mean over the runs less that of the reference arm. p Holm: all answers of two arms to a judgment are swapped at once;
+adjusted over the arms of this table."""
+READING_RULES = """\
+The same answers, read in two ways. Changed: judgments whose verdict the second reading changes. Difference: the second
+reading less the first, on the same judgments."""
+EXPLANATION_RULES = """\
+What the model wrote in a turn against the court's own text of the same role. Words: means over judgments; overlap
+scores depend on both lengths. No turn, no text: judgments that could not be compared. p Holm: signs of the judgments'
+differences to the reference arm flipped at random; adjusted over the arms, for each score by itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A headed part of a report."""
+
+    title: str
+    """Its heading."""
+    lines: tuple[str, ...]
+    """What has to be known beside the numbers."""
+    tables: tuple[tuple[str, str, View], ...]
+    """Heading ("" for none), rules and table, one after another."""
+
+
+def sections(report: Report) -> list[Section]:
+    """The sections of a report; empty for a plain one.
+
+    Raises:
+        UserError: a damaged file of a run folder.
+    """
+    again = [_repeats_section(one, report) for one in repeats(report)]
+    return [*again, *_reading_sections(report), *_explanation_sections(report)]
+
+
+def shown_groups(report: Report) -> list[Group]:
+    """The groups that get tables of their own: those of repeated runs have one for all runs."""
+    repeated = [group for groups in experiments(report) for group in groups]
+    return [group for group in report.groups if not any(group is other for other in repeated)]
+
+
+def _repeats_section(found: Repeats, report: Report) -> Section:
+    first = found.groups[0]
+    one = replace(first, setup=replace(first.setup, repetition=1))
+    compared = [row for row in found.rows if not row.first.is_reference]
+    tables = [("", REPEAT_RULES, _repeats_view(found.rows))]
+    if compared:
+        tables.append(("Differences", REPEAT_PAIR_RULES, _repeat_pairs_view(compared)))
+    return Section(
+        title=f"{title(one)}, {len(found.groups)} runs", lines=tuple(treatment(one, report)), tables=tuple(tables)
+    )
+
+
+def _repeats_view(rows: Sequence[RepeatedRow]) -> View:
+    level = f"{rows[0].first.cell.scorer.confidence:.0%}"
+    return View(
+        header=("Arm", "Runs", "n", f"Mean macro-F1 [{level}]", "SD between runs", "Least", "Greatest", "Invalid %"),
+        rows=tuple(
+            (name(row.first), str(len(row.rows)), row.note, "", "", "", "", share(row.invalid_rate))
+            if row.scores is None
+            else (
+                name(row.first),
+                str(len(row.rows)),
+                str(row.scores.n),
+                f"{fixed(row.scores.mean)} {bounds(row.scores.interval)}",
+                fixed(row.scores.sd),
+                fixed(min(row.scores.runs)),
+                fixed(max(row.scores.runs)),
+                share(row.invalid_rate),
+            )
+            for row in rows
+        ),
+    )
+
+
+def _repeat_pairs_view(rows: Sequence[RepeatedRow]) -> View:
+    level = f"{rows[0].first.cell.scorer.confidence:.0%}"
+    return View(
+        header=("Arm", f"Difference [{level}]", "p permutation", "p Holm", "Smallest detectable"),
+        rows=tuple(
+            (row.first.setup.label, row.note, "", "", "")
+            if (found := row.comparison) is None
+            else (
+                row.first.setup.label,
+                f"{found.difference:+z.3f} {bounds(found.interval)}",
+                fixed(found.p_permutation, 4),
+                fixed(row.p_holm, 4),
+                fixed(found.smallest_detectable),
+            )
+            for row in rows
+        ),
+    )
+
+
+def _reading_sections(report: Report) -> Iterator[Section]:
+    left = ", ".join(dict.fromkeys(row.setup.label for row in unread(report)))
+    for group, rows in readings(report):
+        if not rows:
+            continue
+        lines = treatment(group, report)
+        if left:
+            lines.append(f"not read anew, as probabilities were compared: {left}")
+        two = rows[0].row.setup.reading, rows[0].again.setup.reading
+        yield Section(
+            title=f"{title(group)}: the readings {two[0]} and {two[1]}",
+            lines=tuple(lines),
+            tables=(("", READING_RULES, _readings_view(rows)),),
+        )
+
+
+def _readings_view(rows: Sequence[ReadTwice]) -> View:
+    one, other = (getattr(rows[0], side).setup.reading for side in ("row", "again"))
+    level = f"{rows[0].row.cell.scorer.confidence:.0%}"
+    return View(
+        header=(
+            "Arm",
+            "n",
+            f"Macro-F1 {one} [{level}]",
+            f"Macro-F1 {other} [{level}]",
+            f"Difference [{level}]",
+            "p permutation",
+            "Changed",
+            f"Invalid % {one}",
+            f"Yes % {one}",
+            f"Yes % {other}",
+        ),
+        rows=tuple(
+            (
+                name(twice.row),
+                str(twice.comparison.n),
+                *(f"{fixed(s.macro_f1)} {bounds(s.interval)}" for s in (twice.row.scores, twice.again.scores)),
+                f"{twice.comparison.difference:+z.3f} {bounds(twice.comparison.interval)}",
+                fixed(twice.comparison.p_permutation, 4),
+                str(twice.changed),
+                share(twice.row.scores.invalid_rate),
+                share(twice.row.scores.yes_rate),
+                share(twice.again.scores.yes_rate),
+            )
+            for twice in rows
+        ),
+    )
+
+
+def _explanation_sections(report: Report) -> Iterator[Section]:
+    for group, turns in explanations(report):
+        tables: list[tuple[str, str, View]] = []
+        for turn in turns:
+            rules = EXPLANATION_RULES if not tables else ""
+            tables.append((f"Turn: {turn.turn}", rules, _explanation_view(turn)))
+            pairs = _explanation_pairs_view(turn)
+            if pairs.rows:
+                tables.append((f"Turn: {turn.turn}, differences to the reference arm", "", pairs))
+        measures = dict.fromkeys((measure.heading, measure.detail) for turn in turns for measure in turn.measures)
+        yield Section(
+            title=f"{title(group)}: explanations",
+            lines=(*(f"{heading}: {detail}" for heading, detail in measures), _sources(turns)),
+            tables=tuple(tables),
+        )
+
+
+def _sources(turns: Sequence[ExplainedTurn]) -> str:
+    names = sorted({source for turn in turns for row in turn.rows for source in row.sources})
+    return f"the court's text: {' or '.join(names)} roles" if names else "the court's text: none found"
+
+
+def _headings(turn: ExplainedTurn) -> dict[Measure, str]:
+    """Measures of one name (two encoders) are numbered in the order of the lines above the table."""
+    seen: dict[str, list[Measure]] = {}
+    for measure in turn.measures:
+        seen.setdefault(measure.heading, []).append(measure)
+    return {
+        measure: heading if len(some) == 1 else f"{heading} ({number})"
+        for heading, some in seen.items()
+        for number, measure in enumerate(some, start=1)
+    }
+
+
+def _explanation_view(turn: ExplainedTurn) -> View:
+    headings = _headings(turn)
+    level = f"{turn.rows[0].row.cell.scorer.confidence:.0%}"
+
+    def cells(row: ExplainedRow) -> tuple[str, ...]:
+        means = (row.means.get(measure) for measure in turn.measures)
+        return (
+            name(row.row),
+            str(row.n),
+            *(str(count) for count in (row.no_turn, row.no_text, row.unscored, row.cut_off)),
+            *(fixed(words, 0) for words in (row.words, row.court_words)),
+            *("" if mean is None else f"{fixed(mean.mean)} {bounds(mean.interval)}" for mean in means),
+        )
+
+    counts = ("n", "No turn", "No text", "Not scored", "Cut off", "Words", "Words of the court")
+    return View(
+        header=("Arm", *counts, *(f"{headings[measure]} [{level}]" for measure in turn.measures)),
+        rows=tuple(cells(row) for row in turn.rows),
+    )
+
+
+def _explanation_pairs_view(turn: ExplainedTurn) -> View:
+    headings = _headings(turn)
+    return View(
+        header=("Arm", "Score", "n", "Difference", "p permutation", "p Holm", "Smallest detectable"),
+        rows=tuple(
+            (
+                row.row.setup.label,
+                headings[measure],
+                str(pair.difference.n),
+                f"{pair.difference.difference:+z.3f} {bounds(pair.difference.interval)}",
+                fixed(pair.difference.p_permutation, 4),
+                fixed(pair.p_holm, 4),
+                fixed(pair.difference.smallest_detectable),
+            )
+            for row in turn.rows
+            for measure, pair in row.pairs.items()
+        ),
+    )
