@@ -29,7 +29,7 @@ class Job:
         self.failures: list[tuple[str, str]] = []
         self.folders: list[Path] = []
         self.calls: Counter[str] = Counter()
-        self._fresh: set[str] = set()
+        self._fresh: dict[str, set[str]] = {}
         self._process = os.getpid()
 
     def prepare(self, configs: Iterable[DictConfig]) -> None:
@@ -50,6 +50,7 @@ class Job:
         from legalrr.cell import run_cell
         from legalrr.pipeline import build_pipeline
         from legalrr.run_folder import write_error
+        from legalrr.stage import identity
 
         place = HydraConfig.get()
         folder = Path(place.runtime.output_dir)
@@ -60,7 +61,9 @@ class Job:
             pipeline = build_pipeline(config)
             if sweep:
                 log.info("[%s] %s", place.job.num, place.job.override_dirname)
-            self.calls.update(run_cell(pipeline, folder, self._fresh)["calls"])
+            # Two backbones are asked the same things, under the same keys.
+            fresh = self._fresh.setdefault(identity(pipeline.backbone), set())
+            self.calls.update(run_cell(pipeline, folder, fresh)["calls"])
         except Exception as error:
             # The traceback goes to the cell's log file alone; the console says it once, at the end.
             log.debug("cell failed", exc_info=True)

@@ -44,30 +44,30 @@ class Ready:
         return self.cell.case(self.judgments[id], self.segments[id], engine)
 
 
-def ask_together(pipelines: Sequence[Pipeline], fresh: set[str]) -> None:
+def ask_together(pipelines: Sequence[Pipeline], fresh: dict[str, set[str]]) -> None:
     """Make the calls of several cells and keep them in the store.
 
     A cell that cannot be prepared or asked is left out: it says why when its own turn comes.
 
     Args:
         pipelines: cells of one sweep; those whose predictor asks no backbone are left out.
-        fresh: the keys of the calls that were made are added to it.
+        fresh: identity of a backbone -> keys of the calls that were made of it, which are added to.
     """
     sharing: dict[tuple[str, str], list[Pipeline]] = {}
     for pipeline in pipelines:
         if isinstance(pipeline.predict, ModelPredictor):
             key = identity(pipeline.backbone), pipeline.settings.runs
             sharing.setdefault(key, []).append(pipeline)
-    for some in sharing.values():
+    for (backbone, _), some in sharing.items():
         if len(some) > 1:
             try:
-                ask_cells(some, some[0].backbone.load(), fresh)
+                ask_cells(some, some[0].backbone.load(), fresh.setdefault(backbone, set()))
             except UserError as error:
                 log.debug("left to the cells: %s", error)
 
 
 def ask_cells(pipelines: Sequence[Pipeline], engine: Engine, fresh: set[str]) -> None:
-    """Make the calls of cells that share a backbone and a run folder, as `ask_together`.
+    """Make the calls of cells that share a backbone and a run folder, for `ask_together`.
 
     Args:
         pipelines: the cells; their predictors ask a backbone.

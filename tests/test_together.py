@@ -13,6 +13,7 @@ from legalrr.cell import run_cell
 from legalrr.pipeline import Pipeline, build_pipeline
 from legalrr.places import root
 from legalrr.protocols import Abilities, Call, Engine, Reply
+from legalrr.stage import identity
 from legalrr.together import ask_together
 
 SETTINGS = ("backbone=echo", "limit=5", "score.resamples=99", "score.permutations=99")
@@ -70,23 +71,34 @@ def cells(runs: Path, *arms: str, recorder: Recorder | None = None, more: Sequen
 
 def test_cells_find_every_call_and_count_each_once(tmp_path: Path) -> None:
     pipelines = cells(tmp_path, "plain", "c", "direct_compare", "majority")
-    fresh: set[str] = set()
+    fresh: dict[str, set[str]] = {}
     ask_together(pipelines, fresh)
+    ((backbone, keys),) = fresh.items()
+    assert backbone == identity(pipelines[0].backbone)
     # The first turn of plain and c is the same call.
-    assert len(fresh) == 5 * (2 + 3 + 1)
-    told = [run_cell(p, tmp_path / p.settings.arm.id, fresh)["calls"] for p in pipelines]
+    assert len(keys) == 5 * (2 + 3 + 1)
+    told = [run_cell(p, tmp_path / p.settings.arm.id, keys)["calls"] for p in pipelines]
     assert told == [
         {"made": 10, "stored": 0},
         {"made": 15, "stored": 5},
         {"made": 5, "stored": 0},
         {"made": 0, "stored": 0},
     ]
-    assert not fresh
+    assert not keys
+
+
+def test_the_runs_of_a_repeated_experiment_are_counted_each_by_itself(tmp_path: Path) -> None:
+    fresh: dict[str, set[str]] = {}
+    runs = [p for number in (1, 2) for p in cells(tmp_path, "plain", "c", more=(f"repetition={number}",))]
+    ask_together(runs, fresh)
+    made = [run_cell(p, tmp_path / str(n), fresh[identity(p.backbone)])["calls"]["made"] for n, p in enumerate(runs)]
+    assert made == [10, 15, 10, 15]
+    assert runs[0].described()["backbone"]["identity"] != runs[2].described()["backbone"]["identity"]
 
 
 def test_answers_are_those_of_cells_that_run_alone(tmp_path: Path) -> None:
     arms = "plain", "c", "d", "direct_compare"
-    ask_together(cells(tmp_path / "together", *arms), set())
+    ask_together(cells(tmp_path / "together", *arms), {})
     for name in ("together", "alone"):
         for pipeline in cells(tmp_path / name, *arms):
             run_cell(pipeline, tmp_path / name / pipeline.settings.arm.id)
@@ -100,7 +112,7 @@ def test_judgments_go_through_their_turns_in_groups_that_the_engine_can_hold(
     tmp_path: Path, holds: int, turns: int
 ) -> None:
     recorder = Recorder(EchoBackbone().load(), holds=holds)
-    ask_together(cells(tmp_path, "plain", "c", "d", recorder=recorder), set())
+    ask_together(cells(tmp_path, "plain", "c", "d", recorder=recorder), {})
     first = [at for at, call in enumerate(recorder.asked) if len(call.messages) == 2]
     # A group is a run of calls that opens conversations, and the ones that go on with them.
     groups = sum(b != a + 1 for a, b in zip([-2, *first], first, strict=False))
@@ -111,18 +123,18 @@ def test_judgments_go_through_their_turns_in_groups_that_the_engine_can_hold(
 def test_a_cell_that_cannot_be_prepared_is_left_to_itself_and_the_others_are_asked(tmp_path: Path) -> None:
     good = cells(tmp_path, "plain", "c")
     bad = cells(tmp_path, "d", more=("restructure.budget=1", "restructure.overflow=error"))
-    fresh: set[str] = set()
+    fresh: dict[str, set[str]] = {}
     ask_together([*bad, *good], fresh)
-    assert len(fresh) == 5 * (2 + 3)
+    assert sum(map(len, fresh.values())) == 5 * (2 + 3)
 
 
 def test_a_single_cell_is_not_asked_beforehand(tmp_path: Path) -> None:
-    fresh: set[str] = set()
+    fresh: dict[str, set[str]] = {}
     ask_together(cells(tmp_path, "plain", "majority"), fresh)
     assert not fresh
 
 
 def test_cells_of_different_run_folders_share_nothing(tmp_path: Path) -> None:
-    fresh: set[str] = set()
+    fresh: dict[str, set[str]] = {}
     ask_together([*cells(tmp_path / "a", "plain"), *cells(tmp_path / "b", "plain")], fresh)
     assert not fresh

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from legalrr.errors import UserError
+from legalrr.report.cells import NO_BACKBONE
 from legalrr.report.groups import Group, Report, Row, place
 from legalrr.score.repeated import Repeated, RepeatedComparison, compare_repeated, repeated
 from legalrr.score.significance import holm
@@ -113,7 +114,7 @@ def _compared(row: RepeatedRow, references: Mapping[str, RepeatedRow]) -> Repeat
     if reference is None or reference.scores is None:
         return replace(row, note=f"no finished runs of the reference arm {name!r}")
     # A baseline that draws nothing ran once, and would say the same in every run.
-    own = row.rows * len(reference.rows) if len(row.rows) == 1 else row.rows
+    own = row.rows * len(reference.rows) if row.first.setup.backbone == NO_BACKBONE else row.rows
     try:
         comparison = compare_repeated(
             [one.cases for one in own], [one.cases for one in reference.rows], scorer=row.first.cell.scorer

@@ -35,6 +35,7 @@ class Sweep:
             "reading": "strict",
             "overflow": "error" if model else None,
             "limit": None,
+            "repetition": 1,
             "tokens": {"analysis": 48, "answer": 8} if model else {},
         }
         cell.update({key: value for key, value in changes.items() if key in cell})

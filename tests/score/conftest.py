@@ -1,7 +1,9 @@
-"""A tiny encoder that the tests make: three layers, random weights, a token per letter."""
+"""A tiny encoder that the tests make: three layers, random weights, a token per letter; and run folders to explain."""
 
+import json
 import random
 import string
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -49,3 +51,28 @@ def pairs() -> list[tuple[str, str]]:
         (" ".join(drawn.choices(WORDS, k=drawn.randint(1, 12))), " ".join(drawn.choices(WORDS, k=drawn.randint(1, 12))))
         for _ in range(50)
     ]
+
+
+@pytest.fixture
+def explain() -> Callable[..., Path]:
+    """Function (folder, said, court) that writes what a run folder holds of explanations.
+
+    `said` has (turn, text, how it ended) of each judgment by id. The court's analysis is `court`, its ratio another
+    text, which judgment d lacks; roles of judgment a were found by a tagger.
+    """
+
+    def write(folder: Path, said: dict[str, list[tuple[str, str, str]]], court: str) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        predictions, references = [], []
+        for id, turns in said.items():
+            told = [{"name": name, "text": text, "finish_reason": end} for name, text, end in turns]
+            predictions.append({"id": id, "turns": told})
+            ratio = {"name": "ratio", "role": "RATIO", "text": " " if id == "d" else "Rent paid is not due."}
+            analysis = {"name": "analysis", "role": "ANALYSIS", "text": court}
+            source = "crf" if id == "a" else "gold"
+            references.append({"id": id, "scheme": "build", "source": source, "turns": [analysis, ratio]})
+        for name, lines in (("predictions", predictions), ("references", references)):
+            (folder / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        return folder
+
+    return write

@@ -1,0 +1,115 @@
+"""Explanation scores in run folders: what is compared, what is not, and that nothing is computed twice."""
+
+import pytest
+
+from legalrr.errors import UserError
+from legalrr.score.explanation import explanation_scores, read_explanations, score_explanations, unscored
+from legalrr.score.overlap import Meteor, Rouge
+
+COURT = "The court holds that the tenant paid the rent."
+SAID = {
+    "a": [("analysis", "The tenant paid.", "stop"), ("ratio", "Rent is due.", "length")],
+    "b": [("analysis", "<thought>hm</think> The rent was paid in full.", "stop"), ("ratio", "", "overflow")],
+    "c": [("analysis", "", "stop")],
+    "d": [("analysis", "Something.", "stop"), ("ratio", "Some rule.", "stop")],
+}
+
+
+@pytest.fixture
+def folder(explain, tmp_path):
+    return explain(tmp_path / "cell", SAID, COURT)
+
+
+def compute(folders, metric):
+    return sum(score_explanations(folders, metric))
+
+
+def test_what_cannot_be_compared_is_counted_by_its_reason(folder):
+    found = read_explanations(folder)
+    assert [(one.id, one.turn, one.source, one.cut_off) for one in found.found] == [
+        ("a", "analysis", "crf", False),
+        ("a", "ratio", "crf", True),
+        ("b", "analysis", "gold", False),
+        ("c", "analysis", "gold", False),
+        ("d", "analysis", "gold", False),
+    ]
+    assert found.turns == ("analysis", "ratio")
+    assert found.no_turn == {"analysis": (), "ratio": ("b", "c")}
+    assert found.no_text == {"analysis": (), "ratio": ("d",)}
+
+
+def test_thoughts_are_no_part_of_an_explanation(folder):
+    (thought,) = [one for one in read_explanations(folder).found if one.id == "b"]
+    assert thought.generated == "The rent was paid in full."
+    assert thought.role == "ANALYSIS"
+
+
+def test_scores_are_those_of_the_metric_and_come_from_the_folder_alone(folder):
+    assert compute([folder], Rouge()) == 5
+    compute([folder], Meteor())
+    found = explanation_scores(folder)
+    values = {(turn, measure.column): scores for (turn, measure), scores in found.values.items()}
+    expected = next(iter(Rouge().scores([("The tenant paid.", COURT)])))
+    assert values["analysis", "rouge_1"]["a"] == pytest.approx(expected["rouge_1"])
+    # An empty answer is an answer.
+    assert values["analysis", "rouge_l"]["c"] == 0
+    assert set(values["ratio", "meteor_no_synonyms"]) == {"a"}
+    assert found.words["analysis"]["a"] == (3, 9)
+
+
+def test_nothing_is_computed_twice_and_a_changed_text_is_computed_anew(folder, explain, tmp_path, monkeypatch):
+    asked = []
+    scores = Rouge.scores
+    monkeypatch.setattr(Rouge, "scores", lambda metric, pairs: asked.extend(pairs) or scores(metric, pairs))
+    other, metric = explain(tmp_path / "other", SAID, COURT), Rouge()
+    compute([folder, other], metric)
+    # Both folders hold the same texts.
+    assert len(asked) == 5
+    assert unscored(other, metric) == {}
+    explain(folder, {**SAID, "a": [("analysis", "Another view.", "stop")]}, COURT)
+    assert [pair[0] for pair in unscored(folder, metric).values()] == ["Another view."]
+    assert "a" not in next(iter(explanation_scores(folder).values.values()))
+    compute([folder, other], metric)
+    assert asked[5:] == [("Another view.", COURT)]
+
+
+def test_what_was_scored_before_an_interruption_is_kept(folder):
+    steps = score_explanations([folder], Rouge())
+    next(steps)
+    steps.close()
+    assert len(unscored(folder, Rouge())) == 4
+
+
+def test_scores_computed_otherwise_stand_apart(folder):
+    for metric in (Rouge(stemming="porter"), Rouge(stemming="none")):
+        compute([folder], metric)
+    measures = {measure for _, measure in explanation_scores(folder).values if measure.column == "rouge_1"}
+    assert len({measure.store for measure in measures}) == len({measure.detail for measure in measures}) == 2
+
+
+def test_a_cell_that_let_nothing_be_written_has_no_explanations(tmp_path):
+    assert read_explanations(tmp_path) is None
+    assert explanation_scores(tmp_path) is None
+    assert unscored(tmp_path, Rouge()) == {}
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("references.jsonl", "{", r"references\.jsonl:1: damaged reference: no JSON"),
+        ("references.jsonl", '{"id": 3}\n', r"references\.jsonl:1: damaged reference: no text under 'id'"),
+        ("predictions.jsonl", "[]\n", r"predictions\.jsonl:1: damaged prediction: no JSON object"),
+    ],
+)
+def test_a_damaged_line_is_named(folder, file, text, message):
+    (folder / file).write_text(text)
+    with pytest.raises(UserError, match=message):
+        read_explanations(folder)
+
+
+def test_a_damaged_store_says_how_to_mend_it(folder):
+    compute([folder], Rouge())
+    (key,) = folder.glob("explanation/*/key.json")
+    key.write_text("{")
+    with pytest.raises(UserError, match=r"key\.json: no JSON \(delete its folder"):
+        explanation_scores(folder)
