@@ -1,4 +1,4 @@
-"""The commands `legalrr-segment train` and `legalrr-segment evaluate`."""
+"""The commands `legalrr-segment train`, `evaluate` and `curve`."""
 
 import argparse
 import json
@@ -12,6 +12,7 @@ from legalrr.records import Judgment
 from legalrr.segment.card import sha256, write_card
 from legalrr.segment.confusion import confusion_svg
 from legalrr.segment.crf_training import CrfRecipe
+from legalrr.segment.curve import Point, curve_csv, curve_svg, point, shares_of
 from legalrr.segment.labelled import Labelled, labelled
 from legalrr.segment.neural import Adviser
 from legalrr.segment.neural_training import NeuralRecipe, crf_path
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def add_commands(commands: "_SubParsersAction[Any]") -> None:
-    """Add `train` and `evaluate` to the command's parser."""
+    """Add `train`, `evaluate` and `curve` to the command's parser."""
     learning = argparse.ArgumentParser(add_help=False)
     learning.add_argument("--corpus", required=True, metavar="NAME[+NAME]", help="annotated corpora of one scheme")
     learning.add_argument("--also", metavar="NAME[+NAME]", help="further corpora to train on, never scored")
@@ -68,6 +69,19 @@ def add_commands(commands: "_SubParsersAction[Any]") -> None:
     scorer = commands.add_parser("evaluate", parents=[learning], help="cross-validated scores of a tagger")
     scorer.add_argument("--out", type=Path, metavar="FOLDER", help="also write scores.json and confusion.svg there")
     scorer.set_defaults(run=_evaluate)
+
+    shares = "0.125,0.25,0.5,1"
+    curve = commands.add_parser("curve", parents=[learning], help="scores by the number of judgments trained on")
+    curve.add_argument(
+        "--shares",
+        default=shares,
+        metavar="SHARE[,SHARE]",
+        help=f"of each fold's training judgments (default {shares})",
+    )
+    curve.add_argument(
+        "--out", required=True, type=Path, metavar="FOLDER", help="curve.csv and curve.svg, written after each share"
+    )
+    curve.set_defaults(run=_curve)
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -121,6 +135,20 @@ def _evaluate(options: argparse.Namespace) -> None:
         print(f"wrote {options.out / 'scores.json'} and {options.out / 'confusion.svg'}")
 
 
+def _curve(options: argparse.Namespace) -> None:
+    shares = shares_of(options.shares)
+    _, documents, also = _documents(options)
+    title = f"{options.tagger} on {options.corpus}, {options.folds} folds by document, seed {options.seed}"
+    options.out.mkdir(parents=True, exist_ok=True)
+    points: list[Point] = []
+    for share in shares:
+        print(f"a share of {share:g} of the judgments")
+        points.append(point(share, _cross_validate(options, documents, also, share=share)))
+        write_atomically(options.out / "curve.csv", curve_csv(points))
+        write_atomically(options.out / "curve.svg", curve_svg(points, title=title))
+    print(f"wrote {options.out / 'curve.csv'} and {options.out / 'curve.svg'}")
+
+
 def _print(scores: Mapping[str, Any]) -> None:
     """Averages, roles and calibration as tables."""
     from rich.console import Console
@@ -140,7 +168,9 @@ def _print(scores: Mapping[str, Any]) -> None:
     print(f"expected calibration error {gap['before']:.3f}, after tempering {gap['after']:.3f}")
 
 
-def _cross_validate(options: argparse.Namespace, documents: Sequence[Labelled], also: Sequence[Labelled]) -> Evaluation:
+def _cross_validate(
+    options: argparse.Namespace, documents: Sequence[Labelled], also: Sequence[Labelled], share: float = 1.0
+) -> Evaluation:
     return evaluate(
         documents,
         _recipe(options),
@@ -148,6 +178,7 @@ def _cross_validate(options: argparse.Namespace, documents: Sequence[Labelled], 
         seed=options.seed,
         also=also,
         prior_correction=options.prior_correction,
+        share=share,
         jobs=options.jobs,
     )
 

@@ -55,6 +55,8 @@ class Evaluation:
     """Gold role of every sentence."""
     found: tuple[str, ...]
     """Role given to it by the tagger that had not seen its judgment, in the same order."""
+    trained_on: float
+    """Judgments that a fold's tagger was trained on, mean over folds."""
 
 
 def evaluate(
@@ -65,6 +67,7 @@ def evaluate(
     seed: int,
     also: Sequence[Labelled] = (),
     prior_correction: float = 0.0,
+    share: float = 1.0,
     jobs: int = 1,
     tell: Callable[[str], None] = print,
 ) -> Evaluation:
@@ -77,6 +80,7 @@ def evaluate(
         seed: seed of the assignment of documents to folds.
         also: further judgments to train on in every fold that holds out no near-duplicate of them; never scored.
         prior_correction: as in `Chances.decode`.
+        share: of the judgments a fold could train on, drawn by `seed`; a smaller share is part of a larger one.
         jobs: folds at once, each in a process of its own; the scores do not depend on it.
         tell: receives a line per fold.
 
@@ -86,7 +90,7 @@ def evaluate(
         number of sentences and its pooled precision, recall and F1; calibration_error before and after tempering.
 
     Raises:
-        UserError: more folds than different judgments.
+        UserError: more folds than different judgments, or a share that leaves a fold nothing to train on.
     """
     from sklearn.model_selection import GroupKFold
 
@@ -105,7 +109,7 @@ def evaluate(
     for _, held in GroupKFold(folds, shuffle=True, random_state=seed).split(documents, groups=own):
         gone = {group[i] for i in held}
         kept = [document for document, of in zip(every, group, strict=True) if of not in gone]
-        work.append((recipe, kept, [documents[i] for i in held]))
+        work.append((recipe, _drawn(kept, share, seed), [documents[i] for i in held]))
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) if jobs > 1 else nullcontext() as pool:
         results = pool.map(_held_out, work) if pool else map(_held_out, work)
         for number, (told, (_, kept, fold)) in enumerate(zip(results, work, strict=True), start=1):
@@ -132,7 +136,27 @@ def evaluate(
             "after": _gap([one.tempered(temperature) for one in chances], gold),
         },
     }
-    return Evaluation(scores=scores, temperature=temperature, gold=tuple(gold), found=tuple(found))
+    return Evaluation(
+        scores=scores,
+        temperature=temperature,
+        gold=tuple(gold),
+        found=tuple(found),
+        trained_on=mean(len(kept) for _, kept, _ in work),
+    )
+
+
+def _drawn(documents: Sequence[Labelled], share: float, seed: int) -> list[Labelled]:
+    """A share of the documents in their order, the same ones for a seed, and those of smaller shares among them."""
+    from random import Random
+
+    count = round(share * len(documents))
+    if not 0 < count <= len(documents):
+        raise UserError(
+            f"a share of {share:g} of {len(documents)} judgments", where="--shares", cure="more than 0, and 1 at most"
+        )
+    places = list(range(len(documents)))
+    Random(seed).shuffle(places)
+    return [documents[i] for i in sorted(places[:count])]
 
 
 def _held_out(work: tuple[Recipe, Sequence[Labelled], Sequence[Labelled]]) -> list[Chances]:

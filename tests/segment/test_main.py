@@ -73,6 +73,30 @@ def test_evaluate_prints_averages_and_roles_and_writes_them(corpus, tmp_path, ca
     assert (folder / "confusion.svg").read_text("utf-8").startswith("<?xml")
 
 
+def test_curve_scores_each_share_and_writes_table_and_picture(corpus, tmp_path, capsys):
+    folder = tmp_path / "curve"
+    out = run(
+        capsys,
+        "curve",
+        "--corpus",
+        "lawai50",
+        "--folds",
+        2,
+        "--c1",
+        0.1,
+        "--c2",
+        0.1,
+        "--shares",
+        "1,0.5",
+        "--out",
+        folder,
+    )
+    assert out.index("a share of 0.5") < out.index("a share of 1 ")
+    rows = (folder / "curve.csv").read_text("utf-8").splitlines()
+    assert [row.split(",")[:2] for row in rows[1:]] == [["0.5", "3.0"], ["1", "6.0"]]
+    assert (folder / "curve.svg").read_text("utf-8").startswith("<?xml")
+
+
 def test_a_further_corpus_of_another_scheme_is_refused(corpus, monkeypatch, capsys):
     assert "roles of 'build', not of 'seven'" in failure(
         capsys, "evaluate", "--corpus", "lawai50", "--also", "specimen", "--folds", 2

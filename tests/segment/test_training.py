@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import mean
 from typing import Any, ClassVar
 
 import numpy as np
@@ -73,6 +74,27 @@ def test_no_document_is_scored_by_a_tagger_that_saw_it(judgments):
     assert len(recipe.seen) == 4
     for document in documents:
         assert sum(document.id not in seen for seen in recipe.seen) == 1
+
+
+def test_a_share_of_the_documents_is_drawn_by_seed_and_is_part_of_a_larger_one(judgments):
+    documents = labelled(judgments)
+    seen = {}
+    for share in (0.25, 0.5, 1.0):
+        recipe = Memory([])
+        found = evaluate(documents, recipe, folds=3, seed=0, share=share, tell=silent)
+        seen[share] = recipe.seen
+        assert found.trained_on == pytest.approx(mean(len(ids) for ids in recipe.seen))
+    for few, more, every in zip(*seen.values(), strict=True):
+        assert few < more < every
+    again = Memory([])
+    evaluate(documents, again, folds=3, seed=0, share=0.25, tell=silent)
+    assert again.seen == seen[0.25]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 1.2])
+def test_a_share_without_judgments_is_refused(judgments, share):
+    with pytest.raises(UserError, match="more than 0, and 1 at most"):
+        evaluate(labelled(judgments), Memory([]), folds=3, seed=0, share=share, tell=silent)
 
 
 def test_further_documents_are_trained_on_except_beside_a_near_duplicate(judgments):
