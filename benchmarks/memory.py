@@ -1,0 +1,78 @@
+"""Peak memory of reading one prompt, by its length, beside the memory of its states.
+
+    python benchmarks/memory.py [--tokens 8192,16384,32768] [--chunk 8192]
+
+The shapes are those of SmolLM2-135M in float32, with random weights and room for longer prompts: memory does not depend
+on the weights. Each length is read in a process of its own, whose peak is counted from after the weights are there.
+What is above the states is what one chunk of a prompt takes in the layers: it does not grow with the prompt.
+"""
+
+import argparse
+from multiprocessing import get_context
+from pathlib import Path
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tokens", default="8192,16384,32768", help="lengths of the prompt (default %(default)s)")
+    parser.add_argument("--chunk", type=int, default=8192, help="tokens read in one forward (default %(default)s)")
+    options = parser.parse_args()
+    lengths = sorted(int(length) for length in options.tokens.split(","))
+    print(
+        f"{'tokens':>8}{'peak, MB':>10}{'states, MB':>12}{'states, bytes per token':>26}"
+        f"{'peak, bytes per token more':>28}"
+    )
+    before: tuple[int, int] | None = None
+    for length in lengths:
+        # A new process, as memory that was given back may stay with an old one.
+        with get_context("spawn").Pool(1) as pool:
+            peak, states = pool.apply(peak_and_states, (length, options.chunk))
+        more = "" if before is None else f"{(peak - before[1]) / (length - before[0]):.0f}"
+        print(f"{length:>8}{peak / 1e6:>10.0f}{states / 1e6:>12.0f}{states / length:>26.0f}{more:>28}", flush=True)
+        before = length, peak
+
+
+def peak_and_states(length: int, chunk: int) -> tuple[int, int]:
+    """Bytes at the peak of reading a prompt beyond those of the weights, and bytes of its states."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from legalrr.backbones.attention import NAME, register
+    from legalrr.backbones.footprint import cache_bytes
+    from legalrr.backbones.reading import read
+
+    register()
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=49152,
+        hidden_size=576,
+        intermediate_size=1536,
+        num_hidden_layers=30,
+        num_attention_heads=9,
+        num_key_value_heads=3,
+        max_position_embeddings=max(8192, length),
+        tie_word_embeddings=True,
+    )
+    model = LlamaForCausalLM(config).eval()
+    model.set_attn_implementation(NAME)
+    ids = torch.randint(config.vocab_size, (length,)).tolist()
+    with torch.inference_mode():
+        read(model, ids[:64], chunk=chunk)
+        Path("/proc/self/clear_refs").write_text("5", "ascii")
+        least = _peak()
+        reading = read(model, ids, chunk=chunk)
+        peak = _peak()
+    assert reading.cached == 0
+    return peak - least, cache_bytes(config, length, "float32")
+
+
+def _peak() -> int:
+    """Most memory that the process had since its mark was put down, in bytes (Linux: VmHWM, proc(5))."""
+    lines = Path("/proc/self/status").read_text("ascii").splitlines()
+    (line,) = (line for line in lines if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
+
+
+if __name__ == "__main__":
+    main()
