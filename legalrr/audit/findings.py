@@ -130,7 +130,7 @@ def reference_found(audit: Audit) -> Iterator[str]:
         told = (
             f"{listed([one.arm.cell.components for one in able])} could be significant at {LEVEL}, at best"
             if able
-            else f"no paired test of any of the {len(block)} arms can be significant at {LEVEL}"
+            else f"neither test can call any of the {len(block)} arms significant at {LEVEL}"
         )
         yield f"{title(best.arm.cell)}: {_ahead(best)}; {told}."
 

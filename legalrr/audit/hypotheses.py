@@ -67,7 +67,7 @@ def rates_of(cell: Cell) -> dict[str, Figure]:
     return {caption: figure for caption, figure in cell.figures.items() if caption in NAMES}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Fits:
     """The matrices that fit the figures of a cell, each figure as one option or another."""
 

@@ -20,7 +20,7 @@ ROUNDING = 1e-9
 GOLD = (("fpr", "tnr"), ("fnr", "tpr"))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Needed:
     """Shares of positives under which a cell's captions hold."""
 

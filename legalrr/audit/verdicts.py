@@ -44,7 +44,7 @@ class Recomputed:
     """Exact 95 % interval, over all of them; None where there is none."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Audited:
     """What the audit says of one cell."""
 

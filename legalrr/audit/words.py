@@ -21,7 +21,7 @@ def says(hypothesis: Hypothesis) -> str:
 
 
 def all_say(hypotheses: Sequence[Hypothesis]) -> str:
-    """What figures are by any of some hypotheses: caption by caption where these are all combinations, else one by one."""
+    """What figures are by some hypotheses: caption by caption where these are all combinations, else one by one."""
     said: dict[str, dict[str, None]] = {}
     for one in hypotheses:
         for caption, what in one.changes().items():

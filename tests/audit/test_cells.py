@@ -1,0 +1,245 @@
+"""Made-up tables: none that is right is called wrong, and what is planted is found."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from legalrr.audit.audit import Settings, audit
+from legalrr.audit.table import Sizes
+from legalrr.audit.verdicts import WRONG
+
+CAPTIONS = ("macro_f1", "fpr", "fnr")
+SETS = st.sampled_from(
+    [
+        CAPTIONS,
+        ("accuracy", "fpr", "fnr"),
+        ("macro_f1", "f1_positive", "f1_negative"),
+        ("weighted_f1", "ppv", "tpr"),
+        ("macro_f1",),
+        ("mcc", "accuracy", "fdr", "for", "balanced_accuracy"),
+    ]
+)
+
+
+@st.composite
+def block(draw, least=4, most=40, cells=6):
+    """Class counts, and matrices on them."""
+    n = draw(st.integers(least, most))
+    p = draw(st.integers(1, n - 1))
+    pairs = draw(st.lists(st.tuples(st.integers(0, p), st.integers(0, n - p)), min_size=1, max_size=cells))
+    return n, p, [(tp, fp, p - tp, n - p - fp) for tp, fp in pairs]
+
+
+def found(path, **settings_):
+    return audit([path], settings=Settings(**settings_)).cells
+
+
+@settings(max_examples=60)
+@given(
+    made=block(),
+    captions=SETS,
+    decimals=st.integers(1, 3),
+    scale=st.sampled_from([1, 100]),
+    say_n=st.booleans(),
+    say_p=st.booleans(),
+)
+def test_a_table_of_real_matrices_is_never_called_wrong(printed, table, made, captions, decimals, scale, say_n, say_p):
+    n, p, matrices = made
+    more = decimals + 2 if scale == 1 else decimals
+    said = ({"n": n} if say_n else {}) | ({"positives": p} if say_p else {})
+    rows = [
+        {"components": str(number), **said, **printed(one, captions, decimals=more, scale=scale)}
+        for number, one in enumerate(matrices)
+    ]
+    judged = found(table(*rows), scale="fraction" if scale == 1 else "percent", most=45)
+    assert not [one for one in judged if one.verdict in WRONG]
+    if say_n:
+        for one, matrix in zip(judged, matrices, strict=True):
+            assert [*matrix, 0, 0] in one.counts.T.tolist()
+
+
+@settings(max_examples=15)
+@given(made=block(most=16, cells=3), data=st.data())
+def test_unanswered_cases_that_count_as_misses_are_reckoned_with(printed, table, made, data):
+    n, p, matrices = made
+    rows = []
+    for number, (tp, fp, fn, tn) in enumerate(matrices):
+        xp, xn = data.draw(st.integers(0, fn)), data.draw(st.integers(0, tn))
+        matrix = (tp, fp, fn - xp, tn - xn, xp, xn)
+        figures = printed(matrix, (*CAPTIONS, "invalid_rate"))
+        rows.append({"components": str(number), "n": n, "positives": p, **figures})
+    judged = found(table(*rows), scale="percent")
+    assert {one.verdict for one in judged} <= {"consistent", "ambiguous"}
+
+
+@settings(max_examples=15)
+@given(made=block(most=24, cells=3), data=st.data(), say=st.booleans())
+def test_figures_of_the_answered_cases_alone_fit_under_their_own_n(printed, table, made, data, say):
+    n, p, matrices = made
+    rows = [{"components": "whole", "n": n, "positives": p, "subset": "all", **printed(matrices[0])}]
+    for number, (tp, fp, fn, tn) in enumerate(matrices):
+        answered = (tp, fp, fn - data.draw(st.integers(0, fn)), tn - data.draw(st.integers(0, tn)))
+        size = {"n": sum(answered)} if say and sum(answered) else {}
+        rows.append({"components": str(number), "subset": "answered", **size, **printed(answered)})
+    judged = found(table(*rows), scale="percent")
+    assert not [one for one in judged if one.verdict in WRONG]
+
+
+@settings(max_examples=40)
+@given(
+    made=block(least=16, cells=8),
+    swap=st.sampled_from(
+        [{"macro_f1": "accuracy"}, {"fpr": "fdr", "fnr": "for"}, {"macro_f1": "weighted_f1", "fpr": "fdr"}]
+    ),
+)
+def test_a_swap_planted_in_a_column_is_found_or_told_to_be_ambiguous(printed, table, made, swap):
+    n, p, matrices = made
+    rows = []
+    for number, matrix in enumerate(matrices):
+        real = printed(matrix, [swap.get(caption, caption) for caption in CAPTIONS])
+        rows.append(
+            {"components": str(number), "n": n, "positives": p}
+            | {caption: real[swap.get(caption, caption)] for caption in CAPTIONS}
+        )
+    for one, matrix in zip(found(table(*rows), scale="percent"), matrices, strict=True):
+        assert one.verdict in ("mislabelled", "ambiguous", "consistent")
+        told = [one.hypothesis, *one.others]
+        planted = [all(dict(h.options)[c].rate == swap.get(c, c) for c in CAPTIONS) for h in told]
+        if one.verdict == "mislabelled" and one.support[0] == len(matrices):
+            # What is told may be less far-fetched than what was planted, but never more.
+            assert any(planted) or one.hypothesis.cost <= sum(1 for _ in swap)
+        if any(planted):
+            assert [*matrix, 0, 0] in one.counts.T.tolist() or one.verdict == "ambiguous"
+        if one.verdict == "consistent":
+            # Then the figures are the captions' too.
+            assert one.hypothesis.cost == 0
+
+
+def test_a_planted_swap_in_every_cell_is_told_with_its_support(printed, table):
+    rows = []
+    for number, (tp, fp) in enumerate([(18, 7), (16, 8), (12, 7), (10, 4)]):
+        matrix = (tp, fp, 22 - tp, 22 - fp)
+        real = printed(matrix, ("accuracy", "fdr", "for"))
+        figures = dict(zip(CAPTIONS, real.values(), strict=True))
+        rows.append({"components": str(number), "n": 44, **figures})
+    judged = found(table(*rows))
+    assert {one.verdict for one in judged} == {"mislabelled"}
+    assert {one.support for one in judged} == {(4, 4)}
+    assert judged[0].hypothesis.changes() == {
+        "macro_f1": "accuracy",
+        "fpr": "false discovery rate",
+        "fnr": "false omission rate",
+    }
+    assert f"{100 * judged[0].recomputed['macro_f1'].low:.2f}" == "74.88"
+
+
+def test_a_lone_swap_in_a_sound_column_is_told_as_one_that_may_be_chance(printed, table):
+    matrices = [(18, 7, 4, 15), (16, 8, 6, 14), (12, 7, 10, 15)]
+    rows = [{"components": str(i), "n": 44, "positives": 22, **printed(one)} for i, one in enumerate(matrices)]
+    rows[1]["fpr"] = printed(matrices[1], ("fdr",))["fdr"]
+    judged = found(table(*rows))
+    assert [one.verdict for one in judged] == ["consistent", "mislabelled", "consistent"]
+    assert judged[1].hypothesis.changes() == {"fpr": "false discovery rate"}
+    assert "chance" in judged[1].detail
+
+
+def test_another_balance_of_a_column_and_of_a_cell_are_told(printed, table):
+    said = {"n": 40, "positives": 20}
+    other = [(11, 6, 2, 21), (9, 3, 4, 24), (13, 7, 0, 20)]
+    judged = found(table(*[{"components": str(i), **said, **printed(one)} for i, one in enumerate(other)]))
+    assert {one.verdict for one in judged} == {"balance"}
+    assert judged[0].detail == "the captions of all its column hold with 13 positives of 40"
+    mixed = [(15, 6, 5, 14), (9, 3, 11, 17), (11, 6, 2, 21)]
+    judged = found(table(*[{"components": str(i), **said, **printed(one)} for i, one in enumerate(mixed)]))
+    assert [one.verdict for one in judged] == ["consistent", "consistent", "balance"]
+    assert judged[2].detail == "its captions hold with 13 positives of 40"
+
+
+def test_fewer_cases_than_said_are_told(printed, table):
+    rows = [
+        {"components": "a", "n": 40, "positives": 20, **printed((15, 6, 5, 14))},
+        {"components": "b", "n": 40, "positives": 20, **printed((13, 5, 6, 12))},
+    ]
+    judged = found(table(*rows))
+    assert judged[1].verdict == "other n"
+    assert "36" in judged[1].detail
+
+
+def test_figures_that_nothing_gives_are_told_with_the_parts_that_can_hold(table):
+    row = {"n": "10", "positives": "5", "macro_f1": "70.00", "fpr": "33.00", "fnr": "47.00"}
+    (one,) = found(table(row))
+    assert (one.verdict, one.counts) == ("impossible", None)
+    assert "macro_f1" not in one.detail or "alone can hold" in one.detail
+    (none,) = found(table({"n": "10", "positives": "5", "fpr": "33.00", "fnr": "47.00"}))
+    assert none.detail == "none of its captions can hold"
+
+
+def test_figures_that_no_rate_can_have_are_out_of_range(table):
+    judged = found(table({"n": "10", "fpr": "120.00"}, {"components": "b", "n": "10", "fpr": "-5.00"}))
+    assert {one.verdict for one in judged} == {"out of range"}
+
+
+def test_a_fraction_among_percentages_is_told(printed, table):
+    rows = [
+        {"components": str(i), "n": 44, "positives": 22, **printed((tp, 7, 22 - tp, 15))}
+        for i, tp in enumerate((18, 15))
+    ]
+    rows[1]["macro_f1"] = f"{float(rows[1]['macro_f1']) / 100:.4f}"
+    judged = found(table(*rows))
+    assert judged[1].verdict == "mislabelled"
+    assert judged[1].hypothesis.changes() == {"macro_f1": "macro-F1 as a fraction among percentages"}
+
+
+def test_scores_of_texts_are_looked_at_for_their_range_alone(table):
+    judged = found(
+        table({"rouge1": "40.3", "bertscore": "-3.0"}, {"components": "b", "rouge1": "140.3", "bertscore": "83"})
+    )
+    assert [one.verdict for one in judged] == ["unchecked", "out of range"]
+
+
+@pytest.mark.parametrize("figures", [{"accuracy": "61.36"}, {"accuracy": "61.36", "fpr": "31.82"}])
+def test_too_little_to_check_against_is_told(table, figures):
+    # One figure, or two that no n up to the bound gives.
+    (one,) = found(table({**figures, "accuracy": "61.3613"}), most=20)
+    assert one.verdict == "unchecked"
+    assert "n not" in one.detail
+
+
+def test_large_tables_are_judged_by_two_rates_of_one_side(printed, table):
+    matrices = [(330, 170, 90, 310), (280, 110, 140, 370)]
+    rows = [{"components": str(i), "n": 900, **printed(one, decimals=4, scale=1)} for i, one in enumerate(matrices)]
+    judged = found(table(*rows))
+    assert {one.verdict for one in judged} <= {"consistent", "ambiguous"}
+    for one, matrix in zip(judged, matrices, strict=True):
+        assert [*matrix, 0, 0] in one.counts.T.tolist()
+    swapped = [
+        {
+            "components": str(i),
+            "n": 900,
+            **dict(zip(CAPTIONS, printed(one, ("macro_f1", "fdr", "for"), decimals=4, scale=1).values(), strict=True)),
+        }
+        for i, one in enumerate(matrices)
+    ]
+    for one in found(table(*swapped)):
+        assert one.verdict == "mislabelled"
+        assert one.hypothesis.changes() == {"fpr": "false discovery rate", "fnr": "false omission rate"}
+
+
+def test_large_tables_without_two_rates_go_by_the_share_of_positives_or_not_at_all(printed, table):
+    (one,) = found(table({"n": 3044, **printed((1200, 600, 310, 934), ("macro_f1", "accuracy"), decimals=4, scale=1)}))
+    assert (one.verdict, one.detail[:22]) == ("unchecked", "too many cases to try,")
+
+
+def test_repeated_runs_are_judged_by_their_sums(table):
+    row = {"n": "44", "positives": "22", "fpr": "30.00", "fpr_sd": "6.10", "fnr": "52.73", "fnr_sd": "6.89"}
+    wrong = {**row, "components": "b", "fpr": "30.10"}
+    judged = found(table(row, wrong))
+    assert [(one.verdict, one.runs) for one in judged] == [("consistent", 5), ("impossible", None)]
+    assert (judged[0].sums.fp, judged[0].sums.fn) == ((33,), (58,))
+    assert judged[0].support == (1, 2)
+    (said,) = found(table(row), sizes=Sizes(runs={"": 4}))
+    assert (said.verdict, said.detail) == ("impossible", "no whole errors of 4 runs give these means")
+    (unknown,) = found(table({**row, "n": "", "positives": ""}))
+    assert unknown.verdict == "unchecked"
+    (beyond,) = found(table({**row, "fpr": "130.00"}))
+    assert beyond.verdict == "out of range"

@@ -1,0 +1,116 @@
+import csv
+import io
+import subprocess
+import sys
+
+import pytest
+from rich.console import Console
+
+from legalrr.audit.__main__ import main
+from legalrr.audit.audit import Settings, audit
+from legalrr.audit.console import show
+from legalrr.audit.findings import findings
+from legalrr.audit.output import page
+from legalrr.audit.table import Sizes
+
+SAID = Settings(sizes=Sizes(n={"": 44}, positives={"": 22}))
+
+
+@pytest.fixture
+def path(printed, table):
+    matrices = {"none": (16, 8, 6, 14), "D|x": (18, 7, 4, 15)}
+    return table(
+        *[{"model": "mine", "components": arm, **printed(one)} for arm, one in matrices.items()],
+        {"model": "mine", "components": "odd", "macro_f1": "50.01", "fpr": "33.00", "fnr": "10.00"},
+    )
+
+
+def test_the_command_prints_cells_differences_and_findings_and_writes_three_files(path, tmp_path, capsys):
+    out = tmp_path / "deep" / "audit"
+    assert main([str(path), "--n", "44", "--positives", "22", "--out", str(out)]) == 0
+    told = capsys.readouterr().out
+    assert "18 / 7 / 4 / 15" in told
+    assert "3 cells; in 1 of them a caption does not hold." in told
+    assert told.splitlines()[-3:] == [str(out / name) for name in ("audit.md", "audit.csv", "audit_pairs.csv")]
+    with (out / "audit.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["verdict"] for row in rows] == ["consistent", "consistent", "impossible"]
+    assert [rows[1][name] for name in ("tp", "fp", "fn", "tn", "macro_f1_least")] == ["18", "7", "4", "15", "0.748832"]
+    assert float(rows[1]["macro_f1_low"]) < 0.748832 < float(rows[1]["macro_f1_high"])
+    with (out / "audit_pairs.csv").open(newline="") as file:
+        pair = next(csv.DictReader(file))
+    assert (pair["components"], pair["reference"], pair["p_mcnemar_least"]) == ("D|x", "none", "0.250000")
+
+
+def test_the_page_keeps_the_columns_of_a_table_whatever_a_label_holds(path):
+    text = page(audit([path], settings=SAID))
+    rows = [line.replace("\\|", "").count("|") for line in text.splitlines() if line.startswith("| D\\|x")]
+    assert rows == [11]
+
+
+def test_a_terminal_gets_the_same_in_lines(path):
+    console = Console(force_terminal=True, width=160, file=io.StringIO())
+    show(audit([path], settings=SAID), console)
+    told = console.file.getvalue()
+    assert "a caption does not hold" in told
+    assert "\N{BOX DRAWINGS LIGHT HORIZONTAL}" in told
+
+
+def test_options_by_dataset_names_and_rounding_reach_the_audit(table, capsys):
+    path = table(
+        {"dataset": "a", "components": "x", "F1": "74.8", "fpr": "31.8", "fnr": "18.1"},
+        {"dataset": "b", "components": "x", "F1": "74.8", "fpr": "31.8", "fnr": "18.1"},
+    )
+    options = ["--n", "a=44", "--n", "b=44", "--positives", "22", "--as", "F1=macro_f1", "--scale", "percent"]
+    assert main([str(path), *options, "--rounding", "truncated"]) == 0
+    told = capsys.readouterr().out
+    assert told.count("18 / 7 / 4 / 15") == 2
+    assert "in 0 of them" in told
+    assert main([str(path), *options, "--rounding", "nearest", "--unanswered", "a=1", "--runs", "b=2"]) == 0
+    assert "2 cells; in" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--n", "x"], "--n: 'x' is no number (such as --n 44 or --n test=44)"),
+        (["--n", "0"], "--n: '0' is no number"),
+        (["--runs", "any"], "--runs: 'any' is no number"),
+        (["--as", "f1"], "--as: 'f1' names no rate"),
+        (["--max-n", "1"], "--max-n: 1 cases"),
+        (["--claims", "none.csv"], "none.csv: cannot read the claims"),
+    ],
+)
+def test_wrong_options_are_one_line_and_status_2(path, options, told, capsys):
+    assert main([str(path), *options]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"legalrr-audit: {told}")
+    assert error.count("\n") == 1
+
+
+def test_a_folder_that_cannot_be_made_is_told(path, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main([str(path), "--n", "44", "--out", str(tmp_path / "file" / "x"), "--quiet"]) == 2
+    assert "cannot make this folder" in capsys.readouterr().err
+
+
+def test_ambiguous_cells_and_a_searched_n_are_told(table):
+    rows = [{"components": str(number), "accuracy": "75.00", "macro_f1": "75.00"} for number in range(2)]
+    told = findings(audit([table(*rows)], settings=Settings()))
+    how = "the smallest n that gives every cell's figures"
+    assert told["Cases"] == [f"table.csv: 8 cases ({how}); the figures do not tell how many of them are positive."]
+    assert "but others would fit" in told["Figures"][0]
+
+
+def test_help_names_the_columns_and_loads_none_of_the_heavy_libraries(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    told = capsys.readouterr().out
+    assert "--positives" in told
+    assert "audit_pairs.csv" in told
+    code = (
+        "import sys, legalrr.audit.__main__;"
+        "print([m for m in ('numpy', 'pandas', 'scipy', 'matplotlib', 'hydra', 'rich') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

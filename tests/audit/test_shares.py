@@ -1,0 +1,51 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from legalrr.audit.denominators import common, least
+from legalrr.audit.shares import needed, together
+from legalrr.audit.table import read_table
+
+
+@settings(max_examples=30)
+@given(
+    sizes=st.tuples(st.integers(50, 3000), st.integers(50, 3000)),
+    parts=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+    captions=st.sampled_from(
+        [("macro_f1", "fpr", "fnr"), ("accuracy", "tnr", "tpr"), ("ppv", "f1_negative", "fpr", "fnr")]
+    ),
+)
+def test_the_share_of_positives_of_a_real_matrix_is_among_those_needed(printed, table, sizes, parts, captions):
+    positives, negatives = sizes
+    tp, fp = round(parts[0] * positives), round(parts[1] * negatives)
+    figures = printed((tp, fp, positives - tp, negatives - fp), captions, decimals=4, scale=1)
+    (cell,) = read_table(table(figures))
+    share = positives / (positives + negatives)
+    assert any(low <= share <= high for low, high in needed(cell).ranges())
+
+
+def test_rows_of_other_balances_need_shares_apart(printed, table):
+    rows = [
+        {"components": name, **printed((p - fn, fp, fn, 1000 - p - fp), decimals=4, scale=1)}
+        for name, p, fn, fp in (("a", 500, 50, 200), ("b", 400, 90, 150))
+    ]
+    shares = [needed(cell) for cell in read_table(table(*rows))]
+    assert all(one.fit.any() for one in shares)
+    assert not together(shares).fit.any()
+    assert together([]) is None
+
+
+@pytest.mark.parametrize(
+    "figures", [{"macro_f1": "60.0"}, {"fpr": "20.0", "fnr": "30.0"}, {"fpr": "20.0", "macro_f1": "60.0"}]
+)
+def test_too_few_figures_need_no_share(table, figures):
+    (cell,) = read_table(table(figures))
+    assert needed(cell) is None
+
+
+def test_denominators_of_the_study_leave_no_number_of_negatives():
+    figures = [(value - 0.00005, value + 0.00005) for value in (0.28, 0.3684)]
+    assert [least(one, 44) for one in figures] == [25, 19]
+    assert common(figures, 44) == []
+    assert common(figures, 475) == [475]
+    assert least(figures[0], 24) is None
