@@ -93,7 +93,7 @@ def _audit(chosen: argparse.Namespace) -> None:
     from legalrr.audit.audit import Settings, audit
     from legalrr.audit.console import show
     from legalrr.audit.output import write
-    from legalrr.audit.table import Sizes
+    from legalrr.audit.sizes import Sizes
 
     if chosen.max_n < 2:
         raise UserError(f"{chosen.max_n} cases", where="--max-n", cure="at least 2")

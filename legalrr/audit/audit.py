@@ -9,7 +9,8 @@ from legalrr.audit.cells import audit_cells
 from legalrr.audit.claims import Claim, Traced, read_claims, trace
 from legalrr.audit.differences import Difference, differences
 from legalrr.audit.figures import Rounding, Scale
-from legalrr.audit.table import Sizes, read_table
+from legalrr.audit.sizes import Sizes
+from legalrr.audit.table import read_table
 from legalrr.audit.universe import Universe, universe
 from legalrr.audit.verdicts import Audited
 

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -11,8 +11,8 @@ from legalrr.audit.figures import WHOLE, Cell
 from legalrr.audit.hypotheses import Fits, Hypothesis, block_hypotheses, fits_among, rates_of
 from legalrr.audit.matrices import MOST, Cases
 from legalrr.audit.phrases import listed, numbers
-from legalrr.audit.runs import MOST_RUNS, RunCases, fits_runs
-from legalrr.audit.shares import Needed, needed, together
+from legalrr.audit.repeated import judge_repeated
+from legalrr.audit.shares import judge_by_share
 from legalrr.audit.universe import Universe, positives
 from legalrr.audit.verdicts import Audited, out_of_range, recompute
 
@@ -38,7 +38,7 @@ def audit_cells(cells: Sequence[Cell], cases: Universe) -> list[Audited]:
         blocks[cell.block].append(cell)
     found: dict[int, Audited] = {}
     for block in blocks.values():
-        judged = _repeated(block, cases) if any(cell.repeated for cell in block) else _once(block, cases)
+        judged = judge_repeated(block, cases) if any(cell.repeated for cell in block) else _once(block, cases)
         found.update({one.cell.line: one for one in judged})
     return [found[cell.line] for cell in cells]
 
@@ -80,7 +80,7 @@ def _once(block: Sequence[Cell], cases: Universe) -> list[Audited]:
             found.append((one, known))
         else:
             unsized.append(cell)
-    return judged + _by_hypothesis(found, cases) + _by_share(unsized, cases)
+    return judged + _by_hypothesis(found, cases) + judge_by_share(unsized, cases)
 
 
 def _by_hypothesis(found: Sequence[tuple[Fits, Cases]], cases: Universe) -> list[Audited]:
@@ -125,12 +125,18 @@ def _judge(one: Fits, known: Cases, cases: Universe, lead: Lead) -> Audited:
             rivals = [rival for rival in lead.leading if rival.of(one.cell).cost]
         return _fitting(one, known, captions, rivals, lead.support if not by_block else (1, lead.support[1]))
     if lead.rebalanced and lead.support[0] < lead.support[1]:
-        told = f"the captions of all its column hold with {numbers(lead.rebalanced)} positives of {known.n}"
-        return Audited(cell=one.cell, verdict="balance", n=known.n, detail=told)
+        return Audited(cell=one.cell, verdict="balance", n=known.n, detail=_all_hold_with(lead, known))
     if suiting or own:
         chosen = suiting or [hypothesis for hypothesis in own if hypothesis.cost == own[0].cost]
-        return _fitting(one, known, chosen, [], lead.support if suiting else (1, lead.support[1]))
+        judged = _fitting(one, known, chosen, [], lead.support if suiting else (1, lead.support[1]))
+        if not lead.rebalanced:
+            return judged
+        return replace(judged, detail=f"or {_all_hold_with(lead, known)}")
     return _unfit(one.cell, known, cases)
+
+
+def _all_hold_with(lead: Lead, known: Cases) -> str:
+    return f"the captions of all its column hold with {numbers(lead.rebalanced)} positives of {known.n}"
 
 
 def _fitting(
@@ -141,7 +147,7 @@ def _fitting(
     wrong = chosen[0].cost > 0
     detail = ""
     if wrong and support[0] == 1 < support[1]:
-        detail = "fits no other cell of its column, and may be chance"
+        detail = "this fits no other cell of its column, and may be chance"
     return Audited(
         cell=one.cell,
         verdict="mislabelled" if wrong else "ambiguous" if rivals else "consistent",
@@ -182,77 +188,6 @@ def _parts_that_fit(cell: Cell, known: Cases) -> str:
 
 
 def _holds(cell: Cell, captions: Sequence[str], known: Cases) -> bool:
-    part = Cell(**{**vars(cell), "figures": {caption: cell.figures[caption] for caption in captions}})
+    part = replace(cell, figures={caption: cell.figures[caption] for caption in captions})
     one = fits_among(part, known, captions_only=True)
     return one is not None and one.counts.shape[1] > 0
-
-
-def _by_share(cells: Sequence[Cell], cases: Universe) -> list[Audited]:
-    """Cells whose n is unknown, or too large: do the captions of the block hold under one share of positives?"""
-    shares: list[Needed] = []
-    judged: list[Audited] = []
-    for cell in cells:
-        one = needed(cell)
-        if one is not None:
-            shares.append(one)
-            continue
-        size = (
-            "too many cases to try" if cases.n else f"n not found up to {cases.bound}" if cases.bound else "n not known"
-        )
-        judged.append(
-            Audited(
-                cell=cell,
-                verdict="unchecked",
-                n=cases.n,
-                detail=f"{size}, and FPR, FNR and a third figure would tell without",
-            )
-        )
-    common = together(shares)
-    for one in shares:
-        told = f"its captions hold with {_ranges(one)} of the cases positive, whatever n"
-        if not one.fit.any():
-            judged.append(Audited(cell=one.cell, verdict="impossible", detail="no share of positives, whatever n"))
-        elif common is not None and common.fit.any():
-            told = f"with {_ranges(common)} of the cases positive; n is not known"
-            judged.append(Audited(cell=one.cell, verdict="consistent", support=(len(shares), len(shares)), detail=told))
-        else:
-            judged.append(Audited(cell=one.cell, verdict="balance", detail=told))
-    return judged
-
-
-def _ranges(one: Needed) -> str:
-    return listed([f"{100 * low:.1f} to {100 * high:.1f} %" for low, high in one.ranges()], "or")
-
-
-def _repeated(block: Sequence[Cell], cases: Universe) -> list[Audited]:
-    """Means over runs: the least number of runs that fits most cells of the block."""
-    n, said = cases.n, block[0].runs
-    if n is None or not cases.settled:
-        told = "means over runs; n and class balance are not known"
-        return [Audited(cell=cell, verdict="unchecked", n=n, detail=told) for cell in block]
-    tried = range(2, MOST_RUNS + 1) if said is None else (said,)
-    p = cases.positives[0]
-
-    def fitting(runs: int) -> int:
-        return sum(fits_runs(cell, RunCases(n=n, positives=p, runs=runs), means=False) is not None for cell in block)
-
-    # Rates and deviations tell the number of runs; the bounds of macro-F1 are slow, and tell nothing of it.
-    runs = max(tried, key=fitting)
-    sums = [fits_runs(cell, RunCases(n=n, positives=p, runs=runs)) for cell in block]
-    support = (sum(one is not None for one in sums), len(block))
-    judged = []
-    for cell, one in zip(block, sums, strict=True):
-        wrong = out_of_range(cell)
-        none = f"no whole errors of {'up to ' if said is None else ''}{tried[-1]} runs give these means"
-        judged.append(
-            Audited(
-                cell=cell,
-                verdict="out of range" if wrong else "impossible" if one is None else "consistent",
-                n=n,
-                support=support,
-                runs=None if one is None else runs,
-                sums=one,
-                detail=wrong or (none if one is None else ""),
-            )
-        )
-    return judged

@@ -87,8 +87,8 @@ def _cells(which: str, cells: Sequence[Audited]) -> str:
 def _told(cells: Sequence[Audited]) -> str:
     first = cells[0]
     if first.verdict == "mislabelled" and first.hypothesis is not None:
-        chance = f"; this {first.detail}" if first.detail else ""
-        return f"{all_say((first.hypothesis, *first.others))}; {_matrices(cells)}{chance}."
+        further = f"; {first.detail}" if first.detail else ""
+        return f"{all_say((first.hypothesis, *first.others))}; {_matrices(cells)}{further}."
     if first.verdict in ("consistent", "ambiguous"):
         if first.runs is not None:
             return f"the captions hold, as means over {first.runs} runs: whole errors give each mean and deviation."

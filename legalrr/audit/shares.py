@@ -12,7 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from legalrr.audit.figures import Cell, Figure
+from legalrr.audit.phrases import listed
 from legalrr.audit.rates import rate
+from legalrr.audit.universe import Universe
+from legalrr.audit.verdicts import Audited
 
 STEPS = 20_000
 """Shares that are tried; between two neighbours a figure is taken to be monotone."""
@@ -80,3 +83,40 @@ def _gold_rate(cell: Cell, names: tuple[str, str]) -> tuple[float, float] | None
             low, high = figure.bounds(figure.scale)
             return (max(0.0, low), min(1.0, high)) if name == names[0] else (max(0.0, 1 - high), min(1.0, 1 - low))
     return None
+
+
+def judge_by_share(cells: Sequence[Cell], cases: Universe) -> list[Audited]:
+    """Cells whose n is unknown, or too large: do the captions of the block hold under one share of positives?"""
+    shares: list[Needed] = []
+    judged: list[Audited] = []
+    for cell in cells:
+        one = needed(cell)
+        if one is not None:
+            shares.append(one)
+            continue
+        size = (
+            "too many cases to try" if cases.n else f"n not found up to {cases.bound}" if cases.bound else "n not known"
+        )
+        judged.append(
+            Audited(
+                cell=cell,
+                verdict="unchecked",
+                n=cases.n,
+                detail=f"{size}, and FPR, FNR and a third figure would tell without",
+            )
+        )
+    common = together(shares)
+    for one in shares:
+        told = f"its captions hold with {_ranges(one)} of the cases positive, whatever n"
+        if not one.fit.any():
+            judged.append(Audited(cell=one.cell, verdict="impossible", detail="no share of positives, whatever n"))
+        elif common is not None and common.fit.any():
+            told = f"with {_ranges(common)} of the cases positive; n is not known"
+            judged.append(Audited(cell=one.cell, verdict="consistent", support=(len(shares), len(shares)), detail=told))
+        else:
+            judged.append(Audited(cell=one.cell, verdict="balance", detail=told))
+    return judged
+
+
+def _ranges(one: Needed) -> str:
+    return listed([f"{100 * low:.1f} to {100 * high:.1f} %" for low, high in one.ranges()], "or")

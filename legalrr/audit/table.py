@@ -20,41 +20,19 @@ import csv
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from legalrr.audit.figures import WHOLE, Cell, Figure, Printed, Rounding, Scale
 from legalrr.audit.rates import ALIASES, NAMES, OVERLAP
+from legalrr.audit.sizes import NOTHING_SAID, SIZES, Sizes
 from legalrr.errors import UserError
 
 COLUMNS = {"system": "model", "arm": "components"}
 """Other names of columns."""
 LABELS = ("dataset", "model", "components", "subset")
-SIZES = ("n", "positives", "unanswered", "runs")
 NUMBER = re.compile(r"-?\d+(\.\d*)?%?")
 ABSENT = frozenset({"", "-", "\N{EN DASH}", "\N{EM DASH}", "na", "n/a"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sizes:
-    """What options say of the cases, above the table's own columns: dataset -> number, "" for every dataset."""
-
-    n: Mapping[str, int | None] = field(default_factory=dict)
-    """Cases of the dataset; a subset's own n stays the table's."""
-    positives: Mapping[str, int | None] = field(default_factory=dict)
-    """Cases of the positive class."""
-    unanswered: Mapping[str, int | None] = field(default_factory=dict)
-    """Cases without an answer; None: any number."""
-    runs: Mapping[str, int | None] = field(default_factory=dict)
-    """Runs that figures are means of."""
-
-    def of(self, name: str, labels: Sequence[str]) -> tuple[int | None] | None:
-        """What is said of a cell, in a tuple; None where nothing is."""
-        said: Mapping[str, int | None] = getattr(self, name)
-        dataset, subset = labels[0], labels[3]
-        if subset != WHOLE and name in ("n", "positives"):
-            return None
-        return (said[dataset],) if dataset in said else (said[""],) if "" in said else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +57,7 @@ class _Row:
 def read_table(
     path: Path,
     *,
-    sizes: Sizes = Sizes(),
+    sizes: Sizes = NOTHING_SAID,
     names: Mapping[str, str] | None = None,
     rounding: Rounding = "nearest",
     scale: Scale | None = None,

@@ -11,7 +11,7 @@ from legalrr.audit.audit import Settings, audit
 from legalrr.audit.console import show
 from legalrr.audit.findings import findings
 from legalrr.audit.output import page
-from legalrr.audit.table import Sizes
+from legalrr.audit.sizes import Sizes
 
 SAID = Settings(sizes=Sizes(n={"": 44}, positives={"": 22}))
 

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from legalrr.audit.figures import Printed
-from legalrr.audit.table import Sizes, read_table
+from legalrr.audit.sizes import Sizes
+from legalrr.audit.table import read_table
 from legalrr.errors import UserError
 from legalrr.places import root
 
