@@ -90,6 +90,9 @@ def _by_hypothesis(found: Sequence[tuple[Fits, Cases]], cases: Universe) -> list
     most = max(fitted.values(), default=0)
     leading = [one for one, count in fitted.items() if count == most and most]
     least = min((one.cost for one in leading), default=0)
+    apart = _apart(found)
+    if apart:
+        return apart
     lead = Lead(
         first=tuple(one for one in leading if one.cost == least),
         leading=tuple(leading),
@@ -97,6 +100,31 @@ def _by_hypothesis(found: Sequence[tuple[Fits, Cases]], cases: Universe) -> list
         rebalanced=_rebalanced(found) if least or most < len(block) else (),
     )
     return [_judge(one, known, cases, lead) for one, known in found]
+
+
+def _apart(found: Sequence[tuple[Fits, Cases]]) -> list[Audited]:
+    """Cells on the same cases whose captions all hold, but none under a class balance that suits every cell."""
+    if (
+        len({known for _, known in found}) != 1
+        or found[0][1].dropped
+        or any(one.cell.subset != WHOLE for one, _ in found)
+    ):
+        return []
+    under = []
+    for one, _ in found:
+        captions = [hypothesis for hypothesis in one.hypotheses() if not hypothesis.cost]
+        under.append({int(p) for hypothesis in captions for p in positives(one.under(hypothesis))})
+    if not all(under) or set.intersection(*under):
+        return []
+    n = found[0][1].n
+    return [
+        Audited(cell=one.cell, verdict="balance", n=n, detail=_holds_with(balances, n))
+        for (one, _), balances in zip(found, under, strict=True)
+    ]
+
+
+def _holds_with(balances: set[int], n: int) -> str:
+    return f"its captions hold with {numbers(sorted(balances))} positives of {n}"
 
 
 def _rebalanced(found: Sequence[tuple[Fits, Cases]]) -> tuple[int, ...]:
@@ -165,8 +193,7 @@ def _unfit(cell: Cell, known: Cases, cases: Universe) -> Audited:
     """A cell that no hypothesis fits: under which balance, or with how many cases, would its captions hold?"""
     balances = set() if known.dropped else _balances(cell, known)
     if balances:
-        told = f"its captions hold with {numbers(sorted(balances))} positives of {known.n}"
-        return Audited(cell=cell, verdict="balance", n=known.n, detail=told)
+        return Audited(cell=cell, verdict="balance", n=known.n, detail=_holds_with(balances, known.n))
     whole = cases.positives if known.n == cases.n else tuple(range(known.n + 1))
     fewer = Cases(n=known.n, positives=whole, dropped=True)
     part = fits_among(cell, fewer, captions_only=True) if fewer.size() <= MOST else None
@@ -174,7 +201,8 @@ def _unfit(cell: Cell, known: Cases, cases: Universe) -> Audited:
         sizes = sorted({int(size) for size in part.counts.sum(axis=0)})
         told = f"its captions hold with {numbers(sizes)} of {known.n} cases"
         return Audited(cell=cell, verdict="other n", n=known.n, detail=told)
-    return Audited(cell=cell, verdict="impossible", n=known.n, detail=_parts_that_fit(cell, known))
+    untried = "; fewer cases were not tried, they are too many" if part is None else ""
+    return Audited(cell=cell, verdict="impossible", n=known.n, detail=f"{_parts_that_fit(cell, known)}{untried}")
 
 
 def _parts_that_fit(cell: Cell, known: Cases) -> str:

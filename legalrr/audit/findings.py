@@ -30,7 +30,7 @@ def cases_found(audit: Audit) -> list[str]:
 def _cases(found: Universe) -> str:
     if found.n is None:
         return f"n is not said, and no n up to {found.bound} gives every cell's figures."
-    how = "the smallest n that gives every cell's figures" if found.found else "as the table says"
+    how = "the smallest n that gives every cell's figures" if found.found else "as said"
     size = f"{found.n} cases ({how})"
     if not found.settled:
         return f"{size}; the figures do not tell how many of them are positive."

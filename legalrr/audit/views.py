@@ -15,10 +15,11 @@ DIFFERENCES = ("Cells", "Arm", "Cases ahead", "b, c at best", "McNemar p", "Perm
 
 
 def cell_views(audit: Audit) -> list[tuple[str, View]]:
-    """A table per block, with its title."""
+    """A table per block with a cell that was checked, with its title."""
     return [
         (f"{title(block[0].cell)} ({block[0].cell.table})", View(header=CELLS, rows=tuple(map(_row, block))))
         for block in blocks(audit)
+        if any(one.verdict != "unchecked" for one in block)
     ]
 
 

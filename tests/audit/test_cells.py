@@ -155,8 +155,6 @@ def test_another_balance_of_a_column_and_of_a_cell_are_told(printed, table):
     assert judged[2].detail == "its captions hold with 13 positives of 40"
 
 
-<<<<<<< HEAD
-=======
 def test_a_swap_that_another_balance_would_explain_as_well_says_so(printed, table):
     # 6 of 24: no share of 22 negatives, but one of 44, 40, 36 and so on.
     (one,) = found(table({"n": 44, "positives": 22, **printed((15, 6, 5, 18), ("fpr",))}))
@@ -173,7 +171,6 @@ def test_cells_that_each_need_a_balance_of_their_own_are_told(printed, table):
         assert str(matrix[0] + matrix[2]) in one.detail
 
 
->>>>>>> a66cf51 (Audit: a lone swap that another class balance would explain as well says so; runs and shares are judged beside what they compute)
 def test_fewer_cases_than_said_are_told(printed, table):
     rows = [
         {"components": "a", "n": 40, "positives": 20, **printed((15, 6, 5, 14))},
@@ -247,6 +244,28 @@ def test_large_tables_are_judged_by_two_rates_of_one_side(printed, table):
 def test_large_tables_without_two_rates_go_by_the_share_of_positives_or_not_at_all(printed, table):
     (one,) = found(table({"n": 3044, **printed((1200, 600, 310, 934), ("macro_f1", "accuracy"), decimals=4, scale=1)}))
     assert (one.verdict, one.detail[:22]) == ("unchecked", "too many cases to try,")
+    row = {"components": "a", "n": 900, "fpr": "0.3541", "fnr": "0.2143", "macro_f1": "0.9123"}
+    (one,) = found(table(row))
+    assert one.verdict == "impossible"
+    assert "fewer cases were not tried" in one.detail
+
+
+def test_captions_that_hold_under_one_share_of_positives_are_consistent_without_n(printed, table):
+    matrices = [(12000, 6000, 3100, 9340), (10000, 4000, 5100, 11340)]
+    rows = [{"components": str(i), **printed(one, decimals=5, scale=1)} for i, one in enumerate(matrices)]
+    judged = found(table(*rows), most=10)
+    assert [one.verdict for one in judged] == ["consistent", "consistent"]
+    assert judged[0].detail.startswith("with 49.6 to 49.6 %")
+    (one,) = found(table({"macro_f1": "0.90000", "fpr": "0.50003", "fnr": "0.50001"}), most=10)
+    assert (one.verdict, one.detail) == ("impossible", "no share of positives, whatever n")
+
+
+def test_a_part_may_say_its_own_class_balance(printed, table):
+    whole = {"n": 44, "positives": 22, "components": "a", "subset": "all", **printed((18, 7, 4, 15))}
+    part = {"n": 20, "positives": 12, "components": "a", "subset": "part", **printed((10, 3, 2, 5))}
+    judged = found(table(whole, part, {**part, "components": "b", "positives": 11}))
+    assert [one.verdict in WRONG for one in judged] == [False, False, True]
+    assert [10, 3, 2, 5, 0, 0] in judged[1].counts.T.tolist()
 
 
 def test_repeated_runs_are_judged_by_their_sums(table):
