@@ -99,6 +99,22 @@ def test_judgments_without_gold_roles_among_others_are_left_out_and_counted(tmp_
     assert run_cell(one, tmp_path / "cell")["counts"] == {"read": 2, "without gold roles": 1, "taken": 1, "scored": 1}
 
 
+def test_a_row_tells_what_is_known_of_its_judgment(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    known = {"court": "High Court", "year": 1987, "kind": "tax", "confidence": "low"}
+    judged = [
+        {"id": f"j{n}", "label": n, "part": "test", "text": TEXTS[n], **(known if n else dict.fromkeys(known))}
+        for n in range(2)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in judged), encoding="utf-8")
+    columns = [f"corpus.{name}_column={name}" for name in known]
+    run_cell(mine(path, "arm=majority", *columns), tmp_path / "cell")
+    first, second = rows(tmp_path / "cell")
+    assert {name: second[name] for name in known} == known
+    assert {name: first[name] for name in known} == dict.fromkeys(known)
+    assert second["length"] == len(TEXTS[1])
+
+
 def test_an_empty_split_is_an_error_that_names_it(table: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="split"):
         run_cell(mine(table, "corpus.split=dev", "arm=direct"), tmp_path / "cell")

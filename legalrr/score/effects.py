@@ -108,6 +108,8 @@ def effects(factorials: Sequence[Factorial], *, scorer: PredictionScorer) -> lis
     """
     if not factorials:
         raise UserError("no arms", where="effects", cure="give the cells of at least one backbone")
+    for arm in (arm for one in factorials for arm in one.arms if arm not in ARMS):
+        raise UserError(f"unknown arm {arm!r}", where="effects", cure=f"the factorial has {', '.join(ARMS)}")
     corpora: dict[str, list[Factorial]] = {}
     for one in factorials:
         corpora.setdefault(one.corpus, []).append(one)
@@ -159,7 +161,7 @@ def _answers(factorials: Sequence[Factorial]) -> Codes:
     columns: list[dict[str, Scored]] = []
     gold: dict[str, str] = {}
     for one in factorials:
-        for cases in joined(list(one.arms.values()), where=f"effects, {one.backbone}"):
+        for cases in joined([one.arms[arm] for arm in _arms(one)], where=f"effects, {one.backbone}"):
             columns.append(by_id(cases))
             for case in cases:
                 if gold.setdefault(case.id, case.gold) != case.gold:
@@ -189,7 +191,7 @@ def _missing(name: str, setting: str, factorials: Sequence[Factorial]) -> set[st
 def _contrasts(factorials: Sequence[Factorial], settings: Mapping[str, Sequence[str]]) -> Floats:
     """Weights that turn the scores of all arms of a corpus into effects, shape (arms of all factorials, effects)."""
     columns = {
-        (id(one), arm): row for row, (one, arm) in enumerate((one, arm) for one in factorials for arm in one.arms)
+        (id(one), arm): row for row, (one, arm) in enumerate((one, arm) for one in factorials for arm in _arms(one))
     }
     weights = np.zeros((len(columns), len(settings)))
     for number, (name, used) in enumerate(settings.items()):
@@ -199,6 +201,11 @@ def _contrasts(factorials: Sequence[Factorial], settings: Mapping[str, Sequence[
             share = len(factorials) * len(used) * 2 ** (len(switches) - 1)
             weights[columns[id(one), _arm(on, setting)], number] = sign / share
     return weights
+
+
+def _arms(factorial: Factorial) -> list[str]:
+    """Its arms in the order of `ARMS`, so that the same seed draws the same resamples in whatever order they came."""
+    return [arm for arm in ARMS if arm in factorial.arms]
 
 
 def _powerset(name: str) -> list[str]:

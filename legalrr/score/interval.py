@@ -48,7 +48,7 @@ class Sample:
     @classmethod
     def of(cls, answers: Codes) -> "Sample":
         """The sample that answers of shape (n, k), or (n,) for one arm, make up."""
-        rows = answers.reshape(len(answers), -1)
+        rows = answers[:, None] if answers.ndim == 1 else answers
         patterns, sizes = np.unique(rows, axis=0, return_counts=True)
         return cls(patterns=patterns, sizes=sizes)
 
@@ -57,10 +57,15 @@ class Sample:
         """Judgments in it."""
         return int(self.sizes.sum())
 
+    @property
+    def indicators(self) -> Floats:
+        """Counts of a judgment answered in each of these ways, shape (6, m, k)."""
+        return (self.patterns == np.arange(6)[:, None, None]).astype(np.float64)
+
     def counts(self, drawn: npt.NDArray[np.int64]) -> Counts:
         """How often each arm has each code where pattern i occurs `drawn[r, i]` times; (r, m) gives (6, r, k)."""
         # Floating point is exact for whole numbers of this size, and its products are the fast ones.
-        return drawn.astype(np.float64) @ (self.patterns == np.arange(6)[:, None, None]).astype(np.float64)
+        return drawn.astype(np.float64) @ self.indicators
 
 
 def bca_of_counts(
@@ -102,7 +107,7 @@ def bca_of_counts(
     spread = np.round(np.concatenate([statistic(*counts) for counts in drawn]), DECIMALS)
     left_out = []
     for place, sample in enumerate(samples):
-        without = sizes[place] - sample.counts(np.eye(len(sample.sizes), dtype=np.int64))
+        without = sizes[place] - sample.indicators
         others = [np.broadcast_to(one, (6, len(sample.sizes), one.shape[-1])) for one in sizes]
         left_out.append(np.round(statistic(*others[:place], without, *others[place + 1 :]), DECIMALS))
     weights = [sample.sizes for sample in samples]
@@ -129,7 +134,7 @@ def interval(
         sizes: per sample, how many judgments have each of these values, shape (m,).
         confidence: coverage.
     """
-    from scipy import stats
+    from scipy.special import ndtr, ndtri
 
     error = float(np.std(spread, ddof=1)) if len(spread) > 1 else None
     cubes, squares = 0.0, 0.0
@@ -145,10 +150,10 @@ def interval(
     if squares < 10.0 ** (-2 * DECIMALS) or below in (0.0, 1.0):
         note = "leaving out one judgment never changes the score, or all resamples lie on one side of it"
         return Interval(bounds=None, note=note, standard_error=error)
-    bias, acceleration = stats.norm.ppf(below), cubes / (6 * squares**1.5)
-    tail = stats.norm.ppf((1 - confidence) / 2)
+    bias, acceleration = ndtri(below), cubes / (6 * squares**1.5)
+    tail = ndtri((1 - confidence) / 2)
     moved = bias + np.array([tail, -tail])
-    low, high = np.quantile(spread, stats.norm.cdf(bias + moved / (1 - acceleration * moved)))
+    low, high = np.quantile(spread, ndtr(bias + moved / (1 - acceleration * moved)))
     return Interval(bounds=(float(low), float(high)), note=None, standard_error=error)
 
 

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from legalrr.errors import UserError
+from legalrr.score.about import About
 from legalrr.score.answered import answered, read_answers
 
 
@@ -29,6 +30,13 @@ def test_unlabelled_judgments_are_counted_and_left_out(tmp_path):
     answers = read_answers(path)
     assert [case.id for case in answers.cases] == ["a", "c"]
     assert answers.unlabelled == 1
+
+
+def test_what_is_known_of_the_scored_judgments_comes_by_id_and_is_no_part_of_the_cases(tmp_path):
+    told = write(tmp_path / "p.jsonl", row(year=1987, kind="tax"), row(id="b", gold=None, year=1990))
+    untold = write(tmp_path / "q.jsonl", row())
+    assert read_answers(told).about == {"a": About(year=1987, kind="tax")}
+    assert read_answers(told).cases == read_answers(untold).cases
 
 
 def test_an_empty_file_has_no_cases(tmp_path):

@@ -5,7 +5,14 @@ from hypothesis import strategies as st
 
 from legalrr.records import OUTCOMES, Scored
 from legalrr.score.answered import LABELS
-from legalrr.score.confusion import codes, count_codes, macro_f1, macro_f1_of_codes
+from legalrr.score.confusion import (
+    accuracy_of_counts,
+    codes,
+    count_codes,
+    macro_f1,
+    macro_f1_of_codes,
+    yes_rate_of_counts,
+)
 
 answers = st.lists(st.tuples(st.sampled_from(OUTCOMES), st.sampled_from(LABELS)), min_size=1, max_size=40)
 
@@ -45,3 +52,9 @@ def test_macro_f1_by_hand_with_an_invalid_answer():
 def test_codes_count_each_way_to_answer():
     every = [(gold, label) for gold in OUTCOMES for label in LABELS]
     assert count_codes(codes(scored(every))).tolist() == [1] * 6
+
+
+def test_accuracy_and_yes_rate_are_shares_of_all_and_0_of_nothing():
+    counts = np.array([[3, 1, 1, 2, 2, 1], [0, 0, 0, 0, 0, 0]]).T
+    assert accuracy_of_counts(counts).tolist() == [0.5, 0]
+    assert yes_rate_of_counts(counts).tolist() == [0.5, 0]

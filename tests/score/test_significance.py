@@ -1,7 +1,7 @@
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from legalrr.errors import UserError
@@ -74,6 +74,24 @@ def test_mcnemar_by_hand():
     assert found.p_mcnemar == pytest.approx(2 * 7 / 64)
 
 
+@pytest.mark.parametrize(("b", "c"), [(3, 0), (4, 2), (1, 1), (0, 5), (7, 3)])
+def test_mcnemar_equals_its_enumeration(b, c):
+    # Each discordant judgment could as well have fallen to the other arm: all 2^(b + c) ways are alike.
+    gold, first, second = "A" * (b + c) + "D" * 3, "A" * b + "D" * c + "DDA", "D" * b + "A" * c + "DDA"
+    ways = [sum(way) for way in product((0, 1), repeat=b + c)]
+    extreme = sum(max(one, b + c - one) >= max(b, c) for one in ways) / len(ways)
+    assert compare(scored(gold, first), scored(gold, second), scorer=SCORER).p_mcnemar == pytest.approx(extreme)
+
+
+@given(st.lists(st.sampled_from([g + a + b for g in "AD" for a in "AD-" for b in "AD-"]), min_size=1, max_size=6))
+@settings(max_examples=15, deadline=None)
+def test_permutation_p_of_any_answers_equals_that_over_all_swaps(answers):
+    gold, first, second = ("".join(column) for column in zip(*answers, strict=True))
+    quick = PredictionScorer(resamples=2, permutations=2000)
+    found = compare(scored(gold, first), scored(gold, second), scorer=quick)
+    assert found.p_permutation == pytest.approx(exhaustive_p(gold, first, second))
+
+
 def test_the_difference_is_that_of_the_macro_f1_and_turns_its_sign():
     first, second = scored("AAADDD", "AAADDA"), scored("AAADDD", "ADDDAA")
     forth, back = (compare(a, b, scorer=SCORER) for a, b in ((first, second), (second, first)))
@@ -112,6 +130,11 @@ def test_no_judgments_two_gold_outcomes_and_duplicates_are_refused():
         compare(scored("AA", "AA"), scored("AD", "AA"), scorer=SCORER)
     with pytest.raises(UserError, match="duplicate id '000'"):
         compare(scored("A", "A") * 2, scored("A", "A"), scorer=SCORER)
+
+
+def test_holm_on_a_textbook_case():
+    # Wright 1992 (doi 10.2307/2532694): adjusted P values for simultaneous inference, as R's p.adjust has them
+    assert holm([0.01, 0.02, 0.03, 0.04, 0.05]) == pytest.approx([0.05, 0.08, 0.09, 0.09, 0.09])
 
 
 def test_holm_by_hand():

@@ -1,0 +1,183 @@
+from itertools import product
+
+import numpy as np
+import pytest
+
+from legalrr.errors import UserError
+from legalrr.records import Scored
+from legalrr.score.effects import ARMS, EFFECTS, MEASURES, SWITCHES, Factorial, effects
+from legalrr.score.prediction import PredictionScorer
+from legalrr.score.significance import reach
+
+SCORER = PredictionScorer(resamples=300, seed=1)
+LABELS = ("allowed", "dismissed", "invalid")
+
+
+def arms(n, seed=0, only=ARMS, shift=0.0):
+    """Answers of every arm; with R, more of them YES."""
+    rng = np.random.default_rng(seed)
+    gold = rng.random(n) < 0.5
+    found = {}
+    for arm in only:
+        yes = np.where(gold, 0.6, 0.35) + 0.2 * ("R" in ARMS[arm]) + shift
+        drawn = rng.random(n)
+        labels = np.where(drawn < 0.05, 2, np.where(drawn < 0.05 + 0.95 * yes, 0, 1))
+        found[arm] = [
+            Scored(id=f"{i:04}", gold="allowed" if gold[i] else "dismissed", label=LABELS[labels[i]]) for i in range(n)
+        ]
+    return found
+
+
+def factorial(n=60, seed=0, corpus="build", backbone="tiny", **changes):
+    return Factorial(corpus=corpus, backbone=backbone, arms=arms(n, seed, **changes))
+
+
+def table(*factorials, scorer=SCORER):
+    return {(one.measure, one.name): one for one in effects(factorials, scorer=scorer)}
+
+
+def score(measure, cases):
+    found = SCORER.scores(cases)
+    return getattr(found, measure)
+
+
+def test_every_effect_comes_on_every_measure():
+    found = effects([factorial()], scorer=SCORER)
+    assert [(one.measure, one.name) for one in found] == list(product(MEASURES, EFFECTS))
+    assert EFFECTS == ("D", "R", "C", "D:R", "D:C", "R:C", "D:R:C")
+    assert all(one.note == "" and one.n == 60 for one in found)
+
+
+def test_effects_are_twice_the_coefficients_of_the_effect_coded_regression():
+    whole = factorial()
+    found = table(whole)
+    signs = np.array([[1 if switch in ARMS[arm] else -1 for switch in SWITCHES] for arm in whole.arms])
+    columns = [np.prod([signs[:, SWITCHES.index(s)] for s in name.split(":")], axis=0) for name in EFFECTS]
+    design = np.stack([np.ones(8), *columns], axis=1)
+    for measure in MEASURES:
+        scores = np.array([score(measure, cases) for cases in whole.arms.values()])
+        coefficients, *_ = np.linalg.lstsq(design, scores, rcond=None)
+        estimates = [found[measure, name].estimate for name in EFFECTS]
+        assert estimates == pytest.approx(2 * coefficients[1:], abs=1e-12)
+
+
+def test_a_main_effect_and_an_interaction_by_hand():
+    whole = factorial()
+    y = {arm: score("accuracy", cases) for arm, cases in whole.arms.items()}
+    found = table(whole)
+    with_d, without = (y["d"] + y["dr"] + y["dc"] + y["drc"]) / 4, (y["plain"] + y["r"] + y["c"] + y["rc"]) / 4
+    assert found["accuracy", "D"].estimate == pytest.approx(with_d - without)
+    with_r, without_r = (
+        ((y["dr"] - y["r"]) + (y["drc"] - y["rc"])) / 2,
+        ((y["d"] - y["plain"]) + (y["dc"] - y["c"])) / 2,
+    )
+    assert found["accuracy", "D:R"].estimate == pytest.approx((with_r - without_r) / 2)
+
+
+def test_the_shift_of_the_yes_rate_is_found():
+    found = table(factorial(300))
+    assert found["yes_rate", "R"].interval[0] > 0.1
+    low, high = found["yes_rate", "D"].interval
+    assert low < 0 < high
+
+
+def test_the_standard_error_of_accuracy_is_that_of_the_judgments_contrasts():
+    # Accuracy is a mean over judgments, so its effect is the mean of each judgment's own contrast.
+    whole = factorial(200)
+    own = np.zeros(200)
+    for arm, cases in whole.arms.items():
+        own += (1 if "D" in ARMS[arm] else -1) / 4 * np.array([case.label == case.gold for case in cases])
+    found = table(whole, scorer=PredictionScorer(resamples=4000))["accuracy", "D"]
+    assert found.estimate == pytest.approx(own.mean())
+    assert found.smallest_detectable / reach() == pytest.approx(own.std() / 200**0.5, rel=0.05)
+
+
+def test_judgments_are_joined_by_id_not_by_position():
+    whole = factorial()
+    turned = Factorial(corpus="build", backbone="tiny", arms={arm: c[::-1] for arm, c in reversed(whole.arms.items())})
+    assert table(turned) == table(whole)
+
+
+def test_without_r_the_effects_of_d_and_c_are_those_without_r():
+    part = factorial(only=("plain", "d", "c", "dc"))
+    found = table(part)
+    y = {arm: score("macro_f1", cases) for arm, cases in part.arms.items()}
+    d = found["macro_f1", "D"]
+    assert d.estimate == pytest.approx((y["d"] - y["plain"] + y["dc"] - y["c"]) / 2)
+    assert d.settings == ("", "C")
+    assert d.note == "only with these other switches on: none, C; missing arms: r, dr, rc, drc"
+    assert found["macro_f1", "D:C"].estimate == pytest.approx((y["dc"] - y["c"] - y["d"] + y["plain"]) / 2)
+    assert found["macro_f1", "D:C"].settings == ("",)
+    for name in ("R", "D:R", "R:C", "D:R:C"):
+        lost = found["macro_f1", name]
+        assert lost.note == "not to be estimated; missing arms: r, dr, rc, drc"
+        assert (lost.estimate, lost.interval, lost.smallest_detectable, lost.settings) == (None, None, None, ())
+
+
+def test_one_arm_has_no_effect_at_all():
+    assert all(one.estimate is None for one in effects([factorial(only=("d",))], scorer=SCORER))
+
+
+def test_corpora_are_weighted_by_their_judgments_and_resampled_apart():
+    small, large = factorial(40, corpus="marro"), factorial(120, seed=7)
+    one, other, both = table(small), table(large), table(small, large)
+    for key, pooled in both.items():
+        assert pooled.n == 160
+        assert pooled.estimate == pytest.approx((40 * one[key].estimate + 120 * other[key].estimate) / 160)
+    variances = [table(x)["yes_rate", "C"].smallest_detectable ** 2 for x in (small, large)]
+    expected = (0.25**2 * variances[0] + 0.75**2 * variances[1]) ** 0.5
+    assert both["yes_rate", "C"].smallest_detectable == pytest.approx(expected, rel=0.15)
+
+
+def test_a_second_backbone_that_answers_alike_adds_nothing_as_the_judgments_are_the_same():
+    one, twin = factorial(80), factorial(80, backbone="twin")
+    alone, together = table(one), table(one, twin)
+    for key, pooled in together.items():
+        assert pooled.n == 80
+        assert pooled.estimate == pytest.approx(alone[key].estimate)
+        assert pooled.interval == pytest.approx(alone[key].interval)
+
+
+def test_pooled_effects_rest_on_the_settings_that_all_have():
+    whole, part = factorial(50), factorial(50, corpus="predex", only=("plain", "d", "c", "dc"), seed=3)
+    pooled = table(whole, part)
+    assert pooled["accuracy", "D"].settings == ("", "C")
+    alone = [
+        table(Factorial(corpus=one.corpus, backbone="tiny", arms={a: one.arms[a] for a in part.arms}))
+        for one in (whole, part)
+    ]
+    expected = sum(one["accuracy", "D"].estimate for one in alone) / 2
+    assert pooled["accuracy", "D"].estimate == pytest.approx(expected)
+    assert pooled["accuracy", "R"].estimate is None
+
+
+def test_a_backbone_that_lacks_judgments_is_scored_on_those_it_has():
+    whole = factorial(60)
+    fewer = Factorial(corpus="build", backbone="short", arms={arm: cases[:40] for arm, cases in whole.arms.items()})
+    pooled = table(whole, fewer)
+    assert pooled["accuracy", "R"].n == 60
+    expected = (table(whole)["accuracy", "R"].estimate + table(fewer)["accuracy", "R"].estimate) / 2
+    assert pooled["accuracy", "R"].estimate == pytest.approx(expected)
+
+
+def test_where_nothing_differs_there_is_a_reason_instead_of_an_interval():
+    same = arms(10)["plain"]
+    found = table(Factorial(corpus="build", backbone="tiny", arms=dict.fromkeys(ARMS, same)))["macro_f1", "D"]
+    assert (found.estimate, found.interval, found.smallest_detectable) == (0, None, None)
+    assert found.interval_note == "no resample changes the score"
+
+
+def test_what_cannot_be_compared_is_refused():
+    whole = factorial(6)
+    with pytest.raises(UserError, match="no arms"):
+        effects([], scorer=SCORER)
+    cut = {"plain": whole.arms["plain"], "d": whole.arms["d"][:-1]}
+    with pytest.raises(UserError, match=r"effects, tiny: judgments that not all of the 2 arms have: 0005"):
+        effects([Factorial(corpus="build", backbone="tiny", arms=cut)], scorer=SCORER)
+    with pytest.raises(UserError, match="no labelled judgments"):
+        effects([Factorial(corpus="build", backbone="tiny", arms={"plain": []})], scorer=SCORER)
+    with pytest.raises(UserError, match="unknown arm 'direct'"):
+        effects([Factorial(corpus="build", backbone="tiny", arms={"direct": whole.arms["d"]})], scorer=SCORER)
+    turned = [Scored(id=c.id, gold="allowed", label=c.label) for c in whole.arms["d"]]
+    with pytest.raises(UserError, match="two gold outcomes"):
+        effects([whole, Factorial(corpus="build", backbone="other", arms={"d": turned})], scorer=SCORER)
