@@ -19,6 +19,8 @@ examples:
   legalrr-report runs/sweep/* --out runs/joint     several sweeps in one table, in the order of their paths
   legalrr-report runs/sweep/2025-01-31_12-00-00 --reading study       beside it, as the study's code reads answers
   legalrr-report runs/sweep/2025-01-31_12-00-00 --invalid common      only judgments that all arms answered
+  legalrr-report runs/sweep/* --table prediction --format latex > prediction.tex
+  legalrr-report runs/sweep/* --table prediction --against published     the study's printed figures beside ours
 """
 
 
@@ -51,9 +53,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         + "; ".join(f"{name}: {meaning}" for name, meaning in TREATMENTS.items())
         + " (default: miss)",
     )
+    paper = parser.add_argument_group("tables for papers", "one joint table of all DIRs in the study's layout")
+    paper.add_argument(
+        "--table",
+        choices=("prediction", "explanation", "effects"),
+        help="print this table alone (with --out: write it into that folder)",
+    )
+    paper.add_argument("--format", choices=("markdown", "latex", "csv"), default="markdown", help="default: markdown")
+    paper.add_argument(
+        "--against",
+        choices=("published",),
+        help="beside it the figures printed in arXiv 2511.20669, with the intervals that their n allows",
+    )
     parser.add_argument("--quiet", action="store_true", help="print the paths of the files only")
     chosen = parser.parse_args(arguments)
     try:
+        if chosen.table is not None:
+            _table(sorted(set(chosen.folders)), chosen)
+            return 0
+        if chosen.against is not None:
+            raise UserError("no table to set figures beside", where="--against", cure="name one with --table")
         _report(
             sorted(set(chosen.folders)),
             chosen.out,
@@ -65,6 +84,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"legalrr-report: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _table(folders: list[Path], chosen: argparse.Namespace) -> None:
+    from legalrr.report.groups import read_report
+    from legalrr.report.sheet import FORMATS
+    from legalrr.report.study import TABLES
+    from legalrr.report.sweep import make_folder
+    from legalrr.store import write_atomically
+
+    report = read_report(folders, reading=chosen.reading, invalid=chosen.invalid)
+    sheet = TABLES[chosen.table](report, against=chosen.against is not None)
+    ending, write = FORMATS[chosen.format]
+    if chosen.out is None:
+        print(write(sheet), end="")
+        return
+    make_folder(chosen.out)
+    path = chosen.out / f"{chosen.table}.{ending}"
+    write_atomically(path, write(sheet))
+    print(path)
 
 
 def _report(folders: list[Path], out: Path | None, *, reading: str | None, invalid: str, quiet: bool) -> None:

@@ -39,15 +39,20 @@ def write_report(report: Report, folder: Path) -> list[Path]:
     Raises:
         UserError: the folder cannot be made.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"cannot make this folder: {error.strerror}", where=str(folder), cure="choose another"
-        ) from error
+    make_folder(folder)
     paths = write_tables(report, folder)
     if report.groups:
         figure = folder / "macro_f1.svg"
         write_atomically(figure, forest_svg(report))
         paths.append(figure)
     return paths
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder that results go into; raises UserError where it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot make this folder: {error.strerror}", where=str(folder), cure="choose another"
+        ) from error

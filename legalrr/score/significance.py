@@ -151,7 +151,7 @@ def swap_p(answers: Codes, scorer: PredictionScorer) -> float:
     sample = Sample.of(answers[differ])
     ways = np.prod(sample.sizes + 1.0)
     if ways <= scorer.permutations:
-        swapped = np.indices(sample.sizes + 1).reshape(len(sample.sizes), -1).T
+        swapped = np.indices([int(size) + 1 for size in sample.sizes]).reshape(len(sample.sizes), -1).T
         weights = stats.binom.pmf(swapped, sample.sizes, 0.5).prod(axis=1)
     else:
         rng = np.random.default_rng(scorer.seed)

@@ -1,0 +1,214 @@
+"""The study's printed figures (data/published), each with the interval that its number of judgments allows.
+
+A printed rate does not say what was answered, but few confusion matrices can give it. Taken are all matrices without
+invalid answers, of as many judgments and with the class counts of the data set (where a subset was scored: with no more
+than these), that give every figure of a cell to the last digit, each read as what it is (data/published/README.md);
+where there are none, as with means over runs, those whose own figure is nearest. The interval is the union over these
+matrices: of BCa bootstrap intervals for macro-F1, of Wilson's intervals for shares.
+"""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from legalrr.places import root
+from legalrr.report.sheet import Block, Figure, Line
+from legalrr.score.confusion import Counts, Floats, macro_f1_of_counts
+from legalrr.score.interval import Sample, bca_of_counts, wilson
+from legalrr.score.prediction import PredictionScorer
+
+SOURCE = "printed in arXiv 2511.20669"
+FILES = {"prediction": ("khatri2025_prediction", "khatri2025_predex"), "explanation": ("khatri2025_explanation",)}
+SCORES = {
+    "macro_f1": "Macro-F1",
+    "fpr": "FPR",
+    "fnr": "FNR",
+    "rouge1": "ROUGE-1",
+    "rouge2": "ROUGE-2",
+    "meteor": "METEOR",
+    "bertscore": "BERTScore",
+}
+COLUMNS = {
+    "D+R+C": "D/R/C",
+    "D+R": "D/R",
+    "D+C": "D/C",
+    "D": "D",
+    "R+C": "R/C",
+    "R": "R",
+    "C": "C",
+    "none": "None",
+}
+"""Components as the files have them -> column."""
+DIGIT = 1e-4
+"""The last printed digit, as a share: figures are taken to be right to one of these."""
+SHARES = {
+    "accuracy": ((0, 4), (0, 1, 3, 4)),
+    "fpr": ((3,), (3, 4)),
+    "fnr": ((1,), (0, 1)),
+    "false_discovery_rate": ((3,), (0, 3)),
+    "false_omission_rate": ((1,), (1, 4)),
+}
+"""Share -> codes (`legalrr.score.confusion`) counted in its numerator and in its denominator."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Printed:
+    """One printed figure."""
+
+    score: str
+    """Its column in the files: macro_f1, fpr, ..."""
+    value: float
+    """The figure, as a share."""
+    n: int | None
+    """Judgments, where stated."""
+    reading: str
+    """What it is: macro_f1 or a key of `SHARES`; "" for scores of explanations."""
+    notes: tuple[str, ...]
+    """What an audit found of this figure alone."""
+
+
+def remarks(table: str) -> tuple[str, ...]:
+    """What an audit found of whole columns of the study's table."""
+    found = [note for note in _footnotes(table) if note["components"] and not _scope(note)]
+    return tuple(f"Printed figures, {COLUMNS[note['components']]}: {note['note']}" for note in found)
+
+
+def published(table: str, scorer: PredictionScorer) -> list[tuple[str, Block]]:
+    """The blocks of the study's table, each with the name of the corpus that it is about.
+
+    Args:
+        table: prediction or explanation.
+        scorer: confidence, resamples and seed of the intervals.
+    """
+    datasets = {row["dataset"]: row for row in _rows("khatri2025_datasets")}
+    footnotes = [note for note in _footnotes(table) if _scope(note) or not note["components"]]
+    cells: dict[tuple[str, str, str], dict[str, list[Printed]]] = {}
+    for row in (row for file in FILES[table] for row in _rows(file)):
+        key = row["dataset"], row.get("model", ""), row.get("subset", "all")
+        cells.setdefault(key, {}).setdefault(row["components"], []).append(_printed(row, table, footnotes))
+    blocks = []
+    for (dataset, model, subset), columns in cells.items():
+        about = datasets[dataset]
+        names = [about["title"], model or "model not named in the table", *([subset] if subset != "all" else [])]
+        limits = (int(about["allowed"]), int(about["dismissed"])) if about["allowed"] else None
+        lines = []
+        for score in dict.fromkeys(one.score for found in columns.values() for one in found):
+            figures = {
+                COLUMNS[components]: _figure(one, found, limits, scorer)
+                for components, found in columns.items()
+                for one in found
+                if one.score == score
+            }
+            notes = _notes(footnotes, dataset, model, score)
+            lines.append(Line(score=SCORES[score], figures=figures, notes=notes))
+        block = Block(
+            title=", ".join(names), lines=tuple(lines), source=SOURCE, notes=_notes(footnotes, dataset, model, "")
+        )
+        blocks.append((about["corpus"], block))
+    return blocks
+
+
+def _footnotes(table: str) -> list[dict[str, str]]:
+    return [note for note in _rows("khatri2025_footnotes") if note["table"] in ("", table)]
+
+
+def _scope(note: Mapping[str, str]) -> str:
+    return note["dataset"] + note["model"] + note["metric"]
+
+
+def _notes(footnotes: Sequence[Mapping[str, str]], dataset: str, model: str, metric: str) -> tuple[str, ...]:
+    """Footnotes to a line, or, without a metric, to a block."""
+    return tuple(
+        note["note"]
+        for note in footnotes
+        if note["dataset"] in ("", dataset)
+        and note["model"] in ("", model)
+        and note["metric"] == metric
+        and not note["components"]
+    )
+
+
+def _printed(row: Mapping[str, str], table: str, footnotes: Sequence[Mapping[str, str]]) -> Printed:
+    fits = [
+        note
+        for note in footnotes
+        if all(not note[name] or note[name] == row.get(name, "") for name in ("dataset", "model", "metric"))
+    ]
+    readings = [note["reading"] for note in fits if note["reading"]]
+    score = row["metric"]
+    return Printed(
+        score=score,
+        value=float(row["value"]) / (1 if row["dataset"] == "predex" else 100),
+        n=int(row["n"]) if row.get("n") else None,
+        reading="" if table == "explanation" else readings[0] if readings else score,
+        notes=tuple(note["note"] for note in fits if note["components"] == row["components"]),
+    )
+
+
+def _figure(one: Printed, cell: Sequence[Printed], limits: tuple[int, int] | None, scorer: PredictionScorer) -> Figure:
+    if one.n is None or limits is None or not one.reading:
+        return Figure(value=one.value, n=one.n, notes=one.notes)
+    every = matrices(one.n, limits)
+    away = {other.score: np.abs(_value(other.reading, every) - other.value) for other in cell}
+    fitting, how = np.all([distances <= DIGIT for distances in away.values()], axis=0), "fitting"
+    if not fitting.any():
+        nearest = away[one.score]
+        fitting, how = nearest <= nearest.min() + DIGIT / 2, "nearest"
+    found = np.unique(every[:, fitting], axis=1)
+    bounds = [interval for matrix in found.T if (interval := _interval(one.reading, matrix, scorer)) is not None]
+    named = "BCa" if one.reading == "macro_f1" else "Wilson"
+    return Figure(
+        value=one.value,
+        interval=(min(low for low, _ in bounds), max(high for _, high in bounds)) if bounds else None,
+        method=f"{named}, {how} matrices: {found.shape[1]}" if bounds else "",
+        n=one.n,
+        notes=one.notes,
+    )
+
+
+@lru_cache(maxsize=64)
+def matrices(n: int, limits: tuple[int, int]) -> Counts:
+    """All confusion matrices of n judgments without invalid answers, as counts of codes of shape (6, m).
+
+    Args:
+        n: judgments.
+        limits: judgments of the whole data set that are allowed, and dismissed; no more of a class are taken.
+    """
+    found = []
+    for allowed in range(max(0, n - limits[1]), min(n, limits[0]) + 1):
+        missed, false = (one.ravel() for one in np.indices((allowed + 1, n - allowed + 1)))
+        none = np.zeros_like(missed)
+        found.append(np.stack([allowed - missed, missed, none, false, n - allowed - false, none]))
+    return np.concatenate(found, axis=1).astype(np.float64)
+
+
+def _value(reading: str, counts: Counts) -> Floats:
+    if reading == "macro_f1":
+        return macro_f1_of_counts(counts)
+    some, whole = (counts[list(codes)].sum(axis=0) for codes in SHARES[reading])
+    return np.divide(some, whole, out=np.full(whole.shape, np.inf), where=whole > 0)
+
+
+def _interval(reading: str, matrix: Counts, scorer: PredictionScorer) -> tuple[float, float] | None:
+    if reading != "macro_f1":
+        some, whole = (int(matrix[list(codes)].sum()) for codes in SHARES[reading])
+        return wilson(some, whole, confidence=scorer.confidence)
+    answers = np.repeat(np.arange(6, dtype=np.int8), matrix.astype(int))
+    (found,) = bca_of_counts(
+        [Sample.of(answers)],
+        macro_f1_of_counts,
+        confidence=scorer.confidence,
+        resamples=scorer.resamples,
+        seed=scorer.seed,
+    )
+    return found.bounds
+
+
+def _rows(name: str) -> list[dict[str, str]]:
+    path: Path = root() / "data" / "published" / f"{name}.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))

@@ -1,0 +1,203 @@
+"""A table for a paper: blocks of lines over the same columns, each figure with its interval, and footnotes."""
+
+import csv
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+SPECIAL = MappingProxyType(
+    {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        **{character: "\\" + character for character in "&%$#_{}"},
+    }
+)
+"""What LaTeX reads otherwise than it is written."""
+CSV_COLUMNS = ("block", "source", "score", "column", "value", "low", "high", "n", "interval", "p_holm", "notes")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """One number of a table."""
+
+    value: float | None
+    """The number, as a share or a difference of shares; None where it does not exist, which a note explains."""
+    interval: tuple[float, float] | None = None
+    """Its interval; None where there is none."""
+    method: str = ""
+    """How the interval was made; "" without one."""
+    n: int | None = None
+    """Judgments of the cell; None where nobody knows."""
+    p_holm: float | None = None
+    """Adjusted p of its difference to the reference arm; None without a comparison."""
+    notes: tuple[str, ...] = ()
+    """Footnotes to it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A score over the columns."""
+
+    score: str
+    """Its name."""
+    figures: Mapping[str, Figure]
+    """Column -> figure; a column that lacks was not run."""
+    notes: tuple[str, ...] = ()
+    """Footnotes to all of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """Lines about the same judgments and the same backbone."""
+
+    title: str
+    """What they are about."""
+    lines: tuple[Line, ...]
+    """The lines, in order."""
+    source: str = ""
+    """Where they are printed; "" for what was run here."""
+    notes: tuple[str, ...] = ()
+    """Footnotes to all of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sheet:
+    """A table for a paper."""
+
+    caption: str
+    """What it shows, and how."""
+    columns: tuple[str, ...]
+    """Headings."""
+    blocks: tuple[Block, ...]
+    """Blocks, from top to bottom."""
+    signed: bool = False
+    """Whether figures are differences and carry a sign."""
+    notes: tuple[str, ...] = field(default=())
+    """Remarks on the whole, beside the footnotes."""
+
+    @property
+    def footnotes(self) -> tuple[str, ...]:
+        """All footnotes, each once, in the order in which they are met."""
+        met: dict[str, None] = {}
+        for block in self.blocks:
+            met |= dict.fromkeys(block.notes)
+            for line in block.lines:
+                met |= dict.fromkeys(line.notes)
+                for column in self.columns:
+                    if column in line.figures:
+                        met |= dict.fromkeys(line.figures[column].notes)
+        return tuple(met)
+
+
+def markdown(sheet: Sheet) -> str:
+    """The table in Markdown; footnotes are numbers in brackets."""
+
+    def row(cells: list[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+
+    marks = _marks(sheet, "[{}]".format)
+    lines = [row(["", *sheet.columns]), row(["---", *["---:"] * len(sheet.columns)])]
+    for block in sheet.blocks:
+        lines.append(row([f"**{_title(block)}**{marks(block.notes)}", *[""] * len(sheet.columns)]))
+        for line in block.lines:
+            figures = (line.figures.get(column) for column in sheet.columns)
+            cells = [
+                "" if one is None else f"{_value(one, sheet)} {_interval(one, sheet)}".strip() + marks(one.notes)
+                for one in figures
+            ]
+            lines.append(row([line.score + marks(line.notes), *cells]))
+    remarks = [*sheet.notes, *(f"[{number}] {note}" for number, note in enumerate(sheet.footnotes, start=1))]
+    return "\n\n".join([sheet.caption, "\n".join(lines), "\n".join(f"- {remark}" for remark in remarks)]).strip() + "\n"
+
+
+def latex(sheet: Sheet) -> str:
+    """The table for LaTeX with the package booktabs; intervals stand below their figures."""
+    marks = _marks(sheet, r"\textsuperscript{{{}}}".format)
+    width = len(sheet.columns) + 1
+
+    def row(cells: list[str]) -> str:
+        return " & ".join(cells) + r" \\"
+
+    lines = [r"\begin{table*}", r"\centering\small", rf"\caption{{{escaped(sheet.caption)}}}"]
+    lines += [rf"\begin{{tabular}}{{l{'r' * len(sheet.columns)}}}", r"\toprule"]
+    lines.append(row(["", *map(escaped, sheet.columns)]))
+    for block in sheet.blocks:
+        title = rf"\textbf{{{escaped(_title(block))}}}{marks(block.notes)}"
+        lines += [r"\midrule", rf"\multicolumn{{{width}}}{{l}}{{{title}}} \\"]
+        for line in block.lines:
+            figures = [line.figures.get(column) for column in sheet.columns]
+            values = ["" if one is None else escaped(_value(one, sheet)) + marks(one.notes) for one in figures]
+            lines.append(row([escaped(line.score) + marks(line.notes), *values]))
+            below = ["" if one is None else _interval(one, sheet) for one in figures]
+            if any(below):
+                lines.append(row(["", *(rf"{{\scriptsize {one}}}" if one else "" for one in below)]))
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    remarks = [escaped(remark) for remark in sheet.notes]
+    remarks += [rf"\textsuperscript{{{n}}} {escaped(note)}" for n, note in enumerate(sheet.footnotes, start=1)]
+    if remarks:
+        lines += [r"\par\medskip", r"\begin{minipage}{\linewidth}\footnotesize"]
+        # Not by a line break: a bracket or a star after one would be read as its argument.
+        lines += [*(rf"{remark}\par" for remark in remarks), r"\end{minipage}"]
+    return "\n".join(["% needs \\usepackage{booktabs}", *lines, r"\end{table*}"]) + "\n"
+
+
+def as_csv(sheet: Sheet) -> str:
+    """A row per figure, with what the other formats round or leave out; footnotes in words."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    for block in sheet.blocks:
+        for line in block.lines:
+            for column, one in ((c, line.figures[c]) for c in sheet.columns if c in line.figures):
+                bounds = ("", "") if one.interval is None else tuple(f"{bound:.6f}" for bound in one.interval)
+                numbers = ("" if value is None else f"{value:.6f}" for value in (one.value, one.p_holm))
+                value, p_holm = numbers
+                notes = "; ".join(dict.fromkeys((*block.notes, *line.notes, *one.notes)))
+                size = "" if one.n is None else one.n
+                writer.writerow(
+                    (block.title, block.source, line.score, column, value, *bounds, size, one.method, p_holm, notes)
+                )
+    return text.getvalue()
+
+
+FORMATS: Mapping[str, tuple[str, Callable[[Sheet], str]]] = MappingProxyType(
+    {"markdown": ("md", markdown), "latex": ("tex", latex), "csv": ("csv", as_csv)}
+)
+"""Format -> ending of its files, and what writes it."""
+
+
+def escaped(text: str) -> str:
+    """Text as LaTeX has to have it to show it as it is."""
+    return "".join(SPECIAL.get(character, character) for character in text)
+
+
+def _title(block: Block) -> str:
+    return f"{block.title}; {block.source}" if block.source else block.title
+
+
+def _value(figure: Figure, sheet: Sheet) -> str:
+    if figure.value is None:
+        return "-"
+    star = "*" if figure.p_holm is not None and figure.p_holm < 0.05 else ""
+    return f"{100 * figure.value:{'+' if sheet.signed else ''}z.2f}{star}"
+
+
+def _interval(figure: Figure, sheet: Sheet) -> str:
+    if figure.interval is None:
+        return ""
+    low, high = (f"{100 * bound:{'+' if sheet.signed else ''}z.1f}" for bound in figure.interval)
+    return f"[{low}, {high}]"
+
+
+def _marks(sheet: Sheet, shape: Callable[[str], str]) -> Callable[[tuple[str, ...]], str]:
+    numbers = {note: number for number, note in enumerate(sheet.footnotes, start=1)}
+
+    def marks(notes: tuple[str, ...]) -> str:
+        return shape(",".join(str(number) for number in sorted({numbers[note] for note in notes}))) if notes else ""
+
+    return marks

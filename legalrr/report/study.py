@@ -1,0 +1,235 @@
+"""The study's tables from the cells of a report: prediction, explanation, and the effects of the switches."""
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+from legalrr.errors import UserError
+from legalrr.report.factorials import Pool, pools
+from legalrr.report.groups import Group, Report, Row
+from legalrr.report.published import COLUMNS, published, remarks
+from legalrr.report.sheet import Block, Figure, Line, Sheet
+from legalrr.report.views import apart, title
+from legalrr.score.effects import EFFECTS, MEASURES, Effect
+from legalrr.score.explanation import Measure, explanation_scores
+from legalrr.score.interval import wilson
+from legalrr.score.means import compare_means, mean_of
+from legalrr.score.prediction import PredictionScorer
+from legalrr.score.significance import holm
+
+ARMS = dict(zip(("drc", "dr", "dc", "d", "rc", "r", "c", "plain"), COLUMNS.values(), strict=True))
+"""Arm -> its column in the study's layout."""
+HEADINGS = {"macro_f1": "Macro-F1", "accuracy": "Accuracy", "yes_rate": "YES rate"}
+KINDS = ("ROUGE", "METEOR", "BERTScore")
+"""Order of the scores of explanations."""
+STAR = "* differs from the reference arm after Holm's correction, at 5 %"
+INVALID = "An invalid answer is a miss in the class of its gold outcome, never a false positive."
+AGAINST = (
+    "Printed figures: the union of the intervals of all confusion matrices without invalid answers that give the "
+    "figures of a cell, or come nearest; BCa for macro-F1, Wilson's for shares."
+)
+
+
+def prediction(report: Report, *, against: bool = False) -> Sheet:
+    """Macro-F1, FPR and FNR of the eight arms, per corpus and backbone."""
+    blocks = [(group.setup.corpus, _prediction(group, report)) for group in _with_arms(report)]
+    return Sheet(
+        caption=f"Prediction of the outcome, in percent, with {_level(report)} intervals over judgments: "
+        "BCa bootstrap for macro-F1, Wilson's for FPR and FNR.",
+        columns=tuple(ARMS.values()),
+        blocks=_beside(blocks, published("prediction", _scorer(report)) if against else []),
+        notes=(STAR, INVALID, *((AGAINST, *remarks("prediction")) if against else ())),
+    )
+
+
+def explanation(report: Report, *, against: bool = False) -> Sheet:
+    """Overlap of what was written with the court's text, per corpus, backbone and turn."""
+    blocks = [(group.setup.corpus, block) for group in _with_arms(report) for block in _explanation(group, report)]
+    if not blocks:
+        raise UserError(
+            "no scores of explanations", where="--table explanation", cure="compute them: legalrr-explain DIR"
+        )
+    return Sheet(
+        caption=f"Generated text against the court's text of the same role, in percent: mean over judgments with its "
+        f"{_level(report)} BCa bootstrap interval.",
+        columns=tuple(ARMS.values()),
+        blocks=_beside(blocks, published("explanation", _scorer(report)) if against else []),
+        notes=(STAR, *(remarks("explanation") if against else ())),
+    )
+
+
+def effects(report: Report, *, against: bool = False) -> Sheet:
+    """Main effects and interactions of D, R and C on macro-F1, accuracy and the YES rate.
+
+    Raises:
+        UserError: `against`: the study printed no effects.
+    """
+    if against:
+        raise UserError("the study printed no effects", where="--against", cure="use --table prediction or explanation")
+    return Sheet(
+        caption=f"Effects of D, R and C in percentage points, with {_level(report)} BCa bootstrap intervals over "
+        "judgments, one resample of which goes through all arms and backbones.",
+        columns=tuple(HEADINGS.values()),
+        blocks=tuple(_effects(pool) for pool in pools(report)),
+        signed=True,
+        notes=(
+            "D: mean of the arms with D less that of those without. D:R: half of what R adds to the effect of D. "
+            "Intervals are not adjusted for the number of effects.",
+        ),
+    )
+
+
+TABLES: Mapping[str, Callable[..., Sheet]] = MappingProxyType(
+    {"prediction": prediction, "explanation": explanation, "effects": effects}
+)
+"""Name of a table -> what makes it from a report."""
+
+
+def _with_arms(report: Report) -> list[Group]:
+    groups = [group for group in report.groups if _cells(group)]
+    if not groups:
+        raise UserError("none of the eight arms", where="--table", cure=f"run at least one of {', '.join(ARMS)}")
+    return groups
+
+
+def _cells(group: Group) -> dict[str, list[Row]]:
+    """Column -> its cells."""
+    found: dict[str, list[Row]] = {}
+    for row in group.rows:
+        if row.setup.arm in ARMS and row.setup.family == "arm":
+            found.setdefault(ARMS[row.setup.arm], []).append(row)
+    return found
+
+
+def _beside(own: Sequence[tuple[str, Block]], printed: Sequence[tuple[str, Block]]) -> tuple[Block, ...]:
+    """Each printed block after the last block of its corpus; all of them at the end where no corpus is the study's."""
+    corpora = list(dict.fromkeys(corpus for corpus, _ in own))
+    blocks: list[Block] = []
+    for corpus in corpora:
+        blocks += [block for one, block in (*own, *printed) if one == corpus]
+    if not any(corpus in corpora for corpus, _ in printed):
+        blocks += [block for _, block in printed]
+    return tuple(blocks)
+
+
+def _prediction(group: Group, report: Report) -> Block:
+    p_holm = {id(pair.row): pair.p_holm for pair in group.pairs}
+    cells = _cells(group)
+    lines = []
+    for score, rate in (("Macro-F1", None), ("FPR", "dismissed"), ("FNR", "allowed")):
+        figures = {
+            column: _rate(rows[0], rate, _several(rows)) if rate else _macro_f1(rows[0], p_holm, _several(rows))
+            for column, rows in cells.items()
+        }
+        lines.append(Line(score=score, figures=figures))
+    return Block(title=_title(group, report), lines=tuple(lines))
+
+
+def _macro_f1(row: Row, p_holm: Mapping[int, float | None], notes: tuple[str, ...]) -> Figure:
+    scores = row.scores
+    told = (f"no interval: {scores.interval_note}",) if scores.interval_note else ()
+    return Figure(
+        value=scores.macro_f1,
+        interval=scores.interval,
+        method="BCa" if scores.interval else "",
+        n=scores.n,
+        p_holm=p_holm.get(id(row)),
+        notes=(*notes, *told),
+    )
+
+
+def _rate(row: Row, gold: str, notes: tuple[str, ...]) -> Figure:
+    """FPR where `gold` is dismissed, FNR where it is allowed."""
+    counts = row.scores.confusion[gold]
+    n = sum(counts.values())
+    if n == 0:
+        return Figure(value=None, n=row.scores.n, notes=(*notes, f"no judgment whose gold outcome is {gold}"))
+    wrong = counts["allowed"] if gold == "dismissed" else n - counts["allowed"]
+    bounds = wilson(wrong, n, confidence=row.cell.scorer.confidence)
+    return Figure(value=wrong / n, interval=bounds, method="Wilson", n=row.scores.n, notes=notes)
+
+
+def _several(rows: Sequence[Row]) -> tuple[str, ...]:
+    names = ", ".join(row.cell.name for row in rows)
+    return (f"several cells of this arm ({names}): the first is shown",) if len(rows) > 1 else ()
+
+
+def _explanation(group: Group, report: Report) -> list[Block]:
+    cells = _cells(group)
+    values: dict[str, dict[Measure, dict[str, Mapping[str, float]]]] = {}
+    for column, rows in cells.items():
+        folder = rows[0].cell.folder
+        found = explanation_scores(folder) if folder is not None else None
+        for (turn, measure), scores in (found.values if found is not None else {}).items():
+            values.setdefault(turn, {}).setdefault(measure, {})[column] = scores
+    return [
+        Block(
+            title=f"{_title(group, report)}, {turn}",
+            lines=tuple(_overlap(measure, measures[measure], cells) for measure in sorted(measures, key=_rank)),
+        )
+        for turn, measures in values.items()
+    ]
+
+
+def _rank(measure: Measure) -> tuple[object, ...]:
+    kind = next((place for place, kind in enumerate(KINDS) if measure.heading.startswith(kind)), len(KINDS))
+    return kind, measure.heading, measure.store
+
+
+def _overlap(measure: Measure, columns: Mapping[str, Mapping[str, float]], cells: Mapping[str, Sequence[Row]]) -> Line:
+    scorer = cells[next(iter(columns))][0].cell.scorer
+    reference = next((column for column in columns if cells[column][0].is_reference), None)
+    compared = {
+        column: found
+        for column, values in columns.items()
+        if reference is not None
+        and column != reference
+        and (found := compare_means(values, columns[reference], scorer=scorer)) is not None
+    }
+    adjusted = dict(zip(compared, holm([found.p_permutation for found in compared.values()]), strict=True))
+    figures = {}
+    for column, values in columns.items():
+        mean = mean_of(values, scorer=scorer)
+        if mean is not None:
+            told = (f"no interval: {mean.interval_note}",) if mean.interval_note else ()
+            figures[column] = Figure(
+                value=mean.mean,
+                interval=mean.interval,
+                method="BCa" if mean.interval else "",
+                n=mean.n,
+                p_holm=adjusted.get(column),
+                notes=(*_several(cells[column]), *told),
+            )
+    return Line(score=measure.heading, figures=figures, notes=(f"{measure.heading}: {measure.detail}",))
+
+
+def _effects(pool: Pool) -> Block:
+    found = {(one.name, one.measure): one for one in pool.effects}
+    lines = []
+    for name in EFFECTS if found else ():
+        ones = {HEADINGS[measure]: found[name, measure] for measure in MEASURES}
+        note = next(iter(ones.values())).note
+        figures = {column: _effect(one) for column, one in ones.items()}
+        lines.append(Line(score=name, figures=figures, notes=(note,) if note else ()))
+    n = f", n = {pool.effects[0].n}" if pool.effects else ""
+    return Block(title=pool.title + n, lines=tuple(lines), notes=(pool.note,) if pool.note else ())
+
+
+def _effect(one: Effect) -> Figure:
+    told = (f"no interval: {one.interval_note}",) if one.interval_note else ()
+    method = "BCa" if one.interval else ""
+    return Figure(value=one.estimate, interval=one.interval, method=method, n=one.n, notes=told)
+
+
+def _title(group: Group, report: Report) -> str:
+    sizes = sorted({row.scores.n for rows in _cells(group).values() for row in rows})
+    setup = group.setup
+    parts = (title(group), setup.layout, setup.reading, apart(group, report), f"n = {' or '.join(map(str, sizes))}")
+    return ", ".join(part for part in parts if part)
+
+
+def _scorer(report: Report) -> PredictionScorer:
+    return report.groups[0].rows[0].cell.scorer
+
+
+def _level(report: Report) -> str:
+    return f"{_scorer(report).confidence:.0%}" if report.groups else "95%"
