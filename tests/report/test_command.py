@@ -1,3 +1,5 @@
+import os
+import shutil
 import subprocess
 import sys
 
@@ -61,3 +63,63 @@ def test_the_module_runs_as_a_command(sweep):
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+BLOCKED = """\
+import sys
+
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "transformers", "triton", "spacy", "datasets", "accelerate"):
+            raise ModuleNotFoundError(f"{name} is not installed here")
+
+
+sys.meta_path.insert(0, Blocked())
+"""
+
+
+def test_all_tables_rebuild_from_a_copied_folder_where_no_model_could_run(sweep, tmp_path):
+    for job, (arm, answers) in enumerate({"plain": "AAADDDDDDAAA", "dr": "AAAADDDDDDAA", "d": "AAADDDDDDDAA"}.items()):
+        sweep.cell(job, arm, answers)
+    elsewhere = shutil.move(sweep.folder, tmp_path / "copied")
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "sitecustomize.py").write_text(BLOCKED)
+    paths = os.pathsep.join([str(tmp_path / "bare"), *(path for path in sys.path if path)])
+    code = (
+        "import sys; from legalrr.report.__main__ import main;"
+        "codes = [main([sys.argv[1], *more.split()]) for more in sys.argv[2:]];"
+        "print(codes, [m for m in ('torch', 'transformers') if m in sys.modules])"
+    )
+    kinds = ("--quiet", "--table prediction --format latex --against published", "--table effects --format csv")
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(elsewhere), *kinds],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": paths},
+    )
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert done.stdout.splitlines()[-1] == "[0, 0, 0] []"
+    assert "\\toprule" in done.stdout
+    assert (tmp_path / "copied" / "results.md").is_file()
+
+
+def test_a_table_goes_to_standard_output_or_into_a_folder_and_nothing_else_is_written(sweep, tmp_path, capsys):
+    sweep.cell(0, "plain", "AAADDDDDDAAA")
+    assert main([str(sweep.folder), "--table", "prediction"]) == 0
+    printed = capsys.readouterr().out
+    assert "| Macro-F1 |" in printed
+    assert not (sweep.folder / "results.md").exists()
+    out = tmp_path / "deep" / "paper"
+    for form, ending in (("markdown", "md"), ("latex", "tex"), ("csv", "csv")):
+        assert main([str(sweep.folder), "--table", "prediction", "--format", form, "--out", str(out)]) == 0
+        assert capsys.readouterr().out.strip() == str(out / f"prediction.{ending}")
+    assert (out / "prediction.md").read_text() == printed
+    assert sorted(path.name for path in out.iterdir()) == ["prediction.csv", "prediction.md", "prediction.tex"]
+
+
+def test_against_needs_a_table(sweep, capsys):
+    sweep.cell(0)
+    assert main([str(sweep.folder), "--against", "published"]) == 2
+    assert "name one with --table" in capsys.readouterr().err

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss
@@ -57,6 +57,7 @@ def test_judgments_without_p_are_counted_and_an_arm_without_any_has_no_calibrati
     assert calibration([Scored(id="x", gold="allowed", label="invalid")]) is None
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=30), st.integers(1, 12))
 def test_every_judgment_lies_in_one_bin_whatever_the_binning(pairs, bins):
     for binning in ("equal-width", "equal-mass"):
