@@ -1,4 +1,5 @@
-"""Effects of D, R and C in a report: of every group, of all backbones on one corpus, and of all corpora together.
+"""Effects of D, R and C in a report: of every group, of all backbones (and runs) on one corpus, and of all corpora
+together.
 
 Only groups under the same treatment are pooled: same layout, reading, roles, seed and every other option that is not
 the corpus or the backbone itself.
@@ -31,7 +32,7 @@ class Pool:
 def pools(report: Report) -> list[Pool]:
     """Effects of every group with at least two arms of the factorial, then of what can be pooled."""
     able = [place for place, group in enumerate(report.groups) if len(_arms(group)[0]) > 1]
-    found = [_pool(report, _title(report, place), [place]) for place in able]
+    found = [_pool(report, full_title(report.groups[place], report), [place]) for place in able]
     alike: dict[object, dict[str, list[int]]] = {}
     for place in able:
         corpora = alike.setdefault(_treatment(report.groups[place]), {})
@@ -39,11 +40,20 @@ def pools(report: Report) -> list[Pool]:
     for corpora in alike.values():
         for corpus, places in corpora.items():
             if len(places) > 1:
-                found.append(_pool(report, f"{corpus}, {len(places)} backbones pooled", places))
+                names = ", ".join(_answerer(report.groups[place]) for place in places)
+                found.append(_pool(report, f"{corpus}, pooled over {names}", places))
         if len(corpora) > 1:
             places = [place for members in corpora.values() for place in members]
-            found.append(_pool(report, f"{len(corpora)} corpora pooled: {', '.join(corpora)}", places))
+            found.append(_pool(report, f"pooled over {', '.join(corpora)}", places))
     return found
+
+
+def full_title(group: Group, report: Report) -> str:
+    """What a group is about, with everything in which groups of the report may differ."""
+    setup = group.setup
+    run = "" if setup.repetition == 1 else f"run {setup.repetition}"
+    parts = (title(group), run, setup.layout, setup.reading, apart(group, report))
+    return ", ".join(part for part in parts if part)
 
 
 def _pool(report: Report, named: str, places: Sequence[int]) -> Pool:
@@ -69,19 +79,19 @@ def _arms(group: Group) -> tuple[dict[str, Sequence[Answered]], list[str]]:
     return {arm: next(iter(found.values())) for arm, found in cells.items() if len(found) == 1}, several
 
 
-def _title(report: Report, place: int) -> str:
-    group = report.groups[place]
-    parts = (title(group), group.setup.layout, group.setup.reading, apart(group, report))
-    return ", ".join(part for part in parts if part)
-
-
 def _corpus(group: Group) -> str:
     setup = group.setup
     return setup.corpus if setup.split is None else f"{setup.corpus} ({setup.split})"
+
+
+def _answerer(group: Group) -> str:
+    setup = group.setup
+    return setup.backbone if setup.repetition == 1 else f"{setup.backbone} (run {setup.repetition})"
 
 
 def _treatment(group: Group) -> tuple[object, ...]:
     setup = group.setup
     apart = ("corpus.", "segment.", "backbone.")
     options = tuple(sorted(item for item in setup.options.items() if not item[0].startswith(apart)))
-    return (setup.segment, setup.layout, setup.reading, setup.overflow, setup.limit, setup.seed, options)
+    reread = group.rows[0].cell.reread
+    return (setup.segment, setup.layout, setup.reading, setup.overflow, setup.limit, setup.seed, reread, options)

@@ -26,7 +26,7 @@ class Figure:
     """One number of a table."""
 
     value: float | None
-    """The number, as a share or a difference of shares; None where it does not exist, which a note explains."""
+    """The number, mostly a share or a difference of shares; None where it does not exist, which a note explains."""
     interval: tuple[float, float] | None = None
     """Its interval; None where there is none."""
     method: str = ""
@@ -49,6 +49,8 @@ class Line:
     """Column -> figure; a column that lacks was not run."""
     notes: tuple[str, ...] = ()
     """Footnotes to all of them."""
+    percent: bool = True
+    """Whether figures are shares, which are shown in percent; else they are shown as they are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +109,7 @@ def markdown(sheet: Sheet) -> str:
         for line in block.lines:
             figures = (line.figures.get(column) for column in sheet.columns)
             cells = [
-                "" if one is None else f"{_value(one, sheet)} {_interval(one, sheet)}".strip() + marks(one.notes)
+                "" if one is None else f"{_value(one, line, sheet)} {_interval(one, sheet)}".strip() + marks(one.notes)
                 for one in figures
             ]
             lines.append(row([line.score + marks(line.notes), *cells]))
@@ -131,7 +133,7 @@ def latex(sheet: Sheet) -> str:
         lines += [r"\midrule", rf"\multicolumn{{{width}}}{{l}}{{{title}}} \\"]
         for line in block.lines:
             figures = [line.figures.get(column) for column in sheet.columns]
-            values = ["" if one is None else escaped(_value(one, sheet)) + marks(one.notes) for one in figures]
+            values = ["" if one is None else escaped(_value(one, line, sheet)) + marks(one.notes) for one in figures]
             lines.append(row([escaped(line.score) + marks(line.notes), *values]))
             below = ["" if one is None else _interval(one, sheet) for one in figures]
             if any(below):
@@ -180,9 +182,11 @@ def _title(block: Block) -> str:
     return f"{block.title}; {block.source}" if block.source else block.title
 
 
-def _value(figure: Figure, sheet: Sheet) -> str:
+def _value(figure: Figure, line: Line, sheet: Sheet) -> str:
     if figure.value is None:
         return "-"
+    if not line.percent:
+        return f"{figure.value:.1f}"
     star = "*" if figure.p_holm is not None and figure.p_holm < 0.05 else ""
     return f"{100 * figure.value:{'+' if sheet.signed else ''}z.2f}{star}"
 

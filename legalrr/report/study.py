@@ -4,25 +4,21 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from legalrr.errors import UserError
-from legalrr.report.factorials import Pool, pools
+from legalrr.report.explanations import ExplainedRow, ExplainedTurn, explanations
+from legalrr.report.factorials import Pool, full_title, pools
 from legalrr.report.groups import Group, Report, Row
 from legalrr.report.published import COLUMNS, published, remarks
 from legalrr.report.sheet import Block, Figure, Line, Sheet
-from legalrr.report.views import apart, title
 from legalrr.score.effects import EFFECTS, MEASURES, Effect
-from legalrr.score.explanation import Measure, explanation_scores
+from legalrr.score.explanation import Measure
 from legalrr.score.interval import wilson
-from legalrr.score.means import compare_means, mean_of
 from legalrr.score.prediction import PredictionScorer
-from legalrr.score.significance import holm
+from legalrr.score.subsets import TREATMENTS
 
 ARMS = dict(zip(("drc", "dr", "dc", "d", "rc", "r", "c", "plain"), COLUMNS.values(), strict=True))
 """Arm -> its column in the study's layout."""
 HEADINGS = {"macro_f1": "Macro-F1", "accuracy": "Accuracy", "yes_rate": "YES rate"}
-KINDS = ("ROUGE", "METEOR", "BERTScore")
-"""Order of the scores of explanations."""
 STAR = "* differs from the reference arm after Holm's correction, at 5 %"
-INVALID = "An invalid answer is a miss in the class of its gold outcome, never a false positive."
 AGAINST = (
     "Printed figures: the union of the intervals of all confusion matrices without invalid answers that give the "
     "figures of a cell, or come nearest; BCa for macro-F1, Wilson's for shares."
@@ -37,13 +33,22 @@ def prediction(report: Report, *, against: bool = False) -> Sheet:
         "BCa bootstrap for macro-F1, Wilson's for FPR and FNR.",
         columns=tuple(ARMS.values()),
         blocks=_beside(blocks, published("prediction", _scorer(report)) if against else []),
-        notes=(STAR, INVALID, *((AGAINST, *remarks("prediction")) if against else ())),
+        notes=(
+            STAR,
+            f"Invalid answers: {TREATMENTS[report.invalid]}",
+            *((AGAINST, *remarks("prediction")) if against else ()),
+        ),
     )
 
 
 def explanation(report: Report, *, against: bool = False) -> Sheet:
     """Overlap of what was written with the court's text, per corpus, backbone and turn."""
-    blocks = [(group.setup.corpus, block) for group in _with_arms(report) for block in _explanation(group, report)]
+    blocks = [
+        (group.setup.corpus, _explanation(turn, _title(group, report)))
+        for group, turns in explanations(report)
+        if _cells(group)
+        for turn in turns
+    ]
     if not blocks:
         raise UserError(
             "no scores of explanations", where="--table explanation", cure="compute them: legalrr-explain DIR"
@@ -153,42 +158,22 @@ def _several(rows: Sequence[Row]) -> tuple[str, ...]:
     return (f"several cells of this arm ({names}): the first is shown",) if len(rows) > 1 else ()
 
 
-def _explanation(group: Group, report: Report) -> list[Block]:
-    cells = _cells(group)
-    values: dict[str, dict[Measure, dict[str, Mapping[str, float]]]] = {}
-    for column, rows in cells.items():
-        folder = rows[0].cell.folder
-        found = explanation_scores(folder) if folder is not None else None
-        for (turn, measure), scores in (found.values if found is not None else {}).items():
-            values.setdefault(turn, {}).setdefault(measure, {})[column] = scores
-    return [
-        Block(
-            title=f"{_title(group, report)}, {turn}",
-            lines=tuple(_overlap(measure, measures[measure], cells) for measure in sorted(measures, key=_rank)),
-        )
-        for turn, measures in values.items()
-    ]
+def _explanation(turn: ExplainedTurn, titled: str) -> Block:
+    cells: dict[str, list[ExplainedRow]] = {}
+    for one in turn.rows:
+        if one.row.setup.arm in ARMS and one.row.setup.family == "arm":
+            cells.setdefault(ARMS[one.row.setup.arm], []).append(one)
+    lines = [_overlap(measure, cells) for measure in turn.measures]
+    for score, words in (("Words", "words"), ("Words of the court", "court_words")):
+        figures = {column: Figure(value=getattr(rows[0], words), n=rows[0].n) for column, rows in cells.items()}
+        lines.append(Line(score=score, figures=figures, percent=False))
+    return Block(title=f"{titled}, {turn.turn}", lines=tuple(lines))
 
 
-def _rank(measure: Measure) -> tuple[object, ...]:
-    kind = next((place for place, kind in enumerate(KINDS) if measure.heading.startswith(kind)), len(KINDS))
-    return kind, measure.heading, measure.store
-
-
-def _overlap(measure: Measure, columns: Mapping[str, Mapping[str, float]], cells: Mapping[str, Sequence[Row]]) -> Line:
-    scorer = cells[next(iter(columns))][0].cell.scorer
-    reference = next((column for column in columns if cells[column][0].is_reference), None)
-    compared = {
-        column: found
-        for column, values in columns.items()
-        if reference is not None
-        and column != reference
-        and (found := compare_means(values, columns[reference], scorer=scorer)) is not None
-    }
-    adjusted = dict(zip(compared, holm([found.p_permutation for found in compared.values()]), strict=True))
+def _overlap(measure: Measure, cells: Mapping[str, Sequence[ExplainedRow]]) -> Line:
     figures = {}
-    for column, values in columns.items():
-        mean = mean_of(values, scorer=scorer)
+    for column, rows in cells.items():
+        mean, pair = rows[0].means.get(measure), rows[0].pairs.get(measure)
         if mean is not None:
             told = (f"no interval: {mean.interval_note}",) if mean.interval_note else ()
             figures[column] = Figure(
@@ -196,8 +181,8 @@ def _overlap(measure: Measure, columns: Mapping[str, Mapping[str, float]], cells
                 interval=mean.interval,
                 method="BCa" if mean.interval else "",
                 n=mean.n,
-                p_holm=adjusted.get(column),
-                notes=(*_several(cells[column]), *told),
+                p_holm=None if pair is None else pair.p_holm,
+                notes=(*_several([one.row for one in rows]), *told),
             )
     return Line(score=measure.heading, figures=figures, notes=(f"{measure.heading}: {measure.detail}",))
 
@@ -222,9 +207,7 @@ def _effect(one: Effect) -> Figure:
 
 def _title(group: Group, report: Report) -> str:
     sizes = sorted({row.scores.n for rows in _cells(group).values() for row in rows})
-    setup = group.setup
-    parts = (title(group), setup.layout, setup.reading, apart(group, report), f"n = {' or '.join(map(str, sizes))}")
-    return ", ".join(part for part in parts if part)
+    return f"{full_title(group, report)}, n = {' or '.join(map(str, sizes))}"
 
 
 def _scorer(report: Report) -> PredictionScorer:

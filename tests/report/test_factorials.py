@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -31,8 +33,8 @@ def test_backbones_are_pooled_on_their_corpus_and_corpora_together(sweep):
     whole(sweep, 20, 2, corpus="build", split="test")
     found = pools(read_report([sweep.folder]))
     assert [(pool.title, pool.groups) for pool in found[3:]] == [
-        ("specimen, 2 backbones pooled", (0, 1)),
-        ("2 corpora pooled: specimen, build (test)", (0, 1, 2)),
+        ("specimen, pooled over tiny, other", (0, 1)),
+        ("pooled over specimen, build (test)", (0, 1, 2)),
     ]
     one, other, third, backbones, corpora = (pool.effects[0].estimate for pool in found)
     assert backbones == pytest.approx((one + other) / 2)
@@ -61,3 +63,17 @@ def test_arms_on_other_judgments_tell_why_there_are_no_effects(sweep):
     (pool,) = pools(read_report([sweep.folder]))
     assert pool.effects == ()
     assert pool.note.startswith("judgments that not all of the 2 arms have: case-10")
+
+
+def test_runs_of_one_experiment_are_pooled_and_told_apart(sweep):
+    whole(sweep)
+    for job, arm in enumerate(ARMS, start=10):
+        stages = {"backbone": {"fields": {"repetition": 2}}}
+        path = sweep.cell(job, arm, "AD" * 5 + "DA" * 5, gold=GOLD, stages=stages) / "run.json"
+        run = json.loads(path.read_text())
+        path.write_text(json.dumps({**run, "cell": {**run["cell"], "repetition": 2}}))
+    assert [pool.title for pool in pools(read_report([sweep.folder]))] == [
+        "specimen, roles: gold, tiny, conversation, strict",
+        "specimen, roles: gold, tiny, run 2, conversation, strict",
+        "specimen, pooled over tiny, tiny (run 2)",
+    ]

@@ -4,6 +4,7 @@ import pytest
 
 from legalrr.errors import UserError
 from legalrr.report.groups import read_report
+from legalrr.report.sheet import markdown
 from legalrr.report.study import ARMS, TABLES, effects, explanation, prediction
 from legalrr.score.explanation import score_explanations
 from legalrr.score.interval import wilson
@@ -89,9 +90,8 @@ def test_where_no_corpus_is_the_studys_all_printed_figures_come_at_the_end(sweep
 
 def test_without_any_of_the_eight_arms_there_is_no_table(sweep):
     sweep.cell(0, "direct", gold=GOLD)
-    for table in (prediction, explanation):
-        with pytest.raises(UserError, match="none of the eight arms"):
-            sheet(sweep, table)
+    with pytest.raises(UserError, match="none of the eight arms"):
+        sheet(sweep)
 
 
 def test_explanations_are_means_over_judgments_compared_with_the_reference(sweep):
@@ -103,7 +103,10 @@ def test_explanations_are_means_over_judgments_compared_with_the_reference(sweep
         assert sum(score_explanations([plain, d], metric)) > 0
     (block,) = sheet(sweep, explanation).blocks
     assert block.title.endswith(", analysis")
-    assert [line.score for line in block.lines] == ["ROUGE-1", "ROUGE-2", "ROUGE-L", "METEOR without synonyms"]
+    assert [line.score for line in block.lines] == [
+        *("ROUGE-1", "ROUGE-2", "ROUGE-L", "METEOR without synonyms"),
+        *("Words", "Words of the court"),
+    ]
     rouge = block.lines[0]
     assert set(rouge.figures) == {"None", "D"}
     # Recall k of 13, precision 1: F1 = 2 k / (13 + k)
@@ -112,6 +115,9 @@ def test_explanations_are_means_over_judgments_compared_with_the_reference(sweep
     assert rouge.figures["D"].p_holm < 0.05
     assert rouge.figures["None"].p_holm is None
     assert rouge.notes[0].startswith("ROUGE-1: F1")
+    written, court = (line.figures["D"].value for line in block.lines[-2:])
+    assert (written, court) == (9.5, 13)
+    assert "| Words |" in markdown(sheet(sweep, explanation))
     beside = sheet(sweep, explanation, against=True)
     assert [block.source for block in beside.blocks[:2]] == ["", "printed in arXiv 2511.20669"]
 
