@@ -50,9 +50,7 @@ def pools(report: Report) -> list[Pool]:
 
 def full_title(group: Group, report: Report) -> str:
     """What a group is about, with everything in which groups of the report may differ."""
-    setup = group.setup
-    run = "" if setup.repetition == 1 else f"run {setup.repetition}"
-    parts = (title(group), run, setup.layout, setup.reading, apart(group, report))
+    parts = (title(group), group.setup.layout, group.setup.reading, apart(group, report))
     return ", ".join(part for part in parts if part)
 
 
