@@ -24,6 +24,10 @@ T = TypeVar("T")
 runtime = partial(field, metadata={"runtime": True})
 """`batch_tokens: int = runtime(default=8192)`: a field that changes how fast a stage runs, not what it computes."""
 
+later = partial(field, metadata={"later": True})
+"""`gka: GkaOptions = later(default=GkaOptions())`: a field that came when results were stored already. As long as it
+has its default it is no part of the identity, so that they are found."""
+
 
 def build(node: DictConfig, kind: type[T], *, option: str) -> T:
     """Make the stage that a config node describes.
@@ -88,7 +92,11 @@ def _find(target: str, option: str) -> type[Any]:
 def description(stage: object) -> dict[str, Any]:
     """Class path, version and identity fields of a stage, as plain JSON values; nested stages are described in turn."""
     cls = type(stage)
-    kept = {f.name: _plain(getattr(stage, f.name)) for f in fields(cls) if not f.metadata.get("runtime")}  # type: ignore[arg-type]
+    kept = {
+        f.name: _plain(getattr(stage, f.name))
+        for f in fields(cls)  # type: ignore[arg-type]
+        if not f.metadata.get("runtime") and not (f.metadata.get("later") and getattr(stage, f.name) == f.default)
+    }
     return {"class": f"{cls.__module__}.{cls.__qualname__}", "version": getattr(cls, "VERSION", 1), "fields": kept}
 
 

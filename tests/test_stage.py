@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from legalrr.errors import UserError
 from legalrr.protocols import Predictor, Reader
-from legalrr.stage import build, description, digest, identity, runtime
+from legalrr.stage import build, description, digest, identity, later, runtime
 from legalrr.verdict import VerdictReader
 
 PREDICTOR = "legalrr.predict.baselines.TfidfPredictor"
@@ -45,6 +45,8 @@ class Stage:
     """Counts."""
     workers: int = runtime(default=1)
     """Does not count."""
+    newer: int = later(default=1)
+    """Counts where it has another value."""
 
     VERSION: ClassVar[int] = 3
 
@@ -145,11 +147,18 @@ class TestIdentity:
             Stage(table={"a": 1}),
             Stage(inner=Inner(depth=2)),
             Stage(limit=0),
+            Stage(newer=2),
         ],
-        ids=["float", "list", "mapping", "nested", "optional"],
+        ids=["float", "list", "mapping", "nested", "optional", "later"],
     )
     def test_every_other_field_counts(self, other: Stage) -> None:
         assert identity(other) != identity(Stage())
+
+    def test_a_later_field_with_its_default_leaves_the_identity_as_it_was(self) -> None:
+        older = make_dataclass("S", [("x", int, 1)], frozen=True)
+        newer = make_dataclass("S", [("x", int, 1), ("y", int, later(default=2))], frozen=True)
+        assert identity(older()) == identity(newer())
+        assert identity(older()) != identity(newer(y=3))
 
     def test_order_in_a_list_counts(self) -> None:
         assert identity(Stage(names=["a", "b"])) != identity(Stage(names=["b", "a"]))

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from legalrr.backbones.catalogue import Card, card, hub_snapshots, names, present
-from legalrr.backbones.footprint import cache_bytes, weight_bytes
+from legalrr.backbones.footprint import cache_bytes, state_bytes, weight_bytes
 from legalrr.errors import UserError
 
 PIPE_WIDTH = 160
@@ -45,7 +45,7 @@ class Row:
     weights: int | None
     """Bytes of the weights, beside which working memory is needed."""
     cache: int | None
-    """Bytes of keys and values of one conversation of that length."""
+    """Bytes of keys and values of one conversation of that length, and of the states of Gated KalmaNet layers."""
     files: str
     """A key of `FILES`."""
     paths: tuple[str, ...]
@@ -124,7 +124,7 @@ def _measured(one: Card, folder: Path, length: int, dtype: str) -> tuple[int, in
     config = checkpoint.config
     weights = weight_bytes(checkpoint.auto, config, checkpoint.folder, dtype, "none")
     native = config.get_text_config(decoder=True).max_position_embeddings
-    return native, weights, cache_bytes(config, length, dtype)
+    return native, weights, cache_bytes(config, length, dtype) + state_bytes(config, dtype)
 
 
 def _files(one: Card, paths: list[Path]) -> str:

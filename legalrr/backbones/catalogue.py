@@ -4,6 +4,7 @@
 # Context: 262,144 tokens
 # Parameters: 8,767,123,696
 # Cache: 36 layers of 8 key-value heads of 128
+# State: 18 layers of 32 heads of 128, 6,144 channels
 
 Each may be left out: what nobody states is unknown. They stand in for a model's config.json until its files are here.
 """
@@ -17,12 +18,12 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from legalrr.backbones.footprint import BYTES
+from legalrr.backbones.footprint import BYTES, kept_bytes
 from legalrr.backbones.source import HUB_ID, locate
 from legalrr.errors import UserError
 from legalrr.places import resolve, root
 
-STATED = re.compile(r"^# (Licence|Context|Parameters|Cache):(.*)$", re.MULTILINE)
+STATED = re.compile(r"^# (Licence|Context|Parameters|Cache|State):(.*)$", re.MULTILINE)
 NUMBER = r"(\d[\d,]*)"
 FORMS = {
     "context": (re.compile(rf"{NUMBER} tokens"), "262,144 tokens"),
@@ -30,6 +31,10 @@ FORMS = {
     "cache": (
         re.compile(rf"{NUMBER} layers of {NUMBER} key-value heads of {NUMBER}"),
         "36 layers of 8 key-value heads of 128",
+    ),
+    "state": (
+        re.compile(rf"{NUMBER} layers of {NUMBER} heads of {NUMBER}, {NUMBER} channels"),
+        "18 layers of 32 heads of 128, 6,144 channels",
     ),
 }
 """How a fact in numbers is written, and an example of it."""
@@ -52,6 +57,8 @@ class Card:
     """How many weights it has, all experts and what reads images among them."""
     cache: tuple[int, ...] | None
     """Layers that attend, key-value heads of each, and numbers of a head's key."""
+    state: tuple[int, ...] | None
+    """Gated KalmaNet layers, heads of each, numbers of a head, channels of convolutions; None: no such layers."""
 
     @property
     def model(self) -> str | None:
@@ -76,11 +83,12 @@ class Card:
         return None if self.parameters is None else int(self.parameters * BYTES[dtype])
 
     def cache_bytes(self, tokens: int, dtype: str) -> int | None:
-        """Bytes of keys and values of `tokens` tokens in `dtype`, from what is stated."""
+        """Bytes of keys, values and states that do not grow after `tokens` tokens in `dtype`, from what is stated."""
         if self.cache is None:
             return None
         layers, heads, size = self.cache
-        return int(2 * tokens * layers * heads * size * BYTES[dtype])
+        grown = int(2 * tokens * layers * heads * size * BYTES[dtype])
+        return grown if self.state is None else grown + kept_bytes(*self.state, dtype=dtype)
 
 
 def names() -> list[str]:
@@ -105,6 +113,7 @@ def card(name: str) -> Card:
         context=numbers.get("context", [node.get("context")])[0],
         parameters=numbers.get("parameters", [None])[0],
         cache=tuple(numbers["cache"]) if "cache" in numbers else None,
+        state=tuple(numbers["state"]) if "state" in numbers else None,
     )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from legalrr.backbones.gguf import converted
 from legalrr.backbones.source import locate
-from legalrr.backbones.weights import unreadable
+from legalrr.backbones.weights import unreadable, without_warnings
 from legalrr.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ class Checkpoint:
     tokenizer: "PreTrainedTokenizerBase"
     """A fast tokenizer with a chat template."""
     auto: Any
-    """The class of transformers that picks the architecture: for text alone, or for images and text."""
+    """The class of transformers that picks the architecture, for text alone or for images and text; that of a hybrid
+    where some layers are Gated KalmaNet (`legalrr.backbones.gka`)."""
 
 
 def open_checkpoint(model: str, revision: str | None, *, dtype: str, option: str) -> Checkpoint:
@@ -40,13 +41,13 @@ def open_checkpoint(model: str, revision: str | None, *, dtype: str, option: str
         UserError: the files are not here or damaged, it is no model that writes, has no chat template, or a tokenizer
             without offsets.
     """
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoTokenizer
 
     folder = locate(model, revision, option=option) or _downloaded(model, revision, option)
     if folder.is_file():
         folder = converted(folder, dtype, option=option)
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        config = open_config(folder)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
         raise unreadable(model, error, option=option) from error
@@ -62,7 +63,27 @@ def open_checkpoint(model: str, revision: str | None, *, dtype: str, option: str
             where=f"{option}.model",
             cure="save it with a tokenizer.json",
         )
-    return Checkpoint(folder=folder, config=config, tokenizer=tokenizer, auto=_architecture(config, model, option))
+    return Checkpoint(folder=folder, config=config, tokenizer=tokenizer, auto=architecture(config, option=option))
+
+
+def open_config(folder: Path) -> "PretrainedConfig":
+    """The configuration of a model's folder.
+
+    Raises:
+        OSError, ValueError: transformers cannot read it.
+        UserError: it has layers that there are none of here.
+    """
+    from transformers import AutoConfig, MistralConfig, PretrainedConfig
+
+    import legalrr.backbones.gka.hybrid_qwen3  # noqa: F401  # makes itself known to AutoConfig
+    from legalrr.backbones.gka.config import ENTRY
+
+    values, _ = PretrainedConfig.get_config_dict(folder, local_files_only=True)
+    # The library takes a Mistral with kinds of layers for another model.
+    if values.get("model_type") == "mistral" and ENTRY in values:
+        with without_warnings():
+            return MistralConfig.from_pretrained(folder, local_files_only=True)
+    return AutoConfig.from_pretrained(folder, local_files_only=True)
 
 
 def _downloaded(model: str, revision: str | None, option: str) -> Path:
@@ -81,7 +102,16 @@ def _downloaded(model: str, revision: str | None, option: str) -> Path:
         ) from error
 
 
-def _architecture(config: "PretrainedConfig", model: str, option: str) -> Any:
+def architecture(config: "PretrainedConfig", *, option: str) -> Any:
+    """The class that loads a model: one of transformers that picks the architecture, or that of a hybrid.
+
+    Args:
+        config: of the model.
+        option: config path of the backbone, for messages.
+
+    Raises:
+        UserError: it is no model that writes.
+    """
     from transformers import (
         MODEL_FOR_CAUSAL_LM_MAPPING,
         MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
@@ -89,12 +119,17 @@ def _architecture(config: "PretrainedConfig", model: str, option: str) -> Any:
         AutoModelForImageTextToText,
     )
 
-    if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
-        return AutoModelForCausalLM
-    if type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
-        return AutoModelForImageTextToText
+    from legalrr.backbones.gka.config import gka_layers
+    from legalrr.backbones.gka.hybrid import hybrid_class
+
+    for auto, mapping in (
+        (AutoModelForCausalLM, MODEL_FOR_CAUSAL_LM_MAPPING),
+        (AutoModelForImageTextToText, MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING),
+    ):
+        if type(config) in mapping:
+            return hybrid_class(mapping[type(config)]) if gka_layers(config) else auto
     raise UserError(
-        f"{model} is a {config.model_type}, which does not write text",
+        f"the model is a {config.model_type}, which does not write text",
         where=f"{option}.model",
         cure="choose a causal language model, or one for images and text",
     )

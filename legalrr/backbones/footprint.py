@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 BYTES = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "bitsandbytes-int8": 1.0, "bitsandbytes-int4": 0.5}
 """Bytes of a weight, by dtype or quantisation."""
+SNAPSHOT = 1024
+"""Tokens of a conversation for which there is one copy of its recurrent states, about."""
 
 
 def cache_bytes(config: "PretrainedConfig", tokens: int, dtype: str) -> int:
@@ -28,6 +30,33 @@ def cache_bytes(config: "PretrainedConfig", tokens: int, dtype: str) -> int:
     layers = [layer for layer in DynamicCache(config=config).layers if isinstance(layer, DynamicLayer)]
     remembered = sum(min(tokens, getattr(layer, "sliding_window", tokens)) for layer in layers)
     return int(2 * remembered * heads * size * BYTES[dtype])
+
+
+def state_bytes(config: "PretrainedConfig", dtype: str) -> int:
+    """Bytes of what Gated KalmaNet layers keep of one conversation, however long: two matrices per head in float32, and
+    the last inputs of the convolutions. Other recurrent layers are not counted."""
+    from legalrr.backbones.gka.config import ENTRY, gka_layers, kalmanet_config
+
+    layers = len(gka_layers(config))
+    if not layers:
+        return 0
+    text = config.get_text_config(decoder=True)
+    gka = kalmanet_config(text, getattr(text, ENTRY))
+    heads = gka.num_q_heads + gka.num_k_heads + (gka.num_v_heads if gka.use_v_conv else 0)
+    return kept_bytes(layers, gka.num_heads, gka.head_dim, heads * gka.head_dim, dtype=dtype, inputs=gka.conv_size)
+
+
+def kept_bytes(layers: int, heads: int, size: int, channels: int, *, dtype: str, inputs: int = 4) -> int:
+    """Bytes of two float32 matrices of size x size per head, and of the last inputs of convolutions, in some layers."""
+    return int(layers * (2 * heads * size**2 * BYTES["float32"] + channels * inputs * BYTES[dtype]))
+
+
+def token_bytes(config: "PretrainedConfig", dtype: str) -> int:
+    """Bytes of one token of what is held for conversations that begin the same way.
+
+    A copy of recurrent states is made where conversations part and where they end: here for every SNAPSHOT tokens.
+    """
+    return cache_bytes(config, 1, dtype) + state_bytes(config, dtype) // SNAPSHOT
 
 
 def weight_bytes(auto: Any, config: "PretrainedConfig", folder: Path, dtype: str, quantization: str) -> int:
@@ -77,10 +106,12 @@ def check_room(config: "PretrainedConfig", context: int, *, weights: int, dtype:
         option: config path of the backbone, for messages.
     """
     there = room(device)
-    needed = cache_bytes(config, context, dtype)
+    states = state_bytes(config, dtype)
+    needed = states + cache_bytes(config, context, dtype)
     if weights + needed <= there:
         return
-    fit = bisect_right(range(context), there - weights, key=lambda tokens: cache_bytes(config, tokens, dtype)) - 1
+    free = there - weights - states
+    fit = bisect_right(range(context), free, key=lambda tokens: cache_bytes(config, tokens, dtype)) - 1
     raise UserError(
         f"the states of {context} tokens take {needed / 1e9:.1f} GB beside {weights / 1e9:.1f} GB of weights, and the "
         f"memory of {device} is {there / 1e9:.1f} GB: {max(fit, 0)} tokens fit",

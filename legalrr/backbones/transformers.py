@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from legalrr.backbones.checkpoint import Checkpoint, open_checkpoint
 from legalrr.backbones.context import set_context
-from legalrr.backbones.footprint import cache_bytes, check_room, weight_bytes
+from legalrr.backbones.footprint import check_room, token_bytes, weight_bytes
+from legalrr.backbones.gka.options import GkaOptions
 from legalrr.backbones.sampling import Card
 from legalrr.backbones.source import content_digest, locate
 from legalrr.backbones.weights import check_device, open_weights, quantized, unreadable
 from legalrr.errors import UserError
-from legalrr.stage import runtime
+from legalrr.stage import later, runtime
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from legalrr.backbones.engine import TransformersEngine
 
 OPTION = "backbone"
+GKA_OPTION = f"{OPTION}.gka"
 CHOICES = {
     "dtype": ("float32", "bfloat16", "float16"),
     "attention": ("split", "sdpa", "eager", "flash_attention_2"),
@@ -67,6 +69,8 @@ class TransformersBackbone:
     """Of what is drawn."""
     thinking_tokens: int = 0
     """Tokens that a reasoning model may write before its answer, on top of what a turn allows."""
+    gka: GkaOptions = later(default=GkaOptions())  # noqa: RUF009  # it is frozen
+    """Gated KalmaNet layers: those of a model that has some, and attention layers to replace by new ones."""
     device: str = runtime(default="cpu")
     """cpu, cuda, cuda:N, mps, or auto: spread over all accelerators."""
     batch_tokens: int = runtime(default=32768)
@@ -111,11 +115,23 @@ class TransformersBackbone:
             )
         if self.card is not None:
             self.card.check(f"{OPTION}.card")
+        self.gka.check(GKA_OPTION)
+        if self.gka.layers and self.quantization != "none":
+            raise UserError(
+                "layers whose weights are quantised cannot be replaced",
+                where=f"{OPTION}.quantization",
+                cure="use none, or a model that was saved with its Gated KalmaNet layers",
+            )
 
     def provenance(self) -> Mapping[str, Any]:
-        """The content digest of local files, or the commit of a hub model; raises UserError where there is no model."""
+        """The content digest of local files, or the commit of a hub model, and the digest of an order of layers.
+
+        Raises:
+            UserError: there is no model, or no such order.
+        """
         path = locate(self.model, self.revision, option=OPTION)
-        return {"revision": self.revision} if path is None else {"sha256": content_digest(path)}
+        files = {"revision": self.revision} if path is None else {"sha256": content_digest(path)}
+        return files | self.gka.provenance(GKA_OPTION)
 
     def repeated(self, repetition: int) -> TransformersBackbone:
         """See `legalrr.protocols.RepeatableBackbone`: by a seed of its own."""
@@ -156,24 +172,27 @@ def _engine(backbone: TransformersBackbone) -> TransformersEngine:
             where=f"{OPTION}.thinking_tokens",
             cure="leave room for prompts and answers",
         )
-    weights = weight_bytes(checkpoint.auto, checkpoint.config, checkpoint.folder, backbone.dtype, backbone.quantization)
-    check_room(checkpoint.config, context, weights=weights, dtype=backbone.dtype, device=backbone.device, option=OPTION)
+    from legalrr.backbones.gka.plan import planned
+
+    plan, layers = planned(checkpoint, backbone.gka, device=backbone.device, option=GKA_OPTION)
+    weights = weight_bytes(plan.auto, plan.config, plan.folder, backbone.dtype, backbone.quantization)
+    check_room(plan.config, context, weights=weights, dtype=backbone.dtype, device=backbone.device, option=OPTION)
     if backbone.prefix_cache_gb:
-        _check_layers(checkpoint)
+        _check_layers(plan)
 
     from legalrr.backbones.engine import TransformersEngine
 
     return TransformersEngine(
         tokenizer=checkpoint.tokenizer,
         context=context,
-        load_model=lambda: _model(backbone, checkpoint),
+        load_model=lambda: _model(backbone, checkpoint, layers),
         thinking_tokens=backbone.thinking_tokens,
         card=backbone.card if backbone.decoding == "card" else None,
         seed=backbone.seed,
         batch_tokens=backbone.batch_tokens,
         prefill_chunk=backbone.prefill_chunk,
         prefix_cache_bytes=int(backbone.prefix_cache_gb * 1e9),
-        token_bytes=cache_bytes(checkpoint.config, 1, backbone.dtype),
+        token_bytes=token_bytes(plan.config, backbone.dtype),
         worthwhile=WORTHWHILE.get(backbone.attention, 0.0),
         matmul_precision=backbone.matmul_precision,
         threads=backbone.threads,
@@ -181,8 +200,10 @@ def _engine(backbone: TransformersBackbone) -> TransformersEngine:
     )
 
 
-def _model(backbone: TransformersBackbone, checkpoint: Checkpoint) -> PreTrainedModel:
+def _model(backbone: TransformersBackbone, checkpoint: Checkpoint, layers: Sequence[int]) -> PreTrainedModel:
+    """The model of `checkpoint`, with new Gated KalmaNet layers in the place of `layers`."""
     from legalrr.backbones.attention import register
+    from legalrr.backbones.gka.plan import carry_out
 
     register()
     config = quantized(backbone.quantization, backbone.dtype, option=OPTION)
@@ -209,6 +230,7 @@ def _model(backbone: TransformersBackbone, checkpoint: Checkpoint) -> PreTrained
             where=f"{OPTION}.attention",
             cure="use eager",
         )
+    carry_out(model, layers, backbone.gka, option=GKA_OPTION)
     return model if device_map else model.to(backbone.device)
 
 

@@ -53,9 +53,11 @@ def open_weights(
     import torch
     from safetensors import SafetensorError
 
+    from legalrr.backbones.gka.config import gka_layers
+
     hush()
     try:
-        with nullcontext() if config is None or whole else _without_warnings():
+        with nullcontext() if config is None or whole else without_warnings():
             model, report = auto.from_pretrained(
                 place,
                 revision=revision,
@@ -78,7 +80,11 @@ def open_weights(
     # Weights that a file lacks, or has in another size, are made up at random, and only this report says so.
     mismatched = {name for name, *_ in report["mismatched_keys"]}
     missing = {name for name in report["missing_keys"] if not name.startswith(idle)}
-    for fault, names in (("lacks", missing), ("has in another size", mismatched)):
+    faults = {"lacks": missing, "has in another size": mismatched}
+    if whole and gka_layers(model.config):
+        # An attention that stands where a layer is Gated KalmaNet would be passed over with a warning.
+        faults["has no place for"] = report["unexpected_keys"]
+    for fault, names in faults.items():
         if names:
             raise UserError(
                 f"{place} {fault} {len(names)} of its weights, the first one {min(names)}",
@@ -119,7 +125,7 @@ def quantized(quantization: str, dtype: str, *, option: str) -> Any:
 
 
 @contextmanager
-def _without_warnings() -> Iterator[None]:
+def without_warnings() -> Iterator[None]:
     """Only errors of transformers are logged."""
     from transformers.utils import logging
 

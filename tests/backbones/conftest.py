@@ -187,10 +187,22 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return noted
 
 
+GKA = (1, 3)
+"""Layers of a tiny hybrid that are Gated KalmaNet."""
+
+
 def family_config(family: str, **changes: object) -> Any:
-    """Configuration of a tiny model; `changes` are made in its text part."""
+    """Configuration of a tiny model; `changes` are made in its text part.
+
+    `gka_<family>` is a model of that family before its layers GKA become Gated KalmaNet, and `hybrid_qwen3` has them.
+    """
+    import legalrr.backbones.gka.hybrid_qwen3  # noqa: F401  # makes itself known
+
+    if family.startswith("gka_"):
+        return family_config(family.removeprefix("gka_"), **({"num_hidden_layers": 4} | changes))
     from transformers import CONFIG_MAPPING
 
+    hybrid = {"num_hidden_layers": 4, "hybrid_override_pattern": "*-GKA-*-GKA", "gka_config": {"num_iter": 10}}
     shape: dict[str, Any] = {
         "vocab_size": 259,
         "hidden_size": 64,
@@ -228,7 +240,9 @@ def family_config(family: str, **changes: object) -> Any:
     vl = {"max_position_embeddings": 262144, "rope_parameters": mrope}
     special: dict[str, dict[str, Any]] = {
         "llama": {},
+        "qwen2": {},
         "qwen3": {},
+        "hybrid_qwen3": hybrid,
         "mistral": {"sliding_window": None},
         "phi3": {"original_max_position_embeddings": 64, "sliding_window": 512, "rope_parameters": longrope},
         "qwen3_vl": vl,
@@ -262,11 +276,16 @@ def save_family(tiny: Path) -> Callable[..., Path]:
         GenerationConfig,
     )
 
+    from legalrr.backbones.gka.options import GkaOptions
+    from legalrr.backbones.gka.swap import swap
+
     def save(folder: Path, family: str, **changes: object) -> Path:
         config = family_config(family, **changes)
         auto = AutoModelForCausalLM if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING else AutoModelForImageTextToText
         torch.manual_seed(11)
         model = auto.from_config(config)
+        if family.startswith("gka_"):
+            swap(model, GKA, GkaOptions(num_iter=10))
         model.generation_config = GenerationConfig(eos_token_id=258)
         model.save_pretrained(folder)
         AutoTokenizer.from_pretrained(tiny).save_pretrained(folder)
@@ -286,3 +305,9 @@ def family(save_family: Callable[..., Path], tmp_path_factory: pytest.TempPathFa
         return saved[name]
 
     return get
+
+
+@pytest.fixture(scope="session")
+def config_of() -> Callable[..., Any]:
+    """Function (family, **changes) that gives the configuration of a tiny model."""
+    return family_config

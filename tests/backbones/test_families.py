@@ -1,18 +1,23 @@
 """Every family of models: what is reused, cut into chunks or written in one batch changes nothing.
 
 The oracle is the library's own model in float32 and eager attention, one prompt at a time, without padding and without
-anything held, set to its context as the backbone sets it.
+anything held, set to its context as the backbone sets it. The Gated KalmaNet layers of Qwen3 go by their definition.
 """
+
+from dataclasses import replace
 
 import pytest
 
+from legalrr.backbones.checkpoint import architecture, open_config
 from legalrr.backbones.context import set_context
+from legalrr.backbones.gka.hybrid import gka_modules
 from legalrr.backbones.transformers import TransformersBackbone, forget_engine
 from legalrr.protocols import Call
 
 ATTENTIVE = ("qwen3_vl", "qwen3_vl_moe", "qwen3", "llama", "mistral", "phi3")
 RECURRENT = ("qwen3_next", "bamba", "lfm2", "falcon_h1")
-FAMILIES = (*ATTENTIVE, *RECURRENT)
+HYBRID = ("gka_llama", "gka_qwen3_vl", "hybrid_qwen3")
+FAMILIES = (*ATTENTIVE, *RECURRENT, *HYBRID)
 JUDGMENT = "The wall stood on the boundary."
 TEXTS = (JUDGMENT + "Who built it?", JUDGMENT + "Who built the wall?", "é § 12")
 ANSWERS = ("YES", "NO", "N", "YES, in part")
@@ -38,13 +43,17 @@ def replies(batches):
 
 class Oracle:
     def __init__(self, folder):
-        from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
+        from transformers import AutoTokenizer
 
-        config = AutoConfig.from_pretrained(folder)
+        config = open_config(folder)
         set_context(config, None, option="backbone")
-        auto = AutoModelForImageTextToText if "vl" in config.model_type else AutoModelForCausalLM
+        auto = architecture(config, option="backbone")
         self.model = auto.from_pretrained(folder, config=config, attn_implementation="eager").eval()
+        if config.model_type == "hybrid_qwen3":
+            for layer in gka_modules(self.model):
+                layer.config = replace(layer.config, backend="naive")
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        self.weights = {}
         self.texts = {text: self.greedy(ask(text)) for text in TEXTS}
 
     def ids(self, call):
@@ -59,9 +68,13 @@ class Oracle:
         return self.tokenizer.decode(written[0, len(ids) :], skip_special_tokens=True)
 
     def weigh(self, call, answer):
+        if (call.key, answer) not in self.weights:
+            self.weights[call.key, answer] = self._weigh(self.ids(call), answer)
+        return self.weights[call.key, answer]
+
+    def _weigh(self, ids, answer):
         import torch
 
-        ids = self.ids(call)
         wanted = self.tokenizer(answer, add_special_tokens=False)["input_ids"]
         with torch.inference_mode():
             logits = self.model(input_ids=torch.tensor([ids + wanted]), use_cache=False).logits[0]

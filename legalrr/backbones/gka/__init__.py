@@ -1,0 +1,1 @@
+"""Models some of whose layers are Gated KalmaNet (`kernels/gated_kalmanet`): released ones, and any made so."""

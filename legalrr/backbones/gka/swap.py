@@ -1,0 +1,131 @@
+"""Replacing attention layers of a model by Gated KalmaNet layers that begin with the attention's weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from gated_kalmanet import GatedKalmaNetConfig
+from legalrr.backbones.gka.attention import GkaAttention
+from legalrr.backbones.gka.config import ENTRY, gka_layers, kalmanet_config, mark
+from legalrr.backbones.gka.hybrid import RAISED, Hybrid, hybrid_class, tell_masks
+from legalrr.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from transformers import PretrainedConfig, PreTrainedModel
+
+    from legalrr.backbones.gka.options import GkaOptions
+
+SUPPORTED = ("llama", "mistral", "qwen2", "qwen3", "qwen3_vl", "qwen3_vl_moe")
+"""Architectures whose attention can be replaced, by `model_type`."""
+PASSED = {"q": 0.05, "k": 0.05, "v": 0.2}
+"""What a new convolution multiplies the newest token with. SiLU is nearly x / 2 for so small an x, so that the layer
+begins with the projections as they are; their size is of no account, since queries, keys and outputs are normalised.
+Values are smaller numbers than keys, and too small an output would drown in the epsilon of its norm."""
+GATE = 0.02
+"""Standard deviation of the weights of new gates, which begin near sigmoid(0)."""
+
+
+def check_swap(config: PretrainedConfig, layers: Sequence[int], *, option: str) -> None:
+    """Raises UserError, named under `option`, for a model whose `layers` cannot be replaced."""
+    text = config.get_text_config(decoder=True)
+    where = f"{option}.layers"
+    if config.model_type not in SUPPORTED:
+        raise UserError(
+            f"the attention of {config.model_type} cannot be replaced", where=where, cure=f"use {', '.join(SUPPORTED)}"
+        )
+    if taken := sorted(set(layers) & set(gka_layers(config))):
+        raise UserError(f"layer {taken[0]} is a GKA layer already", where=where, cure="name attention layers")
+    if len(set(layers) | set(gka_layers(config))) >= text.num_hidden_layers:
+        raise UserError(
+            "no attention would be left, and a cache tells its length by an attention layer",
+            where=where,
+            cure="leave one layer or more as it is",
+        )
+    if getattr(text, "sliding_window", None) is not None:
+        raise UserError(
+            f"attention within a window of {text.sliding_window} tokens cannot stand beside GKA layers",
+            where=where,
+            cure=f"give a backbone.context of at most {text.sliding_window}, or another model",
+        )
+
+
+def swap(model: PreTrainedModel, layers: Sequence[int], options: GkaOptions, *, option: str = "backbone.gka") -> None:
+    """Replace the attention of `layers`, in place; the model is then one of `hybrid_class`.
+
+    Args:
+        model: of an architecture in SUPPORTED, with or without GKA layers.
+        layers: which, from 0; `legalrr.backbones.gka.options.chosen_layers` gives them.
+        options: numbers, form of the operator and seed of the new layers.
+        option: config path of the options, for messages.
+
+    Raises:
+        UserError: the architecture is another one, a layer is GKA already, no attention would be left, or other GKA
+            layers of the model have other numbers.
+    """
+    check_swap(model.config, layers, option=option)
+    kalmanet = new_config(model.config, options, option=option)
+    decoder = model.get_decoder()
+    for layer in layers:
+        decoder.layers[layer].self_attn = successor(decoder.layers[layer].self_attn, kalmanet, layer, options.seed)
+    if not isinstance(model, Hybrid):
+        tell_masks(decoder)
+        plain: Any = type(model)
+        model.__class__ = hybrid_class(plain)
+    mark(model.config, {*layers, *gka_layers(model.config)}, kalmanet)
+
+
+def new_config(config: PretrainedConfig, options: GkaOptions, *, option: str) -> GatedKalmaNetConfig:
+    """The configuration of new layers, that of those there are; raises UserError, named under `option`, for another."""
+    text = config.get_text_config(decoder=True)
+    own = getattr(text, ENTRY, None) or {"norm_eps": text.rms_norm_eps}
+    kalmanet = kalmanet_config(text, own | options.numbers, backend=options.backend)
+    if gka_layers(config) and kalmanet_config(text, own, backend=options.backend) != kalmanet:
+        raise UserError("other GKA layers of the model have other numbers", where=option, cure="leave them out")
+    return kalmanet
+
+
+def successor(attention: nn.Module, kalmanet: GatedKalmaNetConfig, layer: int, seed: int) -> GkaAttention:
+    """A GKA layer that begins with the weights of an attention layer, in its dtype and on its device.
+
+    The projections are the attention's own. Norms of single heads of q and k go into the convolutions, which begin as
+    a product with the newest token; biases are left out, as the layer has none. The output gate's projection is the
+    mean of what o_proj makes of a head and of the values that the head reads (2.1 of the specification of the released
+    checkpoints, value heads repeated as heads), the other gates and the decays begin as in a new layer.
+
+    Args:
+        attention: with q_proj, k_proj, v_proj, o_proj and, maybe, q_norm and k_norm.
+        kalmanet: sizes and numbers.
+        layer: its index.
+        seed: of what is drawn.
+    """
+    weight = attention.q_proj.weight
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"), torch.no_grad():
+        torch.manual_seed(seed + layer)
+        new = GkaAttention(kalmanet, layer)
+        for gate in ("a_proj", "b_proj", "alpha_proj"):
+            torch.nn.init.normal_(getattr(new, gate).weight, std=GATE)
+        for gate in ("b_proj", "alpha_proj"):
+            torch.nn.init.zeros_(getattr(new, gate).bias)
+        for name, passed in PASSED.items():
+            getattr(new, f"{name}_proj").weight.copy_(getattr(attention, f"{name}_proj").weight)
+            taps = getattr(new, f"{name}_conv1d").weight
+            taps.zero_()
+            taps[:, 0, -1] = passed
+            if (norm := getattr(attention, f"{name}_norm", None)) is not None:
+                taps[:, 0, -1] *= norm.weight.float().cpu().repeat(taps.shape[0] // kalmanet.head_dim)
+        new.o_proj.weight.copy_(attention.o_proj.weight)
+        new.g_proj.weight.copy_((new.o_proj.weight.T + by_query_head(new.v_proj.weight, kalmanet)) / 2)
+    new.to(device=weight.device, dtype=weight.dtype)
+    for name in RAISED:
+        getattr(new, name).data = getattr(new, name).data.float()
+    return new.train(attention.training)
+
+
+def by_query_head(weight: Tensor, kalmanet: GatedKalmaNetConfig) -> Tensor:
+    """Rows of heads of values, [Hv D, hidden], repeated for the heads of queries that share them, [H D, hidden]."""
+    heads = weight.unflatten(0, (kalmanet.num_v_heads, kalmanet.head_dim))
+    return heads.repeat_interleave(kalmanet.num_heads // kalmanet.num_v_heads, dim=0).flatten(0, 1)
