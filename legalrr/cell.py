@@ -142,10 +142,11 @@ class Cell:
         pictured = next((j for j in every.values() if any(page.dpi is not None for page in j.pages)), None)
         if pictured is not None and not (engine is not None and engine.can.images):
             reader = "this predictor" if engine is None else f"backbone {p.backbone.name}"
+            other = "" if engine is None else ", or take a Qwen3-VL whose folder has its preprocessor_config.json"
             raise UserError(
                 f"{reader} reads no images of pages",
                 where=f"corpus {p.corpus.name}, {pictured.id}",
-                cure="set corpus.input=text",
+                cure=f"set corpus.input=text{other}",
             )
         kept = list(every.values())
         counts = {"read": len(kept)}

@@ -7,8 +7,9 @@ without stops), which is then cut between tokens.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from legalrr.corpora.pages import clipped
 from legalrr.errors import UserError
-from legalrr.protocols import Tokens
+from legalrr.protocols import PageTokens, Tokens
 from legalrr.records import Block, Document
 from legalrr.roles import scheme
 from legalrr.segment.sentences import split
@@ -16,6 +17,8 @@ from legalrr.segment.sentences import split
 OVERFLOWS = ("error", "middle", "by_role", "skip")
 LONGEST = 256
 """Tokens of the longest piece that is kept or dropped as a whole."""
+PAGE_LABEL_TOKENS = 16
+"""Tokens allowed for what a prompt says above the image of a page."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +75,42 @@ def fit(document: Document, tokens: Tokens, budget: int, policy: str) -> Documen
             return replace(shorter, dropped_tokens=length - rest)
         # Headings, line breaks and joins between sentences cost tokens that the units do not count.
         allowance -= max(rest - budget, 1)
+
+
+def fit_pages(document: Document, tokens: Tokens, budget: int, policy: str) -> Document:
+    """The document, shown as images of pages, within `budget` tokens; as `fit`, with pages for sentences.
+
+    Raises:
+        UserError: a model that reads no images; too long under `error` or `by_role`, as a page has no role; a budget in
+            which no page fits.
+    """
+    if not isinstance(tokens, PageTokens):
+        raise UserError("this backbone reads no images of pages", where=document.id, cure="set corpus.input=text")
+    units = [
+        Unit(block=i, start=0, end=0, tokens=tokens.page_tokens(page) + PAGE_LABEL_TOKENS)
+        for i, page in enumerate(document.pages)
+    ]
+    length = sum(unit.tokens for unit in units)
+    if length <= budget:
+        return document
+    if policy == "skip":
+        return replace(document, blocks=(), pages=(), skipped=True, dropped_tokens=length)
+    if policy != "middle":
+        raise UserError(
+            f"{len(units)} pages of {length} tokens as images, more than the budget of {budget}",
+            where=document.id,
+            cure="choose restructure.overflow=middle or skip, a lower corpus.dpi, or a backbone with a longer context",
+        )
+    kept = _middle(units, budget)
+    if not kept:
+        raise UserError(
+            f"not one page fits into a budget of {budget} tokens",
+            where=document.id,
+            cure="raise restructure.budget, or lower corpus.dpi or annotate.tokens",
+        )
+    pages = tuple(document.pages[unit.block] for unit in kept)
+    dropped = length - sum(unit.tokens for unit in kept)
+    return replace(document, blocks=clipped(document.blocks, pages), pages=pages, dropped_tokens=dropped)
 
 
 def count(document: Document, tokens: Tokens, budget: int) -> int:

@@ -18,6 +18,7 @@ from legalrr.records import (
     FinishReason,
     Judgment,
     Outcome,
+    Page,
     Prompt,
     Scored,
     Segments,
@@ -83,18 +84,29 @@ class Tokens(Protocol):
         """Offset one past the last character of each token of `text`, ascending; without special tokens."""
 
 
+@runtime_checkable
+class PageTokens(Tokens, Protocol):
+    """Counts the tokens of page images too, as every engine does whose `can.images` is true."""
+
+    def page_tokens(self, page: Page) -> int:
+        """Tokens that the image of a page takes, with the marks around it; raises UserError where it cannot be
+        drawn."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Call:
     """One thing asked of a model."""
 
     key: str
     """Key of the call in the store."""
-    messages: tuple[Mapping[str, str], ...]
-    """The conversation, `{"role", "content"}` each, ending with a user message."""
+    messages: tuple[Mapping[str, Any], ...]
+    """The conversation, `{"role", "content"}` each (`legalrr.records.Message.fill`), ending with a user message."""
     max_new_tokens: int = 0
     """Where the answer is cut off; unused when answers are compared."""
     answers: tuple[str, ...] = ()
     """Answers to compare; empty when text is asked for."""
+    pages: tuple[Page, ...] = ()
+    """The pages whose images stand in `messages`, in the same order, with their files; no part of the key."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ Character offsets are Python string offsets into `Judgment.text`, half-open: `te
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from legalrr.errors import UserError
 
@@ -50,6 +50,10 @@ class Page:
     """Offset one past its last; equal to `start` on a page without text."""
     dpi: int | None = None
     """Dots per inch at which it is shown to a model as an image; None: only its text is."""
+
+    def seen(self) -> dict[str, Any]:
+        """What tells its image from any other one, as JSON values: never where its file is."""
+        return {"sha256": self.sha256, "number": self.number, "dpi": self.dpi}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,13 +143,22 @@ class Document:
     headings: bool
     """Whether blocks are grouped under a heading per role (R)."""
     blocks: tuple[Block, ...]
-    """What is shown, in the order in which it is shown."""
+    """What is shown, in the order in which it is shown; of a judgment shown as images, the text of the shown pages."""
     hidden: tuple[Hidden, ...] = ()
     """What is not shown because it would tell the outcome, in order of offset."""
     dropped_tokens: int = 0
     """Tokens left out to keep within the budget."""
     skipped: bool = False
-    """Left out altogether by the overflow policy `skip`."""
+    """Left out altogether by the overflow policy `skip`: too long, or no page of it may be shown."""
+    pages: tuple[Page, ...] = ()
+    """The pages that are shown as images, in order, in the place of text; empty where the text is shown."""
+    hidden_pages: tuple[Page, ...] = ()
+    """The pages that are not shown because they may tell the outcome."""
+
+    @property
+    def pictured(self) -> bool:
+        """Whether the judgment is shown as images of its pages."""
+        return bool(self.pages or self.hidden_pages)
 
     def render(self, headings: Mapping[str, str]) -> str:
         """The shown text: blocks one under another, under R with a heading (role code -> heading) above each group."""
@@ -169,18 +182,39 @@ class Quote:
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """One message of a conversation, with quotations still open."""
+    """One message of a conversation, with quotations still open and images not yet drawn."""
 
     role: Literal["system", "user", "assistant"]
     """Who speaks."""
-    parts: tuple[str | Quote, ...]
-    """Literal text and quotations, in order. Text is never searched for place-holders, so a judgment may hold any."""
+    parts: tuple[str | Quote | Page, ...]
+    """Literal text, quotations and pages to show as images, in order. Text is never searched for place-holders, so a
+    judgment may hold any."""
 
-    def fill(self, answers: Mapping[str, str]) -> dict[str, str]:
+    def fill(self, answers: Mapping[str, str]) -> dict[str, Any]:
         """The message as `{"role", "content"}` with `answers` (turn name -> text) put in; raises KeyError if one
-        lacks."""
-        content = "".join(answers[part.turn] if isinstance(part, Quote) else part for part in self.parts)
-        return {"role": self.role, "content": content}
+        lacks.
+
+        The content is a text or, where there are images, a list of `{"type": "text", "text"}` and `{"type": "image"}`
+        with what tells the page (`Page.seen`).
+        """
+        content: list[dict[str, Any]] = []
+        text = ""
+        for part in self.parts:
+            if isinstance(part, Page):
+                content += [*_text_part(text), {"type": "image", **part.seen()}]
+                text = ""
+            else:
+                text += answers[part.turn] if isinstance(part, Quote) else part
+        return {"role": self.role, "content": [*content, *_text_part(text)] if content else text}
+
+    @property
+    def pages(self) -> tuple[Page, ...]:
+        """The pages that are shown in it, in order."""
+        return tuple(part for part in self.parts if isinstance(part, Page))
+
+
+def _text_part(text: str) -> list[dict[str, Any]]:
+    return [{"type": "text", "text": text}] if text else []
 
 
 @dataclass(frozen=True, kw_only=True)

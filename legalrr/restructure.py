@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
+from legalrr.corpora.pages import clipped, images, shown_pages
 from legalrr.errors import UserError
-from legalrr.fit import OVERFLOWS, fit
+from legalrr.fit import OVERFLOWS, fit, fit_pages
 from legalrr.hide import hide, pieces
 from legalrr.protocols import Tokens
 from legalrr.records import Block, Document, Hidden, Judgment, Segments
@@ -32,9 +33,13 @@ class Restructure:
     hide_verdicts: bool = True
     """Hide verdict-like sentences, closing lines, uncovered ends and repeats too; false is what the study did."""
     overflow: str = "error"
-    """What to do with a judgment longer than the budget: `error`, `middle`, `by_role`, `skip`."""
+    """What to do with a judgment longer than the budget: `error`, `middle`, `by_role`, `skip`. One to be shown as
+    images, all of whose pages are hidden, is an error as well, unless `skip` leaves it out."""
     budget: int | None = None
     """Tokens for the judgment; None: what the context leaves."""
+    last_pages_hidden: int | None = None
+    """Pages at the end of a scanned judgment, shown as images, that are hidden because they may tell the outcome; None:
+    such a judgment is refused. Pages with text are hidden by what they hold (`legalrr.corpora.pages`)."""
 
     VERSION: ClassVar[int] = 2
 
@@ -53,9 +58,21 @@ class Restructure:
             raise UserError(
                 f"a budget of {self.budget} tokens", where="restructure.budget", cure="give a positive number"
             )
+        if self.last_pages_hidden is not None and self.last_pages_hidden < 0:
+            raise UserError(
+                f"{self.last_pages_hidden} pages", where="restructure.last_pages_hidden", cure="give 0 or more"
+            )
 
     def restructure(self, judgment: Judgment, segments: Segments, tokens: Tokens | None, reserve: int) -> Document:
-        """See `legalrr.protocols.Restructurer`; raises UserError for an over-long judgment under `overflow: error`."""
+        """See `legalrr.protocols.Restructurer`.
+
+        Raises:
+            UserError: an over-long judgment under `overflow: error`; pages shown as images where sentences would have
+                to be moved or left out, or where none is left to show.
+        """
+        pictured = images(judgment.pages)
+        if pictured:
+            self._check_pages(judgment.id)
         roles = scheme(segments.scheme, where=judgment.id)
         also = frozenset(roles.code(role, where="restructure.also_hide") for role in self.also_hide)
         hidden = hide(judgment, segments, also=also, verdicts=self.hide_verdicts)
@@ -73,6 +90,20 @@ class Restructure:
             blocks=tuple(blocks),
             hidden=hidden,
         )
+        if pictured:
+            shown = shown_pages(
+                judgment.pages,
+                hidden,
+                last_pages_hidden=self.last_pages_hidden,
+                allow_none=self.overflow == "skip",
+            )
+            document = replace(
+                document,
+                blocks=clipped(blocks, shown),
+                pages=shown,
+                hidden_pages=tuple(page for page in pictured if page not in shown),
+                skipped=not shown,
+            )
         if tokens is None:
             return document
         room = tokens.context - reserve
@@ -82,7 +113,22 @@ class Restructure:
                 where="backbone.context",
                 cure="lower annotate.tokens or take a backbone with a longer context",
             )
-        return fit(document, tokens, min(room, self.budget or room), self.overflow)
+        fitted = fit_pages if pictured else fit
+        return fitted(document, tokens, min(room, self.budget or room), self.overflow)
+
+    def _check_pages(self, id: str) -> None:
+        """Raises UserError for a choice that cuts or reorders text, which an image does not allow."""
+        for option, value, needed, cure in (
+            ("order", self.order, "document", "use an arm without R, or corpus.input=text"),
+            ("content", self.content, "all", "use an arm without R, or corpus.input=text"),
+            ("preamble", self.preamble, True, "hide its pages by restructure.also_hide=[PREAMBLE]"),
+        ):
+            if value != needed:
+                raise UserError(
+                    f"{option}={str(value).lower()} needs the text of a judgment, and {id} is shown as images of pages",
+                    where=f"restructure.{option}",
+                    cure=cure,
+                )
 
 
 def visible(text: str, segments: Segments, hidden: Sequence[Hidden]) -> list[Block]:

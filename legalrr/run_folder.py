@@ -1,6 +1,7 @@
 """What a run folder holds.
 
-predictions.jsonl   a row per judgment: gold, verdict, reason, turns, what was shown and hidden (as offsets)
+predictions.jsonl   a row per judgment: gold, verdict, reason, turns, what was shown and hidden (as offsets in its text;
+                    of one shown as images, also the pages by digest of the file, number and dots per inch)
 references.jsonl    the court's text of the roles that the model wrote, for arms that let it write any
 run.json            cell, counts, calls, versions, seeds, stage identities, timings
 scores.json         written last: its presence means complete
@@ -15,8 +16,9 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from legalrr.corpora.pages import images
 from legalrr.pipeline import Pipeline
-from legalrr.records import Case, Completion, Judgment, Verdict
+from legalrr.records import Case, Completion, Document, Judgment, Verdict
 from legalrr.score.explanation import REFERENCES
 from legalrr.stage import description
 from legalrr.store import write_atomically
@@ -74,12 +76,21 @@ def row(judgment: Judgment, case: Case, completion: Completion, verdict: Verdict
         "messages": _messages(case, completion),
         "shown": [[b.role, b.start, b.start + len(b.text)] for b in document.blocks],
         "hidden": [[h.start, h.end, h.role, h.reason] for h in document.hidden],
+        "pages": _pages(judgment, document),
         "dropped_tokens": document.dropped_tokens,
         "skipped": document.skipped,
     }
 
 
-def _messages(case: Case, completion: Completion) -> list[dict[str, str]]:
+def _pages(judgment: Judgment, document: Document) -> dict[str, list[dict[str, Any]]]:
+    """What became of each page; nothing of a judgment that is shown as text."""
+    drawn = images(judgment.pages)
+    dropped = [page for page in drawn if page not in document.pages and page not in document.hidden_pages]
+    sorts = {"shown": document.pages, "hidden": document.hidden_pages, "dropped": dropped}
+    return {sort: [page.seen() for page in pages] for sort, pages in sorts.items()} if drawn else {}
+
+
+def _messages(case: Case, completion: Completion) -> list[dict[str, Any]]:
     """The conversation of the last turn as it was sent; nothing for a baseline, which is sent none."""
     said = {t.name: t.text for t in completion.turns if t.name != BLANK}
     asked = list(takewhile(lambda t: t.name in said, case.prompt.turns))
@@ -97,7 +108,8 @@ def described(pipeline: Pipeline, cases: Sequence[Case]) -> dict[str, Any]:
         "arm": p.settings.arm.id,
         "label": p.settings.arm.label,
         "family": p.settings.arm.family,
-        "corpus": p.corpus.name,
+        # What is shown as images is another experiment than what is shown as text.
+        "corpus": p.corpus.name + (" (page images)" if any(c.document.pictured for c in cases) else ""),
         "split": p.corpus.split,
         "segment": p.segment.name,
         "backbone": p.backbone.name if model else "-",

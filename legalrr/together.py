@@ -15,8 +15,8 @@ from legalrr.pipeline import Pipeline
 from legalrr.predict.model import ModelPredictor
 from legalrr.predict.talk import lead
 from legalrr.progress import progress
-from legalrr.protocols import Engine
-from legalrr.records import Case, Judgment, Segments
+from legalrr.protocols import Engine, PageTokens
+from legalrr.records import Case, Judgment, Message, Segments
 from legalrr.stage import identity
 
 log = logging.getLogger(__name__)
@@ -145,10 +145,20 @@ def _groups(wanted: Mapping[tuple[str, str], Sequence[Ready]], engine: Engine) -
 
 def _tokens(cases: Sequence[Case], engine: Engine) -> int:
     """Tokens of some conversations about a judgment, where those that open with the same words count as one."""
-    openings: dict[str, int] = {}
+    openings: dict[str, tuple[Message, ...]] = {}
+    written: dict[str, int] = {}
     for case in cases:
         turns = case.prompt.turns
-        opening = "\n".join(message.fill({})["content"] for message in turns[0].messages)
-        written = sum(turn.max_new_tokens for turn in turns)
-        openings[opening] = max(openings.get(opening, 0), written)
-    return sum(len(engine.token_ends(opening)) + written for opening, written in openings.items())
+        said = "\n".join(str(message.fill({})["content"]) for message in turns[0].messages)
+        openings[said] = turns[0].messages
+        written[said] = max(written.get(said, 0), sum(turn.max_new_tokens for turn in turns))
+    return sum(_length(opening, engine) for opening in openings.values()) + sum(written.values())
+
+
+def _length(messages: Sequence[Message], engine: Engine) -> int:
+    """Tokens of messages without quotations."""
+    words = "\n".join("".join(part for part in message.parts if isinstance(part, str)) for message in messages)
+    length = len(engine.token_ends(words))
+    if isinstance(engine, PageTokens):
+        length += sum(engine.page_tokens(page) for message in messages for page in message.pages)
+    return length

@@ -3,7 +3,7 @@ from dataclasses import FrozenInstanceError
 import pytest
 
 from legalrr.errors import UserError
-from legalrr.records import Block, Document, Judgment, Message, Quote, by_id
+from legalrr.records import Block, Document, Judgment, Message, Page, Quote, by_id
 
 HEADINGS = {"FAC": "Facts", "RLC": "Ruling by Lower Court"}
 
@@ -48,6 +48,22 @@ def test_placeholders_in_literal_text_and_in_answers_stay_as_they_are() -> None:
 def test_message_without_the_answer_it_quotes_raises() -> None:
     with pytest.raises(KeyError, match="ratio"):
         Message(role="user", parts=(Quote(turn="ratio"),)).fill({})
+
+
+def test_message_with_pages_is_a_list_of_texts_and_images_that_says_what_is_seen_and_not_where_it_lies() -> None:
+    pages = [Page(path=f"/{n}.pdf", number=n, sha256="ab", start=0, end=0, dpi=72) for n in (1, 2)]
+    message = Message(role="user", parts=("One", ": ", pages[0], pages[1], Quote(turn="ratio"), ""))
+    assert message.pages == tuple(pages)
+    assert message.fill({"ratio": "X"}) == {
+        "role": "user",
+        "content": [
+            {"type": "text", "text": "One: "},
+            {"type": "image", "sha256": "ab", "number": 1, "dpi": 72},
+            {"type": "image", "sha256": "ab", "number": 2, "dpi": 72},
+            {"type": "text", "text": "X"},
+        ],
+    }
+    assert message.fill({"ratio": ""})["content"][-1]["type"] == "image"
 
 
 def test_by_id_keeps_the_order() -> None:

@@ -1,7 +1,8 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from legalrr.errors import UserError
-from legalrr.records import Block, Document, Judgment, Segments, Span
+from legalrr.fit import PAGE_LABEL_TOKENS
+from legalrr.records import Block, Document, Judgment, Page, Segments, Span
 from legalrr.restructure import Restructure
 
 PARTS = (
@@ -229,3 +231,102 @@ def test_blocks_are_true_stretches_of_the_judgment_and_r_order_changes_no_charac
         assert not any(h.start < block.start + len(block.text) and h.end > block.start for h in document.hidden)
     plain = Restructure(content=content).restructure(judgment, segments, None, 0)
     assert Counter(plain.blocks) == Counter(document.blocks)
+
+
+@dataclass
+class Pictures(Words):
+    """Ten tokens per page beside a token per word."""
+
+    def page_tokens(self, page: Page) -> int:
+        return 10
+
+
+def paged() -> tuple[Judgment, Segments]:
+    """The judgment of `PARTS` on four pages of three parts each."""
+    judgment, segments = made()
+    starts = [0, *(segments.spans[n].start for n in (3, 6, 9)), len(judgment.text)]
+    pages = tuple(
+        Page(path="j.pdf", number=number, sha256="ab", start=start, end=end, dpi=72)
+        for number, (start, end) in enumerate(pairwise(starts), start=1)
+    )
+    return replace(judgment, pages=pages), segments
+
+
+def numbers(pages: Sequence[Page]) -> list[int]:
+    return [page.number for page in pages]
+
+
+def test_of_a_judgment_shown_as_images_the_pages_with_anything_hidden_are_hidden_and_blocks_are_what_is_seen() -> None:
+    document = Restructure(hide_verdicts=False).restructure(*paged(), None, 0)
+    assert (numbers(document.pages), numbers(document.hidden_pages)) == ([1, 3], [2, 4])
+    assert document.pictured
+    assert roles(document) == ["PREAMBLE", "FAC", "NONE", "PRE_NOT_RELIED", "ARG_RESPONDENT", "ARG_PETITIONER"]
+    more = Restructure(hide_verdicts=False, also_hide=["PREAMBLE"]).restructure(*paged(), None, 0)
+    assert numbers(more.pages) == [3]
+    assert not shown().pictured
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        (
+            {"order": "role"},
+            r"restructure\.order: order=role needs the text .* j is shown as images .*corpus\.input=text",
+        ),
+        ({"content": "main"}, r"restructure\.content: content=main needs the text .*an arm without R"),
+        ({"preamble": False}, r"restructure\.preamble: preamble=false needs the text .*also_hide=\[PREAMBLE\]"),
+    ],
+)
+def test_what_moves_or_leaves_out_sentences_is_refused_by_name_where_pages_are_shown(
+    fields: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(UserError, match=words):
+        Restructure(**fields).restructure(*paged(), None, 0)
+
+
+def test_of_a_scanned_judgment_the_last_pages_are_hidden_and_how_many_must_be_said() -> None:
+    pages = tuple(Page(path="s.pdf", number=n, sha256="ab", start=0, end=0, dpi=72) for n in (1, 2, 3))
+    scan = Judgment(id="s", text="", pages=pages), Segments(id="s", scheme="build", spans=())
+    document = Restructure(last_pages_hidden=1).restructure(*scan, None, 0)
+    assert (document.blocks, numbers(document.pages), numbers(document.hidden_pages)) == ((), [1, 2], [3])
+    with pytest.raises(UserError, match=r"s\.pdf: scanned.*restructure\.last_pages_hidden"):
+        Restructure().restructure(*scan, None, 0)
+    with pytest.raises(UserError, match=r"restructure\.last_pages_hidden: -1 pages"):
+        Restructure(last_pages_hidden=-1)
+
+
+def test_pages_beyond_the_budget_are_an_error_or_left_out_from_the_middle_or_skip_the_judgment() -> None:
+    judgment, segments = paged()
+    clean = Segments(id="j", scheme="build", spans=tuple(replace(span, role="FAC") for span in segments.spans))
+
+    def fitted(budget: int, overflow: str) -> Document:
+        stage = Restructure(hide_verdicts=False, budget=budget, overflow=overflow)
+        return stage.restructure(judgment, clean, Pictures(context=1000), 0)
+
+    page = 10 + PAGE_LABEL_TOKENS
+    assert numbers(fitted(4 * page, "error").pages) == [1, 2, 3, 4]
+    for overflow in ("error", "by_role"):
+        with pytest.raises(UserError, match=rf"j: 4 pages of {4 * page} tokens as images, .*budget of {4 * page - 1} "):
+            fitted(4 * page - 1, overflow)
+    short = fitted(3 * page, "middle")
+    assert (numbers(short.pages), short.hidden_pages, short.dropped_tokens) == ([1, 2, 4], (), page)
+    dropped = judgment.pages[2]
+    assert all(b.start >= dropped.end or b.start + len(b.text) <= dropped.start for b in short.blocks)
+    with pytest.raises(UserError, match=r"j: not one page fits into a budget of 9 tokens"):
+        fitted(9, "middle")
+    left_out = fitted(page, "skip")
+    assert (left_out.skipped, left_out.pages, left_out.blocks, left_out.dropped_tokens) == (True, (), (), 4 * page)
+
+
+def test_pages_for_a_model_that_reads_none_are_refused() -> None:
+    with pytest.raises(UserError, match=r"j: this backbone reads no images .*corpus\.input=text"):
+        Restructure(hide_verdicts=False).restructure(*paged(), Words(context=1000), 0)
+
+
+def test_a_judgment_of_which_no_page_may_be_shown_is_an_error_unless_such_are_skipped() -> None:
+    fields: dict[str, Any] = {"hide_verdicts": False, "also_hide": ["PREAMBLE", "ARG_RESPONDENT"]}
+    with pytest.raises(UserError, match=r"j\.pdf: all 4 pages would be hidden .*restructure\.overflow=skip"):
+        Restructure(**fields).restructure(*paged(), Pictures(), 0)
+    document = Restructure(**fields, overflow="skip").restructure(*paged(), Pictures(), 0)
+    assert (document.skipped, document.pages, document.blocks) == (True, (), ())
+    assert numbers(document.hidden_pages) == [1, 2, 3, 4]

@@ -6,10 +6,11 @@
 | `chain` (C) | ratio and ruling between the first writing and the answer |
 | `direct` | nothing is written first: one turn, YES or NO (an arm that the study lacked) |
 
-R is not here: it is the document's order (`legalrr.restructure`).
+R is not here: it is the document's order (`legalrr.restructure`). A judgment that is shown as images has a message of
+several parts: its pages in the place of its text, each under its number.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -17,7 +18,7 @@ from legalrr.annotate.template import template
 from legalrr.errors import UserError
 from legalrr.party import LONGEST_NAME, Side, find_party
 from legalrr.protocols import Tokens
-from legalrr.records import Document, Judgment, Message, Prompt, PromptTurn, Quote
+from legalrr.records import Document, Judgment, Message, Page, Prompt, PromptTurn, Quote
 from legalrr.roles import Scheme, scheme
 
 LAYOUTS = ("conversation", "study", "judgment_first")
@@ -84,10 +85,13 @@ class Annotate:
     def annotate(self, judgment: Judgment, document: Document) -> Prompt:
         """See `legalrr.protocols.Annotator`."""
         roles = scheme(document.scheme, where=document.id)
-        text = document.render({r.code: r.heading for r in roles.roles})
         side = find_party(judgment, document, named=self.party == "name")
-        turns = self._turns(roles, text, side, headings=document.headings)
-        blank = self._turns(roles, "(no text)", side, headings=document.headings)[0] if self.direct else None
+        shown: str | tuple[Page, ...] = document.pages
+        if not document.pictured:
+            shown = document.render({r.code: r.heading for r in roles.roles})
+        turns = self._turns(roles, shown, side, headings=document.headings)
+        nothing = () if document.pictured else "(no text)"
+        blank = self._turns(roles, nothing, side, headings=document.headings)[0] if self.direct else None
         return Prompt(id=document.id, turns=turns, blank=blank)
 
     def reserve(self, scheme: Scheme, tokens: Tokens) -> int:
@@ -107,18 +111,29 @@ class Annotate:
         first = FIRST[roles.written]
         return (first, "ratio", "ruling", "answer") if self.chain else (first, "answer")
 
-    def _turns(self, roles: Scheme, text: str, side: Side, *, headings: bool) -> tuple[PromptTurn, ...]:
-        def say(piece: str, heading: str = "") -> str:
+    def _turns(
+        self, roles: Scheme, shown: str | tuple[Page, ...], side: Side, *, headings: bool
+    ) -> tuple[PromptTurn, ...]:
+        text = shown if isinstance(shown, str) else None
+
+        def say(piece: str, heading: str = "", number: int = 0) -> str:
             return template("prompt.j2").render(
-                piece=piece, scheme=roles, text=text, party=side, headings=headings, heading=heading
+                piece=piece,
+                scheme=roles,
+                text=text,
+                pictured=text is None,
+                party=side,
+                headings=headings,
+                heading=heading,
+                number=number,
             )
 
-        head = [say("instruction"), say("judgment")]
+        head = [(say("instruction"),), (say("judgment"),) if isinstance(shown, str) else _pages(shown, say)]
         if self.define:
-            head.insert(1, say("definitions"))
+            head.insert(1, (say("definitions"),))
         if self.layout == "judgment_first":
             head = [head[-1], *head[:-1]]
-        opening = "\n\n".join(head)
+        opening = _paragraphs(head)
         system = Message(role="system", parts=(say("system"),))
         turns: list[PromptTurn] = []
         talk: list[Message] = [system]
@@ -129,7 +144,7 @@ class Annotate:
                     _anew(opening, turns, say(name), lambda n: say("quoted", roles.role(HEADING_OF[n]).heading)),
                 ]
             elif not turns:
-                talk = [system, Message(role="user", parts=(f"{opening}\n\n{say(name)}",))]
+                talk = [system, Message(role="user", parts=_paragraphs([opening, (say(name),)]))]
             else:
                 talk = [
                     *talk,
@@ -140,8 +155,28 @@ class Annotate:
         return tuple(turns)
 
 
-def _anew(opening: str, turns: list[PromptTurn], question: str, quoted: Callable[[str], str]) -> Message:
-    parts: list[str | Quote] = [opening]
+def _pages(pages: tuple[Page, ...], say: Callable[..., str]) -> tuple[str | Page, ...]:
+    parts: list[str | Page] = [say("pages"), *(() if pages else ("\n(no pages)",))]
+    for page in pages:
+        parts += ["\n" + say("page", number=page.number) + "\n", page]
+    return tuple(parts)
+
+
+def _paragraphs(paragraphs: Sequence[tuple[str | Page, ...]]) -> tuple[str | Page, ...]:
+    """Paragraphs under one another, in as few parts as there can be."""
+    parts: list[str | Page] = []
+    for part in [part for paragraph in paragraphs for part in ("\n\n", *paragraph)][1:]:
+        if parts and isinstance(parts[-1], str) and isinstance(part, str):
+            parts[-1] += part
+        else:
+            parts.append(part)
+    return tuple(parts)
+
+
+def _anew(
+    opening: tuple[str | Page, ...], turns: list[PromptTurn], question: str, quoted: Callable[[str], str]
+) -> Message:
+    parts: list[str | Quote | Page] = [*opening]
     for turn in turns:
         parts += [f"\n\n{quoted(turn.name)}\n", Quote(turn=turn.name)]
     return Message(role="user", parts=(*parts, f"\n\n{question}"))

@@ -24,10 +24,11 @@ from legalrr.backbones.prefixes import Prefixes
 from legalrr.backbones.reading import Reader, follow, weigh
 from legalrr.backbones.sampling import Card
 from legalrr.backbones.tree import partings, walk
+from legalrr.backbones.vision import Vision
 from legalrr.backbones.writing import write
 from legalrr.errors import UserError
 from legalrr.protocols import Abilities, Call, Reply
-from legalrr.records import FinishReason
+from legalrr.records import FinishReason, Page
 
 
 class TransformersEngine:
@@ -48,6 +49,7 @@ class TransformersEngine:
         matmul_precision: of float32 products, for `torch.set_float32_matmul_precision`.
         threads: threads of torch on the CPU; None: as they are.
         option: config path of the backbone, for messages.
+        vision: how the model sees pages; None: it reads text alone.
     """
 
     def __init__(
@@ -67,11 +69,14 @@ class TransformersEngine:
         matmul_precision: str,
         threads: int | None,
         option: str,
+        vision: Vision | None = None,
     ) -> None:
         self.tokenizer = tokenizer
         # A thought is never quoted later, so at any time there is one at most beside prompt and answer.
         self.context = context - thinking_tokens
-        self.can = Abilities(logprobs=thinking_tokens == 0, structured=False, images=False, seed=card is not None)
+        self.can = Abilities(
+            logprobs=thinking_tokens == 0, structured=False, images=vision is not None, seed=card is not None
+        )
         self.prefixes = Prefixes(prefix_cache_bytes)
         self.holds = prefix_cache_bytes // max(1, token_bytes)
         self.tokens_read = 0
@@ -85,6 +90,7 @@ class TransformersEngine:
         self._matmul_precision = matmul_precision
         self._threads = threads
         self._option = option
+        self._vision = vision
 
     @cached_property
     def model(self) -> PreTrainedModel:
@@ -107,6 +113,12 @@ class TransformersEngine:
         """See `legalrr.protocols.Tokens`."""
         encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         return [end for _, end in encoded["offset_mapping"]]
+
+    def page_tokens(self, page: Page) -> int:
+        """See `legalrr.protocols.PageTokens`; raises UserError for a model that reads no images."""
+        if self._vision is None:
+            raise UserError("this model reads no images", where=f"{self._option}.model", cure="set corpus.input=text")
+        return self._vision.page_tokens(page)
 
     def generate(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
         """See `legalrr.protocols.Engine`; `new_tokens` counts thoughts and the token that ends an answer."""
@@ -139,7 +151,13 @@ class TransformersEngine:
         """Calls to answer, in the order in which they are read, and replies to those that do not fit the context."""
         asked, refused = [], []
         for call in calls:
-            one = as_asked(call, self.tokenizer, thinking_tokens=self._thinking_tokens, option=self._option)
+            one = as_asked(
+                call,
+                self.tokenizer,
+                thinking_tokens=self._thinking_tokens,
+                option=self._option,
+                vision=self._vision,
+            )
             if len(one.ids) + one.new > self.context + self._thinking_tokens:
                 refused.append((call.key, _unwritten(one, "overflow")))
             else:
@@ -176,7 +194,13 @@ class TransformersEngine:
         # The last token of a prompt is left to the batch: reading it gives the first token of the answer.
         alone = len(batch) == 1
         readings = [
-            self._reader.read(model, one.ids[:-1], branches=one.branches, room=len(one.ids) + one.new if alone else 0)
+            self._reader.read(
+                model,
+                one.ids[:-1],
+                branches=one.branches,
+                room=len(one.ids) + one.new if alone else 0,
+                pictures=one.pictures,
+            )
             for one in batch
         ]
         cached = [reading.cached for reading in readings]
@@ -211,17 +235,17 @@ class TransformersEngine:
     def _weigh(self, model: PreTrainedModel, batch: Sequence[Asked]) -> list[Reply]:
         """Log-probabilities of answers, all from one state of the prompt."""
         (one,) = batch
-        reading = self._reader.read(model, one.ids, branches=one.branches, anew=1)
+        reading = self._reader.read(model, one.ids, branches=one.branches, anew=1, pictures=one.pictures)
         self.tokens_read += len(one.ids) - reading.cached
         self.prefixes.add(reading.state)
-        logprobs = follow(model, reading.state, reading.logits, list(one.answers.values()))
+        logprobs = follow(model, reading, list(one.answers.values()))
         return [_unwritten(one, "stop", reading.cached, dict(zip(one.answers, logprobs, strict=True)))]
 
     def _weigh_obviously(self, model: PreTrainedModel, batch: Sequence[Asked]) -> list[Reply]:
         """Log-probabilities of answers, prompt and answer read anew for each."""
         (one,) = batch
         self.tokens_read += len(one.ids) * len(one.answers)
-        logprobs = weigh(model, one.ids, list(one.answers.values()))
+        logprobs = weigh(model, one.ids, list(one.answers.values()), one.pictures)
         return [_unwritten(one, "stop", 0, dict(zip(one.answers, logprobs, strict=True)))]
 
 

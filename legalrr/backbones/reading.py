@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from inspect import signature
 from itertools import pairwise
 
 import numpy as np
@@ -12,8 +11,10 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache, PreTrainedModel
 
 from legalrr.backbones.caches import continued, snapshot, state_of
+from legalrr.backbones.inputs import Inputs, positions, whole
 from legalrr.backbones.prefixes import Prefixes
 from legalrr.backbones.states import State, common
+from legalrr.backbones.vision import Picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,8 @@ class Reading:
     """Scores after its last token, float32 of shape (vocabulary,); None where nothing had to be read."""
     cached: int
     """Tokens that were held already."""
+    after: int
+    """Position of the token that would come next: their number, but for images."""
 
 
 def read(
@@ -38,86 +41,77 @@ def read(
     chunk: int,
     branches: Sequence[int] = (),
     room: int = 0,
+    pictures: Sequence[Picture] = (),
 ) -> Reading:
     """Read one conversation, from where `held` ends.
 
     Args:
         model: a causal language model whose layers do not forget (`legalrr.backbones.caches.uncontinued`).
-        ids: token ids of the conversation.
+        ids: token ids of the conversation, negative in the places of images.
         held: the state of some of their first tokens.
-        chunk: tokens that are read in one forward, which bounds the memory of the layers in between.
+        chunk: tokens that are read in one forward, which bounds the memory of the layers in between; a single image
+            that has more is read in one all the same.
         branches: lengths at which other conversations part from this one, where recurrent layers are copied.
         room: tokens to make room for in the cache, `ids` included.
+        pictures: the images of the conversation, each of which is held whole or not at all.
     """
     start = 0 if held is None else len(held.ids)
     cache = continued(model.config, held, room=max(room, len(ids)))
-    stops = {*range(start + chunk, len(ids), chunk), len(ids)}
+    given = Inputs(model, ids, pictures)
+    stops = {len(ids)}
+    at = start
+    while (at := whole(at + chunk, at, pictures)) < len(ids):
+        stops.add(at)
     copied = {len(ids), *branches} if uncuttable(cache) else {len(ids)}
     snapshots = () if held is None else held.snapshots
     logits = None
     for begin, end in pairwise([start, *sorted(stop for stop in stops | copied if start < stop <= len(ids))]):
-        inputs = torch.tensor([ids[begin:end]], device=model.device)
         # Without a 2-D mask and without a past, attention goes by is_causal: no mask is made.
-        output = model(
-            input_ids=inputs, past_key_values=cache, use_cache=True, logits_to_keep=1, **positions(model, begin, end)
-        )
+        output = model(past_key_values=cache, use_cache=True, logits_to_keep=1, **given(begin, end))
         logits = output.logits[0, -1].float()
         if end in copied:
             snapshots += snapshot(cache, end)
-    return Reading(state=state_of(cache, ids, snapshots), cache=cache, logits=logits, cached=start)
+    return Reading(state=state_of(cache, ids, snapshots), cache=cache, logits=logits, cached=start, after=given.after)
 
 
-def follow(model: PreTrainedModel, state: State, logits: Tensor, answers: Sequence[Sequence[int]]) -> list[float]:
-    """Log-probability (natural logarithm) of each answer after `state`.
+def follow(model: PreTrainedModel, reading: Reading, answers: Sequence[Sequence[int]]) -> list[float]:
+    """Log-probability (natural logarithm) of each answer after a prompt.
 
     Args:
-        model: the model that made the state.
-        state: the state of the prompt.
-        logits: the logits after the prompt, of shape (vocabulary,).
+        model: the model that read the prompt.
+        reading: what came of it, with logits.
         answers: token ids of each answer, at least one.
     """
-    first = logits.log_softmax(-1)
+    assert reading.logits is not None
+    first = reading.logits.log_softmax(-1)
     sums = [first[answer[0]].item() for answer in answers]
     longer = [row for row, answer in enumerate(answers) if len(answer) > 1]
     if longer:
         # What pads an answer on the right comes after all that is looked at.
         inputs = pad_sequence([torch.tensor(answers[row][:-1]) for row in longer], batch_first=True).to(model.device)
-        start = len(state.ids)
         output = model(
             input_ids=inputs,
-            past_key_values=continued(model.config, state, copies=len(longer)),
+            past_key_values=continued(model.config, reading.state, copies=len(longer)),
             use_cache=True,
-            **positions(model, start, start + inputs.shape[1]),
+            **positions(model, reading.after, reading.after + inputs.shape[1]),
         )
         for logprobs, row in zip(output.logits.float().log_softmax(-1), longer, strict=True):
             sums[row] += sum(logprobs[place, token].item() for place, token in enumerate(answers[row][1:]))
     return sums
 
 
-def weigh(model: PreTrainedModel, ids: Sequence[int], answers: Sequence[Sequence[int]]) -> list[float]:
+def weigh(
+    model: PreTrainedModel, ids: Sequence[int], answers: Sequence[Sequence[int]], pictures: Sequence[Picture] = ()
+) -> list[float]:
     """As `follow`, the slow and obvious way: the prompt of tokens `ids` and an answer are read anew for each."""
     sums = []
     for answer in answers:
-        inputs = torch.tensor([[*ids, *answer]], device=model.device)
-        output = model(
-            input_ids=inputs,
-            use_cache=False,
-            logits_to_keep=len(answer) + 1,
-            **positions(model, 0, inputs.shape[1]),
-        )
+        together = [*ids, *answer]
+        inputs = Inputs(model, together, pictures)(0, len(together))
+        output = model(use_cache=False, logits_to_keep=len(answer) + 1, **inputs)
         logprobs = output.logits[0, :-1].float().log_softmax(-1)
-        sums.append(logprobs.gather(1, inputs[0, len(ids) :, None]).sum().item())
+        sums.append(logprobs.gather(1, inputs["input_ids"][0, len(ids) :, None]).sum().item())
     return sums
-
-
-def positions(model: PreTrainedModel, begin: int, end: int) -> dict[str, Tensor]:
-    """The argument that tells a model the places of its tokens; empty for a model that has none.
-
-    Qwen3-VL would otherwise go by what the last call left in it.
-    """
-    if "position_ids" not in signature(model.forward).parameters:
-        return {}
-    return {"position_ids": torch.arange(begin, end, device=model.device)[None]}
 
 
 def uncuttable(cache: DynamicCache) -> bool:
@@ -141,13 +135,20 @@ class Reader:
         self._last: State | None = None
 
     def read(
-        self, model: PreTrainedModel, ids: list[int], *, branches: Sequence[int], room: int = 0, anew: int = 0
+        self,
+        model: PreTrainedModel,
+        ids: list[int],
+        *,
+        branches: Sequence[int],
+        room: int = 0,
+        anew: int = 0,
+        pictures: Sequence[Picture] = (),
     ) -> Reading:
         """Read a prompt; see the function `read`. The last `anew` tokens are read even where they are held."""
         held = self._longest(ids[: len(ids) - anew])
         # The one before is let go before there is another one.
         self._last = None
-        reading = read(model, ids, held, chunk=self._chunk, branches=branches, room=room)
+        reading = read(model, ids, held, chunk=self._chunk, branches=branches, room=room, pictures=pictures)
         self._last = reading.state
         return reading
 

@@ -14,6 +14,7 @@ from legalrr.backbones.footprint import check_room, token_bytes, weight_bytes
 from legalrr.backbones.gka.options import GkaOptions
 from legalrr.backbones.sampling import Card
 from legalrr.backbones.source import content_digest, locate
+from legalrr.backbones.vision import vision_of
 from legalrr.backbones.weights import check_device, open_weights, quantized, unreadable
 from legalrr.errors import UserError
 from legalrr.stage import later, runtime
@@ -197,6 +198,7 @@ def _engine(backbone: TransformersBackbone) -> TransformersEngine:
         matmul_precision=backbone.matmul_precision,
         threads=backbone.threads,
         option=OPTION,
+        vision=vision_of(checkpoint.config, checkpoint.folder, option=OPTION),
     )
 
 

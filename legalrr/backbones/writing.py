@@ -1,12 +1,11 @@
 """Writing answers to a batch of prompts, by the `generate` of transformers."""
 
 from collections.abc import Sequence
-from inspect import signature
 
-import torch
 from transformers import DynamicCache, LogitsProcessorList, PreTrainedModel
 
 from legalrr.backbones.asked import Asked
+from legalrr.backbones.inputs import padded
 from legalrr.backbones.sampling import Card, Sampler, seed_of
 
 
@@ -24,22 +23,15 @@ def write(
     """
     generation = model.generation_config
     width = max(len(one.ids) for one in batch)
-    gaps = [width - len(one.ids) for one in batch]
-    ids = [[generation.pad_token_id] * gap + one.ids for gap, one in zip(gaps, batch, strict=True)]
-    mask = torch.tensor([[0] * gap + [1] * len(one.ids) for gap, one in zip(gaps, batch, strict=True)])
-    places = {}
-    if "position_ids" in signature(model.forward).parameters:
-        # Qwen3-VL would otherwise go by what the last call left in it.
-        places["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0).to(model.device)
+    given = padded(model, [one.ids for one in batch], [one.pictures for one in batch], pixels=cache is None)
     drawn = [] if card is None else [Sampler(card, [seed_of(seed, one.call.key) for one in batch], width)]
     written = model.generate(
-        torch.tensor(ids, device=model.device),
-        attention_mask=mask.to(model.device),
+        given.pop("input_ids"),
         max_new_tokens=max(one.new for one in batch),
         past_key_values=cache,
         logits_processor=LogitsProcessorList(drawn),
         disable_compile=True,
-        **places,
+        **given,
     )
     answers = []
     for one, row in zip(batch, written.tolist(), strict=True):

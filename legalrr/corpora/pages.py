@@ -1,14 +1,20 @@
 """Which pages of a PDF a model may see as images.
 
 Inside of an image nothing can be hidden, so a page that holds anything of what is hidden in the text (`legalrr.hide`)
-is not shown at all. Headers and footers, which the text is rid of, are seen on the other ones. Of a scanned judgment,
-whose text nobody knows, the last pages are not shown, as many as one says.
+is not shown at all. Headers, footers and page numbers, which the text is rid of, are seen on the other ones. Of a
+scanned judgment, whose text nobody knows, the last pages are not shown, as many as one says.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from legalrr.errors import UserError
-from legalrr.records import Hidden, Page
+from legalrr.records import Block, Hidden, Page
+
+
+def images(pages: Sequence[Page]) -> tuple[Page, ...]:
+    """The pages that are shown to a model as images, unless they are hidden; none of a judgment shown as text."""
+    return tuple(page for page in pages if page.dpi is not None)
 
 
 def pages_with(pages: Sequence[Page], start: int, end: int) -> tuple[Page, ...]:
@@ -32,26 +38,44 @@ def shown_pages(
     Raises:
         UserError: a scanned judgment, and `last_pages_hidden` is not given; or no page is left, without `allow_none`.
     """
-    if last_pages_hidden is not None and last_pages_hidden < 0:
-        raise UserError(f"{last_pages_hidden} pages", where="last_pages_hidden", cure="give 0 or more")
-    images = [page for page in pages if page.dpi is not None]
-    if not images:
+    drawn = images(pages)
+    if not drawn:
         return ()
-    if any(page.end > page.start for page in images):
-        gone = {page.number for span in hidden for page in pages_with(images, span.start, span.end)}
-        shown = [page for page in images if page.end > page.start and page.number not in gone]
+    if any(page.end > page.start for page in drawn):
+        gone = {page.number for span in hidden for page in pages_with(drawn, span.start, span.end)}
+        shown = [page for page in drawn if page.end > page.start and page.number not in gone]
     elif last_pages_hidden is None:
         raise UserError(
             "scanned: the verdict cannot be found, so as to hide its pages",
-            where=images[0].path,
-            cure="set last_pages_hidden to the number of pages at the end that may tell the outcome",
+            where=drawn[0].path,
+            cure="set restructure.last_pages_hidden to the number of pages at the end that may tell the outcome",
         )
     else:
-        shown = images[: max(0, len(images) - last_pages_hidden)]
+        shown = list(drawn[: max(0, len(drawn) - last_pages_hidden)])
     if not shown and not allow_none:
         raise UserError(
-            f"all {len(images)} pages would be hidden",
-            where=images[0].path,
-            cure="leave the judgment out, show its text instead (input: text), or lower last_pages_hidden",
+            f"all {len(drawn)} pages would be hidden",
+            where=drawn[0].path,
+            cure="leave out such judgments by restructure.overflow=skip, show their text instead (corpus.input=text), "
+            "or lower restructure.last_pages_hidden for scanned ones",
         )
     return tuple(shown)
+
+
+def clipped(blocks: Sequence[Block], pages: Sequence[Page]) -> tuple[Block, ...]:
+    """What of some blocks of a judgment stands on these pages, given in order; a block between two of them that follow
+    each other stays whole."""
+    stretches: list[tuple[int, int]] = []
+    for page in pages:
+        if stretches and stretches[-1][1] == page.start:
+            stretches[-1] = (stretches[-1][0], page.end)
+        else:
+            stretches.append((page.start, page.end))
+    kept = []
+    for block in blocks:
+        for start, end in stretches:
+            raw = block.text[max(start - block.start, 0) : max(end - block.start, 0)]
+            if text := raw.strip():
+                begin = max(start, block.start) + len(raw) - len(raw.lstrip())
+                kept.append(replace(block, start=begin, text=text))
+    return tuple(kept)

@@ -93,11 +93,12 @@ class ModelPredictor:
 
     def _call(self, turn: PromptTurn, said: dict[str, str]) -> Call:
         messages = tuple(message.fill(said) for message in turn.messages)
+        pages = tuple(page for message in turn.messages for page in message.pages)
         if self.scoring != "generate" and turn.name in ("answer", BLANK):
             key = digest({"compare": list(ANSWERS), "messages": list(messages)})
-            return Call(key=key, messages=messages, answers=ANSWERS)
+            return Call(key=key, messages=messages, answers=ANSWERS, pages=pages)
         key = digest({"generate": turn.max_new_tokens, "messages": list(messages)})
-        return Call(key=key, messages=messages, max_new_tokens=turn.max_new_tokens)
+        return Call(key=key, messages=messages, max_new_tokens=turn.max_new_tokens, pages=pages)
 
 
 def _blank(turn: PromptTurn | None) -> PromptTurn:

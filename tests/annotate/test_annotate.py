@@ -1,5 +1,5 @@
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise, product
 from typing import Any
 
@@ -7,8 +7,9 @@ import pytest
 
 from legalrr.annotate.annotate import LAYOUTS, TEMPLATE_TOKENS, Annotate, TurnTokens
 from legalrr.errors import UserError
+from legalrr.fit import PAGE_LABEL_TOKENS
 from legalrr.party import LONGEST_NAME
-from legalrr.records import Block, Document, Judgment, Message, Prompt, PromptTurn, Quote, Segments, Span
+from legalrr.records import Block, Document, Judgment, Message, Page, Prompt, PromptTurn, Quote, Segments, Span
 from legalrr.restructure import Restructure
 from legalrr.roles import BUILD, SEVEN, Scheme
 
@@ -300,6 +301,60 @@ class TestReserve:
                 sent = "\n".join(message.fill(answers)["content"] for message in turn.messages)
                 assert len(tokens.token_ends(sent)) + turn.max_new_tokens <= tokens.context
                 answers[turn.name] = "word " * turn.max_new_tokens
+
+
+class TestPages:
+    PAGES = tuple(Page(path="j.pdf", number=n, sha256="ab", start=0, end=0, dpi=72) for n in (1, 2, 12))
+
+    def made(self, roles: Scheme = BUILD, **fields: Any) -> Prompt:
+        blank = Document(id="j", scheme=roles.name, headings=False, blocks=())
+        judgment = Judgment(id="j", text="", party="petitioner", petitioner="Meera Bai")
+        return Annotate(**fields).annotate(judgment, replace(blank, pages=self.PAGES))
+
+    @layouts
+    @schemes
+    @pytest.mark.parametrize("switches", [{}, {"define": True}, {"chain": True}, {"define": True, "chain": True}])
+    def test_every_turn_shows_the_pages_once_in_the_place_of_the_text_each_under_its_number(
+        self, roles: Scheme, layout: str, switches: dict[str, bool]
+    ) -> None:
+        made = self.made(roles, layout=layout, **switches)
+        plain = prompt(roles, layout=layout, **switches)
+        shown = "The pages of the judgment:" + "".join(f"\nPage {page.number}:\n<page>" for page in self.PAGES)
+        for turn, same in zip(made.turns, plain.turns, strict=True):
+            assert tuple(page for message in turn.messages for page in message.pages) == self.PAGES
+            drawn = [
+                replace(m, parts=tuple("<page>" if isinstance(part, Page) else part for part in m.parts))
+                for m in turn.messages
+            ]
+            expected = (
+                words(same).replace(f'The judgment:\n"""\n{TEXT}\n"""', shown).replace("are passages", "are pages")
+            )
+            assert "\n".join(literal(message) for message in drawn) == expected
+
+    def test_a_prior_is_asked_for_without_any_page(self) -> None:
+        made = self.made(direct=True)
+        assert made.blank is not None
+        assert "The pages of the judgment:\n(no pages)\n\n" in words(made.blank)
+        assert [message.pages for message in made.blank.messages] == [(), ()]
+
+    @schemes
+    def test_words_beside_the_pages_are_within_the_reserve_and_what_a_page_is_allowed(self, roles: Scheme) -> None:
+        tokens = Letters()
+        for layout in LAYOUTS:
+            stage = Annotate(define=True, chain=True, layout=layout)
+            last = self.made(roles, define=True, chain=True, layout=layout).turns[-1]
+            sent = sum(len(part) for message in last.messages for part in message.parts if isinstance(part, str))
+            new = sum(turn.max_new_tokens for turn in self.made(roles, chain=True).turns)
+            assert sent + new <= stage.reserve(roles, tokens) + len(self.PAGES) * PAGE_LABEL_TOKENS
+
+
+class Letters:
+    """A token per letter, which no tokenizer exceeds in plain English."""
+
+    context = 100_000
+
+    def token_ends(self, text: str) -> list[int]:
+        return list(range(1, len(text) + 1))
 
 
 def segments_of(case: Judgment, roles: Scheme) -> Segments:

@@ -2,6 +2,7 @@
 and tiny checkpoints of the families of language models.
 """
 
+import hashlib
 import json
 import socket
 import threading
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from legalrr.protocols import Call, Engine
+from legalrr.records import Page
 
 Body = dict[str, Any]
 
@@ -236,6 +238,7 @@ def family_config(family: str, **changes: object) -> Any:
         "patch_size": 4,
         "deepstack_visual_indexes": [0],
         "num_position_embeddings": 16,
+        "initializer_range": 0.4,
     }
     vl = {"max_position_embeddings": 262144, "rope_parameters": mrope}
     special: dict[str, dict[str, Any]] = {
@@ -260,8 +263,65 @@ def family_config(family: str, **changes: object) -> Any:
     }
     text = shape | special[family] | changes
     if family.startswith("qwen3_vl"):
-        return CONFIG_MAPPING[family](text_config=text, vision_config=vision)
+        return CONFIG_MAPPING[family](text_config=text, vision_config=vision, image_token_id=261, video_token_id=262)
     return CONFIG_MAPPING[family](**text)
+
+
+SEEING_TEMPLATE = (
+    "{{ bos_token }}{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' }}"
+    "{% if m['content'] is string %}{{ m['content'] }}{% else %}{% for part in m['content'] %}"
+    "{% if part['type'] == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ part['text'] }}{% endif %}"
+    "{% endfor %}{% endif %}{{ '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+# As the files of Qwen3-VL have it, but for the sizes.
+PREPROCESSOR = {
+    "size": {"shortest_edge": 256, "longest_edge": 1024},
+    "patch_size": 4,
+    "temporal_patch_size": 2,
+    "merge_size": 2,
+    "image_mean": [0.5, 0.5, 0.5],
+    "image_std": [0.5, 0.5, 0.5],
+    "processor_class": "Qwen3VLProcessor",
+    "image_processor_type": "Qwen2VLImageProcessorFast",
+}
+
+
+@pytest.fixture(scope="session")
+def seeing(save_family: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Function (family) that gives the folder of its tiny model, which reads images, saved once."""
+    from transformers import AutoTokenizer
+
+    saved: dict[str, Path] = {}
+
+    def get(name: str) -> Path:
+        if name not in saved:
+            folder = save_family(tmp_path_factory.mktemp(f"seeing-{name}"), name, vocab_size=263)
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+            marks = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
+            tokenizer.add_special_tokens({"additional_special_tokens": marks})
+            tokenizer.chat_template = SEEING_TEMPLATE
+            tokenizer.save_pretrained(folder)
+            (folder / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR))
+            saved[name] = folder
+        return saved[name]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> tuple[Page, ...]:
+    """Pages of noise: four of 24 x 32 pixels, one of 32 x 16."""
+    import numpy as np
+    from PIL import Image
+
+    noise = np.random.default_rng(5)
+    sizes = [(32, 24)] * 4 + [(16, 32)]
+    first, *others = [Image.fromarray(noise.integers(0, 256, (*size, 3), dtype=np.uint8)) for size in sizes]
+    path = tmp_path_factory.mktemp("scans") / "scan.pdf"
+    first.save(path, save_all=True, append_images=others, resolution=72)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return tuple(Page(path=str(path), number=n, sha256=sha256, start=0, end=0, dpi=72) for n in range(1, 6))
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legalrr.corpora.pages import pages_with, shown_pages
-from legalrr.records import Hidden, Page
+from legalrr.corpora.pages import clipped, images, pages_with, shown_pages
+from legalrr.records import Block, Hidden, Page
 
 
 def made(*lengths: int, dpi: int | None = 150) -> tuple[Page, ...]:
@@ -60,10 +60,8 @@ def test_of_a_scanned_judgment_the_last_pages_are_not_shown():
 
 
 def test_how_many_pages_of_a_scan_are_hidden_must_be_said(refuses):
-    with refuses("j.pdf", "set last_pages_hidden"):
+    with refuses("j.pdf", "set restructure.last_pages_hidden"):
         shown_pages(made(0, 0), [])
-    with refuses("-1 pages"):
-        shown_pages(made(0, 0), [], last_pages_hidden=-1)
 
 
 @pytest.mark.parametrize(("lengths", "hidden", "last"), [((0, 0), [], 2), ((0,), [], 5), ((4, 4), [span(0, 8)], None)])
@@ -74,5 +72,33 @@ def test_hiding_every_page_is_refused_unless_the_caller_leaves_such_judgments_ou
 
 
 def test_a_judgment_read_as_text_shows_no_page():
+    assert images(made(10, 10, dpi=None)) == ()
     assert shown_pages(made(10, 10, dpi=None), []) == ()
     assert shown_pages((), []) == ()
+
+
+def test_a_block_over_pages_is_cut_to_those_that_are_shown_and_stays_whole_between_neighbours():
+    text = "abcde fghi klmno pqrs"
+    one, two, three, four = made(5, 5, 6, 5)
+    block = Block(role="FAC", start=0, text=text)
+
+    def starts(*pages):
+        return [(b.start, b.text) for b in clipped([block], pages)]
+
+    assert starts(one, two, three, four) == [(0, text)]
+    assert starts(one, two) == [(0, "abcde fghi")]
+    assert starts(one, three) == [(0, "abcde"), (11, "klmno")]
+    assert starts() == []
+
+
+@given(st.text("ab \n", min_size=1, max_size=30), st.lists(st.booleans(), min_size=3, max_size=3), st.integers(0, 9))
+def test_what_is_left_of_a_block_is_what_stands_on_the_shown_pages(text, chosen, start):
+    pages = made(7, 0, 9)
+    shown = [page for page, taken in zip(pages, chosen, strict=True) if taken]
+    kept = clipped([Block(role="FAC", start=start, text=text)], shown)
+    whole = " " * start + text
+    for block in kept:
+        assert whole[block.start : block.start + len(block.text)] == block.text
+    seen = {at for b in kept for at in range(b.start, b.start + len(b.text)) if not whole[at].isspace()}
+    wanted = {at for p in shown for at in range(p.start, min(p.end, len(whole))) if not whole[at].isspace()}
+    assert seen == wanted

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from legalrr.corpora.pdf_images import render, rendered
+from legalrr.corpora.pdf_images import pixels, render, rendered
 from legalrr.records import Page
 
 COLOURS = [(200, 0, 0), (0, 200, 0), (0, 0, 200)]
@@ -54,6 +54,12 @@ def test_pages_are_drawn_in_order_and_when_they_are_asked_for(scan):
     path.unlink()
 
 
+@pytest.mark.parametrize("dpi", [1, 50, 77, 150])
+def test_the_size_of_an_image_is_known_before_it_is_drawn(scan, dpi):
+    page = replace(scan[1][1], dpi=dpi)
+    assert pixels(page) == next(rendered([page])).size
+
+
 def test_pages_of_several_files_can_be_mixed(scan, tmp_path):
     path, pages = scan
     other = tmp_path / "other.pdf"
@@ -65,8 +71,10 @@ def test_pages_of_several_files_can_be_mixed(scan, tmp_path):
 def test_a_file_that_has_changed_is_refused(scan, refuses):
     path, pages = scan
     path.write_bytes(path.read_bytes() + b"\n")
-    with refuses("scan.pdf, page 1", "has changed"):
+    with refuses("scan.pdf", "has changed"):
         next(rendered(pages))
+    with refuses("scan.pdf", "has changed"):
+        pixels(pages[0])
 
 
 def test_a_page_that_is_read_as_text_is_not_drawn(scan, refuses):

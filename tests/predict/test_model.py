@@ -9,7 +9,8 @@ from legalrr.annotate.annotate import Annotate, TurnTokens
 from legalrr.errors import UserError
 from legalrr.predict.model import ANSWERS, SCORINGS, ModelPredictor
 from legalrr.protocols import Abilities, Bench, Call, Engine, Reply
-from legalrr.records import Block, Case, Completion, Document, Judgment
+from legalrr.records import Block, Case, Completion, Document, Judgment, Page
+from legalrr.stage import digest
 from legalrr.store import Store
 from legalrr.verdict import BLANK, VerdictReader
 
@@ -59,7 +60,7 @@ class Fake:
             yield [(call.key, self._reply(call, before + i)) for i, call in enumerate(self.asked[-1])]
 
     def _reply(self, call: Call, number: int) -> Reply:
-        said = "\n".join(message["content"] for message in call.messages)
+        said = "\n".join(str(message["content"]) for message in call.messages)
         if self.overflows in said:
             return reply("", "overflow")
         if call.answers:
@@ -306,3 +307,37 @@ def test_unknown_scoring_is_refused() -> None:
         UserError, match=r"^predict\.scoring: unknown scoring 'guess' \(use generate, compare, calibrated\)"
     ):
         ModelPredictor(scoring="guess")
+
+
+def pictured(path: str, dpi: int = 72, number: int = 1) -> Case:
+    page = Page(path=path, number=number, sha256="ab", start=0, end=0, dpi=dpi)
+    judgment = Judgment(id="j", text="", party="appellant", pages=(page,))
+    document = Document(id="j", scheme="build", headings=False, blocks=(), pages=(page,))
+    return Case(judgment=judgment, document=document, prompt=Annotate(direct=True).annotate(judgment, document))
+
+
+@pytest.mark.parametrize("scoring", ["generate", "compare"])
+def test_a_call_with_images_is_known_by_what_is_seen_and_not_by_where_it_lies(scoring: str, tmp_path: Path) -> None:
+    keys = []
+    places = [("a.pdf", 72, 1), ("b.pdf", 72, 1), ("a.pdf", 73, 1), ("a.pdf", 72, 2)]
+    for path, dpi, number in places:
+        engine = Fake()
+        ask([pictured(path, dpi, number)], engine, tmp_path / str(len(keys)), scoring)
+        (call,) = engine.calls
+        assert [page.path for page in call.pages] == [path]
+        assert path not in repr(call.messages)
+        keys.append(call.key)
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 3
+    engine = Fake()
+    ask([case("j", direct=True)], engine, tmp_path / "text", scoring)
+    assert engine.calls[0].pages == ()
+
+
+def test_the_key_of_a_call_without_images_is_that_of_its_words(tmp_path: Path) -> None:
+    engine = Fake()
+    ask([case("j", direct=True)], engine, tmp_path)
+    (call,) = engine.calls
+    spoken = [{"role": m["role"], "content": m["content"]} for m in call.messages]
+    assert all(isinstance(message["content"], str) for message in spoken)
+    assert call.key == digest({"generate": call.max_new_tokens, "messages": spoken})

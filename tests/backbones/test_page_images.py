@@ -1,0 +1,159 @@
+"""From a folder of PDFs to scores, with a tiny model that reads the images of their pages."""
+
+import json
+import sys
+
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+from matplotlib.backends.backend_pdf import PdfPages
+from matplotlib.figure import Figure
+from PIL import Image
+
+from legalrr.__main__ import main
+
+FACTS = "The appellant bought a field of five acres.\nThe respondent built a wall on it."
+VERDICT = "For these reasons the appeal is allowed with costs."
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder of PDFs with a.pdf and b.pdf (two pages of facts, one of the verdict) and scan.pdf, of three images."""
+    place = tmp_path / "pdfs"
+    place.mkdir()
+    for name, colour in {"a": "black", "b": "blue"}.items():
+        with PdfPages(place / f"{name}.pdf") as book:
+            for text in (FACTS, "The wall stood for ten years.\nNobody lived there.", VERDICT):
+                figure = Figure(figsize=(4, 3))
+                figure.text(0.1, 0.5, text, fontsize=7, color=colour)
+                book.savefig(figure)
+    pages = [Image.new("RGB", (40, 60), (90 * n, 0, 0)) for n in range(3)]
+    pages[0].save(place / "scan.pdf", save_all=True, append_images=pages[1:], resolution=72)
+    (place / "labels.csv").write_text("id,label\na,1\nb,0\nscan,1\n")
+    return place
+
+
+@pytest.fixture
+def run(folder, seeing, tmp_path, monkeypatch, capsys):
+    """Run `legalrr` on the folder; returns exit status, standard output and standard error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+
+    def command(*arguments, model=None):
+        GlobalHydra.instance().clear()
+        mine = (
+            "corpus=own_pdf",
+            f"corpus.folder={folder}",
+            f"corpus.labels={folder}/labels.csv",
+            "corpus.input=images",
+            "corpus.dpi=20",
+            "segment=crf",
+            "backbone=local",
+            f"backbone.model={model or seeing('qwen3_vl')}",
+            "score.resamples=99",
+            "score.permutations=99",
+            "annotate.tokens={analysis: 3, ratio: 3, ruling: 3, answer: 3}",
+        )
+        monkeypatch.setattr(sys, "argv", ["legalrr", *arguments, *mine])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+    yield command
+    GlobalHydra.instance().clear()
+
+
+def rows(folder):
+    return {row["id"]: row for row in map(json.loads, (folder / "predictions.jsonl").read_text().splitlines())}
+
+
+def cells(tmp_path):
+    """The folders of the cells of the only sweep, by arm."""
+    (sweep,) = (tmp_path / "runs/sweep").iterdir()
+    done = [path.parent for path in sweep.glob("*/run.json")]
+    return {json.loads((cell / "run.json").read_text())["cell"]["arm"]: cell for cell in done}
+
+
+def test_arms_show_the_pages_that_hide_nothing_and_those_that_move_sentences_are_refused_by_name(
+    run, folder, tmp_path, no_network
+):
+    arms = "c,direct,direct_compare,direct_calibrated,r,r_order"
+    status, _, err = run("-m", f"arm={arms}", "restructure.last_pages_hidden=2")
+    assert status == 2
+    assert "order=role needs the text of a judgment" in err
+    assert "use an arm without R, or corpus.input=text" in err
+    found = cells(tmp_path)
+    assert set(found) == {"c", "direct", "direct_compare", "direct_calibrated"}
+    for cell in found.values():
+        read = rows(cell)
+        assert {id: [page["number"] for page in row["pages"]["shown"]] for id, row in read.items()} == {
+            "a": [1, 2],
+            "b": [1, 2],
+            "scan": [1],
+        }
+        assert [page["number"] for page in read["a"]["pages"]["hidden"]] == [3]
+        assert [page["number"] for page in read["scan"]["pages"]["hidden"]] == [2, 3]
+        assert {page["dpi"] for row in read.values() for page in row["pages"]["shown"]} == {20}
+        assert all(row["turns"][-1]["finish_reason"] != "overflow" for row in read.values())
+        (shown,) = [m["content"] for m in read["a"]["messages"] if isinstance(m["content"], list)]
+        images = [part for part in shown if part["type"] == "image"]
+        assert images == [{"type": "image", **page} for page in read["a"]["pages"]["shown"]]
+    compared = rows(found["direct_compare"])
+    # They differ in colour alone, which only a model that sees them can tell.
+    assert compared["a"]["turns"][0]["prompt_tokens"] == compared["b"]["turns"][0]["prompt_tokens"]
+    assert compared["a"]["p_allowed"] != compared["b"]["p_allowed"]
+    record = json.loads((found["c"] / "run.json").read_text())
+    assert record["stages"]["corpus"]["fields"]["dpi"] == 20
+    assert record["cell"]["corpus"] == "own_pdf (page images)"
+    assert str(folder) not in (found["c"] / "predictions.jsonl").read_text()
+    # What the arms share was read once, before the cells.
+    assert any(turn["cached_tokens"] for row in rows(found["c"]).values() for turn in row["turns"])
+
+
+@pytest.mark.parametrize("layout", ["study", "judgment_first"])
+def test_other_layouts_show_the_pages_too_and_a_second_run_asks_nothing(run, tmp_path, layout):
+    asked = ("arm=dc", f"annotate.layout={layout}", "restructure.last_pages_hidden=1")
+    assert run(*asked, "hydra.run.dir=runs/first")[0] == 0
+    status, out, _ = run(*asked, "hydra.run.dir=runs/second")
+    assert status == 0
+    assert "model calls: 0 made, 12 from the store" in out
+    shown = [m["content"] for m in rows(tmp_path / "runs/second")["a"]["messages"] if isinstance(m["content"], list)]
+    assert [sum(part["type"] == "image" for part in content) for content in shown] == [2]
+
+
+def test_without_a_number_of_last_pages_a_scan_is_refused_and_pages_beyond_the_context_are_an_error(run):
+    status, _, err = run("arm=direct")
+    assert status == 2
+    assert "scan.pdf: scanned: the verdict cannot be found" in err
+    assert "set restructure.last_pages_hidden" in err
+    status, _, err = run("arm=direct", "restructure.last_pages_hidden=0", "restructure.budget=30")
+    assert status == 2
+    assert "pages of" in err
+    assert "restructure.overflow=middle or skip" in err
+
+
+LOCKED = (
+    b"%%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
+    b"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]>>endobj\n"
+    b"4 0 obj<</Filter/Standard/V 1/R 2/O<%b>/U<%b>/P -4>>endobj\n"
+    b"trailer<</Root 1 0 R/Size 5/Encrypt 4 0 R/ID[<41><41>]>>\n%%%%EOF" % (b"41" * 32, b"41" * 32)
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"", "empty file"), (b"%PDF-1.7 nothing", "broken PDF"), (LOCKED, "encrypted: it opens with a password only")],
+)
+def test_a_broken_pdf_among_others_is_named(run, folder, content, words):
+    (folder / "c.pdf").write_bytes(content)
+    status, _, err = run("arm=direct", "restructure.last_pages_hidden=0")
+    assert status == 2
+    assert f"c.pdf: {words}" in err
+
+
+def test_a_model_that_reads_text_alone_is_refused_before_anything_is_asked(run, family, tmp_path):
+    status, _, err = run("arm=direct", model=family("qwen3_vl"))
+    assert status == 2
+    assert "reads no images of pages" in err
+    assert "corpus.input=text" in err
+    assert not (tmp_path / "runs" / "cache").exists()
