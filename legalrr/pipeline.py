@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from legalrr.errors import UserError
+from legalrr.predict.model import COMPARED
 from legalrr.protocols import (
     Annotator,
     AskingSegmenter,
@@ -130,7 +131,7 @@ def build_pipeline(config: DictConfig) -> Pipeline:
     stages = {name: build(config[name], kind, option=name) for name, kind in KINDS.items()}
     if settings.repetition < 1:
         raise UserError(f"repetition={settings.repetition}", where="repetition", cure="count from 1")
-    compared = getattr(stages["predict"], "scoring", "generate") != "generate"
+    compared = getattr(stages["predict"], "scoring", "generate") in COMPARED
     if compared and getattr(stages["verdict"], "reading", "strict") == "study":
         raise UserError(
             "the study's reading reads text, and compared answers have none",

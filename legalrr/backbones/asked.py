@@ -23,6 +23,8 @@ class Asked:
     of images."""
     answers: Mapping[str, list[int]]
     """Tokens of each answer to compare."""
+    choices: tuple[list[int], ...] = ()
+    """Tokens of each choice, one of which is to be written; empty: any text."""
     new: int
     """Tokens that may follow: `max_new_tokens` and those of the thought before, or the longest answer."""
     branches: tuple[int, ...] = ()
@@ -74,4 +76,5 @@ def as_asked(
     ids, pictures = (ids, ()) if vision is None or not call.pages else vision.placed(ids, call.pages)
     answers = {answer: tokenizer(answer, add_special_tokens=False)["input_ids"] for answer in call.answers}
     new = max(map(len, answers.values())) if answers else call.max_new_tokens + thinking_tokens
-    return Asked(call=call, ids=ids, answers=answers, new=new, pictures=pictures)
+    choices = tuple(tokenizer(choice, add_special_tokens=False)["input_ids"] for choice in call.choices)
+    return Asked(call=call, ids=ids, answers=answers, choices=choices, new=new, pictures=pictures)

@@ -10,7 +10,7 @@ from legalrr.backbones.weights import unreadable, without_warnings
 from legalrr.errors import UserError
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedTokenizerBase
+    from transformers import GenerationConfig, PretrainedConfig, PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +84,20 @@ def open_config(folder: Path) -> "PretrainedConfig":
         with without_warnings():
             return MistralConfig.from_pretrained(folder, local_files_only=True)
     return AutoConfig.from_pretrained(folder, local_files_only=True)
+
+
+def answer_ends(generation: "GenerationConfig", tokenizer: "PreTrainedTokenizerBase", *, option: str) -> list[int]:
+    """The tokens that end an answer, ascending; raises UserError where neither settings nor tokenizer name any."""
+    ends = generation.eos_token_id
+    ends = {ends} if isinstance(ends, int) else set(ends or [])
+    ends = sorted(ends | ({tokenizer.eos_token_id} - {None}))
+    if not ends:
+        raise UserError(
+            "the model does not say which token ends an answer",
+            where=f"{option}.model",
+            cure="add eos_token_id to its generation_config.json",
+        )
+    return ends
 
 
 def _downloaded(model: str, revision: str | None, option: str) -> Path:

@@ -51,6 +51,16 @@ def set_context(config: "PretrainedConfig", context: int | None, *, option: str)
     return context
 
 
+def check_thinking(thinking_tokens: int, context: int, *, option: str) -> None:
+    """Raises UserError where the tokens of a thought leave nothing of the context."""
+    if thinking_tokens >= context:
+        raise UserError(
+            f"thinking_tokens is {thinking_tokens}, and the context {context}",
+            where=f"{option}.thinking_tokens",
+            cure="leave room for prompts and answers",
+        )
+
+
 def _stretch(text: "PretrainedConfig", context: int) -> None:
     """YaRN as the card has it; mrope_section and mrope_interleaved stay."""
     text.rope_parameters = {

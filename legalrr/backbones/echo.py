@@ -85,7 +85,7 @@ class EchoBackbone:
 class EchoEngine:
     """The engine of `EchoBackbone`."""
 
-    can = Abilities(logprobs=True, structured=False, images=False, seed=False)
+    can = Abilities(logprobs=True, structured=True, images=False, seed=False)
     holds = None
 
     def __init__(self, backbone: EchoBackbone) -> None:
@@ -122,14 +122,16 @@ class EchoEngine:
     def _words(self, call: Call) -> tuple[list[str], bool]:
         """The words of an answer, and whether it is cut off."""
         conversation = self._conversation(call)
+        if call.choices:
+            words = _likeliest(conversation, call.choices).split()
+            return words[: call.max_new_tokens], len(words) > call.max_new_tokens
         endless = [WORDS[_number(conversation, "word", place) % len(WORDS)] for place in range(call.max_new_tokens)]
         if self._chosen(self._backbone.cut_every, conversation, "cut"):
             return endless, True
         if set(YES_OR_NO) <= set(re.findall(r"\w+", call.messages[-1]["content"])):
             if self._chosen(self._backbone.invalid_every, conversation, "invalid"):
                 return ["Undecided."][: call.max_new_tokens], False
-            weights = {answer: _weight(conversation, answer) for answer in YES_OR_NO}
-            return [max(weights, key=weights.__getitem__)], False
+            return [_likeliest(conversation, YES_OR_NO)], False
         length = 1 + _number(conversation, "length") % call.max_new_tokens
         return endless[:length], False
 
@@ -171,6 +173,10 @@ class EchoEngine:
             seconds=self._backbone.seconds_per_call,
             logprobs=logprobs,
         )
+
+
+def _likeliest(conversation: str, answers: Sequence[str]) -> str:
+    return max(answers, key=lambda answer: _weight(conversation, answer))
 
 
 def _weight(conversation: str, answer: str) -> float:

@@ -19,6 +19,7 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from legalrr.backbones.asked import Asked, as_asked
 from legalrr.backbones.caches import stack, unstack
+from legalrr.backbones.checkpoint import answer_ends
 from legalrr.backbones.numerics import memory, settings
 from legalrr.backbones.prefixes import Prefixes
 from legalrr.backbones.reading import Reader, follow, weigh
@@ -74,9 +75,8 @@ class TransformersEngine:
         self.tokenizer = tokenizer
         # A thought is never quoted later, so at any time there is one at most beside prompt and answer.
         self.context = context - thinking_tokens
-        self.can = Abilities(
-            logprobs=thinking_tokens == 0, structured=False, images=vision is not None, seed=card is not None
-        )
+        at_once = thinking_tokens == 0
+        self.can = Abilities(logprobs=at_once, structured=at_once, images=vision is not None, seed=card is not None)
         self.prefixes = Prefixes(prefix_cache_bytes)
         self.holds = prefix_cache_bytes // max(1, token_bytes)
         self.tokens_read = 0
@@ -96,15 +96,7 @@ class TransformersEngine:
     def model(self) -> PreTrainedModel:
         """The model, loaded on first use and without the sampling settings that its publisher recommends."""
         model = self._load_model()
-        ends = model.generation_config.eos_token_id
-        ends = {ends} if isinstance(ends, int) else set(ends or [])
-        ends = sorted(ends | ({self.tokenizer.eos_token_id} - {None}))
-        if not ends:
-            raise UserError(
-                "the model does not say which token ends an answer",
-                where=f"{self._option}.model",
-                cure="add eos_token_id to its generation_config.json",
-            )
+        ends = answer_ends(model.generation_config, self.tokenizer, option=self._option)
         # generate() takes whatever a passed configuration leaves open from the model's own: temperature, penalties.
         model.generation_config = GenerationConfig(do_sample=False, eos_token_id=ends, pad_token_id=ends[0])
         return model
@@ -125,6 +117,12 @@ class TransformersEngine:
         for call in calls:
             if call.max_new_tokens < 1:
                 raise ValueError(f"call {call.key} leaves no room for an answer: max_new_tokens={call.max_new_tokens}")
+            if call.choices and not self.can.structured:
+                raise UserError(
+                    "a model that thinks before it answers cannot be held to given answers",
+                    where=f"{self._option}.thinking_tokens",
+                    cure="let it write its answers (predict.scoring=generate)",
+                )
         asked, refused = self._prepare(calls)
         if refused:
             yield refused

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 OPTION = "backbone"
 LOGPROBS = ("none", "echo")
+STRUCTURED = ("none", "structured_outputs", "json_schema")
 CAPS = ("max_completion_tokens", "max_tokens")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 SENDABLE = re.compile(r"[!-~]+")
@@ -62,6 +63,10 @@ class OpenAIBackbone:
     logprobs: str = runtime(default="none")
     """`echo`: the server's completions tell the log-probabilities of a prompt (vLLM's do), so answers can be compared;
     needs the model's tokenizer. `none`: they cannot."""
+    structured: str = runtime(default="none")
+    """How the server is told to write one of some answers and nothing else: `structured_outputs` by vLLM,
+    `json_schema` by OpenAI, vLLM and llama.cpp; `none`: it cannot be told. A server should stay with one, as stored
+    answers do not say which it was."""
     cap: str = runtime(default="max_completion_tokens")
     """What the server calls the number of tokens after which an answer is cut off; `max_tokens` for old ones."""
     api_key_env: str | None = runtime(default=None)
@@ -81,8 +86,8 @@ class OpenAIBackbone:
 
     def __post_init__(self) -> None:
         """Refuse values that do not exist or exclude each other."""
-        for option, value, allowed in (("logprobs", self.logprobs, LOGPROBS), ("cap", self.cap, CAPS)):
-            if value not in allowed:
+        for option, allowed in (("logprobs", LOGPROBS), ("structured", STRUCTURED), ("cap", CAPS)):
+            if (value := getattr(self, option)) not in allowed:
                 raise UserError(
                     f"unknown {option} {value!r}", where=f"{OPTION}.{option}", cure=f"use {' or '.join(allowed)}"
                 )

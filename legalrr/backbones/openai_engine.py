@@ -16,6 +16,7 @@ from openai import APIError, AsyncOpenAI, DefaultAsyncHttpxClient
 from openai.types import CompletionUsage
 
 from legalrr.backbones.openai import CAPS, OPTION, OpenAIBackbone
+from legalrr.backbones.openai_choices import chosen, restriction
 from legalrr.backbones.openai_errors import explained, too_long
 from legalrr.backbones.openai_reply import insist
 from legalrr.backbones.openai_tokens import CharacterTokens, TokenizerTokens
@@ -27,6 +28,7 @@ T = TypeVar("T")
 Ask = Callable[[AsyncOpenAI, Call], Coroutine[Any, Any, Reply]]
 
 ENDS: Mapping[str, FinishReason] = {"stop": "stop", "length": "length"}
+NO_CHOICES = "use predict.scoring=generate, or say how the server is told (structured_outputs, json_schema)"
 NO_LOGPROBS = "use predict.scoring=generate, or a server whose completions echo log-probabilities (vLLM)"
 
 
@@ -46,7 +48,10 @@ class OpenAIEngine:
         # What is thought in one turn is gone in the next, so it is kept free once.
         self.context = backbone.context - backbone.thinking_tokens
         self.can = Abilities(
-            logprobs=backbone.logprobs == "echo", structured=False, images=False, seed=backbone.seed is not None
+            logprobs=backbone.logprobs == "echo",
+            structured=backbone.structured != "none",
+            images=False,
+            seed=backbone.seed is not None,
         )
         self._backbone = backbone
         self._tokens = tokens
@@ -68,6 +73,10 @@ class OpenAIEngine:
         for call in calls:
             if call.max_new_tokens < 1:
                 raise ValueError(f"call {call.key} leaves no room for an answer: max_new_tokens={call.max_new_tokens}")
+            if call.choices and not self.can.structured:
+                raise UserError(
+                    "this backbone cannot be held to given answers", where=f"{OPTION}.structured", cure=NO_CHOICES
+                )
         yield from self._answers(calls, self._write)
 
     def compare(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
@@ -136,8 +145,11 @@ class OpenAIEngine:
             client.chat.completions.create(
                 model=backbone.model,
                 messages=messages,
-                extra_body={backbone.cap: allowed}
-                | {name: value for name, value in given.items() if value is not None},
+                extra_body={
+                    backbone.cap: allowed,
+                    **{name: value for name, value in given.items() if value is not None},
+                    **restriction(backbone.structured, call.choices),
+                },
             ),
         )
         if completion is None:
@@ -157,9 +169,12 @@ class OpenAIEngine:
                 where=f"call {call.key}",
                 cure=f"it seems not to know {backbone.cap}: use {OPTION}.cap={other}",
             )
+        text = choice.message.content or choice.message.refusal or ""
+        if call.choices and choice.finish_reason == "stop" and choice.message.content:
+            text = chosen(backbone.structured, call, text, option=OPTION)
         fits = usage.prompt_tokens + call.max_new_tokens <= self.context
         return Reply(
-            text=(choice.message.content or choice.message.refusal or "") if fits else "",
+            text=text if fits else "",
             finish_reason=ENDS[choice.finish_reason] if fits else "overflow",
             prompt_tokens=usage.prompt_tokens,
             cached_tokens=_cached(usage),

@@ -35,6 +35,18 @@ class Card:
                 raise UserError(f"{name} is {value}", where=f"{option}.{name}", cure=cure)
 
 
+def check_decoding(decoding: str, card: Card | None, *, option: str) -> None:
+    """Raises UserError for `card` without a card, or a card with values out of range, named under `option`."""
+    if decoding == "card" and card is None:
+        raise UserError(
+            "the model card says nothing about sampling",
+            where=f"{option}.card",
+            cure=f"use {option}.decoding=greedy, or give {option}.card temperature, top_p, top_k, presence_penalty",
+        )
+    if card is not None:
+        card.check(f"{option}.card")
+
+
 def seed_of(seed: int, key: str) -> int:
     """The seed of one answer, below 2**63."""
     return int.from_bytes(hashlib.sha256(f"{seed} {key}".encode()).digest()[:8], "big") >> 1

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -98,6 +99,16 @@ def content_digest(path: Path) -> str:
     files = sorted(file for file in path.iterdir() if file.suffix in DIGESTED_SUFFIXES)
     lines = "".join(f"{_digest_as_of(file)}  {file.name}\n" for file in files)
     return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def origin(model: str, revision: str | None, *, option: str) -> Mapping[str, str | None]:
+    """What tells a model's files from others: the content digest of local ones, the commit of a hub model.
+
+    Raises:
+        UserError: see `locate`.
+    """
+    path = locate(model, revision, option=option)
+    return {"revision": revision} if path is None else {"sha256": content_digest(path)}
 
 
 def _digest_as_of(path: Path) -> str:

@@ -9,11 +9,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from legalrr.backbones.checkpoint import Checkpoint, open_checkpoint
-from legalrr.backbones.context import set_context
+from legalrr.backbones.context import check_thinking, set_context
 from legalrr.backbones.footprint import check_room, token_bytes, weight_bytes
 from legalrr.backbones.gka.options import GkaOptions
-from legalrr.backbones.sampling import Card
-from legalrr.backbones.source import content_digest, locate
+from legalrr.backbones.sampling import Card, check_decoding
+from legalrr.backbones.source import origin
 from legalrr.backbones.vision import vision_of
 from legalrr.backbones.weights import check_device, open_weights, quantized, unreadable
 from legalrr.errors import UserError
@@ -108,14 +108,7 @@ class TransformersBackbone:
                 raise UserError(f"{option} is {number}", where=f"{OPTION}.{option}", cure=f"give at least {least}")
         if self.attention == "split" and self.device == "mps":
             raise UserError("split has no kernel for mps", where=f"{OPTION}.attention", cure="use sdpa")
-        if self.decoding == "card" and self.card is None:
-            raise UserError(
-                "the model card says nothing about sampling",
-                where=f"{OPTION}.card",
-                cure=f"use {OPTION}.decoding=greedy, or give {OPTION}.card temperature, top_p, top_k, presence_penalty",
-            )
-        if self.card is not None:
-            self.card.check(f"{OPTION}.card")
+        check_decoding(self.decoding, self.card, option=OPTION)
         self.gka.check(GKA_OPTION)
         if self.gka.layers and self.quantization != "none":
             raise UserError(
@@ -130,9 +123,7 @@ class TransformersBackbone:
         Raises:
             UserError: there is no model, or no such order.
         """
-        path = locate(self.model, self.revision, option=OPTION)
-        files = {"revision": self.revision} if path is None else {"sha256": content_digest(path)}
-        return files | self.gka.provenance(GKA_OPTION)
+        return {**origin(self.model, self.revision, option=OPTION), **self.gka.provenance(GKA_OPTION)}
 
     def repeated(self, repetition: int) -> TransformersBackbone:
         """See `legalrr.protocols.RepeatableBackbone`: by a seed of its own."""
@@ -167,12 +158,7 @@ def _engine(backbone: TransformersBackbone) -> TransformersEngine:
     check_device(backbone.device, option=OPTION)
     quantized(backbone.quantization, backbone.dtype, option=OPTION)
     context = set_context(checkpoint.config, backbone.context, option=OPTION)
-    if backbone.thinking_tokens >= context:
-        raise UserError(
-            f"thinking_tokens is {backbone.thinking_tokens}, and the context {context}",
-            where=f"{OPTION}.thinking_tokens",
-            cure="leave room for prompts and answers",
-        )
+    check_thinking(backbone.thinking_tokens, context, option=OPTION)
     from legalrr.backbones.gka.plan import planned
 
     plan, layers = planned(checkpoint, backbone.gka, device=backbone.device, option=GKA_OPTION)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from transformers import DynamicCache, LogitsProcessorList, PreTrainedModel
 
 from legalrr.backbones.asked import Asked
+from legalrr.backbones.choosing import Chooser
 from legalrr.backbones.inputs import padded
 from legalrr.backbones.sampling import Card, Sampler, seed_of
 
@@ -24,12 +25,16 @@ def write(
     generation = model.generation_config
     width = max(len(one.ids) for one in batch)
     given = padded(model, [one.ids for one in batch], [one.pictures for one in batch], pixels=cache is None)
-    drawn = [] if card is None else [Sampler(card, [seed_of(seed, one.call.key) for one in batch], width)]
+    processors: list[Chooser | Sampler] = []
+    if any(one.choices for one in batch):
+        processors.append(Chooser([one.choices for one in batch], generation.eos_token_id, width))
+    if card is not None:
+        processors.append(Sampler(card, [seed_of(seed, one.call.key) for one in batch], width))
     written = model.generate(
         given.pop("input_ids"),
         max_new_tokens=max(one.new for one in batch),
         past_key_values=cache,
-        logits_processor=LogitsProcessorList(drawn),
+        logits_processor=LogitsProcessorList(processors),
         disable_compile=True,
         **given,
     )

@@ -6,7 +6,7 @@ where it stopped.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from legalrr.errors import UserError
 from legalrr.predict.talk import Talk, lead
@@ -16,7 +16,9 @@ from legalrr.records import Case, CompletedTurn, Completion, PromptTurn
 from legalrr.stage import digest, runtime
 from legalrr.verdict import BLANK, thought_end
 
-SCORINGS = ("generate", "compare", "calibrated")
+SCORINGS = ("generate", "choose", "compare", "calibrated")
+COMPARED = ("compare", "calibrated")
+"""Scorings whose last turn has log-probabilities and no text."""
 ANSWERS = ("YES", "NO")
 
 
@@ -25,8 +27,9 @@ class ModelPredictor:
     """The predictor that asks a language model."""
 
     scoring: str = "generate"
-    """How the last turn is answered: `generate` text; `compare` the probabilities of YES and NO; `calibrated`: compare,
-    less the prior that the model gives the answers about a judgment without content (one-turn prompts only)."""
+    """How the last turn is answered: `generate` text; `choose`: write YES or NO, as nothing else may be written;
+    `compare` the probabilities of YES and NO; `calibrated`: compare, less the prior that the model gives the answers
+    about a judgment without content (one-turn prompts only)."""
 
     group: int = runtime(default=24)
     """Judgments that go through all their turns together: more are written faster, fewer leave a turn's states in the
@@ -46,10 +49,12 @@ class ModelPredictor:
 
     def check(self, engine: Engine) -> None:
         """Raises UserError where the engine cannot do what `scoring` needs."""
-        if self.scoring != "generate" and not engine.can.logprobs:
-            raise UserError(
-                "this backbone gives no log-probabilities", where="predict.scoring", cure="use predict.scoring=generate"
-            )
+        for need, can, fault in (
+            (COMPARED, engine.can.logprobs, "this backbone gives no log-probabilities"),
+            (("choose",), engine.can.structured, "this backbone cannot be held to given answers"),
+        ):
+            if self.scoring in need and not can:
+                raise UserError(fault, where="predict.scoring", cure="use predict.scoring=generate")
 
     def predict(self, cases: Sequence[Case], bench: Bench) -> Iterator[Completion]:
         """See `legalrr.protocols.Predictor`; raises UserError as `check` does."""
@@ -94,11 +99,14 @@ class ModelPredictor:
     def _call(self, turn: PromptTurn, said: dict[str, str]) -> Call:
         messages = tuple(message.fill(said) for message in turn.messages)
         pages = tuple(page for message in turn.messages for page in message.pages)
-        if self.scoring != "generate" and turn.name in ("answer", BLANK):
+        last = turn.name in ("answer", BLANK)
+        if self.scoring in COMPARED and last:
             key = digest({"compare": list(ANSWERS), "messages": list(messages)})
             return Call(key=key, messages=messages, answers=ANSWERS, pages=pages)
-        key = digest({"generate": turn.max_new_tokens, "messages": list(messages)})
-        return Call(key=key, messages=messages, max_new_tokens=turn.max_new_tokens, pages=pages)
+        asked: dict[str, Any] = {"generate": turn.max_new_tokens, "messages": list(messages)}
+        choices = ANSWERS if self.scoring == "choose" and last else ()
+        key = digest(asked | ({"choose": list(choices)} if choices else {}))
+        return Call(key=key, messages=messages, max_new_tokens=turn.max_new_tokens, choices=choices, pages=pages)
 
 
 def _blank(turn: PromptTurn | None) -> PromptTurn:

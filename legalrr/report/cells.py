@@ -49,7 +49,7 @@ class Setup:
     reading: str | None
     """How the answer is read: strict or study."""
     scoring: str | None
-    """How the last turn is answered: generate, compare or calibrated."""
+    """How the last turn is answered: generate, choose, compare or calibrated."""
     overflow: str | None
     """What happens to a judgment longer than the budget."""
     limit: int | None

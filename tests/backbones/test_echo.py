@@ -15,10 +15,8 @@ from legalrr.stage import identity
 at_any_speed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-def ask(text, key=None, new=16, answers=()):
-    return Call(
-        key=key or text, messages=({"role": "user", "content": text},), max_new_tokens=new, answers=tuple(answers)
-    )
+def ask(text, key=None, new=16, **fields):
+    return Call(key=key or text, messages=({"role": "user", "content": text},), max_new_tokens=new, **fields)
 
 
 def replies(batches):
@@ -46,6 +44,19 @@ def test_yes_or_no_is_whichever_is_more_probable():
     for key, reply in weighed.items():
         assert written[key].text == max(reply.logprobs, key=reply.logprobs.get)
         assert math.fsum(math.exp(value) for value in reply.logprobs.values()) == pytest.approx(1)
+
+
+def test_a_choice_is_the_most_probable_one_whatever_would_be_said_otherwise():
+    engine = EchoBackbone(invalid_every=1, cut_every=1).load()
+    assert engine.can.structured
+    chosen = replies(engine.generate([ask(f"Matter {n}", choices=("it is", "no")) for n in range(50)]))
+    weighed = replies(engine.compare([ask(f"Matter {n}", answers=("it is", "no")) for n in range(50)]))
+    assert {key: reply.text for key, reply in chosen.items()} == {
+        key: max(reply.logprobs, key=reply.logprobs.get) for key, reply in weighed.items()
+    }
+    assert {reply.text for reply in chosen.values()} == {"it is", "no"}
+    cut = replies(engine.generate([ask("Matter", new=1, choices=("it is",))]))["Matter"]
+    assert (cut.text, cut.finish_reason) == ("it", "length")
 
 
 @at_any_speed

@@ -18,9 +18,9 @@ def fresh(folder, **fields):
     return TransformersBackbone(**({"name": "tiny", "model": str(folder)} | fields)).load()
 
 
-def ask(text, key=None, new=12, answers=(), before=()):
+def ask(text, key=None, new=12, answers=(), before=(), choices=()):
     messages = (*before, {"role": "user", "content": text})
-    return Call(key=key or text, messages=messages, max_new_tokens=new, answers=answers)
+    return Call(key=key or text, messages=messages, max_new_tokens=new, answers=answers, choices=choices)
 
 
 def replies(batches):
@@ -51,6 +51,16 @@ class Oracle:
         while len(written) < call.max_new_tokens and self.tokenizer.eos_token_id not in written:
             written.append(self.logprobs(ids + written)[-1].argmax().item())
         return written
+
+    def chosen(self, call):
+        """Token by token the most probable one of those that go on with a choice, or end where one is whole."""
+        ids, written, end = self.ids(call), [], self.tokenizer.eos_token_id
+        choices = [self.tokenizer(choice, add_special_tokens=False)["input_ids"] + [end] for choice in call.choices]
+        while end not in written and len(written) < call.max_new_tokens:
+            begun = [choice for choice in choices if choice[: len(written)] == written]
+            allowed = sorted({choice[len(written)] for choice in begun})
+            written.append(allowed[self.logprobs(ids + written)[-1][allowed].argmax().item()])
+        return self.tokenizer.decode(written, skip_special_tokens=True), len(written)
 
     def greedy(self, call):
         return self.tokenizer.decode(self.written(call), skip_special_tokens=True)
@@ -105,6 +115,33 @@ def test_answers_of_one_token_each_cost_no_second_forward(tiny, oracle):
     reply = replies(engine.compare([call]))[call.key]
     assert len(forwards) == 1
     assert reply.logprobs == pytest.approx({answer: oracle.weigh(call, answer) for answer in call.answers}, abs=1e-4)
+
+
+CHOICES = (("YES", "NO"), ("N", "NO", "NO, never"), ("é", "e"), ("only this",))
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 300, 100_000])
+@pytest.mark.parametrize("prefix_cache_gb", [0.0, 1.0])
+def test_a_choice_is_the_greedy_path_through_the_choices_for_any_batch_and_with_or_without_reuse(
+    tiny, oracle, batch_tokens, prefix_cache_gb
+):
+    engine = fresh(tiny, batch_tokens=batch_tokens, prefix_cache_gb=prefix_cache_gb)
+    assert engine.can.structured
+    calls = [ask(text, key=f"{text} {choices}", choices=choices) for text in TEXTS for choices in CHOICES]
+    free = [ask(text) for text in TEXTS]
+    for _ in range(2):
+        got = replies(engine.generate([*calls, *free]))
+        for call in calls:
+            text, tokens = oracle.chosen(call)
+            assert text in call.choices
+            assert (got[call.key].text, got[call.key].new_tokens, got[call.key].finish_reason) == (text, tokens, "stop")
+        assert {call.key: got[call.key].text for call in free} == {call.key: oracle.greedy(call) for call in free}
+
+
+def test_a_choice_with_no_room_is_cut_off_and_no_other_text(tiny, oracle):
+    call = ask("Was it?", new=3, choices=("certainly", "certainly not"))
+    reply = replies(fresh(tiny).generate([call]))[call.key]
+    assert (reply.text, reply.finish_reason, reply.new_tokens) == ("cer", "length", 3)
 
 
 def test_nothing_asked_is_nothing_answered(tiny):
@@ -184,6 +221,13 @@ def test_a_model_that_thinks_compares_no_answers(tiny):
         list(engine.compare([ask("a", answers=("Y",))]))
 
 
+def test_a_model_that_thinks_is_held_to_no_choices(tiny):
+    engine = fresh(tiny, thinking_tokens=5)
+    assert not engine.can.structured
+    with pytest.raises(UserError, match=r"backbone\.thinking_tokens: .*held to given answers"):
+        list(engine.generate([ask("b"), ask("a", choices=("Y",))]))
+
+
 CARD = Card(temperature=1.5, top_p=0.9, top_k=30, presence_penalty=0.5)
 
 
@@ -199,6 +243,8 @@ def test_what_is_drawn_depends_on_seed_and_call_and_on_nothing_beside(tiny, orac
     assert first == drawn(tiny, calls[::-1], seed=3, batch_tokens=1) == drawn(tiny, calls, seed=3, prefix_cache_gb=0.0)
     assert first != drawn(tiny, calls, seed=4)
     assert first != {call.key: oracle.greedy(call) for call in calls}
+    chosen = [ask(text, choices=("YES", "NO, never", "NO")) for text in TEXTS]
+    assert set(drawn(tiny, chosen, seed=3).values()) <= {"YES", "NO, never", "NO"}
     same = [ask("a", key=key) for key in "xyz"]
     assert len(set(drawn(tiny, same).values())) > 1
     assert not fresh(tiny).can.seed

@@ -181,6 +181,10 @@ def test_a_local_tokenizer_is_told_by_its_content(tiny, tmp_path):
     ("options", "named"),
     [
         ({"logprobs": "all"}, "logprobs: unknown logprobs 'all'"),
+        (
+            {"structured": "guided_choice"},
+            "structured: unknown structured .guided_choice. .use none or structured_outputs or json_schema",
+        ),
         ({"cap": "length"}, "cap: unknown cap 'length'"),
         ({"context": 0}, "context: context is 0"),
         ({"thinking_tokens": -1}, "thinking_tokens"),

@@ -279,6 +279,68 @@ def test_what_is_left_open_is_not_sent(serve):
     }
 
 
+CHOOSING = [replace(call, choices=("YES", "NO")) for call in CALLS[:4]]
+
+
+def test_choices_are_told_in_the_words_of_the_server_and_read_from_its_answer(serve):
+    wrapped = said(200, chat({"content": '{"answer": "NO"}'}))
+    plain = said(200, chat({"content": "NO"}))
+    for structured, fault in (("structured_outputs", plain), ("json_schema", wrapped)):
+        server = serve(EchoBackbone().load(), lambda body, f=fault: f)
+        engine = backbone(server, structured=structured).load()
+        assert engine.can.structured
+        assert {reply.text for _, reply in listed(engine.generate([*CHOOSING]))} == {"NO"}
+        listed(engine.generate(CALLS[4:5]))
+        told = [
+            {key: body[key] for key in ("structured_outputs", "response_format") if key in body}
+            for body in server.asked
+        ]
+        assert told[-1] == {}
+        if structured == "structured_outputs":
+            assert told[:-1] == [{"structured_outputs": {"choice": ["YES", "NO"]}}] * 4
+        else:
+            held = told[0]["response_format"]["json_schema"]
+            assert (told[0]["response_format"]["type"], held["strict"]) == ("json_schema", True)
+            assert held["schema"]["properties"]["answer"]["enum"] == ["YES", "NO"]
+            assert held["schema"]["required"] == ["answer"]
+
+
+@pytest.mark.parametrize(
+    ("structured", "content"),
+    [
+        ("structured_outputs", "I say NO"),
+        ("json_schema", "NO"),
+        ("json_schema", '{"answer": "maybe"}'),
+        ("json_schema", '{"answer": ["NO"]}'),
+        ("json_schema", '["NO"]'),
+    ],
+)
+def test_a_server_that_passes_over_the_choices_is_named(serve, structured, content):
+    server = serve(EchoBackbone().load(), lambda body: said(200, chat({"content": content})))
+    with pytest.raises(UserError, match=rf"^call k0: .*YES or NO.*not to know {structured}.*backbone\.structured"):
+        listed(backbone(server, structured=structured).load().generate(CHOOSING[:1]))
+
+
+@pytest.mark.parametrize(
+    ("message", "reason", "text"),
+    [
+        ({"content": '{"answer": "N'}, "length", '{"answer": "N'),
+        ({"content": None, "refusal": "I will not."}, "stop", "I will not."),
+    ],
+)
+def test_a_choice_that_was_cut_off_or_refused_is_left_as_it_is(serve, message, reason, text):
+    server = serve(EchoBackbone().load(), lambda body: said(200, chat(message, reason)))
+    ((_, reply),) = listed(backbone(server, structured="json_schema").load().generate(CHOOSING[:1]))
+    assert (reply.text, reply.finish_reason) == (text, reason)
+
+
+def test_a_server_that_cannot_be_told_choices_is_sent_none(serve):
+    server = serve(EchoBackbone().load())
+    with pytest.raises(UserError, match=r"^backbone\.structured: .*structured_outputs, json_schema"):
+        listed(backbone(server).load().generate(CHOOSING))
+    assert server.asked == []
+
+
 def test_room_to_think_in_is_kept_free_in_the_context(serve):
     server = serve(EchoBackbone().load())
     assert backbone(server, context=1000, thinking_tokens=400).load().context == 600

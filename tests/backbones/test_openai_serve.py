@@ -1,24 +1,21 @@
 """A real server on loopback, `transformers serve`, against the same model in this process."""
 
-import json
-import socket
+import os
+import re
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from importlib.util import find_spec
 
 import pytest
-from hydra import compose, initialize_config_dir
-
-from legalrr.cell import run_cell
-from legalrr.pipeline import build_pipeline
-from legalrr.places import root
 
 MISSING = [package for package in ("fastapi", "uvicorn") if find_spec(package) is None]
+READY_SECONDS = 600
+"""It is up in seconds, unless the machine is busy; a server that never is ends the test all the same."""
+LISTENING = re.compile(r"running on (http://127\.0\.0\.1:\d+)")
 
 pytestmark = [
+    pytest.mark.model,
     pytest.mark.server,
     pytest.mark.skipif(
         bool(MISSING), reason=f"transformers serve needs {' and '.join(MISSING)}: pip install 'transformers[serving]'"
@@ -27,58 +24,41 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def folder(save_tiny, tmp_path_factory):
-    """A tiny model with room for a whole judgment, a token per byte."""
-    path = save_tiny(tmp_path_factory.mktemp("long"))
-    config = json.loads((path / "config.json").read_text())
-    (path / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 32768}))
-    return path
-
-
-@pytest.fixture(scope="module")
-def url(folder, tmp_path_factory):
-    """Address of the server."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+def url(shipped, tmp_path_factory):
+    """Address of the server, whose port the system chooses."""
     log = tmp_path_factory.mktemp("serve") / "log"
-    options = ("--host", "127.0.0.1", "--port", str(port), "--device", "cpu", "--dtype", "float32")
-    command = [sys.executable, "-m", "transformers.cli.transformers", "serve", str(folder), *options]
-    with log.open("w") as written, subprocess.Popen(command, stdout=written, stderr=written) as process:
+    options = ("--host", "127.0.0.1", "--port", "0", "--device", "cpu", "--dtype", "float32")
+    command = [sys.executable, "-m", "transformers.cli.transformers", "serve", shipped, *options]
+    offline = os.environ | {"HF_HUB_OFFLINE": "1"}
+    with log.open("w") as written, subprocess.Popen(command, stdout=written, stderr=written, env=offline) as process:
         try:
-            while not _up(port):
-                assert process.poll() is None, log.read_text()
-                time.sleep(0.2)
-            yield f"http://127.0.0.1:{port}/v1"
+            yield f"{_address(process, log)}/v1"
         finally:
             process.kill()
 
 
-def _up(port):
-    try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"http://127.0.0.1:{port}/health"):
-            return True
-    except urllib.error.URLError:
-        return False
+def _address(process, log):
+    """What the server says that it listens at, once it does."""
+    deadline = time.monotonic() + READY_SECONDS
+    while (said := LISTENING.search(log.read_text())) is None:
+        assert process.poll() is None, f"the server ended: {log.read_text()}"
+        assert time.monotonic() < deadline, f"the server is not up after {READY_SECONDS} s: {log.read_text()}"
+        time.sleep(0.1)
+    return said[1]
 
 
-def said(out, *overrides):
-    """What a cell's model said, turn by turn."""
-    tokens = [f"annotate.tokens.{turn}=6" for turn in ("analysis", "ratio", "ruling", "answer")]
-    chosen = ("limit=2", "predict.group=2", *tokens, f"runs={out}", *overrides)
-    with initialize_config_dir(str(root() / "conf"), version_base="1.3"):
-        run_cell(build_pipeline(compose("config", list(chosen))), out / "cell")
-    rows = [json.loads(line) for line in (out / "cell" / "predictions.jsonl").read_text(encoding="utf-8").splitlines()]
-    return [[(turn["name"], turn["text"], turn["prompt_tokens"]) for turn in row["turns"]] for row in rows]
-
-
-@pytest.mark.parametrize("arm", ["plain", "rc"])
-def test_a_cell_over_transformers_serve_says_what_the_same_model_says_in_process(
-    arm, folder, url, tmp_path, monkeypatch
+def test_a_sweep_over_transformers_serve_says_what_the_same_model_says_in_process(
+    shipped, url, sweep, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    model = (f"arm={arm}", f"backbone.model={folder}", "backbone.context=32768")
-    served = ("backbone=openai_local", f"backbone.base_url={url}", f"backbone.tokenizer={folder}")
-    far = said(tmp_path / "far", *model, *served)
-    assert far == said(tmp_path / "near", *model, "backbone=local")
-    assert all(text for turns in far for _, text, _ in turns)
+    arms = ("plain", "direct")
+    named = (f"backbone.model={shipped}", "backbone.context=8192")
+    served = ("backbone=openai_local", f"backbone.base_url={url}", f"backbone.tokenizer={shipped}")
+    far = sweep(tmp_path / "far", arms, *named, *served)
+    near = sweep(tmp_path / "near", arms, *named, "backbone=local")
+    kept = ("name", "text", "finish_reason", "prompt_tokens", "new_tokens")
+    assert {key: [[turn[name] for name in kept] for turn in turns] for key, turns in far.items()} == {
+        key: [[turn[name] for name in kept] for turn in turns] for key, turns in near.items()
+    }
+    assert sorted(len(turns) for turns in far.values()) == [1, 1, 2, 2]
+    assert all(turn["text"] and turn["finish_reason"] != "overflow" for turns in far.values() for turn in turns)

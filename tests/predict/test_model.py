@@ -22,6 +22,7 @@ class Fake:
     context: int = 1000
     batch: int = 2
     logprobs: bool = True
+    structured: bool = True
     fails_at: int = 0
     """Number of the batch (from 1) that raises."""
     overflows: str = "nothing overflows"
@@ -32,7 +33,7 @@ class Fake:
 
     @property
     def can(self) -> Abilities:
-        return Abilities(logprobs=self.logprobs, structured=False, images=False, seed=False)
+        return Abilities(logprobs=self.logprobs, structured=self.structured, images=False, seed=False)
 
     @property
     def calls(self) -> list[Call]:
@@ -297,6 +298,37 @@ class TestCompared:
         assert VerdictReader().read(made, asked.prompt).reason == "overflow"
 
 
+class TestChosen:
+    def test_the_last_turn_alone_is_held_to_yes_and_no(self, tmp_path: Path) -> None:
+        engine = Fake(says="YES")
+        turns = ask([case("j", chain=True)], engine, tmp_path, "choose")["j"].turns
+        assert [call.choices for call in engine.calls] == [(), (), (), ANSWERS]
+        assert (turns[-1].text, turns[-1].logprobs) == ("YES", None)
+
+    def test_only_that_turn_has_a_key_of_its_own(self, tmp_path: Path) -> None:
+        free, held = Fake(says="x"), Fake(says="x")
+        ask([case("j", chain=True)], free, tmp_path / "one")
+        ask([case("j", chain=True)], held, tmp_path / "two", "choose")
+        assert len(keys(free) - keys(held)) == len(keys(held) - keys(free)) == 1
+
+    def test_an_engine_that_cannot_be_held_is_refused(self, tmp_path: Path) -> None:
+        engine = Fake(structured=False)
+        with pytest.raises(UserError, match=r"^predict\.scoring: this backbone cannot be held to given answers"):
+            ask([case("j", direct=True)], engine, tmp_path, "choose")
+        assert engine.calls == []
+        for scoring in ("generate", "compare"):
+            ask([case("j", direct=True)], engine, tmp_path, scoring)
+
+
+def test_what_was_asked_before_there_were_choices_keeps_its_key(tmp_path: Path) -> None:
+    for scoring in ("generate", "compare"):
+        engine = Fake()
+        ask([case("j", direct=True)], engine, tmp_path, scoring)
+        (call,) = engine.calls
+        asked = {"generate": 16} if scoring == "generate" else {"compare": ["YES", "NO"]}
+        assert call.key == digest({**asked, "messages": list(call.messages)})
+
+
 def test_no_backbone_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^backbone: predict=model without a backbone"):
         ask([case("j")], None, tmp_path)
@@ -304,7 +336,7 @@ def test_no_backbone_is_refused(tmp_path: Path) -> None:
 
 def test_unknown_scoring_is_refused() -> None:
     with pytest.raises(
-        UserError, match=r"^predict\.scoring: unknown scoring 'guess' \(use generate, compare, calibrated\)"
+        UserError, match=r"^predict\.scoring: unknown scoring 'guess' \(use generate, choose, compare, calibrated\)"
     ):
         ModelPredictor(scoring="guess")
 

@@ -1,0 +1,230 @@
+"""Asks vLLM: all conversations of a turn at once, which it batches, and whose common beginnings it reads once.
+
+Conversations become tokens here, by the chat template that the transformers backbone goes by too.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from vllm import SamplingParams
+from vllm.sampling_params import StructuredOutputsParams
+
+from legalrr.backbones.asked import Asked, as_asked
+from legalrr.backbones.sampling import Card, seed_of
+from legalrr.backbones.tree import walk
+from legalrr.errors import UserError
+from legalrr.protocols import Abilities, Call, Reply
+from legalrr.records import FinishReason
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+    from vllm import LLM, RequestOutput
+
+ENDS: Mapping[str, FinishReason] = {"stop": "stop", "length": "length"}
+
+
+class VLLMEngine:
+    """The engine of `VLLMBackbone`.
+
+    Args:
+        tokenizer: a fast tokenizer with a chat template.
+        context: tokens that vLLM can take.
+        start: gives vLLM, at the first call.
+        ends: tokens that end an answer.
+        holds: tokens whose states it can keep; None: nobody has said.
+        thinking_tokens: tokens that may be written before an answer, beside its own.
+        card: how answers are drawn; None: the most probable token each time.
+        seed: of what is drawn.
+        option: config path of the backbone, for messages.
+    """
+
+    def __init__(
+        self,
+        *,
+        tokenizer: PreTrainedTokenizerBase,
+        context: int,
+        start: Callable[[], LLM],
+        ends: Sequence[int],
+        holds: int | None,
+        thinking_tokens: int,
+        card: Card | None,
+        seed: int,
+        option: str,
+    ) -> None:
+        self.tokenizer = tokenizer
+        # A thought is never quoted later, so at any time there is one at most beside prompt and answer.
+        self.context = context - thinking_tokens
+        at_once = thinking_tokens == 0
+        self.can = Abilities(logprobs=at_once, structured=at_once, images=False, seed=card is not None)
+        self.holds = holds
+        self._start = start
+        self._ends = list(ends)
+        self._thinking_tokens = thinking_tokens
+        self._card = card
+        self._seed = seed
+        self._option = option
+
+    @cached_property
+    def llm(self) -> LLM:
+        """vLLM, with the model."""
+        return self._start()
+
+    def token_ends(self, text: str) -> list[int]:
+        """See `legalrr.protocols.Tokens`."""
+        encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        return [end for _, end in encoded["offset_mapping"]]
+
+    def generate(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
+        """See `legalrr.protocols.Engine`; `new_tokens` counts thoughts and the token that ends an answer.
+
+        A choice may be written in any tokens that spell it, where the transformers backbone writes it in those that its
+        text by itself is cut into; where choices are close, the two may choose otherwise.
+
+        Raises:
+            UserError: vLLM does not start, or ended an answer before its end.
+        """
+        for call in calls:
+            if call.max_new_tokens < 1:
+                raise ValueError(f"call {call.key} leaves no room for an answer: max_new_tokens={call.max_new_tokens}")
+            if call.choices and not self.can.structured:
+                raise self._thinks("cannot be held to given answers")
+        asked, refused = self._prepare(calls)
+        if refused:
+            yield refused
+        if asked:
+            outputs, seconds = self._run([(one.ids, self._writing(one)) for one in asked])
+            yield [
+                (one.call.key, self._written(one, output, seconds / len(asked)))
+                for one, output in zip(asked, outputs, strict=True)
+            ]
+
+    def compare(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
+        """See `legalrr.protocols.Engine`; an answer's log-probability is the sum over its tokens.
+
+        vLLM is asked for the log-probabilities of the very tokens that may follow, after the prompt and after every
+        beginning of an answer. Those of a prompt's own tokens (`prompt_logprobs`) are the same numbers, but for them
+        vLLM reads the whole prompt anew.
+
+        Raises:
+            UserError: vLLM does not start, or the model thinks before it answers.
+        """
+        if not self.can.logprobs:
+            raise self._thinks("has no probability of an answer at once")
+        asked, refused = self._prepare(calls)
+        if refused:
+            yield refused
+        if asked:
+            steps = [
+                (one, begun, following) for one in asked for begun, following in _steps(list(one.answers.values()))
+            ]
+            outputs, seconds = self._run([(one.ids + begun, _weighing(following)) for one, begun, following in steps])
+            told: dict[str, dict[tuple[int, ...], RequestOutput]] = {}
+            for (one, begun, _), output in zip(steps, outputs, strict=True):
+                told.setdefault(one.call.key, {})[tuple(begun)] = output
+            yield [(one.call.key, _compared(one, told[one.call.key], seconds / len(asked))) for one in asked]
+
+    def _prepare(self, calls: Sequence[Call]) -> tuple[list[Asked], list[tuple[str, Reply]]]:
+        """Calls to answer, those that begin alike side by side, and replies to those that do not fit the context."""
+        asked, refused = [], []
+        for call in calls:
+            one = as_asked(call, self.tokenizer, thinking_tokens=self._thinking_tokens, option=self._option)
+            if len(one.ids) + one.new > self.context + self._thinking_tokens:
+                refused.append((call.key, _reply(one, "overflow")))
+            else:
+                asked.append(one)
+        order = walk([one.ids for one in asked], [len(one.ids) for one in asked])
+        return [asked[place] for place in order], refused
+
+    def _run(self, requests: Sequence[tuple[list[int], SamplingParams]]) -> tuple[list[RequestOutput], float]:
+        """What vLLM says to token ids under settings each, in their order, and the seconds that it took."""
+        llm = self.llm
+        started = time.perf_counter()
+        outputs = llm.generate(
+            [{"prompt_token_ids": ids} for ids, _ in requests], [settings for _, settings in requests], use_tqdm=False
+        )
+        return outputs, time.perf_counter() - started
+
+    def _writing(self, one: Asked) -> SamplingParams:
+        choices = list(one.call.choices)
+        drawn: dict[str, Any] = {"temperature": 0.0}
+        if self._card is not None:
+            drawn = {**asdict(self._card), "seed": seed_of(self._seed, one.call.key)}
+        return SamplingParams(
+            **drawn,
+            max_tokens=one.new,
+            stop_token_ids=self._ends,
+            detokenize=False,
+            structured_outputs=StructuredOutputsParams(choice=choices) if choices else None,
+        )
+
+    def _written(self, one: Asked, output: RequestOutput, seconds: float) -> Reply:
+        (answer,) = output.outputs
+        if answer.finish_reason not in ENDS:
+            raise UserError(
+                f"vLLM ended an answer with {answer.finish_reason!r}, neither an end nor a cut-off",
+                where=f"call {one.call.key}",
+                cure="see its log above; what has come back is stored, and the same command goes on",
+            )
+        return _reply(
+            one,
+            ENDS[answer.finish_reason],
+            text=self.tokenizer.decode(list(answer.token_ids), skip_special_tokens=True),
+            cached_tokens=output.num_cached_tokens or 0,
+            new_tokens=len(answer.token_ids),
+            seconds=seconds,
+        )
+
+    def _thinks(self, what: str) -> UserError:
+        return UserError(
+            f"a model that thinks before it answers {what}",
+            where=f"{self._option}.thinking_tokens",
+            cure="let it write its answers (predict.scoring=generate)",
+        )
+
+
+def _steps(answers: Sequence[Sequence[int]]) -> list[tuple[list[int], list[int]]]:
+    """Every beginning of an answer, the empty one first, with the tokens that some answer goes on with."""
+    following: dict[tuple[int, ...], set[int]] = {}
+    for answer in answers:
+        for place, token in enumerate(answer):
+            following.setdefault(tuple(answer[:place]), set()).add(token)
+    return [(list(begun), sorted(following[begun])) for begun in sorted(following)]
+
+
+def _weighing(following: Sequence[int]) -> SamplingParams:
+    # One token has to be written for its log-probabilities and those of the others to be told.
+    return SamplingParams(temperature=0.0, max_tokens=1, logprob_token_ids=list(following), detokenize=False)
+
+
+def _compared(one: Asked, told: Mapping[tuple[int, ...], RequestOutput], seconds: float) -> Reply:
+    logprobs = {
+        answer: sum(told[tuple(ids[:place])].outputs[0].logprobs[0][token].logprob for place, token in enumerate(ids))
+        for answer, ids in one.answers.items()
+    }
+    return _reply(one, "stop", cached_tokens=told[()].num_cached_tokens or 0, seconds=seconds, logprobs=logprobs)
+
+
+def _reply(
+    one: Asked,
+    finish_reason: FinishReason,
+    *,
+    text: str = "",
+    cached_tokens: int = 0,
+    new_tokens: int = 0,
+    seconds: float = 0.0,
+    logprobs: Mapping[str, float] | None = None,
+) -> Reply:
+    return Reply(
+        text=text,
+        finish_reason=finish_reason,
+        prompt_tokens=len(one.ids),
+        cached_tokens=cached_tokens,
+        new_tokens=new_tokens,
+        seconds=seconds,
+        logprobs=logprobs,
+    )

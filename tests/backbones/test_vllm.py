@@ -1,0 +1,78 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from legalrr.backbones import vllm
+from legalrr.backbones.sampling import Card
+from legalrr.backbones.vllm import VLLMBackbone
+from legalrr.errors import UserError
+from legalrr.protocols import Backbone
+from legalrr.stage import identity
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def make(**fields):
+    return VLLMBackbone(**({"name": "m", "model": "somewhere"} | fields))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("dtype", "auto"),
+        ("decoding", "beam"),
+        ("context", 0),
+        ("thinking_tokens", -1),
+        ("tensor_parallel", 0),
+        ("gpu_memory_utilization", 0.0),
+        ("gpu_memory_utilization", 1.5),
+        ("kv_cache_gb", 0.0),
+    ],
+)
+def test_impossible_values_are_refused_by_name(field, value):
+    with pytest.raises(UserError, match=rf"^backbone\.{field}: .*{value}"):
+        make(**{field: value})
+
+
+def test_drawing_needs_what_the_card_says_within_what_vllm_draws_by():
+    with pytest.raises(UserError, match=r"^backbone\.card: the model card says nothing .*temperature, top_p"):
+        make(decoding="card")
+    with pytest.raises(UserError, match=r"^backbone\.card\.top_p: top_p is 2"):
+        make(card=Card(temperature=1.0, top_p=2.0))
+    with pytest.raises(
+        UserError, match=r"^backbone\.card\.temperature: temperature is 2\.5 .vLLM draws by 0\.0 to 2\.0"
+    ):
+        make(card=Card(temperature=2.5))
+    with pytest.raises(UserError, match=r"^backbone\.card\.presence_penalty: presence_penalty is -3"):
+        make(card=Card(temperature=1.0, presence_penalty=-3.0))
+    assert isinstance(make(decoding="card", card=Card(temperature=0.7)), Backbone)
+
+
+def test_making_one_imports_neither_torch_nor_vllm():
+    program = (
+        "import sys; from legalrr.backbones.vllm import VLLMBackbone as V; V(name='n', model='m')\n"
+        "print(sorted({'torch', 'transformers', 'vllm'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_what_changes_only_speed_and_memory_is_no_part_of_the_identity():
+    quick = make(name="n", tensor_parallel=4, gpu_memory_utilization=0.5, kv_cache_gb=3.0, enforce_eager=True)
+    assert identity(quick) == identity(make())
+    changes = {"dtype": "float32", "context": 9, "thinking_tokens": 1, "seed": 1, "quantization": "fp8"}
+    assert len({identity(make(**{name: value})) for name, value in changes.items()} | {identity(make())}) == 6
+
+
+def test_provenance_is_the_content_of_local_files_and_the_commit_of_hub_models(tiny):
+    assert set(make(model=str(tiny)).provenance()) == {"sha256"}
+    assert make(model="owner/model", revision=COMMIT).provenance() == {"revision": COMMIT}
+
+
+def test_without_vllm_the_error_says_how_to_get_it_before_any_file_is_looked_for(monkeypatch):
+    monkeypatch.setattr(vllm, "find_spec", lambda name: None)
+    before = dict(os.environ)
+    with pytest.raises(UserError, match=r"^backbone: the package vllm is not installed .pip install 'legalrr\[vllm\]'"):
+        make(model="no such model").load()
+    assert dict(os.environ) == before

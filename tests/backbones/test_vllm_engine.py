@@ -1,0 +1,321 @@
+"""The engine on a stand-in for vLLM, which has the names of version 0.32 and answers by a forward over everything."""
+
+import os
+import sys
+from dataclasses import dataclass, replace
+from importlib.machinery import ModuleSpec
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from legalrr.backbones import vllm as stage
+from legalrr.backbones.sampling import Card, seed_of
+from legalrr.backbones.transformers import TransformersBackbone
+from legalrr.backbones.vllm import VLLMBackbone
+from legalrr.errors import UserError
+from legalrr.protocols import Call, Engine
+
+TEXTS = ("a", "The appeal is about a wall.", "x" * 90, "é § 12(1)")
+ANSWERS = ("YES", "NO", "N", "YES, in part")
+BLOCK = 16
+
+
+@dataclass
+class SamplingParams:
+    max_tokens: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    presence_penalty: float = 0.0
+    seed: int | None = None
+    stop_token_ids: list[int] | None = None
+    detokenize: bool = True
+    structured_outputs: object = None
+    logprob_token_ids: list[int] | None = None
+
+
+@dataclass
+class StructuredOutputsParams:
+    choice: list[str]
+
+
+class VLLMError(Exception):
+    pass
+
+
+class LLM:
+    """Greedy whatever the settings; a cache of whole blocks of what was read."""
+
+    started: list["LLM"]
+    fails: Exception | None
+    ends_with: str | None
+
+    def __init__(self, **settings):
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        if self.fails is not None:
+            raise self.fails
+        self.settings = settings
+        self.asked = []
+        self.read = set()
+        self.started.append(self)
+        if not settings["limit_mm_per_prompt"]:
+            self.model = AutoModelForCausalLM.from_pretrained(settings["model"]).eval()
+            self.tokenizer = AutoTokenizer.from_pretrained(settings["model"])
+
+    def generate(self, prompts, sampling_params, *, use_tqdm):
+        assert not use_tqdm
+        self.asked.append(list(zip(prompts, sampling_params, strict=True)))
+        return [self._answer(prompt["prompt_token_ids"], settings) for prompt, settings in self.asked[-1]]
+
+    def _answer(self, ids, settings):
+        blocks = [tuple(ids[:end]) for end in range(BLOCK, len(ids), BLOCK)]
+        cached = max((len(block) for block in blocks if block in self.read), default=0)
+        self.read.update(blocks)
+        written, told = [], []
+        while len(written) < settings.max_tokens and not {*written} & {*(settings.stop_token_ids or ())}:
+            scores = self._logprobs(ids + written)
+            allowed = self._allowed(settings, written)
+            token = scores.argmax().item() if allowed is None else max(allowed, key=lambda one: scores[one].item())
+            asked = {*(settings.logprob_token_ids or ()), token}
+            told.append({one: SimpleNamespace(logprob=scores[one].item()) for one in asked})
+            written.append(token)
+        ended = bool({*written} & {*(settings.stop_token_ids or ())})
+        reason = self.ends_with or ("stop" if ended else "length")
+        output = SimpleNamespace(token_ids=tuple(written), finish_reason=reason, logprobs=told)
+        return SimpleNamespace(outputs=[output], num_cached_tokens=cached or None)
+
+    def _logprobs(self, ids):
+        import torch
+
+        with torch.inference_mode():
+            return self.model(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
+
+    def _allowed(self, settings, written):
+        if settings.structured_outputs is None:
+            return None
+        end = self.tokenizer.eos_token_id
+        choices = [
+            [*self.tokenizer(choice, add_special_tokens=False)["input_ids"], end]
+            for choice in settings.structured_outputs.choice
+        ]
+        return {choice[len(written)] for choice in choices if choice[: len(written)] == written}
+
+
+@pytest.fixture(autouse=True)
+def vllm(monkeypatch):
+    """The stand-in in place of vLLM."""
+    modules = {
+        "vllm": {"LLM": LLM, "SamplingParams": SamplingParams},
+        "vllm.exceptions": {"VLLMError": VLLMError},
+        "vllm.sampling_params": {"StructuredOutputsParams": StructuredOutputsParams},
+        "vllm.model_executor.layers.quantization": {"QUANTIZATION_METHODS": ["fp8", "awq"]},
+    }
+    for name, content in modules.items():
+        module = ModuleType(name)
+        module.__spec__ = ModuleSpec(name, None)
+        vars(module).update(content)
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr(LLM, "started", [], raising=False)
+    monkeypatch.setattr(LLM, "fails", None, raising=False)
+    monkeypatch.setattr(LLM, "ends_with", None, raising=False)
+    for name in stage.SILENT:
+        monkeypatch.delenv(name, raising=False)
+    engine = "legalrr.backbones.vllm_engine"
+    # What holds the stand-in's names is imported anew by whoever comes next.
+    monkeypatch.setitem(sys.modules, engine, ModuleType(engine))
+    del sys.modules[engine]
+    stage._engine.cache_clear()
+    yield LLM
+    stage._engine.cache_clear()
+
+
+def backbone(folder, **fields):
+    return VLLMBackbone(**({"name": "tiny", "model": str(folder), "dtype": "float32"} | fields))
+
+
+def ask(text, key=None, new=12, **fields):
+    return Call(key=key or text, messages=({"role": "user", "content": text},), max_new_tokens=new, **fields)
+
+
+def replies(batches):
+    return {key: reply for batch in batches for key, reply in batch}
+
+
+@pytest.fixture(scope="module")
+def near(tiny):
+    """The transformers engine on the same model."""
+    return TransformersBackbone(name="tiny", model=str(tiny)).load()
+
+
+def test_answers_are_those_of_the_transformers_engine(tiny, near, vllm):
+    engine = backbone(tiny).load()
+    assert isinstance(engine, Engine)
+    calls = [ask(text) for text in TEXTS]
+    calls += [ask(text, key=f"{text} held", choices=("YES", "N", "NO, never", "NO")) for text in TEXTS]
+    far, here = replies(engine.generate(calls)), replies(near.generate(calls))
+    assert [dict(vars(far[call.key]), seconds=0, cached_tokens=0) for call in calls] == [
+        dict(vars(here[call.key]), seconds=0, cached_tokens=0) for call in calls
+    ]
+    assert len(vllm.started) == 1
+    assert [len(batch) for batch in vllm.started[0].asked] == [len(calls)], "one call for the whole turn"
+
+
+def test_log_probabilities_are_those_of_the_transformers_engine_and_every_beginning_is_asked_for_once(tiny, near, vllm):
+    engine = backbone(tiny).load()
+    calls = [ask(text, answers=ANSWERS) for text in TEXTS]
+    far, here = replies(engine.compare(calls)), replies(near.compare(calls))
+    for call in calls:
+        # Both compute in float32, which sums in another order where a prompt is read in other parts.
+        assert far[call.key].logprobs == pytest.approx(here[call.key].logprobs, abs=1e-4)
+        assert list(far[call.key].logprobs) == list(ANSWERS)
+        assert (far[call.key].text, far[call.key].new_tokens, far[call.key].finish_reason) == ("", 0, "stop")
+    (asked,) = vllm.started[0].asked
+    # "", Y, YE, YES, "YES,", ... and N: a token per byte.
+    beginnings = {answer[:length] for answer in ANSWERS for length in range(len(answer))}
+    assert len(asked) == len(TEXTS) * len(beginnings)
+    assert {settings.max_tokens for _, settings in asked} == {1}
+
+
+def test_what_was_read_before_is_counted(tiny):
+    engine = backbone(tiny).load()
+    first, second = ask("The wall stood. " * 4 + "Why?"), ask("The wall stood. " * 4 + "Who?")
+    assert replies(engine.generate([first]))[first.key].cached_tokens == 0
+    assert replies(engine.generate([second]))[second.key].cached_tokens >= 64
+    weighed = replies(engine.compare([replace(first, answers=ANSWERS)]))[first.key]
+    assert 64 <= weighed.cached_tokens < weighed.prompt_tokens
+
+
+def test_calls_that_begin_alike_stand_side_by_side(tiny, vllm):
+    engine = backbone(tiny).load()
+    texts = [f"{first} {last}" for last in ("Why?", "Who?") for first in ("On appeal: " * 3, "On revision: " * 3)]
+    list(engine.generate([ask(text, new=1) for text in texts]))
+    prompts = [tuple(prompt["prompt_token_ids"]) for prompt, _ in vllm.started[0].asked[0]]
+    assert [prompt[:40] for prompt in prompts[::2]] == [prompt[:40] for prompt in prompts[1::2]]
+
+
+def test_greedy_takes_nothing_from_the_card_and_a_draw_has_a_seed_of_its_own(tiny, vllm):
+    card = Card(temperature=0.7, top_p=0.8, top_k=20, presence_penalty=1.5)
+    calls = [ask("a"), ask("b")]
+    greedy = backbone(tiny, card=card).load()
+    assert not greedy.can.seed
+    list(greedy.generate(calls))
+    drawing = backbone(tiny, card=card, decoding="card", seed=3).load()
+    assert drawing.can.seed
+    list(drawing.generate(calls))
+    (plain, _), (drawn, other) = ([settings for _, settings in llm.asked[0]] for llm in vllm.started)
+    end = drawing.tokenizer.eos_token_id
+    held = {"max_tokens": 12, "stop_token_ids": [end], "detokenize": False}
+    assert plain == SamplingParams(temperature=0.0, **held)
+    settings = {"temperature": 0.7, "top_p": 0.8, "top_k": 20, "presence_penalty": 1.5}
+    assert {drawn.seed, other.seed} == {seed_of(3, "a"), seed_of(3, "b")}
+    assert drawn == SamplingParams(**settings, seed=drawn.seed, **held)
+
+
+def test_a_call_that_does_not_fit_is_an_overflow_and_is_not_sent(tiny, vllm):
+    engine = backbone(tiny, context=64).load()
+    assert engine.context == 64
+    tokens = replies(engine.generate([ask("a", new=1)]))["a"].prompt_tokens
+    fits = ask("a", key="fits", new=64 - tokens)
+    got = replies(engine.generate([fits, ask("ab", new=fits.max_new_tokens)]))
+    assert {key: reply.finish_reason == "overflow" for key, reply in got.items()} == {"fits": False, "ab": True}
+    assert (got["ab"].text, got["ab"].new_tokens, got["ab"].prompt_tokens) == ("", 0, tokens + 1)
+    compared = replies(engine.compare([ask("x" * 60, answers=("YES",))]))
+    assert [(reply.finish_reason, reply.logprobs) for reply in compared.values()] == [("overflow", None)]
+    assert [len(batch) for batch in vllm.started[0].asked] == [1, 1]
+    assert list(engine.generate([])) == list(engine.compare([])) == []
+
+
+def test_a_thought_has_room_of_its_own_and_no_answer_is_held_or_weighed_before_it(tiny, vllm):
+    engine = backbone(tiny, thinking_tokens=5, context=200).load()
+    assert engine.context == 195
+    assert replies(engine.generate([ask("one", new=3)]))["one"].new_tokens == 8
+    assert (engine.can.logprobs, engine.can.structured) == (False, False)
+    for refused in (engine.compare([ask("a", answers=("Y",))]), engine.generate([ask("a", choices=("Y",))])):
+        with pytest.raises(UserError, match=r"^backbone\.thinking_tokens: .*predict\.scoring=generate"):
+            list(refused)
+    with pytest.raises(UserError, match=r"^backbone\.thinking_tokens: thinking_tokens is 512"):
+        backbone(tiny, thinking_tokens=512).load()
+
+
+def test_no_room_for_an_answer_is_an_error(tiny):
+    with pytest.raises(ValueError, match="call a leaves no room"):
+        list(backbone(tiny).load().generate([ask("a", new=0)]))
+
+
+def test_an_answer_that_vllm_gave_up_is_named(tiny, vllm, monkeypatch):
+    monkeypatch.setattr(vllm, "ends_with", "abort")
+    with pytest.raises(UserError, match=r"^call a: vLLM ended an answer with 'abort'"):
+        list(backbone(tiny).load().generate([ask("a")]))
+
+
+def test_every_token_that_ends_an_answer_is_told(save_tiny, tmp_path, vllm):
+    folder = save_tiny(tmp_path / "ends", eos_token_id=[7, 258])
+    end = backbone(folder).load().tokenizer.eos_token_id
+    list(backbone(folder).load().generate([ask("a")]))
+    (folder / "generation_config.json").unlink()
+    stage._engine.cache_clear()
+    list(backbone(folder).load().generate([ask("a")]))
+    assert [llm.asked[0][0][1].stop_token_ids for llm in vllm.started] == [sorted({7, 258, end}), [end]]
+
+
+def test_vllm_starts_at_the_first_call_with_what_was_configured_and_nothing_of_the_publishers(tiny, vllm, monkeypatch):
+    monkeypatch.setenv("VLLM_LOGGING_LEVEL", "INFO")
+    chosen = {"quantization": "fp8", "tensor_parallel": 2, "gpu_memory_utilization": 0.5, "kv_cache_gb": 1.5}
+    engine = backbone(tiny, **chosen, context=256, enforce_eager=True).load()
+    assert engine.token_ends("ab é") == [1, 2, 3, 4, 4]
+    assert vllm.started == []
+    list(engine.generate([ask("a", new=1)]))
+    assert vllm.started[0].settings == {
+        "model": str(tiny),
+        "dtype": "float32",
+        "quantization": "fp8",
+        "max_model_len": 256,
+        "hf_overrides": {},
+        "tensor_parallel_size": 2,
+        "gpu_memory_utilization": 0.5,
+        "kv_cache_memory_bytes": 1_500_000_000,
+        "enforce_eager": True,
+        "enable_prefix_caching": True,
+        "limit_mm_per_prompt": {},
+        "generation_config": "vllm",
+    }
+    # 2 layers, 2 key-value heads of size 16, keys and values, 4 bytes each; on 2 accelerators.
+    assert engine.holds == 2 * 1_500_000_000 // (2 * 2 * 16 * 2 * 4)
+    assert (os.environ["VLLM_NO_USAGE_STATS"], os.environ["VLLM_LOGGING_LEVEL"]) == ("1", "INFO")
+
+
+def test_qwen3_vl_reads_no_images_and_is_stretched_by_yarn_beyond_its_native_length(family, vllm):
+    folder = family("qwen3_vl")
+    for context in (None, 524288):
+        engine = backbone(folder, context=context).load()
+        assert engine.holds is None
+        assert engine.llm.settings["quantization"] is engine.llm.settings["kv_cache_memory_bytes"] is None
+    native, longer = (llm.settings for llm in vllm.started)
+    assert native["limit_mm_per_prompt"] == longer["limit_mm_per_prompt"] == {"image": 0, "video": 0}
+    assert (native["hf_overrides"], native["max_model_len"]) == ({}, 262144)
+    changed = longer["hf_overrides"]["text_config"]
+    assert changed["max_position_embeddings"] == longer["max_model_len"] == 524288
+    rope = {key: changed["rope_parameters"][key] for key in ("rope_type", "factor", "original_max_position_embeddings")}
+    assert rope == {"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": 262144}
+    assert changed["rope_parameters"]["mrope_section"] == [4, 2, 2]
+    with pytest.raises(UserError, match=r"^backbone\.context: .*more than the model was made for"):
+        backbone(folder, context=300000).load()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no memory"), ValueError("no memory"), VLLMError("no memory")])
+def test_where_vllm_does_not_start_the_options_that_may_help_are_named(tiny, vllm, monkeypatch, error):
+    monkeypatch.setattr(vllm, "fails", error)
+    with pytest.raises(UserError, match=r"^backbone: vLLM cannot start .*no memory .*backbone\.gpu_memory_utilization"):
+        list(backbone(tiny).load().generate([ask("a")]))
+
+
+def test_a_quantization_that_vllm_does_not_know_is_refused_by_name(tiny):
+    with pytest.raises(UserError, match=r"^backbone\.quantization: vLLM knows no .*'int9' .use none, fp8, awq"):
+        backbone(tiny, quantization="int9").load()
+
+
+def test_equal_backbones_share_one_engine(tiny):
+    first = backbone(tiny).load()
+    assert backbone(tiny).load() is first
+    assert backbone(tiny, context=64).load() is not first
