@@ -56,6 +56,11 @@ def add_commands(commands: "_SubParsersAction[Any]") -> None:
     network.add_argument("--layer", type=int, default=reader.layer, help=f"layer that is read (default {reader.layer})")
     network.add_argument("--window", type=int, default=reader.window, help=f"tokens at once (default {reader.window})")
     network.add_argument("--overlap", type=int, default=reader.overlap, help=f"read twice (default {reader.overlap})")
+    network.add_argument(
+        "--matmul-precision",
+        default=reader.matmul_precision,
+        help=f"of its products (default {reader.matmul_precision})",
+    )
     network.add_argument("--device", default="cpu", help="device of the language model (default cpu)")
     network.add_argument("--networks", type=int, default=recipe.networks, help=f"averaged (default {recipe.networks})")
     network.add_argument("--epochs", type=int, default=recipe.epochs, help=f"default {recipe.epochs}")
@@ -194,6 +199,7 @@ def _recipe(options: argparse.Namespace) -> Recipe:
         layer=options.layer,
         window=options.window,
         overlap=options.overlap,
+        matmul_precision=options.matmul_precision,
     )
     if (options.told is None) != (options.told_crf is None):
         raise UserError("one file of two", where="--told", cure="give both --told and --told-crf")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import LlamaModel
 from transformers.utils.logging import get_verbosity
 
 from legalrr.errors import UserError
@@ -27,7 +28,7 @@ def reader(tiny) -> StateReader:
     return reads(tiny)
 
 
-def test_a_state_is_the_mean_over_the_tokens_that_begin_in_the_sentence(tiny, reader):
+def test_a_state_is_the_mean_and_the_last_of_the_tokens_that_begin_in_the_sentence(tiny, reader):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(tiny)
@@ -41,7 +42,8 @@ def test_a_state_is_the_mean_over_the_tokens_that_begin_in_the_sentence(tiny, re
     for sentence, state in zip(SENTENCES, found, strict=True):
         # The test's tokenizer has a token per byte; the line break belongs to the sentence that it ends.
         size = len(sentence.encode()) + (sentence is not SENTENCES[-1])
-        assert state == pytest.approx(hidden[start : start + size].mean(0), abs=1e-5)
+        own = hidden[start : start + size]
+        assert state == pytest.approx(np.concatenate([own.mean(0), own[-1]]), abs=1e-5)
         start += size
 
 
@@ -69,7 +71,7 @@ def test_states_are_kept_on_the_disk(reader, tmp_path, monkeypatch):
 
 
 def test_the_identity_is_the_reading_and_the_content_of_the_model(tiny, reader, tmp_path):
-    assert set(reader.identity()) == {"layer", "window", "overlap", "sha256"}
+    assert set(reader.identity()) == {"layer", "window", "overlap", "matmul_precision", "pooling", "sha256"}
     moved = tmp_path / "moved"
     shutil.copytree(tiny, moved)
     assert reads(moved).identity() == reader.identity()
@@ -102,7 +104,7 @@ def test_weights_that_are_absent_or_of_another_size_are_not_made_up(save_tiny, t
 
 
 def test_a_judgment_without_sentences_has_no_states(reader):
-    assert reader.read([]).shape == (0, 64)
+    assert reader.read([]).shape == (0, 128)
 
 
 @pytest.mark.parametrize(
@@ -130,6 +132,27 @@ def test_a_language_model_that_is_not_there_is_refused(tiny, choice, message):
     chosen = LanguageModel(**{"model": str(tiny)} | choice)
     with pytest.raises(UserError, match=message):
         StateReader(language_model=chosen, layer=1, window=200, overlap=0).read(SENTENCES)
+
+
+def test_the_precision_of_products_is_set_while_reading_alone(tiny, monkeypatch):
+    seen = []
+    forward = LlamaModel.forward
+
+    def noting(self, *args, **kwargs):
+        seen.append(torch.get_float32_matmul_precision())
+        return forward(self, *args, **kwargs)
+
+    monkeypatch.setattr(LlamaModel, "forward", noting)
+    before = torch.get_float32_matmul_precision()
+    for precision in ("high", "highest"):
+        reads(tiny, matmul_precision=precision).read(SENTENCES)
+    assert seen == ["high", "highest"]
+    assert torch.get_float32_matmul_precision() == before
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(UserError, match=r"--matmul-precision: .*use highest, high, medium"):
+        StateReader(matmul_precision="low")
 
 
 @pytest.mark.parametrize(("window", "overlap"), [(10, 10), (10, -1)])
