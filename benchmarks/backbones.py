@@ -1,12 +1,13 @@
 """What it costs to put the arms of the study to a model: our engine against lm-evaluation-harness, in one run.
 
-    LEGALRR_DATA=... python benchmarks/backbones.py [--judgments 20] [--lm-eval PYTHON]
+    LEGALRR_DATA=... python benchmarks/backbones.py [--judgments 20] [--budget 512] [--lm-eval PYTHON]
 
 For the eight arms (layouts `conversation` and `judgment_first`, the turn caps of quickstart) and for `direct` alone, on
 real judgments and the model that ships:
 
 - tokens put through the model / distinct tokens, the nodes of the tree of all prompts;
-- seconds, and those of lm-eval's `hf` model on the same prompts, turn by turn, with the same dtype and threads.
+- seconds, and those of lm-eval's `hf` model on the same prompts, turn by turn, with the same dtype, precision of
+  products and threads.
 
 PYTHON is an interpreter with lm-eval 0.4.13; without it the comparison is left out, and said to be.
 """
@@ -22,6 +23,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import torch
 from hydra import compose, initialize_config_dir
 
 from legalrr.backbones.asked import as_asked
@@ -65,12 +67,18 @@ def main() -> None:
     parser.add_argument("--judgments", type=int, default=20, help="how many (default 20)")
     parser.add_argument("--corpus", default="build", help="annotated corpus (default build)")
     parser.add_argument("--budget", type=int, help="tokens of a judgment that are shown (default: all that fit)")
+    parser.add_argument("--matmul-precision", default="highest", help="of float32 products (default highest)")
     parser.add_argument("--lm-eval", metavar="PYTHON", help="interpreter with lm-eval 0.4.13")
     parser.add_argument("--batch", default="auto", help="batch size of lm-eval (default auto)")
     options = parser.parse_args()
     budget = [] if options.budget is None else [f"restructure.budget={options.budget}"]
     common_options = [f"corpus={options.corpus}", f"limit={options.judgments}", "restructure.overflow=middle", *budget]
-    print(f"{options.judgments} judgments of {options.corpus}, the model that ships, float32")
+    common_options.append(f"backbone.matmul_precision={options.matmul_precision}")
+    print(
+        f"{options.judgments} judgments of {options.corpus}, the model that ships, float32, "
+        f"matmul_precision {options.matmul_precision}, threads {torch.get_num_threads()}",
+        flush=True,
+    )
     for name, arms, more in (
         ("conversation, eight arms", ARMS, ()),
         ("judgment_first, eight arms", ARMS, ("annotate.layout=judgment_first",)),
@@ -107,7 +115,8 @@ def _measure(name: str, cells: Sequence[Pipeline], folder: Path, options: argpar
     whole = sum(map(len, prompts))
     print(
         f"{name}: {len(prompts)} calls, {whole:,} prompt tokens, {distinct:,} distinct, {read:,} read: "
-        f"{read / distinct:.3f} per distinct token; {seconds:.1f} s"
+        f"{read / distinct:.3f} per distinct token; {seconds:.1f} s",
+        flush=True,
     )
     if options.lm_eval is None:
         print("  against lm-eval: not measured (--lm-eval PYTHON)")
@@ -115,7 +124,8 @@ def _measure(name: str, cells: Sequence[Pipeline], folder: Path, options: argpar
     other = _lm_eval(engine, listener.asked, folder, options)
     print(
         f"  lm-eval {other['version']}, batch {options.batch}: {other['seconds']:.1f} s, "
-        f"{other['seconds'] / seconds:.2f} times ours"
+        f"{other['seconds'] / seconds:.2f} times ours",
+        flush=True,
     )
 
 
@@ -130,8 +140,6 @@ def _distinct(prompts: Sequence[Sequence[int]]) -> int:
 def _lm_eval(
     engine: TransformersEngine, asked: Sequence[Sequence[Call]], folder: Path, options: argparse.Namespace
 ) -> dict[str, Any]:
-    import torch
-
     turns = [
         [
             {
@@ -151,6 +159,7 @@ def _lm_eval(
         engine.model.config._name_or_path,
         options.batch,
         str(torch.get_num_threads()),
+        options.matmul_precision,
         str(folder / "out.json"),
     ]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)

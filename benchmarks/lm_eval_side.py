@@ -1,6 +1,6 @@
 """The other side of benchmarks/backbones.py: the same prompts through lm-eval's `hf` model, turn by turn.
 
-python lm_eval_side.py REQUESTS.json MODEL_FOLDER BATCH THREADS OUT.json
+python lm_eval_side.py REQUESTS.json MODEL_FOLDER BATCH THREADS PRECISION OUT.json
 """
 
 import json
@@ -16,8 +16,9 @@ from lm_eval.models.huggingface import HFLM
 
 def main() -> None:
     """Run and write the seconds."""
-    requests, model, batch, threads, out = sys.argv[1:]
+    requests, model, batch, threads, precision, out = sys.argv[1:]
     torch.set_num_threads(int(threads))
+    torch.set_float32_matmul_precision(precision)
     engine = HFLM(pretrained=model, dtype="float32", device="cpu", batch_size=batch)
     turns = json.loads(Path(requests).read_text("utf-8"))
     _ask(engine, [turns[0][0] | {"context": "The appeal", "new": 2}])

@@ -105,6 +105,8 @@ class Call:
     """Where the answer is cut off; unused when answers are compared."""
     answers: tuple[str, ...] = ()
     """Answers to compare; empty when text is asked for."""
+    final: bool = False
+    """Whether the conversation ends with its answer, so that no state of it need be kept; no part of the key."""
     choices: tuple[str, ...] = ()
     """All that may be written, one of them and nothing else; empty: any text."""
     pages: tuple[Page, ...] = ()

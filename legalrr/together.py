@@ -144,15 +144,14 @@ def _groups(wanted: Mapping[tuple[str, str], Sequence[Ready]], engine: Engine) -
 
 
 def _tokens(cases: Sequence[Case], engine: Engine) -> int:
-    """Tokens of some conversations about a judgment, where those that open with the same words count as one."""
-    openings: dict[str, tuple[Message, ...]] = {}
-    written: dict[str, int] = {}
+    """Tokens of some conversations about a judgment; of those that open with the same words the longest counts."""
+    longest: dict[str, int] = {}
     for case in cases:
         turns = case.prompt.turns
         said = "\n".join(str(message.fill({})["content"]) for message in turns[0].messages)
-        openings[said] = turns[0].messages
-        written[said] = max(written.get(said, 0), sum(turn.max_new_tokens for turn in turns))
-    return sum(_length(opening, engine) for opening in openings.values()) + sum(written.values())
+        length = _length(turns[-1].messages, engine) + sum(turn.max_new_tokens for turn in turns)
+        longest[said] = max(longest.get(said, 0), length)
+    return sum(longest.values())
 
 
 def _length(messages: Sequence[Message], engine: Engine) -> int:

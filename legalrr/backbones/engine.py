@@ -209,9 +209,11 @@ class TransformersEngine:
         answers = write(model, batch, cache, card=self._card, seed=self._seed)
         width = max(len(one.ids) for one in batch)
         for row, (one, answer) in enumerate(zip(batch, answers, strict=True)):
-            # The last token of an answer was written but not read.
-            read = one.ids + answer[:-1]
-            self.prefixes.add(unstack(cache, row, read, end=width + len(answer) - 1, begun=begun[row]))
+            # What ends a conversation would push out what others go on from.
+            if not one.call.final:
+                # The last token of an answer was written but not read.
+                read = one.ids + answer[:-1]
+                self.prefixes.add(unstack(cache, row, read, end=width + len(answer) - 1, begun=begun[row]))
         return [self._written(*parts) for parts in zip(batch, answers, cached, strict=True)]
 
     def _write_obviously(self, model: PreTrainedModel, batch: Sequence[Asked]) -> list[Reply]:

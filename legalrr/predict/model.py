@@ -5,7 +5,7 @@ where it stopped.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from legalrr.errors import UserError
@@ -88,7 +88,7 @@ class ModelPredictor:
         done: list[CompletedTurn] = []
         said: dict[str, str] = {}
         for turn in turns:
-            reply = yield self._call(turn, said)
+            reply = yield replace(self._call(turn, said), final=turn is turns[-1])
             done.append(reply.as_turn(turn.name))
             if reply.finish_reason == "overflow":
                 break

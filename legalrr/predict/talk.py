@@ -47,7 +47,11 @@ def lead(
             except StopIteration as end:
                 waiting.pop(key, None)
                 yield key, end.value
-        missing = {call.key: call for call in waiting.values() if call.key not in store}
+        missing: dict[str, Call] = {}
+        for call in waiting.values():
+            # What ends one conversation may go on in another.
+            if call.key not in store and (call.key not in missing or missing[call.key].final):
+                missing[call.key] = call
         advance(len(waiting) - len(missing))
         for batch in _answered(list(missing.values()), engine):
             store.add((key, asdict(reply)) for key, reply in batch)

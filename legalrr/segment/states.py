@@ -16,7 +16,6 @@ from legalrr.backbones.gguf import cache_root
 from legalrr.backbones.layers import open_layers
 from legalrr.backbones.numerics import settings
 from legalrr.backbones.source import content_digest, locate
-from legalrr.backbones.source import content_digest, locate
 from legalrr.errors import UserError
 from legalrr.stage import digest, runtime
 

@@ -1,5 +1,7 @@
 """The engine against two oracles: full forwards in float64 without any cache, and its own slow, obvious version."""
 
+from dataclasses import replace
+
 import pytest
 
 from legalrr.backbones.reading import read
@@ -157,6 +159,18 @@ def test_a_second_turn_pays_only_for_what_is_new(tiny, oracle):
     assert answer.cached_tokens == 0
     assert answer.prompt_tokens <= again.cached_tokens < again.prompt_tokens
     assert again.text == oracle.greedy(second)
+
+
+def test_of_a_conversation_that_ends_nothing_is_kept_and_what_it_went_on_from_is(tiny, oracle):
+    engine = fresh(tiny)
+    first = ask("Facts. " * 20, key="1")
+    answer = replies(engine.generate([first]))["1"]
+    held = engine.prefixes.nbytes
+    talk = (*first.messages, {"role": "assistant", "content": answer.text})
+    last = replace(ask("YES or NO?", key="2", before=talk), final=True)
+    assert replies(engine.generate([last]))["2"].text == oracle.greedy(last)
+    assert engine.prefixes.nbytes == held
+    assert replies(engine.generate([ask("And now?", key="3", before=talk)]))["3"].cached_tokens >= answer.prompt_tokens
 
 
 def test_another_question_about_the_same_document_reuses_the_document(tiny, oracle):
