@@ -7,6 +7,9 @@ share of resamples below it (ties count half), theta_(i) the statistic without j
     U_i   = (n_j - 1) (mean of theta_(.) over sample j - theta_(i))
     a     = 1/6 sum_j [sum_i U_i^3 / n_j^3] / (sum_j [sum_i U_i^2 / n_j^2])^(3/2)
     bound = quantile of the resamples at Phi(z0 + (z0 + z) / (1 - a (z0 + z))), z = Phi^-1 of the nominal quantile
+
+How often they hold the truth is simulated in tests/score/test_interval.py: macro-F1 at 44 and 300 judgments within 2
+points of the nominal 95 %; the difference of two arms at 44 judgments about 3 points less often than that.
 """
 
 import warnings
