@@ -28,8 +28,7 @@ class Metric(Protocol):
         """JSON facts beyond the fields that scores depend on: version of a package, digest of an encoder."""
 
     def scores(self, pairs: Sequence[Pair]) -> Iterator[Mapping[str, float]]:
-        """Scores of each pair, in order, each between 0 and 1 (BERTScore: -1 and 1); a text without a word scores
-        0."""
+        """Scores of each pair, in order, by name; a text without a word scores 0."""
 
 
 def told(metric: Metric) -> dict[str, Any]:
