@@ -49,6 +49,7 @@ format: install  ## let ruff put the code in order
 
 bench: install  ## benchmarks, as ratios against a named alternative in the same run
 	@$(BIN)/python benchmarks/startup.py
+	@$(BIN)/python benchmarks/report.py
 	@$(BIN)/python benchmarks/attention.py
 	@$(BIN)/python -m gated_kalmanet.bench --device cpu
 	@if [ -n "$$LEGALRR_DATA" ]; then \

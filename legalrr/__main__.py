@@ -55,13 +55,15 @@ def _complain(failures: list[tuple[str, str]]) -> None:
 
 
 def _tell(folder: Path, calls: Counter[str]) -> None:
-    """Print the tables of a sweep or a single cell, and where they lie."""
+    """Print the tables of a sweep or a single cell, write its page, and say where all of it lies."""
     from legalrr.report.console import show
+    from legalrr.report.sweep import write_page
 
-    show(folder)
+    report = show(folder)
+    page = write_page(report, [folder], folder)
     print(f"\nmodel calls: {calls['made']} made, {calls['stored']} from the store")
     tables = folder / "results.md"
-    print(f"report: {tables if tables.exists() else folder}")
+    print(f"report: {tables if tables.exists() else folder}\npage: {page}")
 
 
 if __name__ == "__main__":

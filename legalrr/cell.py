@@ -105,7 +105,7 @@ def run_cell(pipeline: Pipeline, folder: Path, fresh: set[str] | None = None) ->
         },
         "seconds": clock.seconds,
     }
-    write_run(folder, rows, references, record, scores)
+    write_run(folder, rows, judgments=judgments, references=references, record=record, scores=scores)
     log.info(
         "%s: %d judgments, %d model calls made, %d from the store",
         pipeline.settings.arm.label,

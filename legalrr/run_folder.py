@@ -1,18 +1,21 @@
 """What a run folder holds.
 
-predictions.jsonl   a row per judgment: gold, verdict, reason, turns, what was shown and hidden (as offsets in its text;
-                    of one shown as images, also the pages by digest of the file, number and dots per inch)
+predictions.jsonl   a row per judgment: gold, verdict, reason, turns, what was sent, shown and hidden (as offsets in its
+                    text; of one shown as images, also the pages by digest of the file, number and dots per inch)
+judgments.jsonl.gz  the judgments themselves: the text that the offsets point into, parties, gold roles
 references.jsonl    the court's text of the roles that the model wrote, for arms that let it write any
 run.json            cell, counts, calls, versions, seeds, stage identities, timings
 scores.json         written last: its presence means complete
 error.json          instead, when the cell failed
 """
 
+import gzip
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
-from itertools import takewhile
+from itertools import takewhile, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -41,16 +44,27 @@ PACKAGES = (
 )
 
 
+JUDGMENTS = "judgments.jsonl.gz"
+"""File of the judgments that a cell is about."""
+
+
 def write_run(
     folder: Path,
     rows: Sequence[Mapping[str, Any]],
+    *,
+    judgments: Sequence[Judgment],
     references: Sequence[Mapping[str, Any]],
     record: Mapping[str, Any],
     scores: Mapping[str, Any],
 ) -> None:
-    """Write a finished cell; scores.json comes last."""
+    """Write a finished cell; scores.json comes last. run.json names the digest of the judgments' lines, as the cells of
+    a sweep have much the same ones."""
     folder.mkdir(parents=True, exist_ok=True)
+    lines = "".join(json.dumps(_judgment(judgment)) + "\n" for judgment in judgments).encode("ascii")
+    record = {**record, "judgments": {"file": JUDGMENTS, "sha256": hashlib.sha256(lines).hexdigest()}}
     write_atomically(folder / "predictions.jsonl", "".join(as_json(row) + "\n" for row in rows))
+    # Without a time in it, equal judgments give equal bytes.
+    write_atomically(folder / JUDGMENTS, gzip.compress(lines, compresslevel=6, mtime=0))
     if any(one["turns"] for one in references):
         write_atomically(folder / REFERENCES, "".join(as_json(one) + "\n" for one in references))
     write_atomically(folder / "run.json", as_json(record, indent=2) + "\n")
@@ -76,6 +90,7 @@ def row(judgment: Judgment, case: Case, completion: Completion, verdict: Verdict
         "error": completion.error,
         "turns": [asdict(t) for t in completion.turns],
         "messages": _messages(case, completion),
+        "earlier": _earlier(case, completion),
         "shown": [[b.role, b.start, b.start + len(b.text)] for b in document.blocks],
         "hidden": [[h.start, h.end, h.role, h.reason] for h in document.hidden],
         "pages": _pages(judgment, document),
@@ -97,6 +112,48 @@ def _messages(case: Case, completion: Completion) -> list[dict[str, Any]]:
     said = {t.name: t.text for t in completion.turns if t.name != BLANK}
     asked = list(takewhile(lambda t: t.name in said, case.prompt.turns))
     return [m.fill(said) for m in asked[-1].messages] if asked else []
+
+
+def _earlier(case: Case, completion: Completion) -> list[dict[str, Any]]:
+    """The conversations that do not open the last one (layout `study`, the prior of `calibrated`), turn by turn.
+
+    A message is [role, k, rest]: its content is the first k characters of the last conversation's message at the same
+    place, and then `rest`; so what turns share, which is nearly all, is not written again.
+    """
+    said = {t.name: t.text for t in completion.turns if t.name != BLANK}
+    last = _messages(case, completion)
+    asked = list(takewhile(lambda t: t.name in said, case.prompt.turns))[:-1]
+    if case.prompt.blank is not None and any(t.name == BLANK for t in completion.turns):
+        asked.insert(0, replace(case.prompt.blank, name=BLANK))
+    found = []
+    for turn in asked:
+        sent = [m.fill(said) for m in turn.messages]
+        if sent != last[: len(sent)]:
+            found.append(
+                {"turn": turn.name, "messages": [_apart(m, other) for m, other in zip_longest(sent, last[: len(sent)])]}
+            )
+    return found
+
+
+def _apart(message: Mapping[str, str], other: Mapping[str, str] | None) -> list[Any]:
+    content, model = message["content"], "" if other is None else other["content"]
+    pairs = enumerate(zip(content, model, strict=False))
+    same = next((at for at, (one, two) in pairs if one != two), min(len(content), len(model)))
+    return [message["role"], same, content[same:]]
+
+
+def _judgment(judgment: Judgment) -> dict[str, Any]:
+    """A line of the judgments' file: what a row of predictions.jsonl does not say."""
+    spans = judgment.spans
+    return {
+        "id": judgment.id,
+        "text": judgment.text,
+        "party": judgment.party,
+        "petitioner": judgment.petitioner,
+        "group": judgment.group,
+        "scheme": judgment.scheme,
+        "spans": None if spans is None else [[span.start, span.end, span.role] for span in spans],
+    }
 
 
 def described(pipeline: Pipeline, cases: Sequence[Case]) -> dict[str, Any]:

@@ -1,16 +1,21 @@
 """One cell, from judgments to its run folder."""
 
+import gzip
+import hashlib
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
 
-from legalrr.cell import run_cell
+from legalrr.cell import call_store, run_cell
 from legalrr.errors import UserError
 from legalrr.pipeline import Pipeline, build_pipeline
 from legalrr.places import root
+from legalrr.run_folder import JUDGMENTS
+from legalrr.stage import digest
 
 TEXTS = (
     "The appellant sold a horse to the respondent. It was lame.",
@@ -138,6 +143,56 @@ def test_the_record_says_what_was_run_with_what(tmp_path: Path) -> None:
     assert record["versions"]["legalrr"]
     sent = rows(tmp_path / "cell")[0]["messages"]
     assert [message["role"] for message in sent] == ["system", *("user", "assistant") * 3, "user"]
+
+
+def test_the_judgments_lie_beside_the_predictions_and_the_record_names_their_digest(tmp_path: Path) -> None:
+    first = run_cell(pipeline(tmp_path, "arm=direct", "limit=4"), tmp_path / "a")
+    second = run_cell(pipeline(tmp_path, "arm=dr", "limit=4"), tmp_path / "b")
+    lines = gzip.decompress((tmp_path / "a" / JUDGMENTS).read_bytes())
+    kept = {judgment["id"]: judgment for judgment in map(json.loads, lines.splitlines())}
+    record = json.loads((tmp_path / "a" / "run.json").read_text())
+    assert record["judgments"] == {"file": JUDGMENTS, "sha256": hashlib.sha256(lines).hexdigest()}
+    assert (tmp_path / "a" / JUDGMENTS).read_bytes() == (tmp_path / "b" / JUDGMENTS).read_bytes()
+    assert first["cell"]["arm"] != second["cell"]["arm"]
+    for row in rows(tmp_path / "a"):
+        judgment, sent = kept[row["id"]], row["messages"][1]["content"]
+        assert all(judgment["text"][start:end] in sent for _, start, end in row["shown"])
+        assert judgment["scheme"] == "build"
+        assert any(role == "RPC" for _, _, role in judgment["spans"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "turns"),
+    [
+        (("arm=c", "annotate.layout=study"), ["analysis", "ratio", "ruling"]),
+        (("arm=c", "annotate.layout=conversation"), []),
+        (("arm=direct_calibrated",), ["blank"]),
+    ],
+)
+def test_every_conversation_that_was_sent_can_be_put_together_again(
+    tmp_path: Path, overrides: tuple[str, ...], turns: list[str]
+) -> None:
+    folder = tmp_path / "cell"
+    one = pipeline(tmp_path, "limit=2", *overrides)
+    run_cell(one, folder)
+    for row in rows(folder):
+        assert [earlier["turn"] for earlier in row["earlier"]] == turns
+        sent = [
+            [
+                {"role": role, "content": row["messages"][at]["content"][:same] + rest}
+                for at, (role, same, rest) in enumerate(earlier["messages"])
+            ]
+            for earlier in row["earlier"]
+        ]
+        kinds = ["compare" if turn == "blank" else "generate" for turn in turns]
+        asked = [
+            {"compare": ["YES", "NO"], "messages": messages}
+            if kind == "compare"
+            else {"generate": one.annotate.tokens.of(turn), "messages": messages}
+            for kind, turn, messages in zip(kinds, turns, sent, strict=True)
+        ]
+        with closing(call_store(one)) as store:
+            assert all(digest(call) in store for call in asked)
 
 
 def test_a_skipped_judgment_is_invalid_for_overflow_and_never_asked(tmp_path: Path) -> None:

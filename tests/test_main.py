@@ -61,6 +61,7 @@ def test_the_second_run_of_a_sweep_makes_no_call_and_the_same_tables(run: Run, t
         status, out, _ = run(*sweep, f"hydra.sweep.dir=runs/sweep/{stamp}")
         assert status == 0
         assert f"report: runs/sweep/{stamp}/results.md" in out
+        assert f"page: runs/sweep/{stamp}/report.html" in out
     assert "model calls: 0 made, 36 from the store" in out
     first, second = (tmp_path / "runs/sweep" / stamp for stamp in ("first", "second"))
     made = [json.loads((second / str(n) / "run.json").read_text())["calls"]["made"] for n in range(3)]

@@ -1,6 +1,7 @@
 """The command `legalrr-report`: tables and figure of run folders, computed anew from their predictions."""
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,8 @@ from legalrr.verdict import READINGS
 
 EPILOG = """\
 files written: results.csv (a row per cell, every column), results.md and results.tex (to be read), pairs.csv (each cell
-against the reference arm), macro_f1.svg (forest plot, where there is a score); where there is something to say also
+against the reference arm), macro_f1.svg (forest plot, where there is a score), report.html (all of it and every
+judgment, prompt and answer, as one page without outside resources); where there is something to say also
 repeats.csv (runs of one experiment), readings.csv (two readings of the answers), explanations.csv (legalrr-explain)
 
 examples:
@@ -21,6 +23,7 @@ examples:
   legalrr-report runs/sweep/2025-01-31_12-00-00 --invalid common      only judgments that all arms answered
   legalrr-report runs/sweep/* --table prediction --format latex > prediction.tex
   legalrr-report runs/sweep/* --table prediction --against published     the study's printed figures beside ours
+  legalrr-report runs/sweep/2025-01-31_12-00-00 --texts 200     a larger page, with the texts of more judgments
 """
 
 
@@ -65,6 +68,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         choices=("published",),
         help="beside it the figures printed in arXiv 2511.20669, with the intervals that their n allows",
     )
+    parser.add_argument(
+        "--texts",
+        type=float,
+        metavar="MB",
+        help="megabytes of prompts and answers in report.html, judgments on which arms disagree first "
+        "(default: 16; 0: none)",
+    )
     parser.add_argument("--quiet", action="store_true", help="print the paths of the files only")
     chosen = parser.parse_args(arguments)
     try:
@@ -78,6 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             chosen.out,
             reading=chosen.reading,
             invalid=chosen.invalid,
+            texts=chosen.texts,
             quiet=chosen.quiet,
         )
     except UserError as error:
@@ -105,18 +116,22 @@ def _table(folders: list[Path], chosen: argparse.Namespace) -> None:
     print(path)
 
 
-def _report(folders: list[Path], out: Path | None, *, reading: str | None, invalid: str, quiet: bool) -> None:
+def _report(
+    folders: list[Path], out: Path | None, *, reading: str | None, invalid: str, texts: float | None, quiet: bool
+) -> None:
     from legalrr.report.console import show_report
     from legalrr.report.groups import read_report
-    from legalrr.report.sweep import write_report
+    from legalrr.report.sweep import write_page, write_report
 
+    if texts is not None and not 0 <= texts < math.inf:
+        raise UserError(f"{texts} megabytes", where="--texts", cure="give 0 or more")
     # The tables next to the cells are those of the headline rule; others get a folder of their own.
     told = [f"reading-{reading}"] * (reading is not None) + [f"invalid-{invalid}"] * (invalid != "miss")
     place = "-".join(told)
     sets = [(folders, out)] if out is not None else [([folder], folder / place) for folder in folders]
     for sources, target in sets:
         report = read_report(sources, reading=reading, invalid=invalid)
-        paths = write_report(report, target)
+        paths = [*write_report(report, target), write_page(report, sources, target, megabytes=texts)]
         if not quiet:
             show_report(report)
         for path in paths:

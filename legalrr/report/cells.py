@@ -98,6 +98,8 @@ class Cell:
     """Where it lies; None unless done."""
     reread: bool = False
     """Whether its answers were read anew, otherwise than when it ran."""
+    run: Mapping[str, Any] = field(default_factory=dict)
+    """What its run.json holds; empty unless done."""
 
     @property
     def name(self) -> str:
@@ -209,6 +211,7 @@ def _cell(folder: Path, sweep: int, job: int | None, overrides: str) -> Cell:
         digest=stamp["cases"],
         seconds=run.get("seconds", {}),
         folder=folder,
+        run=run,
     )
 
 

@@ -14,9 +14,12 @@ PLAIN_WIDTH = 200
 """Columns where no terminal says how wide it is; wide enough that no cell is broken."""
 
 
-def show(folder: Path, console: "Console | None" = None) -> None:
-    """Print the tables of a sweep or single-run folder; raises UserError as `read_report` does."""
-    show_report(read_report([folder]), console)
+def show(folder: Path, console: "Console | None" = None) -> Report:
+    """Print the tables of a sweep or single-run folder, and return its report; raises UserError as `read_report`
+    does."""
+    report = read_report([folder])
+    show_report(report, console)
+    return report
 
 
 def show_report(report: Report, console: "Console | None" = None) -> None:

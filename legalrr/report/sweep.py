@@ -1,5 +1,6 @@
 """Rebuilds what lies next to the cells of a sweep: the tables and the figure; after every job, and on demand."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,27 @@ def rebuild(folder: Path) -> list[Path]:
         UserError: the folder has no cells, or a file of a cell is damaged.
     """
     return write_report(read_report([folder]), folder)
+
+
+def write_page(report: Report, folders: Sequence[Path], folder: Path, *, megabytes: float | None = None) -> Path:
+    """Writes report.html into a folder, which must be there; returns its path.
+
+    It takes longer than the tables, so it is written once a sweep is over, and on demand.
+
+    Args:
+        report: what was read from `folders`.
+        folders: where it was read from.
+        folder: where to.
+        megabytes: what prompts and answers may take in it; None: the usual size.
+
+    Raises:
+        UserError: a file of a cell is damaged, or changed meanwhile.
+    """
+    from legalrr.report.page.page import MEGABYTES, report_page
+
+    path = folder / "report.html"
+    write_atomically(path, report_page(report, folders, megabytes=MEGABYTES if megabytes is None else megabytes))
+    return path
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:

@@ -4,6 +4,7 @@ The file holds every answer as it came, so that another reading of the answers n
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +46,12 @@ class Answers:
     """Judgments whose outcome nobody knows; they are in no score."""
     about: Mapping[str, About] = field(default_factory=dict)
     """Id -> what is known of the judgment, for the cases that are scored."""
+    places: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Id of each case -> where its row lies in the file: offset and length, in bytes."""
+    hidden: Mapping[str, int] = field(default_factory=dict)
+    """Reason (`legalrr.records.HideReason`) -> stretches hidden for it, over all cases."""
+    hidden_length: int = 0
+    """Characters hidden, over all cases."""
 
 
 def read_answers(path: Path, reader: VerdictReader | None = None) -> Answers:
@@ -60,8 +67,10 @@ def read_answers(path: Path, reader: VerdictReader | None = None) -> Answers:
     cases: list[Answered] = []
     known: dict[str, About] = {}
     lines: dict[str, str] = {}
+    places: dict[str, tuple[int, int]] = {}
+    hidden: list[tuple[str, int]] = []
     unlabelled = 0
-    for where, row in read_rows(path, "prediction"):
+    for where, place, row in _placed_rows(path, "prediction"):
         key = _field(row, "id", str, where)
         if key in lines:
             raise UserError(
@@ -75,7 +84,16 @@ def read_answers(path: Path, reader: VerdictReader | None = None) -> Answers:
         else:
             cases.append(answered(row if reader is None else reread(row, reader, where=where), where=where))
             known[key] = about(row, where=where)
-    return Answers(cases=tuple(cases), unlabelled=unlabelled, about=known)
+            places[key] = place
+            hidden += _hidden(row, where)
+    return Answers(
+        cases=tuple(cases),
+        unlabelled=unlabelled,
+        about=known,
+        places=places,
+        hidden=Counter(reason for reason, _ in hidden),
+        hidden_length=sum(length for _, length in hidden),
+    )
 
 
 def reread(row: Mapping[str, Any], reader: VerdictReader, *, where: str) -> Mapping[str, Any]:
@@ -92,7 +110,8 @@ def reread(row: Mapping[str, Any], reader: VerdictReader, *, where: str) -> Mapp
     )
     completion = Completion(id=_field(row, "id", str, where), turns=turns, error=row.get("error"))
     verdict = reader.read_turn(completion, ANSWER)
-    return {**row, "verdict": verdict.label, "reason": verdict.reason, "p_allowed": verdict.p_allowed}
+    told = {"verdict": verdict.label, "reason": verdict.reason, "span": verdict.span, "p_allowed": verdict.p_allowed}
+    return {**row, **told}
 
 
 def answered(row: Mapping[str, Any], *, where: str) -> Answered:
@@ -133,10 +152,24 @@ def read_rows(path: Path, what: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     Raises:
         UserError: the file cannot be read, or a line is no JSON object.
     """
+    yield from ((where, row) for where, _, row in _placed_rows(path, what))
+
+
+def _hidden(row: Mapping[str, Any], where: str) -> list[tuple[str, int]]:
+    """Reason and length of every hidden stretch; none where the row does not tell."""
+    try:
+        return [(reason, end - start) for start, end, _, reason in row.get("hidden", [])]
+    except (TypeError, ValueError) as error:
+        raise damaged(where, "'hidden' is no list of stretches") from error
+
+
+def _placed_rows(path: Path, what: str) -> Iterator[tuple[str, tuple[int, int], Mapping[str, Any]]]:
+    """As `read_rows`, with offset and length of every line in bytes."""
     try:
         lines = path.read_bytes().split(b"\n")
     except OSError as error:
         raise UserError(f"cannot read the {what}s: {error.strerror}", where=str(path), cure="run the cell") from error
+    at = 0
     # The file ends with a newline; whatever follows the last one is a torn line and refused like any other.
     for number, line in enumerate(lines if lines[-1] else lines[:-1], start=1):
         try:
@@ -145,7 +178,8 @@ def read_rows(path: Path, what: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
             raise damaged(f"{path}:{number}", "no JSON", what) from error
         if not isinstance(row, dict):
             raise damaged(f"{path}:{number}", "no JSON object", what)
-        yield f"{path}:{number}", row
+        yield f"{path}:{number}", (at, len(line)), row
+        at += len(line) + 1
 
 
 def _field(row: Mapping[str, Any], name: str, kind: type, where: str) -> Any:

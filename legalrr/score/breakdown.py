@@ -112,7 +112,8 @@ def _by_value(pairs: Sequence[tuple[Scored, int | str | None]], bins: int) -> di
         names = [
             f"{low:.0f}" if low == high else f"{low:.0f} to {high:.0f}" for low, high in zip(lows, highs, strict=True)
         ]
-        named = [UNKNOWN if value is None else names[int(np.searchsorted(highs, value))] for _, value in pairs]
+        places = iter(np.searchsorted(highs, numbers).tolist())
+        named = [UNKNOWN if value is None else names[next(places)] for _, value in pairs]
     else:
         named = [UNKNOWN if value is None else str(value) for _, value in pairs]
         sizes = {name: named.count(name) for name in set(named)}

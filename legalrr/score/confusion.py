@@ -9,7 +9,7 @@ Macro-F1 is the mean of F1 over the two classes; an invalid answer is a miss in 
     F1(class) = 2 right / (gold + predicted)        0 where neither gold nor predicted has the class
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -24,10 +24,15 @@ Counts = npt.NDArray[np.int64 | np.float64]
 Floats = npt.NDArray[np.float64]
 """Scores, shape (...)."""
 
+CODES: Mapping[tuple[str, str], int] = {
+    (gold, label): 3 * row + column for row, gold in enumerate(OUTCOMES) for column, label in enumerate(LABELS)
+}
+"""Gold outcome and label -> code."""
+
 
 def codes(cases: Sequence[Scored]) -> Codes:
     """The cases as codes, shape (n,), in their order."""
-    return np.array([3 * OUTCOMES.index(c.gold) + LABELS.index(c.label) for c in cases], dtype=np.int8)
+    return np.array([CODES[c.gold, c.label] for c in cases], dtype=np.int8)
 
 
 def count_codes(answers: Codes, axis: int = -1) -> Counts:

@@ -5,13 +5,12 @@ run but the page's own script. The page works without that script, too: the lege
 each role.
 """
 
-import base64
-import hashlib
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from legalrr.inline import shown, source_hash
 from legalrr.records import Judgment, Segments
 from legalrr.roles import scheme
 
@@ -20,10 +19,6 @@ if TYPE_CHECKING:
 
 UNSURE = 0.5
 """Below this probability a sentence is marked as unsure."""
-
-# Control characters have no place in HTML; Unicode has pictures of them. Half characters cannot be written at all.
-_SHOWN = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"}
-_SHOWN |= {0x7F: 0x2421} | dict.fromkeys([*range(0x80, 0xA0), *range(0xD800, 0xE000)], 0xFFFD)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,18 +67,19 @@ def page(judgment: Judgment, segments: Segments, *, tagger: str) -> str:
         The document; every string that encodes as UTF-8, whatever the text holds.
     """
     environment = _environment()
-    style, script = (_source(environment, name) for name in ("page.css", "page.js"))
+    style = "\n".join(_source(environment, name) for name in ("page.css", "roles.css"))
+    script = _source(environment, "page.js")
     return environment.get_template("page.j2").render(
-        title=_shown(judgment.id),
+        title=shown(judgment.id),
         tagger=tagger,
         scheme=segments.scheme,
         unsure=UNSURE,
         pieces=_pieces(judgment.text, segments),
         legend=_legend(segments),
         script=script,
-        script_hash=_source_hash(script),
+        script_hash=source_hash(script),
         style=style,
-        style_hash=_source_hash(style),
+        style_hash=source_hash(style),
     )
 
 
@@ -93,10 +89,10 @@ def _pieces(text: str, segments: Segments) -> list[Piece]:
     at, before = 0, ""
     for number, span in enumerate(segments.spans, start=1):
         if at < span.start:
-            pieces.append(Piece(text=_shown(text[at : span.start])))
+            pieces.append(Piece(text=shown(text[at : span.start])))
         pieces.append(
             Piece(
-                text=_shown(text[span.start : span.end]),
+                text=shown(text[span.start : span.end]),
                 number=number,
                 role=span.role,
                 heading=roles.role(span.role).heading,
@@ -105,7 +101,7 @@ def _pieces(text: str, segments: Segments) -> list[Piece]:
             )
         )
         at, before = span.end, span.role
-    pieces.append(Piece(text=_shown(text[at:])))
+    pieces.append(Piece(text=shown(text[at:])))
     return pieces
 
 
@@ -124,15 +120,6 @@ def _legend(segments: Segments) -> list[Entry]:
         )
         for role in scheme(segments.scheme).roles
     ]
-
-
-def _shown(text: str) -> str:
-    return text.translate(_SHOWN)
-
-
-def _source_hash(source: str) -> str:
-    """What a content security policy calls an inline script or style."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(source.encode("utf-8")).digest()).decode("ascii")
 
 
 def _source(environment: "jinja2.Environment", name: str) -> str:

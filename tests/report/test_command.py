@@ -30,6 +30,23 @@ def test_out_gives_one_joint_set_in_the_order_of_the_paths(sweep, another, tmp_p
     assert capsys.readouterr().out.splitlines()[0] == str(out / "results.csv")
 
 
+def test_the_page_lies_beside_the_tables(sweep, tmp_path, capsys):
+    sweep.cell(0)
+    assert main([str(sweep.folder), "--out", str(tmp_path / "out"), "--quiet", "--texts", "0"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "out" / "report.html")
+    assert 'id="t0-0"' not in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert main([str(sweep.folder), "--quiet"]) == 0
+    assert 'id="t0-0"' in (sweep.folder / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("texts", ["-1", "nan", "inf"])
+def test_a_page_of_no_size_is_refused(texts, sweep, capsys):
+    sweep.cell(0)
+    assert main([str(sweep.folder), "--texts", texts]) == 2
+    assert "megabytes (give 0 or more)" in capsys.readouterr().err
+    assert not (sweep.folder / "results.csv").exists()
+
+
 def test_a_folder_without_cells_is_one_line_and_status_2(tmp_path, capsys):
     assert main([str(tmp_path)]) == 2
     told = capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""report.html: a sweep, or several, as one page without outside resources."""

@@ -1,0 +1,97 @@
+// Puts the sections into the page and follows addresses and keys.
+
+const status = document.querySelector(".status");
+const reader = new Reader();
+const list = DATA.collections.length ? new JudgmentList((which, place) => reader.open(which, place, reader.cell)) : null;
+
+const SECTIONS = [
+  ["results", "Results", resultsSection],
+  ["compared", "Arms compared", forestSection],
+  ["effects", "Effects", effectsSection],
+  ["errors", "Errors", errorsSection],
+  ["health", "Health and cost", healthSection],
+  ["judgments", "Judgments", judgmentsSection],
+  ["provenance", "Provenance", provenanceSection],
+];
+
+function judgmentsSection() {
+  if (!list) return [el("p", { class: "note" }, "No cell has answers yet.")];
+  const held = sum(DATA.texts);
+  const all = sum(DATA.collections.map((one) => one.ids.length));
+  const lead = "A bar per arm: tall where it is right, low where it is wrong, a dot where the answer was invalid.";
+  const texts = held < all ? ` The texts of ${count(held)} of ${count(all)} judgments are in this page, those on which arms disagree first; legalrr-report --texts MEGABYTES takes in more.` : "";
+  const keys = el("p", { class: "keys" }, el("kbd", {}, "j"), " ", el("kbd", {}, "k"), " next and previous judgment, ", el("kbd", {}, "h"), " ", el("kbd", {}, "l"), " previous and next arm, ", el("kbd", {}, "/"), " search");
+  return [el("p", { class: "lead" }, lead, texts), keys, el("div", { class: "desk" }, list.node, reader.node)];
+}
+
+function build() {
+  replace(document.getElementById("summary"), summary());
+  const menu = document.querySelector("nav ol");
+  const main = document.querySelector("main");
+  for (const [id, title, make] of SECTIONS) {
+    menu.append(el("li", {}, el("a", { href: `#${id}` }, title)));
+    main.append(el("section", { id, "aria-labelledby": `${id}-title` }, el("h2", { id: `${id}-title` }, title), make()));
+  }
+  if (list && list.places.length) reader.open(0, list.places[0], undefined, false);
+  follow();
+  document.body.dataset.ready = "true";
+  performance.mark("ready");
+}
+
+// Marks the section in view in the menu.
+function watch() {
+  const links = new Map([...document.querySelectorAll("nav a")].map((anchor) => [anchor.hash.slice(1), anchor]));
+  const seen = new Set();
+  const observer = new IntersectionObserver(
+    (entries) => {
+      entries.forEach((entry) => (entry.isIntersecting ? seen.add(entry.target.id) : seen.delete(entry.target.id)));
+      const first = SECTIONS.map(([id]) => id).find((id) => seen.has(id));
+      links.forEach((anchor, id) => (id === first ? anchor.setAttribute("aria-current", "true") : anchor.removeAttribute("aria-current")));
+    },
+    { rootMargin: "-10% 0px -60% 0px" }
+  );
+  document.querySelectorAll("main > section").forEach((section) => observer.observe(section));
+}
+
+// #case=...&arm=... opens a judgment; every other address is a place in the page.
+function follow() {
+  const told = new URLSearchParams(location.hash.slice(1));
+  if (!told.has("case")) return;
+  const wanted = told.get("case");
+  const given = told.has("corpus") ? [Number(told.get("corpus"))] : DATA.collections.map((_, number) => number);
+  const which = given.find((number) => DATA.collections[number] && DATA.collections[number].ids.includes(wanted));
+  if (which === undefined) {
+    status.textContent = `No judgment ${visible(wanted)} is in this report.`;
+    return;
+  }
+  const cells = cellsOf(DATA.collections[which]);
+  const stated = told.has("cell") ? Number(told.get("cell")) : -1;
+  const cell = cells.includes(stated) ? stated : cells.find((number) => DATA.cells[number].arm === told.get("arm"));
+  status.textContent = cell === undefined && told.has("arm") ? `No arm ${visible(told.get("arm"))} was asked about this judgment.` : "";
+  reader.cell = cell;
+  list.point(which, DATA.collections[which].ids.indexOf(wanted));
+  document.getElementById("judgments").scrollIntoView();
+}
+
+function keys(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.closest("input, select, textarea")) {
+    if (event.key === "Escape") event.target.blur();
+    return;
+  }
+  const act = {
+    j: () => list.choose(list.active + 1),
+    k: () => list.choose(list.active < 0 ? 0 : list.active - 1),
+    l: () => reader.step(1),
+    h: () => reader.step(-1),
+    "/": () => list.search.focus(),
+  }[event.key];
+  if (!act || !list) return;
+  event.preventDefault();
+  act();
+}
+
+build();
+watch();
+addEventListener("hashchange", follow);
+document.addEventListener("keydown", keys);

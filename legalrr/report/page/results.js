@@ -1,0 +1,138 @@
+// The first screen and the table of results.
+
+const DATA = JSON.parse(document.getElementById("data").textContent);
+const SEVERAL = {
+  corpora: unique(DATA.groups.map((group) => group.corpus)).length > 1,
+  backbones: unique(DATA.groups.map((group) => group.backbone)).length > 1,
+};
+
+function groupName(group) {
+  const parts = [(SEVERAL.backbones || !SEVERAL.corpora) && (group.backbone || "no backbone"), SEVERAL.corpora && group.corpus, group.apart];
+  const alike = DATA.groups.filter((other) => other.backbone === group.backbone && other.corpus === group.corpus);
+  if (alike.length > 1) parts.push(unique(alike.map((other) => other.segment)).length > 1 && `roles: ${group.segment}`, group.treatment[0]);
+  return parts.filter(Boolean).join(", ");
+}
+
+// A row per cell of a group: baselines stand in every group, as they are compared with its reference.
+function groupRows(group) {
+  return group.rows.map((number) => ({ group, number, cell: DATA.cells[number], scores: group.scores[number], pair: group.pairs[number] || null }));
+}
+
+function kindOf(row) {
+  return row.number === row.group.reference ? "arm reference" : row.cell.family;
+}
+
+function armName(row) {
+  return [foreign(row.cell.label), row.number === row.group.reference && el("span", { class: "mark" }, "reference")];
+}
+
+function isReal(pair) {
+  return pair !== null && pair.p_holm !== null && pair.p_holm !== undefined && pair.p_holm < 0.05;
+}
+
+function summary() {
+  const scored = DATA.cells.filter((cell) => cell.scored);
+  const backbones = unique(scored.map((cell) => cell.backbone).filter(Boolean));
+  const arms = unique(scored.filter((cell) => cell.family === "arm").map((cell) => cell.arm));
+  const others = unique(scored.filter((cell) => cell.family !== "arm").map((cell) => cell.arm));
+  const failed = DATA.cells.filter((cell) => cell.status !== "done");
+  const tokens = sum(DATA.health.map((one) => one && one.prompt_tokens + one.new_tokens));
+  const judgments = DATA.collections.map((one) => {
+    const allowed = [...one.gold].filter((letter) => letter === "A").length;
+    return [one.ids.length, `${one.name}: ${allowed} allowed, ${one.ids.length - allowed} dismissed`];
+  });
+  const facts = [
+    [count(sum(judgments.map((one) => one[0]))), "judgments", judgments.map((one) => one[1]).join("; ")],
+    [count(arms.length), arms.length === 1 ? "arm" : "arms", others.length ? `and ${others.length} baselines and probes` : "of the experiment"],
+    [count(backbones.length), backbones.length === 1 ? "backbone" : "backbones", backbones.join(", ")],
+    [count(DATA.cells.length), "cells", failed.length ? `${failed.length} without scores` : "all with scores"],
+    [tokens >= 1e6 ? `${(tokens / 1e6).toFixed(1)} M` : count(tokens), "tokens", "read and written"],
+  ];
+  const findings = DATA.groups.filter((group) => group.finding);
+  return [
+    el("dl", { class: "facts" }, facts.map(([value, what, about]) => el("div", {}, el("dt", {}, el("b", {}, value), " ", what), el("dd", { class: "about" }, foreign(about))))),
+    el("ul", { class: "findings" }, findings.slice(0, 6).map((group) => el("li", {}, el("b", {}, foreign(groupName(group))), ": ", best(group), " ", group.finding))),
+    findings.length > 6 && el("p", { class: "note" }, `and ${findings.length - 6} more groups; see the results.`),
+  ];
+}
+
+function best(group) {
+  const arms = groupRows(group).filter((row) => row.cell.family === "arm" && row.scores.macro_f1 !== null);
+  if (!arms.length) return "";
+  const top = arms.reduce((one, other) => (other.scores.macro_f1 > one.scores.macro_f1 ? other : one));
+  const level = `${Math.round(100 * group.confidence)} % interval`;
+  return [`highest macro-F1 ${fixed(top.scores.macro_f1)} (`, foreign(top.cell.label), `; ${level} ${bounds(top.scores.interval)}; a coin ${fixed(group.chance)}, the larger class ${fixed(group.majority)}).`];
+}
+
+function resultColumns(rows) {
+  const reach = Math.max(0.05, ...rows.flatMap(({ pair }) => (pair && pair.interval ? pair.interval.map(Math.abs) : [])));
+  const span = Math.min(1, reach);
+  const number = (head, about, read, show = fixed) => ({ head, about, value: read, cell: (row) => show(read(row)) });
+  return [
+    { head: "Arm", left: true, value: (row) => row.cell.label, cell: armName },
+    SEVERAL.corpora && { head: "Corpus", left: true, value: (row) => row.group.corpus, cell: (row) => foreign(row.group.corpus) },
+    SEVERAL.backbones && { head: "Backbone", left: true, value: (row) => row.group.backbone || "", cell: (row) => foreign(row.group.backbone || "\u2013") },
+    unique(rows.map((row) => row.scores.n)).length > 1 && number("n", "Judgments scored", (row) => row.scores.n, count),
+    {
+      head: "Macro-F1",
+      about: "Mean of F1 over the two outcomes; drawn from 0 to 1 with its interval",
+      value: (row) => row.scores.macro_f1,
+      cell: (row) => beside(spark(row.scores.macro_f1, row.scores.interval, [0, 1], kindOf(row), row.group.chance), fixed(row.scores.macro_f1), el("small", {}, bounds(row.scores.interval))),
+    },
+    {
+      head: "Difference",
+      about: `Macro-F1 less that of the reference arm on the same judgments; drawn from \u2212${fixed(span, 2)} to +${fixed(span, 2)}`,
+      value: (row) => (row.pair && row.pair.difference !== undefined ? row.pair.difference : null),
+      cell: (row) =>
+        row.pair === null
+          ? "\u2013"
+          : row.pair.difference === undefined
+            ? el("small", {}, row.pair.note)
+            : beside(
+                spark(row.pair.difference, row.pair.interval, [-span, span], kindOf(row) + (isReal(row.pair) ? " real" : " open"), 0),
+                signed(row.pair.difference),
+                el("small", {}, bounds(row.pair.interval, signed))
+              ),
+    },
+    {
+      head: "p Holm",
+      about: "Permutation p, adjusted over the arms of the group",
+      value: (row) => (row.pair ? row.pair.p_holm : null),
+      cell: (row) => (row.pair ? el(isReal(row.pair) ? "strong" : "span", {}, pvalue(row.pair.p_holm)) : "\u2013"),
+    },
+    number("F1 allowed", "F1 of the outcome allowed", (row) => row.scores.f1.allowed),
+    number("F1 dismissed", "F1 of the outcome dismissed", (row) => row.scores.f1.dismissed),
+    number("Accuracy", "Share answered right, of all", (row) => row.scores.accuracy),
+    number("FPR", "Gold dismissed, answered allowed, of all gold dismissed", (row) => row.scores.fpr),
+    number("FNR", "Gold allowed, not answered allowed, of all gold allowed", (row) => row.scores.fnr),
+    number("MCC", "Matthews correlation, with invalid as a third answer", (row) => row.scores.mcc, signed),
+    number("Yes %", "Share answered allowed, of all", (row) => row.scores.yes_rate, percent),
+    number("Invalid %", "Answers that cannot be read as YES or NO", (row) => row.scores.invalid_rate, percent),
+  ].filter(Boolean);
+}
+
+function resultsSection() {
+  const rows = DATA.groups.flatMap(groupRows);
+  if (!rows.length) return [el("p", {}, "No cell has scores yet."), missing()];
+  const table = sortable("Results of every arm", resultColumns(rows), rows, { row: (row) => ({ class: kindOf(row) }), caption: "hidden" });
+  const names = ["all", ...DATA.groups.map(groupName)];
+  const choice = DATA.groups.length > 1 && picker("Show", names, 0, (chosen) => table.only((row) => !chosen || row.group === DATA.groups[chosen - 1]));
+  return [
+    el(
+      "p",
+      { class: "lead" },
+      `An answer that cannot be read as YES or NO is invalid: ${DATA.invalid}. Intervals are BCa bootstrap intervals over judgments; a filled difference is significant after Holm\u2019s correction. Press a column\u2019s head to sort by it.`
+    ),
+    choice,
+    table,
+    el("details", { class: "numbers" }, el("summary", {}, "How these cells were run"), DATA.groups.map((group) => [el("h4", {}, foreign(group.title)), el("ul", {}, group.treatment.map((line) => el("li", {}, foreign(line))))])),
+    missing(),
+  ];
+}
+
+function missing() {
+  const gone = DATA.cells.filter((cell) => cell.status !== "done" || !cell.scored);
+  if (!gone.length) return null;
+  const lines = gone.map((cell) => [cell.name, cell.label, cell.status, cell.problem]);
+  return [el("h3", {}, "Cells without scores"), plain("Cells without scores", ["Cell", "Arm", "Status", "Why"], lines)];
+}

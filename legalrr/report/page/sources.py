@@ -1,0 +1,67 @@
+"""Reads what the page shows beside scores: the judgments of a run folder, and rows of its predictions, by id."""
+
+import gzip
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from legalrr.errors import UserError
+from legalrr.report.cells import Cell
+from legalrr.run_folder import JUDGMENTS
+from legalrr.score.answered import reread
+from legalrr.verdict import VerdictReader
+
+Record = Mapping[str, Any]
+"""A judgment as judgments.jsonl.gz has it."""
+
+
+def read_judgments(cells: Sequence[Cell]) -> dict[int, Mapping[str, Record]]:
+    """Number of each cell that has them -> its judgments by id; cells with the same judgments share one mapping.
+
+    Cells of an earlier version have none, and are left out.
+
+    Raises:
+        UserError: a damaged file.
+    """
+    found: dict[int, Mapping[str, Record]] = {}
+    known: dict[str, Mapping[str, Record]] = {}
+    for number, cell in enumerate(cells):
+        stated = cell.run.get("judgments")
+        if cell.folder is None or not isinstance(stated, dict):
+            continue
+        digest = str(stated.get("sha256"))
+        if digest not in known:
+            known[digest] = _judgments(cell.folder / JUDGMENTS)
+        found[number] = known[digest]
+    return found
+
+
+def read_rows(cell: Cell, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Rows of a finished cell's predictions.jsonl, of those ids that it has, with the verdicts of the cell's reading;
+    raises UserError if the file changed."""
+    assert cell.folder is not None
+    assert cell.answers is not None
+    path = cell.folder / "predictions.jsonl"
+    reader = VerdictReader(reading=cell.setup.reading or "strict") if cell.reread and cell.setup else None
+    rows: dict[str, dict[str, Any]] = {}
+    with path.open("rb") as file:
+        for id in ids:
+            place = cell.answers.places.get(id)
+            if place is None:
+                continue
+            file.seek(place[0])
+            try:
+                row = json.loads(file.read(place[1]))
+            except ValueError as error:
+                raise UserError("changed while it was read", where=str(path), cure="report again") from error
+            rows[id] = dict(reread(row, reader, where=f"{path}, {id}")) if reader else row
+    return rows
+
+
+def _judgments(path: Path) -> Mapping[str, Record]:
+    try:
+        lines = gzip.decompress(path.read_bytes()).splitlines()
+        return {record["id"]: record for record in map(json.loads, lines)}
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        raise UserError("cannot read the judgments", where=str(path), cure="run the cell again") from error

@@ -1,0 +1,182 @@
+"""The page in a real browser: it works, by mouse, key and address, and asks nothing of anybody."""
+
+import json
+
+import chromium
+import pytest
+
+from legalrr.report.groups import read_report
+from legalrr.report.sweep import write_page
+
+from .conftest import HOSTILE, enrich
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(bool(chromium.missing()), reason=chromium.missing() or "Chromium is here"),
+]
+LABEL = f"D/R {HOSTILE}".replace("\ud800", "")
+GOLD = "AAAAAADDDDDD"
+
+
+@pytest.fixture(scope="module")
+def driver():
+    """One browser for all tests of this file."""
+    with chromium.chromium() as driver:
+        yield driver
+
+
+@pytest.fixture
+def page(sweep):
+    """Three arms, of which one has a hostile label, about judgments with hostile texts and ids."""
+    enrich(sweep.cell(0, answers="AAADDDDDDAAA", gold=GOLD), id_of=hostile_id)
+    enrich(sweep.cell(1, "dr", "AAAAADDDDDA-", gold=GOLD, label=LABEL), layout="study", id_of=hostile_id)
+    enrich(sweep.cell(2, "d", GOLD, gold=GOLD, row={"p_allowed": 0.75}), id_of=hostile_id)
+    (sweep.folder / "0" / "scores.json").unlink()
+    rescore(sweep)
+    return write_page(read_report([sweep.folder]), [sweep.folder], sweep.folder)
+
+
+def hostile_id(id: str) -> str:
+    return f"{id} {HOSTILE}".replace("\ud800", "")
+
+
+def rescore(sweep) -> None:
+    """The ids changed, so that the stored scores belong to other cases: empty ones say that there are some."""
+    for number in range(3):
+        (sweep.folder / str(number) / "scores.json").write_text("{}")
+
+
+@pytest.fixture
+def opened(driver, page):
+    """Opens an address of the page, and checks afterwards that nothing was asked for or went wrong."""
+    chromium.requests(driver)
+    driver.get_log("browser")
+
+    def at(fragment: str = ""):
+        chromium.open_page(driver, page, fragment)
+        return driver
+
+    yield at
+    assert driver.get_log("browser") == []
+    asked = {address.split("#")[0] for address in chromium.requests(driver)}
+    assert asked <= {page.as_uri(), "about:blank"}
+    assert driver.execute_script("return window.planted === undefined && !document.querySelector('img, iframe, base')")
+
+
+def ready(driver, case: str, cell: int) -> None:
+    """Wait until a judgment is shown."""
+    chromium.wait(driver, f"document.querySelector('.reader').dataset.ready === {json.dumps(f'{case} {cell}')}")
+
+
+def choose(driver, label: str, option: str) -> None:
+    """Choose an option above the list of judgments."""
+    from selenium.webdriver.support.select import Select
+
+    path = f"//div[@class='browser']//label[starts-with(., '{label} ')]/select"
+    Select(driver.find_element("xpath", path)).select_by_visible_text(option)
+
+
+def column(driver, name: str) -> list[str]:
+    """What stands in a column of the table of results."""
+    script = """
+        const table = document.querySelector("#results table");
+        const at = [...table.tHead.rows[0].cells].findIndex((head) => head.textContent === arguments[0]);
+        return [...table.tBodies[0].rows].map((row) => row.cells[at].textContent);
+    """
+    return driver.execute_script(script, name)
+
+
+def test_a_table_is_sorted_by_the_heads_of_its_columns(opened) -> None:
+    driver = opened()
+    before = column(driver, "Accuracy")
+    head = driver.find_element("xpath", "//section[@id='results']//button[text()='Accuracy']")
+    for order, expected in (
+        ("descending", sorted(before, reverse=True)),
+        ("ascending", sorted(before)),
+        (None, before),
+    ):
+        head.click()
+        assert column(driver, "Accuracy") == expected
+        assert head.find_element("xpath", "..").get_attribute("aria-sort") == order
+
+
+def test_an_address_opens_a_judgment_and_an_arm(opened) -> None:
+    from urllib.parse import urlencode
+
+    case = hostile_id("case-4")
+    driver = opened("#" + urlencode({"case": case, "arm": "dr"}))
+    ready(driver, case, 1)
+    text = driver.execute_script("return document.querySelector('.reader').textContent")
+    assert "<script>window.planted = 1</script></script><img src=x" in text
+    assert "␀␇␛[31m␡\ufffd" in text
+    assert "הערעור נדחה" in text
+    assert text.count("hidden, its role tells the outcome") == 0
+    hidden = driver.find_element("css selector", ".reader del")
+    assert hidden.get_attribute("data-heading").endswith("hidden, its role tells the outcome")
+    assert hidden.text.strip() == "The appeal is allowed."
+    # The verdict stands after a character that JavaScript counts twice.
+    assert driver.find_element("css selector", ".reader mark").text == "YES"
+    assert "Turn: analysis" in text
+
+
+def test_what_was_sent_stands_there_whole(opened) -> None:
+    from urllib.parse import urlencode
+
+    case = hostile_id("case-0")
+    driver = opened("#" + urlencode({"case": case, "arm": "plain"}))
+    ready(driver, case, 0)
+    driver.find_element("css selector", ".message .document summary").click()
+    chromium.wait(driver, "document.querySelector('.message .document .text')")
+    words = driver.execute_script("return document.querySelectorAll('.message.user .words')[0].textContent")
+    assert words.startswith('The judgment:\n"""\n')
+    assert "The appellant sold a horse. It was lame." in words
+    assert words.endswith('"""\n\nWrite the Analysis.')
+
+
+def test_keys_move_between_judgments_and_arms(opened) -> None:
+    from selenium.webdriver import ActionChains, Keys
+
+    driver = opened()
+    ids = driver.execute_script("return JSON.parse(document.getElementById('data').textContent).collections[0].ids")
+    press = lambda *keys: ActionChains(driver).send_keys(*keys).perform()  # noqa: E731
+    press("j")
+    ready(driver, ids[0], 0)
+    press("j", "j")
+    ready(driver, ids[2], 0)
+    press("k")
+    ready(driver, ids[1], 0)
+    press("l")
+    chromium.wait(driver, f"document.querySelector('.reader').dataset.ready !== {json.dumps(f'{ids[1]} 0')}")
+    press("h")
+    ready(driver, ids[1], 0)
+    assert "case=" in driver.current_url
+    press("/", "case-7", Keys.ESCAPE)
+    assert driver.execute_script("return document.querySelectorAll('.line').length") == 1
+    driver.find_element("css selector", ".list").send_keys(Keys.HOME)
+    ready(driver, hostile_id("case-7"), 0)
+
+
+def test_the_list_can_be_narrowed_to_what_only_one_arm_gets_right(opened) -> None:
+    driver = opened()
+    choose(driver, "Arm", "d")
+    choose(driver, "Where", "only the arm is right")
+    assert driver.find_element("css selector", ".browser .note").text == "6 of 12 judgments"
+
+
+def test_a_judgment_that_is_not_there_is_said(opened) -> None:
+    driver = opened("#case=nobody&arm=dr")
+    assert driver.find_element("css selector", ".status").text == "No judgment nobody is in this report."
+
+
+def test_labels_and_names_show_as_text(opened) -> None:
+    driver = opened()
+    names = driver.execute_script(
+        "return [...document.querySelectorAll('#results tbody th bdi')].map((n) => n.textContent)"
+    )
+    assert any("<script>window.planted" in name for name in names)
+    assert driver.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_it_prints(opened) -> None:
+    driver = opened()
+    assert chromium.pdf(driver).startswith(b"%PDF-")
