@@ -192,7 +192,7 @@ def sweep() -> Callable[..., dict[tuple[str, str], list[Body]]]:
         short = ("limit=2", "restructure.overflow=middle", "restructure.budget=120", *tokens, f"runs={folder}")
         with initialize_config_dir(str(root() / "conf"), version_base="1.3"):
             cells = [build_pipeline(compose("config", [f"arm={arm}", *short, *overrides])) for arm in arms]
-        ask_together(cells, fresh=set())
+        ask_together(cells, {})
         found = {}
         for arm, cell in zip(arms, cells, strict=True):
             run_cell(cell, folder / arm)

@@ -67,7 +67,8 @@ class Conversations:
 
     def add(self, cell: int, row: Mapping[str, Any]) -> None:
         """Take in the row of one cell."""
-        messages = row.get("messages") or []
+        sent = row.get("messages") or []
+        messages = _spoken(sent)
         number, whole = self._document(row, messages)
         turns = [{key: value for key, value in turn.items() if value is not None} for turn in row["turns"]]
         self.answers[str(cell)] = {
@@ -80,7 +81,7 @@ class Conversations:
             "turns": turns,
             "sent": self._conversation(messages, number, whole, turns),
             "earlier": [
-                [earlier["turn"], self._conversation(_restored(earlier, messages), number, whole, turns)]
+                [earlier["turn"], self._conversation(_spoken(_restored(earlier, sent)), number, whole, turns)]
                 for earlier in row.get("earlier", [])
             ],
         }
@@ -158,9 +159,23 @@ def _cut(parts: Sequence[Part], needle: str, mark: dict[str, Any]) -> list[Part]
     return list(parts)
 
 
-def _restored(earlier: Mapping[str, Any], last: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+def _spoken(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Messages in words alone: an image stands as the page that it is of."""
+    return [{"role": m["role"], "content": _words(m["content"])} for m in messages]
+
+
+def _words(content: str | Sequence[Mapping[str, Any]]) -> str:
+    if isinstance(content, str):
+        return content
+    return "".join(
+        part["text"] if part["type"] == "text" else f"[image of page {part['number']} at {part['dpi']} dots per inch]"
+        for part in content
+    )
+
+
+def _restored(earlier: Mapping[str, Any], last: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """An earlier conversation from its difference to the last one (`legalrr.run_folder`)."""
     return [
-        {"role": role, "content": (last[at]["content"][:same] if same else "") + rest}
+        {"role": role, "content": last[at]["content"][:same] + rest if same else rest}
         for at, (role, same, rest) in enumerate(earlier["messages"])
     ]

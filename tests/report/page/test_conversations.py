@@ -110,6 +110,24 @@ def test_an_earlier_conversation_comes_back_from_its_difference() -> None:
     assert back == "The judgment: a horse that was lame.\n\nWrite the Analysis of this case."
 
 
+def test_an_image_stands_as_the_page_that_it_is_of() -> None:
+    image = {"type": "image", "sha256": "ab", "number": 3, "dpi": 72}
+    last = [{"type": "text", "text": "Page 3:"}, image, {"type": "text", "text": "YES or NO?"}]
+    earlier = {"turn": "analysis", "messages": [["user", 2, [{"type": "text", "text": "Why?"}]]]}
+    blank = {"turn": "blank", "messages": [["user", 0, "YES or NO?"]]}
+    conversations = Conversations(judgment="j", record=None, phrases=Phrases())
+    conversations.add(0, row([last], earlier=[earlier, blank]))
+    record = conversations.as_json()
+    answer = record["answers"]["0"]
+    told = [answer["sent"], *(conversation for _, conversation in answer["earlier"])]
+    shown = "Page 3:[image of page 3 at 72 dots per inch]"
+    assert [put_together(one[0][1:], record, [], answer) for one in told] == [
+        f"{shown}YES or NO?",
+        f"{shown}Why?",
+        "YES or NO?",
+    ]
+
+
 def test_without_the_judgment_prompts_stand_whole() -> None:
     conversations = Conversations(judgment="j", record=None, phrases=Phrases())
     conversations.add(0, row(["Facts."], [["FAC", 0, 6]]))
