@@ -2,12 +2,21 @@
 
 import os
 import socket
+import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
+
+# rouge-score brings absl, whose handler closes the stream that it was made with when Hydra sets up logging: that is
+# where pytest captures what tests print.
+if find_spec("absl"):
+    from absl import logging as absl_logging
+
+    absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 # Before anything imports triton, which transformers does: without a GPU its kernels run in the interpreter.
 if not torch.cuda.is_available():
