@@ -22,6 +22,7 @@ from typing import Any
 from legalrr.corpora.pages import images
 from legalrr.pipeline import Pipeline
 from legalrr.records import Case, Completion, Document, Judgment, Verdict
+from legalrr.score.answered import JUDGMENTS
 from legalrr.score.explanation import REFERENCES
 from legalrr.stage import description
 from legalrr.store import write_atomically
@@ -42,10 +43,6 @@ PACKAGES = (
     "hydra-core",
     "triton",
 )
-
-
-JUDGMENTS = "judgments.jsonl.gz"
-"""File of the judgments that a cell is about."""
 
 
 def write_run(

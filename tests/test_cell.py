@@ -14,7 +14,7 @@ from legalrr.cell import call_store, run_cell
 from legalrr.errors import UserError
 from legalrr.pipeline import Pipeline, build_pipeline
 from legalrr.places import root
-from legalrr.run_folder import JUDGMENTS
+from legalrr.score.answered import JUDGMENTS
 from legalrr.stage import digest
 
 TEXTS = (

@@ -16,6 +16,8 @@ from legalrr.score.about import About, about
 from legalrr.verdict import ANSWER, VerdictReader
 
 LABELS = (*OUTCOMES, "invalid")
+JUDGMENTS = "judgments.jsonl.gz"
+"""File beside it, of the judgments that a cell is about."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,9 @@ def call(key: str, *, final: bool) -> Call:
 
 
 def talk(*calls: Call) -> Talk:
-    yield from calls
+    for one in calls:
+        reply = yield one
+        assert reply.prompt_tokens
     return Completion(id=calls[-1].key, turns=())
 
 

@@ -8,8 +8,7 @@ from typing import Any
 
 from legalrr.errors import UserError
 from legalrr.report.cells import Cell
-from legalrr.run_folder import JUDGMENTS
-from legalrr.score.answered import reread
+from legalrr.score.answered import JUDGMENTS, reread
 from legalrr.verdict import VerdictReader
 
 Record = Mapping[str, Any]
