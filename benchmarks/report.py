@@ -37,7 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--judgments", type=int, default=Shape.judgments, help="judgments per cell (default 3000)")
     parser.add_argument("--words", type=int, default=Shape.words, help="words of a judgment (default 600)")
-    parser.add_argument("--texts", type=float, default=MEGABYTES, help="megabytes of prompts and answers (default 16)")
+    parser.add_argument("--texts", type=float, default=MEGABYTES, help="megabytes of prompts and answers (default 12)")
     parser.add_argument("--sweep", type=Path, help="folder of a sweep to measure, instead of one that is made up")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:

@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         type=float,
         metavar="MB",
         help="megabytes of prompts and answers in report.html, judgments on which arms disagree first "
-        "(default: 16; 0: none)",
+        "(default: 12; 0: none)",
     )
     parser.add_argument("--quiet", action="store_true", help="print the paths of the files only")
     chosen = parser.parse_args(arguments)

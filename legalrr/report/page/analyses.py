@@ -8,13 +8,13 @@ from legalrr.errors import UserError
 from legalrr.progress import progress
 from legalrr.report.groups import Group, Report, Row
 from legalrr.report.page.results import rounded
-from legalrr.score.breakdown import PROPERTIES, breakdown
+from legalrr.score.breakdown import breakdown
 from legalrr.score.calibration import calibration
 from legalrr.score.effects import ARMS, Factorial, effects
 from legalrr.score.power import macro_f1_judgments, mcnemar_power, power_curve
 from legalrr.score.significance import Comparison
 
-BY = (*PROPERTIES, "roles")
+BY = ("length", "year", "court", "kind", "confidence", "roles")
 """What errors are broken down by."""
 SIZES = tuple(round(10 ** (1 + step / 6)) for step in range(25))
 """Numbers of judgments of a power curve: 10 to 100,000."""

@@ -1,6 +1,6 @@
 // Where answers go wrong: by class, by part of the judgments, and by how sure the arm was.
 
-const BY = { length: "length (characters)", shown: "characters shown", year: "year", court: "court", kind: "kind of matter", confidence: "confidence of the label", roles: "roles shown" };
+const BY = { length: "length (characters)", year: "year", court: "court", kind: "kind of matter", confidence: "confidence of the label", roles: "roles shown" };
 
 function errorsSection() {
   if (!DATA.groups.length) return [el("p", { class: "note" }, "No cell has scores yet.")];

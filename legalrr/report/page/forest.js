@@ -8,12 +8,15 @@ function forestSection() {
 function forest(group) {
   const rows = groupRows(group);
   const level = `${Math.round(100 * group.confidence)} %`;
+  // One scale for all groups, so that they can be compared.
+  const [low, high] = reachOf(DATA.groups.flatMap(groupRows));
+  const range = [Math.min(low, ...DATA.groups.map((one) => one.majority)), high];
   const caption = [foreign(groupName(group)), el("span", { class: "sub" }, `n = ${count(group.n)}, ${level} intervals`)];
   const about = rows.map((row) => `${row.cell.label} ${fixed(row.scores.macro_f1)} ${bounds(row.scores.interval)}`).join("; ");
   const picture = responsive((width) => {
     const left = Math.min(150, width * 0.34);
     const bottom = 14 + rows.length * 24;
-    const x = linear([0, 1], [left, width - 14]);
+    const x = linear(range, [left, width - 14]);
     const upright = (value, kind) => svg("line", { class: `upright ${kind}`, x1: x(value), x2: x(value), y1: 4, y2: bottom });
     return canvas(
       width,

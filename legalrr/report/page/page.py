@@ -25,7 +25,7 @@ from legalrr.score.subsets import TREATMENTS
 if TYPE_CHECKING:
     import jinja2
 
-MEGABYTES = 16.0
+MEGABYTES = 12.0
 """Megabytes of prompts and answers in a page, unless another size is asked for."""
 STYLES = ("report/page/base.css", "report/page/parts.css", "report/page/reader.css", "segment/roles.css")
 SCRIPTS = tuple(

@@ -67,6 +67,7 @@ function best(group) {
 function resultColumns(rows) {
   const reach = Math.max(0.05, ...rows.flatMap(({ pair }) => (pair && pair.interval ? pair.interval.map(Math.abs) : [])));
   const span = Math.min(1, reach);
+  const range = reachOf(rows);
   const number = (head, about, read, show = fixed) => ({ head, about, value: read, cell: (row) => show(read(row)) });
   return [
     { head: "Arm", left: true, value: (row) => row.cell.label, cell: armName },
@@ -75,9 +76,9 @@ function resultColumns(rows) {
     unique(rows.map((row) => row.scores.n)).length > 1 && number("n", "Judgments scored", (row) => row.scores.n, count),
     {
       head: "Macro-F1",
-      about: "Mean of F1 over the two outcomes; drawn from 0 to 1 with its interval",
+      about: `Mean of F1 over the two outcomes; drawn with its interval from ${fixed(range[0], 1)} to ${fixed(range[1], 1)}, the rule is a coin\u2019s`,
       value: (row) => row.scores.macro_f1,
-      cell: (row) => beside(spark(row.scores.macro_f1, row.scores.interval, [0, 1], kindOf(row), row.group.chance), fixed(row.scores.macro_f1), el("small", {}, bounds(row.scores.interval))),
+      cell: (row) => beside(spark(row.scores.macro_f1, row.scores.interval, range, kindOf(row), row.group.chance), fixed(row.scores.macro_f1), el("small", {}, bounds(row.scores.interval))),
     },
     {
       head: "Difference",

@@ -72,6 +72,12 @@ function whisker(x, y, value, interval, kind) {
   );
 }
 
+// From where to where scores are drawn: as far as they and their intervals reach, in tenths.
+function reachOf(rows) {
+  const all = rows.flatMap((row) => [row.scores.macro_f1 || 0, row.group.chance, ...(row.scores.interval || [])]);
+  return [Math.floor(10 * Math.min(...all) + 1e-9) / 10, Math.ceil(10 * Math.max(...all) - 1e-9) / 10];
+}
+
 // The small one that stands in a cell of a table. `zero`: where a rule is drawn.
 function spark(value, interval, domain, kind, zero) {
   const x = linear(domain, [5, 91]);

@@ -76,7 +76,7 @@ def test_parts_by_what_is_known_of_the_judgments(sweep) -> None:
     enrich(sweep.cell(0))
     enrich(sweep.cell(1, "direct"))
     found = breakdowns_json(read_report([sweep.folder]))
-    assert set(found) == {"length", "shown", "year", "court", "kind", "confidence", "roles"}
+    assert set(found) == {"length", "year", "court", "kind", "confidence", "roles"}
     assert set(found["year"]) == {"0", "1"}
     assert [part["name"] for part in found["kind"]["0"]] == ["land"]
     assert sum(part["n"] for part in found["year"]["0"]) == 12
