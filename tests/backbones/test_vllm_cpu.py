@@ -21,8 +21,9 @@ pytestmark = [
     pytest.mark.skipif(find_spec("vllm") is None, reason="vllm is not installed (make test-vllm)"),
 ]
 CONTEXT = 2048
-TOLERANCE = 2e-3
-"""Of a log-probability. Both sum float32 products in orders of their own, over 30 layers and up to 800 tokens."""
+TOLERANCE = 2e-4
+"""Of a log-probability. Both sum float32 products in orders of their own, over 30 layers: ten times the greatest
+difference seen in the answers that are compared below, 1.9e-5."""
 DOCUMENT = "The tenant paid no rent for a year. The landlord sued, and lost in both courts below. " * 12
 ANSWERS = ("YES", "NO", "NO, never", "Nobody knows")
 
