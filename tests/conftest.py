@@ -1,9 +1,10 @@
 """Tiny models that the tests make: two layers, random weights, a token per byte; and no test with a time limit."""
 
+import logging
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,6 +25,20 @@ if not torch.cuda.is_available():
 
 settings.register_profile("at any speed", deadline=None)
 settings.load_profile("at any speed")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Iterator[None]:
+    """A command that a test runs may set up logging, to a stream that pytest closes: the next test finds none of it."""
+    root, ours = logging.getLogger(), logging.getLogger("legalrr")
+    handlers, levels = list(root.handlers), (root.level, ours.level)
+    try:
+        return (yield)
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(levels[0])
+        ours.setLevel(levels[1])
+
 
 TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}"

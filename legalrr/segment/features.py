@@ -124,7 +124,10 @@ _CUES_BY_WORD: dict[str, tuple[str, ...]] = {
 
 
 def features(sentences: Sequence[str]) -> list[list[str]]:
-    """Feature strings of each sentence of one document, in order."""
+    """Feature strings of each sentence of one document, in order.
+
+    Each stands once, but for the words of a heading, which count as often as they stand in it.
+    """
     words = [words_of(sentence) for sentence in sentences]
     cued = [[f"cue={name}" for name in cues(*pair)] for pair in zip(sentences, words, strict=True)]
     common = [[*(f"w={w}" for w in dict.fromkeys(own)), *names] for own, names in zip(words, cued, strict=True)]
