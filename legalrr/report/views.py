@@ -151,7 +151,7 @@ def treatment(group: Group, report: Report) -> list[str]:
         f"invalid answers: {TREATMENTS[report.invalid]}",
         _judgments(group),
         f"intervals: {scorer.confidence:.0%} BCa bootstrap over judgments, {scorer.resamples} resamples, "
-        f"seed {scorer.seed}; permutations {scorer.permutations}",
+        f"seed {scorer.seed}; of differences jackknife; permutations {scorer.permutations}",
     ]
     lines.append(f"options: {apart(group, report)}")
     return [line for line in lines if not line.endswith(": ")]

@@ -9,7 +9,7 @@ share of resamples below it (ties count half), theta_(i) the statistic without j
     bound = quantile of the resamples at Phi(z0 + (z0 + z) / (1 - a (z0 + z))), z = Phi^-1 of the nominal quantile
 
 How often they hold the truth is simulated in tests/score/test_interval.py: macro-F1 at 44 and 300 judgments within 2
-points of the nominal 95 %; the difference of two arms at 44 judgments about 3 points less often than that.
+points of the nominal 95 %. The difference of two arms has an interval of another kind (`legalrr.score.jackknife`).
 """
 
 import warnings

@@ -3,12 +3,13 @@
 mean          of macro-F1 over the runs
 sd            standard deviation of macro-F1 between runs (n - 1): how much one run can mislead
 interval      BCa bootstrap over judgments of that mean: all runs of a judgment are resampled together
-difference    of two such means; its permutation p swaps all answers of two arms to a judgment at once
+difference    of two such means, with a jackknife interval; its permutation p swaps all answers of two arms to a
+              judgment at once
 
 A run says nothing about other judgments, so runs are no sample size: more of them narrow the first spread alone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
@@ -16,8 +17,9 @@ import numpy as np
 
 from legalrr.errors import UserError
 from legalrr.records import Scored
-from legalrr.score.confusion import Codes, Counts, Floats, codes, count_codes, macro_f1_of_codes, macro_f1_of_counts
-from legalrr.score.interval import Interval, Sample, bca_of_counts
+from legalrr.score.confusion import Codes, codes, count_codes, macro_f1_of_codes, macro_f1_of_counts
+from legalrr.score.interval import Sample, bca_of_counts
+from legalrr.score.jackknife import jackknife_of_counts
 from legalrr.score.prediction import PredictionScorer
 from legalrr.score.significance import difference, joined, reach, swap_p
 
@@ -49,7 +51,7 @@ class RepeatedComparison:
     difference: float
     """Mean macro-F1 of the arm less that of the reference."""
     interval: tuple[float, float] | None
-    """BCa bootstrap interval of the difference, resampling judgments."""
+    """Jackknife interval of the difference over judgments (`legalrr.score.jackknife`)."""
     interval_note: str | None
     """Why there is no interval; None where there is one."""
     p_permutation: float
@@ -65,7 +67,13 @@ def repeated(runs: Sequence[Sequence[Scored]], *, scorer: PredictionScorer) -> R
         UserError: no judgments, a duplicate id, or an id that not all runs have.
     """
     answers = _answers(runs)
-    spread = _interval(answers, lambda counts: macro_f1_of_counts(counts).mean(axis=-1, keepdims=True), scorer)
+    (spread,) = bca_of_counts(
+        [Sample.of(answers)],
+        lambda counts: macro_f1_of_counts(counts).mean(axis=-1, keepdims=True),
+        confidence=scorer.confidence,
+        resamples=scorer.resamples,
+        seed=scorer.seed,
+    )
     scores = tuple(float(score) for score in macro_f1_of_codes(answers, axis=0))
     return Repeated(
         n=len(answers),
@@ -92,7 +100,7 @@ def compare_repeated(
             cure="run both as often",
         )
     answers = _answers([*runs, *reference])
-    spread = _interval(answers, difference, scorer)
+    spread = jackknife_of_counts(Sample.of(answers), difference, confidence=scorer.confidence, reach=1.0)
     return RepeatedComparison(
         n=len(answers),
         difference=float(difference(count_codes(answers, axis=0)[:, None])[0, 0]),
@@ -106,14 +114,3 @@ def compare_repeated(
 def _answers(runs: Sequence[Sequence[Scored]]) -> Codes:
     """Codes of shape (n, runs), in the order of the ids."""
     return np.stack([codes(run) for run in joined(runs, where="repeated runs")], axis=1)
-
-
-def _interval(answers: Codes, statistic: Callable[[Counts], Floats], scorer: PredictionScorer) -> Interval:
-    (found,) = bca_of_counts(
-        [Sample.of(answers)],
-        statistic,
-        confidence=scorer.confidence,
-        resamples=scorer.resamples,
-        seed=scorer.seed,
-    )
-    return found

@@ -1,11 +1,11 @@
 """Paired comparison of two arms on the same judgments: how large a difference is, and what could have been seen.
 
-difference            macro-F1 of the arm less that of the reference, with a BCa bootstrap interval over judgments
+difference            macro-F1 of the arm less that of the reference, with a jackknife interval over judgments
 permutation p         the two answers to a judgment are swapped at random; two-sided
 McNemar p             exact binomial test of b = c: only the arm right, only the reference right
 Holm                  step-down correction over a family of tests (Holm 1979)
 smallest detectable   (z_.975 + z_.8) * SE: the true difference that a two-sided 5 % test would have found with
-                      power 0.8, with SE the bootstrap standard error of the observed difference
+                      power 0.8, with SE the jackknife standard error of the observed difference
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,8 @@ import numpy as np
 from legalrr.errors import UserError
 from legalrr.records import Scored, by_id
 from legalrr.score.confusion import Codes, Counts, Floats, codes, count_codes, macro_f1_of_counts
-from legalrr.score.interval import DECIMALS, Sample, bca_of_counts
+from legalrr.score.interval import DECIMALS, Sample
+from legalrr.score.jackknife import jackknife_of_counts
 from legalrr.score.prediction import PredictionScorer
 
 LEVEL = 0.05
@@ -36,7 +37,7 @@ class Comparison:
     difference: float
     """Macro-F1 of the arm less that of the reference."""
     interval: tuple[float, float] | None
-    """BCa bootstrap interval of the difference."""
+    """Jackknife interval of the difference (`legalrr.score.jackknife`)."""
     interval_note: str | None
     """Why there is no interval; None where there is one."""
     p_permutation: float
@@ -61,13 +62,7 @@ def compare(cases: Sequence[Scored], reference: Sequence[Scored], *, scorer: Pre
 
     first, second = joined([cases, reference], where="paired comparison")
     answers = np.stack([codes(first), codes(second)], axis=1)
-    (spread,) = bca_of_counts(
-        [Sample.of(answers)],
-        difference,
-        confidence=scorer.confidence,
-        resamples=scorer.resamples,
-        seed=scorer.seed,
-    )
+    spread = jackknife_of_counts(Sample.of(answers), difference, confidence=scorer.confidence, reach=1.0)
     right = [case.label == case.gold for case in first], [case.label == case.gold for case in second]
     b = sum(x and not y for x, y in zip(*right, strict=True))
     c = sum(y and not x for x, y in zip(*right, strict=True))

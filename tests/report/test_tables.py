@@ -13,7 +13,7 @@ MARKDOWN = """\
 - turn lengths in tokens: analysis 48, answer 8
 - invalid answers: a miss in the class of the true outcome (all judgments)
 - n = 12 judgments (6 allowed, 6 dismissed)
-- intervals: 95% BCa bootstrap over judgments, 200 resamples, seed 0; permutations 400
+- intervals: 95% BCa bootstrap over judgments, 200 resamples, seed 0; of differences jackknife; permutations 400
 
 | Arm | n | Macro-F1 [95%] | F1 allowed | F1 dismissed | FPR | FNR | Accuracy | Invalid % | Cut off % | Dropped tokens |
 | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |

@@ -44,7 +44,7 @@ def test_identical_predictions_differ_in_nothing():
     found = compare(cases, cases, scorer=SCORER)
     assert (found.difference, found.p_permutation, found.p_mcnemar, found.b, found.c) == (0, 1, 1, 0, 0)
     assert found.interval is None
-    assert found.interval_note == "no resample changes the score"
+    assert found.interval_note == "leaving out one judgment never changes the difference"
     assert found.smallest_detectable is None
 
 

@@ -122,7 +122,7 @@ function resultsSection() {
     el(
       "p",
       { class: "lead" },
-      `An answer that cannot be read as YES or NO is invalid: ${DATA.invalid}. Intervals are BCa bootstrap intervals over judgments; a filled difference is significant after Holm\u2019s correction. Press a column\u2019s head to sort by it.`
+      `An answer that cannot be read as YES or NO is invalid: ${DATA.invalid}. Intervals are BCa bootstrap intervals over judgments, of differences jackknife intervals; a filled difference is significant after Holm\u2019s correction. Press a column\u2019s head to sort by it.`
     ),
     choice,
     table,
