@@ -1,6 +1,6 @@
 """What it costs to put the arms of the study to a model: our engine against lm-evaluation-harness, in one run.
 
-    LEGALRR_DATA=... python benchmarks/backbones.py [--judgments 20] [--budget 512] [--lm-eval PYTHON]
+    LEGALRR_DATA=... python benchmarks/backbones.py [--judgments 20] [--budget 512] [--lm-eval PYTHON] [--part direct]
 
 For the eight arms (layouts `conversation` and `judgment_first`, the turn caps of quickstart) and for `direct` alone, on
 real judgments and the model that ships:
@@ -36,6 +36,12 @@ from legalrr.protocols import Call, Reply
 from legalrr.together import ask_cells
 
 ARMS = ("plain", "c", "d", "dc", "r", "rc", "dr", "drc")
+PARTS = (
+    ("conversation", ARMS, ()),
+    ("judgment_first", ARMS, ("annotate.layout=judgment_first",)),
+    ("direct", ("direct_compare",), ()),
+)
+"""Name, arms and options of what is measured."""
 CAPS = ("analysis=40", "ratio=24", "ruling=24", "answer=8")
 
 
@@ -69,6 +75,7 @@ def main() -> None:
     parser.add_argument("--budget", type=int, help="tokens of a judgment that are shown (default: all that fit)")
     parser.add_argument("--matmul-precision", default="highest", help="of float32 products (default highest)")
     parser.add_argument("--lm-eval", metavar="PYTHON", help="interpreter with lm-eval 0.4.13")
+    parser.add_argument("--part", choices=[name for name, _, _ in PARTS], help="measure this one alone")
     parser.add_argument("--batch", default="auto", help="batch size of lm-eval (default auto)")
     options = parser.parse_args()
     budget = [] if options.budget is None else [f"restructure.budget={options.budget}"]
@@ -79,11 +86,9 @@ def main() -> None:
         f"matmul_precision {options.matmul_precision}, threads {torch.get_num_threads()}",
         flush=True,
     )
-    for name, arms, more in (
-        ("conversation, eight arms", ARMS, ()),
-        ("judgment_first, eight arms", ARMS, ("annotate.layout=judgment_first",)),
-        ("direct (compared)", ("direct_compare",), ()),
-    ):
+    for name, arms, more in PARTS:
+        if options.part not in (None, name):
+            continue
         caps = [f"annotate.tokens.{cap}" for cap in CAPS]
         with TemporaryDirectory() as folder:
             cells = [_cell(f"arm={arm}", *common_options, *caps, *more, f"runs={folder}") for arm in arms]
@@ -114,8 +119,8 @@ def _measure(name: str, cells: Sequence[Pipeline], folder: Path, options: argpar
     read = engine.tokens_read
     whole = sum(map(len, prompts))
     print(
-        f"{name}: {len(prompts)} calls, {whole:,} prompt tokens, {distinct:,} distinct, {read:,} read: "
-        f"{read / distinct:.3f} per distinct token; {seconds:.1f} s",
+        f"{name}, {len(cells)} cells: {len(prompts)} calls, {whole:,} prompt tokens, {distinct:,} distinct, "
+        f"{read:,} read: {read / distinct:.3f} per distinct token; {seconds:.1f} s",
         flush=True,
     )
     if options.lm_eval is None:
