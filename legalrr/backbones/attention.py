@@ -17,7 +17,10 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from legalrr.backbones.beginnings import Beginnings, attend
+
 NAME = "split"
+BEGINNINGS = "beginnings"
 KERNELS = ("cpu", "cuda")
 """Devices that have a kernel which tells the log-sum-exp."""
 
@@ -40,10 +43,13 @@ def split_attention(
 ) -> tuple[Tensor, None]:
     """Attention of a layer, in the form that transformers asks for; with a mask, or without a past, its own `sdpa`.
 
+    One new token per row of a batch whose rows have beginnings in common goes by `legalrr.backbones.beginnings`.
+
     Args:
         module: the layer.
         query: shape (batch, heads, new, head size).
-        key: shape (batch, key-value heads, past + new, head size).
+        key: shape (batch, key-value heads, past + new, head size); its attribute `beginnings`, where it has one, tells
+            what rows have in common.
         value: the same shape.
         attention_mask: None for causal attention without padding.
         scaling: of the scores; None: 1 / sqrt(head size).
@@ -57,6 +63,9 @@ def split_attention(
     causal = kwargs.get("is_causal")
     if causal is None:
         causal = getattr(module, "is_causal", True)
+    held: Beginnings | None = getattr(key, BEGINNINGS, None)
+    if held is not None and new == 1:
+        return attend(query, key, value, held, scale=scaling).transpose(1, 2).contiguous(), None
     if attention_mask is not None or past <= 0 or new == 1 or not causal:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
     before, weight_before = fused(query, key[:, :, :past], value[:, :, :past], causal=False, scale=scaling)
@@ -65,7 +74,9 @@ def split_attention(
     return torch.lerp(among, before, weight).transpose(1, 2).contiguous(), None
 
 
-def fused(query: Tensor, key: Tensor, value: Tensor, *, causal: bool, scale: float | None) -> tuple[Tensor, Tensor]:
+def fused(
+    query: Tensor, key: Tensor, value: Tensor, *, causal: bool, scale: float | None, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Attention, and the log-sum-exp (natural) of the scores, float32 of shape (batch, heads, query length).
 
     Args:
@@ -74,10 +85,13 @@ def fused(query: Tensor, key: Tensor, value: Tensor, *, causal: bool, scale: flo
         value: the same shape.
         causal: whether a token sees only what came before; then both lengths are the same.
         scale: see `split_attention`.
+        mask: added to the scores, on a CPU alone.
     """
     kernels = torch.ops.aten
     if query.device.type == "cpu":
-        return kernels._scaled_dot_product_flash_attention_for_cpu(query, key, value, 0.0, causal, scale=scale)
+        return kernels._scaled_dot_product_flash_attention_for_cpu(
+            query, key, value, 0.0, causal, attn_mask=mask, scale=scale
+        )
     groups = query.shape[1] // key.shape[1]
     key, value = repeat_kv(key, groups), repeat_kv(value, groups)
     if query.dtype == torch.float32:
