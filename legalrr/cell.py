@@ -127,14 +127,25 @@ class Cell:
     reserves: dict[str, int] = field(default_factory=dict)
     """Tokens kept for prompt and answers, by role scheme."""
 
-    def judgments(self, engine: Engine | None) -> tuple[list[Judgment], dict[str, int]]:
+    def read(self) -> dict[str, Judgment]:
+        """The judgments of the evaluated split, by id; raises UserError for bad input."""
+        corpus = self.pipeline.corpus
+        return by_id(corpus.read(corpus.split))
+
+    def judgments(
+        self, engine: Engine | None, every: Mapping[str, Judgment] | None = None
+    ) -> tuple[list[Judgment], dict[str, int]]:
         """The judgments that are asked about, and how many were left out for what reason.
+
+        Args:
+            engine: the backbone, loaded; None: nothing asks it.
+            every: what `read` gave for this corpus; None: it is read here.
 
         Raises:
             UserError: bad input, no judgment, or page images that nobody here reads.
         """
         p = self.pipeline
-        every = by_id(p.corpus.read(p.corpus.split))
+        every = self.read() if every is None else every
         if not every:
             raise UserError(
                 "no judgment", where=f"corpus {p.corpus.name}, split {p.corpus.split}", cure="check path and split"

@@ -7,6 +7,7 @@ Which roles are hidden, and the order and the omissions under R, follow the stud
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 
 from legalrr.errors import UserError
@@ -43,16 +44,17 @@ class Scheme:
     aliases: Mapping[str, str]
     """Other spellings in published files -> code."""
 
+    @cached_property
+    def _by_code(self) -> Mapping[object, Role]:
+        return {role.code: role for role in self.roles}
+
     def __contains__(self, code: object) -> bool:
         """Whether `code` is a role of this scheme."""
-        return any(role.code == code for role in self.roles)
+        return code in self._by_code
 
     def role(self, code: str) -> Role:
         """The role named `code`; raises KeyError."""
-        for role in self.roles:
-            if role.code == code:
-                return role
-        raise KeyError(code)
+        return self._by_code[code]
 
     def code(self, name: str, *, where: str) -> str:
         """The code for a role as a file spells it; raises UserError naming `where` for an unknown role."""

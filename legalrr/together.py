@@ -95,13 +95,18 @@ def ask_cells(pipelines: Sequence[Pipeline], engine: Engine, fresh: set[str]) ->
 
 
 def _prepared(pipelines: Iterable[Pipeline], engine: Engine) -> Iterator[Ready]:
+    # Most cells of a sweep are over the same judgments.
+    read: dict[tuple[str, str | None], dict[str, Judgment]] = {}
     for number, pipeline in enumerate(pipelines):
         cell = Cell(pipeline=pipeline, clock=Clock())
         predict = pipeline.predict
         assert isinstance(predict, ModelPredictor)
         try:
             predict.check(engine)
-            judgments, _ = cell.judgments(engine)
+            corpus = identity(pipeline.corpus), pipeline.corpus.split
+            if corpus not in read:
+                read[corpus] = cell.read()
+            judgments, _ = cell.judgments(engine, read[corpus])
             segments = cell.segment(judgments)
             calls = predict.calls(cell.case(judgments[0], segments[judgments[0].id], engine)) if judgments else 0
         except UserError as error:
