@@ -65,6 +65,18 @@ class ExplainedTurn:
     rows: tuple[ExplainedRow, ...]
     """The arms, in the order of the group."""
 
+    @property
+    def headings(self) -> dict[Measure, str]:
+        """Measure -> its name in tables; measures of one name (two encoders) are numbered in their order."""
+        seen: dict[str, list[Measure]] = {}
+        for measure in self.measures:
+            seen.setdefault(measure.heading, []).append(measure)
+        return {
+            measure: heading if len(some) == 1 else f"{heading} ({number})"
+            for heading, some in seen.items()
+            for number, measure in enumerate(some, start=1)
+        }
+
 
 @lru_cache(maxsize=1)
 def explanations(report: Report) -> list[tuple[Group, tuple[ExplainedTurn, ...]]]:

@@ -8,7 +8,6 @@ from legalrr.report.groups import Group, Report
 from legalrr.report.readings import ReadTwice, readings, unread
 from legalrr.report.repeats import RepeatedRow, Repeats, experiments, repeats
 from legalrr.report.views import View, bounds, fixed, name, share, title, treatment
-from legalrr.score.explanation import Measure
 
 REPEAT_RULES = """\
 Mean macro-F1 over the runs. SD: between the runs, so how much one run can mislead. Interval: over judgments, all runs
@@ -177,20 +176,8 @@ def _sources(turns: Sequence[ExplainedTurn]) -> str:
     return f"the court's text: {' or '.join(names)} roles" if names else "the court's text: none found"
 
 
-def _headings(turn: ExplainedTurn) -> dict[Measure, str]:
-    """Measures of one name (two encoders) are numbered in the order of the lines above the table."""
-    seen: dict[str, list[Measure]] = {}
-    for measure in turn.measures:
-        seen.setdefault(measure.heading, []).append(measure)
-    return {
-        measure: heading if len(some) == 1 else f"{heading} ({number})"
-        for heading, some in seen.items()
-        for number, measure in enumerate(some, start=1)
-    }
-
-
 def _explanation_view(turn: ExplainedTurn) -> View:
-    headings = _headings(turn)
+    headings = turn.headings
     level = f"{turn.rows[0].row.cell.scorer.confidence:.0%}"
 
     def cells(row: ExplainedRow) -> tuple[str, ...]:
@@ -211,7 +198,7 @@ def _explanation_view(turn: ExplainedTurn) -> View:
 
 
 def _explanation_pairs_view(turn: ExplainedTurn) -> View:
-    headings = _headings(turn)
+    headings = turn.headings
     return View(
         header=("Arm", "Score", "n", "Difference", "p permutation", "p Holm", "Smallest detectable"),
         rows=tuple(

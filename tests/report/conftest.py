@@ -8,6 +8,7 @@ from legalrr.score.prediction import PredictionScorer
 
 SETTINGS = {"confidence": 0.95, "resamples": 200, "permutations": 400, "seed": 0}
 GOLD = "AAAAAADDDDDD"
+COURT = "The court holds that the tenant paid the rent."
 WORDS = {"A": "allowed", "D": "dismissed", "-": "invalid", "?": None}
 
 
@@ -70,6 +71,21 @@ class Sweep:
             cases = [answered(row, where="test") for row in rows if row["gold"]]
             scores = PredictionScorer(**run["settings"]).score(cases)
             (folder / "scores.json").write_text(json.dumps(scores))
+        return folder
+
+    def explain(self, folder, turns, longer):
+        """Let a cell have written, of judgment i, i words of the court and `longer` others; of the last one nothing."""
+        path, court = folder / "predictions.jsonl", COURT.lower().split()
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        references = []
+        for number, row in enumerate(rows):
+            text = " ".join(court[: number % 9] + ["other"] * longer)
+            end = "length" if number == 0 else "overflow" if number == len(rows) - 1 else "stop"
+            row["turns"] = [{**row["turns"][0], "name": turn, "text": text, "finish_reason": end} for turn in turns]
+            told = [{"name": turn, "role": "ANALYSIS", "text": COURT if number != 1 else ""} for turn in turns]
+            references.append({"id": row["id"], "scheme": "build", "source": "gold", "turns": told})
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        (folder / "references.jsonl").write_text("".join(json.dumps(row) + "\n" for row in references))
         return folder
 
     def failed(self, job, what="out of memory", overrides=("arm=rc",)):

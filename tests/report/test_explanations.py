@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 
 import pytest
 
@@ -15,32 +14,13 @@ from legalrr.score.means import compare_means
 from legalrr.score.overlap import Rouge
 from legalrr.score.significance import holm
 
-COURT = "The court holds that the tenant paid the rent."
-WORDS = COURT.lower().split()
-
-
-def explain(folder, turns, longer):
-    """Let a cell have written, of judgment i, i words of the court and `longer` others; of the last one nothing."""
-    path = folder / "predictions.jsonl"
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
-    references = []
-    for number, row in enumerate(rows):
-        text = " ".join(WORDS[: number % 9] + ["other"] * longer)
-        end = "length" if number == 0 else "overflow" if number == len(rows) - 1 else "stop"
-        row["turns"] = [{**row["turns"][0], "name": turn, "text": text, "finish_reason": end} for turn in turns]
-        told = [{"name": turn, "role": "ANALYSIS", "text": COURT if number != 1 else ""} for turn in turns]
-        references.append({"id": row["id"], "scheme": "build", "source": "gold", "turns": told})
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (folder / "references.jsonl").write_text("".join(json.dumps(row) + "\n" for row in references))
-    return folder
-
 
 @pytest.fixture
 def folders(sweep):
     folders = [
-        explain(sweep.cell(0, "plain"), ["analysis"], 1),
-        explain(sweep.cell(1, "dr"), ["analysis"], 2),
-        explain(sweep.cell(2, "c"), ["analysis", "ratio"], 3),
+        sweep.explain(sweep.cell(0, "plain"), ["analysis"], 1),
+        sweep.explain(sweep.cell(1, "dr"), ["analysis"], 2),
+        sweep.explain(sweep.cell(2, "c"), ["analysis", "ratio"], 3),
     ]
     sweep.cell(3, "direct")
     return folders

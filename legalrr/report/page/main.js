@@ -8,11 +8,12 @@ const SECTIONS = [
   ["results", "Results", resultsSection],
   ["compared", "Arms compared", forestSection],
   ["effects", "Effects", effectsSection],
+  DATA.explanations.length > 0 && ["explanations", "Explanations", explanationsSection],
   ["errors", "Errors", errorsSection],
   ["health", "Health and cost", healthSection],
   ["judgments", "Judgments", judgmentsSection],
   ["provenance", "Provenance", provenanceSection],
-];
+].filter(Boolean);
 
 function judgmentsSection() {
   if (!list) return [el("p", { class: "note" }, "No cell has answers yet.")];

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from legalrr.inline import shown, source_hash
 from legalrr.report.groups import Report
 from legalrr.report.page.analyses import SIZES, breakdowns_json, calibration_json, effects_json, power_json
+from legalrr.report.page.explanations import explanations_json
 from legalrr.report.page.health import health_json
 from legalrr.report.page.judgments import Collection, collections
 from legalrr.report.page.provenance import provenance_json
@@ -37,6 +38,7 @@ SCRIPTS = tuple(
         "results",
         "forest",
         "effects",
+        "explanations",
         "errors",
         "health",
         "blocks",
@@ -86,6 +88,7 @@ def page_json(report: Report, gathered: Sequence[Collection], texts: Texts, fold
         "cells": cells_json(report),
         "groups": groups_json(report),
         "effects": effects_json(report),
+        "explanations": explanations_json(report),
         "power": {"sizes": list(SIZES), "groups": power_json(report)},
         "calibration": calibration_json(report),
         "breakdowns": breakdowns_json(report),

@@ -64,9 +64,37 @@ function best(group) {
   return [`highest macro-F1 ${fixed(top.scores.macro_f1)} (`, foreign(top.cell.label), `; ${level} ${bounds(top.scores.interval)}; a coin ${fixed(group.chance)}, the larger class ${fixed(group.majority)}).`];
 }
 
+// How far differences to the reference arm are drawn to either side.
+function spanOf(pairs) {
+  return Math.min(1, Math.max(0.05, ...pairs.flatMap((pair) => (pair && pair.interval ? pair.interval.map(Math.abs) : []))));
+}
+
+// A difference to the reference arm in a cell of a table: filled where it is significant.
+function differenceCell(row, pair, span, under = null) {
+  if (!pair) return "\u2013";
+  if (pair.difference === undefined) return el("small", {}, pair.note);
+  const kind = `${kindOf(row)} ${isReal(pair) ? "real" : "open"}`;
+  return beside(spark(pair.difference, pair.interval, [-span, span], kind, 0), signed(pair.difference), el("small", {}, bounds(pair.interval, signed)), under);
+}
+
+function holmText(pair) {
+  return pair ? el(isReal(pair) ? "strong" : "span", {}, pvalue(pair.p_holm)) : "\u2013";
+}
+
+function differenceColumns(rows) {
+  const span = spanOf(rows.map((row) => row.pair));
+  return [
+    {
+      head: "Difference",
+      about: `Macro-F1 less that of the reference arm on the same judgments; drawn from \u2212${fixed(span, 2)} to +${fixed(span, 2)}`,
+      value: (row) => row.pair?.difference ?? null,
+      cell: (row) => differenceCell(row, row.pair, span),
+    },
+    { head: "p Holm", about: "Permutation p, adjusted over the arms of the group", value: (row) => row.pair?.p_holm ?? null, cell: (row) => holmText(row.pair) },
+  ];
+}
+
 function resultColumns(rows) {
-  const reach = Math.max(0.05, ...rows.flatMap(({ pair }) => (pair && pair.interval ? pair.interval.map(Math.abs) : [])));
-  const span = Math.min(1, reach);
   const range = reachOf(rows);
   const number = (head, about, read, show = fixed) => ({ head, about, value: read, cell: (row) => show(read(row)) });
   return [
@@ -80,27 +108,7 @@ function resultColumns(rows) {
       value: (row) => row.scores.macro_f1,
       cell: (row) => beside(spark(row.scores.macro_f1, row.scores.interval, range, kindOf(row), row.group.chance), fixed(row.scores.macro_f1), el("small", {}, bounds(row.scores.interval))),
     },
-    {
-      head: "Difference",
-      about: `Macro-F1 less that of the reference arm on the same judgments; drawn from \u2212${fixed(span, 2)} to +${fixed(span, 2)}`,
-      value: (row) => (row.pair && row.pair.difference !== undefined ? row.pair.difference : null),
-      cell: (row) =>
-        row.pair === null
-          ? "\u2013"
-          : row.pair.difference === undefined
-            ? el("small", {}, row.pair.note)
-            : beside(
-                spark(row.pair.difference, row.pair.interval, [-span, span], kindOf(row) + (isReal(row.pair) ? " real" : " open"), 0),
-                signed(row.pair.difference),
-                el("small", {}, bounds(row.pair.interval, signed))
-              ),
-    },
-    {
-      head: "p Holm",
-      about: "Permutation p, adjusted over the arms of the group",
-      value: (row) => (row.pair ? row.pair.p_holm : null),
-      cell: (row) => (row.pair ? el(isReal(row.pair) ? "strong" : "span", {}, pvalue(row.pair.p_holm)) : "\u2013"),
-    },
+    ...differenceColumns(rows),
     number("F1 allowed", "F1 of the outcome allowed", (row) => row.scores.f1.allowed),
     number("F1 dismissed", "F1 of the outcome dismissed", (row) => row.scores.f1.dismissed),
     number("Accuracy", "Share answered right, of all", (row) => row.scores.accuracy),

@@ -73,9 +73,12 @@ function whisker(x, y, value, interval, kind) {
 }
 
 // From where to where scores are drawn: as far as they and their intervals reach, in tenths.
+function tenths(values) {
+  return [Math.floor(10 * Math.min(...values) + 1e-9) / 10, Math.ceil(10 * Math.max(...values) - 1e-9) / 10];
+}
+
 function reachOf(rows) {
-  const all = rows.flatMap((row) => [row.scores.macro_f1 || 0, row.group.chance, ...(row.scores.interval || [])]);
-  return [Math.floor(10 * Math.min(...all) + 1e-9) / 10, Math.ceil(10 * Math.max(...all) - 1e-9) / 10];
+  return tenths(rows.flatMap((row) => [row.scores.macro_f1 || 0, row.group.chance, ...(row.scores.interval || [])]));
 }
 
 // The small one that stands in a cell of a table. `zero`: where a rule is drawn.
