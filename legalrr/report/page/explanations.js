@@ -38,7 +38,7 @@ function turnTables(group, turn) {
   const compared = rows.filter((row) => row.pairs.some(Boolean));
   const options = { row: (row) => ({ class: kindOf(row) }), caption: "hidden" };
   return [
-    el("h3", {}, `Turn: ${turn.turn}`),
+    el("h3", {}, `Turn: ${turn.turn}`, DATA.explanations.length > 1 && [", ", foreign(groupName(group))]),
     sortable(`Scores of the turn ${turn.turn}`, explanationColumns(turn, rows), rows, options),
     compared.length > 0 && [
       el("h4", {}, "Differences to the reference arm"),

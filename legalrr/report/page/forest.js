@@ -91,7 +91,7 @@ function heatMap(corpus, groups) {
   const columns = [
     { head: "Arm", left: true, value: (arm) => label(arm), cell: (arm) => foreign(label(arm)) },
     ...groups.map((group, number) => ({
-      head: group.backbone && !group.apart ? group.backbone : groupName(group),
+      head: group.backbone && !group.apart && group.run === null ? group.backbone : groupName(group),
       value: (arm) => (cells[number].has(arm) ? cells[number].get(arm).scores.macro_f1 : null),
       cell: (arm) => heat(cells[number].get(arm), shade),
       kind: "heat",

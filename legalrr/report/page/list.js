@@ -187,7 +187,7 @@ function by(places, value) {
 // What sets a cell apart; its corpus where nothing around it says that.
 function cellName(number, corpus = SEVERAL.corpora) {
   const cell = DATA.cells[number];
-  return [cell.label, SEVERAL.backbones && cell.backbone, corpus && cell.corpus].filter(Boolean).join(", ");
+  return [cell.label, SEVERAL.backbones && cell.backbone, corpus && cell.corpus, RUNS[number] && `run ${RUNS[number]}`].filter(Boolean).join(", ");
 }
 
 // The cell that a cell is compared with; itself where there is none.

@@ -7,6 +7,7 @@ const list = DATA.collections.length ? new JudgmentList((which, place) => reader
 const SECTIONS = [
   ["results", "Results", resultsSection],
   ["compared", "Arms compared", forestSection],
+  DATA.repeats.length > 0 && ["repeats", "Repeated runs", repeatsSection],
   ["effects", "Effects", effectsSection],
   DATA.explanations.length > 0 && ["explanations", "Explanations", explanationsSection],
   ["errors", "Errors", errorsSection],

@@ -17,6 +17,7 @@ from legalrr.report.page.explanations import explanations_json
 from legalrr.report.page.health import health_json
 from legalrr.report.page.judgments import Collection, collections
 from legalrr.report.page.provenance import provenance_json
+from legalrr.report.page.repeats import repeats_json
 from legalrr.report.page.results import cells_json, groups_json, verdict
 from legalrr.report.page.sources import read_judgments
 from legalrr.report.page.texts import Texts, pack_texts
@@ -37,6 +38,7 @@ SCRIPTS = tuple(
         "table",
         "results",
         "forest",
+        "repeats",
         "effects",
         "explanations",
         "errors",
@@ -87,6 +89,7 @@ def page_json(report: Report, gathered: Sequence[Collection], texts: Texts, fold
         "invalid": TREATMENTS[report.invalid],
         "cells": cells_json(report),
         "groups": groups_json(report),
+        "repeats": repeats_json(report),
         "effects": effects_json(report),
         "explanations": explanations_json(report),
         "power": {"sizes": list(SIZES), "groups": power_json(report)},

@@ -6,10 +6,18 @@ const SEVERAL = {
   backbones: unique(DATA.groups.map((group) => group.backbone)).length > 1,
 };
 
+// Cell -> which of several runs it is; null where it ran once, and for baselines, which stand in every run.
+const RUNS = DATA.cells.map((_, number) => {
+  const homes = DATA.groups.filter((group) => group.rows.includes(number));
+  return homes.length === 1 ? homes[0].run : null;
+});
+
 function groupName(group) {
   const parts = [(SEVERAL.backbones || !SEVERAL.corpora) && (group.backbone || "no backbone"), SEVERAL.corpora && group.corpus, group.apart];
   const alike = DATA.groups.filter((other) => other.backbone === group.backbone && other.corpus === group.corpus);
-  if (alike.length > 1) parts.push(unique(alike.map((other) => other.segment)).length > 1 && `roles: ${group.segment}`, group.treatment[0]);
+  const treatments = unique(alike.map((other) => `${other.segment} ${other.treatment[0]}`));
+  if (treatments.length > 1) parts.push(unique(alike.map((other) => other.segment)).length > 1 && `roles: ${group.segment}`, group.treatment[0]);
+  if (group.run !== null) parts.push(`run ${group.run}`);
   return parts.filter(Boolean).join(", ");
 }
 
@@ -101,6 +109,7 @@ function resultColumns(rows) {
     { head: "Arm", left: true, value: (row) => row.cell.label, cell: armName },
     SEVERAL.corpora && { head: "Corpus", left: true, value: (row) => row.group.corpus, cell: (row) => foreign(row.group.corpus) },
     SEVERAL.backbones && { head: "Backbone", left: true, value: (row) => row.group.backbone || "", cell: (row) => foreign(row.group.backbone || "\u2013") },
+    DATA.repeats.length > 0 && number("Run", "Which of several runs of one experiment", (row) => row.group.run, count),
     unique(rows.map((row) => row.scores.n)).length > 1 && number("n", "Judgments scored", (row) => row.scores.n, count),
     {
       head: "Macro-F1",

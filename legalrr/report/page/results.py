@@ -7,6 +7,7 @@ from typing import Any
 from legalrr.report.cells import NO_BACKBONE, Cell
 from legalrr.report.forest import chance, majority
 from legalrr.report.groups import Group, Pair, Report, Row, finding
+from legalrr.report.repeats import experiments
 from legalrr.report.views import apart, title, treatment, why
 from legalrr.score.significance import LEVEL
 
@@ -22,7 +23,8 @@ def cells_json(report: Report) -> list[dict[str, Any]]:
 def groups_json(report: Report) -> list[dict[str, Any]]:
     """The groups: which cells they hold, their scores, and how each differs from the reference arm."""
     numbers = {id(cell): number for number, cell in enumerate(report.cells)}
-    return [_group(group, report, numbers) for group in report.groups]
+    runs = {id(group): run for groups in experiments(report) for run, group in enumerate(groups, start=1)}
+    return [_group(group, report, numbers) | {"run": runs.get(id(group))} for group in report.groups]
 
 
 def verdict(report: Report) -> str:

@@ -93,6 +93,21 @@ function spark(value, interval, domain, kind, zero) {
   );
 }
 
+// Values of one kind in a cell of a table, a dot each, and their mean as an upright stroke.
+function dots(values, mean, domain, kind) {
+  const x = linear(domain, [5, 91]);
+  return svg(
+    "svg",
+    { class: "spark dots", viewBox: "0 0 96 18", width: 96, height: 18, role: "img", "aria-label": values.map((value) => fixed(value)).join(", ") },
+    svg(
+      "g",
+      { class: `whisker ${kind}` },
+      svg("line", { x1: x(mean), x2: x(mean), y1: 1, y2: 17 }),
+      values.map((value) => svg("circle", { cx: x(value), cy: 9, r: 3 }, svg("title", {}, fixed(value))))
+    )
+  );
+}
+
 // Shares of a whole as one bar: [share, class, words] each.
 function stacked(parts, width = 140) {
   let at = 0;

@@ -7,6 +7,8 @@ import pytest
 
 from legalrr.report.groups import read_report
 from legalrr.report.sweep import write_page
+from legalrr.score.explanation import score_explanations
+from legalrr.score.overlap import Meteor, Rouge
 
 from .conftest import HOSTILE, enrich
 
@@ -51,15 +53,17 @@ def opened(driver, page):
     """Opens an address of the page, and checks afterwards that nothing was asked for or went wrong."""
     chromium.requests(driver)
     driver.get_log("browser")
+    visited = {"about:blank"}
 
-    def at(fragment: str = ""):
-        chromium.open_page(driver, page, fragment)
+    def at(fragment: str = "", of=page):
+        visited.add(of.as_uri())
+        chromium.open_page(driver, of, fragment)
         return driver
 
     yield at
     assert driver.get_log("browser") == []
     asked = {address.split("#")[0] for address in chromium.requests(driver)}
-    assert asked <= {page.as_uri(), "about:blank"}
+    assert asked <= visited
     assert driver.execute_script("return window.planted === undefined && !document.querySelector('img, iframe, base')")
 
 
@@ -175,6 +179,38 @@ def test_labels_and_names_show_as_text(opened) -> None:
     )
     assert any("<script>window.planted" in name for name in names)
     assert driver.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+
+
+def table_of(driver, section: str, number: int = 0) -> list[list[str]]:
+    """What stands in a table of a section, its head first."""
+    script = """
+        const table = document.querySelectorAll(`#${arguments[0]} table`)[arguments[1]];
+        return [...table.rows].map((row) => [...row.cells].map((cell) => cell.innerText));
+    """
+    return driver.execute_script(script, section, number)
+
+
+def test_explanations_and_repeated_runs_have_parts_where_there_are_some(opened, another) -> None:
+    for number in range(2):
+        stages = {"backbone": {"class": "x", "fields": {"seed": number}}}
+        another.explain(another.cell(number, answers="AAADDDDDDAAA", stages=stages), ["analysis"], 1)
+        another.explain(another.cell(2 + number, "c", stages=stages), ["analysis", "ratio"], 3)
+    for metric in (Rouge(), Meteor()):
+        list(score_explanations([another.folder / str(number) for number in range(4)], metric))
+    driver = opened(of=write_page(read_report([another.folder]), [another.folder], another.folder))
+    heads, plain, c = table_of(driver, "explanations")
+    assert heads[:4] == ["Arm", "Words", "Words of the court", "ROUGE-1"]
+    assert (plain[1:3], c[1:3]) == (["5", "9"], ["7", "9"])
+    heads, c = table_of(driver, "explanations", 1)
+    assert "p " in c[heads.index("ROUGE-1")]
+    assert "F1, words stemmed by Porter" in driver.find_element("css selector", "#explanations .note").text
+    assert len(driver.find_elements("css selector", "#explanations table")) == 3
+    heads, plain, c = table_of(driver, "repeats")
+    assert c[heads.index("Runs")] == "2"
+    assert len(driver.find_elements("css selector", "#repeats .dots circle")) == 4
+    assert column(driver, "Run") == ["1", "1", "2", "2"]
+    opened()
+    assert not driver.find_elements("css selector", "#explanations, #repeats, a[href='#explanations']")
 
 
 def test_it_prints(opened) -> None:
