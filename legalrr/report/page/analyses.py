@@ -1,16 +1,14 @@
 """What is computed for the page beyond the tables: effects of the switches, power, calibration, and scores by part."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from legalrr.errors import UserError
 from legalrr.progress import progress
-from legalrr.report.groups import Group, Report, Row
+from legalrr.report.factorials import Pool, pools
+from legalrr.report.groups import Report, Row
 from legalrr.report.page.results import rounded
 from legalrr.score.breakdown import breakdown
 from legalrr.score.calibration import calibration
-from legalrr.score.effects import ARMS, Factorial, effects
 from legalrr.score.power import macro_f1_judgments, mcnemar_power, power_curve
 from legalrr.score.significance import Comparison
 
@@ -27,19 +25,8 @@ RESAMPLES = 500
 
 
 def effects_json(report: Report) -> list[dict[str, Any]]:
-    """Effects of every group that has at least two arms of the factorial, of every corpus with several such groups, and
-    of all."""
-    able = [(group, one) for group in report.groups if len((one := _factorial(group)).arms) > 1]
-    found = [_effects(group.setup.backbone, [number], [one], group) for number, (group, one) in _numbered(able, report)]
-    pools: dict[str, list[tuple[int, Group, Factorial]]] = {}
-    for number, (group, one) in _numbered(able, report):
-        pools.setdefault(one.corpus, []).append((number, group, one))
-    for corpus, members in pools.items():
-        if len(members) > 1:
-            found.append(_pooled(f"{corpus}, all backbones", members))
-    if len(pools) > 1:
-        found.append(_pooled("all corpora", [one for members in pools.values() for one in members]))
-    return found
+    """The pools of `legalrr.report.factorials`, those without effects too, with the reason."""
+    return [_effects(pool) for pool in pools(report)]
 
 
 def power_json(report: Report) -> list[dict[str, Any]]:
@@ -94,28 +81,8 @@ def _breakdowns(row: Row) -> dict[str, list[dict[str, Any]]]:
     return {one.by: [rounded(asdict(part)) for part in one.parts[:MOST_PARTS]] for one in made if one.parts}
 
 
-def _factorial(group: Group) -> Factorial:
-    arms: dict[str, Sequence[Any]] = {}
-    for row in group.rows:
-        if row.setup.arm in ARMS:
-            arms.setdefault(row.setup.arm, row.cases)
-    corpus = group.setup.corpus if group.setup.split is None else f"{group.setup.corpus} ({group.setup.split})"
-    return Factorial(corpus=corpus, backbone=group.setup.backbone, arms=arms)
-
-
-def _numbered(able: Sequence[tuple[Group, Factorial]], report: Report) -> list[tuple[int, tuple[Group, Factorial]]]:
-    places = {id(group): number for number, group in enumerate(report.groups)}
-    return [(places[id(group)], (group, one)) for group, one in able]
-
-
-def _pooled(title: str, members: Sequence[tuple[int, Group, Factorial]]) -> dict[str, Any]:
-    return _effects(title, [number for number, _, _ in members], [one for _, _, one in members], members[0][1])
-
-
-def _effects(title: str, groups: list[int], factorials: Sequence[Factorial], group: Group) -> dict[str, Any]:
-    told: dict[str, Any] = {"title": title, "groups": groups, "note": "", "effects": []}
-    try:
-        found = effects(factorials, scorer=group.rows[0].cell.scorer)
-    except UserError as error:
-        return told | {"note": error.what}
-    return told | {"n": found[0].n, "effects": [rounded(asdict(one)) for one in found]}
+def _effects(pool: Pool) -> dict[str, Any]:
+    told: dict[str, Any] = {"title": pool.title, "groups": list(pool.groups), "note": pool.note}
+    if pool.effects:
+        told["n"] = pool.effects[0].n
+    return told | {"effects": [rounded(asdict(one)) for one in pool.effects]}

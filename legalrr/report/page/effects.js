@@ -4,8 +4,10 @@ const MEASURES = { macro_f1: "macro-F1", accuracy: "accuracy", yes_rate: "yes-ra
 
 function effectsSection() {
   const pools = DATA.effects.filter((one) => one.effects.length);
-  if (!pools.length) return [el("p", { class: "note" }, "Effects need arms that differ in one switch, such as None and D; these cells have none."), powerPart()];
-  const names = pools.map((one) => (one.groups.length === 1 ? groupName(DATA.groups[one.groups[0]]) : one.title));
+  const nameOf = (one) => (one.groups.length === 1 ? groupName(DATA.groups[one.groups[0]]) : one.title);
+  const without = DATA.effects.filter((one) => !one.effects.length).map((one) => el("p", { class: "note" }, foreign(nameOf(one)), ": no effects: ", foreign(one.note)));
+  if (!pools.length) return [without.length ? without : el("p", { class: "note" }, "Effects need arms that differ in one switch, such as None and D; these cells have none."), powerPart()];
+  const names = pools.map(nameOf);
   const order = pools.map((_, number) => number).sort((a, b) => pools[b].groups.length - pools[a].groups.length);
   const state = { pool: 0, measure: 0 };
   const box = el("div");
@@ -18,6 +20,7 @@ function effectsSection() {
     el("p", { class: "lead" }, "The eight arms are a 2 \u00d7 2 \u00d7 2 factorial on the same judgments: D defines the rhetorical roles, R regroups the judgment by role, C lets the model write before it answers. The effect of a switch is the mean score with it less the mean without; an interaction is what two switches do together beyond what each does alone. Intervals resample judgments through all arms and backbones at once."),
     el("div", { class: "tools" }, picker("Of", order.map((number) => names[number]), 0, (pool) => show({ pool })), picker("On", Object.values(MEASURES), 0, (measure) => show({ measure }))),
     box,
+    without,
     powerPart(),
   ];
 }
@@ -50,7 +53,7 @@ function effectsOf(pool, name, measure) {
     ["Effect", "Estimate", "Interval", "Smallest detectable", "Note"],
     rows.map((one) => [one.name.replaceAll(":", " \u00d7 "), signed(one.estimate), bounds(one.interval, signed), fixed(one.smallest_detectable), one.note || one.interval_note || ""])
   );
-  const notes = unique(rows.map((one) => one.note).filter(Boolean));
+  const notes = unique([pool.note, ...rows.map((one) => one.note)].filter(Boolean));
   return [figure(caption, picture || null, table), notes.map((note) => el("p", { class: "note" }, note)), el("p", { class: "key" }, "Filled: the interval leaves out 0. These intervals are not adjusted for the number of effects.")];
 }
 

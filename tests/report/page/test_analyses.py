@@ -1,7 +1,12 @@
+import csv
+import io
+
 import pytest
 
+from legalrr.report.__main__ import main
 from legalrr.report.groups import read_report
 from legalrr.report.page.analyses import SIZES, breakdowns_json, calibration_json, effects_json, power_json
+from legalrr.report.study import HEADINGS
 from legalrr.score.power import power_curve
 
 from .conftest import enrich
@@ -36,8 +41,37 @@ def test_several_backbones_and_corpora_are_pooled_beside(sweep, another) -> None
     factorial(another, corpus="other")
     found = effects_json(read_report([sweep.folder, another.folder]))
     assert [one["groups"] for one in found] == [[0], [1], [2], [0, 1], [0, 1, 2]]
-    assert [one["title"] for one in found[3:]] == ["specimen, all backbones", "all corpora"]
+    assert [one["title"] for one in found[3:]] == [
+        "specimen, pooled over small, large",
+        "pooled over specimen, other",
+    ]
     assert found[4]["n"] == 48
+
+
+def test_the_page_and_the_table_of_effects_show_the_same(sweep, another, capsys) -> None:
+    factorial(sweep, backbone="small")
+    factorial(sweep, 8, backbone="large")
+    factorial(another, corpus="other", layout="study")
+    folders = [sweep.folder, another.folder]
+    found = effects_json(read_report(folders))
+    assert main([*map(str, folders), "--table", "effects", "--format", "csv"]) == 0
+    printed = {
+        (row["block"], row["score"], row["column"]): tuple(
+            None if row[name] == "" else float(row[name]) for name in ("value", "low", "high", "n")
+        )
+        for row in csv.DictReader(io.StringIO(capsys.readouterr().out))
+    }
+    shown = {
+        (f"{pool['title']}, n = {pool['n']}", one["name"], HEADINGS[one["measure"]]): (
+            one["estimate"],
+            *(one["interval"] or (None, None)),
+            one["n"],
+        )
+        for pool in found
+        for one in pool["effects"]
+    }
+    assert len(found) == 4
+    assert shown == printed
 
 
 def test_what_cannot_be_pooled_says_why(sweep, another) -> None:
