@@ -15,9 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
+from legalrr.audit import exact
+from legalrr.audit.matrices import Cases, Integers
+from legalrr.audit.rates import rate
 from legalrr.places import root
 from legalrr.report.sheet import Block, Figure, Line
-from legalrr.score.confusion import Counts, Floats, macro_f1_of_counts
+from legalrr.score.confusion import macro_f1_of_counts
 from legalrr.score.interval import Sample, bca_of_counts, wilson
 from legalrr.score.prediction import PredictionScorer
 
@@ -45,14 +48,10 @@ COLUMNS = {
 """Components as the files have them -> column."""
 DIGIT = 1e-4
 """The last printed digit, as a share: figures are taken to be right to one of these."""
-SHARES = {
-    "accuracy": ((0, 4), (0, 1, 3, 4)),
-    "fpr": ((3,), (3, 4)),
-    "fnr": ((1,), (0, 1)),
-    "false_discovery_rate": ((3,), (0, 3)),
-    "false_omission_rate": ((1,), (1, 4)),
-}
-"""Share -> codes (`legalrr.score.confusion`) counted in its numerator and in its denominator."""
+SHARES = {"accuracy": ((0, 3), tuple(range(6))), **exact.SHARES}
+"""Rate -> rows of a matrix of `legalrr.audit` whose sum it is a share of, and of the sum of which rows."""
+CODES = [0, 2, 4, 1, 3, 5]
+"""The same rows in the order of the codes of `legalrr.score.confusion`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +65,7 @@ class Printed:
     n: int | None
     """Judgments, where stated."""
     reading: str
-    """What it is: macro_f1 or a key of `SHARES`; "" for scores of explanations."""
+    """What it is, as `legalrr.audit.rates` names it; "" for scores of explanations."""
     notes: tuple[str, ...]
     """What an audit found of this figure alone."""
 
@@ -153,11 +152,11 @@ def _figure(one: Printed, cell: Sequence[Printed], limits: tuple[int, int] | Non
     if one.n is None or limits is None or not one.reading:
         return Figure(value=one.value, n=one.n, notes=one.notes)
     every = matrices(one.n, limits)
-    away = {other.score: np.abs(_value(other.reading, every) - other.value) for other in cell}
+    away = {other.score: np.abs(rate(other.reading, every) - other.value) for other in cell}
     fitting, how = np.all([distances <= DIGIT for distances in away.values()], axis=0), "fitting"
     if not fitting.any():
         nearest = away[one.score]
-        fitting, how = nearest <= nearest.min() + DIGIT / 2, "nearest"
+        fitting, how = nearest <= np.nanmin(nearest) + DIGIT / 2, "nearest"
     found = np.unique(every[:, fitting], axis=1)
     bounds = [interval for matrix in found.T if (interval := _interval(one.reading, matrix, scorer)) is not None]
     named = "BCa" if one.reading == "macro_f1" else "Wilson"
@@ -171,33 +170,21 @@ def _figure(one: Printed, cell: Sequence[Printed], limits: tuple[int, int] | Non
 
 
 @lru_cache(maxsize=64)
-def matrices(n: int, limits: tuple[int, int]) -> Counts:
-    """All confusion matrices of n judgments without invalid answers, as counts of codes of shape (6, m).
+def matrices(n: int, limits: tuple[int, int]) -> Integers:
+    """All confusion matrices of n judgments without invalid answers, shape (6, m), as `legalrr.audit` has them.
 
     Args:
         n: judgments.
         limits: judgments of the whole data set that are allowed, and dismissed; no more of a class are taken.
     """
-    found = []
-    for allowed in range(max(0, n - limits[1]), min(n, limits[0]) + 1):
-        missed, false = (one.ravel() for one in np.indices((allowed + 1, n - allowed + 1)))
-        none = np.zeros_like(missed)
-        found.append(np.stack([allowed - missed, missed, none, false, n - allowed - false, none]))
-    return np.concatenate(found, axis=1).astype(np.float64)
+    return Cases(n=n, positives=tuple(range(max(0, n - limits[1]), min(n, limits[0]) + 1))).matrices()
 
 
-def _value(reading: str, counts: Counts) -> Floats:
-    if reading == "macro_f1":
-        return macro_f1_of_counts(counts)
-    some, whole = (counts[list(codes)].sum(axis=0) for codes in SHARES[reading])
-    return np.divide(some, whole, out=np.full(whole.shape, np.inf), where=whole > 0)
-
-
-def _interval(reading: str, matrix: Counts, scorer: PredictionScorer) -> tuple[float, float] | None:
+def _interval(reading: str, matrix: Integers, scorer: PredictionScorer) -> tuple[float, float] | None:
     if reading != "macro_f1":
-        some, whole = (int(matrix[list(codes)].sum()) for codes in SHARES[reading])
+        some, whole = (int(matrix[list(rows)].sum()) for rows in SHARES[reading])
         return wilson(some, whole, confidence=scorer.confidence)
-    answers = np.repeat(np.arange(6, dtype=np.int8), matrix.astype(int))
+    answers = np.repeat(np.arange(6, dtype=np.int8), matrix[CODES])
     (found,) = bca_of_counts(
         [Sample.of(answers)],
         macro_f1_of_counts,

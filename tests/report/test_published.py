@@ -4,9 +4,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from legalrr.audit.rates import rate
 from legalrr.places import root
-from legalrr.report.published import COLUMNS, DIGIT, SHARES, matrices, published, remarks
-from legalrr.score.confusion import macro_f1_of_counts
+from legalrr.report.published import CODES, COLUMNS, DIGIT, SHARES, matrices, published, remarks
+from legalrr.score.confusion import accuracy_of_counts, macro_f1_of_counts
 from legalrr.score.interval import wilson
 from legalrr.score.prediction import PredictionScorer
 
@@ -97,20 +98,24 @@ def test_all_matrices_of_a_size_within_the_class_counts():
     found = matrices(3, (2, 2))
     assert found.shape[1] == len({tuple(one) for one in found.T}) == 2 * 3 * 2
     assert (found.sum(axis=0) == 3).all()
-    assert (found[:3].sum(axis=0) <= 2).all()
-    assert (found[3:].sum(axis=0) <= 2).all()
+    tp, fp, fn, tn, *unanswered = found
+    assert ((tp + fn <= 2) & (fp + tn <= 2)).all()
+    assert not np.any(unanswered)
     assert matrices(44, (22, 22)).shape[1] == 23 * 23
 
 
-def test_the_shares_are_what_they_are_called():
-    tp, fn, fp, tn = 18, 4, 7, 15
-    counts = np.array([tp, fn, 0, fp, tn, 0])
-    rates = {name: counts[list(some)].sum() / counts[list(whole)].sum() for name, (some, whole) in SHARES.items()}
-    assert rates == {
-        "accuracy": 33 / 44,
-        "fpr": fp / (fp + tn),
-        "fnr": fn / (tp + fn),
-        "false_discovery_rate": fp / (tp + fp),
-        "false_omission_rate": fn / (fn + tn),
-    }
-    assert float(macro_f1_of_counts(counts)) == pytest.approx(0.7488, abs=DIGIT)
+def test_rates_of_the_audit_and_scores_of_the_report_are_of_the_same_matrices():
+    every = matrices(6, (4, 3))
+    assert np.array_equal(rate("macro_f1", every), macro_f1_of_counts(every[CODES]))
+    assert np.array_equal(rate("accuracy", every), accuracy_of_counts(every[CODES]))
+    for name, (some, whole) in SHARES.items():
+        parts, wholes = (every[list(rows)].sum(axis=0) for rows in (some, whole))
+        rates = rate(name, every)
+        assert np.array_equal(np.isnan(rates), wholes == 0), name
+        assert np.allclose(rates[wholes > 0], (parts / np.maximum(wholes, 1))[wholes > 0]), name
+
+
+def test_the_figure_that_the_study_printed_as_f1_is_the_accuracy_of_the_matrix_of_its_rates():
+    matrix = np.array([18, 7, 4, 15, 0, 0])
+    assert rate("accuracy", matrix) == 33 / 44
+    assert float(macro_f1_of_counts(matrix[CODES])) == pytest.approx(0.7488, abs=DIGIT)
