@@ -6,6 +6,7 @@
 Character offsets are Python string offsets into `Judgment.text`, half-open: `text[start:end]`.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -172,6 +173,18 @@ class Document:
         return "\n".join(lines).strip()
 
 
+_HALF = re.compile("[\ud800-\udfff]")
+
+
+def whole(text: str) -> str:
+    """The text of a model with half characters (surrogates) as U+FFFD, character by character.
+
+    An answer that was cut off within a character may end in half of one. What is stored keeps it; no tokenizer and no
+    request takes it, so this is what is sent on or given to a metric.
+    """
+    return _HALF.sub("\ufffd", text)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Quote:
     """Stands in a message for the answer that an earlier turn brought."""
@@ -191,8 +204,8 @@ class Message:
     judgment may hold any."""
 
     def fill(self, answers: Mapping[str, str]) -> dict[str, Any]:
-        """The message as `{"role", "content"}` with `answers` (turn name -> text) put in; raises KeyError if one
-        lacks.
+        """The message as `{"role", "content"}` with `answers` (turn name -> text) put in, as `whole` has them; raises
+        KeyError if one lacks.
 
         The content is a text or, where there are images, a list of `{"type": "text", "text"}` and `{"type": "image"}`
         with what tells the page (`Page.seen`).
@@ -204,7 +217,7 @@ class Message:
                 content += [*_text_part(text), {"type": "image", **part.seen()}]
                 text = ""
             else:
-                text += answers[part.turn] if isinstance(part, Quote) else part
+                text += whole(answers[part.turn]) if isinstance(part, Quote) else part
         return {"role": self.role, "content": [*content, *_text_part(text)] if content else text}
 
     @property

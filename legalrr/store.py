@@ -94,10 +94,14 @@ def read_shard(path: Path) -> Iterable[tuple[str, Any]]:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a whole file or nothing: into a neighbour, then renamed over `path`."""
+    """Write a whole file or nothing: into a neighbour, then renamed over `path`.
+
+    Text is written as UTF-8. That lacks half characters (surrogates), which an answer may hold: they are written as
+    JSON has them, `\\ud800`, so that JSON gives them back and every other format shows them.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     with part.open("wb") as file:
-        file.write(content.encode("utf-8") if isinstance(content, str) else content)
+        file.write(content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)

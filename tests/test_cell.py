@@ -4,17 +4,24 @@ import gzip
 import hashlib
 import json
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
 
+from legalrr.backbones.echo import EchoEngine
 from legalrr.cell import call_store, run_cell
 from legalrr.errors import UserError
 from legalrr.pipeline import Pipeline, build_pipeline
 from legalrr.places import root
-from legalrr.score.answered import JUDGMENTS
+from legalrr.protocols import Call, Reply
+from legalrr.report.groups import read_report
+from legalrr.report.sweep import write_page, write_report
+from legalrr.score.answered import JUDGMENTS, read_answers
+from legalrr.score.explanation import explanation_scores, score_explanations
+from legalrr.score.overlap import Rouge
 from legalrr.stage import digest
 
 TEXTS = (
@@ -193,6 +200,37 @@ def test_every_conversation_that_was_sent_can_be_put_together_again(
         ]
         with closing(call_store(one)) as store:
             assert all(digest(call) in store for call in asked)
+
+
+def test_half_a_character_in_an_answer_breaks_nothing_and_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = EchoEngine._written
+
+    def cut_amid_a_character(engine: EchoEngine, call: Call) -> Reply:
+        for message in call.messages:
+            message["content"].encode("utf-8")
+        reply = written(engine, call)
+        return replace(reply, text=f"{reply.text} \ud83d")
+
+    monkeypatch.setattr(EchoEngine, "_written", cut_amid_a_character)
+    folder = tmp_path / "sweep" / "0"
+    run_cell(pipeline(tmp_path, "limit=4", "arm=c"), folder)
+    (folder / "predictions.jsonl").read_bytes().decode("utf-8")
+    for row in rows(folder):
+        assert all(turn["text"].endswith(" \ud83d") for turn in row["turns"])
+        assert any("\ufffd" in message["content"] for message in row["messages"])
+        answer = row["turns"][-1]["text"]
+        assert row["span"] is None or answer[slice(*row["span"])] in ("YES", "NO")
+    assert any(row["span"] for row in rows(folder))
+    assert read_answers(folder / "predictions.jsonl").cases
+    list(score_explanations([folder], Rouge()))
+    scores = explanation_scores(folder)
+    assert scores is not None
+    assert all(one.generated.endswith("\ufffd") for one in scores.explanations.found)
+    report = read_report([folder.parent])
+    write_report(report, folder.parent)
+    assert "\\ud83d" not in write_page(report, [folder.parent], folder.parent).read_text(encoding="utf-8")
 
 
 def test_a_skipped_judgment_is_invalid_for_overflow_and_never_asked(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from dataclasses import FrozenInstanceError
 import pytest
 
 from legalrr.errors import UserError
-from legalrr.records import Block, Document, Judgment, Message, Page, Quote, by_id
+from legalrr.records import Block, Document, Judgment, Message, Page, Quote, by_id, whole
 
 HEADINGS = {"FAC": "Facts", "RLC": "Ruling by Lower Court"}
 
@@ -43,6 +43,12 @@ def test_message_puts_earlier_answers_where_they_are_quoted() -> None:
 def test_placeholders_in_literal_text_and_in_answers_stay_as_they_are() -> None:
     message = Message(role="user", parts=("{ratio} {{ ratio }} %s ", Quote(turn="ratio")))
     assert message.fill({"ratio": "{ruling}"})["content"] == "{ratio} {{ ratio }} %s {ruling}"
+
+
+def test_half_a_character_of_an_answer_is_sent_on_as_a_replacement_character() -> None:
+    message = Message(role="user", parts=("\u092f ", Quote(turn="ratio")))
+    assert message.fill({"ratio": "x \ud83d y \U0001f9d1"})["content"] == "\u092f x \ufffd y \U0001f9d1"
+    assert len(whole("\ud800\udfff")) == 2
 
 
 def test_message_without_the_answer_it_quotes_raises() -> None:

@@ -174,3 +174,17 @@ def test_atomic_write_replaces_the_whole_file(tmp_path: Path) -> None:
     write_atomically(path, "neu é\n")
     assert path.read_bytes() == "neu é\n".encode()
     assert list(tmp_path.iterdir()) == [path]
+
+
+@given(st.text(st.characters(codec=None, exclude_categories=()), max_size=12))
+def test_json_gives_back_any_text_that_was_written_though_utf_8_lacks_half_characters(text: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.json"
+        write_atomically(path, json.dumps({text: text}, ensure_ascii=False))
+        whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+        assert json.loads(path.read_text(encoding="utf-8")) == {whole: whole}
+
+
+def test_other_formats_show_half_a_character_as_its_escape(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "x.csv", "a,\ud800\n")
+    assert (tmp_path / "x.csv").read_text(encoding="utf-8") == "a,\\ud800\n"

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from legalrr.errors import UserError
+from legalrr.records import whole
 from legalrr.score.answered import damaged, read_rows
 from legalrr.score.metric import Metric, Pair, place, told
 from legalrr.stage import digest
@@ -39,7 +40,7 @@ class Explanation:
     source: str
     """Where the court's text comes from: `gold`, or the name of the segmenter that found it."""
     generated: str
-    """What the model wrote, without its thoughts."""
+    """What the model wrote, without its thoughts, as `legalrr.records.whole` has it."""
     court: str
     """What the court wrote."""
     cut_off: bool
@@ -157,7 +158,7 @@ def read_explanations(folder: Path) -> Explanations | None:
                         turn=turn,
                         role=role,
                         source=source,
-                        generated=said[thought_end(said) :].strip(),
+                        generated=whole(said[thought_end(said) :].strip()),
                         court=court,
                         cut_off=answer.get("finish_reason") == "length",
                     )

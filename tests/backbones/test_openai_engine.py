@@ -222,6 +222,12 @@ def test_a_conversation_beyond_the_context_is_an_overflow_though_the_server_took
         assert (reply.text == "") == (reason == "overflow")
 
 
+def test_an_answer_that_was_cut_off_within_a_character_is_an_answer(serve):
+    server = serve(EchoBackbone().load(), lambda body: said(200, chat({"content": "YES \ud83d"}, "length")))
+    ((_, reply),) = listed(backbone(server).load().generate(CALLS[:1]))
+    assert (reply.text, reply.finish_reason) == ("YES \ud83d", "length")
+
+
 def test_what_is_thought_is_counted_and_not_quoted(serve):
     message = {"content": "NO", "reasoning_content": "YES, or rather"}
     usage = {"completion_tokens": 40, "completion_tokens_details": {"reasoning_tokens": 38}}

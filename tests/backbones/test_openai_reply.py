@@ -15,7 +15,9 @@ def look(content, status=200):
     asyncio.run(insist(httpx2.Response(status, content=content, request=request)))
 
 
-@pytest.mark.parametrize("choice", [{"message": {}}, {"text": ""}, {"message": {"content": "x"}, "text": "x"}])
+@pytest.mark.parametrize(
+    "choice", [{"message": {}}, {"text": ""}, {"message": {"content": "x"}, "text": "x"}, {"text": "\ud83d"}]
+)
 def test_an_answer_with_its_counts_is_taken(choice):
     look(json.dumps(WHOLE | {"choices": [choice]}))
 
