@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from legalrr.errors import UserError
 from legalrr.report.groups import Group, Report
+from legalrr.report.repeats import run_number
 from legalrr.report.views import apart, title
 from legalrr.score.answered import Answered
 from legalrr.score.effects import ARMS, Effect, Factorial, effects
@@ -40,7 +41,7 @@ def pools(report: Report) -> list[Pool]:
     for corpora in alike.values():
         for corpus, places in corpora.items():
             if len(places) > 1:
-                names = ", ".join(_answerer(report.groups[place]) for place in places)
+                names = ", ".join(_answerer(report.groups[place], report) for place in places)
                 found.append(_pool(report, f"{corpus}, pooled over {names}", places))
         if len(corpora) > 1:
             places = [place for members in corpora.values() for place in members]
@@ -50,7 +51,10 @@ def pools(report: Report) -> list[Pool]:
 
 def full_title(group: Group, report: Report) -> str:
     """What a group is about, with everything in which groups of the report may differ."""
-    parts = (title(group), group.setup.layout, group.setup.reading, apart(group, report))
+    # The title names runs that were numbered; those that differ by their seeds alone are counted.
+    counted = (run_number(group, report) or 1) if group.setup.repetition == 1 else 1
+    run = f"run {counted}" if counted > 1 else ""
+    parts = (title(group), run, group.setup.layout, group.setup.reading, apart(group, report))
     return ", ".join(part for part in parts if part)
 
 
@@ -82,9 +86,9 @@ def _corpus(group: Group) -> str:
     return setup.corpus if setup.split is None else f"{setup.corpus} ({setup.split})"
 
 
-def _answerer(group: Group) -> str:
-    setup = group.setup
-    return setup.backbone if setup.repetition == 1 else f"{setup.backbone} (run {setup.repetition})"
+def _answerer(group: Group, report: Report) -> str:
+    run = run_number(group, report) or group.setup.repetition
+    return group.setup.backbone if run == 1 else f"{group.setup.backbone} (run {run})"
 
 
 def _treatment(group: Group) -> tuple[object, ...]:

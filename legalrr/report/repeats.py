@@ -66,6 +66,12 @@ def experiments(report: Report) -> list[list[Group]]:
     return [sorted(groups, key=_run) for groups in gathered.values() if len(groups) > 1]
 
 
+def run_number(group: Group, report: Report) -> int | None:
+    """Which of the runs of its experiment a group is, from 1; None where that ran once."""
+    runs = (groups for groups in experiments(report) if any(one is group for one in groups))
+    return next((1 + next(at for at, one in enumerate(groups) if one is group) for groups in runs), None)
+
+
 def _experiment(group: Group) -> tuple[object, ...]:
     """Everything that groups of one experiment share; what the runs differ in is taken out."""
     setup = group.setup

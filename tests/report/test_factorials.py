@@ -77,3 +77,14 @@ def test_runs_of_one_experiment_are_pooled_and_told_apart(sweep):
         "specimen, roles: gold, tiny, run 2, conversation, strict",
         "specimen, pooled over tiny, tiny (run 2)",
     ]
+
+
+def test_runs_that_differ_by_their_seeds_are_counted(sweep):
+    for seed in (4, 7):
+        stages = {"backbone": {"class": "x", "fields": {"seed": seed}}}
+        whole(sweep, 10 * seed, seed, arms=("plain", "d"), stages=stages)
+    assert [pool.title for pool in pools(read_report([sweep.folder]))] == [
+        "specimen, roles: gold, tiny, conversation, strict",
+        "specimen, roles: gold, tiny, run 2, conversation, strict",
+        "specimen, pooled over tiny, tiny (run 2)",
+    ]

@@ -5,7 +5,7 @@ const MEASURES = { macro_f1: "macro-F1", accuracy: "accuracy", yes_rate: "yes-ra
 function effectsSection() {
   const pools = DATA.effects.filter((one) => one.effects.length);
   const nameOf = (one) => (one.groups.length === 1 ? groupName(DATA.groups[one.groups[0]]) : one.title);
-  const without = DATA.effects.filter((one) => !one.effects.length).map((one) => el("p", { class: "note" }, foreign(nameOf(one)), ": no effects: ", foreign(one.note)));
+  const without = DATA.effects.filter((one) => !one.effects.length).map((one) => el("p", { class: "note" }, foreign(nameOf(one)), ", no effects: ", foreign(one.note)));
   if (!pools.length) return [without.length ? without : el("p", { class: "note" }, "Effects need arms that differ in one switch, such as None and D; these cells have none."), powerPart()];
   const names = pools.map(nameOf);
   const order = pools.map((_, number) => number).sort((a, b) => pools[b].groups.length - pools[a].groups.length);

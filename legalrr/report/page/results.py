@@ -7,7 +7,7 @@ from typing import Any
 from legalrr.report.cells import NO_BACKBONE, Cell
 from legalrr.report.forest import chance, majority
 from legalrr.report.groups import Group, Pair, Report, Row, finding
-from legalrr.report.repeats import experiments
+from legalrr.report.repeats import run_number
 from legalrr.report.views import apart, title, treatment, why
 from legalrr.score.significance import LEVEL
 
@@ -23,8 +23,7 @@ def cells_json(report: Report) -> list[dict[str, Any]]:
 def groups_json(report: Report) -> list[dict[str, Any]]:
     """The groups: which cells they hold, their scores, and how each differs from the reference arm."""
     numbers = {id(cell): number for number, cell in enumerate(report.cells)}
-    runs = {id(group): run for groups in experiments(report) for run, group in enumerate(groups, start=1)}
-    return [_group(group, report, numbers) | {"run": runs.get(id(group))} for group in report.groups]
+    return [_group(group, report, numbers) for group in report.groups]
 
 
 def verdict(report: Report) -> str:
@@ -84,6 +83,7 @@ def _group(group: Group, report: Report, numbers: Mapping[int, int]) -> dict[str
     return {
         "title": title(group),
         "apart": apart(group, report),
+        "run": run_number(group, report),
         "corpus": corpus,
         "segment": group.setup.segment,
         "backbone": None if group.setup.backbone == NO_BACKBONE else group.setup.backbone,
