@@ -8,6 +8,10 @@ from legalrr.score.prediction import PredictionScorer
 
 SETTINGS = {"confidence": 0.95, "resamples": 200, "permutations": 400, "seed": 0}
 GOLD = "AAAAAADDDDDD"
+RUNS = {
+    "plain": ("AAAADDDDDDAA", "AAAAADDDDDDA", "AAADDDDDDDAA"),
+    "dr": ("AAAAADDDDDDD", "AAAAAADDDDDD", "AAAAD-DDDDDD"),
+}
 COURT = "The court holds that the tenant paid the rent."
 WORDS = {"A": "allowed", "D": "dismissed", "-": "invalid", "?": None}
 
@@ -107,3 +111,14 @@ def sweep(tmp_path):
 def another(tmp_path):
     """A second folder to put cells into."""
     return Sweep(tmp_path / "sweep-b")
+
+
+@pytest.fixture
+def thrice(sweep):
+    """Three runs of two arms, by three seeds, beside a baseline that draws nothing."""
+    for number in range(3):
+        stages = {"backbone": {"class": "x", "fields": {"seed": number}}}
+        for place, (arm, runs) in enumerate(RUNS.items()):
+            sweep.cell(10 * number + place, arm, runs[number], stages=stages, repetition=number + 1)
+    sweep.cell(99, "majority", "A" * 12, backbone="-")
+    return sweep

@@ -12,23 +12,9 @@ from legalrr.report.repeats import repeats
 from legalrr.report.sections import shown_groups
 from legalrr.report.tables import results_md
 
-RUNS = {
-    "plain": ("AAAADDDDDDAA", "AAAAADDDDDDA", "AAADDDDDDDAA"),
-    "dr": ("AAAAADDDDDDD", "AAAAAADDDDDD", "AAAAD-DDDDDD"),
-}
-
 
 def drawn(seed):
     return {"backbone": {"class": "x", "fields": {"seed": seed}}}
-
-
-@pytest.fixture
-def thrice(sweep):
-    for number in range(3):
-        for place, (arm, runs) in enumerate(RUNS.items()):
-            sweep.cell(10 * number + place, arm, runs[number], stages=drawn(number), repetition=number + 1)
-    sweep.cell(99, "majority", "A" * 12, backbone="-")
-    return sweep
 
 
 def test_runs_that_differ_in_their_seed_alone_are_one_row(thrice):
