@@ -1,18 +1,12 @@
 """Judgments as a tagger learns them: sentences with their gold roles."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from legalrr.errors import UserError
+from legalrr.near_duplicates import near_duplicates
 from legalrr.records import Judgment
 from legalrr.segment.sentences import split
-
-NEAR_DUPLICATE = 0.1
-"""Two judgments that share this part of the runs of words of the shorter one tell of the same matter. In BUILD, lawai50
-and marro 21 pairs share more than 0.1 and most of the others, quotations of the same statute apart, next to nothing."""
-RUN = 8
-"""Words of a run; shorter ones ("learned counsel for the appellant") are shared by unrelated judgments."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,24 +57,4 @@ def labelled(judgments: Iterable[Judgment], *, split_spans: bool = False) -> lis
 
 def groups(documents: Sequence[Labelled]) -> list[int]:
     """A group number per document; near-duplicates have the same, so that no fold tests on what another trained on."""
-    runs = [_runs(" ".join(d.sentences)) for d in documents]
-    holders = defaultdict(list)
-    for number, keys in enumerate(runs):
-        for key in keys:
-            holders[key].append(number)
-    shared: dict[tuple[int, int], int] = defaultdict(int)
-    for numbers in holders.values():
-        for i, a in enumerate(numbers):
-            for b in numbers[i + 1 :]:
-                shared[a, b] += 1
-    group = list(range(len(documents)))
-    for (a, b), count in sorted(shared.items()):
-        if count >= NEAR_DUPLICATE * min(len(runs[a]), len(runs[b])):
-            kept, merged = sorted((group[a], group[b]))
-            group = [kept if g == merged else g for g in group]
-    return group
-
-
-def _runs(text: str) -> set[str]:
-    words = text.lower().split()
-    return {" ".join(words[i : i + RUN]) for i in range(len(words) - RUN + 1)}
+    return near_duplicates([" ".join(d.sentences) for d in documents])
