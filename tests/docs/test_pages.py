@@ -34,6 +34,8 @@ def commands():
 
 
 COMMANDS = sorted(set(commands()))
+COMPOSED = {"legalrr": "config", "legalrr-prime": "prime"}
+"""Configurations of the commands that are Hydra's."""
 
 
 def test_the_pages_have_commands_of_every_script():
@@ -51,7 +53,7 @@ def test_relative_links_and_their_anchors_resolve(page):
         assert not anchor or anchor in anchors(target), f"{page.name}: {link}"
 
 
-@pytest.mark.parametrize(("page", "script", "words"), [one for one in COMMANDS if one[1] != "legalrr"])
+@pytest.mark.parametrize(("page", "script", "words"), [one for one in COMMANDS if one[1] not in COMPOSED])
 def test_commands_and_their_options_exist(page, script, words, capsys):
     module, _, name = SCRIPTS[script].partition(":")
     told = ""
@@ -63,8 +65,8 @@ def test_commands_and_their_options_exist(page, script, words, capsys):
         assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", told), f"{page}: {script} has no {option}"
 
 
-@pytest.mark.parametrize(("page", "words"), [(page, words) for page, script, words in COMMANDS if script == "legalrr"])
-def test_overrides_compose(page, words):
+@pytest.mark.parametrize(("page", "script", "words"), [one for one in COMMANDS if one[1] in COMPOSED])
+def test_overrides_compose(page, script, words):
     overrides = []
     for word in words:
         key, mark, value = word.partition("=")
@@ -72,4 +74,4 @@ def test_overrides_compose(page, words):
             # Of an axis of a sweep, the last choice is as good as any.
             overrides.append(f"{key}={value if value.startswith('[') else value.rpartition(',')[2]}")
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        assert compose("config", overrides=overrides)
+        assert compose(COMPOSED[script], overrides=overrides)

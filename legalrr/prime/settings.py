@@ -1,0 +1,131 @@
+"""The options of `legalrr-prime` that belong neither to the corpus nor to the backbone."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from legalrr.errors import UserError
+
+PRECISIONS = ("float32", "bf16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """Judgments that are never learned from."""
+
+    share: float = 0.05
+    """Their share of the judgments; near-duplicates go together."""
+    judgments: int = 16
+    """Of how many of them perplexity is measured, on the first `window` tokens of each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Align:
+    """(a): each new layer learns the output of the attention layer in whose place it will be."""
+
+    share: float = 0.4
+    """Share of the minutes."""
+    steps: int | None = None
+    """How often the weights change at most; None: as often as the minutes allow."""
+    rate: float = 3e-3
+    """Learning rate of Adam at its peak."""
+    fit: int = 8
+    """Batches that the output projections are fitted to in closed form, before the steps and once more after them; 0:
+    they begin as the attention's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distil:
+    """(b): the whole hybrid learns the probabilities that the teacher gives to the next token."""
+
+    steps: int | None = None
+    """How often the weights change at most; None: as often as the minutes allow."""
+    rate: float = 1e-3
+    """Learning rate of the new layers at its peak."""
+    rest_rate: float | None = None
+    """Learning rate of all other weights; None: they stay as they are."""
+    slice: int = 256
+    """Tokens whose probabilities are held at once: what bounds the memory, whatever the vocabulary."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """How often the state of a run is saved."""
+
+    minutes: float = 5.0
+    """Minutes between two savings."""
+    steps: int | None = None
+    """Steps between two, beside."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrimeSettings:
+    """What belongs to no stage."""
+
+    folder: str = "runs/prime"
+    """Where everything is written; the same command goes on there."""
+    select: bool = False
+    """Measure the importance of every layer, instead of priming some."""
+    seed: int = 0
+    """Of the draw of held-out judgments and of the order in which the others are read."""
+    window: int = 2048
+    """Tokens that are read together."""
+    batch: int = 1
+    """Windows per step."""
+    minutes: float | None = 40.0
+    """Minutes that the whole run may take, with what it took before it was interrupted; None: no limit."""
+    warmup: int = 5
+    """Steps in which the learning rate rises to its peak, from which it falls to 0."""
+    clip: float = 1.0
+    """Norm that the gradient of (a) each layer, (b) all weights is cut to."""
+    precision: str = "float32"
+    """float32, or bf16: products in bfloat16, weights and sums as they are (autocast, by accelerate)."""
+    held_out: HeldOut = field(default_factory=HeldOut)
+    """Judgments that are never learned from."""
+    align: Align = field(default_factory=Align)
+    """(a)."""
+    distil: Distil = field(default_factory=Distil)
+    """(b)."""
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    """How often the state is saved."""
+    runs: str = "runs"
+    """Folder of results."""
+
+    def __post_init__(self) -> None:
+        """Raises UserError for an impossible value."""
+        if self.precision not in PRECISIONS:
+            raise UserError(
+                f"unknown precision {self.precision!r}", where="precision", cure=f"use {', '.join(PRECISIONS)}"
+            )
+        for option, value, least in (
+            ("window", self.window, 2),
+            ("batch", self.batch, 1),
+            ("warmup", self.warmup, 0),
+            ("align.steps", self.align.steps, 0),
+            ("align.fit", self.align.fit, 0),
+            ("distil.steps", self.distil.steps, 0),
+            ("distil.slice", self.distil.slice, 1),
+            ("held_out.judgments", self.held_out.judgments, 1),
+            ("checkpoint.steps", self.checkpoint.steps, 1),
+        ):
+            if value is not None and value < least:
+                raise UserError(f"{option} is {value}", where=option, cure=f"give at least {least}")
+        for option, number in (
+            ("minutes", self.minutes),
+            ("clip", self.clip),
+            ("align.rate", self.align.rate),
+            ("distil.rate", self.distil.rate),
+            ("distil.rest_rate", self.distil.rest_rate),
+            ("checkpoint.minutes", self.checkpoint.minutes),
+        ):
+            if number is not None and not number > 0:
+                raise UserError(f"{option} is {number}", where=option, cure="give more than 0")
+        for option, share in (("held_out.share", self.held_out.share), ("align.share", self.align.share)):
+            if not 0 < share < 1:
+                raise UserError(f"{option} is {share}", where=option, cure="give a share between 0 and 1")
+        for option, steps in (("align.steps", self.align.steps), ("distil.steps", self.distil.steps)):
+            if steps is None and self.minutes is None and not (self.select and option == "distil.steps"):
+                raise UserError("nothing says when to end", where=option, cure=f"give minutes or {option}")
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the result, as JSON: another command may not go on where this one stopped."""
+        return {name: value for name, value in asdict(self).items() if name not in ("folder", "runs", "checkpoint")}
