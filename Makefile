@@ -53,6 +53,7 @@ bench: install  ## benchmarks, as ratios against a named alternative in the same
 	@$(BIN)/python benchmarks/report.py
 	@$(BIN)/python benchmarks/attention.py
 	@$(BIN)/python -m gated_kalmanet.bench --device cpu
+	@$(BIN)/python benchmarks/gka_prefill.py
 	@if [ -n "$$LEGALRR_DATA" ]; then \
 	$(BIN)/python benchmarks/sentences.py && $(BIN)/python benchmarks/tagging.py && $(BIN)/python benchmarks/backbones.py --judgments 4; \
 	else echo 'the benchmarks of taggers and backbones need real judgments: set LEGALRR_DATA'; fi
