@@ -77,6 +77,7 @@ def run_cell(pipeline: Pipeline, folder: Path, fresh: set[str] | None = None) ->
         )
         completions = by_id(pipeline.predict.predict(cases, bench))
     calls.close()
+    measured = cell.measured()
     with clock.time("score"):
         verdicts = {c.judgment.id: pipeline.verdict.read(completions[c.judgment.id], c.prompt) for c in cases}
         rows = [row(j, c, completions[j.id], verdicts[j.id]) for j, c in zip(judgments, cases, strict=True)]
@@ -93,6 +94,7 @@ def run_cell(pipeline: Pipeline, folder: Path, fresh: set[str] | None = None) ->
         "cell": described(pipeline, cases),
         "counts": counts,
         "calls": {"made": tally.made, "stored": tally.stored},
+        **({} if measured is None else {"measured": measured}),
         **_cost(pipeline, completions),
         "versions": {"python": platform.python_version(), **versions()},
         "seed": pipeline.settings.seed,
@@ -225,6 +227,24 @@ class Cell:
         blind = replace(judgment, outcome=None, spans=None)
         return Case(judgment=blind, document=document, prompt=p.annotate.annotate(blind, document))
 
+    def measured(self) -> Any:
+        """What is measured of the backbone by itself, as JSON, from the store where it is there; None: nothing is.
+
+        Raises:
+            UserError: a backbone that cannot be measured.
+        """
+        p = self.pipeline
+        if p.measures is None:
+            return None
+        # Cells with the same backbone have the same numbers, times too.
+        told = {"stage": description(p.measures), "backbone": _told(p.backbone), "corpus": description(p.corpus)}
+        store, key = Store(cache_folder(p) / "measure" / digest(told)[:16], told), digest(_machine(p.backbone))
+        if key not in store:
+            with self.clock.time("measure"):
+                store.add([(key, dict(p.measures.measure(p.backbone, p.corpus)))])
+        store.close()
+        return store[key]
+
     def examples(self) -> list[Example]:
         """What baselines learn from: the train split, prepared as the judged one is; empty without such a split."""
         p = self.pipeline
@@ -260,6 +280,11 @@ def _cost(pipeline: Pipeline, completions: Mapping[str, Completion]) -> dict[str
     if not (pipeline.predict.needs_backbone and isinstance(backbone, PricedBackbone)):
         return {}
     return {"cost": backbone.cost(turn for completion in completions.values() for turn in completion.turns)}
+
+
+def _machine(backbone: Backbone) -> dict[str, Any]:
+    """Where a backbone runs, on which times depend."""
+    return {"node": platform.node(), **{name: getattr(backbone, name, None) for name in ("device", "threads")}}
 
 
 def _told(stage: Segmenter | Backbone) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from legalrr.protocols import (
     AskingSegmenter,
     Backbone,
     Corpus,
+    Meter,
     Predictor,
     Reader,
     RepeatableBackbone,
@@ -79,6 +80,8 @@ class Pipeline:
     """Reads the answer."""
     score: Scorer
     """Computes scores."""
+    measure: Meter | None = None
+    """Measures the backbone by itself; None: nobody asks for that."""
 
     def stages(self) -> dict[str, Any]:
         """Every stage by name, in the order of the flow."""
@@ -90,12 +93,21 @@ class Pipeline:
         """Whether any stage of this cell asks the backbone."""
         return self.predict.needs_backbone or isinstance(self.segment, AskingSegmenter)
 
+    @property
+    def measures(self) -> Meter | None:
+        """What measures the backbone of this cell, if the predictor asks it."""
+        return self.measure if self.predict.needs_backbone else None
+
     def described(self) -> dict[str, Mapping[str, Any]]:
         """Identity and description of every stage that this cell uses, for the run's record."""
         used = {k: v for k, v in self.stages().items() if k != "backbone" or self.needs_backbone}
+        if self.measures is not None:
+            used["measure"] = self.measures
         return {name: {"identity": identity(stage), **description(stage)} for name, stage in used.items()}
 
 
+MEASURE = "measure"
+"""The one stage that may be left out."""
 KINDS: Mapping[str, type[Any]] = {
     "corpus": Corpus,
     "segment": Segmenter,
@@ -117,10 +129,10 @@ def build_pipeline(config: DictConfig) -> Pipeline:
     try:
         whole = OmegaConf.to_container(config, resolve=True)
         assert isinstance(whole, dict)
-        rest = {key: value for key, value in whole.items() if key not in KINDS}
+        rest = {key: value for key, value in whole.items() if key not in KINDS and key != MEASURE}
         settings = from_values(Settings, rest)
     except OmegaConfBaseException as error:
-        known = ", ".join([*KINDS, *Settings.__dataclass_fields__])
+        known = ", ".join([*KINDS, MEASURE, *Settings.__dataclass_fields__])
         raise UserError(str(error).splitlines()[0], where="config", cure=f"the options are {known}") from error
     if settings.limit is not None and settings.limit < 1:
         raise UserError(f"limit={settings.limit}", where="limit", cure="give a positive number, or null for all")
@@ -138,7 +150,8 @@ def build_pipeline(config: DictConfig) -> Pipeline:
             where="verdict.reading",
             cure="use verdict.reading=strict or predict.scoring=generate",
         )
-    pipeline = Pipeline(settings=settings, **stages)
+    meter = build(config[MEASURE], Meter, option=MEASURE) if config.get(MEASURE) else None  # type: ignore[type-abstract]
+    pipeline = Pipeline(settings=settings, **stages, measure=meter)
     if settings.repetition > 1 and pipeline.needs_backbone:
         return replace(pipeline, backbone=_repeated(pipeline.backbone, settings.repetition, compared=compared))
     return pipeline

@@ -181,6 +181,17 @@ class Engine(Tokens, Protocol):
 
 
 @runtime_checkable
+class OpenEngine(Engine, Protocol):
+    """An engine whose model lies open, so that it can be measured."""
+
+    def tokenise(self, text: str) -> list[int]:
+        """The tokens of a text, without special ones."""
+
+    def running(self) -> AbstractContextManager[Any]:
+        """The model, a causal one of transformers, with the engine's precision and threads while it lasts."""
+
+
+@runtime_checkable
 class Backbone(Protocol):
     """A language model by configuration."""
 
@@ -283,6 +294,14 @@ class Reader(Protocol):
 
     def read(self, completion: Completion, prompt: Prompt) -> Verdict:
         """What the completion's last answer says."""
+
+
+@runtime_checkable
+class Meter(Protocol):
+    """Measures a backbone by itself, whatever it is asked."""
+
+    def measure(self, backbone: Backbone, corpus: Corpus) -> Mapping[str, Any]:
+        """What it finds, as plain JSON values; raises UserError for a backbone that it cannot measure."""
 
 
 @runtime_checkable

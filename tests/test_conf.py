@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from legalrr.errors import UserError
-from legalrr.pipeline import KINDS, Pipeline, build_pipeline
+from legalrr.pipeline import KINDS, MEASURE, Pipeline, build_pipeline
 from legalrr.places import root
 
 CONF = root() / "conf"
@@ -43,7 +43,7 @@ def test_every_choice_composes_and_builds(group: str, choice: str) -> None:
     assert set(pipeline.stages()) == set(KINDS)
 
 
-@pytest.mark.parametrize(("group", "choice"), [c for c in CHOICES if c[0] in KINDS])
+@pytest.mark.parametrize(("group", "choice"), [c for c in CHOICES if c[0] in {*KINDS, MEASURE}])
 def test_every_field_of_a_stage_stands_in_its_yaml(group: str, choice: str) -> None:
     node = composed(f"{group}={choice}", *NEEDED.get((group, choice), []))[group]
     module, _, name = node["_target_"].rpartition(".")

@@ -156,6 +156,12 @@ def unstack(cache: DynamicCache, row: int, ids: Sequence[int], *, end: int, begu
     return state_of(cache, ids, begun.snapshots + snapshot(cache, len(ids), row), row=row, end=end)
 
 
+def tensors(cache: DynamicCache) -> list[Tensor]:
+    """All that a cache keeps: keys and values, states of convolutions, recurrent states."""
+    found = [tensor for layer in cache.layers for tensor in _tensors(layer) if tensor is not None]
+    return found + [tensor for layer in cache.layers if _attends(layer) for tensor in (layer.keys, layer.values)]
+
+
 def _attends(layer: Any) -> bool:
     return isinstance(layer, DynamicLayer) and layer.is_initialized
 

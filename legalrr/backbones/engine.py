@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 
@@ -111,6 +112,18 @@ class TransformersEngine:
         if self._vision is None:
             raise UserError("this model reads no images", where=f"{self._option}.model", cure="set corpus.input=text")
         return self._vision.page_tokens(page)
+
+    def tokenise(self, text: str) -> list[int]:
+        """See `legalrr.protocols.OpenEngine`."""
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        return ids
+
+    @contextmanager
+    def running(self) -> Iterator[PreTrainedModel]:
+        """See `legalrr.protocols.OpenEngine`."""
+        model = self.model
+        with settings(self._matmul_precision, self._threads), memory(self._option):
+            yield model
 
     def generate(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
         """See `legalrr.protocols.Engine`; `new_tokens` counts thoughts and the token that ends an answer."""

@@ -100,6 +100,8 @@ class Cell:
     """Whether its answers were read anew, otherwise than when it ran."""
     run: Mapping[str, Any] = field(default_factory=dict)
     """What its run.json holds; empty unless done."""
+    measured: Mapping[str, Any] | None = None
+    """What was measured of its backbone by itself; None: nothing was."""
 
     @property
     def name(self) -> str:
@@ -212,6 +214,7 @@ def _cell(folder: Path, sweep: int, job: int | None, overrides: str) -> Cell:
         seconds=run.get("seconds", {}),
         folder=folder,
         run=run,
+        measured=run.get("measured"),
     )
 
 
@@ -255,7 +258,7 @@ def _options(stages: Mapping[str, Any]) -> dict[str, str]:
     """Options of the stages that ask and show, flat."""
     flat: dict[str, str] = {}
     for name, stage in stages.items():
-        if name not in ("predict", "score"):
+        if name not in ("predict", "score", "measure"):
             _flatten(f"{name}.class", stage.get("class"), flat)
             _flatten(name, stage.get("fields", {}), flat)
     return flat

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from legalrr.report.groups import Report, finding, read_report
+from legalrr.report.measured import RULES, measured_rows, measured_view
 from legalrr.report.sections import sections, shown_groups
 from legalrr.report.views import View, differences_view, missing_view, scores_view, title, treatment
 
@@ -48,6 +49,12 @@ def show_report(report: Report, console: "Console | None" = None) -> None:
             if heading:
                 console.print(heading, markup=False, highlight=False)
             _print(view, console)
+    if rows := measured_rows(report):
+        console.print()
+        console.print("Backbones", style="bold", markup=False, highlight=False)
+        for line in RULES.splitlines():
+            console.print(line, style="dim", markup=False, highlight=False)
+        _print(measured_view(rows), console)
     missing = missing_view(report)
     if missing.rows:
         console.print()

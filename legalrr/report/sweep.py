@@ -12,6 +12,8 @@ from omegaconf import DictConfig
 from legalrr.errors import UserError
 from legalrr.report.forest import forest_svg
 from legalrr.report.groups import Report, read_report
+from legalrr.report.measured import measured_rows
+from legalrr.report.measured_figure import measured_svg
 from legalrr.report.tables import write_tables
 from legalrr.store import write_atomically
 
@@ -56,17 +58,21 @@ def write_page(report: Report, folders: Sequence[Path], folder: Path, *, megabyt
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
-    """Writes a report's tables and, where there is a score, its figure into a folder; makes it; returns their paths.
+    """Writes a report's tables and, where there is a score, its figures into a folder; makes it; returns their paths.
 
     Raises:
         UserError: the folder cannot be made.
     """
     make_folder(folder)
     paths = write_tables(report, folder)
+    figures = {}
     if report.groups:
-        figure = folder / "macro_f1.svg"
-        write_atomically(figure, forest_svg(report))
-        paths.append(figure)
+        figures["macro_f1.svg"] = forest_svg(report)
+    if rows := measured_rows(report):
+        figures["measured.svg"] = measured_svg(rows)
+    for name, figure in figures.items():
+        write_atomically(folder / name, figure)
+        paths.append(folder / name)
     return paths
 
 

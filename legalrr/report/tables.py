@@ -13,6 +13,8 @@ from legalrr.records import OUTCOMES
 from legalrr.report.cells import Cell
 from legalrr.report.extras import SETUP_COLUMNS, csv_of, explanations_csv, readings_csv, repeats_csv
 from legalrr.report.groups import Group, Pair, Report, finding
+from legalrr.report.measured import RULES as MEASURED_RULES
+from legalrr.report.measured import measured_columns, measured_rows, measured_view
 from legalrr.report.sections import sections, shown_groups
 from legalrr.report.views import View, differences_view, fixed, missing_view, scores_view, title, treatment, why
 from legalrr.score.answered import Answers
@@ -69,6 +71,7 @@ def write_tables(report: Report, folder: Path) -> list[Path]:
         "repeats.csv": repeats_csv(report),
         "readings.csv": readings_csv(report),
         "explanations.csv": explanations_csv(report),
+        "measured.csv": measured_csv(report),
     }
     texts |= {file: text for file, text in further.items() if text}
     for file, text in texts.items():
@@ -97,6 +100,12 @@ def pairs_csv(report: Report) -> str:
     return csv_of([_pair(group, pair, report) for group in report.groups for pair in group.pairs], PAIR_COLUMNS)
 
 
+def measured_csv(report: Report) -> str:
+    """A row per backbone that was measured by itself; "" where none was."""
+    columns = measured_columns(measured_rows(report))
+    return csv_of(columns, tuple(columns[0])) if columns else ""
+
+
 def results_md(report: Report) -> str:
     """The compact view in Markdown, a section per group."""
     parts = ["# Results", rules(report)]
@@ -109,6 +118,8 @@ def results_md(report: Report) -> str:
         parts += [f"## {section.title}", "\n".join(f"- {line}" for line in section.lines)]
         for heading, explained, view in section.tables:
             parts += [f"### {heading}" if heading else "", explained, _markdown(view)]
+    if rows := measured_rows(report):
+        parts += ["## Backbones", MEASURED_RULES, _markdown(measured_view(rows))]
     missing = missing_view(report)
     if missing.rows:
         parts += ["## Cells without scores", _markdown(missing)]

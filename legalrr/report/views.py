@@ -1,13 +1,20 @@
 """What a reader sees of a group, as strings: its treatment, its scores, its differences. The same in every format."""
 
+import json
 from dataclasses import dataclass
 
-from legalrr.report.cells import NO_BACKBONE, Cell
+from legalrr.report.cells import NO_BACKBONE, Cell, Setup
 from legalrr.report.groups import Group, Pair, Report, Row
 from legalrr.score.subsets import TREATMENTS
 
 TURNS = ("analysis", "statutes", "ratio", "ruling", "answer")
 """Order in which turn lengths are named."""
+
+GKA = "backbone.gka."
+"""What the options of Gated KalmaNet layers begin with."""
+
+ATTENTION = "attention"
+"""What a backbone without such options is."""
 
 TOLD = ("annotate.layout", "annotate.tokens", "restructure.overflow")
 """Options that `treatment` names in words of its own."""
@@ -127,7 +134,21 @@ def title(group: Group) -> str:
     corpus = setup.corpus if setup.split is None else f"{setup.corpus} ({setup.split})"
     model = "no backbone" if setup.backbone == NO_BACKBONE else setup.backbone
     run = f", run {setup.repetition}" if setup.repetition > 1 else ""
-    return f"{corpus}, roles: {setup.segment}, {model}{run}"
+    layers = f", {told}" if (told := hybrid(setup)) != ATTENTION else ""
+    return f"{corpus}, roles: {setup.segment}, {model}{layers}{run}"
+
+
+def hybrid(setup: Setup) -> str:
+    """What `backbone.gka` makes of a backbone: "attention", or which layers are replaced and in how many steps they
+    solve."""
+    options = {key.removeprefix(GKA): json.loads(value) for key, value in setup.options.items() if key.startswith(GKA)}
+    layers, steps = options.get("layers"), options.get("num_iter")
+    parts = []
+    if layers:
+        parts.append(f"GKA {layers if isinstance(layers, str) else ' '.join(map(str, layers))}")
+    if steps is not None:
+        parts.append(f"r = {steps}")
+    return ", ".join(parts) or ATTENTION
 
 
 def treatment(group: Group, report: Report) -> list[str]:

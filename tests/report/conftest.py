@@ -52,6 +52,7 @@ class Sweep:
             "settings": changes.get("settings", SETTINGS),
             "stages": stages or {},
             "seconds": changes.get("seconds", {"predict": 1.25}),
+            **({"measured": changes["measured"]} if "measured" in changes else {}),
         }
         rows = [
             {
