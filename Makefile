@@ -52,6 +52,7 @@ bench: install  ## benchmarks, as ratios against a named alternative in the same
 	@$(BIN)/python benchmarks/startup.py
 	@$(BIN)/python benchmarks/report.py
 	@$(BIN)/python benchmarks/attention.py
+	@$(BIN)/python benchmarks/memory.py --tokens 2048,4096,8192
 	@$(BIN)/python -m gated_kalmanet.bench --device cpu
 	@$(BIN)/python benchmarks/gka_prefill.py
 	@if [ -n "$$LEGALRR_DATA" ]; then \
