@@ -110,7 +110,8 @@ class PredictionScorer:
         return {
             "version": self.VERSION,
             "settings": self.settings(),
-            "cases": digest([asdict(case) for case in _ordered(cases)]),
+            # Their fields are plain values, which `asdict` would copy one by one, for longer than all else here takes.
+            "cases": digest([vars(case) for case in _ordered(cases)]),
         }
 
     def scores(self, cases: Sequence[Scored]) -> Scores:
