@@ -134,9 +134,10 @@ class Meter:
             known = {id: judgment for id, judgment in known.items() if id in told["judgments"]["held_out"]}
         model = str(getattr(backbone, "model", ""))
         own = _card(resolve(model) / CARD)
-        if own is not None and own["corpus"] == corpus.name and not known.keys() <= {*own["judgments"]["held_out"]}:
+        learned = own and (own["corpus"], own["split"]) == (corpus.name, corpus.split)
+        if own and learned and not known.keys() <= {*own["judgments"]["held_out"]}:
             raise UserError(
-                f"{backbone.name} was primed on judgments of {corpus.name}",
+                f"{backbone.name} was primed on judgments of {corpus.name}, split {corpus.split}",
                 where=f"{OPTION}.held_out",
                 cure=f"give {OPTION}.held_out={model}/{CARD} for all backbones that are compared",
             )
@@ -151,7 +152,7 @@ def _card(path: Path) -> dict[str, Any] | None:
         return None
     try:
         card = json.loads(path.read_bytes())
-        card["corpus"], card["judgments"]["held_out"]
+        card["corpus"], card["split"], card["judgments"]["held_out"]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError("no card of a primed model", where=str(path), cure="see legalrr-prime --help") from error
     return card

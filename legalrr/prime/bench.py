@@ -75,8 +75,7 @@ def lay_out(settings: PrimeSettings, corpus: Corpus, backbone: TransformersBackb
             where="window",
             cure="give a smaller one",
         )
-    judgments = corpus.read(corpus.split if corpus.train_split is None else corpus.train_split)
-    parts = split(judgments, settings.held_out.share, settings.seed)
+    parts = split(corpus.read(read_split(corpus)), settings.held_out.share, settings.seed)
     log.info("%d judgments to learn from, %d held out", len(parts.learned), len(parts.held_out))
     return Bench(
         settings=settings,
@@ -86,6 +85,12 @@ def lay_out(settings: PrimeSettings, corpus: Corpus, backbone: TransformersBackb
         split=parts,
         held_out=_windows(engine, parts, settings),
     )
+
+
+def read_split(corpus: Corpus) -> str | None:
+    """The split of a corpus that is learned from and held out: its train split, or the evaluated one of a corpus
+    without."""
+    return corpus.split if corpus.train_split is None else corpus.train_split
 
 
 def accelerate(backbone: TransformersBackbone, precision: str) -> Accelerator:

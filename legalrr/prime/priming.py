@@ -17,7 +17,7 @@ from legalrr.backbones.gka.swap import swap
 from legalrr.backbones.numerics import settings as numerics
 from legalrr.backbones.transformers import GKA_OPTION, TransformersBackbone
 from legalrr.prime.align import Align
-from legalrr.prime.bench import Bench, lay_out
+from legalrr.prime.bench import Bench, lay_out, read_split
 from legalrr.prime.checkpoint import Checkpoints, Progress
 from legalrr.prime.curve import curve_svg
 from legalrr.prime.distil import Distil
@@ -224,6 +224,7 @@ def _card(
         "layers": [i for i, kind in enumerate(text.layer_types) if kind == "linear_attention"],
         "gka": getattr(text, ENTRY),
         "corpus": corpus.name,
+        "split": read_split(corpus),
         "judgments": {"learned_from": len(bench.split.learned), "held_out": [j.id for j in bench.split.held_out]},
         "settings": own.identity(),
         "stages": stages,

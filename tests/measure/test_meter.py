@@ -102,11 +102,11 @@ def test_a_backbone_whose_model_does_not_lie_open_is_refused() -> None:
 
 @pytest.fixture
 def primed(tmp_path: Path, save_tiny: Callable[..., Path]) -> Callable[..., Path]:
-    """Function (corpus, held out ids) that gives the folder of a tiny model with the card of a primed one."""
+    """Function (corpus, held out ids, split) that gives the folder of a tiny model with the card of a primed one."""
 
-    def make(corpus: str, held_out: list[str]) -> Path:
-        folder = save_tiny(tmp_path / f"primed-{corpus}")
-        card = {"corpus": corpus, "judgments": {"held_out": held_out}}
+    def make(corpus: str, held_out: list[str], split: str | None = None) -> Path:
+        folder = save_tiny(tmp_path / f"primed-{corpus}-{split}")
+        card = {"corpus": corpus, "split": split, "judgments": {"held_out": held_out}}
         (folder / "card.json").write_text(json.dumps(card))
         return folder
 
@@ -123,8 +123,8 @@ def test_what_a_model_was_primed_on_is_not_read_and_others_may_be_held_to_the_sa
     meter = Meter(**SHORT, held_out=str(folder / "card.json"))
     for one in (model, backbone):
         assert {j.id for j in meter._chosen(one, SPECIMEN)} == {"constitutional-1", "constitutional-2"}
-    elsewhere = replace(backbone, model=str(primed("other", [])))
-    assert len(Meter(**SHORT)._chosen(elsewhere, SPECIMEN)) == 2
+    for elsewhere in (primed("other", []), primed("specimen", [], "train")):
+        assert len(Meter(**SHORT)._chosen(replace(backbone, model=str(elsewhere)), SPECIMEN)) == 2
 
 
 def test_a_card_that_is_none_is_refused(
