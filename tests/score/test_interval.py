@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from legalrr.score.confusion import accuracy_of_counts, macro_f1_of_codes, macro_f1_of_counts
@@ -101,6 +103,13 @@ def test_95_of_100_intervals_hold_the_true_macro_f1(n):
         low, high = of_counts(answers, confidence=0.95, resamples=1000, seed=draw).bounds
         held += low <= truth <= high
     assert held / 2000 == pytest.approx(0.95, abs=0.02)
+
+
+@given(st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.floats(0.5, 0.99))
+def test_wilsons_interval_is_that_of_scipy(counts, confidence):
+    successes, n = counts
+    expected = stats.binomtest(successes, n).proportion_ci(confidence, method="wilson")
+    assert wilson(successes, n, confidence=confidence) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
 def test_wilsons_interval_by_hand():
