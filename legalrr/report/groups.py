@@ -15,6 +15,7 @@ from legalrr.score.answered import Answered
 from legalrr.score.prediction import Scores
 from legalrr.score.significance import LEVEL, POWER, Comparison, compare, holm
 from legalrr.score.subsets import check_treatment, kept
+from legalrr.uncollected import uncollected
 
 ARMS = (
     "direct",
@@ -103,6 +104,7 @@ class Report:
     """Rows that this leaves without a judgment, each with the reason."""
 
 
+@uncollected()
 def read_report(folders: Sequence[Path], *, reading: str | None = None, invalid: str = "miss") -> Report:
     """Cells of the folders, grouped and compared.
 

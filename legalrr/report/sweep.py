@@ -16,6 +16,7 @@ from legalrr.report.measured import measured_rows
 from legalrr.report.measured_figure import measured_svg
 from legalrr.report.tables import write_tables
 from legalrr.store import write_atomically
+from legalrr.uncollected import uncollected
 
 
 class SweepTables(Callback):
@@ -36,6 +37,7 @@ def rebuild(folder: Path) -> list[Path]:
     return write_report(read_report([folder]), folder)
 
 
+@uncollected()
 def write_page(report: Report, folders: Sequence[Path], folder: Path, *, megabytes: float | None = None) -> Path:
     """Writes report.html into a folder, which must be there; returns its path.
 
