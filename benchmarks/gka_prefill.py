@@ -9,8 +9,6 @@ python benchmarks/gka_prefill.py [--plot FILE.svg]
 """
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
@@ -18,6 +16,7 @@ from math import exp, log
 from pathlib import Path
 
 import torch
+from clock import seconds
 from transformers import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaAttention, LlamaRotaryEmbedding
 
@@ -52,17 +51,6 @@ def kalmanet(steps: int) -> Callable[[torch.Tensor], object]:
     """A Gated KalmaNet layer that solves in so many steps."""
     heads = {"num_q_heads": 9, "num_k_heads": 3, "num_v_heads": 3}
     return GatedKalmaNet(GatedKalmaNetConfig(hidden_size=576, head_dim=64, num_iter=steps, **heads))
-
-
-def seconds(run: Callable[[], object]) -> float:
-    """Median wall time of a call after one to warm up."""
-    run()
-    times = []
-    for _ in range(RUNS):
-        started = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
 
 
 def crossing(one: Mapping[int, float], other: Mapping[int, float]) -> float | None:
@@ -111,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for length in LENGTHS:
         hidden = torch.randn(1, length, CONFIG.hidden_size)
         for name, layer in layers.items():
-            found[name][length] = seconds(partial(layer, hidden))
+            found[name][length] = seconds(partial(layer, hidden), runs=RUNS)
         print(f"{length:>8}" + "".join(f"{1e3 * found[name][length]:>14.1f}" for name in layers), flush=True)
     for name, times in found.items():
         print(f"{name}: time grows with the length to the power {slope(times):.2f} at the end", end="")

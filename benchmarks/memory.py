@@ -36,7 +36,8 @@ def main() -> None:
 def peak_and_states(length: int, chunk: int) -> tuple[int, int]:
     """Bytes at the peak of reading a prompt beyond those of the weights, and bytes of its states."""
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from shape import smollm2
+    from transformers import LlamaForCausalLM
 
     from legalrr.backbones.attention import NAME, register
     from legalrr.backbones.footprint import cache_bytes
@@ -44,16 +45,7 @@ def peak_and_states(length: int, chunk: int) -> tuple[int, int]:
 
     register()
     torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=49152,
-        hidden_size=576,
-        intermediate_size=1536,
-        num_hidden_layers=30,
-        num_attention_heads=9,
-        num_key_value_heads=3,
-        max_position_embeddings=max(8192, length),
-        tie_word_embeddings=True,
-    )
+    config = smollm2(max(8192, length))
     model = LlamaForCausalLM(config).eval()
     model.set_attn_implementation(NAME)
     ids = torch.randint(config.vocab_size, (length,)).tolist()

@@ -1,7 +1,12 @@
-"""Parts of a page without outside resources: text that HTML can hold, and digests of its own script and style."""
+"""Parts of a page without outside resources: templates, text that HTML can hold, digests of its script and style."""
 
 import base64
 import hashlib
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import jinja2
 
 # Control characters have no place in HTML; Unicode has pictures of them. Half characters cannot be written at all.
 _SHOWN = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"}
@@ -16,3 +21,23 @@ def shown(text: str) -> str:
 def source_hash(source: str) -> str:
     """What a content security policy calls an inline script or style."""
     return "sha256-" + base64.b64encode(hashlib.sha256(source.encode("utf-8")).digest()).decode("ascii")
+
+
+def template_source(environment: "jinja2.Environment", name: str) -> str:
+    """A script or style of the package, as it stands in its file."""
+    assert environment.loader is not None
+    return environment.loader.get_source(environment, name)[0]
+
+
+@lru_cache(maxsize=1)
+def environment() -> "jinja2.Environment":
+    """The package's templates of pages, by their path in it; what they are given is escaped."""
+    import jinja2
+
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("legalrr", "."),
+        undefined=jinja2.StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

@@ -93,6 +93,16 @@ def read_shard(path: Path) -> Iterable[tuple[str, Any]]:
         yield pair
 
 
+def make_folder(folder: Path) -> None:
+    """Makes a folder that results go into; raises UserError where it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot make this folder: {error.strerror}", where=str(folder), cure="choose another"
+        ) from error
+
+
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a whole file or nothing: into a neighbour, then renamed over `path`.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hydra.core.global_hydra import GlobalHydra
 from hypothesis import settings
 
 # rouge-score brings absl, whose handler closes the stream that it was made with when Hydra sets up logging: that is
@@ -105,6 +106,29 @@ def save_tiny() -> Callable[..., Path]:
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a tiny Llama."""
     return _save(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def run_hydra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., tuple[int, str, str]]]:
+    """Function (main, name, *arguments) that runs a command of Hydra's in a folder of its own.
+
+    It gives exit status, standard output and standard error.
+    """
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+
+    def command(main: Callable[[], None], name: str, *arguments: str) -> tuple[int, str, str]:
+        GlobalHydra.instance().clear()
+        monkeypatch.setattr(sys, "argv", [name, *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+    yield command
+    GlobalHydra.instance().clear()
 
 
 @pytest.fixture

@@ -13,8 +13,7 @@ from legalrr.audit.rates import NAMES
 from legalrr.audit.verdicts import FURTHER, Audited
 from legalrr.audit.views import cell_views, differences_view
 from legalrr.audit.words import says
-from legalrr.errors import UserError
-from legalrr.store import write_atomically
+from legalrr.store import make_folder, write_atomically
 
 RULES = """\
 For every cell, the confusion matrices whose rates, rounded as printed, are its figures: first by its captions, then by
@@ -45,12 +44,7 @@ def write(audit: Audit, folder: Path) -> list[Path]:
     Raises:
         UserError: the folder cannot be made.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"cannot make this folder: {error.strerror}", where=str(folder), cure="choose another"
-        ) from error
+    make_folder(folder)
     texts = {"audit.md": page(audit), "audit.csv": cells_csv(audit), "audit_pairs.csv": pairs_csv(audit)}
     for name, text in texts.items():
         write_atomically(folder / name, text)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from legalrr.errors import UserError
-from legalrr.store import write_atomically
+from legalrr.store import make_folder, write_atomically
 
 SETTINGS, MEASURED = "settings.json", "measured.json"
 
@@ -32,12 +32,7 @@ def claim(folder: Path, settings: Mapping[str, Any]) -> None:
                 cure="name another folder=..., or delete this one",
             )
         return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"cannot make this folder: {error.strerror}", where=str(folder), cure="choose another"
-        ) from error
+    make_folder(folder)
     write_atomically(path, json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
 
 

@@ -101,8 +101,7 @@ def _table(folders: list[Path], chosen: argparse.Namespace) -> None:
     from legalrr.report.groups import read_report
     from legalrr.report.sheet import FORMATS
     from legalrr.report.study import TABLES
-    from legalrr.report.sweep import make_folder
-    from legalrr.store import write_atomically
+    from legalrr.store import make_folder, write_atomically
 
     report = read_report(folders, reading=chosen.reading, invalid=chosen.invalid)
     sheet = TABLES[chosen.table](report, against=chosen.against is not None)

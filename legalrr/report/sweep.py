@@ -9,13 +9,12 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from legalrr.errors import UserError
 from legalrr.report.forest import forest_svg
 from legalrr.report.groups import Report, read_report
 from legalrr.report.measured import measured_rows
 from legalrr.report.measured_figure import measured_svg
 from legalrr.report.tables import write_tables
-from legalrr.store import write_atomically
+from legalrr.store import make_folder, write_atomically
 from legalrr.uncollected import uncollected
 
 
@@ -76,13 +75,3 @@ def write_report(report: Report, folder: Path) -> list[Path]:
         write_atomically(folder / name, figure)
         paths.append(folder / name)
     return paths
-
-
-def make_folder(folder: Path) -> None:
-    """Makes a folder that results go into; raises UserError where it cannot be made."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"cannot make this folder: {error.strerror}", where=str(folder), cure="choose another"
-        ) from error

@@ -7,15 +7,10 @@ each role.
 
 from collections import Counter
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING
 
-from legalrr.inline import shown, source_hash
+from legalrr.inline import environment, shown, source_hash, template_source
 from legalrr.records import Judgment, Segments
 from legalrr.roles import scheme
-
-if TYPE_CHECKING:
-    import jinja2
 
 UNSURE = 0.5
 """Below this probability a sentence is marked as unsure."""
@@ -66,10 +61,10 @@ def page(judgment: Judgment, segments: Segments, *, tagger: str) -> str:
     Returns:
         The document; every string that encodes as UTF-8, whatever the text holds.
     """
-    environment = _environment()
-    style = "\n".join(_source(environment, name) for name in ("page.css", "roles.css"))
-    script = _source(environment, "page.js")
-    return environment.get_template("page.j2").render(
+    templates = environment()
+    style = "\n".join(template_source(templates, f"segment/{name}") for name in ("page.css", "roles.css"))
+    script = template_source(templates, "segment/page.js")
+    return templates.get_template("segment/page.j2").render(
         title=shown(judgment.id),
         tagger=tagger,
         scheme=segments.scheme,
@@ -120,21 +115,3 @@ def _legend(segments: Segments) -> list[Entry]:
         )
         for role in scheme(segments.scheme).roles
     ]
-
-
-def _source(environment: "jinja2.Environment", name: str) -> str:
-    assert environment.loader is not None
-    return environment.loader.get_source(environment, name)[0]
-
-
-@lru_cache(maxsize=1)
-def _environment() -> "jinja2.Environment":
-    import jinja2
-
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("legalrr", "segment"),
-        undefined=jinja2.StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )

@@ -1,10 +1,8 @@
 """From a folder of PDFs to scores, with a tiny model that reads the images of their pages."""
 
 import json
-import sys
 
 import pytest
-from hydra.core.global_hydra import GlobalHydra
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 from PIL import Image
@@ -33,13 +31,10 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def run(folder, seeing, tmp_path, monkeypatch, capsys):
+def run(folder, seeing, run_hydra):
     """Run `legalrr` on the folder; returns exit status, standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
 
     def command(*arguments, model=None):
-        GlobalHydra.instance().clear()
         mine = (
             "corpus=own_pdf",
             f"corpus.folder={folder}",
@@ -53,14 +48,9 @@ def run(folder, seeing, tmp_path, monkeypatch, capsys):
             "score.permutations=99",
             "annotate.tokens={analysis: 3, ratio: 3, ruling: 3, answer: 3}",
         )
-        monkeypatch.setattr(sys, "argv", ["legalrr", *arguments, *mine])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
+        return run_hydra(main, "legalrr", *arguments, *mine)
 
-    yield command
-    GlobalHydra.instance().clear()
+    return command
 
 
 def rows(folder):

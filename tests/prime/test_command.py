@@ -1,13 +1,12 @@
 """The command `legalrr-prime`: what it prints, and one line for bad input."""
 
 import re
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 
 from legalrr.errors import UserError
 from legalrr.places import root
@@ -19,20 +18,9 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+def run(run_hydra: Run) -> Run:
     """Run the command in a folder of its own; returns exit status, standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def command(*arguments: str) -> tuple[int, str, str]:
-        GlobalHydra.instance().clear()
-        monkeypatch.setattr(sys, "argv", ["legalrr-prime", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    yield command
-    GlobalHydra.instance().clear()
+    return partial(run_hydra, main, "legalrr-prime")
 
 
 @pytest.fixture

@@ -6,11 +6,10 @@ text into the page as text; what stands in the head is escaped. The same run fol
 
 import json
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from legalrr.inline import shown, source_hash
+from legalrr.inline import environment, shown, source_hash, template_source
 from legalrr.report.groups import Report
 from legalrr.report.page.analyses import SIZES, breakdowns_json, calibration_json, effects_json, power_json
 from legalrr.report.page.explanations import explanations_json
@@ -23,9 +22,6 @@ from legalrr.report.page.sources import read_judgments
 from legalrr.report.page.texts import Texts, pack_texts
 from legalrr.roles import BUILD, SEVEN
 from legalrr.score.subsets import TREATMENTS
-
-if TYPE_CHECKING:
-    import jinja2
 
 MEGABYTES = 12.0
 """Megabytes of prompts and answers in a page, unless another size is asked for."""
@@ -66,11 +62,11 @@ def report_page(report: Report, folders: Sequence[Path], *, megabytes: float = M
     """
     gathered = collections(report, read_judgments(report.cells))
     texts = pack_texts(report, gathered, megabytes)
-    environment = _environment()
-    style = "\n".join(_source(environment, name) for name in STYLES)
-    parts = "\n".join(_source(environment, name) for name in SCRIPTS)
+    templates = environment()
+    style = "\n".join(template_source(templates, name) for name in STYLES)
+    parts = "\n".join(template_source(templates, name) for name in SCRIPTS)
     script = f'"use strict";\n(() => {{\n{parts}}})();\n'
-    return environment.get_template("report/page/page.j2").render(
+    return templates.get_template("report/page/page.j2").render(
         title=shown(" + ".join(folder.resolve().name for folder in folders)),
         verdict=shown(verdict(report)),
         data=in_script(page_json(report, gathered, texts, folders)),
@@ -106,21 +102,3 @@ def page_json(report: Report, gathered: Sequence[Collection], texts: Texts, fold
 def in_script(value: object) -> str:
     """JSON that may stand in a script element: ASCII, and without a character that could end it."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-
-
-def _source(environment: "jinja2.Environment", name: str) -> str:
-    assert environment.loader is not None
-    return environment.loader.get_source(environment, name)[0]
-
-
-@lru_cache(maxsize=1)
-def _environment() -> "jinja2.Environment":
-    import jinja2
-
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("legalrr", "."),
-        undefined=jinja2.StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
