@@ -10,7 +10,7 @@ def uncollected() -> Iterator[None]:
     """While it lasts, Python does not look for dead objects that hold each other.
 
     Each search goes through all records that live, and finds nothing: for a report of 50 cells by 3,000 judgments they
-    take a fifth of the time (22.6 s with them, 18.5 s without: `python benchmarks/report.py`).
+    take a sixth of the time (23.3 s with them, 19.5 s without: `python benchmarks/report.py`).
     """
     was = gc.isenabled()
     gc.disable()
