@@ -18,7 +18,7 @@ OUTCOMES: tuple[Outcome, Outcome] = ("allowed", "dismissed")
 Party = Literal["appellant", "petitioner", "plaintiff"]
 PARTIES: tuple[Party, ...] = ("appellant", "petitioner", "plaintiff")
 FinishReason = Literal["stop", "length", "overflow"]
-HideReason = Literal["role", "verdict", "closing", "uncovered", "repeat"]
+HideReason = Literal["role", "headnote", "verdict", "closing", "uncovered", "repeat"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,8 +117,9 @@ class Hidden:
     role: str
     """Its role, or "" where no span covers it."""
     reason: HideReason
-    """role: a decisive role; verdict: reads like this matter's verdict under another role; closing: the law reporter's
-    closing line; uncovered: the end of a judgment that no span covers; repeat: repeats a hidden sentence."""
+    """role: a decisive role, or a precedent that the court rejects; headnote: the law reporter's headnote; verdict: tells
+    the court's verdict or view under another role; closing: the law reporter's closing line; uncovered: the end of a
+    judgment that no span covers; repeat: repeats a hidden sentence."""
 
 
 @dataclass(frozen=True, kw_only=True)
