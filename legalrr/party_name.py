@@ -20,11 +20,15 @@ _BEFORE = re.compile(rf"^[ \t]*(?P<name>\S[^\n]*?)[ \t,]*(?:\.{{2,}}|â€¦)[ \t.â€
 # "Petitioner: Kishan Ramdas", also over a line.
 _AFTER = re.compile(rf"^[ \t]*{_WORD}[ \t]*:[ \t:]*\n?[ \t]*(?P<name>\S[^\n]*)$", re.IGNORECASE | re.MULTILINE)
 # The form of old reports: all between its label and "Vs.", which may be several lines.
-_IN_FORM = re.compile(r"^[ \t]*PETITIONERS?:(?P<name>.*?)(?:\n\s*\n|\bVs?\.|^[ \t]*RESPONDENT)", re.MULTILINE | re.DOTALL)
+_IN_FORM = re.compile(
+    r"^[ \t]*PETITIONERS?:(?P<name>.*?)(?:\n\s*\n|\bVs?\.|^[ \t]*RESPONDENT)", re.MULTILINE | re.DOTALL
+)
 # "Kishan Ramdas versus State of Rajasthan": a line of its own, and no citation.
+_NAME_WORD = r"(?:[A-Z(&][^\s\d:]*|of|the|and|for|alias|etc\.?|others\)?|another|s/o|w/o)"
 _VERSUS = re.compile(
-    r"^[ \t]*(?!(?:In|Thus|See|The cases?)\b)(?P<name>[A-Z][^\s\d:]*(?:[ \t]+(?:[A-Z(&][^\s\d:]*|of|the|and|for|alias|etc\.?|others|another|s/o|w/o))*?)[ \t]+(?:v\.|(?i:vs\.?|versus|v/s\.?))[ \t]+[A-Z][^\n\d]*$"
-)  # fmt: skip
+    rf"^[ \t]*(?!(?:In|Thus|See|The cases?)\b)(?P<name>[A-Z][^\s\d:]*(?:[ \t]+{_NAME_WORD})*?)"
+    r"[ \t]+(?:v\.|(?i:vs\.?|versus|v/s\.?))[ \t]+[A-Z][^\n\d]*$"
+)
 # What may stand on the line above the first line of a name; below any other line, an address may go on.
 _ABOVE = re.compile(
     r"\A\W*\Z|\bbetween\b|\bcourt of\b|\bbench\b|\bnos?\b.*\d|\b(?:of|on|dated?)\b.*\b(?:19|20)\d\d\b"
@@ -32,24 +36,24 @@ _ABOVE = re.compile(
     re.IGNORECASE,
 )
 # What shows that a name goes on below its label.
-_GOES_ON = re.compile(
-    r"\A(?!.*\b(?:aged?|through|by)\b)[^,\n]*\b(?:ltd|limited|pvt|private|society|company|co\.|industries|bank|corporation|board|customs"
-    r"|trust|university|union)\b",
-    re.IGNORECASE,
-)  # fmt: skip
+_COMPANY = (
+    r"(?:ltd|limited|pvt|private|society|company|co\.|industries|bank|corporation|board|customs|trust|university|union)"
+)
+_GOES_ON = re.compile(rf"\A(?!.*\b(?:aged?|through|by)\b)[^,\n]*\b{_COMPANY}\b", re.IGNORECASE)
 _UNFINISHED = re.compile(r"(?:&|\band|\bof|-)[\s,.]*\Z", re.IGNORECASE)
 _NUMBER = re.compile(r"\A\(?1[.)]\s*")
+_KIN = r"(?:[SDW]/o|aged?|r/o|occ|(?:son|wife|daughter|widow) of|represented by|rep\b\.? by|by its|through)"
 _TRAILER = re.compile(
-    r"[,(]?\s*(?:(?:\band\b|&)\s*(?:\d+\s*)?(?:others|another|ors\b\.?|anr\b\.?)|\betc\b\.?|\b(?:versus|vs?\.)\Z|\band\b|&"
-    r"|\b(?:[SDW]/o|aged?|r/o|occ|(?:son|wife|daughter|widow) of|represented by|rep\b\.? by|by its|through)\b.*)\s*\)?[\s.,]*\Z",
+    r"[,(]?\s*(?:(?:\band\b|&)\s*(?:\d+\s*)?(?:others\)?|another|ors\b\.?|anr\b\.?)|\betc\b\.?|\b(?:versus|vs?\.)\Z|\band\b|&"
+    rf"|\b{_KIN}\b.*)\s*\)?[\s.,]*\Z",
     re.IGNORECASE,
 )
 _NOT_A_NAME = re.compile(
-    r"\b(?:counsel|advocate|adv|attorney|solicitor|court|judge|justice|bench|coram|hon'?ble|respondents?|appeal|petition|no|between"
-    r"|versus|in person|all are|both|resid\w+|dist|district|taluk|village|see|reference|referred|cases?|the said|was|were)\b"
-    r"|\A\W|\A\d|\d{3}|[\])}]\Z",
+    r"\b(?:counsel|advocate|adv|attorney|solicitor|court|judge|justice|bench|coram|hon'?ble|respondents?|appeal|petition"
+    r"|no|between|versus|in person|all are|both|resid\w+|dist|district|taluk|village|see|reference|referred|cases?"
+    r"|the said|was|were)\b|\A\W|\A\d|\d{3}|[\])}]\Z",
     re.IGNORECASE,
-)  # fmt: skip
+)
 
 
 def find_name(preamble: str) -> str | None:
@@ -68,11 +72,12 @@ def find_name(preamble: str) -> str | None:
         return next((_cleaned(match["name"]) for line in lines if (match := _VERSUS.search(line.rstrip()))), None)
     for pattern in (_BEFORE, _AFTER):
         match = pattern.search(head)
+        # Only the first label: a later one may be of another matter that is decided with this one.
         if match and match.start() < label[1] and match.end() >= label[1] - 1:
-            before = pattern is _BEFORE
-            if before and not (_ABOVE.search(_line_above(head, match.start())) and _is_whole(match["name"], head[match.end() :])):
-                return None
-            return _cleaned(match["name"])
+            whole = pattern is _AFTER or (
+                _ABOVE.search(_line_above(head, match.start())) and not _goes_on(match["name"], head[match.end() :])
+            )
+            return _cleaned(match["name"]) if whole else None
     return None
 
 
@@ -81,10 +86,10 @@ def _line_above(text: str, at: int) -> str:
     return text[:at].rstrip().rpartition("\n")[2]
 
 
-def _is_whole(name: str, rest: str) -> bool:
-    """Whether a name does not go on below the label that it stands before."""
+def _goes_on(name: str, rest: str) -> bool:
+    """Whether a name goes on below the label that it stands before."""
     below = next((line for line in rest.split("\n")[1:3] if line.strip()), "")
-    return not (_UNFINISHED.search(name) or _GOES_ON.search(below))
+    return bool(_UNFINISHED.search(name) or _GOES_ON.search(below))
 
 
 def _cleaned(name: str) -> str | None:
