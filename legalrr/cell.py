@@ -16,9 +16,9 @@ from legalrr.progress import progress
 from legalrr.protocols import AskingSegmenter, Backbone, Bench, Engine, PricedBackbone, Segmenter
 from legalrr.records import Case, Completion, Example, Judgment, Segments, Span, by_id
 from legalrr.roles import scheme
-from legalrr.run_folder import PARTY_UNKNOWN, described, row, versions, write_run
+from legalrr.run_folder import described, row, versions, write_run
 from legalrr.sample import sample
-from legalrr.score.answered import answered
+from legalrr.score.answered import PARTY_UNKNOWN, answered
 from legalrr.stage import description, digest
 from legalrr.store import Store
 from legalrr.tally import Tally

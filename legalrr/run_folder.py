@@ -44,9 +44,6 @@ PACKAGES = (
     "triton",
 )
 
-PARTY_UNKNOWN = "party unknown"
-"""Among the counts: judgments of which nothing shown tells in what role the party came that the question is about."""
-
 
 def write_run(
     folder: Path,

@@ -154,7 +154,7 @@ def test_caption_tells_the_role_whatever_the_facts_speak_of(preamble: str, role:
         ("The plaintiff sued. The Plaintiffs won. The appellant came here.", "appellant"),
         ("The suit out of which this appeal arises was brought by the plaintiff. The plaintiff won.", "appellant"),
         ("The petitioner moved the High Court. The petitioner won. Hence, the present appeal.", "appellant"),
-        ("A writ petition under Article 226 was allowed. The petitioner is the respondent in this appeal.", "appellant"),
+        ("A writ petition under Article 226 was allowed. The petitioner answers in this appeal.", "appellant"),
         ("The present appellant lost. This writ petition was dismissed. The appellant came here.", "appellant"),
         ("This writ petition is late. An appeal lies to the Board. The petitioner was not heard.", "petitioner"),
         ("In these two writ petitions the petitioners pray for a writ.", "petitioner"),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from legalrr.report.cells import NO_BACKBONE, Cell, Setup
 from legalrr.report.groups import Group, Pair, Report, Row
-from legalrr.run_folder import PARTY_UNKNOWN
+from legalrr.score.answered import PARTY_UNKNOWN
 from legalrr.score.subsets import TREATMENTS
 
 TURNS = ("analysis", "statutes", "ratio", "ruling", "answer")
