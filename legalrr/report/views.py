@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from legalrr.report.cells import NO_BACKBONE, Cell, Setup
 from legalrr.report.groups import Group, Pair, Report, Row
+from legalrr.score.answered import PARTY_UNKNOWN
 from legalrr.score.subsets import TREATMENTS
 
 TURNS = ("analysis", "statutes", "ratio", "ruling", "answer")
@@ -16,7 +17,7 @@ GKA = "backbone.gka."
 ATTENTION = "attention"
 """What a backbone without such options is."""
 
-TOLD = ("annotate.layout", "annotate.tokens", "restructure.overflow")
+TOLD = ("annotate.layout", "annotate.question", "annotate.tokens", "restructure.overflow")
 """Options that `treatment` names in words of its own."""
 
 
@@ -171,6 +172,7 @@ def treatment(group: Group, report: Report) -> list[str]:
         "turn lengths in tokens: " + ", ".join(f"{turn} {lengths[turn]}" for turn in turns),
         f"invalid answers: {TREATMENTS[report.invalid]}",
         _judgments(group),
+        f"question: {_question(group)}",
         f"intervals: {scorer.confidence:.0%} BCa bootstrap over judgments, {scorer.resamples} resamples, "
         f"seed {scorer.seed}; of differences jackknife; permutations {scorer.permutations}",
     ]
@@ -204,6 +206,16 @@ def _judgments(group: Group) -> str:
     return " or ".join(
         f"n = {n} judgments ({allowed} allowed, {dismissed} dismissed)" for n, allowed, dismissed in sizes
     )
+
+
+def _question(group: Group) -> str:
+    """What is asked, and of how many judgments nothing tells which party came; "" for runs that did not note it."""
+    asked = [row for row in group.rows if row.setup.backbone != NO_BACKBONE and row.cell.run.get("counts")]
+    counts = asked[0].cell.run["counts"] if asked else {}
+    if PARTY_UNKNOWN not in counts:
+        return ""
+    question = json.loads(group.setup.options.get("annotate.question", '"party"'))
+    return f"{question}; party not known for {counts[PARTY_UNKNOWN]} of {counts['taken']} judgments"
 
 
 def _difference(pair: Pair) -> tuple[str, ...]:

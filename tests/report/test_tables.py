@@ -58,6 +58,17 @@ def test_markdown_names_treatment_scores_differences_and_failures(report):
     assert text.endswith(DIFFERENCES)
 
 
+def test_markdown_names_the_question_and_counts_judgments_that_do_not_tell_the_party(sweep):
+    stages = {"annotate": {"class": "x.Annotate", "fields": {"question": "relief"}}}
+    sweep.cell(0, "plain", counts={"read": 24, "taken": 12, "scored": 12, "party unknown": 2}, stages=stages)
+    assert "- question: relief; party not known for 2 of 12 judgments\n" in results_md(read_report([sweep.folder]))
+
+
+def test_run_that_noted_no_question_is_read_without_one(sweep):
+    sweep.cell(0, "plain", counts={"read": 24, "taken": 12, "scored": 12})
+    assert "question:" not in results_md(read_report([sweep.folder]))
+
+
 def test_every_cell_has_a_row_of_its_columns(report, sweep):
     found = rows(results_csv(report))
     assert [row["job"] for row in found] == ["0", "1", "2", "7"]
