@@ -9,6 +9,7 @@ dismissed, as the study's code reads answers; only an engine's error stays inval
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -38,6 +39,8 @@ class VerdictReader:
 
     VERSION: ClassVar[int] = 2
     """1: `strict` took the last line with a YES or NO."""
+    SINCE: ClassVar[Mapping[str, int]] = {"strict": 2, "study": 1}
+    """Reading -> version since which it reads as it does."""
 
     def __post_init__(self) -> None:
         """Refuse a reading that does not exist."""

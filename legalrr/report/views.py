@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 
-from legalrr.report.cells import NO_BACKBONE, Cell, Setup
+from legalrr.report.cells import NO_BACKBONE, VERSION, Cell, Setup, is_outdated
 from legalrr.report.groups import Group, Pair, Report, Row
 from legalrr.score.subsets import TREATMENTS
 
@@ -174,6 +174,10 @@ def treatment(group: Group, report: Report) -> list[str]:
         f"intervals: {scorer.confidence:.0%} BCa bootstrap over judgments, {scorer.resamples} resamples, "
         f"seed {scorer.seed}; of differences jackknife; permutations {scorer.permutations}",
     ]
+    if is_outdated(setup) and VERSION in setup.options:
+        lines.append(
+            f"answers read by version {setup.options[VERSION]} of the reader; --reading {setup.reading} reads them anew"
+        )
     lines.append(f"options: {apart(group, report)}")
     return [line for line in lines if not line.endswith(": ")]
 
