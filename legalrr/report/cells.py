@@ -25,7 +25,7 @@ SWITCHES = frozenset(
 )
 """Options that an arm sets; cells that differ in nothing else are compared."""
 VERSION = "verdict.version"
-"""The option that says since which version of the reader answers are read so; a cell that does not say has none."""
+"""The option that says since which version of the reader answers are read so; not every cell says it."""
 FILES = ("run.json", "predictions.jsonl", "scores.json", "error.json")
 
 
@@ -169,8 +169,8 @@ def read_again(cell: Cell, reading: str) -> Cell | None:
 
 def is_outdated(setup: Setup) -> bool:
     """Whether an earlier version of the reader read the answers, and this one may read them otherwise."""
-    since = VerdictReader.SINCE.get(setup.reading or "", 1)
-    return since > 1 and setup.options.get(VERSION) != json.dumps(since)
+    version = setup.options.get(VERSION)
+    return version is not None and version != json.dumps(VerdictReader.SINCE.get(setup.reading or "", 1))
 
 
 def base(setup: Setup) -> tuple[object, ...]:

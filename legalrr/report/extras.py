@@ -15,7 +15,7 @@ REPEAT_COLUMNS = (
     *SETUP_COLUMNS,
     *("invalid_answers", "label", "arm", "family", "reference", "runs", "n", "mean", "mean_low", "mean_high"),
     *("interval_note", "sd", "least", "greatest", "invalid_rate", "difference", "difference_low", "difference_high"),
-    *("p_permutation", "p_holm", "smallest_detectable", "note", "each"),
+    *("p_permutation", "p_holm", "smallest_detectable", "note", "each", "p_holm_bound", "shown"),
 )
 """Columns of repeats.csv; `each` has the macro-F1 of every run, in the order of the runs."""
 READING_COLUMNS = (
@@ -56,6 +56,7 @@ def repeats_csv(report: Report) -> str:
                 row |= {"difference": fixed(found.difference, 6), **_interval("difference", found.interval)}
                 row |= {"p_permutation": fixed(found.p_permutation, 6), "p_holm": fixed(own.p_holm, 6)}
                 row["smallest_detectable"] = fixed(found.smallest_detectable, 6)
+                row |= {"p_holm_bound": fixed(own.p_holm_bound, 6), "shown": int(own.shown)}
             rows.append(row)
     return csv_of(rows, REPEAT_COLUMNS) if rows else ""
 

@@ -88,16 +88,19 @@ def _repeats_view(rows: Sequence[RepeatedRow]) -> View:
 
 def _repeat_pairs_view(rows: Sequence[RepeatedRow]) -> View:
     level = f"{rows[0].first.cell.scorer.confidence:.0%}"
+    bounded = any(row.bound is not None for row in rows)
+    more = ("p Holm, bound",) if bounded else ()
     return View(
-        header=("Arm", f"Difference [{level}]", "p permutation", "p Holm", "Smallest detectable"),
+        header=("Arm", f"Difference [{level}]", "p permutation", "p Holm", *more, "Smallest detectable"),
         rows=tuple(
-            (row.first.setup.label, row.note, "", "", "")
+            (row.first.setup.label, row.note, "", "", *([""] if bounded else []), "")
             if (found := row.comparison) is None
             else (
                 row.first.setup.label,
                 f"{found.difference:+z.3f} {bounds(found.interval)}",
                 fixed(found.p_permutation, 4),
                 fixed(row.p_holm, 4),
+                *([fixed(row.p_holm_bound, 4)] if bounded else []),
                 fixed(found.smallest_detectable),
             )
             for row in rows
