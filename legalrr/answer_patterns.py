@@ -79,7 +79,7 @@ LABEL = re.compile(
 )
 """A label: "Answer:", "the verdict is"; not "the respondent's answer"."""
 STATED = re.compile(
-    r"\bI(?:'d|'ll| would have to| would| will| must| should| have to| can| can only| do| am going to"
+    r"\bI(?:'d|'ll| would have to| am inclined to| would| will| must| should| have to| can| can only| do| am going to"
     r"| shall)?(?: (?:therefore|thus|hence|also))?"
     r" (?:say|answer|predict|conclude|choose|vote|go with|respond|reply|pick|select|think|believe|state"
     r"|lean(?: towards?)?|opt for|hold)\b"
