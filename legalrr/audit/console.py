@@ -4,7 +4,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from legalrr.audit.audit import Audit
-from legalrr.audit.findings import findings, wrong
+from legalrr.audit.findings import findings, kinds, total
 from legalrr.audit.views import cell_views, differences_view
 from legalrr.report.views import View
 
@@ -33,7 +33,9 @@ def show(audit: Audit, console: "Console | None" = None) -> None:
         console.print(f"\n{heading}", style="bold")
         for line in lines:
             console.print(f"- {line}")
-    console.print(f"\n{len(audit.cells)} cells; in {wrong(audit)} of them a caption does not hold.", style="bold")
+    console.print(f"\n{total(audit)}.", style="bold")
+    for line in kinds(audit):
+        console.print(f"- {line}")
 
 
 def _shown(cells: tuple[str, ...]) -> tuple[str, ...]:

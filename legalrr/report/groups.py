@@ -12,7 +12,8 @@ from pathlib import Path
 from legalrr.errors import UserError
 from legalrr.report.cells import NO_BACKBONE, Cell, Setup, base, read_again, read_cells
 from legalrr.score.answered import Answered
-from legalrr.score.prediction import Scores
+from legalrr.score.invalid_bounds import has_invalid, p_unfavourable, stands, unfavourable
+from legalrr.score.prediction import PredictionScorer, Scores
 from legalrr.score.significance import LEVEL, POWER, Comparison, compare, holm
 from legalrr.score.subsets import check_treatment, kept
 from legalrr.uncollected import uncollected
@@ -76,6 +77,16 @@ class Pair:
     """Permutation p, adjusted over the family; None without a comparison."""
     note: str = ""
     """Why there is no comparison; "" where there is."""
+    bound: Comparison | None = None
+    """The comparison with the invalid answers against the better arm (`legalrr.score.invalid_bounds`); None where none
+    is invalid."""
+    p_holm_bound: float | None = None
+    """As `p_holm`, with the permutation p under this bound; None without a comparison."""
+
+    @property
+    def shown(self) -> bool:
+        """Whether the difference is significant, and stays so whatever its invalid answers were."""
+        return stands(self.p_holm, self.p_holm_bound)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,8 +164,11 @@ def finding(pairs: Sequence[Pair]) -> str:
     compared = [pair.comparison for pair in pairs if pair.comparison is not None]
     if not compared:
         return ""
-    significant = sum(pair.p_holm is not None and pair.p_holm < LEVEL for pair in pairs)
+    significant = sum(pair.shown for pair in pairs)
+    unsettled = sum(pair.p_holm is not None and pair.p_holm < LEVEL for pair in pairs) - significant
     line = f"After Holm, {significant} of {len(compared)} differences are significant at {LEVEL:.0%}"
+    if unsettled:
+        line += f" ({unsettled} more only if the invalid answers do not count against the better arm)"
     reach = [c.smallest_detectable for c in compared if c.smallest_detectable is not None]
     if reach:
         least = min(c.n for c in compared)
@@ -178,8 +192,9 @@ def _group(setup: Setup, rows: Sequence[Row], invalid: str) -> Group:
     for family in {pair.row.setup.family for pair in pairs}:
         tested = [i for i, pair in enumerate(pairs) if pair.row.setup.family == family and pair.comparison is not None]
         adjusted = holm([c.p_permutation for i in tested if (c := pairs[i].comparison)])
-        for i, p in zip(tested, adjusted, strict=True):
-            pairs[i] = replace(pairs[i], p_holm=p)
+        bounds = holm([p_unfavourable(c, pairs[i].bound) for i in tested if (c := pairs[i].comparison)])
+        for i, p, p_bound in zip(tested, adjusted, bounds, strict=True):
+            pairs[i] = replace(pairs[i], p_holm=p, p_holm_bound=p_bound)
     return Group(setup=setup, rows=tuple(rows), pairs=tuple(pairs))
 
 
@@ -250,6 +265,14 @@ def _pair(row: Row, rows: Sequence[Row], invalid: str) -> Pair:
         cases, others = (tuple(case for case in side if case.id in both) for side in (cases, others))
     try:
         comparison = compare(cases, others, scorer=row.cell.scorer)
+        bound = _bound(cases, others, comparison, row.cell.scorer) if has_invalid(cases, others) else None
     except UserError as error:
         return Pair(row=row, reference=reference, note=error.what)
-    return Pair(row=row, reference=reference, comparison=comparison)
+    return Pair(row=row, reference=reference, comparison=comparison, bound=bound)
+
+
+def _bound(
+    cases: Sequence[Answered], others: Sequence[Answered], found: Comparison, scorer: PredictionScorer
+) -> Comparison:
+    first, second = unfavourable(cases, others, difference=found.difference)
+    return compare(first, second, scorer=scorer)

@@ -7,6 +7,7 @@ from functools import lru_cache
 from legalrr.errors import UserError
 from legalrr.report.cells import NO_BACKBONE
 from legalrr.report.groups import Group, Report, Row, place
+from legalrr.score.invalid_bounds import has_invalid, p_unfavourable, stands, unfavourable
 from legalrr.score.repeated import Repeated, RepeatedComparison, compare_repeated, repeated
 from legalrr.score.significance import holm
 
@@ -26,6 +27,10 @@ class RepeatedRow:
     """Against the reference; None for the reference and where there can be none."""
     p_holm: float | None = None
     """Permutation p, adjusted over the family; None without a comparison."""
+    bound: RepeatedComparison | None = None
+    """The comparison with the invalid answers against the better arm; None where none is invalid."""
+    p_holm_bound: float | None = None
+    """As `p_holm`, with the permutation p under this bound; None without a comparison."""
     note: str = ""
     """Why there are no scores or no comparison; "" where there are, and for the reference."""
 
@@ -33,6 +38,11 @@ class RepeatedRow:
     def first(self) -> Row:
         """Its first run, for what all have in common."""
         return self.rows[0]
+
+    @property
+    def shown(self) -> bool:
+        """Whether the difference is significant, and stays so whatever its invalid answers were."""
+        return stands(self.p_holm, self.p_holm_bound)
 
     @property
     def invalid_rate(self) -> float:
@@ -99,8 +109,9 @@ def _repeats(groups: Sequence[Group]) -> Repeats:
     for family in {row.first.setup.family for row in rows}:
         tested = [i for i, row in enumerate(rows) if row.first.setup.family == family and row.comparison is not None]
         adjusted = holm([c.p_permutation for i in tested if (c := rows[i].comparison)])
-        for i, p in zip(tested, adjusted, strict=True):
-            rows[i] = replace(rows[i], p_holm=p)
+        bounds = holm([p_unfavourable(c, rows[i].bound) for i in tested if (c := rows[i].comparison)])
+        for i, p, p_bound in zip(tested, adjusted, bounds, strict=True):
+            rows[i] = replace(rows[i], p_holm=p, p_holm_bound=p_bound)
     return Repeats(groups=tuple(groups), rows=tuple(rows))
 
 
@@ -121,10 +132,13 @@ def _compared(row: RepeatedRow, references: Mapping[str, RepeatedRow]) -> Repeat
         return replace(row, note=f"no finished runs of the reference arm {name!r}")
     # A baseline that draws nothing ran once, and would say the same in every run.
     own = row.rows * len(reference.rows) if row.first.setup.backbone == NO_BACKBONE else row.rows
+    runs, others, scorer = [one.cases for one in own], [one.cases for one in reference.rows], row.first.cell.scorer
     try:
-        comparison = compare_repeated(
-            [one.cases for one in own], [one.cases for one in reference.rows], scorer=row.first.cell.scorer
-        )
+        comparison = compare_repeated(runs, others, scorer=scorer)
     except UserError as error:
         return replace(row, note=error.what)
-    return replace(row, comparison=comparison)
+    if not has_invalid(*runs, *others):
+        return replace(row, comparison=comparison)
+    pairs = [unfavourable(*pair, difference=comparison.difference) for pair in zip(runs, others, strict=True)]
+    bound = compare_repeated([one for one, _ in pairs], [other for _, other in pairs], scorer=scorer)
+    return replace(row, comparison=comparison, bound=bound)

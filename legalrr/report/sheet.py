@@ -34,7 +34,8 @@ class Figure:
     n: int | None = None
     """Judgments of the cell; None where nobody knows."""
     p_holm: float | None = None
-    """Adjusted p of its difference to the reference arm; None without a comparison."""
+    """Adjusted p of its difference to the reference arm, under the unfavourable bound of invalid answers where there
+    are any (`legalrr.score.invalid_bounds`); None without a comparison."""
     notes: tuple[str, ...] = ()
     """Footnotes to it."""
 

@@ -117,7 +117,11 @@ def _beside(own: Sequence[tuple[str, Block]], printed: Sequence[tuple[str, Block
 
 
 def _prediction(group: Group, report: Report) -> Block:
-    p_holm = {id(pair.row): pair.p_holm for pair in group.pairs}
+    # Marked is what stands under the unfavourable bound of the invalid answers too.
+    p_holm = {
+        id(pair.row): max((p for p in (pair.p_holm, pair.p_holm_bound) if p is not None), default=None)
+        for pair in group.pairs
+    }
     cells = _cells(group)
     lines = []
     for score, rate in (("Macro-F1", None), ("FPR", "dismissed"), ("FNR", "allowed")):

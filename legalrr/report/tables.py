@@ -18,6 +18,7 @@ from legalrr.report.measured import measured_columns, measured_rows, measured_vi
 from legalrr.report.sections import sections, shown_groups
 from legalrr.report.views import View, differences_view, fixed, missing_view, scores_view, title, treatment, why
 from legalrr.score.answered import Answers
+from legalrr.score.invalid_bounds import has_invalid, macro_f1_bounds, p_unfavourable
 from legalrr.score.prediction import Scores
 from legalrr.score.subsets import TREATMENTS
 from legalrr.store import write_atomically
@@ -26,6 +27,11 @@ REASONS = ("unparsed", "budget", "overflow", "error")
 """Reasons of invalid answers (`legalrr.records.Verdict.reason`)."""
 MISS = """\
 An answer that cannot be read as YES or NO is invalid: a miss in the class of its gold outcome, never a false positive.
+"""
+BOUNDS = """\
+Invalid wrong to right: macro-F1 with every invalid answer read as the wrong outcome, and with every one as the right
+one. p Holm, bound: with the invalid answers of the better arm wrong and those of the other right. A difference counts
+as shown only if both p are below 0.05.
 """
 LEFT_OUT = """\
 An answer that cannot be read as YES or NO is invalid: {treatment}. Scores are of different judgments where n differs;
@@ -47,6 +53,7 @@ RESULT_COLUMNS = (
     *("accuracy", "fpr", "fnr", "mcc", "yes_rate", "brier", "invalid_rate"),
     *(f"invalid_{reason}" for reason in REASONS),
     *("cut_off_rate", "unlabelled", "skipped", "shortened", "dropped_tokens", "prompt_tokens", "new_tokens"),
+    *("macro_f1_invalid_wrong", "macro_f1_invalid_right"),
 )
 """Columns of results.csv; `seconds_<stage>` follow. Rates have six decimals, empty means undefined or not known."""
 PAIR_COLUMNS = (
@@ -55,6 +62,7 @@ PAIR_COLUMNS = (
     *("sweep", "job", "label", "arm", "family", "reference", "reference_sweep", "reference_job"),
     *("n", "difference", "difference_low", "difference_high", "interval_note"),
     *("p_permutation", "p_holm", "p_mcnemar", "b", "c", "smallest_detectable", "note"),
+    *("difference_bound", "p_permutation_bound", "p_holm_bound", "shown"),
 )
 """Columns of pairs.csv; corpus to seed are those of the group, so a baseline stands there once per backbone."""
 
@@ -140,7 +148,10 @@ def results_tex(report: Report) -> str:
 
 def rules(report: Report) -> str:
     """How the scores of a report come about."""
-    return (MISS if report.invalid == "miss" else LEFT_OUT.format(treatment=TREATMENTS[report.invalid])) + RULES
+    if report.invalid != "miss":
+        return LEFT_OUT.format(treatment=TREATMENTS[report.invalid]) + RULES
+    invalid = has_invalid(*(row.cases for group in report.groups for row in group.rows))
+    return MISS + (BOUNDS if invalid else "") + RULES
 
 
 def _tabular(view: View, about: Sequence[str]) -> str:
@@ -168,6 +179,11 @@ def _result(cell: Cell, report: Report) -> dict[str, object]:
         row["dropped_tokens"] = sum(case.dropped_tokens for case in cases)
         row["prompt_tokens"] = sum(case.prompt_tokens for case in cases)
         row["new_tokens"] = sum(case.new_tokens for case in cases)
+        if cases:
+            # Without an invalid answer both are the score itself.
+            score = cell.scores.macro_f1 if cell.scores else None
+            limits = macro_f1_bounds(cases) or (score, score)
+            row["macro_f1_invalid_wrong"], row["macro_f1_invalid_right"] = (fixed(limit, 6) for limit in limits)
     if cell.scores is not None:
         row |= _scores(cell.scores)
     return row | {f"seconds_{stage}": fixed(seconds) for stage, seconds in cell.seconds.items()}
@@ -200,6 +216,9 @@ def _pair(group: Group, pair: Pair, report: Report) -> dict[str, object]:
             for name in ("difference", "p_permutation", "p_mcnemar", "smallest_detectable")
         }
         row["p_holm"] = fixed(pair.p_holm, 6)
+        bound = pair.bound or found
+        row |= {"difference_bound": fixed(bound.difference, 6), "p_holm_bound": fixed(pair.p_holm_bound, 6)}
+        row |= {"p_permutation_bound": fixed(p_unfavourable(found, pair.bound), 6), "shown": int(pair.shown)}
         if found.interval is not None:
             row["difference_low"], row["difference_high"] = (fixed(bound, 6) for bound in found.interval)
     return row

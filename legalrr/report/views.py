@@ -3,9 +3,10 @@
 import json
 from dataclasses import dataclass
 
-from legalrr.report.cells import NO_BACKBONE, Cell, Setup
+from legalrr.report.cells import NO_BACKBONE, VERSION, Cell, Setup, is_outdated
 from legalrr.report.groups import Group, Pair, Report, Row
 from legalrr.score.answered import PARTY_UNKNOWN
+from legalrr.score.invalid_bounds import macro_f1_bounds
 from legalrr.score.subsets import TREATMENTS
 
 TURNS = ("analysis", "statutes", "ratio", "ruling", "answer")
@@ -53,11 +54,14 @@ def bounds(interval: tuple[float, float] | None) -> str:
 def scores_view(group: Group) -> View:
     """The scores of a group; the reference arm is marked."""
     level = f"{group.rows[0].cell.scorer.confidence:.0%}"
+    limits = [macro_f1_bounds(row.cases) for row in group.rows]
+    bounded = any(limit is not None for limit in limits)
     return View(
         header=(
             "Arm",
             "n",
             f"Macro-F1 [{level}]",
+            *(["Invalid wrong to right"] if bounded else []),
             "F1 allowed",
             "F1 dismissed",
             "FPR",
@@ -72,6 +76,7 @@ def scores_view(group: Group) -> View:
                 name(row),
                 str(row.scores.n),
                 f"{fixed(row.scores.macro_f1)} {bounds(row.scores.interval)}",
+                *([_limits(limit)] if bounded else []),
                 fixed(row.scores.f1["allowed"]),
                 fixed(row.scores.f1["dismissed"]),
                 fixed(row.scores.fpr),
@@ -81,7 +86,7 @@ def scores_view(group: Group) -> View:
                 share(row.scores.cut_off_rate),
                 str(sum(case.dropped_tokens for case in row.cases)),
             )
-            for row in group.rows
+            for row, limit in zip(group.rows, limits, strict=True)
         ),
     )
 
@@ -89,6 +94,7 @@ def scores_view(group: Group) -> View:
 def differences_view(group: Group) -> View:
     """Each row of a group against the reference arm."""
     level = f"{group.rows[0].cell.scorer.confidence:.0%}"
+    bounded = any(pair.bound is not None for pair in group.pairs)
     return View(
         header=(
             "Arm",
@@ -96,12 +102,13 @@ def differences_view(group: Group) -> View:
             f"Difference [{level}]",
             "p permutation",
             "p Holm",
+            *(["p Holm, bound"] if bounded else []),
             "p McNemar",
             "b",
             "c",
             "Smallest detectable",
         ),
-        rows=tuple(_difference(pair) for pair in group.pairs),
+        rows=tuple(_difference(pair, bounded=bounded) for pair in group.pairs),
     )
 
 
@@ -176,6 +183,10 @@ def treatment(group: Group, report: Report) -> list[str]:
         f"intervals: {scorer.confidence:.0%} BCa bootstrap over judgments, {scorer.resamples} resamples, "
         f"seed {scorer.seed}; of differences jackknife; permutations {scorer.permutations}",
     ]
+    if is_outdated(setup):
+        lines.append(
+            f"answers read by version {setup.options[VERSION]} of the reader; --reading {setup.reading} reads them anew"
+        )
     lines.append(f"options: {apart(group, report)}")
     return [line for line in lines if not line.endswith(": ")]
 
@@ -218,16 +229,21 @@ def _question(group: Group) -> str:
     return f"{question}; party not known for {counts[PARTY_UNKNOWN]} of {counts['taken']} judgments"
 
 
-def _difference(pair: Pair) -> tuple[str, ...]:
+def _limits(limits: tuple[float, float] | None) -> str:
+    return "" if limits is None else " to ".join(map(fixed, limits))
+
+
+def _difference(pair: Pair, *, bounded: bool) -> tuple[str, ...]:
     found = pair.comparison
     if found is None:
-        return (pair.row.setup.label, "", pair.note, "", "", "", "", "", "")
+        return (pair.row.setup.label, "", pair.note, "", "", *([""] if bounded else []), "", "", "", "")
     return (
         pair.row.setup.label,
         str(found.n),
         f"{found.difference:+z.3f} {bounds(found.interval)}",
         fixed(found.p_permutation, 4),
         fixed(pair.p_holm, 4),
+        *([fixed(pair.p_holm_bound, 4)] if bounded else []),
         fixed(found.p_mcnemar, 4),
         str(found.b),
         str(found.c),

@@ -154,3 +154,28 @@ def test_the_finding_states_no_smallest_difference_where_there_is_none(sweep):
     sweep.cell(1, "d")
     (group,) = read_report([sweep.folder]).groups
     assert finding(group.pairs) == "After Holm, 0 of 1 differences are significant at 5%."
+
+
+def test_a_difference_counts_as_shown_only_if_it_stands_with_the_invalid_answers_against_it(sweep):
+    gold = "A" * 30 + "D" * 30
+    sweep.cell(0, "plain", "A" * 14 + "D" * 16 + "A" * 16 + "D" * 14, gold=gold)
+    sweep.cell(1, "d", "A" * 16 + "-" * 14 + "D" * 16 + "-" * 14, gold=gold)
+    sweep.cell(2, "dr", gold, gold=gold)
+    (group,) = read_report([sweep.folder]).groups
+    unread, read = group.pairs
+    assert unread.p_holm < 0.05 < unread.p_holm_bound
+    assert (unread.shown, unread.bound.difference < unread.comparison.difference) == (False, True)
+    assert (read.shown, read.bound) == (True, None)
+    told = finding(group.pairs)
+    assert told.startswith(
+        "After Holm, 1 of 2 differences are significant at 5% "
+        "(1 more only if the invalid answers do not count against the better arm)"
+    )
+
+
+def test_without_invalid_answers_the_bound_changes_nothing(sweep):
+    sweep.cell(0, "plain", HALF)
+    sweep.cell(1, "dr")
+    sweep.cell(2, "d", BAD)
+    (group,) = read_report([sweep.folder]).groups
+    assert all(pair.bound is None and pair.p_holm_bound == pair.p_holm for pair in group.pairs)

@@ -15,21 +15,23 @@ MARKDOWN = """\
 - n = 12 judgments (6 allowed, 6 dismissed)
 - intervals: 95% BCa bootstrap over judgments, 200 resamples, seed 0; of differences jackknife; permutations 400
 
-| Arm | n | Macro-F1 [95%] | F1 allowed | F1 dismissed | FPR | FNR | Accuracy | Invalid % | Cut off % | Dropped tokens |
-| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-| None (reference) | 12 | 1.000 [-] | 1.000 | 1.000 | 0.000 | 0.000 | 1.000 | 0.0 | 0.0 | 0 |
-| D/R | 12 | 1.000 [-] | 1.000 | 1.000 | 0.000 | 0.000 | 1.000 | 0.0 | 0.0 | 0 |
-| all\\|no | 12 | 0.000 [-] | 0.000 | 0.000 | 0.000 | 1.000 | 0.000 | 100.0 | 0.0 | 0 |
+| Arm | n | Macro-F1 [95%] | Invalid wrong to right | F1 allowed | F1 dismissed \
+| FPR | FNR | Accuracy | Invalid % | Cut off % | Dropped tokens |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+| None (reference) | 12 | 1.000 [-] |  | 1.000 | 1.000 | 0.000 | 0.000 | 1.000 | 0.0 | 0.0 | 0 |
+| D/R | 12 | 1.000 [-] |  | 1.000 | 1.000 | 0.000 | 0.000 | 1.000 | 0.0 | 0.0 | 0 |
+| all\\|no | 12 | 0.000 [-] | 0.000 to 1.000 | 0.000 | 0.000 | 0.000 | 1.000 | 0.000 | 100.0 | 0.0 | 0 |
 
 ### Differences
 """
 DIFFERENCES = """\
-| Arm | n | Difference [95%] | p permutation | p Holm | p McNemar | b | c | Smallest detectable |
-| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-| D/R | 12 | +0.000 [-] | 1.0000 | 1.0000 | 1.0000 | 0 | 0 |  |
-| all\\|no | 12 | -1.000 [-] | 0.0005 | 0.0010 | 0.0005 | 0 | 12 |  |
+| Arm | n | Difference [95%] | p permutation | p Holm | p Holm, bound | p McNemar | b | c | Smallest detectable |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+| D/R | 12 | +0.000 [-] | 1.0000 | 1.0000 | 1.0000 | 1.0000 | 0 | 0 |  |
+| all\\|no | 12 | -1.000 [-] | 0.0005 | 0.0010 | 1.0000 | 0.0005 | 0 | 12 |  |
 
-After Holm, 1 of 2 differences are significant at 5%.
+After Holm, 0 of 2 differences are significant at 5% \
+(1 more only if the invalid answers do not count against the better arm).
 
 ## Cells without scores
 
@@ -83,6 +85,8 @@ def test_every_cell_has_a_row_of_its_columns(report, sweep):
     assert (first["n"], first["gold_allowed"], first["limit"], first["seed"]) == ("12", "6", "", "0")
     assert (first["prompt_tokens"], first["new_tokens"], first["seconds_predict"]) == ("1200", "36", "1.250")
     assert (second["invalid_rate"], second["invalid_unparsed"], second["invalid_budget"]) == ("1.000000", "12", "0")
+    assert (first["macro_f1_invalid_wrong"], first["macro_f1_invalid_right"]) == ("1.000000", "1.000000")
+    assert (second["macro_f1_invalid_wrong"], second["macro_f1_invalid_right"]) == ("0.000000", "1.000000")
     assert failed["problem"] == "MemoryError: out of memory"
     assert failed["macro_f1"] == failed["n"] == failed["arm"] == ""
 
