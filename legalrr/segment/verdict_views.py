@@ -123,7 +123,7 @@ BELOW = pattern(
     r"|granting|interfering|quashing|holding|coming|taking|reversing|relying|treating)\b",
     r"\bcommitted (?:a |an )?(?:\w+ )?(?:mistake|error) (?:in|of) law\b",
     r"\b(?:wrong|error|mistake|illegality) (?:on the part|of the|of) (?:of )?(?:the )?"
-    rf"(?:{LOWER_COURT}|learned)\b|\bit was (?:wrong|improper|not open|erroneous|illegal)\b.{0,12}\b(?:of|for|to|on the part of)\b.{0,12}"
+    rf"(?:{LOWER_COURT}|learned)\b|\bit was (?:wrong|improper|not open|erroneous|illegal)\b.{{0,12}}\b(?:of|for|to|on the part of)\b.{{0,12}}"
     rf"\b(?:{LOWER_COURT}|learned)\b",
     rf"\b(?:right|wrong|correct|justified|in error) (?:in|when|about)\b.{{0,40}}\b(?:{LOWER_COURT})\b",
     r"\b(?:cannot|can not|could not) be (?:sustained|upheld|supported|faulted|allowed to stand|maintained)\b|\bcannot stand\b",
