@@ -26,10 +26,14 @@ def made(*parts: tuple[str, str], scheme: str = "build", between: str = "\n") ->
 
 
 def hidden(
-    *parts: tuple[str, str], also: frozenset[str] = frozenset(), verdicts: bool = True, scheme: str = "build"
+    *parts: tuple[str, str],
+    also: frozenset[str] = frozenset(),
+    verdicts: bool = True,
+    scheme: str = "build",
+    between: str = "\n",
 ) -> list[tuple[str, str, str]]:
     """(text, role, reason) of what is hidden."""
-    judgment, segments = made(*parts, scheme=scheme)
+    judgment, segments = made(*parts, scheme=scheme, between=between)
     found = hide(judgment, segments, also=also, verdicts=verdicts)
     return [(judgment.text[h.start : h.end], h.role, h.reason) for h in found]
 

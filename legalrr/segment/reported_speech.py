@@ -28,9 +28,11 @@ _ARGUED = pattern(
 )
 # The same with "that": it goes on until the court takes the word.
 _ARGUED_THAT = pattern(
+    r"\baccording to (?!us|me|our)",
     r"\b(?:submi(?:t|ts|tted|tting)|conten(?:d|ds|ded|ding)|argu(?:e|es|ed|ing)|urg(?:e|es|ed|ing)|plead(?:s|ed|ing)?"
     r"|claim(?:s|ed|ing)?|alleg(?:es?|ed|ing)|point(?:s|ed|ing) out|aggrieved|averr\w*|stat(?:es|ed|ing)|admitted|deposed|disclosed|informed"
-    r"|testified|replied|represented|understood|believed|thinking|said)\b[^,;]{0,60}\bthat\b",
+    r"|testified|replied|represented|understood|believed|thinking|said|references?|reports?|recommendations?|complaints?|notices?|letters?"
+    r"|petitions?|applications?|affidavits?|statements?|attempts?|efforts?)\b[^,;]{0,60}\bthat\b",
 )
 _ARGUMENT_THAT = pattern(
     r"\b(?:contentions?|arguments?|submissions?|claims?|allegations?|pleas?|reason|case|ground)\b[^,;]{0,80}\bthat\b",
@@ -39,7 +41,7 @@ _ARGUMENT_THAT = pattern(
 _LISTED = pattern(
     r"\b(?:contentions?|submissions?|arguments?|grounds?|points?|questions?|reliefs?|prayers?)\b[^;]{0,200}?(?:\bi\.e\.|\bviz\b|\bnamely\b|\(1\)|\(a\)"
     r"|\(i\)|:)",
-    r"\b(?:points?|grievances?|questions?|objections?|issues?|pleas?|controversy|matters?)\b[^;.]{0,120}\b(?:is|was|are|were|raised|urged|taken|arises?)\b"
+    r"\b(?:points?|grievances?|questions?|objections?|issues?|pleas?|controversy|matters?|challenges?)\b[^;.]{0,120}\b(?:is|was|are|were|raised|urged|taken|arises?)\b"
     r"[^;.]{0,60}\b(?:that|whether|what|how)\b",
     r"\b(?:submissions?|contentions?|arguments?|case|pleas?|stand|claims?|criticisms?|objections?)\b[^;.]{0,200}?\b(?:is|was|are|were|being),? that\b",
     r"\b(?:common ground|not (?:in dispute|disputed)|undisputed|admitted(?:ly)?|averred|conceded|deposed)\b",
@@ -51,6 +53,9 @@ _HELD_BY_OTHERS = pattern(
     r"|satisfied|reversed|upheld|affirmed|took|taken|formed|came to|com(?:e|ing) to|reached|(?:was|were),? (?:\w+,? )?of the|purported"
     rf"|declined|refused|answer(?:ed|ing)|repelled|negatived|{ACTED})\b",
     rf"\b{BODY}\b[^;\"“]{{0,30}}\b(?:was|were) (?:not )?(?:inclined|convinced|persuaded|satisfied|impressed)\b",
+    r"\b(?:petitioners?|respondents?|appellants?|plaintiffs?|defendants?|counsel|company|police|prosecution|witness(?:es)?|accused|owners?) (?:\w+ ){0,3}?"
+    r"(?:stated|said|thought|(?:did|does|do) not think|believed|claimed|replied|requested|admitted|contends?|complain(?:s|ed)|swore)\b|\bcomplains\b",
+    r"\bon the facts of that case\b|\bin that case\b.{0,20}\bthis court\b",
     r"(?<!be )(?<!to )(?<!we )(?<!we have )(?<!we had )(?<!i )(?<!now )(?<!this court )\b(?:held|holding|observed|observing|found|finding|ruled|opined|declared"
     r"|concluded|directing|stating|saying|ordered|noticed)\b,? that\b",
     r"\b(?:was|were|had|has been|have been|being)\b[^,;]{0,40}\b(?:held|view|opinion|found|observed|ordered|directed|conclusion"
@@ -60,7 +65,7 @@ _HELD_BY_OTHERS = pattern(
     r"\bin the (?:opinion|view|words|judgment) of\b",
     r"(?<!we )(?<!we have )(?<!we had )(?<!i )(?<!be )(?<!is )(?<!are )(?<!accordingly )\b(?:answered|decided) (?:this|the|both|all|that)\b|\bon (?:the )?condition that\b",
     r"\b(?:wherein|in which|in whose|by which|whereby|under which)\b",
-    r"\b(?:reads?|provides?|runs?|lays? down|laid down|states?|stated|enacts?|prescribes?|recites?|requires?|says?|enacted"
+    r"\b(?:reads?|provides?|runs?|lays? down|laid down|states?|stated|enacts?|prescribes?|recites?|requires?|says|enacted"
     r"|provided|stipulat\w+|contemplates?|empowers?)(?: (?:as (?:follows|under)|thus|that|in these terms|inter alia))",
     r"\b(?:sub-?section|section|article|clause|rule|proviso|order|act|notification|agreement|deed|letter|resolution|circular)"
     r"\b[^,;]{0,40}\b(?:provid\w+|requir\w+|says|lays|reads|states|stated|directed|directs)\b",
@@ -105,7 +110,7 @@ _AFTER = pattern(
 _TURN = pattern(
     r";",
     r",? \b(?:but|however|therefore|accordingly|hence|consequently|so)\b",
-    r", (?:and|then)\b|, ?(?:we|i)\b|, (?=(?:allow|dismiss)ing\b|this court\b)",
+    r", and\b|, ?(?:we|i)\b|, (?=(?:allow|dismiss)ing\b|this court\b)",
 )
 # After what was held below, only these are.
 _OWN = pattern(
@@ -133,6 +138,8 @@ def reported(words: str, match: re.Match[str], *, own_subject: bool = False, rea
     before = words[: match.start()]
     clause = _TURN.split(before)[-1]
     own = _FIRST_PERSON.match(match.group()) is not None
+    if own:
+        clause = clause.split(", then")[-1]
     if _ASKED.search(clause) or _WITHIN.search(match.group()) or (
         not own_subject and _BODY_WITHIN.search(match.group())
     ) or (not own and words.rstrip(" \"'”)").endswith("?")):

@@ -135,10 +135,15 @@ _OWN_SIDE = {
     "ARG_PETITIONER": pattern(rf"{_ARGUMENT}.{{0,60}}\b(?:appellants?|petitioners?)\b", rf"\b(?:appellants?|petitioners?)\b.{{0,8}}{_ARGUMENT}"),
     "ARG_RESPONDENT": pattern(rf"{_ARGUMENT}.{{0,60}}\b(?:respondents?|state|revenue)\b", rf"\b(?:respondents?|mr|shri|sri|dr)\b.{{0,25}}{_ARGUMENT}"),
 }
+_ORDERED = pattern(r"\b(?:hereby|accordingly)\b")
 _VIEWS = (ARGUMENTS, BELOW, FIRST_PERSON, FOLLOWING)
 _ARGUED = frozenset({"ARG", "ARG_PETITIONER", "ARG_RESPONDENT"})
-# "(i) ..." is no "I".
-_ENUMERATED = re.compile(r"\(?\bi\)")
+# "(i) ..." and "Class I" are no "I".
+_ENUMERATED = re.compile(
+    r"\(?\bi\)|(?<=\bclass )I\b|(?<=\bpart )I\b|(?<=\blist )I\b|(?<=\barticle )I\b|(?<=\bschedule )I\b|(?<=\bchapter )I\b"
+    r"|(?<=\border )I\b|(?<=\bentry )I\b|(?<=\bdivision )I\b|(?<=\bno\. )I\b|(?<=\bannexure )I\b|(?<=\bvolume )I\b",
+    re.IGNORECASE,
+)
 # No more of a sentence is looked at.
 _LONGEST = 3000
 
@@ -216,6 +221,8 @@ def _kinds(words: str, role: str, near_end: bool, speaker: str) -> Iterator[re.P
     of_others = role in _OF_OTHERS
     present = not of_others or _PRESENT.search(words) is not None
     rest = PROCEDURAL.sub(" ", words)
+    if role in _ARGUED and not (own or near_end or _ORDERED.search(words)):
+        present = False
     if present and (rest == words or DECIDED.search(rest)):
         yield DECIDED
     if FIRST_PERSON.search(rest):

@@ -28,7 +28,7 @@ DECIDED = pattern(
     # "We therefore dismiss this petition with costs."
     r"\b(?:we|i)\b(?:(?! (?:not(?! guilty)|had|was|were|that)\b)[^;:?\"“.]){0,160}?"
     r"\b(?:allow|dismiss|quash|acquit|set(?:ting)? aside|remit(?:ting)?|remand(?:ing)?|reverse|affirm|uphold|confirm"
-    r"|convict|(?<!of )(?<!the )(?<!his )(?<!of the )sentence|restore|modify|reduce|maintain|discharge|grant|enlarge|reserve liberty|make the rule"
+    r"|convict|sentence(?= (?:him|her|them|the (?:accused|appellant)|each|accused))|restore|modify|reduce|maintain|discharge|grant|enlarge|reserve liberty|make the rule"
     r"|direct(?! (?:evidence|tax)))\b(?!(?<!direct) that (?:the|it|an?|there|he|she|this|in)\b)",
     # "We are inclined to allow the appeal." "It suffices to set aside the order." "We see no ground for granting it."
     rf"\b(?:we|i|it|us|(?:this|the) court)\b[^;:?\"“]{{0,80}}(?<!common )\b{INCLINED}\b(?:(?!\bthat\b)[^;:?\"“]){{0,60}}"
@@ -59,7 +59,7 @@ DECIDED = pattern(
     # "The impugned order is set aside." "His conviction and sentence are confirmed."
     rf"\b{ORDER}\b{GAP}{{0,160}}?\b{IS} ?(?:{REVERSED}|{KEPT})\b",
     # "The appellant is acquitted of the charge." "The accused is held guilty and convicted."
-    rf"\b{PARTY}\b{GAP}{{0,80}}?\b{IS} ?(?:acquitted|(?<!stand )(?<!stands )convicted|sentenced|released|set at liberty"
+    rf"\b{PARTY}\b{GAP}{{0,80}}?\b{IS} ?(?:acquitted|(?<=hereby )convicted|(?<=accordingly )convicted|(?<=and )convicted|sentenced|released|set at liberty"
     r"|(?:found |held )?(?:not )?guilty|ordered to|directed to"
     r"|entitled (?:to|for) (?:succeed|acquittal|the benefit of doubt|(?:(?:its|his|her|their|the) )?costs))\b",
     # "Let him be set at liberty forthwith." "The bail bonds are cancelled." "... with one surety for the like sum."

@@ -19,7 +19,7 @@ _ADVERB = (
 )
 _NOT = r"(?:,? ?\b(?:do not|are not|am not|cannot|can not|could not|find it difficult to|unable to|decline to|refuse to)\b,?)"
 _ARGUMENT = (
-    r"(?:contentions?|arguments?|submissions?|pleas?|grounds?|objections?|reasoning|criticisms?|grievances?|suggestions?"
+    r"(?:contentions?|arguments?|submissions?|pleas?|grounds?|objections?|reasoning|criticisms?|grievances?|suggestions?|allegations?"
     r"|attack|challenge|construction)"
 )
 _SOUND = (
@@ -66,14 +66,14 @@ FIRST_PERSON = pattern(
     r"(?! (?:it )?(?:necessary|proper|convenient|desirable|sufficient|better|useful|appropriate|advisable|unnecessary"
     r"|fit|expedient) (?:to|that|in)\b)(?! ourselves\b)(?! (?:in|from|at|on) (?:the )?(?:section|article|page|p\b"
     r"|clause|judgment|order|record))",
-    rf"\b{_I}{_ADVERB} ?(?:find|consider) (?:that )?(?=.*\b(?:no|not|cannot|never|nothing|without|wrong|right|error|errors|erred|valid"
+    rf"\b{_I}{_ADVERB} ?(?:find|consider) (?:that )?(?!(?:the )?(?:sub-?)?(?:section|article|rule|clause|act)\b)(?=.*\b(?:no|not|cannot|never|nothing|without|wrong|right|error|errors|erred|valid"
     r"|invalid|establish\w*|prov(?:ed|es|en)|entitled|illegal\w*|justified|correct|reliable|unreliable|sufficient|insufficient"
     r"|fail\w*|contravention|violat\w*|consistent|convincing|force|merit|substance|difficult|impossible|hard|well[- ]founded"
     r"|guilty|satisf\w+|doubt\w*|true|false|coherent|trustworthy|support|supported)\b)",
     rf"\b{_I}{_ADVERB} ?(?:firmly |clearly )?(?:of (?:the |this |a )?(?:\w+ ){{0,3}}?(?:opinion|view|mind)"
     r"|come to (?:the|a|this) (?:\w+ )?(?:conclusion|view|finding))\b",
     # "In our opinion ..." "It seems to us that ..." "To our mind ..."
-    r"\b(?:our|my) (?:own |considered |humble |respectful |clear |firm |final |definite )*(?:opinion|view|judge?ment|mind|thinking|conclusion"
+    r"(?<!express )(?<!expressing )(?<!expressed )\b(?:our|my) (?:own |considered |humble |respectful |clear |firm |final |definite )*(?:opinion|view|judge?ment|mind|thinking|conclusion"
     r"|estimation)\b(?! (?:dated|of|delivered|in (?:civil|criminal|c\.?a|writ)))",
     r"\b(?:it|this|that|which|there|they|he)?\b.{0,40}\b(?:seems?|appears?) to (?:us|me)\b",
     r"\b(?:strikes|impresses|commends itself to|convinces|satisfies|persuades|appeals to|satisfy|persuade|convince) (?:us|me)\b",
@@ -117,7 +117,7 @@ BELOW = pattern(
     r"|(?:has |have |had )?made (?:\w+ ){0,3}(?:error|mistake))\b",
     # "The High Court rightly observed ...", "rightly negatived by the High Court"
     rf"\b{_RIGHTLY} (?:\w+ ){{0,2}}?{_DID}\b|\b{_DID}\b.{{0,40}}\b{_RIGHTLY}\W*\Z|\b{_RIGHTLY} so\b",
-    rf"\b(?:{LOWER_COURT}|division bench)\b,? (?:\w+ )?{_RIGHTLY} \w+",
+    rf"\b(?:{LOWER_COURT}|division bench)\b,? (?:\w+ )?(?:rightly|wrongly|correctly|erroneously) \w+",
     r"\b(?:were|was|are|is) (?:rightly|wrongly|correctly|erroneously)\b",
     r"\bjustified in (?:\w+ )?(?:answering|dismissing|allowing|setting|convicting|acquitting|refusing|rejecting"
     r"|granting|interfering|quashing|holding|coming|taking|reversing|relying|treating)\b",
@@ -144,7 +144,7 @@ ARGUMENTS = pattern(
     rf"(?:{_SOUND}|rejected|accepted|upheld|overruled|repelled|negatived|fails?|prevail|succeed|stand|entertained"
     r"|sustained|no (?:water|force|merit|substance|avail|foundation|basis|legs)|(?:much|considerable|great|some|any)?"
     r" ?(?:force|merit|substance)|attractive|plausible|(?:any )?consideration|impress\w*|commend\w*|countenanced|true|so)\b",
-    rf"\b{_ARGUMENT}\b.{{0,40}}\bthat\b.{{0,250}}?\b(?:(?:must|should|has to|cannot|can not)\b.{{0,20}}\b(?:fail|be (?:rejected|accepted|upheld"
+    rf"\b{_ARGUMENT}\b(?:(?!\b(?:is|was|were|are)\b).){{0,40}}\bthat\b.{{0,250}}?\b(?:(?:must|should|has to|cannot|can not)\b.{{0,20}}\b(?:fail|be (?:rejected|accepted|upheld"
     r"|sustained|overruled|repelled|negatived|countenanced))|fails|(?:is|are) (?:\w+ )?(?:devoid of|without|untenable|unsustainable|misconceived|well[- ]founded"
     r"|fallacious)|(?:has|bears?|carries|holds) (?:no|much|considerable|great) (?:force|substance|merit)|holds? no water)\b",
     r"\bas (?:has been |was )?(?:rightly|correctly) (?:pointed out|contended|submitted|argued|urged)\b",
@@ -166,9 +166,10 @@ FOLLOWING = pattern(
     r"|illegal|legal|bad|barred|established|proved|guilty|maintainable|competent|unsustainable|vitiated|available|applicable"
     r"|violative|ultra vires|intra vires|mandatory|directory|succeed|fail)\b",
     r"\A\W*it (?:also |therefore |thus )?follows\b",
+    r"\bit (?:has|must|is),? (?:\w+,? )?(?:to )?be held\b",
     # "... which leaves no room for doubt that they are the employees of the appellant"
-    r"\b(?:leaves?|leaving|there is|there can be|admits? of|there remains) (?:absolutely )?no (?:room for |manner of |shadow of |scope for |reasonable )?doubt\b"
-    r"|\bbeyond (?:any |all )?(?:manner of |shadow of )doubt\b",
+    r"\b(?:leaves?|leaving) (?:us )?(?:in )?no (?:room for |manner of |shadow of |scope for |reasonable )?doubt that (?:they|he|she"
+    r"|the (?:appellants?|respondents?|petitioners?|workm[ae]n|assessees?|accused)) (?:is|are|was|were|had|has)\b",
     r"\b(?:it is |it becomes |we find it )?unnecessary to (?:examine|consider|deal with|go into|decide) (?:the|this|that|other|any) (?:\w+ )?(?:contentions?"
     r"|arguments?|submissions?|questions?)\b.{0,60}\b(?:as|since|because|in view)\b",
     rf"\bth(?:is|e present) {MATTER} (?:is|was|are)\b.{{0,30}}\bwithout (?:any )?(?:substance|merit)\b",
