@@ -32,7 +32,7 @@ _ARGUED_THAT = pattern(
     r"\b(?:submi(?:t|ts|tted|tting)|conten(?:d|ds|ded|ding)|argu(?:e|es|ed|ing)|urg(?:e|es|ed|ing)|plead(?:s|ed|ing)?"
     r"|claim(?:s|ed|ing)?|alleg(?:es?|ed|ing)|point(?:s|ed|ing) out|aggrieved|averr\w*|stat(?:es|ed|ing)|admitted|deposed|disclosed|informed"
     r"|testified|replied|represented|understood|believed|thinking|said|references?|reports?|recommendations?|complaints?|notices?|letters?"
-    r"|petitions?|applications?|affidavits?|statements?|attempts?|efforts?)\b[^,;]{0,60}\bthat\b",
+    r"|petitions?|applications?|affidavits?|statements?|attempts?|efforts?|declarations?)\b[^,;]{0,60}\bthat\b",
 )
 _ARGUMENT_THAT = pattern(
     r"\b(?:contentions?|arguments?|submissions?|claims?|allegations?|pleas?|reason|case|ground)\b[^,;]{0,80}\bthat\b",
@@ -56,11 +56,11 @@ _HELD_BY_OTHERS = pattern(
     r"\b(?:petitioners?|respondents?|appellants?|plaintiffs?|defendants?|counsel|company|police|prosecution|witness(?:es)?|accused|owners?) (?:\w+ ){0,3}?"
     r"(?:stated|said|thought|(?:did|does|do) not think|believed|claimed|replied|requested|admitted|contends?|complain(?:s|ed)|swore)\b|\bcomplains\b",
     r"\bon the facts of that case\b|\bin that case\b.{0,20}\bthis court\b",
-    r"(?<!be )(?<!to )(?<!we )(?<!we have )(?<!we had )(?<!i )(?<!now )(?<!this court )\b(?:held|holding|observed|observing|found|finding|ruled|opined|declared"
+    r"(?<!be )(?<!to )(?<!we )(?<!we have )(?<!we had )(?<!i )(?<!now )(?<!this court )\b(?:held|holding|observed|observing|found|finding|ruled|opined|declared|considered"
     r"|concluded|directing|stating|saying|ordered|noticed)\b,? that\b",
     r"\b(?:was|were|had|has been|have been|being)\b[^,;]{0,40}\b(?:held|view|opinion|found|observed|ordered|directed|conclusion"
     r"|declared|decided|answered)\b",
-    r"\b(?:on the (?:ground|footing|view|basis)|for the reason|with a direction|with the direction|to the effect|(?<!of )the view|(?<!of )the opinion"
+    r"\b(?:on the (?:grounds?|footing|view|basis)|for the reason|with a direction|with the direction|to the effect|(?<!of )the view|(?<!of )the opinion"
     r"|(?<!to )the conclusion|the finding) that\b",
     r"\bin the (?:opinion|view|words|judgment) of\b",
     r"(?<!we )(?<!we have )(?<!we had )(?<!i )(?<!be )(?<!is )(?<!are )(?<!accordingly )\b(?:answered|decided) (?:this|the|both|all|that)\b|\bon (?:the )?condition that\b",
@@ -112,15 +112,17 @@ _TURN = pattern(
     r",? \b(?:but|however|therefore|accordingly|hence|consequently|so)\b",
     r", and\b|, ?(?:we|i)\b|, (?=(?:allow|dismiss)ing\b|this court\b)",
 )
+# After what was argued at length ...
+_TURNED = pattern(r"; (?!\(?\w{1,3}\))|, but\b|\bhowever\b")
 # After what was held below, only these are.
 _OWN = pattern(
     r"[,;] ?\b(?:but|however|yet|and)\b (?=this|we|i\b|in our|in my)|\b(?:we|i)\b(?!\.)|\b(?:in|to) (?:our|my)\b",
-    r"(?:[,;]| and) ?(?:but|this court|it is clear|there is no doubt|the answer)\b",
+    r"(?:[,;]| and) ?(?:this court|it is clear|there is no doubt|the answer)\b",
 )
 _FIRST_PERSON = pattern(r"(?:(?:and|,) )?(?:we|i|our|my)\b", r"as (?:has been |was )?(?:rightly|correctly)\b", r"and,? (?:\w+ ){0,2}(?:rightly|wrongly|correctly)\b", r"(?:in|to) (?:our|my)\b", r".{0,80}\b(?:to|strikes|satisf\w+|convinc\w+) (?:us|me)\b")
 
 
-def reported(words: str, match: re.Match[str], *, own_subject: bool = False, reasoned: bool = False) -> bool:
+def reported(words: str, match: re.Match[str], *, own_subject: bool = False, argument: bool = False, reasoned: bool = False) -> bool:
     """Whether a statement is not the court's own.
 
     Args:
@@ -128,6 +130,7 @@ def reported(words: str, match: re.Match[str], *, own_subject: bool = False, rea
         match: the statement in it.
         own_subject: whether the statement begins with its subject, as views do ("The High Court was right").
 
+        argument: whether it is about an argument ("The contention that ... fails").
         reasoned: whether it stands where the court reasons: there a sentence is the court's own, and only the clause is
             looked at.
 
@@ -158,9 +161,9 @@ def reported(words: str, match: re.Match[str], *, own_subject: bool = False, rea
     seen = words[: match.start() if own_subject else match.end()]
     others = [
         found.start()
-        for kind in (_HELD_BY_OTHERS, _ARGUED_THAT, _LISTED, *(() if own_subject else (_ARGUMENT_THAT,)))
+        for kind in (_HELD_BY_OTHERS, _ARGUED_THAT, _LISTED, *(() if argument else (_ARGUMENT_THAT,)))
         for found in kind.finditer(seen)
-        if found.start() < match.start() and not (kind is _ARGUED_THAT and ";" in before[found.end() :])
+        if found.start() < match.start() and not (kind is not _HELD_BY_OTHERS and _TURNED.search(before[found.end() :]))
     ]
     court = max((found.start() for found in _OWN.finditer(before)), default=-1)
     return max(others, default=-1) > court

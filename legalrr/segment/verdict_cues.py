@@ -98,6 +98,7 @@ _HIGH_COURT = pattern(r"\bhigh court\b|\bdivision bench\b")
 _ABOUT_THIS = pattern(
     rf"\b(?:appellants?|respondents?|petitioners?|assessees?|plaintiffs?|defendants?|accused|contentions?|arguments?|submissions?"
     rf"|counsel|mr|shri|sri|attorney[- ]general|solicitor[- ]general|impugned|applying|{LOWER_COURT})\b",
+    r"\b(?:mistaken|wrong|erroneous|correct|right)\b.{0,10}\bview\b",
     r"\b(?:this|the present|the instant|our) (?:case|appeal|petition|matter|point|question|view|conclusion|decision|judgment)\b|\bbefore us\b",
     r"\b(?:decisions?|cases?|rulings?|authorit\w+|observations?|principles?|ratio)\b.{0,60}\b(?:helps?|assist\w*|appl\w+|supports?|governs?"
     r"|distinguish\w*|relevan\w+|avail|bearing|assistance)\b",
@@ -135,6 +136,8 @@ _OWN_SIDE = {
     "ARG_PETITIONER": pattern(rf"{_ARGUMENT}.{{0,60}}\b(?:appellants?|petitioners?)\b", rf"\b(?:appellants?|petitioners?)\b.{{0,8}}{_ARGUMENT}"),
     "ARG_RESPONDENT": pattern(rf"{_ARGUMENT}.{{0,60}}\b(?:respondents?|state|revenue)\b", rf"\b(?:respondents?|mr|shri|sri|dr)\b.{{0,25}}{_ARGUMENT}"),
 }
+# An item of a list in the middle of a judgment is a ground or a point in contest.
+_ITEM = re.compile(r"\(?(?:\d{1,2}|[a-h])\) ")
 _ORDERED = pattern(r"\b(?:hereby|accordingly)\b")
 _VIEWS = (ARGUMENTS, BELOW, FIRST_PERSON, FOLLOWING)
 _ARGUED = frozenset({"ARG", "ARG_PETITIONER", "ARG_RESPONDENT"})
@@ -206,7 +209,7 @@ def is_verdict(sentence: str, *, role: str = "", position: float = 1.0, quoted: 
     if quoted and not near_end and role not in _REASONED:
         return False
     return any(
-        not reported(words, match, own_subject=kind in _VIEWS, reasoned=role in _REASONED)
+        not reported(words, match, own_subject=kind in _VIEWS, argument=kind is ARGUMENTS, reasoned=role in _REASONED)
         for kind in _kinds(words, role, near_end, speaker)
         for match in kind.finditer(words)
     )
@@ -220,6 +223,8 @@ def _kinds(words: str, role: str, near_end: bool, speaker: str) -> Iterator[re.P
     own = _OWN_VOICE[speaker].search(words) is not None
     of_others = role in _OF_OTHERS
     present = not of_others or _PRESENT.search(words) is not None
+    if _ITEM.match(words) and not (own or near_end):
+        return
     rest = PROCEDURAL.sub(" ", words)
     if role in _ARGUED and not (own or near_end or _ORDERED.search(words)):
         present = False
@@ -237,7 +242,7 @@ def _kinds(words: str, role: str, near_end: bool, speaker: str) -> Iterator[re.P
         yield FOLLOWS
     if not of_others or _HIGH_COURT.search(words) or (role == "RLC" and _EMPHATIC.search(words)) or _THIS_CASE.search(words):
         yield BELOW
-    if role != "RLC" and (not of_others or _THIS_CASE.search(words)):
+    if role != "RLC" and (not of_others or _THIS_CASE.search(words) or _ABOUT_THIS.search(words)):
         yield FOLLOWING
     if near_end and present:
         yield _BELOW_NEAR_END

@@ -25,6 +25,8 @@ from legalrr.segment.verdict_words import (
 # ---------------------------------------------------------------- the court decides
 
 DECIDED = pattern(
+    # "We ordered that the appeal be allowed, for reasons to follow."
+    rf"\bwe (?:have |had |then )?(?:\w+ )?(?:ordered|directed)\b.{{0,80}}\bbe {FATE}\b",
     # "We therefore dismiss this petition with costs."
     r"\b(?:we|i)\b(?:(?! (?:not(?! guilty)|had|was|were|that)\b)[^;:?\"“.]){0,160}?"
     r"\b(?:allow|dismiss|quash|acquit|set(?:ting)? aside|remit(?:ting)?|remand(?:ing)?|reverse|affirm|uphold|confirm"

@@ -88,6 +88,11 @@ FIRST_PERSON = pattern(
 
 # "We think it right to set out the facts": what the court says it will do, not what it thinks.
 PROCEDURAL = pattern(
+    # Of a colleague's opinion, which is another part of the same judgment.
+    r"\b(?:we|i)\b(?!\.).{0,40}\b(?:agree|concur|differ)\b.{0,60}\b(?:brothers?|brethren|lords?|colleagues?|chief justice|proposed by|judgment (?:just |going to be )?"
+    r"(?:deliver\w*|pronounced|prepared))\b",
+    r"\b(?:we|i)\b(?!\.).{0,20}\b(?:consider|think|feel|find) it (?:\w+ )?(?:proper|necessary|desirable|right|fit|appropriate|convenient|useful) to (?:refer|state|add|set|mention"
+    r"|quote|deal|notice|examine|consider|point)\b",
     r"\b(?:we|i)\b(?!\.),? (?:therefore |accordingly |hereby )?(?:grant(?:ed)? (?:special )?leave|(?:direct|order) that [^.;]{0,60} be (?:joined|impleaded|added|listed|posted))\b"
     r"[^.;]{0,80}",
     r"\b(?:we|i)\b(?!\.)(?!.{0,400}\b(?:and|but)\b,? (?:we )?(?:are (?:of|satisfied|clear|convinced)|find|have no|do not|hold|agree|think|see no|is of))"
@@ -121,6 +126,7 @@ BELOW = pattern(
     r"\b(?:were|was|are|is) (?:rightly|wrongly|correctly|erroneously)\b",
     r"\bjustified in (?:\w+ )?(?:answering|dismissing|allowing|setting|convicting|acquitting|refusing|rejecting"
     r"|granting|interfering|quashing|holding|coming|taking|reversing|relying|treating)\b",
+    r"\b(?:was|is) (?:\w+ )?nothing wrong\b",
     r"\bcommitted (?:a |an )?(?:\w+ )?(?:mistake|error) (?:in|of) law\b",
     r"\b(?:wrong|error|mistake|illegality) (?:on the part|of the|of) (?:of )?(?:the )?"
     rf"(?:{LOWER_COURT}|learned)\b|\bit was (?:wrong|improper|not open|erroneous|illegal)\b.{{0,12}}\b(?:of|for|to|on the part of)\b.{{0,12}}"
