@@ -169,6 +169,23 @@ def reported(words: str, match: re.Match[str], *, own_subject: bool = False, arg
     return max(others, default=-1) > court
 
 
+_CONTEXT = 500
+"""Characters before a sentence in which it is looked for who has the word."""
+_ARGUES = pattern(
+    r"\b(?:submi(?:ts|tted|ssions?)|conten(?:ds|ded|ding|tions?)|argu(?:es|ed)|urg(?:es|ed)|pleaded|averr\w+|asserted|claimed|aggrieved|grounds?|grievances?"
+    r"|according to the (?:appellants?|petitioners?|respondents?|plaintiffs?|defendants?|prosecution|revenue|assessee)|written statement)\b",
+)
+_SPEAKS = pattern(r"\b(?:we|our)\b(?! have heard)", r"\b(?:in my|i) (?:opinion|view|judgment|find|hold|think)\b", r"\bthis court\b.{0,20}\b(?:finds|holds|is of)\b")
+
+
+def in_argument(before: str) -> bool:
+    """Whether a sentence goes on with what a party argues, by the words before it: the last one to speak is a party."""
+    context = before[-_CONTEXT:]
+    argues = max((found.end() for found in _ARGUES.finditer(context)), default=-1)
+    speaks = max((found.end() for found in _SPEAKS.finditer(context)), default=-1)
+    return argues > speaks
+
+
 _LONGEST_QUOTATION = 3000
 """Characters within which an opened quotation must be closed, or it is taken for a misprint: OCR loses the sign."""
 _MARK = re.compile(r"[\"“”]|(?<![a-z])''|``|''(?![a-z])")

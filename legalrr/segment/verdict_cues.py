@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from legalrr.segment.normalised import normalised
-from legalrr.segment.reported_speech import Quotations, reported
+from legalrr.segment.reported_speech import Quotations, in_argument, reported
 from legalrr.segment.verdict_phrases import DECIDED, FOLLOWS
 from legalrr.segment.verdict_views import ARGUMENTS, BELOW, FIRST_PERSON, FOLLOWING, PROCEDURAL
 from legalrr.segment.verdict_words import (
@@ -96,7 +96,7 @@ _PRESENT = pattern(
 _HIGH_COURT = pattern(r"\bhigh court\b|\bdivision bench\b")
 # What is said in the first person under a precedent is a quotation that lost its marks unless it is about this matter.
 _ABOUT_THIS = pattern(
-    rf"\b(?:appellants?|respondents?|petitioners?|assessees?|plaintiffs?|defendants?|accused|contentions?|arguments?|submissions?"
+    rf"\b(?:reasoning|appellants?|respondents?|petitioners?|assessees?|plaintiffs?|defendants?|accused|contentions?|arguments?|submissions?"
     rf"|counsel|mr|shri|sri|attorney[- ]general|solicitor[- ]general|impugned|applying|{LOWER_COURT})\b",
     r"\b(?:mistaken|wrong|erroneous|correct|right)\b.{0,10}\bview\b",
     r"\b(?:this|the present|the instant|our) (?:case|appeal|petition|matter|point|question|view|conclusion|decision|judgment)\b|\bbefore us\b",
@@ -104,6 +104,10 @@ _ABOUT_THIS = pattern(
     r"|distinguish\w*|relevan\w+|avail|bearing|assistance)\b",
 )
 _EMPHATIC = pattern(r"\b(?:rightly|wrongly|obviously|clearly|manifestly?|plainly|grave|gross|grossly|palpabl[ey])\b")
+# A "we" under a lower court's ruling is that court's, unless it speaks of a court below or of what is argued here.
+_BELOW_THIS = pattern(
+    rf"\b(?:{LOWER_COURT}|division bench|designated court|labour court|sessions|appellate (?:\w+ )?court|learned counsel|mr|shri|attorney[- ]general|solicitor[- ]general|before us|this court|this appeal|these appeals|impugned)\b"
+)
 _THIS_CASE = pattern(r"\b(?:this|the present|the instant|our) (?:case|appeal|petition|matter)\b|\b(?:we|us|our)\b|\bhere\b")
 # How the court speaks of itself.
 _WE = re.compile(r"\b(?:[Ww]e|[Oo]ur|us)\b")
@@ -122,7 +126,7 @@ _OWN_VOICE = {
 _ANSWERED = pattern(
     r"\A\W*(?:\d+\W+)?(?:this|the|that|these|such|both|his|hence,? the|therefore,? the|as such,? the)\b.{0,30}\b(?:contentions?|arguments?|submissions?|pleas?|objections?"
     r"|points?)\b",
-    r"\bas (?:has been |was )?(?:rightly|correctly) (?:pointed out|contended|submitted|argued|urged)\b|\bwould be erroneous\b",
+    r"\b(?:as|has been|have been|it was|is) (?:has been |was )?(?:rightly|correctly) (?:pointed out|contended|submitted|argued|urged)\b|\bwould be erroneous\b",
     r"\b(?:cannot be|can not be|must be|has to be|have to be|should be|must),? (?:\w+,? )?(?:accepted|rejected|upheld|sustained|overruled"
     r"|repelled|negatived|fail|prevail|succeed)\b",
     r"\bholds? no water\b|\bis not without substance\b|\b(?:is|are) (?:\w+ )?devoid of\b|\b(?:is|are) (?:not (?:justified|tenable|acceptable|sustainable)|untenable|unsustainable|misconceived)\b",
@@ -136,6 +140,11 @@ _OWN_SIDE = {
     "ARG_PETITIONER": pattern(rf"{_ARGUMENT}.{{0,60}}\b(?:appellants?|petitioners?)\b", rf"\b(?:appellants?|petitioners?)\b.{{0,8}}{_ARGUMENT}"),
     "ARG_RESPONDENT": pattern(rf"{_ARGUMENT}.{{0,60}}\b(?:respondents?|state|revenue)\b", rf"\b(?:respondents?|mr|shri|sri|dr)\b.{{0,25}}{_ARGUMENT}"),
 }
+# A party that came to court finds fault; the court agrees: "The High Court rightly held".
+_PRAISES = pattern(
+    r"\b(?:rightly|correctly|(?:was|were|is|are) (?:\w+ )?(?:right|correct|justified|well[- ]founded)|no (?:infirmity|error|substance|merit|force|fault)|this (?:appeal|petition))\b",
+    r"\b(?:was|were|is|are|has|have|had),? (?:also|clearly|obviously|manifestly|therefore|thus|plainly|quite|patently)\b|\A\W*(?:therefore|thus|hence|in this view)\b",
+)
 # An item of a list in the middle of a judgment is a ground or a point in contest.
 _ITEM = re.compile(r"\(?(?:\d{1,2}|[a-h])\) ")
 _ORDERED = pattern(r"\b(?:hereby|accordingly)\b")
@@ -175,10 +184,11 @@ class VerdictDetector:
             position=start / len(self._text),
             quoted=self._quotations.inside((start + end) // 2),
             speaker=self._speaker,
+            argued=in_argument(self._text[max(0, start - 1000) : start]),
         )
 
 
-def is_verdict(sentence: str, *, role: str = "", position: float = 1.0, quoted: bool = False, speaker: str = "") -> bool:
+def is_verdict(sentence: str, *, role: str = "", position: float = 1.0, quoted: bool = False, speaker: str = "", argued: bool = False) -> bool:
     """Whether a sentence tells the fate of the present matter, or the court's view of what is in contest.
 
     Args:
@@ -191,6 +201,8 @@ def is_verdict(sentence: str, *, role: str = "", position: float = 1.0, quoted: 
         quoted: whether it stands within a quotation, which is another's view.
         speaker: how the court speaks of itself in this judgment: "we" or "I"; "" where it is not known. In a judgment of
             "we", an "I" is another's.
+        argued: whether the sentences before it tell what a party argues, which it then goes on with unless the court
+            takes the word.
 
     Returns:
         True for "The appeal must be allowed.", "We dismiss this petition with costs.", "The contention has no force.";
@@ -210,12 +222,12 @@ def is_verdict(sentence: str, *, role: str = "", position: float = 1.0, quoted: 
         return False
     return any(
         not reported(words, match, own_subject=kind in _VIEWS, argument=kind is ARGUMENTS, reasoned=role in _REASONED)
-        for kind in _kinds(words, role, near_end, speaker)
+        for kind in _kinds(words, role, near_end, speaker, argued)
         for match in kind.finditer(words)
     )
 
 
-def _kinds(words: str, role: str, near_end: bool, speaker: str) -> Iterator[re.Pattern[str]]:
+def _kinds(words: str, role: str, near_end: bool, speaker: str, argued: bool = False) -> Iterator[re.Pattern[str]]:
     """What counts as a cue in this sentence, under this role and in this place."""
     if role in _REASONED:
         yield from (DECIDED, FOLLOWS, BELOW, _BELOW_NEAR_END, _REASONED_FATE, *((_VIEW, _CONCLUDES) if near_end else ()))
@@ -223,6 +235,8 @@ def _kinds(words: str, role: str, near_end: bool, speaker: str) -> Iterator[re.P
     own = _OWN_VOICE[speaker].search(words) is not None
     of_others = role in _OF_OTHERS
     present = not of_others or _PRESENT.search(words) is not None
+    if role == "RLC" and own and not (near_end or _BELOW_THIS.search(words)):
+        present = False
     if _ITEM.match(words) and not (own or near_end):
         return
     rest = PROCEDURAL.sub(" ", words)
@@ -231,12 +245,12 @@ def _kinds(words: str, role: str, near_end: bool, speaker: str) -> Iterator[re.P
     if present and (rest == words or DECIDED.search(rest)):
         yield DECIDED
     if FIRST_PERSON.search(rest):
-        if own and (not of_others or role == "RLC" or _ABOUT_THIS.search(words)):
+        if own and (not of_others or (_BELOW_THIS if role == "RLC" else _ABOUT_THIS).search(words)):
             yield FIRST_PERSON
     if rest == words:
         if own or role not in _ARGUED or _ANSWERED.search(words) or _OWN_SIDE[role].search(words):
             yield ARGUMENTS
-    if role in _ARGUED:
+    if role in _ARGUED or (argued and not (own or near_end or _PRAISES.search(words))):
         return
     if present:
         yield FOLLOWS

@@ -61,7 +61,7 @@ DECIDED = pattern(
     # "The impugned order is set aside." "His conviction and sentence are confirmed."
     rf"\b{ORDER}\b{GAP}{{0,160}}?\b{IS} ?(?:{REVERSED}|{KEPT})\b",
     # "The appellant is acquitted of the charge." "The accused is held guilty and convicted."
-    rf"\b{PARTY}\b{GAP}{{0,80}}?\b{IS} ?(?:acquitted|(?<=hereby )convicted|(?<=accordingly )convicted|(?<=and )convicted|sentenced|released|set at liberty"
+    rf"\b{PARTY}\b{GAP}{{0,80}}?\b{IS} ?(?:acquitted|(?<=hereby )convicted|(?<=accordingly )convicted|(?<=and )convicted|(?<=hereby )sentenced|(?<=accordingly )sentenced|released|set at liberty"
     r"|(?:found |held )?(?:not )?guilty|ordered to|directed to"
     r"|entitled (?:to|for) (?:succeed|acquittal|the benefit of doubt|(?:(?:its|his|her|their|the) )?costs))\b",
     # "Let him be set at liberty forthwith." "The bail bonds are cancelled." "... with one surety for the like sum."

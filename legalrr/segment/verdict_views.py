@@ -45,6 +45,7 @@ _DID = (
 )
 
 FIRST_PERSON = pattern(
+    r"\bnor (?:are|do|can|could|is|am) (?:we|i)\b",
     # "We do not agree." "We are unable to accept this submission." "We cannot uphold that contention."
     rf"\b{_I}{_ADVERB}{_NOT}{_ADVERB} ?(?:to )?(?:agree|accept|accede|subscribe|concur|uphold|endorse|sustain|share"
     r"|hold|hesitate|support|approve|impressed|satisfied|persuaded|convinced|prepared|inclined|see (?:any|how|why|that)"
@@ -153,7 +154,7 @@ ARGUMENTS = pattern(
     rf"\b{_ARGUMENT}\b(?:(?!\b(?:is|was|were|are)\b).){{0,40}}\bthat\b.{{0,250}}?\b(?:(?:must|should|has to|cannot|can not)\b.{{0,20}}\b(?:fail|be (?:rejected|accepted|upheld"
     r"|sustained|overruled|repelled|negatived|countenanced))|fails|(?:is|are) (?:\w+ )?(?:devoid of|without|untenable|unsustainable|misconceived|well[- ]founded"
     r"|fallacious)|(?:has|bears?|carries|holds) (?:no|much|considerable|great) (?:force|substance|merit)|holds? no water)\b",
-    r"\bas (?:has been |was )?(?:rightly|correctly) (?:pointed out|contended|submitted|argued|urged)\b",
+    r"\b(?:as|has been|have been|it was|is) (?:has been |was )?(?:rightly|correctly) (?:pointed out|contended|submitted|argued|urged)\b",
     # "There is no force in this contention." "We see great force in the argument."
     rf"\b(?:no|any|little|much|great|considerable|some|without|good deal of|lot of|sufficient) (?:\w+ )?(?:merits?|substance|force)\b"
     rf".{{0,30}}\b(?:in|of)\b.{{0,60}}\b(?:{_ARGUMENT}|points?)\b",
@@ -172,7 +173,7 @@ FOLLOWING = pattern(
     r"|illegal|legal|bad|barred|established|proved|guilty|maintainable|competent|unsustainable|vitiated|available|applicable"
     r"|violative|ultra vires|intra vires|mandatory|directory|succeed|fail)\b",
     r"\A\W*it (?:also |therefore |thus )?follows\b",
-    r"\bit (?:has|must|is),? (?:\w+,? )?(?:to )?be held\b",
+    r"\bit (?:has|must|is),? (?:\w+,? )?(?:to )?be held\b|\bconclusion is (?:\w+ )?(?:inescapable|irresistible|inevitable)\b",
     # "... which leaves no room for doubt that they are the employees of the appellant"
     r"\b(?:leaves?|leaving) (?:us )?(?:in )?no (?:room for |manner of |shadow of |scope for |reasonable )?doubt that (?:they|he|she"
     r"|the (?:appellants?|respondents?|petitioners?|workm[ae]n|assessees?|accused)) (?:is|are|was|were|had|has)\b",
