@@ -55,6 +55,7 @@ _HELD_BY_OTHERS = pattern(
     rf"\b{BODY}\b[^;\"“]{{0,30}}\b(?:was|were) (?:not )?(?:inclined|convinced|persuaded|satisfied|impressed)\b",
     r"\b(?:petitioners?|respondents?|appellants?|plaintiffs?|defendants?|counsel|company|police|prosecution|witness(?:es)?|accused|owners?) (?:\w+ ){0,3}?"
     r"(?:stated|said|thought|(?:did|does|do) not think|believed|claimed|replied|requested|admitted|contends?|complain(?:s|ed)|swore)\b|\bcomplains\b",
+    r"\bthis court (?:\w+ )?(?:allowed|dismissed|remitted|remanded|set aside|granted|came)\b|\bbecame necessary\b",
     r"\bon the facts of that case\b|\bin that case\b.{0,20}\bthis court\b",
     r"(?<!be )(?<!to )(?<!we )(?<!we have )(?<!we had )(?<!i )(?<!now )(?<!this court )\b(?:held|holding|observed|observing|found|finding|ruled|opined|declared|considered"
     r"|concluded|directing|stating|saying|ordered|noticed)\b,? that\b",
@@ -76,6 +77,8 @@ _HELD_BY_OTHERS = pattern(
 _BODY_WITHIN = pattern(
     rf"(?<!this )\b{BODY} (?:\w+ ){{0,2}}(?:held|observed|found|answered|allowed|dismissed|set aside|ordered)\b",
 )
+# What courts do as a rule.
+_GENERAL = pattern(r"\b(?:ordinarily|normally|generally|usually|as a rule)\b|\bwill not interfere\b.{0,60}\bunless\b")
 # Where the court reasons, what it reports is narrower.
 _REPORTED_REASONS = pattern(
     r"\b(?:pray(?:s|ed|er|ing)?|seek(?:s|ing)?|sought|request\w*|according to|suggest\w*|insist\w*|alleg(?:es?|ing|ations?))\b",
@@ -149,6 +152,8 @@ def reported(words: str, match: re.Match[str], *, own_subject: bool = False, arg
         return True
     if reasoned:
         return not own and _REPORTED_REASONS.search(clause) is not None
+    if not own and _GENERAL.search(words):
+        return True
     if Quotations.of(words + '"').inside(match.start()):
         return True
     if own:

@@ -46,7 +46,7 @@ DECIDED = pattern(
     r"\A\W*held\b\W+(?:\(?[\di]+[.)\d]*\s)?(?=.*[a-z]{3})",
     # "The petition stands disposed of." "The appeal is accordingly dismissed with costs."
     rf"\b{MATTER}\b{GAP}{{0,240}}?\b{IS} ?{FATE}\b",
-    rf"\bhereby {FATE}\b",
+    rf"\bhereby (?!granted (?:by|to|and)\b){FATE}\b",
     # "The rule is made absolute." "Rule discharged."
     r"\brule\b(?: nisi)?(?: (?:is|stands|be|must be|accordingly|therefore|hereby))* (?:made absolute|discharged)\b",
     # "We answer it in favour of the assessee." "The question is answered in the negative."
@@ -127,7 +127,7 @@ FOLLOWS = pattern(
     r"|punished|discharged)\b",
     rf"\b{PARTY}\b{GAP}{{0,60}}?\b(?:is|are|be)\b.{{0,20}}\b(?:given|granted|enlarged|released|liable for)\b.{{0,30}}"
     r"\b(?:bail|conviction)\b",
-    rf"\b(?:entitled to|given|give|get|extend(?:ed)?|granted?) (?:an?y? |the )?{BENEFIT}"
+    rf"(?<!were )(?<!was )\b(?:entitled to|given|give|get|extend(?:ed)?|granted?) (?:an?y? |the )?{BENEFIT}"
     rf"|\b{BENEFIT}.{{0,40}}\b(?:given|extended|granted|goes|enures?)\b",
     rf"\b{PARTY}\b{GAP}{{0,60}}?\bcan ?not\b.{{0,20}}\bbe (?:convicted|granted any)\b",
     r"\b(?:can(?:not)?|could|has to|is to|are to)\b,?(?: \w+,?){0,3}? be (?:held|found) (?:not )?guilty\b",

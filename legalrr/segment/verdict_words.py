@@ -9,7 +9,7 @@ def pattern(*alternatives: str) -> re.Pattern[str]:
 
 
 # What may stand between two words of one statement.
-GAP = r"(?:(?!\b(?:(?:ground|held|holding|contention|view|reason|effect|recommendation|direction|condition|order|contend\w*|submit\w*|observ\w*|find\w*|stat\w+) that|whether|if|unless)\b)[^;:?\"“])"
+GAP = r"(?:(?!\b(?:that|whether|if|unless)\b)[^;:?\"“])"
 # What the court decides on.
 MATTER = (
     r"(?:(?:criminal |civil |crl\.? ?|writ |special |second |first |cross[- ]|letters patent |revision |bail |review )*"
@@ -80,8 +80,8 @@ INCLINED = (
 )
 # What a person on bail has to do or leave.
 BOUND = (
-    r"(?:tamper|threaten|hold out|indulge|mark|leave|appear|attend|report|co-?operate|execute|furnish|surrender|deposit"
-    r"|undergo|make (?:himself|herself|themselves) available|(?:directly or indirectly )?make any inducement)"
+    r"(?:tamper|threaten|hold out|indulge|mark|leave|appear|attend|report|co-?operate|execute|furnish(?=.{0,40}(?:bond|suret|security|undertaking|address))|surrender|deposit"
+    r"|make (?:himself|herself|themselves) available|(?:directly or indirectly )?make any inducement)"
 )
 # How a question is answered.
 ANSWER = r"\bin (?:the )?\W?(?:affirmative|negative)\b"
