@@ -32,7 +32,7 @@ _ARGUED_THAT = pattern(
     r"\b(?:submi(?:t|ts|tted|tting)|conten(?:d|ds|ded|ding)|argu(?:e|es|ed|ing)|urg(?:e|es|ed|ing)|plead(?:s|ed|ing)?"
     r"|claim(?:s|ed|ing)?|alleg(?:es?|ed|ing)|point(?:s|ed|ing) out|aggrieved|averr\w*|stat(?:es|ed|ing)|admitted|deposed|disclosed|informed"
     r"|testified|replied|represented|understood|believed|thinking|said|references?|reports?|recommendations?|complaints?|notices?|letters?"
-    r"|petitions?|applications?|affidavits?|statements?|attempts?|efforts?|declarations?)\b[^,;]{0,60}\bthat\b",
+    r"|petitions?|applications?|affidavits?|statements?|attempts?|efforts?|declarations?|suggest\w*|demand\w*|propositions?)\b[^,;]{0,60}\bthat\b",
 )
 _ARGUMENT_THAT = pattern(
     r"\b(?:contentions?|arguments?|submissions?|claims?|allegations?|pleas?|reason|case|ground)\b[^,;]{0,80}\bthat\b",
@@ -44,12 +44,13 @@ _LISTED = pattern(
     r"\b(?:points?|grievances?|questions?|objections?|issues?|pleas?|controversy|matters?|challenges?)\b[^;.]{0,120}\b(?:is|was|are|were|raised|urged|taken|arises?)\b"
     r"[^;.]{0,60}\b(?:that|whether|what|how)\b",
     r"\b(?:submissions?|contentions?|arguments?|case|pleas?|stand|claims?|criticisms?|objections?)\b[^;.]{0,200}?\b(?:is|was|are|were|being),? that\b",
+    r"\b(?:views?|findings?|decisions?|opinions?|conclusions?)\b[^;.]{0,80}\bwas,? that\b",
     r"\b(?:common ground|not (?:in dispute|disputed)|undisputed|admitted(?:ly)?|averred|conceded|deposed)\b",
 )
 # ... or told of a court or authority below, of another case or of a statute.
 _HELD_BY_OTHERS = pattern(
     rf"\b{BODY}\b[^;\"“]{{0,70}}?\b(?<!be )(?:held|holding|observed|observing|ordered|directed|directing|found|finding|concluded|said"
-    r"|stated|stating|thought|noted|opined|ruled|remarked|expressed|felt|hold|holds|did not (?:find|agree|accept|consider|think|see)|finds|recommended|considered (?:that|it)|declared|decided|recorded"
+    r"|stated|stating|thought|noted|opined|ruled|remarked|expressed|felt|hold|holds|saw|agreed|concurred|disagreed|differed|demanded|did not (?:find|agree|accept|consider|think|see)|finds|recommended|considered (?:that|it)|declared|decided|recorded"
     r"|satisfied|reversed|upheld|affirmed|took|taken|formed|came to|com(?:e|ing) to|reached|(?:was|were),? (?:\w+,? )?of the|purported"
     rf"|declined|refused|answer(?:ed|ing)|repelled|negatived|{ACTED})\b",
     rf"\b{BODY}\b[^;\"“]{{0,30}}\b(?:was|were) (?:not )?(?:inclined|convinced|persuaded|satisfied|impressed)\b",
@@ -65,6 +66,7 @@ _HELD_BY_OTHERS = pattern(
     r"|(?<!to )the conclusion|the finding) that\b",
     r"\bin the (?:opinion|view|words|judgment) of\b",
     r"(?<!we )(?<!we have )(?<!we had )(?<!i )(?<!be )(?<!is )(?<!are )(?<!accordingly )\b(?:answered|decided) (?:this|the|both|all|that)\b|\bon (?:the )?condition that\b",
+    r"\b(?:was|were)\b[^,;]{0,40}\b(?:remanded|remitted|sent back)\b",
     r"\b(?:wherein|in which|in whose|by which|whereby|under which)\b",
     r"\b(?:reads?|provides?|runs?|lays? down|laid down|states?|stated|enacts?|prescribes?|recites?|requires?|says|enacted"
     r"|provided|stipulat\w+|contemplates?|empowers?)(?: (?:as (?:follows|under)|thus|that|in these terms|inter alia))",
@@ -77,8 +79,12 @@ _HELD_BY_OTHERS = pattern(
 _BODY_WITHIN = pattern(
     rf"(?<!this )\b{BODY} (?:\w+ ){{0,2}}(?:held|observed|found|answered|allowed|dismissed|set aside|ordered)\b",
 )
-# What courts do as a rule.
-_GENERAL = pattern(r"\b(?:ordinarily|normally|generally|usually|as a rule)\b|\bwill not interfere\b.{0,60}\bunless\b")
+# What courts do as a rule, what a party goes on to say.
+_GENERAL = pattern(
+    # A party goes on, or what became of an earlier matter is told.
+    r"\b(?:also|further) (?:\w+ )?(?:contended|submitted|argued|urged)\b|\bcomplains\b",
+    r"\b(?:appeal|petition|suit|revision|application)s? (?:was|were) (?:therefore |accordingly )?(?:dismissed|allowed|rejected|decreed)\b",
+    r"\b(?:ordinarily|normally|generally|usually|as a rule)\b|\bwill not interfere\b.{0,60}\bunless\b")
 # Where the court reasons, what it reports is narrower.
 _REPORTED_REASONS = pattern(
     r"\b(?:pray(?:s|ed|er|ing)?|seek(?:s|ing)?|sought|request\w*|according to|suggest\w*|insist\w*|alleg(?:es?|ing|ations?))\b",
@@ -94,9 +100,10 @@ _WITHIN = pattern(
     r"|\b(?:it was|court|tribunal|judge) (?:held|observed|found|said)\b|\bsought to be\b"
     r"|\b(?:may|might) (?:(?:kindly|graciously) be|be pleased)\b",
 )
+_OWN_WORDS = re.compile(r"\b(?:[Ww]e|I(?!\.)|[Oo]ur|[Mm]y)\b")
 # "He stated: I am satisfied"
 _SPOKEN = pattern(
-    r"\b(?:stat(?:ed|es|ing)|observ(?:ed|es|ing)|said|says|saying|held|wrote|written|remarked|concluded|order(?:ed)?|follow(?:s|ing)|under|thus|words|terms|put it"
+    r"\b(?:stat(?:ed|es|ing)|observ(?:ed|es|ing)|said|says|saying|held|wrote|written|remarked|concluded|order(?:ed)?|follow(?:s|ing)|under|thus|words|terms|put it|warning|criterion|page \d+|p\.? ?\d+|pp\.? ?\d+"
     r"|in these words) ?(?:by \w+ |the )?:[\- ]*(?:[\"“'\d(]+ ?)*[^.:]{0,120}\Z"
 )
 # "He urged that we should modify the question."
@@ -157,7 +164,7 @@ def reported(words: str, match: re.Match[str], *, own_subject: bool = False, arg
     if Quotations.of(words + '"').inside(match.start()):
         return True
     if own:
-        if _SPOKEN.search(before) and not re.search(r"\b(?:we|i|our|my)\b", before, re.IGNORECASE):
+        if _SPOKEN.search(before) and not _OWN_WORDS.search(before):
             return True
         return _URGED_ON_US.search(before) is not None and _SHOULD.search(words[match.start() :][:40]) is not None
     if _ARGUED.search(clause) or _AFTER.search(words[match.start() :]):
@@ -165,7 +172,7 @@ def reported(words: str, match: re.Match[str], *, own_subject: bool = False, arg
     # What others do may begin before the statement and end in it: "He, however, declined to interfere".
     seen = words[: match.start() if own_subject else match.end()]
     others = [
-        found.start()
+        found.end() if kind is _LISTED else found.start()
         for kind in (_HELD_BY_OTHERS, _ARGUED_THAT, _LISTED, *(() if argument else (_ARGUMENT_THAT,)))
         for found in kind.finditer(seen)
         if found.start() < match.start() and not (kind is not _HELD_BY_OTHERS and _TURNED.search(before[found.end() :]))
@@ -191,7 +198,7 @@ def in_argument(before: str) -> bool:
     return argues > speaks
 
 
-_LONGEST_QUOTATION = 3000
+_LONGEST_QUOTATION = 2000
 """Characters within which an opened quotation must be closed, or it is taken for a misprint: OCR loses the sign."""
 _MARK = re.compile(r"[\"“”]|(?<![a-z])''|``|''(?![a-z])")
 

@@ -145,6 +145,8 @@ _PRAISES = pattern(
     r"\b(?:rightly|correctly|(?:was|were|is|are) (?:\w+ )?(?:right|correct|justified|well[- ]founded)|no (?:infirmity|error|substance|merit|force|fault)|this (?:appeal|petition))\b",
     r"\b(?:was|were|is|are|has|have|had),? (?:also|clearly|obviously|manifestly|therefore|thus|plainly|quite|patently)\b|\A\W*(?:therefore|thus|hence|in this view)\b",
 )
+# What this Court held is an earlier decision where precedents are told.
+_THIS_COURT_HELD = pattern(r"\bthis court\b[^;.]{0,60}\b(?:held|observed|said|pointed out|ruled|laid down|took the view)\b")
 # An item of a list in the middle of a judgment is a ground or a point in contest.
 _ITEM = re.compile(r"\(?(?:\d{1,2}|[a-h])\) ")
 _ORDERED = pattern(r"\b(?:hereby|accordingly)\b")
@@ -240,6 +242,8 @@ def _kinds(words: str, role: str, near_end: bool, speaker: str, argued: bool = F
     if _ITEM.match(words) and not (own or near_end):
         return
     rest = PROCEDURAL.sub(" ", words)
+    if of_others and _THIS_COURT_HELD.search(words):
+        return
     if role in _ARGUED and not (own or near_end or _ORDERED.search(words)):
         present = False
     if present and (rest == words or DECIDED.search(rest)):

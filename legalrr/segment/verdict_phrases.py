@@ -112,7 +112,7 @@ FOLLOWS = pattern(
     rf"\b{ORDER}\b{GAP}{{0,160}}?\b(?:{WILL}|cannot\b[ ,]{{0,2}}(?:(?:therefore|thus|hence|also|accordingly)"
     rf"[ ,]{{1,2}})?(?:be)?) ?(?:{REVERSED}|{KEPT}|interfered with|allowed to stand|stand|fail)\b",
     # "The conviction is unassailable." "There is no infirmity in the order."
-    rf"\b{ORDER}\b{GAP}{{0,160}}?\b{IS} ?(?:not )?{SOUND}\b",
+    rf"(?<!\ban )(?<!\bany )\b{ORDER}\b{GAP}{{0,160}}?\b{IS} ?(?:not )?{SOUND}\b",
     r"\bnot suffer from any\b",
     r"(?<!for )\b(?:no|not find any|without any)\b.{0,20}\b(?:fault|infirmity|illegality|irregularity|perversity|error)\b"
     rf".{{0,60}}\b(?:{ORDER}|{LOWER_COURT})\b",
@@ -123,8 +123,8 @@ FOLLOWS = pattern(
     r"|\bno interference\b|\b(?:not|no|cannot|declin\w+)\b.{0,60}\binterfer\w+\b.{0,60}\b(?:findings?|orders?|judge?ments?|decrees?|conclusions?|conviction"
     r"|acquittal|decisions?|sentence|award|discretion)\b|\bdisturb(?:ed|ing)?\b.{0,40}\b(?:findings?|orders?|judge?ment|decree|conviction|acquittal)\b",
     # "The appellant deserves to be acquitted." "He is entitled to the benefit of doubt." "He can be held guilty."
-    rf"\b{PARTY}\b{GAP}{{0,60}}?\b{WILL} ?(?:acquitted|released|enlarged|admitted to bail|set at liberty|convicted"
-    r"|punished|discharged)\b",
+    rf"\b{PARTY}\b{GAP}{{0,60}}?\b{WILL} ?(?:acquitted|released|enlarged|admitted to bail|set at liberty|(?<=be )convicted"
+    r"|(?<=be )punished|discharged)\b",
     rf"\b{PARTY}\b{GAP}{{0,60}}?\b(?:is|are|be)\b.{{0,20}}\b(?:given|granted|enlarged|released|liable for)\b.{{0,30}}"
     r"\b(?:bail|conviction)\b",
     rf"(?<!were )(?<!was )\b(?:entitled to|given|give|get|extend(?:ed)?|granted?) (?:an?y? |the )?{BENEFIT}"

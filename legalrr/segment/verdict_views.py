@@ -36,7 +36,7 @@ _DEGREE = (
     r"|per se|obviously|patently|equally|thoroughly|absolutely|certainly|totally|completely|legally|so|very|in our (?:opinion"
     r"|view|judgment)|in my (?:opinion|view|judgment)|with respect|we think|i think|however|accordingly)\b,?){0,4}"
 )
-_RIGHTLY = r"(?:rightly|wrongly|correctly|erroneously|properly|justly|justifiably|mistakenly|fairly|improperly|illegally)"
+_RIGHTLY = r"(?:rightly|wrongly|correctly|erroneously|justly|justifiably|mistakenly)"
 _DID = (
     r"(?:held|found|convicted|acquitted|dismissed|allowed|rejected|set aside|decided|quashed|refused|granted|decreed"
     r"|disallowed|negatived|concluded|observed|pointed out|disbelieved|believed|applied|relied|overruled|discarded|accepted"
@@ -67,7 +67,7 @@ FIRST_PERSON = pattern(
     r"(?! (?:it )?(?:necessary|proper|convenient|desirable|sufficient|better|useful|appropriate|advisable|unnecessary"
     r"|fit|expedient) (?:to|that|in)\b)(?! ourselves\b)(?! (?:in|from|at|on) (?:the )?(?:section|article|page|p\b"
     r"|clause|judgment|order|record))",
-    rf"\b{_I}{_ADVERB} ?(?:find|consider) (?:that )?(?!(?:the )?(?:sub-?)?(?:section|article|rule|clause|act)\b)(?=.*\b(?:no|not|cannot|never|nothing|without|wrong|right|error|errors|erred|valid"
+    rf"\b{_I}{_ADVERB} ?(?:find|consider(?= that))(?! (?:that )?(?:the )?(?:sub-?)?(?:section|article|rule|clause|act|no reference)\b)(?=.*\b(?:no|not|cannot|never|nothing|without|wrong|right|error|errors|erred|valid"
     r"|invalid|establish\w*|prov(?:ed|es|en)|entitled|illegal\w*|justified|correct|reliable|unreliable|sufficient|insufficient"
     r"|fail\w*|contravention|violat\w*|consistent|convincing|force|merit|substance|difficult|impossible|hard|well[- ]founded"
     r"|guilty|satisf\w+|doubt\w*|true|false|coherent|trustworthy|support|supported)\b)",
@@ -75,12 +75,13 @@ FIRST_PERSON = pattern(
     r"|come to (?:the|a|this) (?:\w+ )?(?:conclusion|view|finding))\b",
     # "In our opinion ..." "It seems to us that ..." "To our mind ..."
     r"(?<!express )(?<!expressing )(?<!expressed )\b(?:our|my) (?:own |considered |humble |respectful |clear |firm |final |definite )*(?:opinion|view|judge?ment|mind|thinking|conclusion"
-    r"|estimation)\b(?! (?:dated|of|delivered|in (?:civil|criminal|c\.?a|writ)))",
+    r"|estimation)\b(?! (?:dated|of|delivered|in)\b)",
     r"\b(?:it|this|that|which|there|they|he)?\b.{0,40}\b(?:seems?|appears?) to (?:us|me)\b",
-    r"\b(?:strikes|impresses|commends itself to|convinces|satisfies|persuades|appeals to|satisfy|persuade|convince) (?:us|me)\b",
+    r"\b(?:strikes|impresses|commends itself to|convinces|satisfies|persuades|appeals to) (?:us|me)\b",
+    r"\b(?:not|fail(?:s|ed) to|unable to) (?:\w+ )?(?:satisfy|persuade|convince|impress|satisfied|persuaded|convinced|impressed|commend itself to) (?:us|me)\b|\bsatisfy us that\b",
     r"\b(?:leaves?|left) (?:us|me) (?:with )?(?:in )?no (?:\w+ )?doubt\b|\bwe (?:need|must|should|would) only (?:say|add) that\b",
     r"\bour (?:conclusion|answer|view|opinion|finding) (?:is|to)\b|\b(?:my|our) answers?\b",
-    r"\b(?:and|,) (?:we|i) (?:think|may say|hold|must say|consider)\b|\bwe\b.{0,8}\bthink,? (?:rightly|wrongly|correctly)\b|\band,? (?:in our \w+,? )?rightly\b",
+    r"\b(?:and|,) (?:we|i) (?:think|may say|hold|must say)\b|\bwe\b.{0,8}\bthink,? (?:rightly|wrongly|correctly)\b|\band,? (?:in our \w+,? )?rightly\b",
     r"\bhelp(?:s|ful)? (?:to )?us\b.{0,20}\bhold",
     # "I would therefore dismiss ...", "we would answer"
     rf"\b{_I}{_ADVERB} ?(?:answer|prefer|acquit|convict|set aside|quash|allow|dismiss|remand|remit)\b",
@@ -124,7 +125,6 @@ BELOW = pattern(
     # "The High Court rightly observed ...", "rightly negatived by the High Court"
     rf"\b{_RIGHTLY} (?:\w+ ){{0,2}}?{_DID}\b|\b{_DID}\b.{{0,40}}\b{_RIGHTLY}\W*\Z|\b{_RIGHTLY} so\b",
     rf"\b(?:{LOWER_COURT}|division bench)\b,? (?:\w+ )?(?:rightly|wrongly|correctly|erroneously) \w+",
-    r"\b(?:were|was|are|is) (?:rightly|wrongly|correctly|erroneously)\b",
     r"\bjustified in (?:\w+ )?(?:answering|dismissing|allowing|setting|convicting|acquitting|refusing|rejecting"
     r"|granting|interfering|quashing|holding|coming|taking|reversing|relying|treating)\b",
     r"\b(?:was|is) (?:\w+ )?nothing wrong\b",
@@ -170,7 +170,7 @@ FOLLOWING = pattern(
     r"|in th(?:is|at|ese) (?:view|circumstances|premises|situation)|for (?:all )?(?:these|this|the (?:above|foregoing|aforesaid|said)"
     r"[\w ]{0,12}) reasons?|in view of (?:this|these|the (?:above|foregoing|aforesaid)))\b.{0,160}?\b(?:is|are|cannot|must|"
     r"should|(?:has|have) (?:not )?(?:been )?(?:proved?|established|failed))\b.{0,60}?\b(?:entitled|liable|valid|invalid|void"
-    r"|illegal|legal|bad|barred|established|proved|guilty|maintainable|competent|unsustainable|vitiated|available|applicable"
+    r"|illegal|bad|barred|established|proved|guilty|maintainable|competent|unsustainable|vitiated|available|applicable"
     r"|violative|ultra vires|intra vires|mandatory|directory|succeed|fail)\b",
     r"\A\W*it (?:also |therefore |thus )?follows\b",
     r"\bit (?:has|must|is),? (?:\w+,? )?(?:to )?be held\b|\bconclusion is (?:\w+ )?(?:inescapable|irresistible|inevitable)\b",

@@ -13,7 +13,7 @@ GAP = r"(?:(?!\b(?:that|whether|if|unless)\b)[^;:?\"“])"
 # What the court decides on.
 MATTER = (
     r"(?:(?:criminal |civil |crl\.? ?|writ |special |second |first |cross[- ]|letters patent |revision |bail |review )*"
-    r"(?:appeals?|petitions?|revisions?|applications?|suits?|objections?|references?|writs?|rules?(?! ?\d)|claims?|cases?(?! (?:of|where|provided|in which|nos?\.?)\b)"
+    r"(?:appeals?|petitions?|revisions?|applications?|suits?|objections?|references?|writs?|rules?(?! ?\d)|claims?|(?<!in )cases?(?! (?:of|where|provided|in which|nos?\.?)\b)"
     r"|complaints?|prayers?|s\.?l\.?ps?\.?|w\.?ps?\.?))"
 )
 # What a court or authority below has made.
