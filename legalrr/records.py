@@ -118,8 +118,8 @@ class Hidden:
     role: str
     """Its role, or "" where no span covers it."""
     reason: HideReason
-    """role: a decisive role, or a precedent that the court rejects; headnote: the law reporter's headnote; verdict: tells
-    the court's verdict or view under another role; closing: the law reporter's closing line; uncovered: the end of a
+    """role: a decisive role, or a precedent that the court rejects; headnote: the law reporter's headnote; verdict: the
+    court's verdict or view under another role; closing: the law reporter's closing line; uncovered: the end of a
     judgment that no span covers; repeat: repeats a hidden sentence."""
 
 

@@ -31,7 +31,8 @@ class Restructure:
     also_hide: list[str] = field(default_factory=list)
     """Roles to hide beside the decisive ones, for example RLC."""
     hide_verdicts: bool = True
-    """Hide verdict-like sentences, closing lines, uncovered ends and repeats too; false is what the study did."""
+    """Hide headnotes, rejected precedents, the court's verdicts and views under other roles, closing lines, uncovered
+    ends and repeats too; false is what the study did."""
     overflow: str = "error"
     """What to do with a judgment longer than the budget: `error`, `middle`, `by_role`, `skip`. One to be shown as
     images, all of whose pages are hidden, is an error as well, unless `skip` leaves it out."""
@@ -41,7 +42,7 @@ class Restructure:
     """Pages at the end of a scanned judgment, shown as images, that are hidden because they may tell the outcome; None:
     such a judgment is refused. Pages with text are hidden by what they hold (`legalrr.corpora.pages`)."""
 
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
 
     def __post_init__(self) -> None:
         """Refuse choices that do not exist."""

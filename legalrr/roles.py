@@ -36,7 +36,7 @@ class Scheme:
     decisive: frozenset[str]
     """Roles that tell the outcome; hidden in every arm."""
     rejected: frozenset[str]
-    """Roles that tell what the court rejects; hidden with verdicts (`restructure.hide_verdicts`), as the study did not."""
+    """Roles that tell what the court rejects; hidden with verdicts (`restructure.hide_verdicts`); the study did not."""
     order: tuple[str, ...]
     """Roles shown under R, in that order; the others are dropped under R."""
     undefined: frozenset[str]

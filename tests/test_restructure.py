@@ -60,10 +60,16 @@ def roles(document: Document) -> list[str]:
 
 def test_plain_arm_shows_all_but_the_decisive_roles_in_the_order_of_the_document() -> None:
     document = shown()
-    assert [(b.role, b.text) for b in document.blocks] == [p for p in PARTS if p[0] not in ("ANALYSIS", "RPC")]
+    hidden = ("ANALYSIS", "RPC", "PRE_NOT_RELIED")
+    assert [(b.role, b.text) for b in document.blocks] == [p for p in PARTS if p[0] not in hidden]
     assert not document.headings
     assert (document.id, document.scheme) == ("j", "build")
-    assert [h.role for h in document.hidden] == ["ANALYSIS", "RPC"]
+    assert [h.role for h in document.hidden] == ["ANALYSIS", "PRE_NOT_RELIED", "RPC"]
+
+
+def test_a_precedent_not_relied_upon_is_shown_without_r_alone_as_in_the_study() -> None:
+    assert "PRE_NOT_RELIED" in roles(shown(hide_verdicts=False))
+    assert "PRE_NOT_RELIED" not in roles(shown(hide_verdicts=False, order="role", content="main"))
 
 
 def test_r_regroups_in_the_study_s_order_and_drops_none_and_precedents_not_relied_upon() -> None:
@@ -100,7 +106,7 @@ def test_r_order_has_exactly_the_blocks_of_the_plain_arm() -> None:
     plain, r_order = shown(), shown(order="role")
     assert Counter(plain.blocks) == Counter(r_order.blocks)
     assert roles(plain) != roles(r_order)
-    assert roles(r_order)[-2:] == ["PRE_NOT_RELIED", "NONE"]
+    assert roles(r_order)[-1] == "NONE"
 
 
 def test_main_content_can_be_shown_in_the_order_of_the_document() -> None:
@@ -124,7 +130,7 @@ def test_every_arm_hides_the_same() -> None:
 def test_further_roles_are_hidden_on_request() -> None:
     document = shown(also_hide=["RLC", "PRE_RELIED"])
     assert not {"RLC", "PRE_RELIED"} & set(roles(document))
-    assert [h.role for h in document.hidden] == ["RLC", "ANALYSIS", "PRE_RELIED", "RPC"]
+    assert [h.role for h in document.hidden] == ["RLC", "ANALYSIS", "PRE_NOT_RELIED", "PRE_RELIED", "RPC"]
 
 
 def test_further_roles_may_be_spelt_as_in_published_files() -> None:
@@ -209,7 +215,7 @@ class TestBudget:
     def test_skipped_judgment_keeps_its_hidden_spans(self) -> None:
         document = Restructure(budget=5, overflow="skip").restructure(*made(), Words(), 0)
         assert document.skipped
-        assert [h.role for h in document.hidden] == ["ANALYSIS", "RPC"]
+        assert [h.role for h in document.hidden] == ["ANALYSIS", "PRE_NOT_RELIED", "RPC"]
 
 
 any_role = st.sampled_from(["PREAMBLE", "FAC", "RLC", "NONE", "PRE_NOT_RELIED", "ANALYSIS", "RPC", ""])

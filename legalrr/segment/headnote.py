@@ -6,8 +6,8 @@ its own headings, in text without roles too:
     ACT: / CATCHWORDS: / CASE NOTE: / HEADNOTE:       begins it
     JUDGMENT: / CIVIL APPELLATE JURISDICTION / "The Judgment of the Court was delivered by"       ends it
 
-Where no heading stands, a paragraph that begins with "Held" or carries page marks ("[520A-D]") before the judgment begins
-it. Detection looks at a plain copy (`legalrr.segment.normalised`); offsets are those of the text.
+Where no heading stands, a paragraph that begins with "Held" or carries page marks ("[520A-D]") before the judgment
+begins it. Detection looks at a plain copy (`legalrr.segment.normalised`); offsets are those of the text.
 """
 
 import re
@@ -48,7 +48,8 @@ _JUDGMENT = re.compile(
     re.MULTILINE,
 )
 _HELD = re.compile(
-    r"^[ \t]*(?:\(?[\divxIVX]{1,4}[).]?[ \t]+)?(?:HELD\b|Held\b(?=[ \t]*(?:[:,;.\-\u2013]|that\b|further\b|also\b|by\b|\()))",
+    r"^[ \t]*(?:\(?[\divxIVX]{1,4}[).]?[ \t]+)?(?:HELD\b|Held\b(?=[ \t]*(?:[:,;.\-\u2013]|that\b|further\b|also\b"
+    r"|by\b|\()))",
     re.MULTILINE,
 )
 # Signs that the parties are named.
@@ -92,7 +93,7 @@ def _headed(text: str) -> tuple[int, int] | None:
 def _unheaded(text: str) -> tuple[int, int] | None:
     judgment = _JUDGMENT.search(text)
     if judgment is None or not 0 < judgment.start() < _LATEST * len(text):
-        marks = [m for m in _PAGE_MARK.finditer(text, 0, int(_EARLY * len(text)))]
+        marks = list(_PAGE_MARK.finditer(text, 0, int(_EARLY * len(text))))
         return (_start(text, marks[0].start()), marks[-1].end()) if marks else None
     starts = [
         _start(text, match.start())

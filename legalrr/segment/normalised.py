@@ -30,10 +30,10 @@ _WORDS_APART = re.compile(
     re.IGNORECASE,
 )
 _FATES = (
-    "allowed", "dismissed", "discharged", "rejected", "granted", "quashed", "decreed", "remanded", "remitted", "affirmed",
-    "upheld", "confirmed", "acquitted", "convicted", "restored", "reversed", "disposed", "appeal", "appeals", "petition",
-    "petitions", "contended", "contention", "contentions", "submitted", "submission", "argument", "arguments", "question", "whether",
-    "opinion", "judgment", "decision", "justified",
+    "allowed", "dismissed", "discharged", "rejected", "granted", "quashed", "decreed", "remanded", "remitted",
+    "affirmed", "upheld", "confirmed", "acquitted", "convicted", "restored", "reversed", "disposed", "appeal",
+    "appeals", "petition", "petitions", "contended", "contention", "contentions", "submitted", "submission",
+    "argument", "arguments", "question", "whether", "opinion", "judgment", "decision", "justified",
 )  # fmt: skip
 _LOOSE = {"l": "[l1|]", "i": "[i1!|]", "o": "[o0]", "s": "[s5$]", "a": "[a@]", "e": "[e3]"}
 

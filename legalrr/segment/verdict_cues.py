@@ -2,9 +2,9 @@
 
 Hiding the ruling role does not hide the verdict: annotators put "The appeal must therefore fail." under Facts or None,
 and the court's own view ("the High Court was clearly wrong") under precedents and arguments; a tagger does so oftener.
-Two kinds of cues are looked for in a plain copy of the sentence: those that decide (`legalrr.segment.verdict_phrases`) and
-those that evaluate (`legalrr.segment.verdict_views`). What a court below did, what is asked, argued or prayed for, and
-what is quoted is told by the words around it (`legalrr.segment.reported_speech`).
+Two kinds of cues are looked for in a plain copy of the sentence: those that decide (`legalrr.segment.verdict_phrases`)
+and those that evaluate (`legalrr.segment.verdict_views`). What a court below did, what is asked, argued or prayed for,
+and what is quoted is known by the words around it (`legalrr.segment.reported_speech`).
 `legalrr.segment.verdict_evaluation` measures what is found and what is hidden beside it.
 """
 
@@ -64,7 +64,8 @@ _VIEW = pattern(
 )
 # "We think that the conviction was sound."
 _CONCLUDES = pattern(
-    r"\b(?:we|i|this court|(?:my|our|considered) (?:opinion|view)|accordingly|therefore|hence|thus)\b.{0,200}\b(?:conviction|guilty|acquit\w*"
+    r"\b(?:we|i|this court|(?:my|our|considered) (?:opinion|view)|accordingly|therefore|hence"
+    r"|thus)\b.{0,200}\b(?:conviction|guilty|acquit\w*"
     rf"|impugned|th(?:is|e|ese) (?:present |instant )?{MATTER}|bail|reliefs?|interfer\w+|quash\w*|set aside|confirm\w*"
     r"|modif\w+|reduced?)\b"
 )
@@ -96,23 +97,31 @@ _PRESENT = pattern(
 _HIGH_COURT = pattern(r"\bhigh court\b|\bdivision bench\b")
 # What is said in the first person under a precedent is a quotation that lost its marks unless it is about this matter.
 _ABOUT_THIS = pattern(
-    rf"\b(?:reasoning|appellants?|respondents?|petitioners?|assessees?|plaintiffs?|defendants?|accused|contentions?|arguments?|submissions?"
+    rf"\b(?:reasoning|appellants?|respondents?|petitioners?|assessees?|plaintiffs?|defendants?|accused|contentions?"
+    rf"|arguments?|submissions?"
     rf"|counsel|mr|shri|sri|attorney[- ]general|solicitor[- ]general|impugned|applying|{LOWER_COURT})\b",
     r"\b(?:mistaken|wrong|erroneous|correct|right)\b.{0,10}\bview\b",
-    r"\b(?:this|the present|the instant|our) (?:case|appeal|petition|matter|point|question|view|conclusion|decision|judgment)\b|\bbefore us\b",
-    r"\b(?:decisions?|cases?|rulings?|authorit\w+|observations?|principles?|ratio)\b.{0,60}\b(?:helps?|assist\w*|appl\w+|supports?|governs?"
+    r"\b(?:this|the present|the instant|our) (?:case|appeal|petition|matter|point|question|view|conclusion|decision"
+    r"|judgment)\b|\bbefore us\b",
+    r"\b(?:decisions?|cases?|rulings?|authorit\w+|observations?|principles?|ratio)\b.{0,60}\b(?:helps?|assist\w*"
+    r"|appl\w+|supports?|governs?"
     r"|distinguish\w*|relevan\w+|avail|bearing|assistance)\b",
 )
 _EMPHATIC = pattern(r"\b(?:rightly|wrongly|obviously|clearly|manifestly?|plainly|grave|gross|grossly|palpabl[ey])\b")
 # A "we" under a lower court's ruling is that court's, unless it speaks of a court below or of what is argued here.
 _BELOW_THIS = pattern(
-    rf"\b(?:{LOWER_COURT}|division bench|designated court|labour court|sessions|appellate (?:\w+ )?court|learned counsel|mr|shri|attorney[- ]general|solicitor[- ]general|before us|this court|this appeal|these appeals|impugned)\b"
+    rf"\b(?:{LOWER_COURT}|division bench|designated court|labour court|sessions|appellate (?:\w+ )?court"
+    rf"|learned counsel|mr|shri|attorney[- ]general|solicitor[- ]general|before us|this court|this appeal"
+    rf"|these appeals|impugned)\b"
 )
-_THIS_CASE = pattern(r"\b(?:this|the present|the instant|our) (?:case|appeal|petition|matter)\b|\b(?:we|us|our)\b|\bhere\b")
+_THIS_CASE = pattern(
+    r"\b(?:this|the present|the instant|our) (?:case|appeal|petition|matter)\b|\b(?:we|us|our)\b|\bhere\b"
+)
 # How the court speaks of itself.
 _WE = re.compile(r"\b(?:[Ww]e|[Oo]ur|us)\b")
 _I = re.compile(
-    r"\bI,? (?:am|have|had|was|do|did|find|hold|think|would|will|shall|may|must|should|cannot|see|agree|feel|consider|accept|reject"
+    r"\bI,? (?:am|have|had|was|do|did|find|hold|think|would|will|shall|may|must|should|cannot|see|agree|feel"
+    r"|consider|accept|reject"
     r"|direct|order|allow|dismiss|hereby|therefore|accordingly|also|further|confirm)\b|\b[Mm]y\b"
 )
 _MOSTLY = 2
@@ -124,12 +133,16 @@ _OWN_VOICE = {
 }
 # An answer to an argument that counsel would hardly give.
 _ANSWERED = pattern(
-    r"\A\W*(?:\d+\W+)?(?:this|the|that|these|such|both|his|hence,? the|therefore,? the|as such,? the)\b.{0,30}\b(?:contentions?|arguments?|submissions?|pleas?|objections?"
+    r"\A\W*(?:\d+\W+)?(?:this|the|that|these|such|both|his|hence,? the|therefore,? the"
+    r"|as such,? the)\b.{0,30}\b(?:contentions?|arguments?|submissions?|pleas?|objections?"
     r"|points?)\b",
-    r"\b(?:as|has been|have been|it was|is) (?:has been |was )?(?:rightly|correctly) (?:pointed out|contended|submitted|argued|urged)\b|\bwould be erroneous\b",
-    r"\b(?:cannot be|can not be|must be|has to be|have to be|should be|must),? (?:\w+,? )?(?:accepted|rejected|upheld|sustained|overruled"
+    r"\b(?:as|has been|have been|it was|is) (?:has been |was )?(?:rightly|correctly) (?:pointed out|contended"
+    r"|submitted|argued|urged)\b|\bwould be erroneous\b",
+    r"\b(?:cannot be|can not be|must be|has to be|have to be|should be|must),? (?:\w+,? )?(?:accepted|rejected"
+    r"|upheld|sustained|overruled"
     r"|repelled|negatived|fail|prevail|succeed)\b",
-    r"\bholds? no water\b|\bis not without substance\b|\b(?:is|are) (?:\w+ )?devoid of\b|\b(?:is|are) (?:not (?:justified|tenable|acceptable|sustainable)|untenable|unsustainable|misconceived)\b",
+    r"\bholds? no water\b|\bis not without substance\b|\b(?:is|are) (?:\w+ )?devoid of\b|\b(?:is"
+    r"|are) (?:not (?:justified|tenable|acceptable|sustainable)|untenable|unsustainable|misconceived)\b",
     r"\b(?:has|have|carr\w+|bears?)\b.{0,20}\b(?:no|much|considerable|great)\b.{0,10}\b(?:force|substance|merit)\b",
     r"\b(?:force|substance|merit)s? in (?:this|these|the (?:above|aforesaid|said|first|second|third|last))\b",
 )
@@ -137,16 +150,26 @@ _ANSWERED = pattern(
 _ARGUMENT = r"\b(?:contentions?|arguments?|submissions?|pleas?|objections?|case)\b"
 _OWN_SIDE = {
     "ARG": pattern(rf"\b(?:mr|shri|sri|dr|smt)\b.{{0,25}}{_ARGUMENT}.{{0,3}}\b(?:is|are|has|have|must|cannot)\b"),
-    "ARG_PETITIONER": pattern(rf"{_ARGUMENT}.{{0,60}}\b(?:appellants?|petitioners?)\b", rf"\b(?:appellants?|petitioners?)\b.{{0,8}}{_ARGUMENT}"),
-    "ARG_RESPONDENT": pattern(rf"{_ARGUMENT}.{{0,60}}\b(?:respondents?|state|revenue)\b", rf"\b(?:respondents?|mr|shri|sri|dr)\b.{{0,25}}{_ARGUMENT}"),
+    "ARG_PETITIONER": pattern(
+        rf"{_ARGUMENT}.{{0,60}}\b(?:appellants?|petitioners?)\b",
+        rf"\b(?:appellants?|petitioners?)\b.{{0,8}}{_ARGUMENT}",
+    ),
+    "ARG_RESPONDENT": pattern(
+        rf"{_ARGUMENT}.{{0,60}}\b(?:respondents?|state|revenue)\b",
+        rf"\b(?:respondents?|mr|shri|sri|dr)\b.{{0,25}}{_ARGUMENT}",
+    ),
 }
 # A party that came to court finds fault; the court agrees: "The High Court rightly held".
 _PRAISES = pattern(
-    r"\b(?:rightly|correctly|(?:was|were|is|are) (?:\w+ )?(?:right|correct|justified|well[- ]founded)|no (?:infirmity|error|substance|merit|force|fault)|this (?:appeal|petition))\b",
-    r"\b(?:was|were|is|are|has|have|had),? (?:also|clearly|obviously|manifestly|therefore|thus|plainly|quite|patently)\b|\A\W*(?:therefore|thus|hence|in this view)\b",
+    r"\b(?:rightly|correctly|(?:was|were|is|are) (?:\w+ )?(?:right|correct|justified|well[- ]founded)"
+    r"|no (?:infirmity|error|substance|merit|force|fault)|this (?:appeal|petition))\b",
+    r"\b(?:was|were|is|are|has|have|had),? (?:also|clearly|obviously|manifestly|therefore|thus|plainly|quite"
+    r"|patently)\b|\A\W*(?:therefore|thus|hence|in this view)\b",
 )
 # What this Court held is an earlier decision where precedents are told.
-_THIS_COURT_HELD = pattern(r"\bthis court\b[^;.]{0,60}\b(?:held|observed|said|pointed out|ruled|laid down|took the view)\b")
+_THIS_COURT_HELD = pattern(
+    r"\bthis court\b[^;.]{0,60}\b(?:held|observed|said|pointed out|ruled|laid down|took the view)\b"
+)
 # An item of a list in the middle of a judgment is a ground or a point in contest.
 _ITEM = re.compile(r"\(?(?:\d{1,2}|[a-h])\) ")
 _ORDERED = pattern(r"\b(?:hereby|accordingly)\b")
@@ -154,7 +177,8 @@ _VIEWS = (ARGUMENTS, BELOW, FIRST_PERSON, FOLLOWING)
 _ARGUED = frozenset({"ARG", "ARG_PETITIONER", "ARG_RESPONDENT"})
 # "(i) ..." and "Class I" are no "I".
 _ENUMERATED = re.compile(
-    r"\(?\bi\)|(?<=\bclass )I\b|(?<=\bpart )I\b|(?<=\blist )I\b|(?<=\barticle )I\b|(?<=\bschedule )I\b|(?<=\bchapter )I\b"
+    r"\(?\bi\)|(?<=\bclass )I\b|(?<=\bpart )I\b|(?<=\blist )I\b|(?<=\barticle )I\b|(?<=\bschedule )I\b"
+    r"|(?<=\bchapter )I\b"
     r"|(?<=\border )I\b|(?<=\bentry )I\b|(?<=\bdivision )I\b|(?<=\bno\. )I\b|(?<=\bannexure )I\b|(?<=\bvolume )I\b",
     re.IGNORECASE,
 )
@@ -190,7 +214,15 @@ class VerdictDetector:
         )
 
 
-def is_verdict(sentence: str, *, role: str = "", position: float = 1.0, quoted: bool = False, speaker: str = "", argued: bool = False) -> bool:
+def is_verdict(
+    sentence: str,
+    *,
+    role: str = "",
+    position: float = 1.0,
+    quoted: bool = False,
+    speaker: str = "",
+    argued: bool = False,
+) -> bool:
     """Whether a sentence tells the fate of the present matter, or the court's view of what is in contest.
 
     Args:
@@ -201,8 +233,8 @@ def is_verdict(sentence: str, *, role: str = "", position: float = 1.0, quoted: 
         position: where it starts, as a share of the judgment's length (0 = beginning, 1 = end). In the last 15 % more
             cues count; in the last fifth whatever is said of punishment.
         quoted: whether it stands within a quotation, which is another's view.
-        speaker: how the court speaks of itself in this judgment: "we" or "I"; "" where it is not known. In a judgment of
-            "we", an "I" is another's.
+        speaker: how the court speaks of itself in this judgment: "we" or "I"; "" where it is not known. In a judgment
+            of "we", an "I" is another's.
         argued: whether the sentences before it tell what a party argues, which it then goes on with unless the court
             takes the word.
 
@@ -216,7 +248,7 @@ def is_verdict(sentence: str, *, role: str = "", position: float = 1.0, quoted: 
     if speaker == "we" and _I.search(words) and not _WE.search(words):
         quoted = True
     quoted = quoted or Quotations.closes(words)
-    words = words.strip(" \"“”")
+    words = words.strip(' "“”')
     if position >= _SENTENCING and not role.startswith("PRE") and _PUNISHED.search(words):
         return True
     near_end = position >= _NEAR_END
@@ -232,35 +264,40 @@ def is_verdict(sentence: str, *, role: str = "", position: float = 1.0, quoted: 
 def _kinds(words: str, role: str, near_end: bool, speaker: str, argued: bool = False) -> Iterator[re.Pattern[str]]:
     """What counts as a cue in this sentence, under this role and in this place."""
     if role in _REASONED:
-        yield from (DECIDED, FOLLOWS, BELOW, _BELOW_NEAR_END, _REASONED_FATE, *((_VIEW, _CONCLUDES) if near_end else ()))
+        yield from (
+            DECIDED,
+            FOLLOWS,
+            BELOW,
+            _BELOW_NEAR_END,
+            _REASONED_FATE,
+            *((_VIEW, _CONCLUDES) if near_end else ()),
+        )
         return
     own = _OWN_VOICE[speaker].search(words) is not None
     of_others = role in _OF_OTHERS
+    argument = role in _ARGUED
+    if (_ITEM.match(words) and not (own or near_end)) or (of_others and _THIS_COURT_HELD.search(words)):
+        return
     present = not of_others or _PRESENT.search(words) is not None
     if role == "RLC" and own and not (near_end or _BELOW_THIS.search(words)):
         present = False
-    if _ITEM.match(words) and not (own or near_end):
-        return
     rest = PROCEDURAL.sub(" ", words)
-    if of_others and _THIS_COURT_HELD.search(words):
-        return
-    if role in _ARGUED and not (own or near_end or _ORDERED.search(words)):
-        present = False
-    if present and (rest == words or DECIDED.search(rest)):
+    ordered = own or near_end or _ORDERED.search(words) is not None
+    if present and (ordered or not argument) and (rest == words or DECIDED.search(rest)):
         yield DECIDED
-    if FIRST_PERSON.search(rest):
-        if own and (not of_others or (_BELOW_THIS if role == "RLC" else _ABOUT_THIS).search(words)):
-            yield FIRST_PERSON
-    if rest == words:
-        if own or role not in _ARGUED or _ANSWERED.search(words) or _OWN_SIDE[role].search(words):
-            yield ARGUMENTS
-    if role in _ARGUED or (argued and not (own or near_end or _PRAISES.search(words))):
+    about = not of_others or (_BELOW_THIS if role == "RLC" else _ABOUT_THIS).search(words) is not None
+    if own and about and FIRST_PERSON.search(rest):
+        yield FIRST_PERSON
+    if rest == words and (own or not argument or _ANSWERED.search(words) or _OWN_SIDE[role].search(words)):
+        yield ARGUMENTS
+    if argument or (argued and not (own or near_end or _PRAISES.search(words))):
         return
     if present:
         yield FOLLOWS
-    if not of_others or _HIGH_COURT.search(words) or (role == "RLC" and _EMPHATIC.search(words)) or _THIS_CASE.search(words):
+    this_case = not of_others or _THIS_CASE.search(words) is not None
+    if this_case or _HIGH_COURT.search(words) or (role == "RLC" and _EMPHATIC.search(words)):
         yield BELOW
-    if role != "RLC" and (not of_others or _THIS_CASE.search(words) or _ABOUT_THIS.search(words)):
+    if role != "RLC" and (this_case or _ABOUT_THIS.search(words)):
         yield FOLLOWING
     if near_end and present:
         yield _BELOW_NEAR_END

@@ -30,10 +30,12 @@ DECIDED = pattern(
     # "We therefore dismiss this petition with costs."
     r"\b(?:we|i)\b(?:(?! (?:not(?! guilty)|had|was|were|that)\b)[^;:?\"“.]){0,160}?"
     r"\b(?:allow|dismiss|quash|acquit|set(?:ting)? aside|remit(?:ting)?|remand(?:ing)?|reverse|affirm|uphold|confirm"
-    r"|convict|sentence(?= (?:him|her|them|the (?:accused|appellant)|each|accused))|restore|modify|reduce|maintain|discharge|grant|enlarge|reserve liberty|make the rule"
+    r"|convict|sentence(?= (?:him|her|them|the (?:accused|appellant)|each|accused))|restore|modify|reduce|maintain"
+    r"|discharge|grant|enlarge|reserve liberty|make the rule"
     r"|direct(?! (?:evidence|tax)))\b(?!(?<!direct) that (?:the|it|an?|there|he|she|this|in)\b)",
     # "We are inclined to allow the appeal." "It suffices to set aside the order." "We see no ground for granting it."
-    rf"\b(?:we|i|it|us|(?:this|the) court)\b[^;:?\"“]{{0,80}}(?<!common )\b{INCLINED}\b(?:(?!\bthat\b)[^;:?\"“]){{0,60}}"
+    rf"\b(?:we|i|it|us|(?:this"
+    rf"|the) court)\b[^;:?\"“]{{0,80}}(?<!common )\b{INCLINED}\b(?:(?!\bthat\b)[^;:?\"“]){{0,60}}"
     rf"\b(?:to,? {DECIDE}|(?:in|for) (?:setting aside|quashing|granting leave))\b",
     rf"\bfor us to {DECIDE}\b|\bcourse\b.{{0,30}}\b(?:is|would be|will be) to {DECIDE}\b",
     # "I find him guilty of the offence."
@@ -41,7 +43,8 @@ DECIDED = pattern(
     # "This Court sets aside the conviction."
     r"\bthis court\b.{0,40}\b(?:allows|dismisses|quashes|sets aside|acquits|convicts|affirms|upholds|confirms)\b",
     # "Allowing the appeals, the Court held ...", "HELD: ...", as headnotes say
-    rf"\A\W*(?:partly )?(?:allowing|dismissing|quashing|disposing of)\b.{{0,30}}\b(?:{MATTER}|special leave)\b(?!.{{0,80}}\b(?:it was|he|they|high"
+    rf"\A\W*(?:partly )?(?:allowing|dismissing|quashing|disposing of)\b.{{0,30}}\b(?:{MATTER}"
+    rf"|special leave)\b(?!.{{0,80}}\b(?:it was|he|they|high"
     r" court|tribunal|judge)\b)",
     r"\A\W*held\b\W+(?:\(?[\di]+[.)\d]*\s)?(?=.*[a-z]{3})",
     # "The petition stands disposed of." "The appeal is accordingly dismissed with costs."
@@ -54,14 +57,16 @@ DECIDED = pattern(
     r"\b(?:answer(?:ed)?|decided?|hold|held|determined?)\b.{0,120}?"
     r"\b(?:in (?:the )?(?:affirmative|negative)|in favou?r of|against the)\b",
     # "Point No. 1: In the affirmative." "We answer question No. 1 accordingly."
-    rf"\b(?:points?|issues?|questions?|answers?)\b(?:(?!\b(?:was|were|had been|has been|have been)\b)[^;?\"“]){{0,120}}?{ANSWER}"
+    rf"\b(?:points?|issues?|questions?|answers?)\b(?:(?!\b(?:was|were|had been|has been"
+    rf"|have been)\b)[^;?\"“]){{0,120}}?{ANSWER}"
     rf"|\A\W*(?:partly )?{ANSWER}\W*\Z|\bno\.? ?[\d ]+:? ?{ANSWER}",
     r"\banswers?\b.{0,80}\bin favou?r\b|\b(?:we|i)\b.{0,20}\b(?:give|issue) th(?:is|ese|e following) directions?\b",
     r"\b(?:we|i)\b[^;:?\"“]{0,40}\banswer\b.{0,40}\b(?:points?|issues?|questions?|reference)\b",
     # "The impugned order is set aside." "His conviction and sentence are confirmed."
     rf"\b{ORDER}\b{GAP}{{0,160}}?\b{IS} ?(?:{REVERSED}|{KEPT})\b",
     # "The appellant is acquitted of the charge." "The accused is held guilty and convicted."
-    rf"\b{PARTY}\b{GAP}{{0,80}}?\b{IS} ?(?:acquitted|(?<=hereby )convicted|(?<=accordingly )convicted|(?<=and )convicted|(?<=hereby )sentenced|(?<=accordingly )sentenced|released|set at liberty"
+    rf"\b{PARTY}\b{GAP}{{0,80}}?\b{IS} ?(?:acquitted|(?<=hereby )convicted|(?<=accordingly )convicted"
+    rf"|(?<=and )convicted|(?<=hereby )sentenced|(?<=accordingly )sentenced|released|set at liberty"
     r"|(?:found |held )?(?:not )?guilty|ordered to|directed to"
     r"|entitled (?:to|for) (?:succeed|acquittal|the benefit of doubt|(?:(?:its|his|her|their|the) )?costs))\b",
     # "Let him be set at liberty forthwith." "The bail bonds are cancelled." "... with one surety for the like sum."
@@ -79,7 +84,8 @@ DECIDED = pattern(
     r"\A\W*(?:\d+\W{1,3})?(?:in the result|resultantly|for (?:all )?(?:the )?(?:these|foregoing|aforesaid|afore-?stated"
     r"|aforementioned|above|above-?mentioned|above-?stated) reasons?)\b"
     rf"(?=.*\b(?:we|i|is|are|must|fails?|succeeds?|stands?|shall|will|would|should|cannot|does|has to|have to)\b)"
-    rf"(?!.{{0,200}}\b(?:was|were|he|she|they|{LOWER_COURT}|company|(?<!this )court) (?:\w+ ){{0,3}}?(?:{ACTED}|held|declared|restrained|declined"
+    rf"(?!.{{0,200}}\b(?:was|were|he|she|they|{LOWER_COURT}|company|(?<!this )court) (?:\w+ ){{0,3}}?(?:{ACTED}|held"
+    rf"|declared|restrained|declined"
     r"|reduced|awarded|directed|ordered|awarded))",
     # "There shall be no order as to costs." "The parties will bear their own costs."
     r"\bno orders?(?: is made)? (?:as to|regarding|for) costs\b",
@@ -104,7 +110,8 @@ FOLLOWS = pattern(
     # "There is no merit in this appeal." "The petition is devoid of substance."
     r"\b(?:no|any|without|devoid of|lacks?|little) (?:any )?(?:merits?|substance|force|infirmity|ground)\b.{0,40}"
     rf"\b(?:in|of|for) (?:the|this|these|both)(?: \w+)? ?{MATTER}\b",
-    rf"\b(?:the|this|these|present|both|said|instant) {MATTER}\b{GAP}{{0,60}}\b(?:is|are){SO} ?(?:not )?maintainable\b(?! only)",
+    rf"\b(?:the|this|these|present|both|said|instant) {MATTER}\b{GAP}{{0,60}}\b(?:is"
+    rf"|are){SO} ?(?:not )?maintainable\b(?! only)",
     rf"\b{MATTER}\b{GAP}{{0,60}}\b(?:has no (?:merits?|substance|force)|lacks? (?:merits?|substance)|(?:is|are){SO} ?"
     r"(?:without|devoid of|bereft of|barred|incompetent|infructuous|not maintainable|misconceived))\b",
     r"\bno substantial questions? of law\b.{0,40}\b(?:arises?|involved|made out|for)\b",
@@ -114,16 +121,23 @@ FOLLOWS = pattern(
     # "The conviction is unassailable." "There is no infirmity in the order."
     rf"(?<!\ban )(?<!\bany )\b{ORDER}\b{GAP}{{0,160}}?\b{IS} ?(?:not )?{SOUND}\b",
     r"\bnot suffer from any\b",
-    r"(?<!for )\b(?:no|not find any|without any)\b.{0,20}\b(?:fault|infirmity|illegality|irregularity|perversity|error)\b"
+    r"(?<!for )\b(?:no|not find any|without any)\b.{0,20}\b(?:fault|infirmity|illegality|irregularity|perversity"
+    r"|error)\b"
     rf".{{0,60}}\b(?:{ORDER}|{LOWER_COURT})\b",
     # "We see no reason to interfere with the order of acquittal."
-    r"\b(?:no|any|not|cannot|nor|declin\w+|without|unable)\b.{0,60}\b(?:reasons?|grounds?|justif\w+|occasion|scope|warrant\w*|case|cause|need"
-    r"|call(?:s|ed)?|propose|inclined|persuaded|proper|fit|right|possible|open|necessary|unable|cannot|declin\w+|like|think|hesitat\w+|merit|infirmity)\b"
-    r".{0,60}\b(?:interfer\w+|disturb(?:ed|ing)?)\b|\b(?:cannot|can not|should not|ought not to|need not|could not) (?:be )?(?:interfere\w*|disturb\w*)\b"
-    r"|\bno interference\b|\b(?:not|no|cannot|declin\w+)\b.{0,60}\binterfer\w+\b.{0,60}\b(?:findings?|orders?|judge?ments?|decrees?|conclusions?|conviction"
-    r"|acquittal|decisions?|sentence|award|discretion)\b|\bdisturb(?:ed|ing)?\b.{0,40}\b(?:findings?|orders?|judge?ment|decree|conviction|acquittal)\b",
+    r"\b(?:no|any|not|cannot|nor|declin\w+|without|unable)\b.{0,60}\b(?:reasons?|grounds?|justif\w+|occasion|scope"
+    r"|warrant\w*|case|cause|need"
+    r"|call(?:s|ed)?|propose|inclined|persuaded|proper|fit|right|possible|open|necessary|unable|cannot|declin\w+"
+    r"|like|think|hesitat\w+|merit|infirmity)\b"
+    r".{0,60}\b(?:interfer\w+|disturb(?:ed|ing)?)\b|\b(?:cannot|can not|should not|ought not to|need not"
+    r"|could not) (?:be )?(?:interfere\w*|disturb\w*)\b"
+    r"|\bno interference\b|\b(?:not|no|cannot|declin\w+)\b.{0,60}\binterfer\w+\b.{0,60}\b(?:findings?|orders?"
+    r"|judge?ments?|decrees?|conclusions?|conviction"
+    r"|acquittal|decisions?|sentence|award|discretion)\b|\bdisturb(?:ed|ing)?\b.{0,40}\b(?:findings?|orders?"
+    r"|judge?ment|decree|conviction|acquittal)\b",
     # "The appellant deserves to be acquitted." "He is entitled to the benefit of doubt." "He can be held guilty."
-    rf"\b{PARTY}\b{GAP}{{0,60}}?\b{WILL} ?(?:acquitted|released|enlarged|admitted to bail|set at liberty|(?<=be )convicted"
+    rf"\b{PARTY}\b{GAP}{{0,60}}?\b{WILL} ?(?:acquitted|released|enlarged|admitted to bail|set at liberty"
+    rf"|(?<=be )convicted"
     r"|(?<=be )punished|discharged)\b",
     rf"\b{PARTY}\b{GAP}{{0,60}}?\b(?:is|are|be)\b.{{0,20}}\b(?:given|granted|enlarged|released|liable for)\b.{{0,30}}"
     r"\b(?:bail|conviction)\b",
@@ -133,8 +147,10 @@ FOLLOWS = pattern(
     r"\b(?:can(?:not)?|could|has to|is to|are to)\b,?(?: \w+,?){0,3}? be (?:held|found) (?:not )?guilty\b",
     rf"\bgrant of bail to the {PARTY}\b",
     # "No case is made out for bail." "It is not a fit case for probation."
-    r"\b(?:case|grounds?)\b.{0,40}\b(?:is|are|been|not) made out\b|\b(?:not|no|has|have)\b.{0,20}\bmade out\b.{0,30}\b(?:case|grounds?)\b"
-    r"|\b(?:not|no|a) (?:a )?fit (?:case|one)\b(?! for appeal| to be)|\bgrounds?\b.{0,20}\b(?:for granting|to grant|for grant of)\b",
+    r"\b(?:case|grounds?)\b.{0,40}\b(?:is|are|been|not) made out\b|\b(?:not|no|has"
+    r"|have)\b.{0,20}\bmade out\b.{0,30}\b(?:case|grounds?)\b"
+    r"|\b(?:not|no|a) (?:a )?fit (?:case|one)\b(?! for appeal| to be)|\bgrounds?\b.{0,20}\b(?:for granting|to grant"
+    r"|for grant of)\b",
     # "The prosecution has failed to prove the charge." "It would be unsafe to convict him."
     r"\bprosecution (?:has|could|was)(?! (?:also |not )*to\b) (?:\w+ ){0,4}"
     r"(?:proved?|establish(?:ed)?|br(?:ing|ought) home)\b",
@@ -155,7 +171,8 @@ FOLLOWS = pattern(
     r"\blet (?:a|the) (?:writ|decree|rule|order)\b",
     r"\b(?:writ|direction|decree|rule)\b.{0,60}\b(?:shall|should|will|do|must) (?:accordingly )?(?:issue|follow)\b",
     # "The ends of justice would be met if ..."
-    r"\bends of justice\b.{0,10}\b(?:would|will|shall|should|are)\b.{0,20}\b(?:met|served)\b|\b(?:would|will|shall)\b.{0,20}\bmeet the ends of justice\b",
+    r"\bends of justice\b.{0,10}\b(?:would|will|shall|should|are)\b.{0,20}\b(?:met|served)\b|\b(?:would|will"
+    r"|shall)\b.{0,20}\bmeet the ends of justice\b",
     # "The petitioner shall not tamper with the evidence." (terms of a bail that is thereby granted)
     rf"\b{PARTY}\b.{{0,30}}\bshall (?:also |regularly |not |further )*{BOUND}\b",
     # "The matter is remanded to the Tribunal for a fresh decision."

@@ -13,7 +13,8 @@ GAP = r"(?:(?!\b(?:that|whether|if|unless)\b)[^;:?\"“])"
 # What the court decides on.
 MATTER = (
     r"(?:(?:criminal |civil |crl\.? ?|writ |special |second |first |cross[- ]|letters patent |revision |bail |review )*"
-    r"(?:appeals?|petitions?|revisions?|applications?|suits?|objections?|references?|writs?|rules?(?! ?\d)|claims?|(?<!in )cases?(?! (?:of|where|provided|in which|nos?\.?)\b)"
+    r"(?:appeals?|petitions?|revisions?|applications?|suits?|objections?|references?|writs?|rules?(?! ?\d)|claims?"
+    r"|(?<!in )cases?(?! (?:of|where|provided|in which|nos?\.?)\b)"
     r"|complaints?|prayers?|s\.?l\.?ps?\.?|w\.?ps?\.?))"
 )
 # What a court or authority below has made.
@@ -34,13 +35,16 @@ LOWER_COURT = (
 )
 # Who else decides or finds: a court or authority below, another court, "he".
 BODY = (
-    r"(?:(?<!this )courts?|high court|tribunal|judges?|bench|(?:accountant |judicial )?members?|magistrate|commissioner|collector|officer|authorit(?:y|ies)"
+    r"(?:(?<!this )courts?|high court|tribunal|judges?|bench|(?:accountant |judicial )?members?|magistrate"
+    r"|commissioner|collector|officer|authorit(?:y|ies)"
     r"|board|munsif|arbitrators?|government|lordships?|privy council|(?:judicial )?committee|commission|registrar"
     r"|controller|custodian|jury|minister|corporation|council|department|jj?\.|he|she|they|it)"
 )
 ACTED = (
-    r"(?:allowed|dismissed|quashed|set aside|convicted|acquitted|remanded|remitted|confirmed|maintained|rejected|granted"
-    r"|decreed|sentenced|restored|modified|altered|reduced|disallowed|annulled|cancelled|vacated|discharged|awarded|passed"
+    r"(?:allowed|dismissed|quashed|set aside|convicted|acquitted|remanded|remitted|confirmed|maintained|rejected"
+    r"|granted"
+    r"|decreed|sentenced|restored|modified|altered|reduced|disallowed|annulled|cancelled|vacated|discharged|awarded"
+    r"|passed"
     r"|accepted)"
 )
 # Between "is" and "allowed": "is, for the reasons given above, hereby allowed". At most four: unbounded
@@ -59,7 +63,8 @@ REVERSED = r"(?:set[- ]aside|quashed|reversed|vacated|annulled|cancelled|modifie
 KEPT = r"(?:affirmed|upheld|confirmed|maintained|sustained|restored)"
 # What becomes of a matter or an order.
 FATE = (
-    r"(?:allowed(?! (?:refund|an?|the|only|credit|deduction|rebate|as)\b)|dismissed|accepted|granted|rejected|decreed|remanded|remitted|discharged|made absolute"
+    r"(?:allowed(?! (?:refund|an?|the|only|credit|deduction|rebate|as)\b)|dismissed|accepted|granted|rejected"
+    r"|decreed|remanded|remitted|discharged|made absolute"
     rf"|disposed(?! of (?:by|together|in a common|in the|along|on the))|answered|interfered with|{REVERSED}|{KEPT})"
 )
 # What an order may be found to be.
@@ -71,7 +76,8 @@ SOUND = (
 # What a court does.
 DECIDE = (
     r"(?:allow|dismiss|quash|acquit|set aside|remit|remand|send back|reverse|affirm|uphold|confirm|convict|restore"
-    r"|modify|reduce|maintain|discharge|grant(?! (?:special )?leave)|enlarge|release|sustain|interfere|condone|give the benefit)"
+    r"|modify|reduce|maintain|discharge|grant(?! (?:special )?leave)|enlarge|release|sustain|interfere|condone"
+    r"|give the benefit)"
 )
 # How it announces that.
 INCLINED = (
@@ -80,7 +86,8 @@ INCLINED = (
 )
 # What a person on bail has to do or leave.
 BOUND = (
-    r"(?:tamper|threaten|hold out|indulge|mark|leave|appear|attend|report|co-?operate|execute|furnish(?=.{0,40}(?:bond|suret|security|undertaking|address))|surrender|deposit"
+    r"(?:tamper|threaten|hold out|indulge|mark|leave|appear|attend|report|co-?operate|execute"
+    r"|furnish(?=.{0,40}(?:bond|suret|security|undertaking|address))|surrender|deposit"
     r"|make (?:himself|herself|themselves) available|(?:directly or indirectly )?make any inducement)"
 )
 # How a question is answered.

@@ -199,7 +199,7 @@ def test_the_detector_knows_quotations_and_who_speaks_from_the_whole_text():
         "The appeal is d i s m i s s e d.",
         "T h e  a p p e a l  i s  d i s m i s s e d.",
         "T h e a p p e a l i s d i s m i s s e d .",
-        "\uff34\uff48\uff45 \uff41\uff50\uff50\uff45\uff41\uff4c \uff49\uff53 \uff44\uff49\uff53\uff4d\uff49\uff53\uff53\uff45\uff44.",
+        "\uff34he appeal is \uff44\uff49\uff53\uff4d\uff49\uff53\uff53\uff45\uff44.",
         "The appeal is al lowed.",
         "The appeal is a1lowed.",
         "The \u0430ppeal is dismiss\u0435d.",
