@@ -227,6 +227,8 @@ _ARGUES = pattern(
     r"|asserted|claimed|aggrieved|grounds?|grievances?"
     r"|according to the (?:appellants?|petitioners?|respondents?|plaintiffs?|defendants?|prosecution|revenue"
     r"|assessee)|written statement)\b",
+    # One ground of an appeal after another.
+    r"\b(?:ld\.?|learned) (?:\w+ )?(?:judge|court|magistrate)\b[^.]{0,40}\b(?:erred|wrongly|failed|committed)\b",
 )
 _SPEAKS = pattern(
     r"\b(?:we|our)\b(?! have heard)",

@@ -44,6 +44,7 @@ _BELOW_NEAR_END = pattern(
 )
 # "The accused be acquitted." "He can be held guilty only of the lesser offence." where the court reasons
 _REASONED_FATE = pattern(
+    r"\b(?:evidence|materials?)\b.{0,90}\b(?:not sufficient|insufficient|not enough)\b",
     rf"\bbe {FATE}\b|\b(?:be|are|is|stands?) (?:acquitted|convicted|released|remitted|remanded)\b"
     r"|\b(?:held|found) (?:not )?guilty\b|\b(?:granted|grant)\b.{0,20}\bbail\b|\breleased on bail\b",
     r"\b(?:will|to) run concurrently\b|\bcannot (?:possibly )?be (?:sustained|accepted)\b|\bbeing remitted\b"
@@ -75,6 +76,8 @@ _PUNISHED = pattern(
     r"\b(?:lenient view|leniency|clemency)\b|\bto undergo\b.{0,60}\bimprisonment\b|\balready undergone\b",
     r"\baward(?:ing)? punishment\b|\bset[- ]off\b.{0,40}\b428\b",
 )
+
+_CITED = pattern(r"\b(?:cited|reported (?:in|at)|decisions? (?:in|of)|in the case of)\b")
 
 # ---------------------------------------------------------------- where they count
 
@@ -249,7 +252,8 @@ def is_verdict(
         quoted = True
     quoted = quoted or Quotations.closes(words)
     words = words.strip(' "“”')
-    if position >= _SENTENCING and not role.startswith("PRE") and _PUNISHED.search(words):
+    elsewhere = role not in _REASONED and (role.startswith("PRE") or _CITED.search(words))
+    if position >= _SENTENCING and not elsewhere and _PUNISHED.search(words):
         return True
     near_end = position >= _NEAR_END
     if quoted and not near_end and role not in _REASONED:

@@ -133,7 +133,8 @@ FOLLOWS = pattern(
     r"|could not) (?:be )?(?:interfere\w*|disturb\w*)\b"
     r"|\bno interference\b|\b(?:not|no|cannot|declin\w+)\b.{0,60}\binterfer\w+\b.{0,60}\b(?:findings?|orders?"
     r"|judge?ments?|decrees?|conclusions?|conviction"
-    r"|acquittal|decisions?|sentence|award|discretion)\b|\bdisturb(?:ed|ing)?\b.{0,40}\b(?:findings?|orders?"
+    r"|acquittal|decisions?|sentence|award|discretion)\b|\bdisturb(?:ed"
+    r"|ing)?\b(?! public)(?:(?!\bpublic\b).){0,40}\b(?:findings?|orders?"
     r"|judge?ment|decree|conviction|acquittal)\b",
     # "The appellant deserves to be acquitted." "He is entitled to the benefit of doubt." "He can be held guilty."
     rf"\b{PARTY}\b{GAP}{{0,60}}?\b{WILL} ?(?:acquitted|released|enlarged|admitted to bail|set at liberty"
@@ -155,7 +156,7 @@ FOLLOWS = pattern(
     r"\bprosecution (?:has|could|was)(?! (?:also |not )*to\b) (?:\w+ ){0,4}"
     r"(?:proved?|establish(?:ed)?|br(?:ing|ought) home)\b",
     r"\bprosecution\b.{0,60}\bfail(?:s|ed)\b.{0,60}\b(?:prove|establish|bring|meet|elevate|discharge)\b",
-    r"\b(?:evidence|materials?)\b.{0,90}\b(?:not sufficient|insufficient|not enough)\b",
+    rf"\b(?:evidence|materials?)\b{GAP}{{0,90}}\b(?:not sufficient|insufficient|not enough)\b",
     r"\b(?:complainant|plaintiffs?|defendants?|petitioners?|appellants?|applicants?)\b.{0,60}"
     r"\b(?:has|have) (?:\w+ )?failed to (?:prove|establish|make out|show)\b",
     r"\b(?:lack|absence|want) of evidence\b.{0,40}\b(?:guilt|charges?|convict\w*)\b",

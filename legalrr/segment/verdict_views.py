@@ -108,11 +108,16 @@ FIRST_PERSON = pattern(
 # "We think it right to set out the facts": what the court says it will do, not what it thinks.
 PROCEDURAL = pattern(
     # Of a colleague's opinion, which is another part of the same judgment.
-    r"\b(?:we|i)\b(?!\.).{0,40}\b(?:agree|concur|differ)\b.{0,60}\b(?:brothers?|brethren|lords?|colleagues?"
-    r"|chief justice|proposed by|judgment (?:just |going to be )?"
-    r"(?:deliver\w*|pronounced|prepared))\b",
+    r"\b(?:we|i)\b(?!\.).{0,40}\b(?:agree|concur|differ)\b.{0,100}\b(?:broth ?ers?|brethren|lords?|colleagues?"
+    r"|chief justice|propos(?:ed|es)|jj?\.|judgment (?:just |now |just now |going to be )?(?:deliv ?er\w*|pronounced"
+    r"|prepared))",
+    r"\bbrothers?\b.{0,80}\bwe agree with him\b",
+    # What is ordered meanwhile.
+    r"\b(?:we|i)\b(?!\.).{0,20}\bdirect\b.{0,120}\b(?:pending (?:disposal|hearing|decision)|(?:papers"
+    r"|records?) be (?:sent|called))\b"
+    r"|.*\bregistered as (?:\w+ )?(?:appeals?|petitions?)\b.*",
     r"\b(?:we|i)\b(?!\.).{0,20}\b(?:consider|think|feel|find) it (?:\w+ )?(?:proper|necessary|desirable|right|fit"
-    r"|appropriate|convenient|useful) to (?:refer|state|add|set|mention"
+    r"|appropriate|convenient|useful|enough|expedient) (?:to|if we) (?:refer|state|add|set|mention"
     r"|quote|deal|notice|examine|consider|point)\b",
     r"\b(?:we|i)\b(?!\.),? (?:therefore |accordingly |hereby )?(?:grant(?:ed)? (?:special )?leave|(?:direct"
     r"|order) that [^.;]{0,60} be (?:joined|impleaded|added|listed|posted))\b"
@@ -188,7 +193,8 @@ ARGUMENTS = pattern(
     r"|sustained|no (?:water|force|merit|substance|avail|foundation|basis|legs)|(?:much|considerable|great|some|any)?"
     r" ?(?:force|merit|substance)|attractive|plausible|(?:any )?consideration|impress\w*|commend\w*|countenanced"
     r"|true|so)\b",
-    rf"\b{_ARGUMENT}\b(?:(?!\b(?:is|was|were|are)\b).){{0,40}}\bthat\b.{{0,250}}?\b(?:(?:must|should|has to|cannot"
+    rf"(?<!on the )(?<!on various )\b{_ARGUMENT}\b(?:(?!\b(?:is|was|were"
+    rf"|are)\b).){{0,40}}\bthat\b.{{0,250}}?\b(?:(?:must|should|has to|cannot"
     rf"|can not)\b.{{0,20}}\b(?:fail|be (?:rejected|accepted|upheld"
     r"|sustained|overruled|repelled|negatived|countenanced))|fails|(?:is|are) (?:\w+ )?(?:devoid of|without"
     r"|untenable|unsustainable|misconceived|well[- ]founded"
