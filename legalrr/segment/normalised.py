@@ -45,6 +45,7 @@ def _loose(word: str) -> str:
 
 # "all owed" is no misprint.
 _BROKEN = re.compile(rf"(?<![\w$@])(?!all owed\b)(?:{'|'.join(map(_loose, _FATES))})(?![\w$@])", re.IGNORECASE)
+_ODD = re.compile(r"[a-z][0135$@|!][a-z]|[0135$@|!][a-z]{4}", re.IGNORECASE)
 _FATE_OF = {fate: re.compile(_loose(fate), re.IGNORECASE) for fate in _FATES}
 
 
@@ -108,7 +109,14 @@ def _ascii(character: str) -> str:
 def normalised(text: str) -> Normalised:
     """As `plain`, with whitespace as single spaces and words put together that OCR or typesetting took apart."""
     copy = plain(text).replace(_APART, _together).replace(_SPACE, " ").replace(_HYPHENATED, "")
-    return copy.replace(_BROKEN, _mended)
+    return copy.replace(_BROKEN, _mended) if _may_be_broken(copy.text) else copy
+
+
+def _may_be_broken(text: str) -> bool:
+    """Whether a word stands in the text without its spaces that does not stand in it with them, or has odd letters."""
+    lowered = text.lower()
+    closed = lowered.replace(" ", "")
+    return _ODD.search(text) is not None or any(closed.count(fate) > lowered.count(fate) for fate in _FATES)
 
 
 def _together(match: re.Match[str]) -> str:
