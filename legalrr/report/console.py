@@ -11,7 +11,7 @@ from legalrr.report.views import View, differences_view, missing_view, scores_vi
 if TYPE_CHECKING:
     from rich.console import Console
 
-PLAIN_WIDTH = 200
+PLAIN_WIDTH = 260
 """Columns where no terminal says how wide it is; wide enough that no cell is broken."""
 
 
@@ -39,7 +39,7 @@ def show_report(report: Report, console: "Console | None" = None) -> None:
         _print(scores_view(group), console)
         if group.pairs:
             _print(differences_view(group), console)
-            console.print(finding(group.pairs), markup=False, highlight=False)
+            console.print(finding(group), markup=False, highlight=False)
     for section in sections(report):
         console.print()
         console.print(section.title, style="bold", markup=False, highlight=False)

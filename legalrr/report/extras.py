@@ -6,7 +6,7 @@ from legalrr.report.explanations import ExplainedRow, ExplainedTurn, explanation
 from legalrr.report.groups import Group, Report
 from legalrr.report.readings import readings
 from legalrr.report.repeats import repeats
-from legalrr.report.views import fixed
+from legalrr.report.views import fixed, p_exact
 from legalrr.score.explanation import Measure
 
 SETUP_COLUMNS = ("corpus", "split", "segment", "backbone", "layout", "reading", "overflow", "limit", "seed")
@@ -51,7 +51,7 @@ def repeats_csv(report: Report) -> str:
                 row["each"] = " ".join(fixed(score, 6) for score in scores.runs)
             if found is not None:
                 row |= {"difference": fixed(found.difference, 6), **_interval("difference", found.interval)}
-                row |= {"p_permutation": fixed(found.p_permutation, 6), "p_holm": fixed(own.p_holm, 6)}
+                row |= {"p_permutation": p_exact(found.p_permutation), "p_holm": p_exact(own.p_holm)}
                 row["smallest_detectable"] = fixed(found.smallest_detectable, 6)
             rows.append(row)
     return csv_of(rows, REPEAT_COLUMNS) if rows else ""
@@ -67,7 +67,7 @@ def readings_csv(report: Report) -> str:
             row |= {"sweep": cell.sweep, "job": cell.job, "label": cell.label, "arm": setup.arm, "family": setup.family}
             row |= {"n": found.n, "changed": twice.changed, "interval_note": found.interval_note}
             row |= {"difference": fixed(found.difference, 6), **_interval("difference", found.interval)}
-            row["p_permutation"] = fixed(found.p_permutation, 6)
+            row["p_permutation"] = p_exact(found.p_permutation)
             for prefix, scores in (("", twice.row.scores), ("other_", twice.again.scores)):
                 for name in ("macro_f1", "invalid_rate", "yes_rate"):
                     row[f"{prefix}{name}"] = fixed(getattr(scores, name), 6)
@@ -109,7 +109,7 @@ def _explanation(group: Group, turn: ExplainedTurn, own: ExplainedRow, measure: 
     if pair is not None:
         found = pair.difference
         row |= {"difference_n": found.n, "difference": fixed(found.difference, 6)}
-        row |= {"p_permutation": fixed(found.p_permutation, 6), "p_holm": fixed(pair.p_holm, 6)}
+        row |= {"p_permutation": p_exact(found.p_permutation), "p_holm": p_exact(pair.p_holm)}
         row |= _interval("difference", found.interval)
         row["smallest_detectable"] = fixed(found.smallest_detectable, 6)
     return row

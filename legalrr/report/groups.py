@@ -2,7 +2,9 @@
 
 A group holds the arms that one backbone answered about the same judgments under the same treatment, and the baselines
 and probes on these judgments. Holm's correction runs over the arms of a group; baselines and probes are families of
-their own. Cells whose answers were read anew make groups of their own.
+their own. Arms that sent the same prompts and got the same answers are one difference, and those that sent what the
+reference sent are none. A baseline that answers everything alike is compared, but not tested: whether an arm is better
+than it says nothing of skill (`legalrr.score.skill`). Cells whose answers were read anew make groups of their own.
 """
 
 from collections.abc import Sequence
@@ -12,8 +14,9 @@ from pathlib import Path
 from legalrr.errors import UserError
 from legalrr.report.cells import NO_BACKBONE, Cell, Setup, base, read_again, read_cells
 from legalrr.score.answered import Answered
+from legalrr.score.detectable import LEVEL, POWER
 from legalrr.score.prediction import Scores
-from legalrr.score.significance import LEVEL, POWER, Comparison, compare, holm
+from legalrr.score.significance import Comparison, compare, holm
 from legalrr.score.subsets import check_treatment, kept
 from legalrr.uncollected import uncollected
 
@@ -39,6 +42,8 @@ ARMS = (
 )
 """Order of the arms in tables and figure; others follow by name."""
 FAMILIES = ("arm", "baseline", "probe")
+SAME = "same"
+"""Key of the arms that sent what their reference sent and got the same answers."""
 CHAIN = "annotate.chain"
 """The option that is C."""
 
@@ -73,9 +78,11 @@ class Pair:
     comparison: Comparison | None = None
     """The comparison; None where there can be none."""
     p_holm: float | None = None
-    """Permutation p, adjusted over the family; None without a comparison."""
+    """Permutation p, adjusted over the family; None without a comparison, and for what is not tested."""
     note: str = ""
     """Why there is no comparison; "" where there is."""
+    tested: bool = True
+    """Whether the difference is tested; not so for a baseline that gives the same answer to everything."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,18 +155,37 @@ def read_report(folders: Sequence[Path], *, reading: str | None = None, invalid:
     return Report(cells=tuple(cells), groups=tuple(groups), invalid=invalid, left_out=tuple(left_out))
 
 
-def finding(pairs: Sequence[Pair]) -> str:
-    """One line of what the comparisons of a group can say; "" without comparisons."""
-    compared = [pair.comparison for pair in pairs if pair.comparison is not None]
-    if not compared:
+def finding(group: Group) -> str:
+    """One line of what the comparisons of the arms of a group can say; "" without comparisons."""
+    arms = distinct(group)
+    if not arms:
         return ""
-    significant = sum(pair.p_holm is not None and pair.p_holm < LEVEL for pair in pairs)
-    line = f"After Holm, {significant} of {len(compared)} differences are significant at {LEVEL:.0%}"
-    reach = [c.smallest_detectable for c in compared if c.smallest_detectable is not None]
-    if reach:
-        least = min(c.n for c in compared)
-        line += f"; {least} judgments would have shown no true difference below {min(reach):.3f} with power {POWER}"
+    significant = sum(pair.p_holm is not None and pair.p_holm < LEVEL for pair in arms)
+    names = ", ".join(dict.fromkeys(pair.reference.setup.label for pair in arms if pair.reference is not None))
+    what = "one difference" if len(arms) == 1 else f"{len(arms)} distinct differences"
+    line = (
+        f"Holm over the {what} of arms from {names}: "
+        f"{significant} {'is' if significant == 1 else 'are'} significant at {LEVEL:.0%}"
+    )
+    compared = [pair.comparison for pair in arms if pair.comparison is not None]
+    found = [c.smallest_detectable for c in compared]
+    least = min(c.n for c in compared)
+    reached = [one for one in found if one is not None]
+    if reached:
+        line += f"; {least} judgments would have shown no true difference below {min(reached):.3f} with power {POWER}"
+    else:
+        line += f"; {least} judgments are too few to show any difference with power {POWER}"
     return line + "."
+
+
+def distinct(group: Group) -> list[Pair]:
+    """The differences of arms from the reference that are tested, those of arms with the same prompts and answers once:
+    the family of Holm's correction."""
+    arms = [pair for pair in group.pairs if pair.row.setup.family == "arm" and pair.comparison is not None]
+    first: dict[object, Pair] = {}
+    for pair in arms:
+        first.setdefault(_key(pair), pair)
+    return [pair for key, pair in first.items() if key != SAME]
 
 
 def _treatment(setup: Setup) -> tuple[object, ...]:
@@ -176,11 +202,34 @@ def _treatment(setup: Setup) -> tuple[object, ...]:
 def _group(setup: Setup, rows: Sequence[Row], invalid: str) -> Group:
     pairs = [_pair(row, rows, invalid) for row in rows if not row.is_reference]
     for family in {pair.row.setup.family for pair in pairs}:
-        tested = [i for i, pair in enumerate(pairs) if pair.row.setup.family == family and pair.comparison is not None]
-        adjusted = holm([c.p_permutation for i in tested if (c := pairs[i].comparison)])
-        for i, p in zip(tested, adjusted, strict=True):
-            pairs[i] = replace(pairs[i], p_holm=p)
+        # Pairs of one key are one difference; those of which nothing could differ are none.
+        tested: dict[object, list[int]] = {}
+        for i, pair in enumerate(pairs):
+            if pair.row.setup.family == family and pair.comparison is not None and pair.tested:
+                tested.setdefault(_key(pair), []).append(i)
+        tested.pop(SAME, None)
+        adjusted = holm([c.p_permutation for at in tested.values() if (c := pairs[at[0]].comparison)])
+        for at, p in zip(tested.values(), adjusted, strict=True):
+            for i in at:
+                pairs[i] = replace(pairs[i], p_holm=p)
+    pairs = [replace(p, p_holm=1.0) if p.comparison and p.tested and p.p_holm is None else p for p in pairs]
     return Group(setup=setup, rows=tuple(rows), pairs=tuple(pairs))
+
+
+def _key(pair: Pair) -> object:
+    """What makes a difference the one that it is: all that was sent and answered, where the run folders tell."""
+    assert pair.reference is not None
+    own, reference = _said(pair.row), _said(pair.reference)
+    if own is None:
+        return id(pair.row)
+    return SAME if own == reference else (own, reference)
+
+
+def _said(row: Row) -> tuple[object, ...] | None:
+    """Prompts and answers of a row; None for what asks no model, and for run folders that do not tell."""
+    if row.setup.backbone == NO_BACKBONE or any(case.prompt is None for case in row.cases):
+        return None
+    return tuple((case.id, case.prompt, case.label) for case in row.cases)
 
 
 def _restricted(rows: Sequence[Row], invalid: str) -> tuple[list[Row], list[tuple[Row, str]]]:
@@ -252,4 +301,5 @@ def _pair(row: Row, rows: Sequence[Row], invalid: str) -> Pair:
         comparison = compare(cases, others, scorer=row.cell.scorer)
     except UserError as error:
         return Pair(row=row, reference=reference, note=error.what)
-    return Pair(row=row, reference=reference, comparison=comparison)
+    constant = len({case.label for case in cases}) == 1 and row.setup.family == "baseline"
+    return Pair(row=row, reference=reference, comparison=comparison, tested=not constant)

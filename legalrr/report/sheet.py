@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from legalrr.report.views import p_exact, p_value
+
 SPECIAL = MappingProxyType(
     {
         "\\": r"\textbackslash{}",
@@ -18,7 +20,7 @@ SPECIAL = MappingProxyType(
     }
 )
 """What LaTeX reads otherwise than it is written."""
-CSV_COLUMNS = ("block", "source", "score", "column", "value", "low", "high", "n", "interval", "p_holm", "notes")
+CSV_COLUMNS = ("block", "source", "score", "column", "value", "low", "high", "n", "interval", "p_holm", "notes", "p")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +35,10 @@ class Figure:
     """How the interval was made; "" without one."""
     n: int | None = None
     """Judgments of the cell; None where nobody knows."""
+    p: float | None = None
+    """Its p, to be shown beside it; None: it has none, or only the star tells of it."""
     p_holm: float | None = None
-    """Adjusted p of its difference to the reference arm; None without a comparison."""
+    """Adjusted p (of its difference to the reference arm, or of the effect); None where nothing was tested."""
     notes: tuple[str, ...] = ()
     """Footnotes to it."""
 
@@ -157,12 +161,12 @@ def as_csv(sheet: Sheet) -> str:
         for line in block.lines:
             for column, one in ((c, line.figures[c]) for c in sheet.columns if c in line.figures):
                 bounds = ("", "") if one.interval is None else tuple(f"{bound:.6f}" for bound in one.interval)
-                numbers = ("" if value is None else f"{value:.6f}" for value in (one.value, one.p_holm))
-                value, p_holm = numbers
+                value = "" if one.value is None else f"{one.value:.6f}"
+                p_holm, p = p_exact(one.p_holm), p_exact(one.p)
                 notes = "; ".join(dict.fromkeys((*block.notes, *line.notes, *one.notes)))
                 size = "" if one.n is None else one.n
                 writer.writerow(
-                    (block.title, block.source, line.score, column, value, *bounds, size, one.method, p_holm, notes)
+                    (block.title, block.source, line.score, column, value, *bounds, size, one.method, p_holm, notes, p)
                 )
     return text.getvalue()
 
@@ -195,7 +199,8 @@ def _interval(figure: Figure, sheet: Sheet) -> str:
     if figure.interval is None:
         return ""
     low, high = (f"{100 * bound:{'+' if sheet.signed else ''}z.1f}" for bound in figure.interval)
-    return f"[{low}, {high}]"
+    p = "" if figure.p is None else f"; p {p_value(figure.p)}, Holm {p_value(figure.p_holm)}"
+    return f"[{low}, {high}]{p}"
 
 
 def _marks(sheet: Sheet, shape: Callable[[str], str]) -> Callable[[tuple[str, ...]], str]:

@@ -30,7 +30,7 @@ def prediction(report: Report, *, against: bool = False) -> Sheet:
     blocks = [(group.setup.corpus, _prediction(group, report)) for group in _with_arms(report)]
     return Sheet(
         caption=f"Prediction of the outcome, in percent, with {_level(report)} intervals over judgments: "
-        "BCa bootstrap for macro-F1, Wilson's for FPR and FNR.",
+        "BCa bootstrap for macro-F1, exact where no resample changes it; Wilson's for FPR and FNR.",
         columns=tuple(ARMS.values()),
         blocks=_beside(blocks, published("prediction", _scorer(report)) if against else []),
         notes=(
@@ -71,14 +71,17 @@ def effects(report: Report, *, against: bool = False) -> Sheet:
     if against:
         raise UserError("the study printed no effects", where="--against", cure="use --table prediction or explanation")
     return Sheet(
-        caption=f"Effects of D, R and C in percentage points, with {_level(report)} BCa bootstrap intervals over "
-        "judgments, one resample of which goes through all arms and backbones.",
+        caption=f"Effects of D, R and C in percentage points, with {_level(report)} jackknife intervals over "
+        "judgments, each left out with all that was answered about it.",
         columns=tuple(HEADINGS.values()),
         blocks=tuple(_effects(pool) for pool in pools(report)),
         signed=True,
         notes=(
-            "D: mean of the arms with D less that of those without. D:R: half of what R adds to the effect of D. "
-            "Intervals are not adjusted for the number of effects.",
+            "D: mean of the arms with D less that of those without. D:R: half of what R adds to the effect of D.",
+            "Tested are D, R and C on macro-F1: answers with and without the switch are swapped judgment by judgment; "
+            "Holm over these three, * significant at 5 %. An interval that would leave out 0 beside p > 0.05 is "
+            "extended to 0.",
+            "All other effects are exploration: their intervals are not adjusted for the number of effects.",
         ),
     )
 
@@ -135,7 +138,7 @@ def _macro_f1(row: Row, p_holm: Mapping[int, float | None], notes: tuple[str, ..
     return Figure(
         value=scores.macro_f1,
         interval=scores.interval,
-        method="BCa" if scores.interval else "",
+        method=scores.interval_method,
         n=scores.n,
         p_holm=p_holm.get(id(row)),
         notes=(*notes, *told),
@@ -200,9 +203,16 @@ def _effects(pool: Pool) -> Block:
 
 
 def _effect(one: Effect) -> Figure:
-    told = (f"no interval: {one.interval_note}",) if one.interval_note else ()
-    method = "BCa" if one.interval else ""
-    return Figure(value=one.estimate, interval=one.interval, method=method, n=one.n, notes=told)
+    told = (f"{'' if one.interval else 'no '}interval: {one.interval_note}",) if one.interval_note else ()
+    return Figure(
+        value=one.estimate,
+        interval=one.interval,
+        method="jackknife" if one.interval else "",
+        n=one.n,
+        p=one.p_permutation,
+        p_holm=one.p_holm,
+        notes=told,
+    )
 
 
 def _title(group: Group, report: Report) -> str:

@@ -16,7 +16,17 @@ from legalrr.report.groups import Group, Pair, Report, finding
 from legalrr.report.measured import RULES as MEASURED_RULES
 from legalrr.report.measured import measured_columns, measured_rows, measured_view
 from legalrr.report.sections import sections, shown_groups
-from legalrr.report.views import View, differences_view, fixed, missing_view, scores_view, title, treatment, why
+from legalrr.report.views import (
+    View,
+    differences_view,
+    fixed,
+    missing_view,
+    p_exact,
+    scores_view,
+    title,
+    treatment,
+    why,
+)
 from legalrr.score.answered import Answers
 from legalrr.score.prediction import Scores
 from legalrr.score.subsets import TREATMENTS
@@ -33,11 +43,16 @@ differences are on the judgments that both arms have.
 """
 RULES = """\
 Macro-F1 is the mean of F1 over the two classes. FPR: gold dismissed, answered allowed, of all gold dismissed.
-FNR: gold allowed, not answered allowed, of all gold allowed. [-]: no interval is defined."""
+FNR: gold allowed, not answered allowed, of all gold allowed. MCC: correlation of outcome and answer; p skill: the
+answers permuted against the outcomes, two-sided mid-p, not adjusted; empty where all answers are the same.
+Near-duplicates are one unit of every interval and test. [-]: no interval is defined."""
 PAIR_RULES = """\
 Macro-F1 less that of the reference arm on the same judgments. b, c: judgments that only the arm, only the reference
-gets right. p Holm: the permutation p, adjusted over the arms of this table; baselines and probes are families of their
-own. Smallest detectable: the true difference that a two-sided 5 % test would have found with power 0.8."""
+gets right. p Holm: the permutation p, adjusted over the distinct differences of arms from the reference arm (arms with
+the same prompts and answers are one); baselines and probes are families of their own. The permutation test rules: an
+interval that would leave out 0 beside p permutation > 0.05 is extended to 0. Baselines that answer everything alike are
+not tested: see p skill. Smallest detectable: the true difference, as discordant judgments beside those observed, that
+the permutation test would have found with power 0.8; -: so few judgments can show none."""
 RESULT_COLUMNS = (
     *("sweep", "job", "label", "arm", "family", "corpus", "split", "segment", "backbone", "layout", "order", "reading"),
     *("scoring", "overflow", "limit", "seed", "reference", "repetition", "turn_tokens", "invalid_answers"),
@@ -47,6 +62,7 @@ RESULT_COLUMNS = (
     *("accuracy", "fpr", "fnr", "mcc", "yes_rate", "brier", "invalid_rate"),
     *(f"invalid_{reason}" for reason in REASONS),
     *("cut_off_rate", "unlabelled", "skipped", "shortened", "dropped_tokens", "prompt_tokens", "new_tokens"),
+    *("interval_method", "mcc_low", "mcc_high", "p_skill", "clusters"),
 )
 """Columns of results.csv; `seconds_<stage>` follow. Rates have six decimals, empty means undefined or not known."""
 PAIR_COLUMNS = (
@@ -54,7 +70,7 @@ PAIR_COLUMNS = (
     *("repetition", "invalid_answers"),
     *("sweep", "job", "label", "arm", "family", "reference", "reference_sweep", "reference_job"),
     *("n", "difference", "difference_low", "difference_high", "interval_note"),
-    *("p_permutation", "p_holm", "p_mcnemar", "b", "c", "smallest_detectable", "note"),
+    *("p_permutation", "p_holm", "p_mcnemar", "b", "c", "smallest_detectable", "note", "clusters"),
 )
 """Columns of pairs.csv; corpus to seed are those of the group, so a baseline stands there once per backbone."""
 
@@ -113,7 +129,7 @@ def results_md(report: Report) -> str:
         parts += [f"## {title(group)}", "\n".join(f"- {line}" for line in treatment(group, report))]
         parts.append(_markdown(scores_view(group)))
         if group.pairs:
-            parts += ["### Differences", PAIR_RULES, _markdown(differences_view(group)), finding(group.pairs)]
+            parts += ["### Differences", PAIR_RULES, _markdown(differences_view(group)), finding(group)]
     for section in sections(report):
         parts += [f"## {section.title}", "\n".join(f"- {line}" for line in section.lines)]
         for heading, explained, view in section.tables:
@@ -180,6 +196,9 @@ def _scores(scores: Scores) -> dict[str, object]:
     for outcome in OUTCOMES:
         row[f"gold_{outcome}"] = sum(scores.confusion[outcome].values())
         row |= {f"{name}_{outcome}": fixed(getattr(scores, name)[outcome], 6) for name in ("f1", "precision", "recall")}
+    row |= {"interval_method": scores.interval_method, "p_skill": p_exact(scores.p_skill), "clusters": scores.clusters}
+    if scores.mcc_interval is not None:
+        row["mcc_low"], row["mcc_high"] = (fixed(bound, 6) for bound in scores.mcc_interval)
     if scores.interval is not None:
         row["macro_f1_low"], row["macro_f1_high"] = (fixed(bound, 6) for bound in scores.interval)
     return row | {f"invalid_{reason}": scores.invalid.get(reason, 0) for reason in REASONS}
@@ -195,11 +214,14 @@ def _pair(group: Group, pair: Pair, report: Report) -> dict[str, object]:
         row |= {"reference_sweep": pair.reference.cell.sweep, "reference_job": pair.reference.cell.job}
     if found is not None:
         row |= {"n": found.n, "b": found.b, "c": found.c, "interval_note": found.interval_note}
-        row |= {
-            name: fixed(getattr(found, name), 6)
-            for name in ("difference", "p_permutation", "p_mcnemar", "smallest_detectable")
-        }
-        row["p_holm"] = fixed(pair.p_holm, 6)
+        row["difference"] = fixed(found.difference, 6)
+        row["clusters"] = found.clusters
+        if pair.tested:
+            row |= {name: p_exact(getattr(found, name)) for name in ("p_permutation", "p_mcnemar")}
+            row["smallest_detectable"] = fixed(found.smallest_detectable, 6)
+        else:
+            row["note"] = "not tested: the same answer to everything"
+        row["p_holm"] = p_exact(pair.p_holm)
         if found.interval is not None:
             row["difference_low"], row["difference_high"] = (fixed(bound, 6) for bound in found.interval)
     return row

@@ -31,7 +31,7 @@ class View:
 
     def is_number(self, column: int) -> bool:
         """Whether a column holds numbers alone, which are set to the right."""
-        return all(row[column][:1] in "+-0123456789" for row in self.rows)
+        return all(row[column][:1] in "+-<0123456789" for row in self.rows)
 
 
 def fixed(value: float | None, digits: int = 3) -> str:
@@ -42,6 +42,16 @@ def fixed(value: float | None, digits: int = 3) -> str:
 def share(value: float | None) -> str:
     """A share as a percentage without its sign; "" for None."""
     return "" if value is None else f"{100 * value:.1f}"
+
+
+def p_value(p: float | None) -> str:
+    """A p with four decimals, never as 0; "" for None."""
+    return "" if p is None else f"{p:.4f}" if p >= 0.0001 else "< 0.0001"
+
+
+def p_exact(p: float | None) -> str:
+    """A p with six decimals, or as a power of ten where that would be 0; "" for None."""
+    return "" if p is None else f"{p:.6f}" if p >= 0.000001 else f"{p:.1e}"
 
 
 def bounds(interval: tuple[float, float] | None) -> str:
@@ -65,6 +75,8 @@ def scores_view(group: Group) -> View:
             "Invalid %",
             "Cut off %",
             "Dropped tokens",
+            f"MCC [{level}]",
+            "p skill",
         ),
         rows=tuple(
             (
@@ -79,6 +91,8 @@ def scores_view(group: Group) -> View:
                 share(row.scores.invalid_rate),
                 share(row.scores.cut_off_rate),
                 str(sum(case.dropped_tokens for case in row.cases)),
+                f"{fixed(row.scores.mcc)} {bounds(row.scores.mcc_interval)}",
+                p_value(row.scores.p_skill),
             )
             for row in group.rows
         ),
@@ -171,8 +185,8 @@ def treatment(group: Group, report: Report) -> list[str]:
         "turn lengths in tokens: " + ", ".join(f"{turn} {lengths[turn]}" for turn in turns),
         f"invalid answers: {TREATMENTS[report.invalid]}",
         _judgments(group),
-        f"intervals: {scorer.confidence:.0%} BCa bootstrap over judgments, {scorer.resamples} resamples, "
-        f"seed {scorer.seed}; of differences jackknife; permutations {scorer.permutations}",
+        f"intervals: {scorer.confidence:.0%} BCa bootstrap over judgments, {scorer.resamples} resamples or all, "
+        f"seed {scorer.seed}; of differences jackknife; permutations {scorer.permutations} or all",
     ]
     lines.append(f"options: {apart(group, report)}")
     return [line for line in lines if not line.endswith(": ")]
@@ -201,9 +215,11 @@ def _judgments(group: Group) -> str:
         (row.scores.n, *(sum(row.scores.confusion[gold].values()) for gold in ("allowed", "dismissed")))
         for row in group.rows
     )
-    return " or ".join(
+    told = " or ".join(
         f"n = {n} judgments ({allowed} allowed, {dismissed} dismissed)" for n, allowed, dismissed in sizes
     )
+    n, units = max((row.scores.n, row.scores.clusters) for row in group.rows)
+    return told if n == units else f"{told}; {n} judgments in {units} clusters, near-duplicates as one"
 
 
 def _difference(pair: Pair) -> tuple[str, ...]:
@@ -214,12 +230,12 @@ def _difference(pair: Pair) -> tuple[str, ...]:
         pair.row.setup.label,
         str(found.n),
         f"{found.difference:+z.3f} {bounds(found.interval)}",
-        fixed(found.p_permutation, 4),
-        fixed(pair.p_holm, 4),
-        fixed(found.p_mcnemar, 4),
+        p_value(found.p_permutation if pair.tested else None),
+        p_value(pair.p_holm),
+        p_value(found.p_mcnemar if pair.tested else None),
         str(found.b),
         str(found.c),
-        fixed(found.smallest_detectable),
+        (fixed(found.smallest_detectable) or "-") if pair.tested else "",
     )
 
 

@@ -52,10 +52,10 @@ def test_prediction_has_the_eight_arms_in_the_studys_order_and_three_scores(swee
 
 
 def test_what_has_no_interval_or_no_denominator_tells_why(sweep):
-    sweep.cell(0, "plain", "AA", gold="AA")
+    sweep.cell(0, "plain", "A", gold="A")
     (block,) = sheet(sweep).blocks
     f1, fpr, _ = (line.figures["None"] for line in block.lines)
-    assert f1.notes == ("no interval: no resample changes the score",)
+    assert f1.notes == ("no interval: fewer than two judgments",)
     assert (fpr.value, fpr.notes) == (None, ("no judgment whose gold outcome is dismissed",))
 
 
