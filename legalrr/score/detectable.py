@@ -74,6 +74,15 @@ class Values:
             return self._simulated(n, sizes, shares)
         return _normal(n, float(self.added_shares @ self.added), float(shares @ sizes**2))
 
+    def judgments(self) -> int:
+        """Units with `POWER`, were statistic and null distribution normal; where a search for their number begins."""
+        from scipy.special import ndtri
+
+        mean = float(self.added_shares @ self.added)
+        square = float(self.churn_shares @ self.churn**2 + self.added_shares @ self.added**2)
+        reach, error = float(ndtri(1 - LEVEL / 2)) * math.sqrt(square), math.sqrt(max(square - mean**2, 0.0))
+        return max(1, math.ceil(((reach + float(ndtri(POWER)) * error) / mean) ** 2))
+
     def _simulated(self, n: int, sizes: Floats, shares: Floats) -> float:
         from scipy import stats
 
@@ -219,11 +228,14 @@ class Population:
             middle = (low + high) / 2
             low, high = (middle, high) if self.difference(middle) < wanted else (low, middle)
         values = self.values(high)
-        below, above = 0, 6
+        below, above = 0, values.judgments()
+        if above > MOST:
+            return None
         while values.power(above) < POWER:
-            below, above = above, math.ceil(above * 1.6)
-            if above > MOST:
-                return None
+            below, above = above, math.ceil(above * 1.2)
+        while below == 0 and above > 1:
+            lower = int(above / 1.2)
+            below, above = (lower, above) if values.power(lower) < POWER else (0, lower)
         while above - below > max(1, above // 200):
             middle_n = (below + above) // 2
             below, above = (middle_n, above) if values.power(middle_n) < POWER else (below, middle_n)

@@ -18,6 +18,8 @@ import numpy.typing as npt
 from legalrr.score.confusion import Floats
 from legalrr.score.interval import BATCH_CELLS, DECIMALS, Sample
 
+ONES = np.array([bin(byte).count("1") for byte in range(256)], dtype=np.float64)
+"""How many bits of a byte are set."""
 Places = npt.NDArray[np.int64]
 """Numbers of columns."""
 
@@ -51,6 +53,21 @@ class Swap:
     """Of counts of shape (6, r, k), one array per side; gives shape (r, 1), and turns its sign where all is swapped."""
 
 
+def _rising(change: Floats, sample: Sample) -> Places:
+    """The ways to answer, by rising size, that swapping changes."""
+    moved = np.flatnonzero(change.any(axis=(0, 2)))
+    return moved[np.argsort(sample.sizes[moved], kind="stable")]
+
+
+def _swapped(sizes: npt.NDArray[np.int64], rows: int, rng: np.random.Generator) -> Floats:
+    """How many of the units of each size are swapped, each by the toss of a coin; rising sizes (m,) give (rows, m)."""
+    few = int(np.searchsorted(sizes, 8, side="right"))
+    # Up to eight coins are the bits of a random byte, which take far less time than a draw from the binomial law.
+    masks = (2 ** sizes[:few] - 1).astype(np.uint8)
+    bits = rng.integers(0, 256, size=(rows, few), dtype=np.uint8) & masks
+    return np.hstack([ONES[bits], rng.binomial(sizes[few:], 0.5, size=(rows, len(sizes) - few))])
+
+
 def swap_p(swap: Swap, *, permutations: int, seed: int) -> float:
     """Two-sided p of the statistic when answers are swapped at random; 1 where fewer than two units differ.
 
@@ -63,33 +80,32 @@ def swap_p(swap: Swap, *, permutations: int, seed: int) -> float:
 
     whole = [side.sample.counts(side.sample.sizes[None]) for side in swap.sides]
     changes = [side.swapped.indicators - side.sample.indicators for side in swap.sides]
-    moved = [np.flatnonzero(change.any(axis=(0, 2))) for change in changes]
+    moved = [_rising(change, side.sample) for change, side in zip(changes, swap.sides, strict=True)]
     sizes = [side.sample.sizes[at] for side, at in zip(swap.sides, moved, strict=True)]
     every = np.concatenate(sizes)
     # Swapping the only unit that differs turns the sign of the statistic, which is as extreme.
     if every.sum() < 2:
         return 1.0
 
-    def null(swapped: npt.NDArray[np.int64]) -> Floats:
-        parts = np.split(swapped.astype(np.float64), np.cumsum([len(own) for own in sizes])[:-1], axis=1)
+    def null(parts: Sequence[Floats]) -> Floats:
         counts = [
             one + part @ change[:, at] for one, part, change, at in zip(whole, parts, changes, moved, strict=True)
         ]
         return np.round(swap.statistic(*counts)[:, 0], DECIMALS)
 
-    observed = null(np.zeros((1, len(every)), dtype=np.int64))[0]
+    observed = null([np.zeros((1, len(own))) for own in sizes])[0]
     # Of the units answered alike, it only matters how many are swapped, which is binomial.
     if np.log(every + 1.0).sum() <= np.log(permutations) + 1e-9:
         swapped = np.indices([int(size) + 1 for size in every]).reshape(len(every), -1).T
         weights = stats.binom.pmf(swapped, every, 0.5).prod(axis=1)
-        values = null(swapped)
+        values = null(np.split(swapped.astype(np.float64), np.cumsum([len(own) for own in sizes])[:-1], axis=1))
         return min(1.0, 2 * float(min(weights @ (values >= observed), weights @ (values <= observed))))
     rng = np.random.default_rng(seed)
     rows = max(1, BATCH_CELLS // len(every))
     above = below = 0
     for start in range(0, permutations, rows):
         batch = min(rows, permutations - start)
-        values = null(rng.binomial(every, 0.5, size=(batch, len(every))))
+        values = null([_swapped(own, batch, rng) for own in sizes])
         above += int(np.count_nonzero(values >= observed))
         below += int(np.count_nonzero(values <= observed))
     return min(1.0, 2 * (1 + min(above, below)) / (1 + permutations))
