@@ -19,7 +19,7 @@ from legalrr.records import Case, Completion, Example, Judgment, Segments, Span,
 from legalrr.roles import scheme
 from legalrr.run_folder import described, row, versions, write_run
 from legalrr.sample import sample
-from legalrr.score.answered import answered
+from legalrr.score.answered import PARTY_UNKNOWN, answered
 from legalrr.stage import description, digest
 from legalrr.store import Store
 from legalrr.tally import Tally
@@ -65,6 +65,7 @@ def run_cell(pipeline: Pipeline, folder: Path, fresh: set[str] | None = None) ->
         segments = cell.segment(judgments)
     with clock.time("restructure"):
         cases = cell.cases(judgments, segments, engine)
+    counts[PARTY_UNKNOWN] = sum(case.prompt.party is None for case in cases)
     calls = Store(cache_folder(pipeline) / "predict" / "none", {}) if engine is None else call_store(pipeline)
     tally = Tally(fresh=set() if fresh is None else fresh)
     with clock.time("predict"):

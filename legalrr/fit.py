@@ -31,8 +31,8 @@ class Unit:
     """Offset in the block's text."""
     end: int
     """Offset one past the last character."""
-    tokens: int
-    """Its length in tokens."""
+    tokens: int = 0
+    """Its length in tokens; 0 where nothing counts them."""
 
 
 def fit(document: Document, tokens: Tokens, budget: int, policy: str) -> Document:
@@ -63,7 +63,7 @@ def fit(document: Document, tokens: Tokens, budget: int, policy: str) -> Documen
     allowance = budget
     while True:
         kept = _middle(units, allowance) if policy == "middle" else _by_role(units, document.blocks, allowance)
-        shorter = replace(document, blocks=_rebuild(document.blocks, kept))
+        shorter = replace(document, blocks=rebuild(document.blocks, kept))
         rest = len(tokens.token_ends(_text(shorter)))
         if not kept:
             raise UserError(
@@ -177,8 +177,8 @@ def _by_role(units: Sequence[Unit], blocks: Sequence[Block], budget: int) -> lis
     return kept
 
 
-def _rebuild(blocks: Sequence[Block], kept: Sequence[Unit]) -> tuple[Block, ...]:
-    """Blocks of the kept units; units that follow one another within a block stay one block."""
+def rebuild(blocks: Sequence[Block], kept: Sequence[Unit]) -> tuple[Block, ...]:
+    """Blocks of the kept units, which are in order; units that follow one another within a block stay one block."""
     runs: list[tuple[int, int, int]] = []
     for unit in kept:
         if runs and runs[-1][0] == unit.block and not blocks[unit.block].text[runs[-1][2] : unit.start].strip():

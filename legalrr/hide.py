@@ -1,20 +1,23 @@
 """What a model that predicts the outcome must not see, and why.
 
 Hiding the decisive roles does not hide the verdict: of 277 BUILD judgments 79 have verdict-like sentences under other
-roles, and the law reporter's closing line ends most Supreme Court judgments. So these are hidden as well, with the
-text at the end that no span covers, and whatever repeats a hidden sentence word for word.
+roles, the law reporter's headnote opens 79 of BUILD's judgments and his closing line ends most of the Supreme Court. So
+these are hidden as well, with precedents that the court rejects, the text at the end that no span covers, and whatever
+repeats a hidden sentence word for word.
 """
 
 from bisect import bisect_right
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import pairwise
 from typing import TypeAlias
 
 from legalrr.records import Hidden, HideReason, Judgment, Segments
 from legalrr.roles import scheme
 from legalrr.segment.closing_line import closing_line
+from legalrr.segment.headnote import headnote
 from legalrr.segment.sentences import split
-from legalrr.segment.verdict_cues import is_verdict
+from legalrr.segment.verdict_cues import VerdictDetector
 
 Piece: TypeAlias = tuple[int, int, str]
 """Start, end and role of a stretch of the judgment."""
@@ -31,20 +34,24 @@ def hide(judgment: Judgment, segments: Segments, *, also: frozenset[str], verdic
         judgment: the judgment.
         segments: its rhetorical roles; the decisive ones of their scheme are hidden.
         also: further roles to hide.
-        verdicts: whether to look beyond roles: verdict-like sentences, closing line, uncovered end, repeats. The study
-            did not.
+        verdicts: whether to look beyond the decisive roles: headnote, rejected precedents, verdict-like sentences,
+            closing line, uncovered end, repeats. The study did not.
 
     The result is remembered, as the cells of a sweep hide the same things of the same judgments.
     """
     text = judgment.text
-    decisive = scheme(segments.scheme, where=judgment.id).decisive | also
+    roles = scheme(segments.scheme, where=judgment.id)
+    decisive = roles.decisive | also | (roles.rejected if verdicts else frozenset())
+    reporters = headnote(text) if verdicts else None
     hidden: list[Hidden] = []
     shown: list[Piece] = []
-    for start, end, role in pieces(text, segments):
+    for start, end, role in _cut(pieces(text, segments), reporters or (0, 0)):
         if not text[start:end].strip():
             continue
         if role in decisive:
             hidden.append(Hidden(start=start, end=end, role=role, reason="role"))
+        elif reporters and reporters[0] <= start < reporters[1]:
+            hidden.append(Hidden(start=start, end=end, role=role, reason="headnote"))
         else:
             shown += [(start + a, start + b, role) for a, b in split(text[start:end])]
     if not verdicts:
@@ -69,10 +76,18 @@ def pieces(text: str, segments: Segments) -> Iterable[Piece]:
         yield at, len(text), ""
 
 
+def _cut(parts: Iterable[Piece], stretch: tuple[int, int]) -> Iterable[Piece]:
+    """The pieces, cut where the stretch begins and ends."""
+    for start, end, role in parts:
+        at = [start, *(cut for cut in stretch if start < cut < end), end]
+        yield from ((a, b, role) for a, b in pairwise(at))
+
+
 def _hide_verdicts(
     text: str, hidden: list[Hidden], shown: list[Piece], *, last_covered: int
 ) -> tuple[list[Hidden], list[Piece]]:
     closing = closing_line(text)
+    detector = VerdictDetector(text)
     kept: list[Piece] = []
     for start, end, role in shown:
         reason: HideReason | None = None
@@ -80,7 +95,7 @@ def _hide_verdicts(
             reason = "closing"
         elif start >= last_covered:
             reason = "uncovered"
-        elif is_verdict(text[start:end], role=role, position=start / len(text)):
+        elif detector.tells(start, end, role):
             reason = "verdict"
         if reason is None:
             kept.append((start, end, role))

@@ -1,110 +1,72 @@
-"""Whom "decided in favour of" refers to: the party that came to the court, by name where the preamble gives it.
+"""The party that came to this court: the one that "decided in favour of" refers to, and whose success is the label.
 
-The study asks about the petitioner, appellant or plaintiff by name. A name is taken only where the head of the judgment
-states it in one of the usual forms; anything doubtful falls back to the party's role ("the appellant").
+Not whoever is named most: in an appeal from a suit the plaintiff is often the respondent. Its role is found by
+`legalrr.party_role`, its name by `legalrr.party_name`; anything doubtful is left out of the question.
 """
 
-import re
 from dataclasses import dataclass
 
-from legalrr.records import PARTIES, Document, Judgment, Party
+from legalrr.party_name import LONGEST_NAME, find_name
+from legalrr.party_role import CAPTION, find_role
+from legalrr.records import Document, Judgment, Party
 
-HEAD = 3000
-"""Characters of the preamble that are searched."""
-
-LONGEST_NAME = 80
-"""A longer match is no name but a mangled line."""
-
-_LABEL = r"(?P<role>appellant|petitioner|plaintiff)s?(?:\s*\(s\))?"
-# "Kishan S/o Ramdas, .. APPELLANT": the name stands before the label, on the line that the dots end.
-_BEFORE = re.compile(rf"^[ \t]*(?P<name>\S[^\n]*?)[ \t,]*(?:\.{{2,}}|…)[ \t]*{_LABEL}\b", re.IGNORECASE | re.MULTILINE)
-# "PETITIONER:\nKISHAN RAMDAS": the label stands before, as in older Supreme Court reports.
-_AFTER = re.compile(rf"^[ \t]*{_LABEL}[ \t]*:[ \t]*\n?[ \t]*(?P<name>\S[^\n]*)$", re.IGNORECASE | re.MULTILINE)
-# "Kishan Ramdas versus State of Rajasthan": a line of its own, and no citation.
-_VERSUS = re.compile(
-    r"^[ \t]*(?P<name>[A-Z][^\n\d]{2,80}?)[ \t]+(?i:v\.|vs\.?|versus)[ \t]+[A-Z][^\n\d]*$", re.MULTILINE
-)
-# What may stand on the line above the first line of a name; below any other line, an address may go on.
-_ABOVE = re.compile(
-    r"\A\W*\Z|\bbetween\b|\bcourt of\b|\bbench\b|\bnos?\b.*\d|\b(?:of|on|dated?)\b.*\b(?:19|20)\d\d\b"
-    r"|\d/(?:19|20)\d\d\b",
-    re.IGNORECASE,
-)
-_NUMBER = re.compile(r"\A\(?1[.)]\s*")
-_TRAILER = re.compile(
-    r"[,(]?\s*(?:(?:\band\b|&)\s*(?:others|another|ors\b\.?|anr\b\.?)|\betc\b\.?|\bversus\b|\band\b|&"
-    r"|\b(?:[SDW]/o|aged?|r/o|occ)\b.*)\s*\)?[\s.,]*\Z",
-    re.IGNORECASE,
-)
-_NOT_A_NAME = re.compile(
-    r"\b(?:counsel|advocate|adv|court|judge|justice|bench|respondents?|appeal|petition|no|between|versus|in person"
-    r"|through|all are|both|resid\w+|dist|district|taluk|village)\b|\A\W|\A\d|\d{3}|[\])}]\Z",
-    re.IGNORECASE,
-)
+UNKNOWN = "the party that brought the case to this court"
+"""How a question names the party whose role nothing tells."""
+MATTERS: dict[Party | None, str] = {
+    "appellant": "appeal",
+    "petitioner": "petition",
+    "plaintiff": "suit",
+    None: "appeal or petition",
+}
+"""Role of the party -> what it brought to the court."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
     """The party that came to the court."""
 
-    role: Party
-    """Its role."""
+    role: Party | None
+    """Its role in this court; None where that cannot be told."""
     name: str | None = None
     """Its name, where it is known."""
 
     def __str__(self) -> str:
         """As the question names it: "the appellant, Mohan Lal Saini" or "the appellant"."""
-        return f"the {self.role}, {self.name}" if self.name else f"the {self.role}"
+        role = f"the {self.role}" if self.role else UNKNOWN
+        return f"{role}, {self.name}" if self.name else role
+
+    @property
+    def matter(self) -> str:
+        """What it brought to the court: appeal, petition, suit, or "appeal or petition"."""
+        return MATTERS[self.role]
 
 
 def find_party(judgment: Judgment, document: Document, *, named: bool) -> Side:
-    """The party of a judgment: as the corpus states it, else as the visible text does.
+    """The party of a judgment: as the corpus states it, else as the text that is not hidden does.
 
     Args:
         judgment: its `party` and `petitioner` count first.
-        document: only what is visible is searched, so nothing hidden can enter a question.
+        document: nothing in its `hidden` is searched, so nothing of it can enter a question; the role is looked for in
+            all the rest, so that arms that show more or less of it name the same party.
         named: whether to use a name.
     """
-    preamble = "\n".join(b.text for b in document.blocks if b.role == "PREAMBLE")[:HEAD]
-    name, stated = (judgment.petitioner, None) if judgment.petitioner else _name(preamble)
-    role = judgment.party or stated or _role(judgment.text, document)
-    return Side(role=role, name=name if named else None)
+    found = find_role(unhidden(judgment, document), kind=judgment.kind)
+    role = judgment.party or found
+    if not named:
+        return Side(role=role)
+    if judgment.petitioner:
+        # A longer one would not fit what `Annotate.reserve` keeps free.
+        return Side(role=role, name=judgment.petitioner if len(judgment.petitioner) <= LONGEST_NAME else None)
+    if judgment.party and found not in (None, judgment.party):
+        # The caption's first name is that of the party that came, which here the corpus calls otherwise.
+        return Side(role=role)
+    # What a tagger takes for preamble further down is none.
+    preamble = "\n".join(b.text for b in document.blocks if b.role == "PREAMBLE" and b.start < CAPTION)
+    return Side(role=role, name=find_name(preamble))
 
 
-def _name(preamble: str) -> tuple[str | None, Party | None]:
-    for pattern in (_BEFORE, _AFTER, _VERSUS):
-        for match in pattern.finditer(preamble):
-            if pattern is _BEFORE and not _ABOVE.search(_line_above(preamble, match.start())):
-                continue
-            name = _cleaned(match["name"])
-            if 2 < len(name) <= LONGEST_NAME and not _NOT_A_NAME.search(name):
-                return name, _party(match.groupdict().get("role"))
-    return None, None
-
-
-def _line_above(text: str, at: int) -> str:
-    """The last line before `at` that is not blank; "" where there is none."""
-    return text[:at].rstrip().rpartition("\n")[2]
-
-
-def _cleaned(name: str) -> str:
-    """A name without number, "and others", parentage and the like."""
-    last = None
-    while name != last:
-        last, name = name, _TRAILER.sub("", name.strip(" \t.,;:-"))
-    return " ".join(_NUMBER.sub("", name).split())
-
-
-def _role(text: str, document: Document) -> Party:
-    """The word used most outside of what is hidden; "appellant" where none is.
-
-    All of that counts, not the blocks alone: arms that show more or less of it name the same party.
-    """
-    starts, ends = [0, *(h.end for h in document.hidden)], [*(h.start for h in document.hidden), len(text)]
-    lowered = " ".join(text[a:b] for a, b in zip(starts, ends, strict=True)).lower()
-    counts = {party: len(re.findall(rf"\b{party}s?\b", lowered)) for party in PARTIES}
-    return max(PARTIES, key=lambda p: counts[p])
-
-
-def _party(word: str | None) -> Party | None:
-    return next((p for p in PARTIES if word and word.lower() == p), None)
+def unhidden(judgment: Judgment, document: Document) -> str:
+    """The judgment's text without what the document hides."""
+    text, hidden = judgment.text, document.hidden
+    starts, ends = [0, *(h.end for h in hidden)], [*(h.start for h in hidden), len(text)]
+    return "\n".join(text[a:b] for a, b in zip(starts, ends, strict=True))

@@ -18,7 +18,7 @@ OUTCOMES: tuple[Outcome, Outcome] = ("allowed", "dismissed")
 Party = Literal["appellant", "petitioner", "plaintiff"]
 PARTIES: tuple[Party, ...] = ("appellant", "petitioner", "plaintiff")
 FinishReason = Literal["stop", "length", "overflow"]
-HideReason = Literal["role", "verdict", "closing", "uncovered", "repeat"]
+HideReason = Literal["role", "headnote", "verdict", "closing", "uncovered", "repeat"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,13 +68,14 @@ class Judgment:
     outcome: Outcome | None = None
     """Allowed (even in part) or dismissed for `party`; None where nobody knows."""
     party: Party | None = None
-    """Whom "decided in favour of" refers to; None where the corpus does not say (then `legalrr.party` looks)."""
+    """The party that came to the court, and that "decided in favour of" refers to; None where the corpus does not say
+    (then `legalrr.party` looks)."""
     petitioner: str | None = None
     """That party's name, where the corpus gives it."""
     confidence: str | None = None
     """How sure the label's reader was: high, medium or low; None where not stated."""
     court: str | None = None
-    """Name of the court."""
+    """Name of the court; None where the corpus does not say (then `legalrr.court` looks)."""
     year: int | None = None
     """Year of the decision."""
     kind: str | None = None
@@ -117,8 +118,9 @@ class Hidden:
     role: str
     """Its role, or "" where no span covers it."""
     reason: HideReason
-    """role: a decisive role; verdict: reads like this matter's verdict under another role; closing: the law reporter's
-    closing line; uncovered: the end of a judgment that no span covers; repeat: repeats a hidden sentence."""
+    """role: a decisive role, or a precedent that the court rejects; headnote: the law reporter's headnote; verdict: the
+    court's verdict or view under another role; closing: the law reporter's closing line; uncovered: the end of a
+    judgment that no span covers; repeat: repeats a hidden sentence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,6 +254,8 @@ class Prompt:
     """In the order in which they are asked; the last one asks for YES or NO."""
     blank: PromptTurn | None = None
     """The last turn about a judgment without content, for taking the prior off; only one-turn prompts have it."""
+    party: Party | None = None
+    """Role of the party that the question is about; None where the judgment does not tell it."""
 
 
 @dataclass(frozen=True, kw_only=True)

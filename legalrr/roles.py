@@ -35,6 +35,8 @@ class Scheme:
     """All roles, in the order of the definitions."""
     decisive: frozenset[str]
     """Roles that tell the outcome; hidden in every arm."""
+    rejected: frozenset[str]
+    """Roles that tell what the court rejects; hidden with verdicts (`restructure.hide_verdicts`); the study did not."""
     order: tuple[str, ...]
     """Roles shown under R, in that order; the others are dropped under R."""
     undefined: frozenset[str]
@@ -138,6 +140,7 @@ BUILD = Scheme(
         Role(code="NONE", heading="None", definition="a sentence that does none of these things"),
     ),
     decisive=frozenset({"ANALYSIS", "STA", "RPC", "RATIO"}),
+    rejected=frozenset({"PRE_NOT_RELIED"}),
     order=("PREAMBLE", "FAC", "RLC", "ISSUE", "PRE_RELIED", "ARG_PETITIONER", "ARG_RESPONDENT"),
     undefined=frozenset({"NONE"}),
     written="ANALYSIS",
@@ -172,6 +175,7 @@ SEVEN = Scheme(
         RULING,
     ),
     decisive=frozenset({"STA", "RATIO", "RPC"}),
+    rejected=frozenset(),
     order=("FAC", "RLC", "PRE", "ARG"),
     undefined=frozenset(),
     written="STA",

@@ -1,9 +1,10 @@
 """Read YES or NO from the last answer.
 
-`strict` (ours): only the last line that holds an answer counts, so that a model may think aloud before it; in that line
-the last match counts, and its span is kept. A line with both answers, no match at all, a cut-off or an overflow is
-`invalid` with its reason. `study`: any YES means allowed and everything else dismissed, as the study's code reads
-answers; only an engine's error stays invalid.
+`strict` (ours): thoughts are cut away (`legalrr.thoughts`), then markup (`legalrr.answer_text`), and the word that the
+answer begins with or names as its answer counts (`legalrr.answer_word`), also where the text was cut off after it. An
+everyday "no" ("no order as to costs", "No. 5"), the question repeated, a refusal, both words side by side, an
+unfinished thought, an overflow: `invalid`, with its reason. `study`: any YES means allowed and everything else
+dismissed, as the study's code reads answers; only an engine's error stays invalid.
 """
 
 import math
@@ -12,8 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from legalrr.answer_text import plain
+from legalrr.answer_word import answer_word
 from legalrr.errors import UserError
-from legalrr.records import CompletedTurn, Completion, Outcome, Prompt, Verdict
+from legalrr.records import CompletedTurn, Completion, Prompt, Verdict
+from legalrr.thoughts import thoughts
 
 READINGS = ("strict", "study")
 BLANK = "blank"
@@ -21,10 +25,9 @@ BLANK = "blank"
 ANSWER = "answer"
 """Name of the turn that asks for YES or NO."""
 
-# "No. 5" is a number, "NO.", a new line and "1." an answer.
-_ANSWER = re.compile(r"\b(yes|no(?!\.[^\S\n]*\d))\b", re.IGNORECASE)
-_THOUGHT = re.compile(r"\A.*</think>", re.DOTALL)
-_LABEL: Mapping[str, Outcome] = {"yes": "allowed", "no": "dismissed"}
+# The study's reading stays as it is, so it has patterns of its own.
+_STUDY_YES = re.compile(r"\byes\b", re.IGNORECASE)
+_STUDY_THOUGHT = re.compile(r"\A.*</think>", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +37,10 @@ class VerdictReader:
     reading: str = "strict"
     """`strict` or `study`."""
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
+    """1: `strict` took the last line with a YES or NO."""
+    SINCE: ClassVar[Mapping[str, int]] = {"strict": 2, "study": 1}
+    """Reading -> version since which it reads as it does."""
 
     def __post_init__(self) -> None:
         """Refuse a reading that does not exist."""
@@ -53,10 +59,7 @@ class VerdictReader:
             return Verdict(id=completion.id, label="invalid", reason="error")
         asked = [turn for turn in completion.turns if turn.name != BLANK]
         if self.reading == "study":
-            text = asked[-1].text if asked and asked[-1].name == last else ""
-            match = next((m for m in _ANSWER.finditer(text, thought_end(text)) if m[1].lower() == "yes"), None)
-            span = match.span() if match else None
-            return Verdict(id=completion.id, label="allowed" if match else "dismissed", reason="matched", span=span)
+            return _studied(completion.id, asked[-1].text if asked and asked[-1].name == last else "")
         if not asked or asked[-1].finish_reason == "overflow" or asked[-1].name != last:
             return Verdict(id=completion.id, label="invalid", reason="overflow")
         if asked[-1].logprobs is not None:
@@ -64,24 +67,20 @@ class VerdictReader:
         return _parsed(completion.id, asked[-1])
 
 
-def thought_end(text: str) -> int:
-    """Where the answer of a reasoning model begins: after its `</think>`, at 0 without one."""
-    thought = _THOUGHT.match(text)
-    return thought.end() if thought else 0
-
-
 def _parsed(id: str, turn: CompletedTurn) -> Verdict:
-    if turn.finish_reason == "length":
-        return Verdict(id=id, label="invalid", reason="budget")
-    at = thought_end(turn.text)
-    found: list[re.Match[str]] = []
-    for line in re.finditer(r"[^\n]+", turn.text[at:]):
-        matches = list(_ANSWER.finditer(turn.text, at + line.start(), at + line.end()))
-        found = matches or found
-    labels = {_LABEL[m[1].lower()] for m in found}
-    if len(labels) != 1:
-        return Verdict(id=id, label="invalid", reason="unparsed")
-    return Verdict(id=id, label=labels.pop(), reason="matched", span=found[-1].span())
+    cut = turn.finish_reason == "length"
+    said = plain(turn.text, thoughts(turn.text, sections=True).kept(turn.text))
+    word = answer_word(said.text, cut=cut)
+    if word is None:
+        return Verdict(id=id, label="invalid", reason="budget" if cut else "unparsed")
+    return Verdict(id=id, label=word.label, reason="matched", span=said.span(word.start, word.end))
+
+
+def _studied(id: str, text: str) -> Verdict:
+    thought = _STUDY_THOUGHT.match(text)
+    match = _STUDY_YES.search(text, thought.end() if thought else 0)
+    span = match.span() if match else None
+    return Verdict(id=id, label="allowed" if match else "dismissed", reason="matched", span=span)
 
 
 def _compared(id: str, turn: CompletedTurn, blank: CompletedTurn | None) -> Verdict:

@@ -81,7 +81,7 @@ def test_images_of_pages_are_refused_where_nobody_reads_them(tmp_path: Path, arm
 
 def test_judgments_without_outcome_among_labelled_ones_are_left_out_and_counted(table: Path, tmp_path: Path) -> None:
     record = run_cell(mine(table, "arm=direct"), tmp_path / "cell")
-    assert record["counts"] == {"read": 6, "without outcome": 2, "taken": 4, "scored": 4}
+    assert record["counts"] == {"read": 6, "without outcome": 2, "taken": 4, "scored": 4, "party unknown": 0}
     assert [row["id"] for row in rows(tmp_path / "cell")] == ["j0", "j1", "j2", "j3"]
 
 
@@ -108,7 +108,21 @@ def test_judgments_without_gold_roles_among_others_are_left_out_and_counted(tmp_
     judged = [{"id": f"j{n}", "label": n, "part": "test", "text": TEXTS[0], "spans": spans[n]} for n in range(2)]
     path.write_text("".join(json.dumps(row) + "\n" for row in judged), encoding="utf-8")
     one = mine(path, "segment=gold", "corpus.spans_column=spans", "corpus.scheme=build", "arm=direct")
-    assert run_cell(one, tmp_path / "cell")["counts"] == {"read": 2, "without gold roles": 1, "taken": 1, "scored": 1}
+    counts = run_cell(one, tmp_path / "cell")["counts"]
+    assert counts == {"read": 2, "without gold roles": 1, "taken": 1, "scored": 1, "party unknown": 0}
+
+
+def test_judgments_that_do_not_tell_which_party_came_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    texts = ("It rained.", "The appellant fell.", "The horse was lame.")
+    judged = [{"id": f"j{n}", "label": n % 2, "part": "test", "text": text} for n, text in enumerate(texts)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in judged), encoding="utf-8")
+    assert run_cell(mine(path, "arm=direct"), tmp_path / "one")["counts"]["party unknown"] == 2
+    stated = mine(path, "arm=direct", "corpus.party=petitioner", "corpus.court=High Court of Sandpur")
+    assert run_cell(stated, tmp_path / "other")["counts"]["party unknown"] == 0
+    system, question = rows(tmp_path / "other")[0]["messages"]
+    assert system["content"].startswith("You are a judge of the High Court of Sandpur.")
+    assert question["content"].endswith("in favour of the petitioner?\nAnswer:")
 
 
 def test_a_row_tells_what_is_known_of_its_judgment(tmp_path: Path) -> None:

@@ -26,10 +26,14 @@ def made(*parts: tuple[str, str], scheme: str = "build", between: str = "\n") ->
 
 
 def hidden(
-    *parts: tuple[str, str], also: frozenset[str] = frozenset(), verdicts: bool = True, scheme: str = "build"
+    *parts: tuple[str, str],
+    also: frozenset[str] = frozenset(),
+    verdicts: bool = True,
+    scheme: str = "build",
+    between: str = "\n",
 ) -> list[tuple[str, str, str]]:
     """(text, role, reason) of what is hidden."""
-    judgment, segments = made(*parts, scheme=scheme)
+    judgment, segments = made(*parts, scheme=scheme, between=between)
     found = hide(judgment, segments, also=also, verdicts=verdicts)
     return [(judgment.text[h.start : h.end], h.role, h.reason) for h in found]
 
@@ -47,9 +51,14 @@ class TestRoles:
     def test_decisive_roles_are_hidden(self, role: str) -> None:
         assert hidden(("FAC", RAIN), (role, LEDGER)) == [(LEDGER, role, "role")]
 
-    @pytest.mark.parametrize("role", ["PREAMBLE", "FAC", "RLC", "ISSUE", "PRE_RELIED", "PRE_NOT_RELIED", "NONE"])
+    @pytest.mark.parametrize("role", ["PREAMBLE", "FAC", "RLC", "ISSUE", "PRE_RELIED", "NONE"])
     def test_other_roles_are_shown(self, role: str) -> None:
         assert hidden(("FAC", RAIN), (role, LEDGER)) == []
+
+    def test_a_precedent_that_the_court_rejects_is_hidden_as_the_study_did_not(self) -> None:
+        parts = (("FAC", RAIN), ("PRE_NOT_RELIED", LEDGER))
+        assert hidden(*parts) == [(LEDGER, "PRE_NOT_RELIED", "role")]
+        assert hidden(*parts, verdicts=False) == []
 
     def test_decisive_roles_are_those_of_the_scheme(self) -> None:
         parts = (("FAC", RAIN), ("PRE", LEDGER), ("STA", BRIDGE))
@@ -94,6 +103,37 @@ class TestVerdicts:
 
     def test_judgment_without_any_span_is_not_hidden_as_uncovered(self) -> None:
         assert hidden(("", RAIN)) == []
+
+
+NAMES = "PETITIONER:\nMOHAN LAL\n\n\tVs.\n\nRESPONDENT:\nSTATE OF SANDPUR\n"
+REPORTER = f"ACT:\nWells--Right of way--Whether lost.\n\nHEADNOTE:\n{LEDGER}\nHeld, that the right was lost. [12A-B]\n"
+COURT = f"JUDGMENT:\nCIVIL APPELLATE JURISDICTION: Civil Appeal No. 7.\n{BRIDGE}"
+
+
+class TestHeadnotes:
+    def test_headnote_is_hidden_and_the_names_of_the_parties_stay(self) -> None:
+        found = hidden(("PREAMBLE", NAMES + REPORTER), ("FAC", COURT), between="")
+        assert found == [(REPORTER, "PREAMBLE", "headnote")]
+
+    def test_headnote_is_hidden_without_roles_and_under_any(self) -> None:
+        text = NAMES + REPORTER + COURT
+        assert hidden(("", text)) == [(REPORTER, "", "headnote")]
+        assert hidden(("NONE", text)) == [(REPORTER, "NONE", "headnote")]
+
+    def test_headnote_across_spans_is_hidden_piece_by_piece(self) -> None:
+        half = REPORTER.index("HEADNOTE")
+        found = hidden(("PREAMBLE", NAMES + REPORTER[:half]), ("FAC", REPORTER[half:] + COURT), between="")
+        assert [(text.strip(), role) for text, role, _ in found] == [
+            (REPORTER[:half].strip(), "PREAMBLE"),
+            (REPORTER[half:].strip(), "FAC"),
+        ]
+
+    def test_what_repeats_a_sentence_of_the_headnote_is_hidden(self) -> None:
+        found = hidden(("PREAMBLE", NAMES + REPORTER), ("FAC", f"{COURT} {LEDGER}"), between="")
+        assert [h[1:] for h in found] == [("PREAMBLE", "headnote"), ("FAC", "repeat")]
+
+    def test_the_study_did_not_hide_headnotes(self) -> None:
+        assert hidden(("PREAMBLE", NAMES + REPORTER), ("FAC", COURT), between="", verdicts=False) == []
 
 
 class TestRepeats:

@@ -37,7 +37,7 @@ def test_a_single_cell_writes_its_folder_and_prints_its_table(run: Run, tmp_path
     assert "D/C" in out
     assert {"run.json", "predictions.jsonl", "scores.json", "legalrr.log"} <= {f.name for f in folder.iterdir()}
     record = json.loads((folder / "run.json").read_text())
-    assert record["counts"] == {"read": 24, "taken": 6, "scored": 6}
+    assert record["counts"] == {"read": 24, "taken": 6, "scored": 6, "party unknown": 0}
     assert record["calls"] == {"made": 24, "stored": 0}
     rows = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
     assert [turn["name"] for turn in rows[0]["turns"]] == ["analysis", "ratio", "ruling", "answer"]

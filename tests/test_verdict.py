@@ -1,5 +1,8 @@
+import json
 import math
+import unicodedata
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +11,7 @@ from hypothesis import strategies as st
 
 from legalrr.errors import UserError
 from legalrr.records import CompletedTurn, Completion, Message, Prompt, PromptTurn, Verdict
-from legalrr.verdict import BLANK, READINGS, VerdictReader, thought_end
+from legalrr.verdict import BLANK, READINGS, VerdictReader
 
 ASK = (Message(role="user", parts=("YES or NO?",)),)
 PROMPT = Prompt(
@@ -32,59 +35,48 @@ def answered(text: str, reading: str = "strict") -> Verdict:
     return read(turn("YES and NO in an analysis.", name="analysis"), turn(text), reading=reading)
 
 
+ANSWERS = [json.loads(line) for line in (Path(__file__).parent / "answers.jsonl").read_text().splitlines()]
+"""Answers of language models as a careful reader reads them, by kind."""
+KINDS = sorted({answer["kind"] for answer in ANSWERS})
+
+
 class TestStrict:
-    @pytest.mark.parametrize("text", ["YES", "yes", "Yes.", "**YES**", "Answer: yes!", "'Yes'", "\n\nYES\n", "(yes)"])
-    def test_yes_is_allowed(self, text: str) -> None:
-        assert (answered(text).label, answered(text).reason) == ("allowed", "matched")
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_answers_are_read_as_a_careful_reader_reads_them(self, kind: str) -> None:
+        some = [answer for answer in ANSWERS if answer["kind"] == kind]
+        verdicts = [read(turn(answer["answer"], answer["finish_reason"], name="answer")) for answer in some]
+        told = [(answer["answer"], answer["reading"]) for answer in some]
+        assert [(text, v.label) for (text, _), v in zip(told, verdicts, strict=True)] == told
 
-    @pytest.mark.parametrize("text", ["NO", "no", "No.", "**NO**", "Answer: no", "NO, it is not.", "# No"])
-    def test_no_is_dismissed(self, text: str) -> None:
-        assert (answered(text).label, answered(text).reason) == ("dismissed", "matched")
+    def test_span_is_the_word_in_the_answer_as_it_was_given(self) -> None:
+        for text, word in {
+            "<think>no</think>\n**Y\u200bES** no costs": "Y\u200bES",
+            "In Appeal No. 5 the answer is \uff2e\uff2f.": "\uff2e\uff2f",
+            "<b>Answer</b>: &quot;yes&quot;": "yes",
+            "There was no notice. \\boxed{\\text{NO}}": "NO",
+            "<|channel|>analysis<|message|>NO<|end|><|start|>assistant<|channel|>final<|message|>YES": "YES",
+        }.items():
+            span = answered(text).span
+            assert span is not None
+            assert text[slice(*span)] == word
+            assert span[0] == text.rindex(word)
 
-    @pytest.mark.parametrize("text", ["", "Perhaps.", "Yesterday", "nothing known", "Noble", "eyes", "YESNO", "हाँ"])
-    def test_text_without_either_word_is_unparsed(self, text: str) -> None:
-        verdict = answered(text)
-        assert (verdict.label, verdict.reason, verdict.span) == ("invalid", "unparsed", None)
+    def test_answer_is_read_where_it_was_cut_off_after_it(self) -> None:
+        verdict = read(turn("x", name="analysis"), turn("YES, as", "length"))
+        assert (verdict.label, verdict.reason) == ("allowed", "matched")
 
-    @pytest.mark.parametrize("text", ["YES or NO", "No, I mean yes.", "YES NO YES"])
-    def test_both_answers_in_the_line_are_unparsed(self, text: str) -> None:
-        assert answered(text).label == "invalid"
+    def test_text_that_was_cut_off_before_an_answer_is_invalid_for_its_budget(self) -> None:
+        for text in ("Considering", "There was no", "<think>The answer is YES, since", ""):
+            verdict = read(turn(text, "length"))
+            assert (verdict.label, verdict.reason, verdict.span) == ("invalid", "budget", None)
 
-    def test_last_line_with_an_answer_counts(self) -> None:
-        assert answered("NO, one might think.\nYES\nThat is my view.").label == "allowed"
-
-    def test_both_answers_in_an_earlier_line_do_no_harm(self) -> None:
-        assert answered("YES or NO? Let me think.\nNO").label == "dismissed"
-
-    def test_both_answers_in_the_last_line_are_not_overruled_by_an_earlier_one(self) -> None:
-        assert answered("YES\nor rather yes and no").label == "invalid"
-
-    def test_span_is_the_last_match_of_that_line_in_the_whole_text(self) -> None:
-        text = "<think>no</think>First: no.\nSo yes, and again: YES!\nThe end."
-        verdict = answered(text)
-        assert verdict.span is not None
-        assert text[slice(*verdict.span)] == "YES"
-        assert verdict.span[0] == text.index("YES")
-
-    def test_number_is_no_answer(self) -> None:
-        assert answered("See appeal No. 5 of 1999, no.7").label == "invalid"
-        assert answered("In petition No.  12 I say yes").label == "allowed"
-
-    def test_answer_before_a_numbered_list_is_one(self) -> None:
-        assert answered("NO.\n1. The deed is void.").label == "dismissed"
-        assert answered("Yes. 302 is made out.").label == "allowed"
-
-    def test_thoughts_are_not_read(self) -> None:
-        assert answered("<think>YES\nYES</think>\nNO").label == "dismissed"
-        assert answered("YES </think> perhaps").label == "invalid"
-        assert answered("</think>yes</think>no").label == "dismissed"
+    def test_text_without_an_answer_is_unparsed(self) -> None:
+        for text in ("", "Perhaps.", "There was no default.", "YES/NO", "<think>YES"):
+            verdict = answered(text)
+            assert (verdict.label, verdict.reason, verdict.span) == ("invalid", "unparsed", None)
 
     def test_earlier_turns_are_not_read(self) -> None:
         assert read(turn("YES", name="analysis"), turn("")).label == "invalid"
-
-    def test_cut_off_answer_is_invalid_for_its_budget(self) -> None:
-        verdict = read(turn("x", name="analysis"), turn("YES, as", "length"))
-        assert (verdict.label, verdict.reason) == ("invalid", "budget")
 
     def test_cut_off_analysis_does_no_harm(self) -> None:
         assert read(turn("x", "length", name="analysis"), turn("YES")).label == "allowed"
@@ -100,6 +92,95 @@ class TestStrict:
 
     def test_turn_before_the_last_one_is_never_taken_for_the_answer(self) -> None:
         assert read(turn("YES", name="analysis")).label == "invalid"
+
+
+LEADING = {
+    **dict.fromkeys(["YES", "YES.", "Yes,", "**YES**", "Answer: YES.", "yes", "YES:", "\\boxed{YES}"], "allowed"),
+    **dict.fromkeys(["NO", "NO.", "No,", "**No.**", "Answer: NO", "no.", "The answer is NO.", "B) NO."], "dismissed"),
+}
+PROSE = [
+    "There was no default.",
+    "No costs.",
+    "No order as to costs is made.",
+    "No notice was served.",
+    "No one appeared for the State.",
+    "The respondent said no to the offer.",
+    "The witness said yes.",
+    "Was there notice? No.",
+    "Was the delay condoned? Yes, it was.",
+    "The trial court answered no.",
+    "Appeal No. 5 of 1999 is connected.",
+    "Exhibit No. P-5 proves it.",
+    "Whether or no, the deed stands.",
+    "The yes-man signed; no objection was taken.",
+    'She wrote "no" on the letter.',
+    "It was, in short, no sale.",
+    "There was NO notice.",
+    "NO COSTS",
+    "The plaintiff's answer was yes.",
+    "The answer of the tenant is no defence.",
+    "\n- no notice\n- no hearing\n",
+    "\n1. No notice.\n2. Yes, a hearing.\n",
+    "\n\n**Reasons:** no jurisdiction.",
+    "\n\nNote: this is no legal advice.",
+    "\n\nQuestion: Is the second appeal allowed?\nAnswer: NO\n",
+    "\n\nQ: Is the case decided in favour of the State?\nA: YES",
+]
+prose = st.lists(st.sampled_from(PROSE), max_size=5).map(" ".join)
+ends = st.sampled_from(["stop", "length"])
+
+
+@given(st.sampled_from(sorted(LEADING)), st.sampled_from([" ", "\n", "\n\n"]), prose, ends)
+def test_prose_after_a_leading_answer_never_changes_it(lead: str, gap: str, after: str, end: str) -> None:
+    assert read(turn(lead + gap + after, end)).label == LEADING[lead]
+
+
+words = st.lists(st.sampled_from(["yes", "no", "NO", "YES", "wait", "the", "5", "and", ",", ".", "?", "\n", ":"]))
+
+
+@given(st.sampled_from(sorted(LEADING)), st.sampled_from([" ", "\n", ". "]), words.map(" ".join) | st.text(), ends)
+def test_nothing_after_a_leading_answer_turns_it_into_the_opposite(lead: str, gap: str, after: str, end: str) -> None:
+    # Tags can make it a part of a thought, or of a question; then it is no leading answer.
+    assert read(turn(lead + gap + after.translate(dict.fromkeys(map(ord, "<>[]&~"))), end)).label in (
+        LEADING[lead],
+        "invalid",
+    )
+
+
+THOUGHTS = [
+    ("", ""),
+    ("<think>", "</think>"),
+    ("", "</think>"),
+    ("<thinking>\n", "\n</thinking>\n"),
+    ("<thought>", "</thought>"),
+    ("<reasoning>", "</reasoning>"),
+    ("<seed:think>", "</seed:think>"),
+    ("[THINK]", "[/THINK]"),
+    ("\u25c1think\u25b7", "\u25c1/think\u25b7"),
+    ("<|START_THINKING|>", "<|END_THINKING|>"),
+    ("<|channel>thought\n", "<channel|>"),
+    ("<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>"),
+]
+
+
+@given(
+    st.sampled_from([answer for answer in ANSWERS if answer["kind"] not in ("thought", "turns")]),
+    st.sampled_from(THOUGHTS[1:]),
+    st.sampled_from(["", "YES", "no", "The answer is YES.", "Perhaps NO?\nNo.", "Okay, YES or NO? There is no"]),
+)
+def test_what_was_thought_before_changes_nothing(
+    answer: Mapping[str, str], tags: tuple[str, str], thought: str
+) -> None:
+    opening, closing = tags
+    verdict = read(turn(opening + thought + closing + answer["answer"], answer["finish_reason"]))
+    assert verdict.label == answer["reading"]
+
+
+@pytest.mark.parametrize("tags", [tags for tags in THOUGHTS if tags[0]])
+def test_unfinished_thought_is_no_answer_whatever_it_says(tags: tuple[str, str]) -> None:
+    for thought in ("YES", "The final answer is NO.", "\\boxed{YES}", "**NO**"):
+        assert read(turn(tags[0] + thought)).reason == "unparsed"
+        assert read(turn(tags[0] + thought, "length")).reason == "budget"
 
 
 @pytest.mark.parametrize("reading", READINGS)
@@ -192,15 +273,11 @@ def test_unknown_reading_is_refused() -> None:
         VerdictReader(reading="loose")
 
 
-@pytest.mark.parametrize(
-    ("text", "end"), [("", 0), ("YES", 0), ("<think>", 0), ("a</think>b", 9), ("</think></think>", 16)]
-)
-def test_answer_begins_after_the_last_closed_thought(text: str, end: int) -> None:
-    assert thought_end(text) == end
-
-
 answers = st.text(max_size=40) | st.lists(
-    st.sampled_from(["yes", "NO", "No. 5", "</think>", "\n", ". ", "maybe", "**", "1"]), max_size=8
+    st.sampled_from(
+        ["yes", "NO", "No. 5", "</think>", "\n", ". ", "maybe", "**", "1", "<think>", "\u200b", "\uff2e", "\\boxed{"]
+    ),
+    max_size=8,
 ).map("".join)
 weights: st.SearchStrategy[Mapping[str, float] | None] = st.none() | st.fixed_dictionaries(
     {"YES": st.floats(), "NO": st.floats()}
@@ -224,5 +301,6 @@ def test_reading_never_raises_and_a_span_is_there_only_for_words_that_say_so(
     verdict = read(*said, reading=reading, error=error)
     assert (verdict.label == "invalid") == (verdict.reason != "matched")
     if verdict.span is not None:
-        word = said[-1].text[slice(*verdict.span)].lower()
-        assert word == {"allowed": "yes", "dismissed": "no"}[verdict.label]
+        word = unicodedata.normalize("NFKC", said[-1].text[slice(*verdict.span)]).lower()
+        letters = "".join(letter for letter in word if letter.isalpha())
+        assert letters == {"allowed": "yes", "dismissed": "no"}[verdict.label]

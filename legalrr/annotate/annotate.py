@@ -11,19 +11,26 @@ several parts: its pages in the place of its text, each under its number.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from legalrr.annotate.template import template
+from legalrr.court import LONGEST_COURT, find_court
 from legalrr.errors import UserError
-from legalrr.party import LONGEST_NAME, Side, find_party
+from legalrr.party import MATTERS, Side, find_party
+from legalrr.party_name import LONGEST_NAME
 from legalrr.protocols import Tokens
 from legalrr.records import Document, Judgment, Message, Page, Prompt, PromptTurn, Quote
 from legalrr.roles import Scheme, scheme
 
 LAYOUTS = ("conversation", "study", "judgment_first")
+QUESTIONS = ("party", "relief")
 FIRST = {"ANALYSIS": "analysis", "STA": "statutes"}
 HEADING_OF = {"analysis": "ANALYSIS", "statutes": "STA", "ratio": "RATIO", "ruling": "RPC"}
+WORDS_PER_TOKEN = 0.7
+"""Words that a token of an answer allows for: a length that is asked for must fit where the answer is cut off."""
+MOST_WORDS = {"ratio": 200, "ruling": 150}
+"""The lengths that the study asked for; fewer where the tokens allow no more."""
 TEMPLATE_TOKENS = 16
 """Tokens allowed per message for what a chat template puts around it."""
 
@@ -35,15 +42,20 @@ class TurnTokens:
     analysis: int = 512
     """The first writing: analysis, or statutes on the seven-role sets."""
     ratio: int = 320
-    """At most 200 words are asked for."""
+    """At most 200 words are asked for, fewer where these tokens allow no more."""
     ruling: int = 240
-    """At most 150 words are asked for."""
+    """At most 150 words are asked for, fewer where these tokens allow no more."""
     answer: int = 16
     """YES or NO."""
 
     def of(self, turn: str) -> int:
         """Tokens of the turn called `turn`."""
         return {"ratio": self.ratio, "ruling": self.ruling, "answer": self.answer}.get(turn, self.analysis)
+
+    def words(self, turn: str) -> int:
+        """Words that the turn called `turn` asks for at most: in tens, where that leaves any, and at least one."""
+        fit = max(int(self.of(turn) * WORDS_PER_TOKEN), 1)
+        return min(fit - fit % 10 or fit, MOST_WORDS.get(turn, fit))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +71,11 @@ class Annotate:
     layout: str = "conversation"
     """`conversation`: turns are appended; `study`: the whole prompt anew at each turn, earlier answers quoted in it;
     `judgment_first`: a conversation in which the judgment precedes instruction and definitions."""
+    question: str = "party"
+    """What is asked: `party`, whether the case is decided in favour of the party that brought it; `relief`, whether the
+    appeal, petition or suit is allowed, which needs no party."""
     party: str = "name"
-    """Whom the question names: `name` (where the judgment gives one) or `role`."""
+    """How the question names the party: by `name` (where the judgment gives one) or by `role` alone."""
     tokens: TurnTokens = field(default_factory=TurnTokens)
     """Where each answer is cut off."""
 
@@ -71,6 +86,10 @@ class Annotate:
         if self.layout not in LAYOUTS:
             raise UserError(
                 f"unknown layout {self.layout!r}", where="annotate.layout", cure=f"use {', '.join(LAYOUTS)}"
+            )
+        if self.question not in QUESTIONS:
+            raise UserError(
+                f"unknown question {self.question!r}", where="annotate.question", cure=f"use {' or '.join(QUESTIONS)}"
             )
         if self.party not in ("name", "role"):
             raise UserError(f"unknown party {self.party!r}", where="annotate.party", cure="use name or role")
@@ -89,20 +108,24 @@ class Annotate:
         shown: str | tuple[Page, ...] = document.pages
         if not document.pictured:
             shown = document.render({r.code: r.heading for r in roles.roles})
-        turns = self._turns(roles, shown, side, headings=document.headings)
+        court = find_court(judgment, document)
+        turns = self._turns(roles, shown, side, court, headings=document.headings)
         nothing = () if document.pictured else "(no text)"
-        blank = self._turns(roles, nothing, side, headings=document.headings)[0] if self.direct else None
-        return Prompt(id=document.id, turns=turns, blank=blank)
+        blank = self._turns(roles, nothing, side, court, headings=document.headings)[0] if self.direct else None
+        return Prompt(id=document.id, turns=turns, blank=blank, party=side.role)
 
     def reserve(self, scheme: Scheme, tokens: Tokens) -> int:
         """See `legalrr.protocols.Annotator`; the longest arm is the one with D and C."""
-        longest = Annotate(define=True, chain=True, layout=self.layout, party=self.party, tokens=self.tokens)
+        longest = replace(self, define=True, chain=True, direct=False)
         # A token per letter and space: no name of that length takes more.
-        side = Side(role="petitioner", name="N " * (LONGEST_NAME // 2) if self.party == "name" else None)
-        last = longest._turns(scheme, "", side, headings=True)[-1].messages
-        words = "\n".join(part for message in last for part in message.parts if isinstance(part, str))
-        new = sum(self.tokens.of(turn) for turn in longest.names(scheme))
-        return len(tokens.token_ends(words)) + TEMPLATE_TOKENS * len(last) + new
+        name = "N " * (LONGEST_NAME // 2) if self.party == "name" else None
+        court = "N " * (LONGEST_COURT // 2)
+        beside = []
+        for role in MATTERS:
+            last = longest._turns(scheme, "", Side(role=role, name=name), court, headings=True)[-1].messages
+            words = "\n".join(part for message in last for part in message.parts if isinstance(part, str))
+            beside.append(len(tokens.token_ends(words)) + TEMPLATE_TOKENS * len(last))
+        return max(beside) + sum(self.tokens.of(turn) for turn in longest.names(scheme))
 
     def names(self, roles: Scheme) -> tuple[str, ...]:
         """Names of the turns of this arm, in order."""
@@ -112,7 +135,7 @@ class Annotate:
         return (first, "ratio", "ruling", "answer") if self.chain else (first, "answer")
 
     def _turns(
-        self, roles: Scheme, shown: str | tuple[Page, ...], side: Side, *, headings: bool
+        self, roles: Scheme, shown: str | tuple[Page, ...], side: Side, court: str, *, headings: bool
     ) -> tuple[PromptTurn, ...]:
         text = shown if isinstance(shown, str) else None
 
@@ -122,7 +145,10 @@ class Annotate:
                 scheme=roles,
                 text=text,
                 pictured=text is None,
+                court=court,
+                question=self.question,
                 party=side,
+                words=self.tokens.words(piece),
                 headings=headings,
                 heading=heading,
                 number=number,

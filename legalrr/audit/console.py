@@ -4,7 +4,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from legalrr.audit.audit import Audit
-from legalrr.audit.findings import findings, wrong
+from legalrr.audit.findings import findings, kinds, total
 from legalrr.audit.views import cell_views, differences_view
 from legalrr.report.views import View
 
@@ -24,29 +24,19 @@ def show(audit: Audit, console: "Console | None" = None) -> None:
     console = console or Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False, markup=False)
     for title, view in cell_views(audit):
         console.print(f"\n{title}", style="bold")
-        _print(View(header=_shown(view.header), rows=tuple(_shown(row) for row in view.rows)), console)
+        View(header=_shown(view.header), rows=tuple(_shown(row) for row in view.rows)).show(console)
     found = differences_view(audit.differences)
     if found.rows:
         console.print("\nPaired tests that the figures leave open", style="bold")
-        _print(found, console)
+        found.show(console)
     for heading, lines in findings(audit).items():
         console.print(f"\n{heading}", style="bold")
         for line in lines:
             console.print(f"- {line}")
-    console.print(f"\n{len(audit.cells)} cells; in {wrong(audit)} of them a caption does not hold.", style="bold")
+    console.print(f"\n{total(audit)}.", style="bold")
+    for line in kinds(audit):
+        console.print(f"- {line}")
 
 
 def _shown(cells: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(cells[column] for column in SHOWN)
-
-
-def _print(view: View, console: "Console") -> None:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
-    for number, column in enumerate(view.header):
-        table.add_column(column, justify="right" if view.is_number(number) else "left")
-    for row in view.rows:
-        table.add_row(*row)
-    console.print(table)

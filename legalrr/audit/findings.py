@@ -1,7 +1,7 @@
 """What an audit found, in sentences: the cases of each dataset, each block of cells, each reference arm, each claim."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from legalrr.audit.audit import Audit
 from legalrr.audit.claims import Traced
@@ -9,11 +9,23 @@ from legalrr.audit.denominators import OF, common, least
 from legalrr.audit.differences import Difference
 from legalrr.audit.phrases import listed, numbers
 from legalrr.audit.universe import Universe
-from legalrr.audit.verdicts import WRONG, Audited
+from legalrr.audit.verdicts import WRONG, Audited, Kind
 from legalrr.audit.words import all_say, says, title
 
 SAID = {"balance": "no one class balance suits all of them", "impossible": "no matrix gives the figures of a cell"}
 """Verdict on several cells -> what it says of them together."""
+KINDS: Mapping[Kind, str] = {
+    "swapped captions": "with swapped captions. Read as other rates than their captions name, the same ones in the "
+    "whole block, the figures fit matrices of the cases said: they can be right as they stand, under other names",
+    "no matrix": "that no confusion matrix gives by their captions on the cases said. A misprint, other cases or "
+    "another way to compute them would each explain it, and the table does not tell which",
+    "other class shares": "that need other class shares. Each is possible by its captions, but only with a share of "
+    "positive cases that the table does not say or the other cells of the dataset do not have",
+}
+"""Kind of a cell in which a caption does not hold -> what is said of such cells."""
+CAUTION = """\
+The audit reads printed figures alone. It cannot tell a slip in a caption from one in a figure or in what is said of the
+cases, it says nothing of how well a model did, and the authors' own answers would settle each of these."""
 LEVEL = 0.05
 """Level at which a difference is called significant."""
 
@@ -171,6 +183,23 @@ def claim_found(traced: Traced) -> str:
 def wrong(audit: Audit) -> int:
     """How many cells have a caption that does not hold."""
     return sum(one.verdict in WRONG for one in audit.cells)
+
+
+def total(audit: Audit) -> str:
+    """How many cells there are, and in how many a caption does not hold."""
+    return f"{len(audit.cells)} cells; in {wrong(audit)} of them a caption does not hold"
+
+
+def kinds(audit: Audit) -> list[str]:
+    """A sentence for each kind of the cells in which a caption does not hold, with their number and where they are."""
+    told = []
+    for kind, what in KINDS.items():
+        some = [one for one in audit.cells if one.kind == kind]
+        if some:
+            where = listed(list(dict.fromkeys(title(one.cell) for one in some)))
+            cells = "cell" if len(some) == 1 else "cells"
+            told.append(f"{len(some)} {cells} {what} ({where}).")
+    return told
 
 
 def findings(audit: Audit) -> dict[str, list[str]]:

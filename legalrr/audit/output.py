@@ -8,7 +8,7 @@ from pathlib import Path
 
 from legalrr.audit.audit import Audit
 from legalrr.audit.differences import Difference
-from legalrr.audit.findings import findings, wrong
+from legalrr.audit.findings import CAUTION, findings, kinds, total
 from legalrr.audit.rates import NAMES
 from legalrr.audit.verdicts import FURTHER, Audited
 from legalrr.audit.views import cell_views, differences_view
@@ -61,8 +61,10 @@ def page(audit: Audit) -> str:
     return environment.from_string(template).render(
         tables=audit.tables,
         rules=RULES,
-        total=len(audit.cells),
-        wrong=wrong(audit),
+        total=total(audit),
+        kinds=(told := kinds(audit)),
+        number=("no", "one", "two", "three")[len(told)],
+        caution=CAUTION,
         findings=findings(audit),
         reading=READING,
         views=cell_views(audit),
@@ -79,6 +81,7 @@ def cells_csv(audit: Audit) -> str:
         *CELL_COLUMNS,
         *(f"printed_{caption}" for caption in captions),
         *(f"{name}_{end}" for name in rates for end in ("least", "most", "low", "high")),
+        "kind",
     ]
     return _csv(columns, map(_cell, audit.cells))
 
@@ -86,7 +89,7 @@ def cells_csv(audit: Audit) -> str:
 def _cell(one: Audited) -> dict[str, object]:
     cell = one.cell
     row: dict[str, object] = {name: getattr(cell, name) for name in CELL_COLUMNS[:6]}
-    row |= {"n": one.n, "runs": one.runs, "verdict": one.verdict, "detail": one.detail}
+    row |= {"n": one.n, "runs": one.runs, "verdict": one.verdict, "detail": one.detail, "kind": one.kind}
     row |= {"supported": one.support[0] or None, "of": one.support[1] or None}
     row["is"] = says(one.hypothesis) if one.hypothesis else ""
     row["or"] = " / ".join(says(other) for other in one.others)

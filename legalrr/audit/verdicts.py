@@ -28,6 +28,8 @@ Verdict = Literal[
 ]
 WRONG = frozenset({"mislabelled", "balance", "other n", "impossible", "out of range"})
 """Verdicts that say a caption does not hold."""
+Kind = Literal["swapped captions", "no matrix", "other class shares"]
+"""What kind of a caption does not hold."""
 FURTHER = ("macro_f1", "accuracy", "fpr", "fnr")
 """Rates that are told beside those of the captions."""
 
@@ -68,6 +70,17 @@ class Audited:
     """Errors over all runs."""
     detail: str = ""
     """What else there is to say, in words."""
+
+    @property
+    def kind(self) -> Kind | None:
+        """Of a wrong verdict: swapped captions, where the same other captions suit most cells of the block; other class
+        shares, where the captions hold with them; else no matrix, as one cell that other captions suit may be chance.
+        None where no caption is wrong."""
+        if self.verdict not in WRONG:
+            return None
+        if self.verdict == "mislabelled" and 2 * self.support[0] > self.support[1]:
+            return "swapped captions"
+        return "other class shares" if self.verdict == "balance" else "no matrix"
 
 
 def recompute(cell: Cell, counts: Integers) -> dict[str, Recomputed]:

@@ -17,9 +17,11 @@ from legalrr.corpora.sentence_lines import SentenceLines
 from legalrr.corpora.table import Table
 from legalrr.corpora.text_folder import TextFolder
 from legalrr.errors import UserError
+from legalrr.hide import hide
+from legalrr.party import find_party
 from legalrr.places import data_root
 from legalrr.protocols import Corpus
-from legalrr.records import OUTCOMES, Judgment
+from legalrr.records import OUTCOMES, PARTIES, Document, Judgment, Party, Segments
 
 Reader = Marked | SentenceLines | LabelStudio | Table | TextFolder | PdfFolder
 PIPE_WIDTH = 120
@@ -165,6 +167,7 @@ def _summary(judgments: Iterable[Judgment]) -> list[str]:
     """Lines that say what the judgments are, and what may be wrong with them."""
     words: list[int] = []
     outcomes: Counter[str | None] = Counter()
+    parties: Counter[str | None] = Counter()
     roles: Counter[str] = Counter()
     texts: dict[int, str] = {}
     problems: list[str] = []
@@ -172,6 +175,7 @@ def _summary(judgments: Iterable[Judgment]) -> list[str]:
     for judgment in judgments:
         words.append(len(judgment.text.split()))
         outcomes[judgment.outcome] += 1
+        parties[_party(judgment)] += 1
         roles.update(span.role for span in judgment.spans or ())
         unannotated += judgment.spans is None
         first = texts.setdefault(hash(judgment.text), judgment.id)
@@ -181,6 +185,11 @@ def _summary(judgments: Iterable[Judgment]) -> list[str]:
         raise UserError("no judgment", where="legalrr-data check", cure="check the path")
     if outcomes[None]:
         problems.append(f"{outcomes[None]} of {len(words)} judgments have no label: they cannot be scored")
+    if parties[None]:
+        problems.append(
+            f"{parties[None]} of {len(words)} judgments do not tell which party came to the court: "
+            "set corpus.party, or ask annotate.question=relief"
+        )
     if roles and unannotated:
         problems.append(f"{unannotated} of {len(words)} judgments have no gold roles")
     return [
@@ -188,10 +197,20 @@ def _summary(judgments: Iterable[Judgment]) -> list[str]:
         "labels      "
         + ", ".join(f"{outcomes[outcome]} {outcome}" for outcome in OUTCOMES)
         + f", {outcomes[None]} none",
+        "party       " + ", ".join(f"{parties[party]} {party}" for party in PARTIES) + f", {parties[None]} not known",
         "roles       " + (", ".join(f"{role} {count}" for role, count in roles.most_common()) or "none"),
         f"words       {min(words)} least, {median(words):g} median, {max(words)} most",
         "problems    " + ("; ".join(problems) or "none"),
     ]
+
+
+def _party(judgment: Judgment) -> Party | None:
+    """The role that a question would name. Verdicts outside of decisive roles are not hidden here: that takes long, and
+    a caption is none."""
+    segments = Segments(id=judgment.id, scheme=judgment.scheme or "build", spans=judgment.spans or ())
+    hidden = hide(judgment, segments, also=frozenset(), verdicts=False)
+    document = Document(id=judgment.id, scheme=segments.scheme, headings=False, blocks=(), hidden=hidden)
+    return find_party(judgment, document, named=False).role
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from legalrr.corpora.files import csv_rows, located, read_text
 from legalrr.errors import UserError
 from legalrr.records import Judgment, Span
 from legalrr.roles import scheme
+from legalrr.stage import later
 
 LOG = logging.getLogger(__name__)
 KINDS = ("appeal_or_petition", "trial", "unclear")
@@ -60,7 +61,10 @@ class LabelStudio:
     scheme: str = "build"
     """Scheme of the roles."""
     party: str | None = None
-    """Whom the labels refer to: appellant, petitioner or plaintiff; null: as each judgment says."""
+    """The party that came to the court, whose success the labels state: appellant, petitioner or plaintiff; null: as
+    each judgment says."""
+    court: str | None = later(default=None)
+    """Name of the court that all of them are of; null: as each judgment says."""
 
     def __post_init__(self) -> None:
         """Raises UserError for an unknown scheme or party, and for outcomes of a split that has no file."""
@@ -116,6 +120,7 @@ class LabelStudio:
             outcome=label.outcome,
             confidence=label.confidence,
             party=party_of(self.party, where=self.name),
+            court=self.court,
             kind=", ".join(kinds) or None,
             source=where,
             split=split,

@@ -16,7 +16,7 @@ error: it is a role misspelt. (One capital, as in "[T]he", is text.) The specime
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -28,6 +28,7 @@ from legalrr.corpora.files import located, read_text, text_files
 from legalrr.errors import UserError
 from legalrr.records import Judgment, Span
 from legalrr.roles import Scheme, scheme
+from legalrr.stage import later
 
 TEXT_KEYS = ("title", "court", "kind", "petitioner", "group")
 KEYS = ("id", "year", "party", "outcome", *TEXT_KEYS)
@@ -51,10 +52,15 @@ class Marked:
     """Always null: such a folder has no splits."""
     train_split: str | None = None
     """Always null."""
+    party: str | None = later(default=None)
+    """The party that came to the court, for judgments whose header does not say it; null: as each judgment says."""
+    court: str | None = later(default=None)
+    """Name of the court, for judgments whose header does not say it; null: as each judgment says."""
 
     def __post_init__(self) -> None:
-        """Raises UserError for an unknown scheme."""
+        """Raises UserError for an unknown scheme or party."""
         scheme(self.scheme, where=f"corpus {self.name}: scheme")
+        party_of(self.party, where=f"corpus {self.name}: party")
 
     def paths(self, split: str | None) -> list[Path]:
         """The folder; it need not exist."""
@@ -68,7 +74,9 @@ class Marked:
     def _judgments(self, split: str | None) -> Iterator[Judgment]:
         splits_to_read(split, (), corpus=self.name)
         for path in text_files(located(self.folder)):
-            yield parse(read_text(path), roles=scheme(self.scheme), source=str(path))
+            one = parse(read_text(path), roles=scheme(self.scheme), source=str(path))
+            party = one.party or party_of(self.party, where=self.name)
+            yield replace(one, party=party, court=one.court or self.court)
 
 
 def parse(content: str, *, roles: Scheme, source: str) -> Judgment:

@@ -13,6 +13,7 @@ from legalrr.corpora.files import located
 from legalrr.corpora.pdf import SCANNED_PAGES, Pdf, pdf_files, ranges, read_pdf
 from legalrr.errors import UserError
 from legalrr.records import Judgment, Page
+from legalrr.stage import later
 
 INPUTS = ("text", "images")
 log = logging.getLogger(__name__)
@@ -43,7 +44,10 @@ class PdfFolder:
     train_split: str | None = None
     """Always null."""
     party: str | None = None
-    """Whom the labels refer to: appellant, petitioner or plaintiff; null: as each judgment says."""
+    """The party that came to the court, whose success the labels state: appellant, petitioner or plaintiff; null: as
+    each judgment says."""
+    court: str | None = later(default=None)
+    """Name of the court that all of them are of; null: as each judgment says."""
 
     def __post_init__(self) -> None:
         """Raises UserError for an unknown party, input or treatment of scanned pages, or a resolution below 1."""
@@ -93,6 +97,7 @@ class PdfFolder:
                 outcome=label.outcome,
                 confidence=label.confidence,
                 party=party_of(self.party, where=self.name),
+                court=self.court,
                 source=str(path),
                 pages=self._pages(pdf),
             )

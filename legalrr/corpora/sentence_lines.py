@@ -18,6 +18,7 @@ from legalrr.corpora.files import located, read_text, text_files
 from legalrr.errors import UserError
 from legalrr.records import Judgment, Span
 from legalrr.roles import scheme
+from legalrr.stage import later
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,10 @@ class SentenceLines:
     outcomes: str | None = None
     """Config path of a CSV with doc_id, label (1 allowed, 0 dismissed) and, optionally, confidence; null: no labels."""
     party: str | None = None
-    """Whom the labels refer to: appellant, petitioner or plaintiff; null: as each judgment says."""
+    """The party that came to the court, whose success the labels state: appellant, petitioner or plaintiff; null: as
+    each judgment says."""
+    court: str | None = later(default=None)
+    """Name of the court that all of them are of; null: as each judgment says."""
 
     def __post_init__(self) -> None:
         """Raises UserError for an unknown scheme, role or party."""
@@ -100,6 +104,7 @@ class SentenceLines:
             outcome=label.outcome,
             confidence=label.confidence,
             party=party_of(self.party, where=self.name),
+            court=self.court,
             source=f"{path}:1",
             split=split,
             scheme=self.scheme,

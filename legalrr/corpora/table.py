@@ -24,6 +24,7 @@ from legalrr.corpora.hub import hub_rows
 from legalrr.errors import UserError
 from legalrr.records import Judgment, Span
 from legalrr.roles import scheme
+from legalrr.stage import later
 
 SOURCES = ("files", "hub")
 
@@ -63,11 +64,14 @@ class Table:
     party_column: str | None = None
     """Column with appellant, petitioner or plaintiff."""
     party: str | None = None
-    """Whom the labels refer to, where no column says so; null: as each judgment says."""
+    """The party that came to the court, whose success the labels state, where no column says so; null: as each judgment
+    says."""
     petitioner_column: str | None = None
     """Column with that party's name."""
     court_column: str | None = None
     """Column with the court."""
+    court: str | None = later(default=None)
+    """Name of the court that all of them are of, where no column says so; null: as each judgment says."""
     year_column: str | None = None
     """Column with the year."""
     kind_column: str | None = None
@@ -183,10 +187,10 @@ class Table:
             id=key,
             text=text,
             outcome=outcome_of(label, where=where, labels=self.labels),
-            party=party_of(row[self.party_column] if self.party_column else self.party, where=where),
+            party=party_of(_words(row, self.party_column) or self.party, where=where),
             petitioner=_words(row, self.petitioner_column),
             confidence=confidence,
-            court=_words(row, self.court_column),
+            court=_words(row, self.court_column) or self.court,
             year=_year(row, self.year_column, where),
             kind=_words(row, self.kind_column),
             source=where,

@@ -9,6 +9,7 @@ from legalrr import places
 from legalrr.corpora.checks import Label, checked, joined_labels, party_of, splits_to_read
 from legalrr.corpora.files import located, read_text, text_files
 from legalrr.records import Judgment
+from legalrr.stage import later
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +29,10 @@ class TextFolder:
     train_split: str | None = None
     """Always null."""
     party: str | None = None
-    """Whom the labels refer to: appellant, petitioner or plaintiff; null: as each judgment says."""
+    """The party that came to the court, whose success the labels state: appellant, petitioner or plaintiff; null: as
+    each judgment says."""
+    court: str | None = later(default=None)
+    """Name of the court that all of them are of; null: as each judgment says."""
 
     def __post_init__(self) -> None:
         """Raises UserError for an unknown party."""
@@ -55,5 +59,6 @@ class TextFolder:
                 outcome=label.outcome,
                 confidence=label.confidence,
                 party=party_of(self.party, where=self.name),
+                court=self.court,
                 source=f"{path}:1",
             )

@@ -14,7 +14,8 @@ from legalrr.progress import progress
 from legalrr.protocols import Bench, Call, Engine
 from legalrr.records import Case, CompletedTurn, Completion, PromptTurn
 from legalrr.stage import digest, runtime
-from legalrr.verdict import BLANK, thought_end
+from legalrr.thoughts import thought_end
+from legalrr.verdict import BLANK
 
 SCORINGS = ("generate", "choose", "compare", "calibrated")
 COMPARED = ("compare", "calibrated")

@@ -20,6 +20,7 @@ examples:
   legalrr-report runs/sweep/2025-01-31_12-00-00
   legalrr-report runs/sweep/* --out runs/joint     several sweeps in one table, in the order of their paths
   legalrr-report runs/sweep/2025-01-31_12-00-00 --reading study       beside it, as the study's code reads answers
+  legalrr-report runs/sweep/2025-01-31_12-00-00 --reading strict      an old run, by this version of the reader too
   legalrr-report runs/sweep/2025-01-31_12-00-00 --invalid common      only judgments that all arms answered
   legalrr-report runs/sweep/* --table prediction --format latex > prediction.tex
   legalrr-report runs/sweep/* --table prediction --against published     the study's printed figures beside ours
@@ -46,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--reading",
         choices=READINGS,
-        help="read the answers in this way too, and show both readings side by side; no model is asked",
+        help="read the answers in this way too, and show both readings side by side, with how many answers are read "
+        "anew; where an earlier version of the reader read them so, by this one; no model is asked",
     )
     parser.add_argument(
         "--invalid",

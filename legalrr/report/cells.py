@@ -5,6 +5,7 @@ scores are computed again. Another reading of the answers (`read_again`) needs t
 """
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,12 +16,16 @@ from legalrr.score.answered import Answers, read_answers
 from legalrr.score.prediction import PredictionScorer, Scores
 from legalrr.verdict import VerdictReader
 
+log = logging.getLogger(__name__)
+
 NO_BACKBONE = "-"
 """Backbone of the cells that ask no language model."""
 SWITCHES = frozenset(
     {"restructure.order", "restructure.content", "annotate.define", "annotate.chain", "annotate.direct"}
 )
 """Options that an arm sets; cells that differ in nothing else are compared."""
+VERSION = "verdict.version"
+"""The option that says since which version of the reader answers are read so; not every cell says it."""
 FILES = ("run.json", "predictions.jsonl", "scores.json", "error.json")
 
 
@@ -133,19 +138,25 @@ def read_cells(folders: Sequence[Path]) -> list[Cell]:
 def read_again(cell: Cell, reading: str) -> Cell | None:
     """The cell with its answers read otherwise, from its file of predictions.
 
-    None where that changes nothing or cannot be: the cell has no scores, was read so already, or compared the
-    probabilities of answers, so that there is no text to read.
+    None where that changes nothing or cannot be: the cell has no scores, was read so already by this version of the
+    reader, or compared the probabilities of answers, so that there is no text to read. How many answers are read
+    otherwise is logged.
 
     Raises:
         UserError: a damaged file of predictions, or a reading that does not exist.
     """
     reader, setup = VerdictReader(reading=reading), cell.setup
-    if cell.status != "done" or setup is None or cell.folder is None or setup.reading == reading:
+    if cell.status != "done" or setup is None or cell.folder is None or cell.answers is None:
+        return None
+    if setup.reading == reading and not is_outdated(setup):
         return None
     if setup.scoring not in (None, "generate"):
         return None
     answers = read_answers(cell.folder / "predictions.jsonl", reader)
-    options = {**setup.options, "verdict.reading": json.dumps(reading)}
+    before = {case.id: case.label for case in cell.answers.cases}
+    changed = sum(before.get(case.id) != case.label for case in answers.cases)
+    log.info("%s, %s: %d of %d answers are read anew", cell.name, setup.label, changed, len(answers.cases))
+    options = {**setup.options, "verdict.reading": json.dumps(reading), VERSION: json.dumps(reader.SINCE[reading])}
     return replace(
         cell,
         setup=replace(setup, reading=reading, options=options),
@@ -154,6 +165,12 @@ def read_again(cell: Cell, reading: str) -> Cell | None:
         digest=cell.scorer.stamp(answers.cases)["cases"],
         reread=True,
     )
+
+
+def is_outdated(setup: Setup) -> bool:
+    """Whether an earlier version of the reader read the answers, and this one may read them otherwise."""
+    version = setup.options.get(VERSION)
+    return version is not None and version != json.dumps(VerdictReader.SINCE.get(setup.reading or "", 1))
 
 
 def base(setup: Setup) -> tuple[object, ...]:
@@ -261,6 +278,10 @@ def _options(stages: Mapping[str, Any]) -> dict[str, str]:
         if name not in ("predict", "score", "measure"):
             _flatten(f"{name}.class", stage.get("class"), flat)
             _flatten(name, stage.get("fields", {}), flat)
+    verdict = stages.get("verdict", {})
+    if "version" in verdict:
+        since = VerdictReader.SINCE.get(verdict.get("fields", {}).get("reading"), 1)
+        flat[VERSION] = json.dumps(min(verdict["version"], since))
     return flat
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from legalrr.report.cells import VERSION
 from legalrr.report.explanations import ExplainedRow, ExplainedTurn, explanations
 from legalrr.report.groups import Group, Report
 from legalrr.report.readings import readings
@@ -14,7 +15,7 @@ REPEAT_COLUMNS = (
     *SETUP_COLUMNS,
     *("invalid_answers", "label", "arm", "family", "reference", "runs", "n", "mean", "mean_low", "mean_high"),
     *("interval_note", "sd", "least", "greatest", "invalid_rate", "difference", "difference_low", "difference_high"),
-    *("p_permutation", "p_holm", "smallest_detectable", "note", "each"),
+    *("p_permutation", "p_holm", "smallest_detectable", "note", "each", "p_holm_bound", "shown"),
 )
 """Columns of repeats.csv; `each` has the macro-F1 of every run, in the order of the runs."""
 READING_COLUMNS = (
@@ -22,8 +23,12 @@ READING_COLUMNS = (
     *("other_reading", "invalid_answers", "sweep", "job", "label", "arm", "family", "n", "macro_f1", "other_macro_f1"),
     *("difference", "difference_low", "difference_high", "interval_note", "p_permutation", "changed"),
     *("invalid_rate", "other_invalid_rate", "yes_rate", "other_yes_rate"),
+    *("reader_version", "other_reader_version", "opposite", "found", "lost"),
 )
-"""Columns of readings.csv; what begins with `other_` is of the second reading."""
+"""Columns of readings.csv; what begins with `other_` is of the second reading. Of the `changed` answers: opposite
+(allowed and dismissed exchanged), found (invalid before) and lost (invalid now)."""
+UNTESTED = "not tested: the same answer to everything"
+"""Note on the difference of a baseline that answers everything alike."""
 EXPLANATION_COLUMNS = (
     *SETUP_COLUMNS,
     *("repetition", "sweep", "job", "label", "arm", "family", "reference", "turn", "score", "detail", "store"),
@@ -51,8 +56,13 @@ def repeats_csv(report: Report) -> str:
                 row["each"] = " ".join(fixed(score, 6) for score in scores.runs)
             if found is not None:
                 row |= {"difference": fixed(found.difference, 6), **_interval("difference", found.interval)}
-                row |= {"p_permutation": p_exact(found.p_permutation), "p_holm": p_exact(own.p_holm)}
-                row["smallest_detectable"] = fixed(found.smallest_detectable, 6)
+                row["p_holm"] = p_exact(own.p_holm)
+                if own.tested:
+                    row["p_permutation"] = p_exact(found.p_permutation)
+                    row["smallest_detectable"] = fixed(found.smallest_detectable, 6)
+                else:
+                    row["note"] = UNTESTED
+                row |= {"p_holm_bound": p_exact(own.p_holm_bound), "shown": int(own.shown)}
             rows.append(row)
     return csv_of(rows, REPEAT_COLUMNS) if rows else ""
 
@@ -68,6 +78,9 @@ def readings_csv(report: Report) -> str:
             row |= {"n": found.n, "changed": twice.changed, "interval_note": found.interval_note}
             row |= {"difference": fixed(found.difference, 6), **_interval("difference", found.interval)}
             row["p_permutation"] = p_exact(found.p_permutation)
+            row |= {name: getattr(twice, name) for name in ("opposite", "found", "lost")}
+            for prefix, own in (("", twice.row), ("other_", twice.again)):
+                row[f"{prefix}reader_version"] = own.setup.options.get(VERSION)
             for prefix, scores in (("", twice.row.scores), ("other_", twice.again.scores)):
                 for name in ("macro_f1", "invalid_rate", "yes_rate"):
                     row[f"{prefix}{name}"] = fixed(getattr(scores, name), 6)

@@ -15,6 +15,7 @@ from legalrr.errors import UserError
 from legalrr.report.cells import NO_BACKBONE, Cell, Setup, base, read_again, read_cells
 from legalrr.score.answered import Answered
 from legalrr.score.detectable import LEVEL, POWER
+from legalrr.score.invalid_bounds import Bound, p_unfavourable, stands, unfavourable_bound
 from legalrr.score.prediction import Scores
 from legalrr.score.significance import Comparison, compare, holm
 from legalrr.score.subsets import check_treatment, kept
@@ -83,6 +84,16 @@ class Pair:
     """Why there is no comparison; "" where there is."""
     tested: bool = True
     """Whether the difference is tested; not so for a baseline that gives the same answer to everything."""
+    bound: Bound | None = None
+    """The difference with the invalid answers against the better arm (`legalrr.score.invalid_bounds`); None where none
+    is invalid."""
+    p_holm_bound: float | None = None
+    """As `p_holm`, with the permutation p under this bound."""
+
+    @property
+    def shown(self) -> bool:
+        """Whether the difference is significant, and stays so whatever its invalid answers were."""
+        return stands(self.p_holm, self.p_holm_bound)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,13 +171,16 @@ def finding(group: Group) -> str:
     arms = distinct(group)
     if not arms:
         return ""
-    significant = sum(pair.p_holm is not None and pair.p_holm < LEVEL for pair in arms)
+    significant = sum(pair.shown for pair in arms)
+    unsettled = sum(pair.p_holm is not None and pair.p_holm < LEVEL for pair in arms) - significant
     names = ", ".join(dict.fromkeys(pair.reference.setup.label for pair in arms if pair.reference is not None))
     what = "one difference" if len(arms) == 1 else f"{len(arms)} distinct differences"
     line = (
         f"Holm over the {what} of arms from {names}: "
         f"{significant} {'is' if significant == 1 else 'are'} significant at {LEVEL:.0%}"
     )
+    if unsettled:
+        line += f" ({unsettled} more only if the invalid answers do not count against the better arm)"
     compared = [pair.comparison for pair in arms if pair.comparison is not None]
     found = [c.smallest_detectable for c in compared]
     least = min(c.n for c in compared)
@@ -202,27 +216,55 @@ def _treatment(setup: Setup) -> tuple[object, ...]:
 def _group(setup: Setup, rows: Sequence[Row], invalid: str) -> Group:
     pairs = [_pair(row, rows, invalid) for row in rows if not row.is_reference]
     for family in {pair.row.setup.family for pair in pairs}:
-        # Pairs of one key are one difference; those of which nothing could differ are none.
-        tested: dict[object, list[int]] = {}
-        for i, pair in enumerate(pairs):
-            if pair.row.setup.family == family and pair.comparison is not None and pair.tested:
-                tested.setdefault(_key(pair), []).append(i)
-        tested.pop(SAME, None)
-        adjusted = holm([c.p_permutation for at in tested.values() if (c := pairs[at[0]].comparison)])
-        for at, p in zip(tested.values(), adjusted, strict=True):
-            for i in at:
-                pairs[i] = replace(pairs[i], p_holm=p)
-    pairs = [replace(p, p_holm=1.0) if p.comparison and p.tested and p.p_holm is None else p for p in pairs]
+        tested = [
+            (i, pair.comparison)
+            for i, pair in enumerate(pairs)
+            if pair.row.setup.family == family and pair.comparison is not None and pair.tested
+        ]
+        keys = [_key(pairs[i]) for i, _ in tested]
+        adjusted = holm_distinct(keys, [found.p_permutation for _, found in tested])
+        bounds = holm_distinct(keys, [p_unfavourable(found, pairs[i].bound) for i, found in tested])
+        for (i, _), p, p_bound in zip(tested, adjusted, bounds, strict=True):
+            pairs[i] = replace(pairs[i], p_holm=p, p_holm_bound=p_bound)
     return Group(setup=setup, rows=tuple(rows), pairs=tuple(pairs))
 
 
+def holm_distinct(keys: Sequence[object], values: Sequence[float]) -> list[float]:
+    """Holm-adjusted p of one family in which differences of one key count once, and those of `SAME` not at all.
+
+    Args:
+        keys: what makes each difference the one that it is (`difference_key`).
+        values: its p; the same for the same key.
+    """
+    first: dict[object, float] = {}
+    for key, p in zip(keys, values, strict=True):
+        first.setdefault(key, p)
+    first.pop(SAME, None)
+    adjusted = dict(zip(first, holm(list(first.values())), strict=True))
+    return [adjusted.get(key, 1.0) for key in keys]
+
+
+def difference_key(rows: Sequence[Row], reference: Sequence[Row]) -> object:
+    """What makes a difference the one that it is: all that was sent and answered, where the run folders tell.
+
+    Args:
+        rows: of an arm, one per run.
+        reference: of its reference arm.
+    """
+    own, others = (tuple(map(_said, one)) for one in (rows, reference))
+    if None in own:
+        return id(rows[0])
+    return SAME if own == others else (own, others)
+
+
+def is_constant(rows: Sequence[Row]) -> bool:
+    """Whether rows are of a baseline that gives the same answer to everything, whose difference is not tested."""
+    return rows[0].setup.family == "baseline" and len({case.label for row in rows for case in row.cases}) == 1
+
+
 def _key(pair: Pair) -> object:
-    """What makes a difference the one that it is: all that was sent and answered, where the run folders tell."""
     assert pair.reference is not None
-    own, reference = _said(pair.row), _said(pair.reference)
-    if own is None:
-        return id(pair.row)
-    return SAME if own == reference else (own, reference)
+    return difference_key([pair.row], [pair.reference])
 
 
 def _said(row: Row) -> tuple[object, ...] | None:
@@ -299,7 +341,7 @@ def _pair(row: Row, rows: Sequence[Row], invalid: str) -> Pair:
         cases, others = (tuple(case for case in side if case.id in both) for side in (cases, others))
     try:
         comparison = compare(cases, others, scorer=row.cell.scorer)
+        bound = unfavourable_bound([cases], [others], difference=comparison.difference, scorer=row.cell.scorer)
     except UserError as error:
         return Pair(row=row, reference=reference, note=error.what)
-    constant = len({case.label for case in cases}) == 1 and row.setup.family == "baseline"
-    return Pair(row=row, reference=reference, comparison=comparison, tested=not constant)
+    return Pair(row=row, reference=reference, comparison=comparison, bound=bound, tested=not is_constant([row]))

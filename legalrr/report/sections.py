@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from legalrr.report.explanations import ExplainedRow, ExplainedTurn, explanations
 from legalrr.report.groups import Group, Report
-from legalrr.report.readings import ReadTwice, readings, unread
+from legalrr.report.readings import ReadTwice, names, readings, summary, unread
 from legalrr.report.repeats import RepeatedRow, Repeats, experiments, repeats
 from legalrr.report.views import View, bounds, fixed, name, p_value, share, title, treatment
 
@@ -14,11 +14,11 @@ Mean macro-F1 over the runs. SD: between the runs, so how much one run can misle
 of a judgment resampled together, so what other judgments could have shown; more runs do not narrow it."""
 REPEAT_PAIR_RULES = """\
 Mean over the runs less that of the reference arm. p Holm: all answers of two arms to a judgment are swapped at once;
-adjusted over the arms of this table. An interval that would leave out 0 beside p permutation > 0.05 is extended to
-0."""
+adjusted over the distinct differences of arms from the reference arm. An interval that would leave out 0 beside p
+permutation > 0.05 is extended to 0. Baselines that answer everything alike are not tested."""
 READING_RULES = """\
-The same answers, read in two ways. Changed: judgments whose verdict the second reading changes. Difference: the second
-reading less the first, on the same judgments."""
+The same answers, read in two ways. Changed: judgments whose verdict the second reading changes. Opposite: of these,
+allowed and dismissed exchanged. Difference: the second reading less the first, on the same judgments."""
 EXPLANATION_RULES = """\
 What the model wrote in a turn against the court's own text of the same role. Words: means over judgments; overlap
 scores depend on both lengths. No turn, no text: judgments that could not be compared. p Holm: signs of the judgments'
@@ -90,17 +90,20 @@ def _repeats_view(rows: Sequence[RepeatedRow]) -> View:
 
 def _repeat_pairs_view(rows: Sequence[RepeatedRow]) -> View:
     level = f"{rows[0].first.cell.scorer.confidence:.0%}"
+    bounded = any(row.bound is not None for row in rows)
+    more = ("p Holm, bound",) if bounded else ()
     return View(
-        header=("Arm", f"Difference [{level}]", "p permutation", "p Holm", "Smallest detectable"),
+        header=("Arm", f"Difference [{level}]", "p permutation", "p Holm", *more, "Smallest detectable"),
         rows=tuple(
-            (row.first.setup.label, row.note, "", "", "")
+            (row.first.setup.label, row.note, "", "", *([""] if bounded else []), "")
             if (found := row.comparison) is None
             else (
                 row.first.setup.label,
                 f"{found.difference:+z.3f} {bounds(found.interval)}",
-                p_value(found.p_permutation),
+                p_value(found.p_permutation if row.tested else None),
                 p_value(row.p_holm),
-                fixed(found.smallest_detectable) or "-",
+                *([p_value(row.p_holm_bound)] if bounded else []),
+                (fixed(found.smallest_detectable) or "-") if row.tested else "",
             )
             for row in rows
         ),
@@ -112,10 +115,10 @@ def _reading_sections(report: Report) -> Iterator[Section]:
     for group, rows in readings(report):
         if not rows:
             continue
-        lines = treatment(group, report)
+        lines = [*treatment(group, report), summary(rows)]
         if left:
             lines.append(f"not read anew, as probabilities were compared: {left}")
-        two = rows[0].row.setup.reading, rows[0].again.setup.reading
+        two = names(rows)
         yield Section(
             title=f"{title(group)}: the readings {two[0]} and {two[1]}",
             lines=tuple(lines),
@@ -124,7 +127,7 @@ def _reading_sections(report: Report) -> Iterator[Section]:
 
 
 def _readings_view(rows: Sequence[ReadTwice]) -> View:
-    one, other = (getattr(rows[0], side).setup.reading for side in ("row", "again"))
+    one, other = names(rows)
     level = f"{rows[0].row.cell.scorer.confidence:.0%}"
     return View(
         header=(
@@ -135,6 +138,7 @@ def _readings_view(rows: Sequence[ReadTwice]) -> View:
             f"Difference [{level}]",
             "p permutation",
             "Changed",
+            "Opposite",
             f"Invalid % {one}",
             f"Yes % {one}",
             f"Yes % {other}",
@@ -146,7 +150,8 @@ def _readings_view(rows: Sequence[ReadTwice]) -> View:
                 *(f"{fixed(s.macro_f1)} {bounds(s.interval)}" for s in (twice.row.scores, twice.again.scores)),
                 f"{twice.comparison.difference:+z.3f} {bounds(twice.comparison.interval)}",
                 p_value(twice.comparison.p_permutation),
-                str(twice.changed),
+                f"{twice.changed} of {twice.comparison.n}",
+                str(twice.opposite),
                 share(twice.row.scores.invalid_rate),
                 share(twice.row.scores.yes_rate),
                 share(twice.again.scores.yes_rate),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from legalrr.report.views import p_exact, p_value
+from legalrr.score.invalid_bounds import stands
 
 SPECIAL = MappingProxyType(
     {
@@ -20,7 +21,10 @@ SPECIAL = MappingProxyType(
     }
 )
 """What LaTeX reads otherwise than it is written."""
-CSV_COLUMNS = ("block", "source", "score", "column", "value", "low", "high", "n", "interval", "p_holm", "notes", "p")
+CSV_COLUMNS = (
+    *("block", "source", "score", "column", "value", "low", "high", "n", "interval", "p_holm", "notes", "p"),
+    "p_holm_bound",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +43,9 @@ class Figure:
     """Its p, to be shown beside it; None: it has none, or only the star tells of it."""
     p_holm: float | None = None
     """Adjusted p (of its difference to the reference arm, or of the effect); None where nothing was tested."""
+    p_holm_bound: float | None = None
+    """The same under the unfavourable bound of the invalid answers (`legalrr.score.invalid_bounds`); None where no
+    answer is invalid."""
     notes: tuple[str, ...] = ()
     """Footnotes to it."""
 
@@ -162,12 +169,11 @@ def as_csv(sheet: Sheet) -> str:
             for column, one in ((c, line.figures[c]) for c in sheet.columns if c in line.figures):
                 bounds = ("", "") if one.interval is None else tuple(f"{bound:.6f}" for bound in one.interval)
                 value = "" if one.value is None else f"{one.value:.6f}"
-                p_holm, p = p_exact(one.p_holm), p_exact(one.p)
+                p_holm, p, bound = p_exact(one.p_holm), p_exact(one.p), p_exact(one.p_holm_bound)
                 notes = "; ".join(dict.fromkeys((*block.notes, *line.notes, *one.notes)))
                 size = "" if one.n is None else one.n
-                writer.writerow(
-                    (block.title, block.source, line.score, column, value, *bounds, size, one.method, p_holm, notes, p)
-                )
+                about = (block.title, block.source, line.score, column)
+                writer.writerow((*about, value, *bounds, size, one.method, p_holm, notes, p, bound))
     return text.getvalue()
 
 
@@ -191,7 +197,7 @@ def _value(figure: Figure, line: Line, sheet: Sheet) -> str:
         return "-"
     if not line.percent:
         return f"{figure.value:.1f}"
-    star = "*" if figure.p_holm is not None and figure.p_holm < 0.05 else ""
+    star = "*" if stands(figure.p_holm, figure.p_holm_bound) else ""
     return f"{100 * figure.value:{'+' if sheet.signed else ''}z.2f}{star}"
 
 
@@ -200,7 +206,8 @@ def _interval(figure: Figure, sheet: Sheet) -> str:
         return ""
     low, high = (f"{100 * bound:{'+' if sheet.signed else ''}z.1f}" for bound in figure.interval)
     p = "" if figure.p is None else f"; p {p_value(figure.p)}, Holm {p_value(figure.p_holm)}"
-    return f"[{low}, {high}]{p}"
+    bound = "" if figure.p is None or figure.p_holm_bound is None else f", bound {p_value(figure.p_holm_bound)}"
+    return f"[{low}, {high}]{p}{bound}"
 
 
 def _marks(sheet: Sheet, shape: Callable[[str], str]) -> Callable[[tuple[str, ...]], str]:

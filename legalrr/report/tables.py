@@ -5,13 +5,13 @@ Nothing in them depends on when or where a sweep ran, or on what the store held:
 same bytes, but for the columns `seconds_*` of results.csv.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from legalrr.records import OUTCOMES
 from legalrr.report.cells import Cell
-from legalrr.report.extras import SETUP_COLUMNS, csv_of, explanations_csv, readings_csv, repeats_csv
+from legalrr.report.extras import SETUP_COLUMNS, UNTESTED, csv_of, explanations_csv, readings_csv, repeats_csv
 from legalrr.report.groups import Group, Pair, Report, finding
 from legalrr.report.measured import RULES as MEASURED_RULES
 from legalrr.report.measured import measured_columns, measured_rows, measured_view
@@ -28,6 +28,7 @@ from legalrr.report.views import (
     why,
 )
 from legalrr.score.answered import Answers
+from legalrr.score.invalid_bounds import has_invalid, macro_f1_bounds, p_unfavourable
 from legalrr.score.prediction import Scores
 from legalrr.score.subsets import TREATMENTS
 from legalrr.store import write_atomically
@@ -36,6 +37,11 @@ REASONS = ("unparsed", "budget", "overflow", "error")
 """Reasons of invalid answers (`legalrr.records.Verdict.reason`)."""
 MISS = """\
 An answer that cannot be read as YES or NO is invalid: a miss in the class of its gold outcome, never a false positive.
+"""
+BOUNDS = """\
+Invalid wrong to right: macro-F1 with every invalid answer read as the wrong outcome, and with every one as the right
+one. p Holm, bound: with the invalid answers of the better arm wrong and those of the other right. A difference counts
+as shown only if both p are below 0.05.
 """
 LEFT_OUT = """\
 An answer that cannot be read as YES or NO is invalid: {treatment}. Scores are of different judgments where n differs;
@@ -63,6 +69,7 @@ RESULT_COLUMNS = (
     *(f"invalid_{reason}" for reason in REASONS),
     *("cut_off_rate", "unlabelled", "skipped", "shortened", "dropped_tokens", "prompt_tokens", "new_tokens"),
     *("interval_method", "mcc_low", "mcc_high", "p_skill", "clusters"),
+    *("macro_f1_invalid_wrong", "macro_f1_invalid_right"),
 )
 """Columns of results.csv; `seconds_<stage>` follow. Rates have six decimals, empty means undefined or not known."""
 PAIR_COLUMNS = (
@@ -71,6 +78,7 @@ PAIR_COLUMNS = (
     *("sweep", "job", "label", "arm", "family", "reference", "reference_sweep", "reference_job"),
     *("n", "difference", "difference_low", "difference_high", "interval_note"),
     *("p_permutation", "p_holm", "p_mcnemar", "b", "c", "smallest_detectable", "note", "clusters"),
+    *("difference_bound", "p_permutation_bound", "p_holm_bound", "shown"),
 )
 """Columns of pairs.csv; corpus to seed are those of the group, so a baseline stands there once per backbone."""
 
@@ -127,18 +135,18 @@ def results_md(report: Report) -> str:
     parts = ["# Results", rules(report)]
     for group in shown_groups(report):
         parts += [f"## {title(group)}", "\n".join(f"- {line}" for line in treatment(group, report))]
-        parts.append(_markdown(scores_view(group)))
+        parts.append(scores_view(group).markdown())
         if group.pairs:
-            parts += ["### Differences", PAIR_RULES, _markdown(differences_view(group)), finding(group)]
+            parts += ["### Differences", PAIR_RULES, differences_view(group).markdown(), finding(group)]
     for section in sections(report):
         parts += [f"## {section.title}", "\n".join(f"- {line}" for line in section.lines)]
         for heading, explained, view in section.tables:
-            parts += [f"### {heading}" if heading else "", explained, _markdown(view)]
+            parts += [f"### {heading}" if heading else "", explained, view.markdown()]
     if rows := measured_rows(report):
-        parts += ["## Backbones", MEASURED_RULES, _markdown(measured_view(rows))]
+        parts += ["## Backbones", MEASURED_RULES, measured_view(rows).markdown()]
     missing = missing_view(report)
     if missing.rows:
-        parts += ["## Cells without scores", _markdown(missing)]
+        parts += ["## Cells without scores", missing.markdown()]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -156,7 +164,10 @@ def results_tex(report: Report) -> str:
 
 def rules(report: Report) -> str:
     """How the scores of a report come about."""
-    return (MISS if report.invalid == "miss" else LEFT_OUT.format(treatment=TREATMENTS[report.invalid])) + RULES
+    if report.invalid != "miss":
+        return LEFT_OUT.format(treatment=TREATMENTS[report.invalid]) + RULES
+    invalid = has_invalid(*(row.cases for group in report.groups for row in group.rows))
+    return MISS + (BOUNDS if invalid else "") + RULES
 
 
 def _tabular(view: View, about: Sequence[str]) -> str:
@@ -184,6 +195,11 @@ def _result(cell: Cell, report: Report) -> dict[str, object]:
         row["dropped_tokens"] = sum(case.dropped_tokens for case in cases)
         row["prompt_tokens"] = sum(case.prompt_tokens for case in cases)
         row["new_tokens"] = sum(case.new_tokens for case in cases)
+        if cases:
+            # Without an invalid answer both are the score itself.
+            score = cell.scores.macro_f1 if cell.scores else None
+            limits = macro_f1_bounds(cases) or (score, score)
+            row["macro_f1_invalid_wrong"], row["macro_f1_invalid_right"] = (fixed(limit, 6) for limit in limits)
     if cell.scores is not None:
         row |= _scores(cell.scores)
     return row | {f"seconds_{stage}": fixed(seconds) for stage, seconds in cell.seconds.items()}
@@ -214,22 +230,16 @@ def _pair(group: Group, pair: Pair, report: Report) -> dict[str, object]:
         row |= {"reference_sweep": pair.reference.cell.sweep, "reference_job": pair.reference.cell.job}
     if found is not None:
         row |= {"n": found.n, "b": found.b, "c": found.c, "interval_note": found.interval_note}
-        row["difference"] = fixed(found.difference, 6)
-        row["clusters"] = found.clusters
+        bound = pair.bound or found
+        row |= {"difference": fixed(found.difference, 6), "difference_bound": fixed(bound.difference, 6)}
+        row |= {"clusters": found.clusters, "shown": int(pair.shown)}
         if pair.tested:
             row |= {name: p_exact(getattr(found, name)) for name in ("p_permutation", "p_mcnemar")}
+            row["p_permutation_bound"] = p_exact(p_unfavourable(found, pair.bound))
             row["smallest_detectable"] = fixed(found.smallest_detectable, 6)
         else:
-            row["note"] = "not tested: the same answer to everything"
-        row["p_holm"] = p_exact(pair.p_holm)
+            row["note"] = UNTESTED
+        row |= {name: p_exact(getattr(pair, name)) for name in ("p_holm", "p_holm_bound")}
         if found.interval is not None:
             row["difference_low"], row["difference_high"] = (fixed(bound, 6) for bound in found.interval)
     return row
-
-
-def _markdown(view: View) -> str:
-    def line(cells: Iterable[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
-
-    marks = ["---:" if view.is_number(column) else "---" for column in range(len(view.header))]
-    return "\n".join([line(view.header), line(marks), *(line(row) for row in view.rows)])

@@ -1,11 +1,18 @@
 """What a reader sees of a group, as strings: its treatment, its scores, its differences. The same in every format."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from legalrr.report.cells import NO_BACKBONE, Cell, Setup
+from legalrr.report.cells import NO_BACKBONE, VERSION, Cell, Setup, is_outdated
 from legalrr.report.groups import Group, Pair, Report, Row
+from legalrr.score.answered import PARTY_UNKNOWN
+from legalrr.score.invalid_bounds import macro_f1_bounds
 from legalrr.score.subsets import TREATMENTS
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 TURNS = ("analysis", "statutes", "ratio", "ruling", "answer")
 """Order in which turn lengths are named."""
@@ -16,7 +23,7 @@ GKA = "backbone.gka."
 ATTENTION = "attention"
 """What a backbone without such options is."""
 
-TOLD = ("annotate.layout", "annotate.tokens", "restructure.overflow")
+TOLD = ("annotate.layout", "annotate.question", "annotate.tokens", "restructure.overflow")
 """Options that `treatment` names in words of its own."""
 
 
@@ -32,6 +39,28 @@ class View:
     def is_number(self, column: int) -> bool:
         """Whether a column holds numbers alone, which are set to the right."""
         return all(row[column][:1] in "+-<0123456789" for row in self.rows)
+
+    def markdown(self) -> str:
+        """The table in Markdown."""
+
+        def line(cells: Iterable[str]) -> str:
+            return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+
+        marks = ["---:" if self.is_number(column) else "---" for column in range(len(self.header))]
+        return "\n".join([line(self.header), line(marks), *(line(row) for row in self.rows)])
+
+    def show(self, console: "Console") -> None:
+        """Print the table: with lines in a terminal, as plain columns elsewhere."""
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
+        for number, column in enumerate(self.header):
+            table.add_column(column, justify="right" if self.is_number(number) else "left")
+        for row in self.rows:
+            table.add_row(*(Text(cell) for cell in row))
+        console.print(table)
 
 
 def fixed(value: float | None, digits: int = 3) -> str:
@@ -62,11 +91,14 @@ def bounds(interval: tuple[float, float] | None) -> str:
 def scores_view(group: Group) -> View:
     """The scores of a group; the reference arm is marked."""
     level = f"{group.rows[0].cell.scorer.confidence:.0%}"
+    limits = [macro_f1_bounds(row.cases) for row in group.rows]
+    bounded = any(limit is not None for limit in limits)
     return View(
         header=(
             "Arm",
             "n",
             f"Macro-F1 [{level}]",
+            *(["Invalid wrong to right"] if bounded else []),
             "F1 allowed",
             "F1 dismissed",
             "FPR",
@@ -83,6 +115,7 @@ def scores_view(group: Group) -> View:
                 name(row),
                 str(row.scores.n),
                 f"{fixed(row.scores.macro_f1)} {bounds(row.scores.interval)}",
+                *([_limits(limit)] if bounded else []),
                 fixed(row.scores.f1["allowed"]),
                 fixed(row.scores.f1["dismissed"]),
                 fixed(row.scores.fpr),
@@ -94,7 +127,7 @@ def scores_view(group: Group) -> View:
                 f"{fixed(row.scores.mcc)} {bounds(row.scores.mcc_interval)}",
                 p_value(row.scores.p_skill),
             )
-            for row in group.rows
+            for row, limit in zip(group.rows, limits, strict=True)
         ),
     )
 
@@ -102,6 +135,7 @@ def scores_view(group: Group) -> View:
 def differences_view(group: Group) -> View:
     """Each row of a group against the reference arm."""
     level = f"{group.rows[0].cell.scorer.confidence:.0%}"
+    bounded = any(pair.bound is not None for pair in group.pairs)
     return View(
         header=(
             "Arm",
@@ -109,12 +143,13 @@ def differences_view(group: Group) -> View:
             f"Difference [{level}]",
             "p permutation",
             "p Holm",
+            *(["p Holm, bound"] if bounded else []),
             "p McNemar",
             "b",
             "c",
             "Smallest detectable",
         ),
-        rows=tuple(_difference(pair) for pair in group.pairs),
+        rows=tuple(_difference(pair, bounded=bounded) for pair in group.pairs),
     )
 
 
@@ -185,9 +220,14 @@ def treatment(group: Group, report: Report) -> list[str]:
         "turn lengths in tokens: " + ", ".join(f"{turn} {lengths[turn]}" for turn in turns),
         f"invalid answers: {TREATMENTS[report.invalid]}",
         _judgments(group),
+        f"question: {_question(group)}",
         f"intervals: {scorer.confidence:.0%} BCa bootstrap over judgments, {scorer.resamples} resamples or all, "
         f"seed {scorer.seed}; of differences jackknife; permutations {scorer.permutations} or all",
     ]
+    if is_outdated(setup):
+        lines.append(
+            f"answers read by version {setup.options[VERSION]} of the reader; --reading {setup.reading} reads them anew"
+        )
     lines.append(f"options: {apart(group, report)}")
     return [line for line in lines if not line.endswith(": ")]
 
@@ -222,16 +262,31 @@ def _judgments(group: Group) -> str:
     return told if n == units else f"{told}; {n} judgments in {units} clusters, near-duplicates as one"
 
 
-def _difference(pair: Pair) -> tuple[str, ...]:
+def _question(group: Group) -> str:
+    """What is asked, and of how many judgments nothing tells which party came; "" for runs that did not note it."""
+    asked = [row for row in group.rows if row.setup.backbone != NO_BACKBONE and row.cell.run.get("counts")]
+    counts = asked[0].cell.run["counts"] if asked else {}
+    if PARTY_UNKNOWN not in counts:
+        return ""
+    question = json.loads(group.setup.options.get("annotate.question", '"party"'))
+    return f"{question}; party not known for {counts[PARTY_UNKNOWN]} of {counts['taken']} judgments"
+
+
+def _limits(limits: tuple[float, float] | None) -> str:
+    return "" if limits is None else " to ".join(map(fixed, limits))
+
+
+def _difference(pair: Pair, *, bounded: bool) -> tuple[str, ...]:
     found = pair.comparison
     if found is None:
-        return (pair.row.setup.label, "", pair.note, "", "", "", "", "", "")
+        return (pair.row.setup.label, "", pair.note, "", "", *([""] if bounded else []), "", "", "", "")
     return (
         pair.row.setup.label,
         str(found.n),
         f"{found.difference:+z.3f} {bounds(found.interval)}",
         p_value(found.p_permutation if pair.tested else None),
         p_value(pair.p_holm),
+        *([p_value(pair.p_holm_bound)] if bounded else []),
         p_value(found.p_mcnemar if pair.tested else None),
         str(found.b),
         str(found.c),

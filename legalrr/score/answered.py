@@ -18,6 +18,8 @@ from legalrr.verdict import ANSWER, VerdictReader
 LABELS = (*OUTCOMES, "invalid")
 JUDGMENTS = "judgments.jsonl.gz"
 """File beside it, of the judgments that a cell is about."""
+PARTY_UNKNOWN = "party unknown"
+"""Among the counts in run.json: judgments of which nothing shown tells which party came that the question is about."""
 
 
 @dataclass(frozen=True, kw_only=True)

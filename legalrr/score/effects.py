@@ -16,11 +16,12 @@ about it by all arms and backbones. They are not adjusted for the number of effe
 
 Three effects are tested (`CONFIRMATORY`): D, R and C on macro-F1. If a switch did nothing, the answers of a judgment
 with it and without it could as well be swapped, over all settings of the others, all backbones and runs at once
-(`legalrr.score.swap`). Holm's correction runs over the three. All else is exploration, with an interval and no p.
+(`legalrr.score.swap`). Holm's correction runs over the three. An effect counts as shown only if it also stands with
+the invalid answers against it (`legalrr.score.invalid_bounds`). All else is exploration, with an interval and no p.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, product
 from types import MappingProxyType
 from typing import Any
@@ -41,10 +42,11 @@ from legalrr.score.confusion import (
 )
 from legalrr.score.detectable import Population
 from legalrr.score.interval import Interval, Sample, ruled
+from legalrr.score.invalid_bounds import Bound, has_invalid, if_right, if_wrong, p_unfavourable, stands
 from legalrr.score.jackknife import jackknife_of_counts
 from legalrr.score.prediction import PredictionScorer, clusters
 from legalrr.score.significance import holm, joined
-from legalrr.score.swap import Side, Swap, swap_p
+from legalrr.score.swap import Side, Swap
 
 SWITCHES = ("D", "R", "C")
 ARMS: Mapping[str, str] = MappingProxyType(
@@ -102,6 +104,16 @@ class Effect:
     that are not tested, and where it finds none at all."""
     clusters: int = 0
     """Units of interval and test: judgments, those of a cluster of near-duplicates as one."""
+    bound: float | None = None
+    """The effect with the invalid answers against it (`legalrr.score.invalid_bounds`); None for effects that are not
+    tested, and where none of their answers is invalid."""
+    p_holm_bound: float | None = None
+    """As `p_holm`, with the permutation p under this bound."""
+
+    @property
+    def shown(self) -> bool:
+        """Whether the effect is significant, and stays so whatever its invalid answers were."""
+        return stands(self.p_holm, self.p_holm_bound)
 
 
 def effects(factorials: Sequence[Factorial], *, scorer: PredictionScorer) -> list[Effect]:
@@ -153,15 +165,24 @@ def effects(factorials: Sequence[Factorial], *, scorer: PredictionScorer) -> lis
         for (key, spread), value in zip(spreads.items(), values, strict=True):
             found[key] = {"estimate": float(value), **_bounds(spread)}
         tested = [(measure, name) for measure, name in CONFIRMATORY if name in able]
+        unfavourable = []
         for measure, name in tested:
             own = [contrast[:, able.index(name)] for contrast in contrasts]
             swap = _swap(measure, name, samples, own, corpora.values())
-            p = swap_p(swap, permutations=scorer.permutations, seed=scorer.seed)
-            spread = ruled(spreads[measure, name], p, scorer.confidence)
-            told = {"p_permutation": p, "smallest_detectable": Population(swap=swap).smallest()}
+            effect = Bound.of(swap, scorer=scorer)
+            spread = ruled(spreads[measure, name], effect.p_permutation, scorer.confidence)
+            told = {"p_permutation": effect.p_permutation, "smallest_detectable": Population(swap=swap).smallest()}
             found[measure, name] |= {**_bounds(spread), **told}
-        for key, p in zip(tested, holm([found[key]["p_permutation"] for key in tested]), strict=True):
-            found[key]["p_holm"] = p
+            bound = None
+            if has_invalid(*_taking_part(name, settings[name], factorials)):
+                against = [_against(name, effect.difference, members) for members in corpora.values()]
+                filled = [Sample.of(*_answers(members)) for members in against]
+                bound = Bound.of(_swap(measure, name, filled, own, corpora.values()), scorer=scorer)
+                found[measure, name]["bound"] = bound.difference
+            unfavourable.append(p_unfavourable(effect, bound))
+        adjusted = holm([found[key]["p_permutation"] for key in tested])
+        for key, p, p_bound in zip(tested, adjusted, holm(unfavourable), strict=True):
+            found[key] |= {"p_holm": p, "p_holm_bound": p_bound}
     return [
         Effect(
             name=name,
@@ -210,6 +231,26 @@ def _swap(
         first, second = (np.array([columns[key] for key in keys], dtype=np.int64) for keys in (on, off))
         sides.append(Side(sample=sample, first=first, second=second))
     return Swap(sides=sides, statistic=statistic)
+
+
+def _taking_part(switch: str, settings: Sequence[str], factorials: Sequence[Factorial]) -> list[Sequence[Scored]]:
+    """The cases of all arms on which a main effect rests."""
+    names = [_arm(on, setting) for setting in settings for on in _powerset(switch)]
+    return [one.arms[arm] for one in factorials for arm in names]
+
+
+def _against(switch: str, effect: float, factorials: Sequence[Factorial]) -> list[Factorial]:
+    """The factorials with the invalid answers against an effect: wrong in the arms that it says are better."""
+    return [
+        replace(
+            one,
+            arms={
+                arm: if_wrong(cases) if (switch in ARMS[arm]) == (effect >= 0) else if_right(cases)
+                for arm, cases in one.arms.items()
+            },
+        )
+        for one in factorials
+    ]
 
 
 def _answers(factorials: Sequence[Factorial]) -> tuple[Codes, npt.NDArray[np.int64] | None]:

@@ -21,7 +21,7 @@ from legalrr.score.answered import damaged, read_rows
 from legalrr.score.metric import Metric, Pair, place, told
 from legalrr.stage import digest
 from legalrr.store import Store
-from legalrr.verdict import thought_end
+from legalrr.thoughts import thought_end
 
 FOLDER = "explanation"
 REFERENCES = "references.jsonl"

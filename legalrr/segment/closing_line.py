@@ -2,7 +2,11 @@
 
 import re
 
+from legalrr.segment.normalised import normalised
+
 _LONGEST = 300
+_WITH_MARKUP = 3 * _LONGEST
+"""Characters at the end that are looked at; a plain copy of them may be far shorter."""
 _CLOSING = re.compile(
     r"""
     (?:\A|(?<=[\s.;:'")\]}]))
@@ -34,6 +38,11 @@ def closing_line(text: str) -> tuple[int, int] | None:
         Half-open offsets of "V.P.S. Appeal dismissed." or "Rule discharged.", with the page number or footnotes that
         may follow it; None where the judgment does not end with such a line.
     """
-    end = len(text.rstrip())
-    found = _CLOSING.search(text, max(0, end - _LONGEST), end)
-    return found.span("line") if found else None
+    before = max(0, len(text.rstrip()) - _WITH_MARKUP)
+    copy = normalised(text[before:].rstrip())
+    end = len(copy.text.rstrip())
+    found = _CLOSING.search(copy.text, max(0, end - _LONGEST), end)
+    if found is None:
+        return None
+    start, stop = copy.span(*found.span("line"))
+    return before + start, before + stop

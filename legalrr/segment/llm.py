@@ -22,7 +22,7 @@ from legalrr.segment.sentences import split
 from legalrr.segment.windows import CUT, context, shortened, windows
 from legalrr.stage import digest
 from legalrr.store import Store
-from legalrr.verdict import thought_end
+from legalrr.thoughts import thought_end
 
 log = logging.getLogger(__name__)
 
@@ -218,7 +218,7 @@ def answered(text: str, codes: Set[str], *, whole: bool) -> dict[int, str]:
     """The roles of an answer by the number of the sentence.
 
     Args:
-        text: what the model wrote; thinking before `</think>` is passed over.
+        text: what the model wrote; what it thought before (`legalrr.thoughts`) is passed over.
         codes: roles of the scheme.
         whole: False for an answer that was cut off, whose last line does not count.
 

@@ -25,8 +25,9 @@ from legalrr.hide import pieces
 from legalrr.records import Judgment, Segments
 from legalrr.roles import scheme
 from legalrr.segment.closing_line import closing_line
+from legalrr.segment.headnote import headnote
 from legalrr.segment.sentences import split
-from legalrr.segment.verdict_cues import is_verdict
+from legalrr.segment.verdict_cues import VerdictDetector
 
 COLUMNS = ("corpus", "id", "start", "end", "decision")
 DECISIONS = ("verdict", "view", "other")
@@ -132,6 +133,8 @@ def _counts(judgment: Judgment, decided: Sequence[Decision]) -> Iterator[tuple[b
     assert judgment.scheme is not None
     decisive = scheme(judgment.scheme, where=judgment.id).decisive
     closing = closing_line(judgment.text) or (0, 0)
+    reporters = headnote(judgment.text) or (0, 0)
+    detector = VerdictDetector(judgment.text)
     left = {d: d.end - d.start for d in decided if d.decision == "verdict"}
     roles: dict[Decision, str] = {}
     segments = Segments(id=judgment.id, scheme=judgment.scheme, spans=judgment.spans)
@@ -140,14 +143,14 @@ def _counts(judgment: Judgment, decided: Sequence[Decision]) -> Iterator[tuple[b
             continue
         for a, b in split(judgment.text[begin:stop]):
             start, end = begin + a, begin + b
-            hidden = (start < closing[1] and end > closing[0]) or is_verdict(
-                judgment.text[start:end], role=role, position=start / len(judgment.text)
-            )
+            by_place = any(start < stretch[1] and end > stretch[0] for stretch in (closing, reporters))
+            hidden = by_place or detector.tells(start, end, role)
             shared = {d: n for d in decided if (n := min(end, d.end) - max(start, d.start)) > 0}
             for d in left.keys() & shared.keys():
                 roles.setdefault(d, role)
                 left[d] -= shared[d] if hidden else 0
-            if 2 * sum(n for d, n in shared.items() if d.decision != "other") < end - start:
+            read = 2 * sum(n for d, n in shared.items() if d.decision != "other") >= end - start
+            if not read and not (reporters[0] <= start < reporters[1]):
                 yield role not in decisive, Count(others=1, hidden=hidden)
     for d, rest in left.items():
         found = rest <= (1 - MOST) * (d.end - d.start)

@@ -1,6 +1,7 @@
 """Phrases by which a court decides a matter, or from which its outcome follows."""
 
 from legalrr.segment.verdict_words import (
+    ACTED,
     ANSWER,
     BENEFIT,
     BOUND,
@@ -24,13 +25,15 @@ from legalrr.segment.verdict_words import (
 # ---------------------------------------------------------------- the court decides
 
 DECIDED = pattern(
+    # "We ordered that the appeal be allowed, for reasons to follow."
+    rf"\bwe (?:have |had |then )?(?:\w+ )?(?:ordered|directed)\b.{{0,80}}\bbe {FATE}\b",
     # "We therefore dismiss this petition with costs."
     r"\b(?:we|i)\b(?:(?! (?:not(?! guilty)|had|was|were|that)\b)[^;:?\"“.]){0,160}?"
     r"\b(?:allow|dismiss|quash|acquit|set(?:ting)? aside|remit(?:ting)?|remand(?:ing)?|reverse|affirm|uphold|confirm"
-    r"|convict|sentence|restore|modify|reduce|maintain|discharge|grant|enlarge|reserve liberty|make the rule"
+    r"|convict|sentence(?= (?:him|her|them|the (?:accused|appellant)|each|accused))|restore|modify|reduce|maintain|discharge|grant|enlarge|reserve liberty|make the rule"
     r"|direct(?! (?:evidence|tax)))\b(?!(?<!direct) that (?:the|it|an?|there|he|she|this|in)\b)",
     # "We are inclined to allow the appeal." "It suffices to set aside the order." "We see no ground for granting it."
-    rf"\b(?:we|i|it|us|(?:this|the) court)\b[^;:?\"“]{{0,80}}\b{INCLINED}\b[^;:?\"“]{{0,60}}"
+    rf"\b(?:we|i|it|us|(?:this|the) court)\b[^;:?\"“]{{0,80}}(?<!common )\b{INCLINED}\b(?:(?!\bthat\b)[^;:?\"“]){{0,60}}"
     rf"\b(?:to,? {DECIDE}|(?:in|for) (?:setting aside|quashing|granting leave))\b",
     rf"\bfor us to {DECIDE}\b|\bcourse\b.{{0,30}}\b(?:is|would be|will be) to {DECIDE}\b",
     # "I find him guilty of the offence."
@@ -38,34 +41,35 @@ DECIDED = pattern(
     # "This Court sets aside the conviction."
     r"\bthis court\b.{0,40}\b(?:allows|dismisses|quashes|sets aside|acquits|convicts|affirms|upholds|confirms)\b",
     # "Allowing the appeals, the Court held ...", "HELD: ...", as headnotes say
-    rf"\A\W*(?:partly )?(?:allowing|dismissing|quashing|disposing of)\b.{{0,30}}\b(?:{MATTER}|special leave)\b",
+    rf"\A\W*(?:partly )?(?:allowing|dismissing|quashing|disposing of)\b.{{0,30}}\b(?:{MATTER}|special leave)\b(?!.{{0,80}}\b(?:it was|he|they|high"
+    r" court|tribunal|judge)\b)",
     r"\A\W*held\b\W+(?:\(?[\di]+[.)\d]*\s)?(?=.*[a-z]{3})",
     # "The petition stands disposed of." "The appeal is accordingly dismissed with costs."
     rf"\b{MATTER}\b{GAP}{{0,240}}?\b{IS} ?{FATE}\b",
     rf"\bhereby {FATE}\b",
     # "The rule is made absolute." "Rule discharged."
-    r"\brule\b.{0,30}\b(?:made absolute|discharged)\b",
+    r"\brule\b(?: nisi)?(?: (?:is|stands|be|must be|accordingly|therefore|hereby))* (?:made absolute|discharged)\b",
     # "We answer it in favour of the assessee." "The question is answered in the negative."
     rf"\b(?:we|i|{IS}|be|must|accordingly)\b(?! not\b)[^;.\"“]{{0,80}}?"
     r"\b(?:answer(?:ed)?|decided?|hold|held|determined?)\b.{0,120}?"
     r"\b(?:in (?:the )?(?:affirmative|negative)|in favou?r of|against the)\b",
     # "Point No. 1: In the affirmative." "We answer question No. 1 accordingly."
-    rf"\b(?:points?|issues?|questions?|answers?)\b[^;?\"“]{{0,120}}?{ANSWER}"
+    rf"\b(?:points?|issues?|questions?|answers?)\b(?:(?!\b(?:was|were|had been|has been|have been)\b)[^;?\"“]){{0,120}}?{ANSWER}"
     rf"|\A\W*(?:partly )?{ANSWER}\W*\Z|\bno\.? ?[\d ]+:? ?{ANSWER}",
     r"\banswers?\b.{0,80}\bin favou?r\b|\b(?:we|i)\b.{0,20}\b(?:give|issue) th(?:is|ese|e following) directions?\b",
     r"\b(?:we|i)\b[^;:?\"“]{0,40}\banswer\b.{0,40}\b(?:points?|issues?|questions?|reference)\b",
     # "The impugned order is set aside." "His conviction and sentence are confirmed."
     rf"\b{ORDER}\b{GAP}{{0,160}}?\b{IS} ?(?:{REVERSED}|{KEPT})\b",
     # "The appellant is acquitted of the charge." "The accused is held guilty and convicted."
-    rf"\b{PARTY}\b{GAP}{{0,80}}?\b{IS} ?(?:acquitted|convicted|sentenced|released|set at liberty"
+    rf"\b{PARTY}\b{GAP}{{0,80}}?\b{IS} ?(?:acquitted|(?<=hereby )convicted|(?<=accordingly )convicted|(?<=and )convicted|(?<=hereby )sentenced|(?<=accordingly )sentenced|released|set at liberty"
     r"|(?:found |held )?(?:not )?guilty|ordered to|directed to"
     r"|entitled (?:to|for) (?:succeed|acquittal|the benefit of doubt|(?:(?:its|his|her|their|the) )?costs))\b",
     # "Let him be set at liberty forthwith." "The bail bonds are cancelled." "... with one surety for the like sum."
     r"\b(?:released?|set (?:\w+ ){0,3}(?:at liberty|free)|remain at liberty|surrender)\b.{0,60}"
     r"\b(?:forthwith|unless|if not|at once)\b",
     r"\bbail[- ]?bonds?\b.{0,60}\b(?:cancelled|discharged|stands?)\b",
-    r"\bsuret(?:y|ies)\b.{0,60}\b(?:discharged|like ?sum)\b",
-    r"\bsentences?\b.{0,40}\b(?:shall|will|to) run concurrently\b",
+    r"\bsuret(?:y|ies)\b.{0,60}\blike ?sum\b|\b(?:bail|bonds?|bound).{0,60}\bsuret(?:y|ies)\b.{0,60}\bdischarged\b",
+    r"\bsentences?\b.{0,40}\bshall run concurrently\b",
     # "Appeal No. 5 of 1970 allowed with costs." as a whole sentence
     rf"\A\W*(?:[A-Z]\.? ?){{0,4}}(?:{MATTER}|orders?|(?:crl|cr|c)\.? ?a\.?)(?: nos?\b[\d\W]{{1,60}}(?:of \d+)?)?,?"
     rf"(?: are| is)?(?: (?:partly|hereby|accordingly|in part))* (?:{FATE}|accordingly)(?: of)?"
@@ -73,7 +77,10 @@ DECIDED = pattern(
     r"\A\W*(?:dismissed|allowed|no costs|ordered accordingly|draw .{0,20}accordingly)\b",
     # "In the result ...", "For the foregoing reasons ..."
     r"\A\W*(?:\d+\W{1,3})?(?:in the result|resultantly|for (?:all )?(?:the )?(?:these|foregoing|aforesaid|afore-?stated"
-    r"|aforementioned|above|above-?mentioned|above-?stated) reasons?)\b",
+    r"|aforementioned|above|above-?mentioned|above-?stated) reasons?)\b"
+    rf"(?=.*\b(?:we|i|is|are|must|fails?|succeeds?|stands?|shall|will|would|should|cannot|does|has to|have to)\b)"
+    rf"(?!.{{0,200}}\b(?:was|were|he|she|they|{LOWER_COURT}|company|(?<!this )court) (?:\w+ ){{0,3}}?(?:{ACTED}|held|declared|restrained|declined"
+    r"|reduced|awarded|directed|ordered|awarded))",
     # "There shall be no order as to costs." "The parties will bear their own costs."
     r"\bno orders?(?: is made)? (?:as to|regarding|for) costs\b",
     r"\bbear (?:his|her|its|their|the)(?: own| respective)* costs\b",
@@ -85,18 +92,20 @@ DECIDED = pattern(
 FOLLOWS = pattern(
     # "The appeal must be allowed." "This petition deserves to be dismissed." "It is liable to be rejected."
     rf"\b{MATTER}\b{GAP}{{0,120}}?\b{WILL} ?{FATE}\b",
+    rf"\b{MATTER}\b{GAP}{{0,40}}?\b(?:cannot|can not)(?: \w+)? be (?:granted|allowed|entertained|accepted)\b",
     rf"\b(?:it|they|the same)\b,? {WILL} ?(?:allowed|dismissed|rejected|quashed|set[- ]aside)\b",
     # "It ought to have been rejected." "The High Court should not have interfered."
     r"\b(?:ought|should|could)(?: not)?(?: to)? have (?:been )?(?:rejected|dismissed|acquitted|convicted|interfered"
     r"|reversed|set aside|granted|quashed|decreed|upheld|disturbed|based|allowed(?! to))\b",
     # "The appeal fails." "The petition must succeed."
-    rf"\b{MATTER}\b{GAP}{{0,60}}?\b(?:fails|succeeds"
+    rf"\b{MATTER}\b{GAP}{{0,60}}?(?<!which )(?<!that )\b(?:fails|succeeds"
     r"|(?:must|should|shall|will|does|has to|have to|cannot|can not)\b.{0,30}?\b(?:fail|succeed))\b",
     rf"\b{MATTER}\b,? (?:also |therefore |accordingly |must )?(?:fail|succeed)\b",
     # "There is no merit in this appeal." "The petition is devoid of substance."
     r"\b(?:no|any|without|devoid of|lacks?|little) (?:any )?(?:merits?|substance|force|infirmity|ground)\b.{0,40}"
     rf"\b(?:in|of|for) (?:the|this|these|both)(?: \w+)? ?{MATTER}\b",
-    rf"\b{MATTER}\b.{{0,60}}\b(?:has no (?:merits?|substance|force)|lacks? (?:merits?|substance)|(?:is|are){SO} ?"
+    rf"\b(?:the|this|these|present|both|said|instant) {MATTER}\b{GAP}{{0,60}}\b(?:is|are){SO} ?(?:not )?maintainable\b(?! only)",
+    rf"\b{MATTER}\b{GAP}{{0,60}}\b(?:has no (?:merits?|substance|force)|lacks? (?:merits?|substance)|(?:is|are){SO} ?"
     r"(?:without|devoid of|bereft of|barred|incompetent|infructuous|not maintainable|misconceived))\b",
     r"\bno substantial questions? of law\b.{0,40}\b(?:arises?|involved|made out|for)\b",
     # "The order of the High Court cannot be sustained." "The conviction deserves to be set aside."
@@ -105,10 +114,14 @@ FOLLOWS = pattern(
     # "The conviction is unassailable." "There is no infirmity in the order."
     rf"\b{ORDER}\b{GAP}{{0,160}}?\b{IS} ?(?:not )?{SOUND}\b",
     r"\bnot suffer from any\b",
-    r"\b(?:no|not find any|without any)\b.{0,20}\b(?:fault|infirmity|illegality|irregularity|perversity|error)\b"
+    r"(?<!for )\b(?:no|not find any|without any)\b.{0,20}\b(?:fault|infirmity|illegality|irregularity|perversity|error)\b"
     rf".{{0,60}}\b(?:{ORDER}|{LOWER_COURT})\b",
     # "We see no reason to interfere with the order of acquittal."
-    r"\b(?:no|any|not|cannot|nor|declin\w+|without|unable)\b.{0,80}\b(?:interfer\w+|disturb(?:ed|ing)?)\b",
+    r"\b(?:no|any|not|cannot|nor|declin\w+|without|unable)\b.{0,60}\b(?:reasons?|grounds?|justif\w+|occasion|scope|warrant\w*|case|cause|need"
+    r"|call(?:s|ed)?|propose|inclined|persuaded|proper|fit|right|possible|open|necessary|unable|cannot|declin\w+|like|think|hesitat\w+|merit|infirmity)\b"
+    r".{0,60}\b(?:interfer\w+|disturb(?:ed|ing)?)\b|\b(?:cannot|can not|should not|ought not to|need not|could not) (?:be )?(?:interfere\w*|disturb\w*)\b"
+    r"|\bno interference\b|\b(?:not|no|cannot|declin\w+)\b.{0,60}\binterfer\w+\b.{0,60}\b(?:findings?|orders?|judge?ments?|decrees?|conclusions?|conviction"
+    r"|acquittal|decisions?|sentence|award|discretion)\b|\bdisturb(?:ed|ing)?\b.{0,40}\b(?:findings?|orders?|judge?ment|decree|conviction|acquittal)\b",
     # "The appellant deserves to be acquitted." "He is entitled to the benefit of doubt." "He can be held guilty."
     rf"\b{PARTY}\b{GAP}{{0,60}}?\b{WILL} ?(?:acquitted|released|enlarged|admitted to bail|set at liberty|convicted"
     r"|punished|discharged)\b",
@@ -120,8 +133,8 @@ FOLLOWS = pattern(
     r"\b(?:can(?:not)?|could|has to|is to|are to)\b,?(?: \w+,?){0,3}? be (?:held|found) (?:not )?guilty\b",
     rf"\bgrant of bail to the {PARTY}\b",
     # "No case is made out for bail." "It is not a fit case for probation."
-    r"\b(?:case|grounds?)\b.{0,40}\b(?:is|are|been|not) made out\b|\bmade out\b.{0,30}\b(?:case|grounds?)\b"
-    r"|\b(?:not|no|a) (?:a )?fit case\b|\bgrounds?\b.{0,20}\b(?:for granting|to grant|for grant of)\b",
+    r"\b(?:case|grounds?)\b.{0,40}\b(?:is|are|been|not) made out\b|\b(?:not|no|has|have)\b.{0,20}\bmade out\b.{0,30}\b(?:case|grounds?)\b"
+    r"|\b(?:not|no|a) (?:a )?fit (?:case|one)\b(?! for appeal| to be)|\bgrounds?\b.{0,20}\b(?:for granting|to grant|for grant of)\b",
     # "The prosecution has failed to prove the charge." "It would be unsafe to convict him."
     r"\bprosecution (?:has|could|was)(?! (?:also |not )*to\b) (?:\w+ ){0,4}"
     r"(?:proved?|establish(?:ed)?|br(?:ing|ought) home)\b",
@@ -142,7 +155,7 @@ FOLLOWS = pattern(
     r"\blet (?:a|the) (?:writ|decree|rule|order)\b",
     r"\b(?:writ|direction|decree|rule)\b.{0,60}\b(?:shall|should|will|do|must) (?:accordingly )?(?:issue|follow)\b",
     # "The ends of justice would be met if ..."
-    r"\bends of justice\b.{0,30}\b(?:met|served)\b|\bmeet the ends of justice\b",
+    r"\bends of justice\b.{0,10}\b(?:would|will|shall|should|are)\b.{0,20}\b(?:met|served)\b|\b(?:would|will|shall)\b.{0,20}\bmeet the ends of justice\b",
     # "The petitioner shall not tamper with the evidence." (terms of a bail that is thereby granted)
     rf"\b{PARTY}\b.{{0,30}}\bshall (?:also |regularly |not |further )*{BOUND}\b",
     # "The matter is remanded to the Tribunal for a fresh decision."

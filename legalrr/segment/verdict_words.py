@@ -9,11 +9,11 @@ def pattern(*alternatives: str) -> re.Pattern[str]:
 
 
 # What may stand between two words of one statement.
-GAP = r"[^;:?\"“]"
+GAP = r"(?:(?!\b(?:(?:ground|held|holding|contention|view|reason|effect|recommendation|direction|condition|order|contend\w*|submit\w*|observ\w*|find\w*|stat\w+) that|whether|if|unless)\b)[^;:?\"“])"
 # What the court decides on.
 MATTER = (
     r"(?:(?:criminal |civil |crl\.? ?|writ |special |second |first |cross[- ]|letters patent |revision |bail |review )*"
-    r"(?:appeals?|petitions?|revisions?|applications?|suits?|objections?|references?|writs?|rules?|claims?|cases?"
+    r"(?:appeals?|petitions?|revisions?|applications?|suits?|objections?|references?|writs?|rules?(?! ?\d)|claims?|cases?(?! (?:of|where|provided|in which|nos?\.?)\b)"
     r"|complaints?|prayers?|s\.?l\.?ps?\.?|w\.?ps?\.?))"
 )
 # What a court or authority below has made.
@@ -32,6 +32,17 @@ LOWER_COURT = (
     r"|magistrate|arbitrator|authorit(?:y|ies)|commissioner|collector|assessing officer|board|commission|ao|itat|cestat"
     r"|cegat|cit ?\(a\))"
 )
+# Who else decides or finds: a court or authority below, another court, "he".
+BODY = (
+    r"(?:(?<!this )courts?|high court|tribunal|judges?|bench|(?:accountant |judicial )?members?|magistrate|commissioner|collector|officer|authorit(?:y|ies)"
+    r"|board|munsif|arbitrators?|government|lordships?|privy council|(?:judicial )?committee|commission|registrar"
+    r"|controller|custodian|jury|minister|corporation|council|department|jj?\.|he|she|they|it)"
+)
+ACTED = (
+    r"(?:allowed|dismissed|quashed|set aside|convicted|acquitted|remanded|remitted|confirmed|maintained|rejected|granted"
+    r"|decreed|sentenced|restored|modified|altered|reduced|disallowed|annulled|cancelled|vacated|discharged|awarded|passed"
+    r"|accepted)"
+)
 # Between "is" and "allowed": "is, for the reasons given above, hereby allowed". At most four: unbounded
 # repeats of what can be read in two ways take exponential time.
 SO = (
@@ -41,26 +52,26 @@ SO = (
 )
 IS = rf"(?:is|are|stands?|shall stand){SO}"
 WILL = (
-    r"(?:is|are|(?<!came to )(?<!ordered to )be|stands?|shall|will|must|should|has to|have to|deserves?|needs?|ought to"
+    r"(?:is|are|stands?|shall|will|must|should|would|has to|have to|deserves?|needs?|ought to"
     rf"|required to|cannot but){SO} ?(?:be|stand)?{SO}"
 )
 REVERSED = r"(?:set[- ]aside|quashed|reversed|vacated|annulled|cancelled|modified|altered|reduced)"
 KEPT = r"(?:affirmed|upheld|confirmed|maintained|sustained|restored)"
 # What becomes of a matter or an order.
 FATE = (
-    r"(?:allowed|dismissed|accepted|granted|rejected|decreed|remanded|remitted|discharged|made absolute"
-    rf"|disposed(?! of by)|answered|maintainable|interfered with|{REVERSED}|{KEPT})"
+    r"(?:allowed(?! (?:refund|an?|the|only|credit|deduction|rebate|as)\b)|dismissed|accepted|granted|rejected|decreed|remanded|remitted|discharged|made absolute"
+    rf"|disposed(?! of (?:by|together|in a common|in the|along|on the))|answered|interfered with|{REVERSED}|{KEPT})"
 )
 # What an order may be found to be.
 SOUND = (
     r"(?:(?:un)?sustainable|un(?:assailable|exceptionable)|(?:in)?correct|(?:im)?proper|(?:un)?justified|(?:il)?legal"
     r"|(?:in)?valid|void|bad in law|erroneous|perverse|vitiated|misplaced|misconceived|without jurisdiction|justifiable"
-    r"|in accordance with|according to|supported|applicable|safe)"
+    r"|in accordance with|according to|supported|safe)"
 )
 # What a court does.
 DECIDE = (
     r"(?:allow|dismiss|quash|acquit|set aside|remit|remand|send back|reverse|affirm|uphold|confirm|convict|restore"
-    r"|modify|reduce|maintain|discharge|grant|enlarge|release|sustain|interfere|condone|give the benefit)"
+    r"|modify|reduce|maintain|discharge|grant(?! (?:special )?leave)|enlarge|release|sustain|interfere|condone|give the benefit)"
 )
 # How it announces that.
 INCLINED = (

@@ -4,12 +4,28 @@ from itertools import pairwise, product
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from legalrr.annotate.annotate import LAYOUTS, TEMPLATE_TOKENS, Annotate, TurnTokens
+from legalrr.annotate.annotate import LAYOUTS, QUESTIONS, TEMPLATE_TOKENS, WORDS_PER_TOKEN, Annotate, TurnTokens
+from legalrr.court import LONGEST_COURT
 from legalrr.errors import UserError
 from legalrr.fit import PAGE_LABEL_TOKENS
-from legalrr.party import LONGEST_NAME
-from legalrr.records import Block, Document, Judgment, Message, Page, Prompt, PromptTurn, Quote, Segments, Span
+from legalrr.party_name import LONGEST_NAME
+from legalrr.records import (
+    PARTIES,
+    Block,
+    Document,
+    Judgment,
+    Message,
+    Page,
+    Party,
+    Prompt,
+    PromptTurn,
+    Quote,
+    Segments,
+    Span,
+)
 from legalrr.restructure import Restructure
 from legalrr.roles import BUILD, SEVEN, Scheme
 
@@ -43,6 +59,13 @@ def document(roles: Scheme = BUILD, text: str = TEXT, *, headings: bool = False)
 def prompt(roles: Scheme = BUILD, *, text: str = TEXT, headings: bool = False, **fields: Any) -> Prompt:
     judgment = Judgment(id="j", text=text, party="petitioner", petitioner="Meera Bai")
     return Annotate(**fields).annotate(judgment, document(roles, text, headings=headings))
+
+
+def asked(text: str = TEXT, **fields: Any) -> str:
+    """The last message of a direct question about a judgment of `text`, all facts."""
+    stage = {name: fields.pop(name) for name in ("question", "party_named") if name in fields}
+    made = Annotate(direct=True, question=stage.get("question", "party"), party=stage.get("party_named", "name"))
+    return literal(made.annotate(Judgment(id="j", text=text, **fields), document(text=text)).turns[0].messages[-1])
 
 
 def literal(message: Message) -> str:
@@ -80,7 +103,7 @@ class TestStructure:
         for number, turn in enumerate(made.turns):
             grown = 0 if layout == "study" else number
             assert speakers(turn) == ["system", "user", *["assistant", "user"] * grown]
-            assert literal(turn.messages[0]).startswith("You are a judge of the Supreme Court of India.")
+            assert literal(turn.messages[0]).startswith("You are a judge of an Indian court. You decide")
 
     @arms
     def test_every_turn_quotes_all_earlier_ones_in_order(
@@ -220,6 +243,37 @@ class TestQuestion:
     def test_party_can_be_named_by_role_alone(self) -> None:
         assert "in favour of the petitioner?" in words(prompt(party="role").turns[-1])
 
+    def test_party_that_cannot_be_told_is_named_as_the_one_that_came_and_the_prompt_says_so(self) -> None:
+        case = Judgment(id="j", text=TEXT)
+        made = Annotate(direct=True).annotate(case, document())
+        assert made.party is None
+        assert words(made.turns[0]).endswith("in favour of the party that brought the case to this court?\nAnswer:")
+        assert prompt().party == "petitioner"
+
+    @pytest.mark.parametrize(
+        ("party", "matter", "article"),
+        [("appellant", "appeal", "An"), ("petitioner", "petition", "A"), (None, "appeal or petition", "An")],
+    )
+    def test_relief_asks_for_the_matter_and_names_no_party(
+        self, party: Party | None, matter: str, article: str
+    ) -> None:
+        question = asked(question="relief", party=party, petitioner="Meera Bai").rpartition("\n\n")[2]
+        assert question.endswith(f"Question: Is the {matter} allowed, even in part?\nAnswer:")
+        assert question.startswith(f"{article} {matter} that is allowed even in part counts as allowed. Answer with")
+        assert not re.search(r"Meera|favour|part(?:y|ies)\b|appellant|petitioner", question)
+
+    def test_relief_in_a_suit_is_a_decree(self) -> None:
+        question = asked(question="relief", party="plaintiff")
+        assert "A suit that is decreed even in part counts as allowed." in question
+        assert question.endswith("Is the suit allowed, even in part?\nAnswer:")
+
+    @given(st.sampled_from(QUESTIONS), st.sampled_from([*PARTIES, None]), st.booleans())
+    def test_every_question_asks_for_yes_or_no_once(self, question: str, party: Party | None, named: bool) -> None:
+        said = asked(question=question, party=party, party_named="name" if named else "role").rpartition("\n\n")[2]
+        assert said.count("YES or NO") == said.count("Question:") == said.count("?") == 1
+        assert "  " not in said
+        assert "None" not in said
+
     def test_direct_has_a_blank_prompt_without_a_word_of_the_judgment_but_the_party(self) -> None:
         made = prompt(direct=True, define=True)
         assert made.blank is not None
@@ -231,6 +285,31 @@ class TestQuestion:
 
     def test_only_direct_has_a_blank_prompt(self) -> None:
         assert prompt(chain=True).blank is None
+
+
+class TestLength:
+    @pytest.mark.parametrize(
+        ("tokens", "analysis", "ratio", "ruling"),
+        [
+            (TurnTokens(), 350, 200, 150),
+            (TurnTokens(analysis=40, ratio=24, ruling=24), 20, 10, 10),
+            (TurnTokens(analysis=1, ratio=8, ruling=1), 1, 5, 1),
+            (TurnTokens(analysis=2000, ratio=2000, ruling=2000), 1400, 200, 150),
+        ],
+    )
+    @schemes
+    def test_words_asked_for_fit_the_tokens(
+        self, roles: Scheme, tokens: TurnTokens, analysis: int, ratio: int, ruling: int
+    ) -> None:
+        turns = prompt(roles, chain=True, layout="study", tokens=tokens).turns
+        said = [re.findall(r"in at most (\d+) words", words(turn)) for turn in turns]
+        assert said == [[str(analysis)], [str(ratio)], [str(ruling)], []]
+
+    @given(st.integers(1, 4000))
+    def test_no_more_words_are_asked_for_than_the_tokens_hold(self, tokens: int) -> None:
+        limits = TurnTokens(analysis=tokens, ratio=tokens, ruling=tokens)
+        for turn in ("analysis", "statutes", "ratio", "ruling"):
+            assert 1 <= limits.words(turn) <= max(1, tokens * WORDS_PER_TOKEN)
 
 
 @pytest.mark.parametrize(
@@ -262,12 +341,15 @@ class TestReserve:
     ) -> None:
         tokens = Words()
         name = " ".join("n" for _ in range(LONGEST_NAME // 2))
-        case = Judgment(id="j", text=TEXT, party="petitioner", petitioner=name)
-        fields: dict[str, Any] = {"define": define, "layout": layout}
+        court = "Court " + " ".join("n" for _ in range(LONGEST_COURT // 2 - 3))
         shown = len(tokens.token_ends(heading(headings) + TEXT))
-        reserve = Annotate(**fields, chain=chain).reserve(roles, tokens)
-        for arm in (Annotate(**fields, chain=chain), Annotate(**fields, direct=True)):
+        for question, party, answers in product(QUESTIONS, (*PARTIES, None), ({"chain": chain}, {"direct": True})):
+            case = Judgment(id="j", text=TEXT, party=party, petitioner=name, court=court)
+            arm = Annotate(define=define, layout=layout, question=question, **answers)
+            reserve = Annotate(layout=layout, question=question).reserve(roles, tokens)
             made = arm.annotate(case, document(roles, headings=headings))
+            assert (name in words(made.turns[-1])) == (question == "party")
+            assert court in words(made.turns[-1])
             written = 0
             for turn in made.turns:
                 literals = sum(len(tokens.token_ends(p)) for m in turn.messages for p in m.parts if isinstance(p, str))
@@ -366,6 +448,7 @@ def segments_of(case: Judgment, roles: Scheme) -> Segments:
     [
         ({"layout": "chat"}, r"^annotate\.layout: unknown layout 'chat' \(use conversation, study, judgment_first\)"),
         ({"party": "both"}, r"^annotate\.party: unknown party 'both'"),
+        ({"question": "who"}, r"^annotate\.question: unknown question 'who' \(use party or relief\)"),
         ({"direct": True, "chain": True}, r"^annotate: direct and chain exclude each other"),
         ({"tokens": TurnTokens(analysis=0)}, r"^annotate\.tokens\.analysis: an answer needs a token"),
         ({"tokens": TurnTokens(ratio=0)}, r"^annotate\.tokens\.ratio"),

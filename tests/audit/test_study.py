@@ -1,12 +1,14 @@
 """The audit of the study's tables says, from the CSV alone, what data/published/README.md says."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from legalrr.audit.__main__ import main
 from legalrr.audit.audit import Settings, audit
-from legalrr.audit.findings import findings
+from legalrr.audit.findings import findings, kinds
+from legalrr.audit.output import page
 from legalrr.audit.verdicts import WRONG
 from legalrr.places import root
 
@@ -32,6 +34,28 @@ def block(study, dataset, model, subset="all"):
 
 def percent(value):
     return f"{100 * value:.2f}"
+
+
+def test_the_cells_with_a_wrong_caption_are_of_three_kinds():
+    every = audit([TABLE, PREDEX, EXPLANATION], settings=Settings())
+    counts = Counter(one.kind for one in every.cells if one.verdict in WRONG)
+    assert counts == {"swapped captions": 16, "no matrix": 8, "other class shares": 4}
+    assert all(one.kind is None for one in every.cells if one.verdict not in WRONG)
+    where = {one.kind: {(one.cell.dataset, one.cell.model)} for one in every.cells if one.kind == "no matrix"}
+    assert where == {"no matrix": {("dataset1", "Mistral")}}
+    # One cell that a swap fits among eight that it does not may be chance.
+    assert block(audit([TABLE], settings=Settings()), "dataset1", "Mistral", "independent")["C"].kind == "no matrix"
+    told = kinds(every)
+    assert [line.split(" ")[0] for line in told] == ["16", "8", "4"]
+    head = page(every).partition("## Cases")[0]
+    assert "in 28 of them a caption does not hold. They are of three kinds:" in head
+    assert all(f"\n- {line}\n" in head for line in told)
+
+
+def test_a_table_whose_captions_hold_has_no_kinds():
+    right = audit([EXPLANATION], settings=Settings())
+    assert kinds(right) == []
+    assert "in 0 of them a caption does not hold.\n\n" in page(right)
 
 
 def test_dataset_1_has_44_cases_22_of_each_class_and_dataset_2_20_with_16_and_4(study):

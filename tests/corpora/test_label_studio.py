@@ -32,6 +32,12 @@ def test_ids_hold_split_index_and_id_as_ids_recur(two):
     assert (first.split, first.kind, first.source) == ("train", "Tax", f"{two} item 0")
 
 
+def test_party_and_court_of_the_corpus_are_those_of_every_judgment(two):
+    corpus = LabelStudio(name="c", files={"train": str(two)}, party="appellant", court="High Court")
+    assert [(j.party, j.court) for j in corpus.read(None)] == [("appellant", "High Court")] * 2
+    assert [(j.party, j.court) for j in reader(two).read(None)] == [(None, None)] * 2
+
+
 def test_spans_are_ordered_and_a_judgment_without_any_has_none(two):
     first, second = reader(two).read(None)
     assert [(s.start, s.end, s.role) for s in first.spans] == [(0, 6, "FAC"), (7, 13, "RPC")]

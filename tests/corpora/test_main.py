@@ -79,6 +79,19 @@ def test_check_summarises_and_names_what_may_be_wrong(texts, write, capsys):
     assert "1 of 3 judgments have no label" in said
 
 
+def test_check_counts_the_parties_that_came_and_judgments_that_do_not_tell_one(write, tmp_path, capsys):
+    write("t/a.txt", "WRIT PETITION NO. 7 OF 2001\nThe plaintiff fell.")
+    write("t/b.txt", "It rained.")
+    write("t/c.txt", "The appellant sued the petitioner.")
+    main(["check", str(tmp_path / "t"), "--layout", "text"])
+    said = capsys.readouterr().out
+    assert "party       1 appellant, 1 petitioner, 0 plaintiff, 1 not known" in said
+    assert "1 of 3 judgments do not tell which party came to the court: set corpus.party, or ask" in said
+    write("t/b.txt", "TITLE SHEET FOR SUITS\nPlaintiff: Kishan Lal")
+    main(["check", str(tmp_path / "t"), "--layout", "text"])
+    assert "do not tell" not in capsys.readouterr().out
+
+
 def test_check_reads_every_layout(write, tmp_path, task, export, capsys):
     write("m/a.txt", "---\nid: a\noutcome: allowed\n---\n[FAC] x\n")
     write("s/a.txt", "x\tFAC\n")

@@ -36,6 +36,15 @@ def test_header_and_body_become_a_judgment(tmp_path, write):
     assert (found.group, found.scheme, found.source) == ("rent-a", "build", f"{tmp_path}/rent-1.txt:1")
 
 
+def test_party_and_court_of_the_corpus_count_where_the_header_does_not_say_them(tmp_path, write, refuses):
+    write("a.txt", "---\nid: a\n---\n[FAC] x\n")
+    write("b.txt", "---\nid: b\nparty: plaintiff\ncourt: High Court\n---\n[FAC] x\n")
+    found = Marked(name="c", folder=str(tmp_path), party="petitioner", court="Supreme Court").read(None)
+    assert [(j.party, j.court) for j in found] == [("petitioner", "Supreme Court"), ("plaintiff", "High Court")]
+    with refuses("corpus c: party", "unknown party 'defendant'"):
+        Marked(name="c", folder=str(tmp_path), party="defendant")
+
+
 def test_all_but_the_id_may_be_left_out():
     found = parse(HEAD + "[ARG] x", roles=SEVEN, source="f")
     assert (found.outcome, found.party, found.year, found.court) == (None, None, None, None)

@@ -53,10 +53,11 @@ def mixed(folder, tmp_path, scan):
 
 def test_texts_labels_and_pages_are_joined_by_id(folder, write, tmp_path):
     labels = write("labels.csv", "id,label\na10,0\n")
-    corpus = PdfFolder(name="c", folder=folder, labels=str(labels), party="plaintiff")
+    corpus = PdfFolder(name="c", folder=folder, labels=str(labels), party="plaintiff", court="High Court")
     second, tenth = corpus.read(None)
     assert (second.id, second.text, second.outcome) == ("a2", "The ferry sank.\nThe appeal is allowed.", None)
     assert (tenth.id, tenth.text, tenth.outcome, tenth.party) == ("a10", "It rained.", "dismissed", "plaintiff")
+    assert (second.court, tenth.court) == ("High Court", "High Court")
     assert second.source == f"{tmp_path}/a2.pdf"
     assert [(page.number, second.text[page.start : page.end], page.dpi) for page in second.pages] == [
         (1, "The ferry sank.\n", None),

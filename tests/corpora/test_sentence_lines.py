@@ -10,7 +10,8 @@ def corpus(tmp_path, write):
     write("d10_2020.txt", "He was a tenant.\tFacts\r\nHe lost.\tRuling by Present Court\r\n")
     write("d2_2020.txt", " We hold\tso. \tRATIO\n\n\tindented.\tFAC\n")
     write("out.csv", "doc_id,label,confidence,more\nd2_2020,1,high,x\nelsewhere,0,low,x\n")
-    return SentenceLines(name="c", folder=str(tmp_path), outcomes=str(tmp_path / "out.csv"), party="appellant")
+    outcomes = str(tmp_path / "out.csv")
+    return SentenceLines(name="c", folder=str(tmp_path), outcomes=outcomes, party="appellant", court="Supreme Court")
 
 
 def test_sentences_are_joined_and_become_spans(corpus, tmp_path):
@@ -27,7 +28,7 @@ def test_sentences_are_joined_and_become_spans(corpus, tmp_path):
         ("indented.", "FAC"),
     ]
     assert (tenth.source, tenth.scheme, tenth.split) == (f"{tmp_path}/d10_2020.txt:1", "seven", None)
-    assert second.party == "appellant"
+    assert (second.party, second.court) == ("appellant", "Supreme Court")
 
 
 def test_outcomes_are_joined_by_id_and_may_lack(corpus):

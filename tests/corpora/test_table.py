@@ -84,6 +84,14 @@ def test_all_columns_reach_the_judgment(write):
     assert found.scheme == "seven"
 
 
+def test_party_and_court_of_the_corpus_count_where_no_column_says_so(write):
+    path = write("t.csv", "id,text,who,where\na,Facts.,petitioner,High Court\nb,More.,,\n")
+    fields = {"name": "t", "file": str(path), "label_column": None, "party": "appellant", "court": "Supreme Court"}
+    found = Table(**fields, party_column="who", court_column="where").read(None)
+    assert [(j.party, j.court) for j in found] == [("petitioner", "High Court"), ("appellant", "Supreme Court")]
+    assert [(j.party, j.court) for j in Table(**fields).read(None)] == [("appellant", "Supreme Court")] * 2
+
+
 def test_spans_in_csv_are_json_and_blank_means_none(write):
     path = write("t.csv", 'id,text,spans\na,Facts.,"[[0, 6, ""FAC""]]"\nb,More.,\n')
     table = Table(name="t", file=str(path), label_column=None, spans_column="spans", scheme="build")

@@ -7,7 +7,7 @@ def test_texts_and_labels_are_joined_by_id(tmp_path, write):
     write("j/a2.txt", "Second.\n")
     write("j/a10.txt", "Tenth.")
     labels = write("labels.csv", "id,label\na10,0\n")
-    corpus = TextFolder(name="c", folder=str(tmp_path / "j"), labels=str(labels), party="plaintiff")
+    corpus = TextFolder(name="c", folder=str(tmp_path / "j"), labels=str(labels), party="plaintiff", court="High Court")
     second, tenth = corpus.read(None)
     assert (second.id, second.text, second.outcome, second.spans, second.scheme) == (
         "a2",
@@ -22,6 +22,7 @@ def test_texts_and_labels_are_joined_by_id(tmp_path, write):
         "plaintiff",
         f"{tmp_path}/j/a10.txt:1",
     )
+    assert (second.court, tenth.court) == ("High Court", "High Court")
     assert corpus.paths(None) == [tmp_path / "j"]
 
 

@@ -34,7 +34,7 @@ def commands():
 
 
 COMMANDS = sorted(set(commands()))
-COMPOSED = {"legalrr": "config", "legalrr-prime": "prime"}
+COMPOSED = {"legalrr": "config", "legalrr-leakage": "leakage", "legalrr-prime": "prime"}
 """Configurations of the commands that are Hydra's."""
 
 

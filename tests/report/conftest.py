@@ -52,7 +52,7 @@ class Sweep:
             "settings": changes.get("settings", SETTINGS),
             "stages": stages or {},
             "seconds": changes.get("seconds", {"predict": 1.25}),
-            **({"measured": changes["measured"]} if "measured" in changes else {}),
+            **{name: changes[name] for name in ("measured", "counts") if name in changes},
         }
         rows = [
             {

@@ -201,3 +201,50 @@ def test_near_duplicates_are_one_unit(sweep):
     found = {pair.row.setup.arm: pair.comparison for pair in group.pairs}
     assert (found["d"].n, found["d"].clusters) == (12, 1)
     assert found["d"].interval_note == "fewer than two judgments"
+
+
+def test_a_difference_counts_as_shown_only_if_it_stands_with_the_invalid_answers_against_it(sweep):
+    gold = "A" * 30 + "D" * 30
+    sweep.cell(0, "plain", "A" * 14 + "D" * 16 + "A" * 16 + "D" * 14, gold=gold)
+    sweep.cell(1, "d", "A" * 16 + "-" * 14 + "D" * 16 + "-" * 14, gold=gold)
+    sweep.cell(2, "dr", gold, gold=gold)
+    (group,) = read_report([sweep.folder]).groups
+    unread, read = group.pairs
+    assert unread.p_holm < 0.05 < unread.p_holm_bound
+    assert (unread.shown, unread.bound.difference < unread.comparison.difference) == (False, True)
+    assert (read.shown, read.bound) == (True, None)
+    told = finding(group)
+    assert told.startswith(
+        "Holm over the 2 distinct differences of arms from None: 1 is significant at 5% "
+        "(1 more only if the invalid answers do not count against the better arm)"
+    )
+
+
+def test_the_bound_is_adjusted_over_the_same_distinct_differences(sweep):
+    gold = "A" * 12 + "D" * 12
+    plain, half = "A" * 6 + "D" * 6 + "A" * 6 + "D" * 6, "A" * 11 + "-" + "D" * 11 + "-"
+    for job, (arm, answers, prompt) in enumerate(
+        [("plain", plain, "p"), ("r", half, "q"), ("r_order", half, "q"), ("d", gold, "s"), ("c", plain, "p")]
+    ):
+        sweep.cell(job, arm, answers, gold=gold, row={"prompt": prompt})
+    (group,) = read_report([sweep.folder]).groups
+    found = {pair.row.setup.arm: pair for pair in group.pairs}
+    expected = holm([found["r"].bound.p_permutation, found["d"].comparison.p_permutation])
+    assert [found[arm].p_holm_bound for arm in ("r", "r_order", "d", "c")] == [*expected[:1] * 2, expected[1], 1]
+
+
+def test_a_baseline_that_is_not_tested_has_no_p_under_the_bound(sweep):
+    sweep.cell(0, "plain", "AAAA-DDDDDDA")
+    sweep.cell(1, "majority", "D" * 12, backbone="-")
+    (group,) = read_report([sweep.folder]).groups
+    (pair,) = group.pairs
+    assert pair.bound is not None
+    assert (pair.p_holm, pair.p_holm_bound, pair.shown) == (None, None, False)
+
+
+def test_without_invalid_answers_the_bound_changes_nothing(sweep):
+    sweep.cell(0, "plain", HALF)
+    sweep.cell(1, "dr")
+    sweep.cell(2, "d", BAD)
+    (group,) = read_report([sweep.folder]).groups
+    assert all(pair.bound is None and pair.p_holm_bound == pair.p_holm for pair in group.pairs)

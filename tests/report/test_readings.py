@@ -87,6 +87,50 @@ def test_both_readings_stand_side_by_side(four):
     assert [row["reading"] for row in rows(results_csv(report))] == ["strict"] * 5 + ["study"] * 5
 
 
+def versioned(version, reading="strict"):
+    return {"verdict": {"class": "x", "version": version, "fields": {"reading": reading}}}
+
+
+def test_an_old_run_is_read_anew_and_says_how_many_answers_change(sweep, caplog):
+    # The first version took the last line with a YES or NO.
+    said = ["YES\n\nThere was no default."] * 2 + ["There was no notice."] + ["YES, as"] + ["NO"] * 8
+    old = sweep.cell(0, "plain", "DDD-DDDDDDDD", stages=versioned(1))
+    new = sweep.cell(1, "d", "AAAAAADDDDDD", stages=versioned(2))
+    for folder, texts in ((old, said), (new, ["YES"] * 6 + ["NO"] * 6)):
+        path = folder / "predictions.jsonl"
+        rows_ = [json.loads(line) for line in path.read_text().splitlines()]
+        for row, text in zip(rows_, texts, strict=True):
+            row["turns"] = [{**row["turns"][0], "name": "answer", "text": text}]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows_))
+    plain = read_report([sweep.folder])
+    assert "answers read by version 1 of the reader; --reading strict reads them anew" in results_md(plain)
+    with caplog.at_level("INFO"):
+        report = read_report([sweep.folder], reading="strict")
+    assert "job 0, None: 4 of 12 answers are read anew" in caplog.text
+    ((_, (twice,)),) = readings(report)
+    assert (twice.changed, twice.opposite, twice.found, twice.lost) == (4, 2, 1, 1)
+    assert [case.label for case in twice.again.cases[:4]] == ["allowed", "allowed", "invalid", "allowed"]
+    text = results_md(report)
+    assert "the readings strict (version 1) and strict (version 2)" in text
+    assert "4 of 12 answers are read anew: 2 into the opposite, 1 that were invalid, 1 that are invalid now" in text
+    assert "| 4 of 12 | 2 |" in text
+    (told,) = rows(readings_csv(report))
+    assert [told[name] for name in ("reader_version", "other_reader_version", "opposite", "found", "lost")] == [
+        *("1", "2"),
+        *("2", "1", "1"),
+    ]
+
+
+def test_arms_that_different_versions_of_the_reader_read_are_not_compared(sweep, cell):
+    cell(0, "plain", "AAAAAADDDDDD", stages=versioned(1))
+    cell(1, "d", "AAAAAADDDDDD", stages=versioned(2))
+    cell(2, "dc", "AAAAAADDDDDD", stages=versioned(1, "study"), reading="study")
+    assert [len(group.rows) for group in read_report([sweep.folder]).groups] == [1, 1, 1]
+    # The study's reading never changed, so the two are read anew alike, and the third is as it was.
+    study = [group for group in read_report([sweep.folder], reading="study").groups if group.setup.reading == "study"]
+    assert sorted(len(group.rows) for group in study) == [1, 2]
+
+
 def test_cells_that_were_read_so_already_are_not_read_again(sweep, cell):
     cell(0, "plain", "AAAAAADDDDDD", reading="study")
     report = read_report([sweep.folder], reading="study")

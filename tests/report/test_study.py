@@ -152,6 +152,22 @@ def test_effects_have_a_line_each_and_a_footnote_where_arms_are_missing(sweep):
     assert (lines["R"].figures["Macro-F1"].value, lines["R"].notes[0][:19]) == (None, "not to be estimated")
 
 
+@pytest.mark.parametrize("unread", [True, False])
+def test_the_bound_of_invalid_answers_is_told_where_there_are_any(sweep, unread):
+    sweep.cell(0, "plain", "AAADDDDDDAAA", gold=GOLD)
+    sweep.cell(1, "d", "AAAAA-DDDDDD" if unread else GOLD, gold=GOLD)
+    found, told = sheet(sweep, effects), sheet(sweep)
+    (block,) = found.blocks
+    effect = {line.score: line.figures["Macro-F1"] for line in block.lines}["D"]
+    figure = {line.score: line.figures["D"] for line in told.blocks[0].lines if "D" in line.figures}["Macro-F1"]
+    assert effect.p_holm is not None
+    for one in (effect, figure):
+        assert (one.p_holm_bound is not None) is unread
+    assert any(note.startswith("bound: Holm") for note in found.notes) is unread
+    assert any(note.startswith("* stands too") for note in told.notes) is unread
+    assert (", bound " in markdown(found)) is unread
+
+
 def test_effects_that_cannot_be_computed_leave_a_note(sweep):
     sweep.cell(0, "plain", gold=GOLD)
     sweep.cell(1, "d", "AD", gold="AD")

@@ -16,21 +16,21 @@ MARKDOWN = """\
 - n = 12 judgments (6 allowed, 6 dismissed)
 - intervals: 95% BCa bootstrap over judgments, 200 resamples or all, seed 0; of differences jackknife; permutations 400 or all
 
-| Arm | n | Macro-F1 [95%] | F1 allowed | F1 dismissed | FPR | FNR | Accuracy | Invalid % | Cut off % | Dropped tokens | MCC [95%] | p skill |
-| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-| None (reference) | 12 | 1.000 [0.483, 1.000] | 1.000 | 1.000 | 0.000 | 0.000 | 1.000 | 0.0 | 0.0 | 0 | 1.000 [-0.034, 1.000] | 0.0011 |
-| D/R | 12 | 1.000 [0.483, 1.000] | 1.000 | 1.000 | 0.000 | 0.000 | 1.000 | 0.0 | 0.0 | 0 | 1.000 [-0.034, 1.000] | 0.0011 |
-| all\\|no | 12 | 0.000 [0.000, 0.682] | 0.000 | 0.000 | 0.000 | 1.000 | 0.000 | 100.0 | 0.0 | 0 | 0.000 [-] |  |
+| Arm | n | Macro-F1 [95%] | Invalid wrong to right | F1 allowed | F1 dismissed | FPR | FNR | Accuracy | Invalid % | Cut off % | Dropped tokens | MCC [95%] | p skill |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+| None (reference) | 12 | 1.000 [0.483, 1.000] |  | 1.000 | 1.000 | 0.000 | 0.000 | 1.000 | 0.0 | 0.0 | 0 | 1.000 [-0.034, 1.000] | 0.0011 |
+| D/R | 12 | 1.000 [0.483, 1.000] |  | 1.000 | 1.000 | 0.000 | 0.000 | 1.000 | 0.0 | 0.0 | 0 | 1.000 [-0.034, 1.000] | 0.0011 |
+| all\\|no | 12 | 0.000 [0.000, 0.682] | 0.000 to 1.000 | 0.000 | 0.000 | 0.000 | 1.000 | 0.000 | 100.0 | 0.0 | 0 | 0.000 [-] |  |
 
 ### Differences
 """  # noqa: E501
 DIFFERENCES = """\
-| Arm | n | Difference [95%] | p permutation | p Holm | p McNemar | b | c | Smallest detectable |
-| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-| D/R | 12 | +0.000 [-] | 1.0000 | 1.0000 | 1.0000 | 0 | 0 | 0.601 |
-| all\\|no | 12 | -1.000 [-] | 0.0005 | 0.0010 | 0.0005 | 0 | 12 | 0.712 |
+| Arm | n | Difference [95%] | p permutation | p Holm | p Holm, bound | p McNemar | b | c | Smallest detectable |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+| D/R | 12 | +0.000 [-] | 1.0000 | 1.0000 | 1.0000 | 1.0000 | 0 | 0 | 0.601 |
+| all\\|no | 12 | -1.000 [-] | 0.0005 | 0.0010 | 1.0000 | 0.0005 | 0 | 12 | 0.712 |
 
-Holm over the 2 distinct differences of arms from None: 1 is significant at 5%; 12 judgments would have shown no true difference below 0.601 with power 0.8.
+Holm over the 2 distinct differences of arms from None: 0 are significant at 5% (1 more only if the invalid answers do not count against the better arm); 12 judgments would have shown no true difference below 0.601 with power 0.8.
 
 ## Cells without scores
 
@@ -59,6 +59,17 @@ def test_markdown_names_treatment_scores_differences_and_failures(report):
     assert text.endswith(DIFFERENCES)
 
 
+def test_markdown_names_the_question_and_counts_judgments_that_do_not_tell_the_party(sweep):
+    stages = {"annotate": {"class": "x.Annotate", "fields": {"question": "relief"}}}
+    sweep.cell(0, "plain", counts={"read": 24, "taken": 12, "scored": 12, "party unknown": 2}, stages=stages)
+    assert "- question: relief; party not known for 2 of 12 judgments\n" in results_md(read_report([sweep.folder]))
+
+
+def test_run_that_noted_no_question_is_read_without_one(sweep):
+    sweep.cell(0, "plain", counts={"read": 24, "taken": 12, "scored": 12})
+    assert "question:" not in results_md(read_report([sweep.folder]))
+
+
 def test_every_cell_has_a_row_of_its_columns(report, sweep):
     found = rows(results_csv(report))
     assert [row["job"] for row in found] == ["0", "1", "2", "7"]
@@ -71,6 +82,8 @@ def test_every_cell_has_a_row_of_its_columns(report, sweep):
     assert (first["n"], first["gold_allowed"], first["limit"], first["seed"]) == ("12", "6", "", "0")
     assert (first["prompt_tokens"], first["new_tokens"], first["seconds_predict"]) == ("1200", "36", "1.250")
     assert (second["invalid_rate"], second["invalid_unparsed"], second["invalid_budget"]) == ("1.000000", "12", "0")
+    assert (first["macro_f1_invalid_wrong"], first["macro_f1_invalid_right"]) == ("1.000000", "1.000000")
+    assert (second["macro_f1_invalid_wrong"], second["macro_f1_invalid_right"]) == ("0.000000", "1.000000")
     assert failed["problem"] == "MemoryError: out of memory"
     assert failed["macro_f1"] == failed["n"] == failed["arm"] == ""
 

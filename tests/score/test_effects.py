@@ -9,6 +9,7 @@ from legalrr.records import Scored
 from legalrr.score.confusion import macro_f1
 from legalrr.score.detectable import Population
 from legalrr.score.effects import ARMS, CONFIRMATORY, EFFECTS, MEASURES, SWITCHES, Factorial, effects
+from legalrr.score.invalid_bounds import if_right, if_wrong
 from legalrr.score.prediction import PredictionScorer
 from legalrr.score.significance import holm
 
@@ -196,6 +197,68 @@ def test_the_p_of_an_effect_is_that_over_all_swaps_of_whole_judgments():
     null = np.array([effect(swaps) for swaps in product((False, True), repeat=7)])
     tails = np.mean(null >= null[0] - 1e-12), np.mean(null <= null[0] + 1e-12)
     assert table(whole)["macro_f1", "R"].p_permutation == pytest.approx(min(1.0, 2 * min(tails)))
+
+
+@pytest.mark.parametrize("better", [True, False])
+def test_an_effect_is_bounded_with_the_invalid_answers_against_it(better):
+    # R leaves answers unread and is else right; turned round, it is the arms without R that do so.
+    gold = ["allowed", "dismissed"] * 20
+    some = {
+        True: [label if place % 10 else "invalid" for place, label in enumerate(gold)],
+        False: [label if place % 3 else "dismissed" for place, label in enumerate(gold)],
+    }
+    whole = Factorial(
+        corpus="build",
+        backbone="tiny",
+        arms={
+            arm: [
+                Scored(id=f"{i:02}", gold=true, label=said)
+                for i, (true, said) in enumerate(zip(gold, some[("R" in on) == better], strict=True))
+            ]
+            for arm, on in ARMS.items()
+        },
+    )
+    found = table(whole)["macro_f1", "R"]
+    assert (found.estimate > 0) is better
+    filled = {arm: (if_wrong if ("R" in ARMS[arm]) == better else if_right)(cases) for arm, cases in whole.arms.items()}
+    against = table(Factorial(corpus="build", backbone="tiny", arms=filled))
+    assert found.bound == pytest.approx(against["macro_f1", "R"].estimate)
+    assert abs(found.bound) < abs(found.estimate)
+    others = [table(whole)["macro_f1", name] for name in SWITCHES]
+    assert found.p_holm_bound == pytest.approx(holm([against["macro_f1", "R"].p_permutation, 1, 1])[0])
+    assert [one.shown for one in others] == [False, max(found.p_holm, found.p_holm_bound) < 0.05, False]
+
+
+def test_an_effect_that_the_invalid_answers_can_turn_round_is_not_shown():
+    gold = ["allowed", "dismissed"] * 20
+    silent = [label if place < 24 else "invalid" for place, label in enumerate(gold)]
+    wrong = [label if place < 24 else LABELS[int(label == "allowed")] for place, label in enumerate(gold)]
+    arms = {
+        arm: [
+            Scored(id=f"{i:02}", gold=true, label=said)
+            for i, (true, said) in enumerate(zip(gold, silent if "D" in on else wrong, strict=True))
+        ]
+        for arm, on in ARMS.items()
+    }
+    found = table(Factorial(corpus="build", backbone="tiny", arms=arms))["macro_f1", "D"]
+    assert found.p_holm < 0.05
+    assert (found.bound, found.p_holm_bound, found.shown) == (0, 1, False)
+
+
+def test_without_invalid_answers_an_effect_has_no_bound():
+    whole = factorial(40)
+    whole = Factorial(corpus="build", backbone="tiny", arms={arm: if_wrong(cases) for arm, cases in whole.arms.items()})
+    found = table(whole)
+    assert all(one.bound is None and one.p_holm_bound == one.p_holm for one in found.values())
+
+
+def test_the_bound_of_an_effect_rests_on_the_arms_of_its_settings_alone():
+    # Without D/C, the effect of D is that without C: what C left unread is nothing to it.
+    part = factorial(40, only=("plain", "d", "c"))
+    arms = {arm: cases if arm == "c" else if_wrong(cases) for arm, cases in part.arms.items()}
+    found = table(Factorial(corpus="build", backbone="tiny", arms=arms))
+    assert found["macro_f1", "D"].bound is None
+    assert found["macro_f1", "C"].bound is not None
 
 
 def drawn(rng, n, effect):

@@ -90,4 +90,4 @@ def _effects(pool: Pool) -> dict[str, Any]:
     told: dict[str, Any] = {"title": pool.title, "groups": list(pool.groups), "note": pool.note}
     if pool.effects:
         told["n"] = pool.effects[0].n
-    return told | {"effects": [rounded(asdict(one)) for one in pool.effects]}
+    return told | {"effects": [rounded({**asdict(one), "shown": one.shown}) for one in pool.effects]}

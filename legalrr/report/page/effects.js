@@ -28,6 +28,7 @@ function effectsSection() {
 function effectsOf(pool, name, measure) {
   const rows = pool.effects.filter((one) => one.measure === measure);
   const drawn = rows.filter((one) => one.estimate !== null);
+  const bounded = rows.some((one) => one.bound !== null);
   const caption = [foreign(name), el("span", { class: "sub" }, `effects on ${MEASURES[measure]}, n = ${count(pool.n)} judgments`)];
   const picture = drawn.length > 0 && responsive((width) => {
     const left = 84;
@@ -43,26 +44,27 @@ function effectsOf(pool, name, measure) {
       svg("line", { class: "upright zero", x1: x(0), x2: x(0), y1: 4, y2: bottom }),
       drawn.map((one, number) => {
         const y = 18 + number * 28;
-        const sure = one.p_holm !== null && one.p_holm < 0.05;
+        const sure = one.shown;
         return svg("g", {}, svg("title", {}, `${one.name} ${signed(one.estimate)} ${bounds(one.interval, signed)}`), svg("text", { class: "name", x: left - 12, y: y + 4, "text-anchor": "end" }, one.name.replaceAll(":", " \u00d7 ")), whisker(x, y, one.estimate, one.interval, sure ? "arm real" : "arm open"));
       })
     );
   });
   const table = plain(
     `Effects on ${MEASURES[measure]}`,
-    ["Effect", "Estimate", "Interval", "p permutation", "p Holm", "Smallest detectable", "Note"],
+    ["Effect", "Estimate", "Interval", "p permutation", "p Holm", bounded && "p Holm, bound", "Smallest detectable", "Note"].filter(Boolean),
     rows.map((one) => [
       one.name.replaceAll(":", " \u00d7 "),
       signed(one.estimate),
       bounds(one.interval, signed),
       pvalue(one.p_permutation),
       pvalue(one.p_holm),
+      ...(bounded ? [pvalue(one.p_holm_bound)] : []),
       fixed(one.smallest_detectable),
       [one.p_permutation === null && one.estimate !== null ? "exploration" : "", one.note, one.interval_note].filter(Boolean).join("; "),
     ])
   );
   const notes = unique([pool.note, ...rows.map((one) => one.note)].filter(Boolean));
-  return [figure(caption, picture || null, table), notes.map((note) => el("p", { class: "note" }, note)), el("p", { class: "key" }, "Filled: significant at 5 % after Holm\u2019s correction over D, R and C on macro-F1. Intervals are not adjusted for the number of effects.")];
+  return [figure(caption, picture || null, table), notes.map((note) => el("p", { class: "note" }, note)), el("p", { class: "key" }, "Filled: significant at 5 % after Holm\u2019s correction over D, R and C on macro-F1, and so with the invalid answers against the effect. Intervals are not adjusted for the number of effects.")];
 }
 
 function powerPart() {

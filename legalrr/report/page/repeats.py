@@ -25,7 +25,10 @@ def _row(own: RepeatedRow) -> dict[str, Any]:
     """What is known of the runs of an arm; `scores` and `pair` as of one run, null where there are none."""
     pair: dict[str, Any] | None = None
     if own.comparison is not None:
-        pair = {**asdict(own.comparison), "p_holm": own.p_holm}
+        pair = {**asdict(own.comparison), "p_holm": own.p_holm, "p_holm_bound": own.p_holm_bound}
+        pair |= {"bounded": own.bound is not None, "shown": own.shown}
+        if not own.tested:
+            pair |= {"p_permutation": None, "smallest_detectable": None}
     elif own.note:
         pair = {"note": own.note}
     return rounded(

@@ -35,6 +35,8 @@ function armName(row) {
 }
 
 function isReal(pair) {
+  // A difference of predictions also has to stand with the invalid answers against the better arm.
+  if (pair !== null && pair.shown !== undefined) return pair.shown;
   return pair !== null && pair.p_holm !== null && pair.p_holm !== undefined && pair.p_holm < 0.05;
 }
 
@@ -99,7 +101,13 @@ function differenceColumns(rows) {
       cell: (row) => differenceCell(row, row.pair, span),
     },
     { head: "p Holm", about: "Permutation p, adjusted over the distinct differences of arms from the reference arm", value: (row) => row.pair?.p_holm ?? null, cell: (row) => holmText(row.pair) },
-  ];
+    rows.some((row) => row.pair?.bounded) && {
+      head: "p Holm, bound",
+      about: "The same with the invalid answers of the better arm wrong and those of the other right",
+      value: (row) => row.pair?.p_holm_bound ?? null,
+      cell: (row) => (row.pair && row.pair.p_holm_bound !== undefined ? pvalue(row.pair.p_holm_bound) : "\u2013"),
+    },
+  ].filter(Boolean);
 }
 
 function resultColumns(rows) {
@@ -116,6 +124,12 @@ function resultColumns(rows) {
       about: `Mean of F1 over the two outcomes; drawn with its interval from ${fixed(range[0], 1)} to ${fixed(range[1], 1)}, the rule is a coin\u2019s`,
       value: (row) => row.scores.macro_f1,
       cell: (row) => beside(spark(row.scores.macro_f1, row.scores.interval, range, kindOf(row), row.group.chance), fixed(row.scores.macro_f1), el("small", {}, bounds(row.scores.interval))),
+    },
+    rows.some((row) => row.scores.invalid_bounds) && {
+      head: "Invalid wrong to right",
+      about: "Macro-F1 with every invalid answer read as the wrong outcome, and with every one as the right one",
+      value: (row) => row.scores.invalid_bounds?.[0] ?? row.scores.macro_f1,
+      cell: (row) => (row.scores.invalid_bounds ? row.scores.invalid_bounds.map((score) => fixed(score)).join(" to ") : "\u2013"),
     },
     ...differenceColumns(rows),
     number("F1 allowed", "F1 of the outcome allowed", (row) => row.scores.f1.allowed),
@@ -145,7 +159,7 @@ function resultsSection() {
     el(
       "p",
       { class: "lead" },
-      `An answer that cannot be read as YES or NO is invalid: ${DATA.invalid}. Intervals are BCa bootstrap intervals over judgments (exact where no resample changes the score), of differences jackknife intervals. The permutation test rules: an interval of a difference that would leave out 0 beside p > 0.05 is extended to 0; a filled difference is significant after Holm\u2019s correction. Whether an arm has skill is told by p skill, not by its distance from the larger class. Press a column\u2019s head to sort by it.`
+      `An answer that cannot be read as YES or NO is invalid: ${DATA.invalid}. Intervals are BCa bootstrap intervals over judgments (exact where no resample changes the score), of differences jackknife intervals. The permutation test rules: an interval of a difference that would leave out 0 beside p > 0.05 is extended to 0. A filled difference is significant after Holm\u2019s correction, and stays so with the invalid answers against the better arm. Whether an arm has skill is told by p skill, not by its distance from the larger class. Press a column\u2019s head to sort by it.`
     ),
     choice,
     table,

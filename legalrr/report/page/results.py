@@ -10,6 +10,7 @@ from legalrr.report.groups import Group, Pair, Report, Row, distinct, finding
 from legalrr.report.repeats import run_number
 from legalrr.report.views import apart, title, treatment, why
 from legalrr.score.detectable import LEVEL
+from legalrr.score.invalid_bounds import macro_f1_bounds
 
 NAMED = 3
 """How many differences the sentence at the head names."""
@@ -31,7 +32,7 @@ def verdict(report: Report) -> str:
     compared = [pair for group in report.groups for pair in distinct(group)]
     if not compared:
         return "No arm was compared with a reference arm."
-    real = [pair for pair in compared if pair.p_holm is not None and pair.p_holm < LEVEL]
+    real = [pair for pair in compared if pair.shown]
     what, end = "between an arm and the reference arm", f"significant at {LEVEL:.0%} after Holm's correction"
     if len(compared) == 1:
         start, verb = f"The one difference {what}", "is" if real else "is not"
@@ -91,7 +92,10 @@ def _group(group: Group, report: Report, numbers: Mapping[int, int]) -> dict[str
         "chance": rounded(chance(first)),
         "majority": rounded(majority(first)),
         "rows": [numbers[id(row.cell)] for row in group.rows],
-        "scores": {str(numbers[id(row.cell)]): rounded(asdict(row.scores)) for row in group.rows},
+        "scores": {
+            str(numbers[id(row.cell)]): rounded({**asdict(row.scores), "invalid_bounds": macro_f1_bounds(row.cases)})
+            for row in group.rows
+        },
         "reference": next((numbers[id(row.cell)] for row in group.rows if row.is_reference), None),
         "pairs": {str(numbers[id(pair.row.cell)]): _pair(pair, numbers) for pair in group.pairs},
     }
@@ -103,6 +107,7 @@ def _pair(pair: Pair, numbers: Mapping[int, int]) -> dict[str, Any]:
     if pair.comparison is not None:
         told |= {name: rounded(value) for name, value in asdict(pair.comparison).items()}
         told["p_holm"] = rounded(pair.p_holm)
+        told |= {"p_holm_bound": rounded(pair.p_holm_bound), "bounded": pair.bound is not None, "shown": pair.shown}
         if not pair.tested:
             told |= {"p_permutation": None, "p_mcnemar": None, "smallest_detectable": None}
     return told
