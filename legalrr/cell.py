@@ -11,6 +11,7 @@ from typing import Any
 
 from legalrr.court_text import court_text
 from legalrr.errors import UserError
+from legalrr.near_duplicates import NEAR_DUPLICATE, RUN, related
 from legalrr.pipeline import Pipeline, cache_folder
 from legalrr.progress import progress
 from legalrr.protocols import AskingSegmenter, Backbone, Bench, Engine, PricedBackbone, Segmenter
@@ -81,7 +82,11 @@ def run_cell(pipeline: Pipeline, folder: Path, fresh: set[str] | None = None) ->
     measured = cell.measured()
     with clock.time("score"):
         verdicts = {c.judgment.id: pipeline.verdict.read(completions[c.judgment.id], c.prompt) for c in cases}
-        rows = [row(j, c, completions[j.id], verdicts[j.id]) for j, c in zip(judgments, cases, strict=True)]
+        names = cell.clusters(judgments)
+        rows = [
+            row(j, c, completions[j.id], verdicts[j.id], cluster=names[j.id])
+            for j, c in zip(judgments, cases, strict=True)
+        ]
         scores = (
             pipeline.score.score([answered(r, where=r["id"]) for r in rows if r["gold"]]) if counts["scored"] else {}
         )
@@ -193,6 +198,20 @@ class Cell:
                     advance(1)
         store.close()
         return {j.id: _segments(j.id, store[keys[j.id]]) for j in judgments}
+
+    def clusters(self, judgments: Sequence[Judgment]) -> dict[str, str]:
+        """Id -> the first id of the judgments that it nearly repeats or belongs to, which may be its own.
+
+        From the store where they were looked for before: every cell of a sweep has the same judgments.
+        """
+        ordered = sorted(judgments, key=lambda j: j.id)
+        told = {"near_duplicate": NEAR_DUPLICATE, "run": RUN}
+        store = Store(cache_folder(self.pipeline) / "clusters" / digest(told)[:16], told)
+        key = digest([[j.id, j.group, j.text] for j in ordered])
+        if key not in store:
+            store.add([(key, related(ordered))])
+        store.close()
+        return {j.id: ordered[number].id for j, number in zip(ordered, store[key], strict=True)}
 
     @contextmanager
     def _ready(self, tagger: Segmenter) -> Iterator[Segmenter]:

@@ -8,6 +8,8 @@ from zlib import crc32
 if TYPE_CHECKING:
     import numpy as np
 
+    from legalrr.records import Judgment
+
 NEAR_DUPLICATE = 0.1
 """Two judgments that share this part of the runs of words of the shorter one tell of the same matter. In BUILD, lawai50
 and marro 21 pairs share more than 0.1 and most of the others, quotations of the same statute apart, next to nothing."""
@@ -40,6 +42,23 @@ def near_duplicates(texts: Sequence[str], *, sampled: int = 1) -> list[int]:
             kept, merged = sorted((group[a], group[b]))
             group = [kept if g == merged else g for g in group]
     return group
+
+
+def related(judgments: Sequence["Judgment"], *, sampled: int = 1) -> list[int]:
+    """A group number per judgment: the same for near-duplicates, and for what the corpus says belongs together.
+
+    Args:
+        judgments: the judgments.
+        sampled: as for `near_duplicates`.
+    """
+    numbers = near_duplicates([j.text for j in judgments], sampled=sampled)
+    first: dict[str, int] = {}
+    for place, judgment in enumerate(judgments):
+        if judgment.group is not None:
+            kept, merged = sorted((first.setdefault(judgment.group, numbers[place]), numbers[place]))
+            numbers = [kept if number == merged else number for number in numbers]
+            first = {name: kept if number == merged else number for name, number in first.items()}
+    return numbers
 
 
 def _runs(text: str, sampled: int) -> "np.ndarray":

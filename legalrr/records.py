@@ -334,6 +334,9 @@ class Scored:
     """Whether any of its turns was cut off."""
     p_allowed: float | None = None
     """Probability of `allowed`, where known."""
+    cluster: str = ""
+    """Name that the judgment shares with those that it nearly repeats (`legalrr.near_duplicates`); "": it stands
+    alone."""
 
 
 @dataclass(frozen=True, kw_only=True)

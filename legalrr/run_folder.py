@@ -1,7 +1,8 @@
 """What a run folder holds.
 
-predictions.jsonl   a row per judgment: gold, verdict, reason, turns, what was sent, shown and hidden (as offsets in its
-                    text; of one shown as images, also the pages by digest of the file, number and dots per inch)
+predictions.jsonl   a row per judgment: gold, verdict, reason, turns, what was sent (and a digest of it), shown and
+                    hidden (as offsets in its text; of one shown as images, also the pages by digest of the file,
+                    number and dots per inch), the cluster of judgments that it nearly repeats
 judgments.jsonl.gz  the judgments themselves: the text that the offsets point into, parties, gold roles
 references.jsonl    the court's text of the roles that the model wrote, for arms that let it write any
 run.json            cell, counts, calls, versions, seeds, stage identities, timings
@@ -21,10 +22,10 @@ from typing import Any
 
 from legalrr.corpora.pages import images
 from legalrr.pipeline import Pipeline
-from legalrr.records import Case, Completion, Document, Judgment, Verdict
+from legalrr.records import Case, Completion, Document, Judgment, Page, Quote, Verdict
 from legalrr.score.answered import JUDGMENTS
 from legalrr.score.explanation import REFERENCES
-from legalrr.stage import description
+from legalrr.stage import description, digest
 from legalrr.store import write_atomically
 from legalrr.verdict import BLANK
 
@@ -68,8 +69,10 @@ def write_run(
     write_atomically(folder / "scores.json", as_json(scores, indent=2) + "\n")
 
 
-def row(judgment: Judgment, case: Case, completion: Completion, verdict: Verdict) -> dict[str, Any]:
-    """A line of predictions.jsonl."""
+def row(
+    judgment: Judgment, case: Case, completion: Completion, verdict: Verdict, *, cluster: str = ""
+) -> dict[str, Any]:
+    """A line of predictions.jsonl; `cluster` is the name that the judgment shares with those that it nearly repeats."""
     document = case.document
     return {
         "id": judgment.id,
@@ -79,6 +82,7 @@ def row(judgment: Judgment, case: Case, completion: Completion, verdict: Verdict
         "kind": judgment.kind,
         "confidence": judgment.confidence,
         "length": len(judgment.text),
+        "cluster": cluster or judgment.id,
         "verdict": verdict.label,
         "reason": verdict.reason,
         "span": verdict.span,
@@ -88,12 +92,32 @@ def row(judgment: Judgment, case: Case, completion: Completion, verdict: Verdict
         "turns": [asdict(t) for t in completion.turns],
         "messages": _messages(case, completion),
         "earlier": _earlier(case, completion),
+        "prompt": _prompt(case, completion),
         "shown": [[b.role, b.start, b.start + len(b.text)] for b in document.blocks],
         "hidden": [[h.start, h.end, h.role, h.reason] for h in document.hidden],
         "pages": _pages(judgment, document),
         "dropped_tokens": document.dropped_tokens,
         "skipped": document.skipped,
     }
+
+
+def _prompt(case: Case, completion: Completion) -> str | None:
+    """Digest of all that is to be sent: arms with the same one differ in name alone; None for a baseline, which answers
+    without being sent any of it."""
+    turns = case.prompt.turns
+    if completion.turns and not _messages(case, completion):
+        return None
+    told = [
+        [turn.name, turn.max_new_tokens, [[m.role, [_part(part) for part in m.parts]] for m in turn.messages]]
+        for turn in turns
+    ]
+    return digest(told) if turns else None
+
+
+def _part(part: str | Quote | Page) -> object:
+    if isinstance(part, Page):
+        return part.seen()
+    return {"quote": part.turn} if isinstance(part, Quote) else part
 
 
 def _pages(judgment: Judgment, document: Document) -> dict[str, list[dict[str, Any]]]:

@@ -141,6 +141,26 @@ def test_a_row_tells_what_is_known_of_its_judgment(tmp_path: Path) -> None:
     assert second["length"] == len(TEXTS[1])
 
 
+def test_a_row_names_the_cluster_of_its_judgment_and_tells_the_prompt_from_others(table: Path, tmp_path: Path) -> None:
+    lines = [json.loads(line) for line in table.read_text("utf-8").splitlines()]
+    long = " ".join(f"word{number}" for number in range(60))
+    for number in (1, 3):
+        lines[number]["text"] += f" {long}"
+    lines[2]["text"] = "Nothing is known of the facts of this matter."
+    table.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    found = {}
+    for arm in ("plain", "c", "majority"):
+        run_cell(mine(table, f"arm={arm}"), tmp_path / arm)
+        found[arm] = rows(tmp_path / arm)
+    assert [row["cluster"] for row in found["plain"]] == ["j0", "j1", "j2", "j1"]
+    prompts = [{row["prompt"] for row in found[arm]} for arm in ("plain", "c")]
+    assert len(prompts[0]) == len(prompts[1]) == 4
+    assert not prompts[0] & prompts[1]
+    assert all(row["prompt"] is None for row in found["majority"])
+    (case, *_) = read_answers(tmp_path / "plain" / "predictions.jsonl").cases
+    assert (case.cluster, case.prompt) == ("j0", found["plain"][0]["prompt"])
+
+
 def test_an_empty_split_is_an_error_that_names_it(table: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="split"):
         run_cell(mine(table, "corpus.split=dev", "arm=direct"), tmp_path / "cell")

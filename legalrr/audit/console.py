@@ -24,11 +24,11 @@ def show(audit: Audit, console: "Console | None" = None) -> None:
     console = console or Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False, markup=False)
     for title, view in cell_views(audit):
         console.print(f"\n{title}", style="bold")
-        _print(View(header=_shown(view.header), rows=tuple(_shown(row) for row in view.rows)), console)
+        View(header=_shown(view.header), rows=tuple(_shown(row) for row in view.rows)).show(console)
     found = differences_view(audit.differences)
     if found.rows:
         console.print("\nPaired tests that the figures leave open", style="bold")
-        _print(found, console)
+        found.show(console)
     for heading, lines in findings(audit).items():
         console.print(f"\n{heading}", style="bold")
         for line in lines:
@@ -40,15 +40,3 @@ def show(audit: Audit, console: "Console | None" = None) -> None:
 
 def _shown(cells: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(cells[column] for column in SHOWN)
-
-
-def _print(view: View, console: "Console") -> None:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
-    for number, column in enumerate(view.header):
-        table.add_column(column, justify="right" if view.is_number(number) else "left")
-    for row in view.rows:
-        table.add_row(*row)
-    console.print(table)

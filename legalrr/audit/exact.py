@@ -11,6 +11,7 @@ import numpy as np
 
 from legalrr.audit.matrices import Integers
 from legalrr.audit.rates import Floats, rate
+from legalrr.clopper_pearson import share_intervals
 
 LEVEL = 0.95
 FALLING = frozenset({"macro_f1", "accuracy", "weighted_f1", "f1_positive", "f1_negative", "balanced_accuracy"})
@@ -26,17 +27,6 @@ SHARES = {
     "npv": ((3,), (2, 3)),
 }
 """Rate -> rows whose sum it is a share of, and of the sum of which rows."""
-
-
-def share_intervals(parts: Integers, wholes: Integers, level: float = LEVEL) -> Floats:
-    """Clopper-Pearson intervals of shares, shapes (m,) to (2, m); 0 to 1 of nothing."""
-    from scipy.special import betaincinv
-
-    tail = (1 - level) / 2
-    # The beta distribution ends where a parameter is 0; there the bound is 0 or 1.
-    low = np.where(parts > 0, betaincinv(np.maximum(parts, 1), wholes - parts + 1, tail), 0.0)
-    high = np.where(parts < wholes, betaincinv(parts + 1, np.maximum(wholes - parts, 1), 1 - tail), 1.0)
-    return np.stack([low, high])
 
 
 def intervals(name: str, counts: Integers, level: float = LEVEL) -> Floats | None:

@@ -125,23 +125,15 @@ def write(found: Leakage, record: Mapping[str, Any], folder: Path) -> None:
 
 def show(found: Leakage) -> None:
     """Print the table, how it is read, and the sentences that decide."""
-    from rich import box
     from rich.console import Console
     from rich.padding import Padding
-    from rich.table import Table
     from rich.text import Text
 
     console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False, markup=False)
     console.print(f"\n{found.title}", style="bold")
     for line in found.about:
         console.print(line, style="dim")
-    table = scores_view(found)
-    grid = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
-    for number, column in enumerate(table.header):
-        grid.add_column(column, justify="right" if table.is_number(number) else "left")
-    for row in table.rows:
-        grid.add_row(*row)
-    console.print(grid)
+    scores_view(found).show(console)
     console.print(HOW, style="dim")
     console.print(f"\n{_heading(found)}", style="bold")
     for judgment, name, sentence in found.deciding:
@@ -151,12 +143,10 @@ def show(found: Leakage) -> None:
 
 def page(found: Leakage) -> str:
     """The run in Markdown."""
-    table = scores_view(found)
-    marks = ["---:" if table.is_number(column) else "---" for column in range(len(table.header))]
     parts = [
         f"# {found.title}",
         "\n".join(f"- {line}" for line in found.about),
-        "\n".join("| " + " | ".join(cells) + " |" for cells in (table.header, marks, *table.rows)),
+        scores_view(found).markdown(),
         HOW,
         f"## {_heading(found)}",
         *(

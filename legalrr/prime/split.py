@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from legalrr.errors import UserError
-from legalrr.near_duplicates import near_duplicates
+from legalrr.near_duplicates import related
 from legalrr.records import Judgment
 from legalrr.stage import digest
 
@@ -40,7 +40,7 @@ def split(judgments: Iterable[Judgment], share: float, seed: int) -> Split:
     names: dict[int, str] = {}
     chosen: list[Judgment] = []
     learned: list[Judgment] = []
-    for judgment, group in zip(known, _groups(known), strict=True):
+    for judgment, group in zip(known, related(known, sampled=SAMPLED), strict=True):
         name = names.setdefault(group, judgment.id)
         (chosen if _draw(seed, name) < share else learned).append(judgment)
     for part, what in ((chosen, "held out"), (learned, "left to learn from")):
@@ -52,18 +52,6 @@ def split(judgments: Iterable[Judgment], share: float, seed: int) -> Split:
             )
     chosen.sort(key=lambda j: _draw(seed, j.id))
     return Split(learned=tuple(learned), held_out=tuple(chosen))
-
-
-def _groups(judgments: list[Judgment]) -> list[int]:
-    """A group number per judgment: of near-duplicates, and of what the corpus says belongs together."""
-    numbers = near_duplicates([j.text for j in judgments], sampled=SAMPLED)
-    first: dict[str, int] = {}
-    for place, judgment in enumerate(judgments):
-        if judgment.group is not None:
-            kept, merged = sorted((first.setdefault(judgment.group, numbers[place]), numbers[place]))
-            numbers = [kept if number == merged else number for number in numbers]
-            first = {name: kept if number == merged else number for name, number in first.items()}
-    return numbers
 
 
 def _draw(seed: int, name: str) -> float:

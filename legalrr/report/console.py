@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 from legalrr.report.groups import Report, finding, read_report
 from legalrr.report.measured import RULES, measured_rows, measured_view
 from legalrr.report.sections import sections, shown_groups
-from legalrr.report.views import View, differences_view, missing_view, scores_view, title, treatment
+from legalrr.report.views import differences_view, missing_view, scores_view, title, treatment
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-PLAIN_WIDTH = 200
+PLAIN_WIDTH = 260
 """Columns where no terminal says how wide it is; wide enough that no cell is broken."""
 
 
@@ -36,10 +36,10 @@ def show_report(report: Report, console: "Console | None" = None) -> None:
         console.print(title(group), style="bold", markup=False, highlight=False)
         for line in treatment(group, report):
             console.print(line, style="dim", markup=False, highlight=False)
-        _print(scores_view(group), console)
+        scores_view(group).show(console)
         if group.pairs:
-            _print(differences_view(group), console)
-            console.print(finding(group.pairs), markup=False, highlight=False)
+            differences_view(group).show(console)
+            console.print(finding(group), markup=False, highlight=False)
     for section in sections(report):
         console.print()
         console.print(section.title, style="bold", markup=False, highlight=False)
@@ -48,18 +48,18 @@ def show_report(report: Report, console: "Console | None" = None) -> None:
         for heading, _, view in section.tables:
             if heading:
                 console.print(heading, markup=False, highlight=False)
-            _print(view, console)
+            view.show(console)
     if rows := measured_rows(report):
         console.print()
         console.print("Backbones", style="bold", markup=False, highlight=False)
         for line in RULES.splitlines():
             console.print(line, style="dim", markup=False, highlight=False)
-        _print(measured_view(rows), console)
+        measured_view(rows).show(console)
     missing = missing_view(report)
     if missing.rows:
         console.print()
         console.print("Cells without scores", style="bold", markup=False, highlight=False)
-        _print(missing, console)
+        missing.show(console)
 
 
 def _standard_output() -> "Console":
@@ -67,16 +67,3 @@ def _standard_output() -> "Console":
 
     console = Console()
     return console if console.is_terminal else Console(width=PLAIN_WIDTH)
-
-
-def _print(view: View, console: "Console") -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
-    for number, column in enumerate(view.header):
-        table.add_column(column, justify="right" if view.is_number(number) else "left")
-    for row in view.rows:
-        table.add_row(*(Text(cell) for cell in row))
-    console.print(table)

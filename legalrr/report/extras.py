@@ -7,7 +7,7 @@ from legalrr.report.explanations import ExplainedRow, ExplainedTurn, explanation
 from legalrr.report.groups import Group, Report
 from legalrr.report.readings import readings
 from legalrr.report.repeats import repeats
-from legalrr.report.views import fixed
+from legalrr.report.views import fixed, p_exact
 from legalrr.score.explanation import Measure
 
 SETUP_COLUMNS = ("corpus", "split", "segment", "backbone", "layout", "reading", "overflow", "limit", "seed")
@@ -27,6 +27,8 @@ READING_COLUMNS = (
 )
 """Columns of readings.csv; what begins with `other_` is of the second reading. Of the `changed` answers: opposite
 (allowed and dismissed exchanged), found (invalid before) and lost (invalid now)."""
+UNTESTED = "not tested: the same answer to everything"
+"""Note on the difference of a baseline that answers everything alike."""
 EXPLANATION_COLUMNS = (
     *SETUP_COLUMNS,
     *("repetition", "sweep", "job", "label", "arm", "family", "reference", "turn", "score", "detail", "store"),
@@ -54,9 +56,13 @@ def repeats_csv(report: Report) -> str:
                 row["each"] = " ".join(fixed(score, 6) for score in scores.runs)
             if found is not None:
                 row |= {"difference": fixed(found.difference, 6), **_interval("difference", found.interval)}
-                row |= {"p_permutation": fixed(found.p_permutation, 6), "p_holm": fixed(own.p_holm, 6)}
-                row["smallest_detectable"] = fixed(found.smallest_detectable, 6)
-                row |= {"p_holm_bound": fixed(own.p_holm_bound, 6), "shown": int(own.shown)}
+                row["p_holm"] = p_exact(own.p_holm)
+                if own.tested:
+                    row["p_permutation"] = p_exact(found.p_permutation)
+                    row["smallest_detectable"] = fixed(found.smallest_detectable, 6)
+                else:
+                    row["note"] = UNTESTED
+                row |= {"p_holm_bound": p_exact(own.p_holm_bound), "shown": int(own.shown)}
             rows.append(row)
     return csv_of(rows, REPEAT_COLUMNS) if rows else ""
 
@@ -71,7 +77,7 @@ def readings_csv(report: Report) -> str:
             row |= {"sweep": cell.sweep, "job": cell.job, "label": cell.label, "arm": setup.arm, "family": setup.family}
             row |= {"n": found.n, "changed": twice.changed, "interval_note": found.interval_note}
             row |= {"difference": fixed(found.difference, 6), **_interval("difference", found.interval)}
-            row["p_permutation"] = fixed(found.p_permutation, 6)
+            row["p_permutation"] = p_exact(found.p_permutation)
             row |= {name: getattr(twice, name) for name in ("opposite", "found", "lost")}
             for prefix, own in (("", twice.row), ("other_", twice.again)):
                 row[f"{prefix}reader_version"] = own.setup.options.get(VERSION)
@@ -116,7 +122,7 @@ def _explanation(group: Group, turn: ExplainedTurn, own: ExplainedRow, measure: 
     if pair is not None:
         found = pair.difference
         row |= {"difference_n": found.n, "difference": fixed(found.difference, 6)}
-        row |= {"p_permutation": fixed(found.p_permutation, 6), "p_holm": fixed(pair.p_holm, 6)}
+        row |= {"p_permutation": p_exact(found.p_permutation), "p_holm": p_exact(pair.p_holm)}
         row |= _interval("difference", found.interval)
         row["smallest_detectable"] = fixed(found.smallest_detectable, 6)
     return row

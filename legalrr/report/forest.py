@@ -71,7 +71,7 @@ def _panel(axes: "Axes", group: Group, heading: str) -> None:
     axes.set_yticks(range(len(group.rows)), [name(row) for row in group.rows])
     axes.set_ylim(len(group.rows) - 0.5, -0.5)
     axes.set_xlim(0, 1)
-    axes.set_xlabel(f"Macro-F1 with {first.cell.scorer.confidence:.0%} BCa interval, n = {first.scores.n}")
+    axes.set_xlabel(f"Macro-F1 with {first.cell.scorer.confidence:.0%} interval, n = {first.scores.n}")
     axes.set_title(heading, loc="left", fontsize=11)
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)

@@ -2,7 +2,9 @@
 
 A group holds the arms that one backbone answered about the same judgments under the same treatment, and the baselines
 and probes on these judgments. Holm's correction runs over the arms of a group; baselines and probes are families of
-their own. Cells whose answers were read anew make groups of their own.
+their own. Arms that sent the same prompts and got the same answers are one difference, and those that sent what the
+reference sent are none. A baseline that answers everything alike is compared, but not tested: whether an arm is better
+than it says nothing of skill (`legalrr.score.skill`). Cells whose answers were read anew make groups of their own.
 """
 
 from collections.abc import Sequence
@@ -12,9 +14,10 @@ from pathlib import Path
 from legalrr.errors import UserError
 from legalrr.report.cells import NO_BACKBONE, Cell, Setup, base, read_again, read_cells
 from legalrr.score.answered import Answered
-from legalrr.score.invalid_bounds import has_invalid, p_unfavourable, stands, unfavourable
-from legalrr.score.prediction import PredictionScorer, Scores
-from legalrr.score.significance import LEVEL, POWER, Comparison, compare, holm
+from legalrr.score.detectable import LEVEL, POWER
+from legalrr.score.invalid_bounds import Bound, p_unfavourable, stands, unfavourable_bound
+from legalrr.score.prediction import Scores
+from legalrr.score.significance import Comparison, compare, holm
 from legalrr.score.subsets import check_treatment, kept
 from legalrr.uncollected import uncollected
 
@@ -40,6 +43,8 @@ ARMS = (
 )
 """Order of the arms in tables and figure; others follow by name."""
 FAMILIES = ("arm", "baseline", "probe")
+SAME = "same"
+"""Key of the arms that sent what their reference sent and got the same answers."""
 CHAIN = "annotate.chain"
 """The option that is C."""
 
@@ -74,14 +79,16 @@ class Pair:
     comparison: Comparison | None = None
     """The comparison; None where there can be none."""
     p_holm: float | None = None
-    """Permutation p, adjusted over the family; None without a comparison."""
+    """Permutation p, adjusted over the family; None without a comparison, and for what is not tested."""
     note: str = ""
     """Why there is no comparison; "" where there is."""
-    bound: Comparison | None = None
-    """The comparison with the invalid answers against the better arm (`legalrr.score.invalid_bounds`); None where none
+    tested: bool = True
+    """Whether the difference is tested; not so for a baseline that gives the same answer to everything."""
+    bound: Bound | None = None
+    """The difference with the invalid answers against the better arm (`legalrr.score.invalid_bounds`); None where none
     is invalid."""
     p_holm_bound: float | None = None
-    """As `p_holm`, with the permutation p under this bound; None without a comparison."""
+    """As `p_holm`, with the permutation p under this bound."""
 
     @property
     def shown(self) -> bool:
@@ -159,21 +166,40 @@ def read_report(folders: Sequence[Path], *, reading: str | None = None, invalid:
     return Report(cells=tuple(cells), groups=tuple(groups), invalid=invalid, left_out=tuple(left_out))
 
 
-def finding(pairs: Sequence[Pair]) -> str:
-    """One line of what the comparisons of a group can say; "" without comparisons."""
-    compared = [pair.comparison for pair in pairs if pair.comparison is not None]
-    if not compared:
+def finding(group: Group) -> str:
+    """One line of what the comparisons of the arms of a group can say; "" without comparisons."""
+    arms = distinct(group)
+    if not arms:
         return ""
-    significant = sum(pair.shown for pair in pairs)
-    unsettled = sum(pair.p_holm is not None and pair.p_holm < LEVEL for pair in pairs) - significant
-    line = f"After Holm, {significant} of {len(compared)} differences are significant at {LEVEL:.0%}"
+    significant = sum(pair.shown for pair in arms)
+    unsettled = sum(pair.p_holm is not None and pair.p_holm < LEVEL for pair in arms) - significant
+    names = ", ".join(dict.fromkeys(pair.reference.setup.label for pair in arms if pair.reference is not None))
+    what = "one difference" if len(arms) == 1 else f"{len(arms)} distinct differences"
+    line = (
+        f"Holm over the {what} of arms from {names}: "
+        f"{significant} {'is' if significant == 1 else 'are'} significant at {LEVEL:.0%}"
+    )
     if unsettled:
         line += f" ({unsettled} more only if the invalid answers do not count against the better arm)"
-    reach = [c.smallest_detectable for c in compared if c.smallest_detectable is not None]
-    if reach:
-        least = min(c.n for c in compared)
-        line += f"; {least} judgments would have shown no true difference below {min(reach):.3f} with power {POWER}"
+    compared = [pair.comparison for pair in arms if pair.comparison is not None]
+    found = [c.smallest_detectable for c in compared]
+    least = min(c.n for c in compared)
+    reached = [one for one in found if one is not None]
+    if reached:
+        line += f"; {least} judgments would have shown no true difference below {min(reached):.3f} with power {POWER}"
+    else:
+        line += f"; {least} judgments are too few to show any difference with power {POWER}"
     return line + "."
+
+
+def distinct(group: Group) -> list[Pair]:
+    """The differences of arms from the reference that are tested, those of arms with the same prompts and answers once:
+    the family of Holm's correction."""
+    arms = [pair for pair in group.pairs if pair.row.setup.family == "arm" and pair.comparison is not None]
+    first: dict[object, Pair] = {}
+    for pair in arms:
+        first.setdefault(_key(pair), pair)
+    return [pair for key, pair in first.items() if key != SAME]
 
 
 def _treatment(setup: Setup) -> tuple[object, ...]:
@@ -190,12 +216,62 @@ def _treatment(setup: Setup) -> tuple[object, ...]:
 def _group(setup: Setup, rows: Sequence[Row], invalid: str) -> Group:
     pairs = [_pair(row, rows, invalid) for row in rows if not row.is_reference]
     for family in {pair.row.setup.family for pair in pairs}:
-        tested = [i for i, pair in enumerate(pairs) if pair.row.setup.family == family and pair.comparison is not None]
-        adjusted = holm([c.p_permutation for i in tested if (c := pairs[i].comparison)])
-        bounds = holm([p_unfavourable(c, pairs[i].bound) for i in tested if (c := pairs[i].comparison)])
-        for i, p, p_bound in zip(tested, adjusted, bounds, strict=True):
+        tested = [
+            (i, pair.comparison)
+            for i, pair in enumerate(pairs)
+            if pair.row.setup.family == family and pair.comparison is not None and pair.tested
+        ]
+        keys = [_key(pairs[i]) for i, _ in tested]
+        adjusted = holm_distinct(keys, [found.p_permutation for _, found in tested])
+        bounds = holm_distinct(keys, [p_unfavourable(found, pairs[i].bound) for i, found in tested])
+        for (i, _), p, p_bound in zip(tested, adjusted, bounds, strict=True):
             pairs[i] = replace(pairs[i], p_holm=p, p_holm_bound=p_bound)
     return Group(setup=setup, rows=tuple(rows), pairs=tuple(pairs))
+
+
+def holm_distinct(keys: Sequence[object], values: Sequence[float]) -> list[float]:
+    """Holm-adjusted p of one family in which differences of one key count once, and those of `SAME` not at all.
+
+    Args:
+        keys: what makes each difference the one that it is (`difference_key`).
+        values: its p; the same for the same key.
+    """
+    first: dict[object, float] = {}
+    for key, p in zip(keys, values, strict=True):
+        first.setdefault(key, p)
+    first.pop(SAME, None)
+    adjusted = dict(zip(first, holm(list(first.values())), strict=True))
+    return [adjusted.get(key, 1.0) for key in keys]
+
+
+def difference_key(rows: Sequence[Row], reference: Sequence[Row]) -> object:
+    """What makes a difference the one that it is: all that was sent and answered, where the run folders tell.
+
+    Args:
+        rows: of an arm, one per run.
+        reference: of its reference arm.
+    """
+    own, others = (tuple(map(_said, one)) for one in (rows, reference))
+    if None in own:
+        return id(rows[0])
+    return SAME if own == others else (own, others)
+
+
+def is_constant(rows: Sequence[Row]) -> bool:
+    """Whether rows are of a baseline that gives the same answer to everything, whose difference is not tested."""
+    return rows[0].setup.family == "baseline" and len({case.label for row in rows for case in row.cases}) == 1
+
+
+def _key(pair: Pair) -> object:
+    assert pair.reference is not None
+    return difference_key([pair.row], [pair.reference])
+
+
+def _said(row: Row) -> tuple[object, ...] | None:
+    """Prompts and answers of a row; None for what asks no model, and for run folders that do not tell."""
+    if row.setup.backbone == NO_BACKBONE or any(case.prompt is None for case in row.cases):
+        return None
+    return tuple((case.id, case.prompt, case.label) for case in row.cases)
 
 
 def _restricted(rows: Sequence[Row], invalid: str) -> tuple[list[Row], list[tuple[Row, str]]]:
@@ -265,14 +341,7 @@ def _pair(row: Row, rows: Sequence[Row], invalid: str) -> Pair:
         cases, others = (tuple(case for case in side if case.id in both) for side in (cases, others))
     try:
         comparison = compare(cases, others, scorer=row.cell.scorer)
-        bound = _bound(cases, others, comparison, row.cell.scorer) if has_invalid(cases, others) else None
+        bound = unfavourable_bound([cases], [others], difference=comparison.difference, scorer=row.cell.scorer)
     except UserError as error:
         return Pair(row=row, reference=reference, note=error.what)
-    return Pair(row=row, reference=reference, comparison=comparison, bound=bound)
-
-
-def _bound(
-    cases: Sequence[Answered], others: Sequence[Answered], found: Comparison, scorer: PredictionScorer
-) -> Comparison:
-    first, second = unfavourable(cases, others, difference=found.difference)
-    return compare(first, second, scorer=scorer)
+    return Pair(row=row, reference=reference, comparison=comparison, bound=bound, tested=not is_constant([row]))

@@ -6,10 +6,9 @@ from functools import lru_cache
 
 from legalrr.errors import UserError
 from legalrr.report.cells import NO_BACKBONE
-from legalrr.report.groups import Group, Report, Row, place
-from legalrr.score.invalid_bounds import has_invalid, p_unfavourable, stands, unfavourable
+from legalrr.report.groups import Group, Report, Row, difference_key, holm_distinct, is_constant, place
+from legalrr.score.invalid_bounds import Bound, p_unfavourable, stands, unfavourable_bound
 from legalrr.score.repeated import Repeated, RepeatedComparison, compare_repeated, repeated
-from legalrr.score.significance import holm
 
 RUN_OPTIONS = ("backbone.seed", "backbone.repetition")
 """Options that tell the runs of one experiment apart."""
@@ -26,11 +25,13 @@ class RepeatedRow:
     comparison: RepeatedComparison | None = None
     """Against the reference; None for the reference and where there can be none."""
     p_holm: float | None = None
-    """Permutation p, adjusted over the family; None without a comparison."""
-    bound: RepeatedComparison | None = None
-    """The comparison with the invalid answers against the better arm; None where none is invalid."""
+    """Permutation p, adjusted over the family; None without a comparison, and for what is not tested."""
+    tested: bool = True
+    """Whether the difference is tested; not so for a baseline that gives the same answer to everything."""
+    bound: Bound | None = None
+    """The difference with the invalid answers against the better arm; None where none is invalid."""
     p_holm_bound: float | None = None
-    """As `p_holm`, with the permutation p under this bound; None without a comparison."""
+    """As `p_holm`, with the permutation p under this bound."""
     note: str = ""
     """Why there are no scores or no comparison; "" where there are, and for the reference."""
 
@@ -107,10 +108,15 @@ def _repeats(groups: Sequence[Group]) -> Repeats:
     references = {row.first.setup.arm: row for row in rows}
     rows = [_compared(row, references) for row in rows]
     for family in {row.first.setup.family for row in rows}:
-        tested = [i for i, row in enumerate(rows) if row.first.setup.family == family and row.comparison is not None]
-        adjusted = holm([c.p_permutation for i in tested if (c := rows[i].comparison)])
-        bounds = holm([p_unfavourable(c, rows[i].bound) for i in tested if (c := rows[i].comparison)])
-        for i, p, p_bound in zip(tested, adjusted, bounds, strict=True):
+        tested = [
+            (i, row.comparison)
+            for i, row in enumerate(rows)
+            if row.first.setup.family == family and row.comparison is not None and row.tested
+        ]
+        keys = [difference_key(rows[i].rows, references[rows[i].first.setup.reference].rows) for i, _ in tested]
+        adjusted = holm_distinct(keys, [found.p_permutation for _, found in tested])
+        bounds = holm_distinct(keys, [p_unfavourable(found, rows[i].bound) for i, found in tested])
+        for (i, _), p, p_bound in zip(tested, adjusted, bounds, strict=True):
             rows[i] = replace(rows[i], p_holm=p, p_holm_bound=p_bound)
     return Repeats(groups=tuple(groups), rows=tuple(rows))
 
@@ -135,10 +141,7 @@ def _compared(row: RepeatedRow, references: Mapping[str, RepeatedRow]) -> Repeat
     runs, others, scorer = [one.cases for one in own], [one.cases for one in reference.rows], row.first.cell.scorer
     try:
         comparison = compare_repeated(runs, others, scorer=scorer)
+        bound = unfavourable_bound(runs, others, difference=comparison.difference, scorer=scorer)
     except UserError as error:
         return replace(row, note=error.what)
-    if not has_invalid(*runs, *others):
-        return replace(row, comparison=comparison)
-    pairs = [unfavourable(*pair, difference=comparison.difference) for pair in zip(runs, others, strict=True)]
-    bound = compare_repeated([one for one, _ in pairs], [other for _, other in pairs], scorer=scorer)
-    return replace(row, comparison=comparison, bound=bound)
+    return replace(row, comparison=comparison, bound=bound, tested=not is_constant(row.rows))

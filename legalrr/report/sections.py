@@ -7,21 +7,23 @@ from legalrr.report.explanations import ExplainedRow, ExplainedTurn, explanation
 from legalrr.report.groups import Group, Report
 from legalrr.report.readings import ReadTwice, names, readings, summary, unread
 from legalrr.report.repeats import RepeatedRow, Repeats, experiments, repeats
-from legalrr.report.views import View, bounds, fixed, name, share, title, treatment
+from legalrr.report.views import View, bounds, fixed, name, p_value, share, title, treatment
 
 REPEAT_RULES = """\
 Mean macro-F1 over the runs. SD: between the runs, so how much one run can mislead. Interval: over judgments, all runs
 of a judgment resampled together, so what other judgments could have shown; more runs do not narrow it."""
 REPEAT_PAIR_RULES = """\
 Mean over the runs less that of the reference arm. p Holm: all answers of two arms to a judgment are swapped at once;
-adjusted over the arms of this table."""
+adjusted over the distinct differences of arms from the reference arm. An interval that would leave out 0 beside p
+permutation > 0.05 is extended to 0. Baselines that answer everything alike are not tested."""
 READING_RULES = """\
 The same answers, read in two ways. Changed: judgments whose verdict the second reading changes. Opposite: of these,
 allowed and dismissed exchanged. Difference: the second reading less the first, on the same judgments."""
 EXPLANATION_RULES = """\
 What the model wrote in a turn against the court's own text of the same role. Words: means over judgments; overlap
 scores depend on both lengths. No turn, no text: judgments that could not be compared. p Holm: signs of the judgments'
-differences to the reference arm flipped at random; adjusted over the arms, for each score by itself."""
+differences to the reference arm flipped at random; adjusted over the arms, for each score by itself. An interval that
+would leave out 0 beside p permutation > 0.05 is extended to 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,10 +100,10 @@ def _repeat_pairs_view(rows: Sequence[RepeatedRow]) -> View:
             else (
                 row.first.setup.label,
                 f"{found.difference:+z.3f} {bounds(found.interval)}",
-                fixed(found.p_permutation, 4),
-                fixed(row.p_holm, 4),
-                *([fixed(row.p_holm_bound, 4)] if bounded else []),
-                fixed(found.smallest_detectable),
+                p_value(found.p_permutation if row.tested else None),
+                p_value(row.p_holm),
+                *([p_value(row.p_holm_bound)] if bounded else []),
+                (fixed(found.smallest_detectable) or "-") if row.tested else "",
             )
             for row in rows
         ),
@@ -147,7 +149,7 @@ def _readings_view(rows: Sequence[ReadTwice]) -> View:
                 str(twice.comparison.n),
                 *(f"{fixed(s.macro_f1)} {bounds(s.interval)}" for s in (twice.row.scores, twice.again.scores)),
                 f"{twice.comparison.difference:+z.3f} {bounds(twice.comparison.interval)}",
-                fixed(twice.comparison.p_permutation, 4),
+                p_value(twice.comparison.p_permutation),
                 f"{twice.changed} of {twice.comparison.n}",
                 str(twice.opposite),
                 share(twice.row.scores.invalid_rate),
@@ -212,9 +214,9 @@ def _explanation_pairs_view(turn: ExplainedTurn) -> View:
                 headings[measure],
                 str(pair.difference.n),
                 f"{pair.difference.difference:+z.3f} {bounds(pair.difference.interval)}",
-                fixed(pair.difference.p_permutation, 4),
-                fixed(pair.p_holm, 4),
-                fixed(pair.difference.smallest_detectable),
+                p_value(pair.difference.p_permutation),
+                p_value(pair.p_holm),
+                fixed(pair.difference.smallest_detectable) or "-",
             )
             for row in turn.rows
             for measure, pair in row.pairs.items()

@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from legalrr.report.views import p_exact, p_value
+from legalrr.score.invalid_bounds import stands
+
 SPECIAL = MappingProxyType(
     {
         "\\": r"\textbackslash{}",
@@ -18,7 +21,10 @@ SPECIAL = MappingProxyType(
     }
 )
 """What LaTeX reads otherwise than it is written."""
-CSV_COLUMNS = ("block", "source", "score", "column", "value", "low", "high", "n", "interval", "p_holm", "notes")
+CSV_COLUMNS = (
+    *("block", "source", "score", "column", "value", "low", "high", "n", "interval", "p_holm", "notes", "p"),
+    "p_holm_bound",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +39,13 @@ class Figure:
     """How the interval was made; "" without one."""
     n: int | None = None
     """Judgments of the cell; None where nobody knows."""
+    p: float | None = None
+    """Its p, to be shown beside it; None: it has none, or only the star tells of it."""
     p_holm: float | None = None
-    """Adjusted p of its difference to the reference arm, under the unfavourable bound of invalid answers where there
-    are any (`legalrr.score.invalid_bounds`); None without a comparison."""
+    """Adjusted p (of its difference to the reference arm, or of the effect); None where nothing was tested."""
+    p_holm_bound: float | None = None
+    """The same under the unfavourable bound of the invalid answers (`legalrr.score.invalid_bounds`); None where no
+    answer is invalid."""
     notes: tuple[str, ...] = ()
     """Footnotes to it."""
 
@@ -158,13 +168,12 @@ def as_csv(sheet: Sheet) -> str:
         for line in block.lines:
             for column, one in ((c, line.figures[c]) for c in sheet.columns if c in line.figures):
                 bounds = ("", "") if one.interval is None else tuple(f"{bound:.6f}" for bound in one.interval)
-                numbers = ("" if value is None else f"{value:.6f}" for value in (one.value, one.p_holm))
-                value, p_holm = numbers
+                value = "" if one.value is None else f"{one.value:.6f}"
+                p_holm, p, bound = p_exact(one.p_holm), p_exact(one.p), p_exact(one.p_holm_bound)
                 notes = "; ".join(dict.fromkeys((*block.notes, *line.notes, *one.notes)))
                 size = "" if one.n is None else one.n
-                writer.writerow(
-                    (block.title, block.source, line.score, column, value, *bounds, size, one.method, p_holm, notes)
-                )
+                about = (block.title, block.source, line.score, column)
+                writer.writerow((*about, value, *bounds, size, one.method, p_holm, notes, p, bound))
     return text.getvalue()
 
 
@@ -188,7 +197,7 @@ def _value(figure: Figure, line: Line, sheet: Sheet) -> str:
         return "-"
     if not line.percent:
         return f"{figure.value:.1f}"
-    star = "*" if figure.p_holm is not None and figure.p_holm < 0.05 else ""
+    star = "*" if stands(figure.p_holm, figure.p_holm_bound) else ""
     return f"{100 * figure.value:{'+' if sheet.signed else ''}z.2f}{star}"
 
 
@@ -196,7 +205,9 @@ def _interval(figure: Figure, sheet: Sheet) -> str:
     if figure.interval is None:
         return ""
     low, high = (f"{100 * bound:{'+' if sheet.signed else ''}z.1f}" for bound in figure.interval)
-    return f"[{low}, {high}]"
+    p = "" if figure.p is None else f"; p {p_value(figure.p)}, Holm {p_value(figure.p_holm)}"
+    bound = "" if figure.p is None or figure.p_holm_bound is None else f", bound {p_value(figure.p_holm_bound)}"
+    return f"[{low}, {high}]{p}{bound}"
 
 
 def _marks(sheet: Sheet, shape: Callable[[str], str]) -> Callable[[tuple[str, ...]], str]:

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from legalrr.errors import UserError
 from legalrr.report.explanations import ExplainedRow, ExplainedTurn, explanations
 from legalrr.report.factorials import Pool, full_title, pools
-from legalrr.report.groups import Group, Report, Row
+from legalrr.report.groups import Group, Pair, Report, Row
 from legalrr.report.published import COLUMNS, published, remarks
 from legalrr.report.sheet import Block, Figure, Line, Sheet
 from legalrr.score.effects import EFFECTS, MEASURES, Effect
@@ -19,6 +19,11 @@ ARMS = dict(zip(("drc", "dr", "dc", "d", "rc", "r", "c", "plain"), COLUMNS.value
 """Arm -> its column in the study's layout."""
 HEADINGS = {"macro_f1": "Macro-F1", "accuracy": "Accuracy", "yes_rate": "YES rate"}
 STAR = "* differs from the reference arm after Holm's correction, at 5 %"
+STAR_BOUND = "* stands too with the invalid answers of the better arm wrong and those of the other right"
+EFFECT_BOUND = (
+    "bound: Holm with the invalid answers against the effect, wrong in the arms that it says are better and right in "
+    "the others; * stands so too."
+)
 AGAINST = (
     "Printed figures: the union of the intervals of all confusion matrices without invalid answers that give the "
     "figures of a cell, or come nearest; BCa for macro-F1, Wilson's for shares."
@@ -27,14 +32,15 @@ AGAINST = (
 
 def prediction(report: Report, *, against: bool = False) -> Sheet:
     """Macro-F1, FPR and FNR of the eight arms, per corpus and backbone."""
-    blocks = [(group.setup.corpus, _prediction(group, report)) for group in _with_arms(report)]
+    own = [(group.setup.corpus, _prediction(group, report)) for group in _with_arms(report)]
     return Sheet(
         caption=f"Prediction of the outcome, in percent, with {_level(report)} intervals over judgments: "
-        "BCa bootstrap for macro-F1, Wilson's for FPR and FNR.",
+        "BCa bootstrap for macro-F1, exact where no resample changes it; Wilson's for FPR and FNR.",
         columns=tuple(ARMS.values()),
-        blocks=_beside(blocks, published("prediction", _scorer(report)) if against else []),
+        blocks=_beside(own, published("prediction", _scorer(report)) if against else []),
         notes=(
             STAR,
+            *((STAR_BOUND,) if _bounded([block for _, block in own]) else ()),
             f"Invalid answers: {TREATMENTS[report.invalid]}",
             *((AGAINST, *remarks("prediction")) if against else ()),
         ),
@@ -70,15 +76,20 @@ def effects(report: Report, *, against: bool = False) -> Sheet:
     """
     if against:
         raise UserError("the study printed no effects", where="--against", cure="use --table prediction or explanation")
+    blocks = tuple(_effects(pool) for pool in pools(report))
     return Sheet(
-        caption=f"Effects of D, R and C in percentage points, with {_level(report)} BCa bootstrap intervals over "
-        "judgments, one resample of which goes through all arms and backbones.",
+        caption=f"Effects of D, R and C in percentage points, with {_level(report)} jackknife intervals over "
+        "judgments, each left out with all that was answered about it.",
         columns=tuple(HEADINGS.values()),
-        blocks=tuple(_effects(pool) for pool in pools(report)),
+        blocks=blocks,
         signed=True,
         notes=(
-            "D: mean of the arms with D less that of those without. D:R: half of what R adds to the effect of D. "
-            "Intervals are not adjusted for the number of effects.",
+            "D: mean of the arms with D less that of those without. D:R: half of what R adds to the effect of D.",
+            "Tested are D, R and C on macro-F1: answers with and without the switch are swapped judgment by judgment; "
+            "Holm over these three, * significant at 5 %. An interval that would leave out 0 beside p > 0.05 is "
+            "extended to 0.",
+            *((EFFECT_BOUND,) if _bounded(blocks) else ()),
+            "All other effects are exploration: their intervals are not adjusted for the number of effects.",
         ),
     )
 
@@ -87,6 +98,12 @@ TABLES: Mapping[str, Callable[..., Sheet]] = MappingProxyType(
     {"prediction": prediction, "explanation": explanation, "effects": effects}
 )
 """Name of a table -> what makes it from a report."""
+
+
+def _bounded(blocks: Sequence[Block]) -> bool:
+    """Whether any p of the blocks has one under the unfavourable bound beside it."""
+    lines = (line for block in blocks for line in block.lines)
+    return any(figure.p_holm_bound is not None for line in lines for figure in line.figures.values())
 
 
 def _with_arms(report: Report) -> list[Group]:
@@ -117,31 +134,32 @@ def _beside(own: Sequence[tuple[str, Block]], printed: Sequence[tuple[str, Block
 
 
 def _prediction(group: Group, report: Report) -> Block:
-    # Marked is what stands under the unfavourable bound of the invalid answers too.
-    p_holm = {
-        id(pair.row): max((p for p in (pair.p_holm, pair.p_holm_bound) if p is not None), default=None)
-        for pair in group.pairs
-    }
+    pairs = {id(pair.row): pair for pair in group.pairs}
+    bounded = any(pair.bound is not None for pair in group.pairs)
     cells = _cells(group)
     lines = []
     for score, rate in (("Macro-F1", None), ("FPR", "dismissed"), ("FNR", "allowed")):
         figures = {
-            column: _rate(rows[0], rate, _several(rows)) if rate else _macro_f1(rows[0], p_holm, _several(rows))
+            column: _rate(row, rate, _several(rows))
+            if rate
+            else _macro_f1(row, pairs.get(id(row)), _several(rows), bounded=bounded)
             for column, rows in cells.items()
+            for row in rows[:1]
         }
         lines.append(Line(score=score, figures=figures))
     return Block(title=_title(group, report), lines=tuple(lines))
 
 
-def _macro_f1(row: Row, p_holm: Mapping[int, float | None], notes: tuple[str, ...]) -> Figure:
+def _macro_f1(row: Row, pair: Pair | None, notes: tuple[str, ...], *, bounded: bool) -> Figure:
     scores = row.scores
     told = (f"no interval: {scores.interval_note}",) if scores.interval_note else ()
     return Figure(
         value=scores.macro_f1,
         interval=scores.interval,
-        method="BCa" if scores.interval else "",
+        method=scores.interval_method,
         n=scores.n,
-        p_holm=p_holm.get(id(row)),
+        p_holm=None if pair is None else pair.p_holm,
+        p_holm_bound=pair.p_holm_bound if pair is not None and bounded else None,
         notes=(*notes, *told),
     )
 
@@ -193,20 +211,29 @@ def _overlap(measure: Measure, cells: Mapping[str, Sequence[ExplainedRow]]) -> L
 
 def _effects(pool: Pool) -> Block:
     found = {(one.name, one.measure): one for one in pool.effects}
+    bounded = any(one.bound is not None for one in pool.effects)
     lines = []
     for name in EFFECTS if found else ():
         ones = {HEADINGS[measure]: found[name, measure] for measure in MEASURES}
         note = next(iter(ones.values())).note
-        figures = {column: _effect(one) for column, one in ones.items()}
+        figures = {column: _effect(one, bounded=bounded) for column, one in ones.items()}
         lines.append(Line(score=name, figures=figures, notes=(note,) if note else ()))
     n = f", n = {pool.effects[0].n}" if pool.effects else ""
     return Block(title=pool.title + n, lines=tuple(lines), notes=(pool.note,) if pool.note else ())
 
 
-def _effect(one: Effect) -> Figure:
-    told = (f"no interval: {one.interval_note}",) if one.interval_note else ()
-    method = "BCa" if one.interval else ""
-    return Figure(value=one.estimate, interval=one.interval, method=method, n=one.n, notes=told)
+def _effect(one: Effect, *, bounded: bool) -> Figure:
+    told = (f"{'' if one.interval else 'no '}interval: {one.interval_note}",) if one.interval_note else ()
+    return Figure(
+        value=one.estimate,
+        interval=one.interval,
+        method="jackknife" if one.interval else "",
+        n=one.n,
+        p=one.p_permutation,
+        p_holm=one.p_holm,
+        p_holm_bound=one.p_holm_bound if bounded else None,
+        notes=told,
+    )
 
 
 def _title(group: Group, report: Report) -> str:

@@ -5,18 +5,28 @@ Nothing in them depends on when or where a sweep ran, or on what the store held:
 same bytes, but for the columns `seconds_*` of results.csv.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from legalrr.records import OUTCOMES
 from legalrr.report.cells import Cell
-from legalrr.report.extras import SETUP_COLUMNS, csv_of, explanations_csv, readings_csv, repeats_csv
+from legalrr.report.extras import SETUP_COLUMNS, UNTESTED, csv_of, explanations_csv, readings_csv, repeats_csv
 from legalrr.report.groups import Group, Pair, Report, finding
 from legalrr.report.measured import RULES as MEASURED_RULES
 from legalrr.report.measured import measured_columns, measured_rows, measured_view
 from legalrr.report.sections import sections, shown_groups
-from legalrr.report.views import View, differences_view, fixed, missing_view, scores_view, title, treatment, why
+from legalrr.report.views import (
+    View,
+    differences_view,
+    fixed,
+    missing_view,
+    p_exact,
+    scores_view,
+    title,
+    treatment,
+    why,
+)
 from legalrr.score.answered import Answers
 from legalrr.score.invalid_bounds import has_invalid, macro_f1_bounds, p_unfavourable
 from legalrr.score.prediction import Scores
@@ -39,11 +49,16 @@ differences are on the judgments that both arms have.
 """
 RULES = """\
 Macro-F1 is the mean of F1 over the two classes. FPR: gold dismissed, answered allowed, of all gold dismissed.
-FNR: gold allowed, not answered allowed, of all gold allowed. [-]: no interval is defined."""
+FNR: gold allowed, not answered allowed, of all gold allowed. MCC: correlation of outcome and answer; p skill: the
+answers permuted against the outcomes, two-sided mid-p, not adjusted; empty where all answers are the same.
+Near-duplicates are one unit of every interval and test. [-]: no interval is defined."""
 PAIR_RULES = """\
 Macro-F1 less that of the reference arm on the same judgments. b, c: judgments that only the arm, only the reference
-gets right. p Holm: the permutation p, adjusted over the arms of this table; baselines and probes are families of their
-own. Smallest detectable: the true difference that a two-sided 5 % test would have found with power 0.8."""
+gets right. p Holm: the permutation p, adjusted over the distinct differences of arms from the reference arm (arms with
+the same prompts and answers are one); baselines and probes are families of their own. The permutation test rules: an
+interval that would leave out 0 beside p permutation > 0.05 is extended to 0. Baselines that answer everything alike are
+not tested: see p skill. Smallest detectable: the true difference, as discordant judgments beside those observed, that
+the permutation test would have found with power 0.8; -: so few judgments can show none."""
 RESULT_COLUMNS = (
     *("sweep", "job", "label", "arm", "family", "corpus", "split", "segment", "backbone", "layout", "order", "reading"),
     *("scoring", "overflow", "limit", "seed", "reference", "repetition", "turn_tokens", "invalid_answers"),
@@ -53,6 +68,7 @@ RESULT_COLUMNS = (
     *("accuracy", "fpr", "fnr", "mcc", "yes_rate", "brier", "invalid_rate"),
     *(f"invalid_{reason}" for reason in REASONS),
     *("cut_off_rate", "unlabelled", "skipped", "shortened", "dropped_tokens", "prompt_tokens", "new_tokens"),
+    *("interval_method", "mcc_low", "mcc_high", "p_skill", "clusters"),
     *("macro_f1_invalid_wrong", "macro_f1_invalid_right"),
 )
 """Columns of results.csv; `seconds_<stage>` follow. Rates have six decimals, empty means undefined or not known."""
@@ -61,7 +77,7 @@ PAIR_COLUMNS = (
     *("repetition", "invalid_answers"),
     *("sweep", "job", "label", "arm", "family", "reference", "reference_sweep", "reference_job"),
     *("n", "difference", "difference_low", "difference_high", "interval_note"),
-    *("p_permutation", "p_holm", "p_mcnemar", "b", "c", "smallest_detectable", "note"),
+    *("p_permutation", "p_holm", "p_mcnemar", "b", "c", "smallest_detectable", "note", "clusters"),
     *("difference_bound", "p_permutation_bound", "p_holm_bound", "shown"),
 )
 """Columns of pairs.csv; corpus to seed are those of the group, so a baseline stands there once per backbone."""
@@ -119,18 +135,18 @@ def results_md(report: Report) -> str:
     parts = ["# Results", rules(report)]
     for group in shown_groups(report):
         parts += [f"## {title(group)}", "\n".join(f"- {line}" for line in treatment(group, report))]
-        parts.append(_markdown(scores_view(group)))
+        parts.append(scores_view(group).markdown())
         if group.pairs:
-            parts += ["### Differences", PAIR_RULES, _markdown(differences_view(group)), finding(group.pairs)]
+            parts += ["### Differences", PAIR_RULES, differences_view(group).markdown(), finding(group)]
     for section in sections(report):
         parts += [f"## {section.title}", "\n".join(f"- {line}" for line in section.lines)]
         for heading, explained, view in section.tables:
-            parts += [f"### {heading}" if heading else "", explained, _markdown(view)]
+            parts += [f"### {heading}" if heading else "", explained, view.markdown()]
     if rows := measured_rows(report):
-        parts += ["## Backbones", MEASURED_RULES, _markdown(measured_view(rows))]
+        parts += ["## Backbones", MEASURED_RULES, measured_view(rows).markdown()]
     missing = missing_view(report)
     if missing.rows:
-        parts += ["## Cells without scores", _markdown(missing)]
+        parts += ["## Cells without scores", missing.markdown()]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -196,6 +212,9 @@ def _scores(scores: Scores) -> dict[str, object]:
     for outcome in OUTCOMES:
         row[f"gold_{outcome}"] = sum(scores.confusion[outcome].values())
         row |= {f"{name}_{outcome}": fixed(getattr(scores, name)[outcome], 6) for name in ("f1", "precision", "recall")}
+    row |= {"interval_method": scores.interval_method, "p_skill": p_exact(scores.p_skill), "clusters": scores.clusters}
+    if scores.mcc_interval is not None:
+        row["mcc_low"], row["mcc_high"] = (fixed(bound, 6) for bound in scores.mcc_interval)
     if scores.interval is not None:
         row["macro_f1_low"], row["macro_f1_high"] = (fixed(bound, 6) for bound in scores.interval)
     return row | {f"invalid_{reason}": scores.invalid.get(reason, 0) for reason in REASONS}
@@ -211,22 +230,16 @@ def _pair(group: Group, pair: Pair, report: Report) -> dict[str, object]:
         row |= {"reference_sweep": pair.reference.cell.sweep, "reference_job": pair.reference.cell.job}
     if found is not None:
         row |= {"n": found.n, "b": found.b, "c": found.c, "interval_note": found.interval_note}
-        row |= {
-            name: fixed(getattr(found, name), 6)
-            for name in ("difference", "p_permutation", "p_mcnemar", "smallest_detectable")
-        }
-        row["p_holm"] = fixed(pair.p_holm, 6)
         bound = pair.bound or found
-        row |= {"difference_bound": fixed(bound.difference, 6), "p_holm_bound": fixed(pair.p_holm_bound, 6)}
-        row |= {"p_permutation_bound": fixed(p_unfavourable(found, pair.bound), 6), "shown": int(pair.shown)}
+        row |= {"difference": fixed(found.difference, 6), "difference_bound": fixed(bound.difference, 6)}
+        row |= {"clusters": found.clusters, "shown": int(pair.shown)}
+        if pair.tested:
+            row |= {name: p_exact(getattr(found, name)) for name in ("p_permutation", "p_mcnemar")}
+            row["p_permutation_bound"] = p_exact(p_unfavourable(found, pair.bound))
+            row["smallest_detectable"] = fixed(found.smallest_detectable, 6)
+        else:
+            row["note"] = UNTESTED
+        row |= {name: p_exact(getattr(pair, name)) for name in ("p_holm", "p_holm_bound")}
         if found.interval is not None:
             row["difference_low"], row["difference_high"] = (fixed(bound, 6) for bound in found.interval)
     return row
-
-
-def _markdown(view: View) -> str:
-    def line(cells: Iterable[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
-
-    marks = ["---:" if view.is_number(column) else "---" for column in range(len(view.header))]
-    return "\n".join([line(view.header), line(marks), *(line(row) for row in view.rows)])

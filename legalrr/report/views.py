@@ -1,13 +1,18 @@
 """What a reader sees of a group, as strings: its treatment, its scores, its differences. The same in every format."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from legalrr.report.cells import NO_BACKBONE, VERSION, Cell, Setup, is_outdated
 from legalrr.report.groups import Group, Pair, Report, Row
 from legalrr.score.answered import PARTY_UNKNOWN
 from legalrr.score.invalid_bounds import macro_f1_bounds
 from legalrr.score.subsets import TREATMENTS
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 TURNS = ("analysis", "statutes", "ratio", "ruling", "answer")
 """Order in which turn lengths are named."""
@@ -33,7 +38,29 @@ class View:
 
     def is_number(self, column: int) -> bool:
         """Whether a column holds numbers alone, which are set to the right."""
-        return all(row[column][:1] in "+-0123456789" for row in self.rows)
+        return all(row[column][:1] in "+-<0123456789" for row in self.rows)
+
+    def markdown(self) -> str:
+        """The table in Markdown."""
+
+        def line(cells: Iterable[str]) -> str:
+            return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+
+        marks = ["---:" if self.is_number(column) else "---" for column in range(len(self.header))]
+        return "\n".join([line(self.header), line(marks), *(line(row) for row in self.rows)])
+
+    def show(self, console: "Console") -> None:
+        """Print the table: with lines in a terminal, as plain columns elsewhere."""
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
+        for number, column in enumerate(self.header):
+            table.add_column(column, justify="right" if self.is_number(number) else "left")
+        for row in self.rows:
+            table.add_row(*(Text(cell) for cell in row))
+        console.print(table)
 
 
 def fixed(value: float | None, digits: int = 3) -> str:
@@ -44,6 +71,16 @@ def fixed(value: float | None, digits: int = 3) -> str:
 def share(value: float | None) -> str:
     """A share as a percentage without its sign; "" for None."""
     return "" if value is None else f"{100 * value:.1f}"
+
+
+def p_value(p: float | None) -> str:
+    """A p with four decimals, never as 0; "" for None."""
+    return "" if p is None else f"{p:.4f}" if p >= 0.0001 else "< 0.0001"
+
+
+def p_exact(p: float | None) -> str:
+    """A p with six decimals, or as a power of ten where that would be 0; "" for None."""
+    return "" if p is None else f"{p:.6f}" if p >= 0.000001 else f"{p:.1e}"
 
 
 def bounds(interval: tuple[float, float] | None) -> str:
@@ -70,6 +107,8 @@ def scores_view(group: Group) -> View:
             "Invalid %",
             "Cut off %",
             "Dropped tokens",
+            f"MCC [{level}]",
+            "p skill",
         ),
         rows=tuple(
             (
@@ -85,6 +124,8 @@ def scores_view(group: Group) -> View:
                 share(row.scores.invalid_rate),
                 share(row.scores.cut_off_rate),
                 str(sum(case.dropped_tokens for case in row.cases)),
+                f"{fixed(row.scores.mcc)} {bounds(row.scores.mcc_interval)}",
+                p_value(row.scores.p_skill),
             )
             for row, limit in zip(group.rows, limits, strict=True)
         ),
@@ -180,8 +221,8 @@ def treatment(group: Group, report: Report) -> list[str]:
         f"invalid answers: {TREATMENTS[report.invalid]}",
         _judgments(group),
         f"question: {_question(group)}",
-        f"intervals: {scorer.confidence:.0%} BCa bootstrap over judgments, {scorer.resamples} resamples, "
-        f"seed {scorer.seed}; of differences jackknife; permutations {scorer.permutations}",
+        f"intervals: {scorer.confidence:.0%} BCa bootstrap over judgments, {scorer.resamples} resamples or all, "
+        f"seed {scorer.seed}; of differences jackknife; permutations {scorer.permutations} or all",
     ]
     if is_outdated(setup):
         lines.append(
@@ -214,9 +255,11 @@ def _judgments(group: Group) -> str:
         (row.scores.n, *(sum(row.scores.confusion[gold].values()) for gold in ("allowed", "dismissed")))
         for row in group.rows
     )
-    return " or ".join(
+    told = " or ".join(
         f"n = {n} judgments ({allowed} allowed, {dismissed} dismissed)" for n, allowed, dismissed in sizes
     )
+    n, units = max((row.scores.n, row.scores.clusters) for row in group.rows)
+    return told if n == units else f"{told}; {n} judgments in {units} clusters, near-duplicates as one"
 
 
 def _question(group: Group) -> str:
@@ -241,13 +284,13 @@ def _difference(pair: Pair, *, bounded: bool) -> tuple[str, ...]:
         pair.row.setup.label,
         str(found.n),
         f"{found.difference:+z.3f} {bounds(found.interval)}",
-        fixed(found.p_permutation, 4),
-        fixed(pair.p_holm, 4),
-        *([fixed(pair.p_holm_bound, 4)] if bounded else []),
-        fixed(found.p_mcnemar, 4),
+        p_value(found.p_permutation if pair.tested else None),
+        p_value(pair.p_holm),
+        *([p_value(pair.p_holm_bound)] if bounded else []),
+        p_value(found.p_mcnemar if pair.tested else None),
         str(found.b),
         str(found.c),
-        fixed(found.smallest_detectable),
+        (fixed(found.smallest_detectable) or "-") if pair.tested else "",
     )
 
 

@@ -38,6 +38,8 @@ class Answered(Scored):
     """Tokens of the judgment left out to keep within the budget."""
     skipped: bool = False
     """Not asked about at all (overflow policy `skip`); its verdict is invalid by overflow."""
+    prompt: str | None = None
+    """Digest of all that was sent about it; None where the row does not tell, and for what asks no model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +145,8 @@ def answered(row: Mapping[str, Any], *, where: str) -> Answered:
         new_tokens=sum(_field(turn, "new_tokens", int, where) for turn in turns),
         dropped_tokens=_field({"dropped_tokens": 0, **row}, "dropped_tokens", int, where),
         skipped=_field({"skipped": False, **row}, "skipped", bool, where),
+        cluster=_field({"cluster": "", **row}, "cluster", str, where),
+        prompt=None if row.get("prompt") is None else _field(row, "prompt", str, where),
     )
 
 

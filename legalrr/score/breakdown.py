@@ -9,9 +9,10 @@ import numpy as np
 from legalrr.errors import UserError
 from legalrr.records import Scored
 from legalrr.score.about import About
+from legalrr.score.arm_interval import arm_intervals
 from legalrr.score.confusion import codes, count_codes, macro_f1_of_counts
-from legalrr.score.interval import Sample, bca_of_counts, wilson
-from legalrr.score.prediction import PredictionScorer
+from legalrr.score.interval import Sample, wilson
+from legalrr.score.prediction import PredictionScorer, clusters
 from legalrr.score.quantiles import upper_edges
 
 CONFIDENCES = ("high", "medium", "low")
@@ -31,7 +32,7 @@ class Part:
     macro_f1: float
     """Macro-F1 of these judgments alone; low where they have but one outcome."""
     interval: tuple[float, float] | None
-    """Its BCa interval."""
+    """Its interval (`legalrr.score.arm_interval`)."""
     interval_note: str | None
     """Why there is no interval; None where there is one."""
     accuracy: float
@@ -142,8 +143,8 @@ def _by_role(pairs: Sequence[tuple[Scored, frozenset[str] | None]]) -> dict[str,
 def _part(name: str, cases: Sequence[Scored], scorer: PredictionScorer) -> Part:
     n = len(cases)
     answers = codes(cases)
-    (spread,) = bca_of_counts(
-        [Sample.of(answers)],
+    (spread,) = arm_intervals(
+        Sample.of(answers, clusters(cases)),
         macro_f1_of_counts,
         confidence=scorer.confidence,
         resamples=scorer.resamples,

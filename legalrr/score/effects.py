@@ -11,18 +11,23 @@ An effect is estimated within each setting of the other switches and the mean ta
 missing, only the settings remain that have all their arms, and `Effect.settings` names them: of the arms None, D, C,
 D/C the effect of D is that without R, and R has none.
 
-Intervals are BCa bootstrap intervals over clusters, a cluster being a judgment with all that was answered about it: one
-resample of the judgments goes through all arms and all backbones. Judgments of different corpora are resampled apart.
-They are not adjusted for the number of effects.
+Intervals are jackknife intervals (`legalrr.score.jackknife`) over judgments, each left out with all that was answered
+about it by all arms and backbones. They are not adjusted for the number of effects.
+
+Three effects are tested (`CONFIRMATORY`): D, R and C on macro-F1. If a switch did nothing, the answers of a judgment
+with it and without it could as well be swapped, over all settings of the others, all backbones and runs at once
+(`legalrr.score.swap`). Holm's correction runs over the three. An effect counts as shown only if it also stands with
+the invalid answers against it (`legalrr.score.invalid_bounds`). All else is exploration, with an interval and no p.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations, product
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from legalrr.errors import UserError
 from legalrr.records import Scored, by_id
@@ -35,9 +40,13 @@ from legalrr.score.confusion import (
     macro_f1_of_counts,
     yes_rate_of_counts,
 )
-from legalrr.score.interval import Sample, bca_of_counts
-from legalrr.score.prediction import PredictionScorer
-from legalrr.score.significance import joined, reach
+from legalrr.score.detectable import Population
+from legalrr.score.interval import Interval, Sample, ruled
+from legalrr.score.invalid_bounds import Bound, has_invalid, if_right, if_wrong, p_unfavourable, stands
+from legalrr.score.jackknife import jackknife_of_counts
+from legalrr.score.prediction import PredictionScorer, clusters
+from legalrr.score.significance import holm, joined
+from legalrr.score.swap import Side, Swap
 
 SWITCHES = ("D", "R", "C")
 ARMS: Mapping[str, str] = MappingProxyType(
@@ -46,6 +55,8 @@ ARMS: Mapping[str, str] = MappingProxyType(
 """Arm -> the switches that are on in it."""
 EFFECTS = tuple(":".join(names) for size in (1, 2, 3) for names in combinations(SWITCHES, size))
 """D, R, C, D:R, D:C, R:C, D:R:C."""
+CONFIRMATORY = tuple(("macro_f1", switch) for switch in SWITCHES)
+"""Measure and name of the effects that are tested; the others are exploration."""
 MEASURES: Mapping[str, Callable[[Counts], Floats]] = MappingProxyType(
     {"macro_f1": macro_f1_of_counts, "accuracy": accuracy_of_counts, "yes_rate": yes_rate_of_counts}
 )
@@ -73,7 +84,7 @@ class Effect:
     measure: str
     """One of `MEASURES`."""
     n: int
-    """Judgments, the clusters that were resampled."""
+    """Judgments."""
     settings: tuple[str, ...]
     """Settings of the other switches over which it is the mean, each as the switches that are on ("" for none)."""
     note: str
@@ -81,12 +92,28 @@ class Effect:
     estimate: float | None = None
     """The effect; None where arms that it needs are missing."""
     interval: tuple[float, float] | None = None
-    """Its BCa interval."""
+    """Its jackknife interval."""
     interval_note: str | None = None
-    """Why an estimate has no interval; None where there is one, or no estimate."""
+    """Why an estimate has no interval, or that the test overrules it (`legalrr.score.significance`); else None."""
+    p_permutation: float | None = None
+    """Two-sided permutation p; None for effects that are not tested."""
+    p_holm: float | None = None
+    """The same, adjusted over the effects of `CONFIRMATORY`; None for effects that are not tested."""
     smallest_detectable: float | None = None
-    """Size of a true effect that a two-sided 5 % test would have found with power 0.8, from the bootstrap standard
-    error; None where that is 0 or undefined."""
+    """Smallest true effect that the test would have found with power 0.8 (`legalrr.score.detectable`); None for effects
+    that are not tested, and where it finds none at all."""
+    clusters: int = 0
+    """Units of interval and test: judgments, those of a cluster of near-duplicates as one."""
+    bound: float | None = None
+    """The effect with the invalid answers against it (`legalrr.score.invalid_bounds`); None for effects that are not
+    tested, and where none of their answers is invalid."""
+    p_holm_bound: float | None = None
+    """As `p_holm`, with the permutation p under this bound."""
+
+    @property
+    def shown(self) -> bool:
+        """Whether the effect is significant, and stays so whatever its invalid answers were."""
+        return stands(self.p_holm, self.p_holm_bound)
 
 
 def effects(factorials: Sequence[Factorial], *, scorer: PredictionScorer) -> list[Effect]:
@@ -97,7 +124,7 @@ def effects(factorials: Sequence[Factorial], *, scorer: PredictionScorer) -> lis
 
     Args:
         factorials: what to pool; one for its own effects. Each has at least one arm.
-        scorer: confidence, resamples and seed of the intervals.
+        scorer: confidence of the intervals, permutations and seed of the tests.
 
     Returns:
         All effects on the first measure, then on the next; those that cannot be estimated as well, with a note.
@@ -113,7 +140,7 @@ def effects(factorials: Sequence[Factorial], *, scorer: PredictionScorer) -> lis
     corpora: dict[str, list[Factorial]] = {}
     for one in factorials:
         corpora.setdefault(one.corpus, []).append(one)
-    answers = [_answers(members) for members in corpora.values()]
+    answers, groups = zip(*(_answers(members) for members in corpora.values()), strict=True)
     n = sum(len(one) for one in answers)
     settings = {name: _settings(name, factorials) for name in EFFECTS}
     able = [name for name in EFFECTS if settings[name]]
@@ -129,20 +156,33 @@ def effects(factorials: Sequence[Factorial], *, scorer: PredictionScorer) -> lis
         )
         return np.stack(list(parts)).sum(axis=0)
 
+    samples = [Sample.of(one, group) for one, group in zip(answers, groups, strict=True)]
     found: dict[tuple[str, str], dict[str, Any]] = {}
     if able:
-        samples = [Sample.of(one) for one in answers]
         values = statistic(*(sample.counts(sample.sizes[None]) for sample in samples))[0]
-        intervals = bca_of_counts(
-            samples, statistic, confidence=scorer.confidence, resamples=scorer.resamples, seed=scorer.seed
-        )
-        for key, value, spread in zip(product(MEASURES, able), values, intervals, strict=True):
-            found[key] = {
-                "estimate": float(value),
-                "interval": spread.bounds,
-                "interval_note": spread.note,
-                "smallest_detectable": reach() * spread.standard_error if spread.standard_error else None,
-            }
+        intervals = jackknife_of_counts(samples, statistic, confidence=scorer.confidence, reach=1.0)
+        spreads = dict(zip(product(MEASURES, able), intervals, strict=True))
+        for (key, spread), value in zip(spreads.items(), values, strict=True):
+            found[key] = {"estimate": float(value), **_bounds(spread)}
+        tested = [(measure, name) for measure, name in CONFIRMATORY if name in able]
+        unfavourable = []
+        for measure, name in tested:
+            own = [contrast[:, able.index(name)] for contrast in contrasts]
+            swap = _swap(measure, name, samples, own, corpora.values())
+            effect = Bound.of(swap, scorer=scorer)
+            spread = ruled(spreads[measure, name], effect.p_permutation, scorer.confidence)
+            told = {"p_permutation": effect.p_permutation, "smallest_detectable": Population(swap=swap).smallest()}
+            found[measure, name] |= {**_bounds(spread), **told}
+            bound = None
+            if has_invalid(*_taking_part(name, settings[name], factorials)):
+                against = [_against(name, effect.difference, members) for members in corpora.values()]
+                filled = [Sample.of(*_answers(members)) for members in against]
+                bound = Bound.of(_swap(measure, name, filled, own, corpora.values()), scorer=scorer)
+                found[measure, name]["bound"] = bound.difference
+            unfavourable.append(p_unfavourable(effect, bound))
+        adjusted = holm([found[key]["p_permutation"] for key in tested])
+        for key, p, p_bound in zip(tested, adjusted, holm(unfavourable), strict=True):
+            found[key] |= {"p_holm": p, "p_holm_bound": p_bound}
     return [
         Effect(
             name=name,
@@ -150,14 +190,72 @@ def effects(factorials: Sequence[Factorial], *, scorer: PredictionScorer) -> lis
             n=n,
             settings=settings[name],
             note=_note(name, settings[name], factorials),
+            clusters=sum(sample.n for sample in samples),
             **found.get((measure, name), {}),
         )
         for measure, name in product(MEASURES, EFFECTS)
     ]
 
 
-def _answers(factorials: Sequence[Factorial]) -> Codes:
-    """Codes of all judgments of one corpus, shape (n, arms of all factorials); -1 where a backbone lacks a judgment."""
+def _bounds(spread: Interval) -> dict[str, Any]:
+    return {"interval": spread.bounds, "interval_note": spread.note}
+
+
+def _swap(
+    measure: str,
+    switch: str,
+    samples: Sequence[Sample],
+    contrasts: Sequence[Floats],
+    corpora: Iterable[Sequence[Factorial]],
+) -> Swap:
+    """The test of a main effect: arms with the switch against the same arms without it, over all factorials.
+
+    Args:
+        measure: one of `MEASURES`.
+        switch: one of `SWITCHES`.
+        samples: the answers, one per corpus.
+        contrasts: weights of their columns in the effect, shape (arms of all factorials,).
+        corpora: the factorials of each corpus.
+    """
+
+    def statistic(*counts: Counts) -> Floats:
+        parts = [MEASURES[measure](one) @ weights[:, None] for one, weights in zip(counts, contrasts, strict=True)]
+        return np.stack(parts).sum(axis=0)
+
+    sides = []
+    for sample, weights, members in zip(samples, contrasts, corpora, strict=True):
+        columns = _columns(members)
+        # Settings in which an arm is missing have no weight, and take no part.
+        on = [(place, arm) for (place, arm), column in columns.items() if weights[column] > 0]
+        off = [(place, _arm("", ARMS[arm].replace(switch, ""))) for place, arm in on]
+        first, second = (np.array([columns[key] for key in keys], dtype=np.int64) for keys in (on, off))
+        sides.append(Side(sample=sample, first=first, second=second))
+    return Swap(sides=sides, statistic=statistic)
+
+
+def _taking_part(switch: str, settings: Sequence[str], factorials: Sequence[Factorial]) -> list[Sequence[Scored]]:
+    """The cases of all arms on which a main effect rests."""
+    names = [_arm(on, setting) for setting in settings for on in _powerset(switch)]
+    return [one.arms[arm] for one in factorials for arm in names]
+
+
+def _against(switch: str, effect: float, factorials: Sequence[Factorial]) -> list[Factorial]:
+    """The factorials with the invalid answers against an effect: wrong in the arms that it says are better."""
+    return [
+        replace(
+            one,
+            arms={
+                arm: if_wrong(cases) if (switch in ARMS[arm]) == (effect >= 0) else if_right(cases)
+                for arm, cases in one.arms.items()
+            },
+        )
+        for one in factorials
+    ]
+
+
+def _answers(factorials: Sequence[Factorial]) -> tuple[Codes, npt.NDArray[np.int64] | None]:
+    """Codes of all judgments of one corpus, shape (n, arms of all factorials), -1 where a backbone lacks a judgment;
+    and the cluster of each judgment."""
     columns: list[dict[str, Scored]] = []
     gold: dict[str, str] = {}
     for one in factorials:
@@ -170,7 +268,10 @@ def _answers(factorials: Sequence[Factorial]) -> Codes:
     answers = np.full((len(rows), len(columns)), -1, dtype=np.int8)
     for number, column in enumerate(columns):
         answers[[rows[key] for key in column], number] = codes(list(column.values()))
-    return answers
+    # Near-duplicates are so whatever was asked about them: any row that tells of a cluster tells it for all.
+    told = {case.id: case for column in columns for case in column.values() if case.cluster}
+    known = {key: case for column in columns for key, case in column.items()} | told
+    return answers, clusters([known[key] for key in rows])
 
 
 def _settings(name: str, factorials: Sequence[Factorial]) -> tuple[str, ...]:
@@ -190,17 +291,21 @@ def _missing(name: str, setting: str, factorials: Sequence[Factorial]) -> set[st
 
 def _contrasts(factorials: Sequence[Factorial], settings: Mapping[str, Sequence[str]]) -> Floats:
     """Weights that turn the scores of all arms of a corpus into effects, shape (arms of all factorials, effects)."""
-    columns = {
-        (id(one), arm): row for row, (one, arm) in enumerate((one, arm) for one in factorials for arm in _arms(one))
-    }
+    columns = _columns(factorials)
     weights = np.zeros((len(columns), len(settings)))
     for number, (name, used) in enumerate(settings.items()):
         switches = name.split(":")
-        for one, setting, on in product(factorials, used, _powerset(name)):
+        for place, setting, on in product(range(len(factorials)), used, _powerset(name)):
             sign = (-1) ** (len(switches) - len(on))
             share = len(factorials) * len(used) * 2 ** (len(switches) - 1)
-            weights[columns[id(one), _arm(on, setting)], number] = sign / share
+            weights[columns[place, _arm(on, setting)], number] = sign / share
     return weights
+
+
+def _columns(factorials: Sequence[Factorial]) -> dict[tuple[int, str], int]:
+    """Place of a factorial and arm -> column of the answers of its corpus."""
+    every = ((place, arm) for place, one in enumerate(factorials) for arm in _arms(one))
+    return {key: column for column, key in enumerate(every)}
 
 
 def _arms(factorial: Factorial) -> list[str]:

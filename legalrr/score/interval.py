@@ -15,7 +15,8 @@ points of the nominal 95 %. The difference of two arms has an interval of anothe
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain, combinations
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,14 @@ from legalrr.score.confusion import Codes, Counts, Floats
 
 BATCH_CELLS = 4_000_000
 """Judgments held at once while resampling; bounds memory (a resample of n judgments takes 8 n bytes of indices)."""
+EXACT = 6
+"""All different resamples are taken instead of drawn ones where they are at most so many times as many."""
+EXTENDED = "extended to 0, as the test does not reject"
+"""Note of an interval that its test overrules."""
+HOLDS = "holds 0, though the test rejects"
+"""Note of an interval that holds 0 beside a p that rejects."""
+UNCHANGED = "no resample changes the score"
+"""Why a statistic has no bootstrap interval where all resamples have the same value."""
 DECIMALS = 12
 """Statistics are rounded to this many, so that the order of floating-point additions breaks no tie."""
 
@@ -38,36 +47,68 @@ class Interval:
     """Why there are no bounds; None where there are."""
     standard_error: float | None
     """Standard deviation of the resampled statistic; None for fewer than two judgments."""
+    method: str = "BCa"
+    """How the bounds were made."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """Judgments that are resampled together, as the distinct ways in which they were answered."""
+    """Judgments that are resampled together, as the distinct ways in which they were answered.
+
+    What is resampled, permuted or left out is a unit: a judgment, or all judgments of a cluster (near-duplicates).
+    """
 
     patterns: Codes
-    """The distinct rows of answers, shape (m, k): k arms on the same judgments; -1 where an arm lacks the judgment."""
+    """The distinct rows of answers, shape (p, k): k arms on the same judgments; -1 where an arm lacks the judgment."""
     sizes: npt.NDArray[np.int64]
-    """How many judgments were answered in each of these ways, shape (m,)."""
+    """How many units were answered in each of the distinct ways, shape (m,)."""
+    starts: npt.NDArray[np.int64] | None = None
+    """The first row of `patterns` of each way, shape (m,); None: a row each, as every unit is one judgment."""
 
     @classmethod
-    def of(cls, answers: Codes) -> "Sample":
-        """The sample that answers of shape (n, k), or (n,) for one arm, make up."""
+    def of(cls, answers: Codes, clusters: npt.NDArray[np.int64] | None = None) -> "Sample":
+        """The sample that answers of shape (n, k), or (n,) for one arm, make up.
+
+        Args:
+            answers: the answers.
+            clusters: number of the cluster of each judgment, shape (n,); None: each stands alone.
+        """
         rows = answers[:, None] if answers.ndim == 1 else answers
-        patterns, sizes = np.unique(rows, axis=0, return_counts=True)
-        return cls(patterns=patterns, sizes=sizes)
+        if clusters is None:
+            patterns, sizes = np.unique(rows, axis=0, return_counts=True)
+            return cls(patterns=patterns, sizes=sizes)
+        _, own, members = np.unique(clusters, return_inverse=True, return_counts=True)
+        lone = members[own] == 1
+        patterns, sizes = np.unique(rows[lone], axis=0, return_counts=True)
+        # Two clusters are answered alike where they hold the same rows, in whatever order.
+        ways: dict[tuple[tuple[int, ...], ...], int] = {}
+        gathered: dict[int, list[tuple[int, ...]]] = {}
+        for number, row in zip(own[~lone].tolist(), rows[~lone].tolist(), strict=True):
+            gathered.setdefault(number, []).append(tuple(row))
+        for found in gathered.values():
+            way = tuple(sorted(found))
+            ways[way] = ways.get(way, 0) + 1
+        lengths = [1] * len(patterns) + [len(way) for way in ways]
+        together = [row for way in ways for row in way]
+        return cls(
+            patterns=np.concatenate([patterns, np.array(together, dtype=np.int8).reshape(-1, rows.shape[1])]),
+            sizes=np.concatenate([sizes, np.array(list(ways.values()), dtype=np.int64)]),
+            starts=np.cumsum([0, *lengths[:-1]]),
+        )
 
     @property
     def n(self) -> int:
-        """Judgments in it."""
+        """Units in it."""
         return int(self.sizes.sum())
 
     @property
     def indicators(self) -> Floats:
-        """Counts of a judgment answered in each of these ways, shape (6, m, k)."""
-        return (self.patterns == np.arange(6)[:, None, None]).astype(np.float64)
+        """Counts of a unit answered in each of these ways, shape (6, m, k)."""
+        rows = (self.patterns == np.arange(6)[:, None, None]).astype(np.float64)
+        return rows if self.starts is None else np.add.reduceat(rows, self.starts, axis=1)
 
     def counts(self, drawn: npt.NDArray[np.int64]) -> Counts:
-        """How often each arm has each code where pattern i occurs `drawn[r, i]` times; (r, m) gives (6, r, k)."""
+        """How often each arm has each code where way i occurs `drawn[r, i]` times; (r, m) gives (6, r, k)."""
         # Floating point is exact for whole numbers of this size, and its products are the fast ones.
         return drawn.astype(np.float64) @ self.indicators
 
@@ -84,7 +125,8 @@ def bca_of_counts(
 
     Resampling n judgments with replacement draws the sizes of the distinct answer patterns from a multinomial
     distribution, so that is drawn, and judgments of one pattern share a value of the jackknife: the same law as `bca`,
-    at a cost that hardly grows with n.
+    at a cost that hardly grows with n. Where one sample has few possible resamples (`EXACT`), all of them are taken
+    with their probabilities, and nothing is drawn.
 
     Args:
         samples: resampled independently of each other, as judgments of different corpora are.
@@ -96,29 +138,52 @@ def bca_of_counts(
     Returns:
         An interval per statistic.
     """
-    rng = np.random.default_rng(seed)
     sizes = [sample.counts(sample.sizes[None]) for sample in samples]
     value = np.round(statistic(*sizes), DECIMALS)[0]
     if min(sample.n for sample in samples) < 2:
         few = Interval(bounds=None, note="fewer than two judgments", standard_error=None)
         return [few] * len(value)
-    rows = max(1, BATCH_CELLS // sum(len(sample.sizes) for sample in samples))
-    batches = [min(rows, resamples - start) for start in range(0, resamples, rows)]
-    drawn = (
-        [sample.counts(rng.multinomial(sample.n, sample.sizes / sample.n, size=batch)) for sample in samples]
-        for batch in batches
-    )
-    spread = np.round(np.concatenate([statistic(*counts) for counts in drawn]), DECIMALS)
+    weights: Floats | None = None
+    if len(samples) == 1 and _ways(samples[0]) <= EXACT * resamples:
+        drawn, weights = _all_resamples(samples[0])
+        spread = np.round(statistic(samples[0].counts(drawn)), DECIMALS)
+    else:
+        rng = np.random.default_rng(seed)
+        rows = max(1, BATCH_CELLS // sum(len(sample.sizes) for sample in samples))
+        batches = [min(rows, resamples - start) for start in range(0, resamples, rows)]
+        random = (
+            [sample.counts(rng.multinomial(sample.n, sample.sizes / sample.n, size=batch)) for sample in samples]
+            for batch in batches
+        )
+        spread = np.round(np.concatenate([statistic(*counts) for counts in random]), DECIMALS)
     left_out = []
     for place, sample in enumerate(samples):
         without = sizes[place] - sample.indicators
         others = [np.broadcast_to(one, (6, len(sample.sizes), one.shape[-1])) for one in sizes]
         left_out.append(np.round(statistic(*others[:place], without, *others[place + 1 :]), DECIMALS))
-    weights = [sample.sizes for sample in samples]
+    own = [sample.sizes for sample in samples]
     return [
-        interval(value[q], spread[:, q], [one[:, q] for one in left_out], weights, confidence=confidence)
+        interval(value[q], spread[:, q], [one[:, q] for one in left_out], own, confidence=confidence, weights=weights)
         for q in range(len(value))
     ]
+
+
+def _ways(sample: Sample) -> int:
+    """How many different resamples there are: ways to give n units to m patterns."""
+    return math.comb(sample.n + len(sample.sizes) - 1, len(sample.sizes) - 1)
+
+
+def _all_resamples(sample: Sample) -> tuple[npt.NDArray[np.int64], Floats]:
+    """All different resamples, shape (ways, m), and the probability of each, shape (ways,)."""
+    from scipy.special import gammaln, xlogy
+
+    n, m = sample.n, len(sample.sizes)
+    bars = np.fromiter(chain.from_iterable(combinations(range(n + m - 1), m - 1)), dtype=np.int64)
+    bars = bars.reshape(_ways(sample), m - 1)
+    ends = np.full((len(bars), 1), n + m - 1)
+    drawn = np.diff(np.hstack([np.full_like(ends, -1), bars, ends]), axis=1) - 1
+    logs = gammaln(n + 1) + np.sum(xlogy(drawn, sample.sizes / n) - gammaln(drawn + 1), axis=1)
+    return drawn, np.exp(logs)
 
 
 def interval(
@@ -128,6 +193,7 @@ def interval(
     sizes: Sequence[npt.NDArray[np.int64]],
     *,
     confidence: float,
+    weights: Floats | None = None,
 ) -> Interval:
     """The BCa interval of one statistic.
 
@@ -137,19 +203,25 @@ def interval(
         left_out: per sample, its values without one judgment, shape (m,).
         sizes: per sample, how many judgments have each of these values, shape (m,).
         confidence: coverage.
+        weights: probability of each resample, shape (r,); None: they were drawn, and are alike.
     """
     from scipy.special import ndtr, ndtri
 
-    error = float(np.std(spread, ddof=1)) if len(spread) > 1 else None
+    error: float | None
+    if weights is None:
+        error = float(np.std(spread, ddof=1)) if len(spread) > 1 else None
+        below = float(np.count_nonzero(spread < value) + np.count_nonzero(spread <= value)) / (2 * len(spread))
+    else:
+        error = float(np.sqrt(weights @ (spread - weights @ spread) ** 2))
+        below = float(weights @ (spread < value) + weights @ (spread <= value)) / 2
     cubes, squares = 0.0, 0.0
-    for values, weights in zip(left_out, sizes, strict=True):
-        n = weights.sum()
-        influence = (n - 1) * (np.average(values, weights=weights) - values)
-        cubes += float(weights @ influence**3) / n**3
-        squares += float(weights @ influence**2) / n**2
-    below = (np.count_nonzero(spread < value) + np.count_nonzero(spread <= value)) / (2 * len(spread))
+    for values, many in zip(left_out, sizes, strict=True):
+        n = many.sum()
+        influence = (n - 1) * (np.average(values, weights=many) - values)
+        cubes += float(many @ influence**3) / n**3
+        squares += float(many @ influence**2) / n**2
     if np.ptp(spread) == 0:
-        return Interval(bounds=None, note="no resample changes the score", standard_error=error)
+        return Interval(bounds=None, note=UNCHANGED, standard_error=error)
     # A spread of the influences that rounding alone has made is none.
     if squares < 10.0 ** (-2 * DECIMALS) or below in (0.0, 1.0):
         note = "leaving out one judgment never changes the score, or all resamples lie on one side of it"
@@ -157,8 +229,34 @@ def interval(
     bias, acceleration = ndtri(below), cubes / (6 * squares**1.5)
     tail = ndtri((1 - confidence) / 2)
     moved = bias + np.array([tail, -tail])
-    low, high = np.quantile(spread, ndtr(bias + moved / (1 - acceleration * moved)))
+    at = ndtr(bias + moved / (1 - acceleration * moved))
+    low, high = np.quantile(spread, at) if weights is None else _quantiles(spread, weights, at)
     return Interval(bounds=(float(low), float(high)), note=None, standard_error=error)
+
+
+def _quantiles(values: Floats, weights: Floats, at: Floats) -> Floats:
+    """Quantiles of weighted values: the least value with at least this weight up to it."""
+    order = np.argsort(values, kind="stable")
+    reached = np.cumsum(weights[order])
+    found: Floats = values[order][np.minimum(np.searchsorted(reached, at * reached[-1]), len(values) - 1)]
+    return found
+
+
+def ruled(spread: Interval, p: float, confidence: float) -> Interval:
+    """An interval of a difference (or of MCC) as the test of it leaves it: the test rules.
+
+    Where the test does not reject at the level of the interval and the interval leaves out 0, it is extended to 0;
+    where the test rejects and the interval holds 0, it stays and its note says so.
+    """
+    if spread.bounds is None:
+        return spread
+    low, high = spread.bounds
+    rejects, leaves_out = p <= 1 - confidence + 1e-12, low > 0 or high < 0
+    if rejects == leaves_out:
+        return spread
+    if rejects:
+        return replace(spread, note=HOLDS)
+    return replace(spread, bounds=(min(low, 0.0), max(high, 0.0)), note=EXTENDED)
 
 
 def bca(
@@ -196,7 +294,7 @@ def bca(
     if np.isfinite(low) and np.isfinite(high):
         return Interval(bounds=(low, high), note=None, standard_error=error)
     if np.ptp(spread) == 0:
-        note = "no resample changes the score"
+        note = UNCHANGED
     else:
         note = "leaving out one judgment never changes the score, or all resamples lie on one side of it"
     return Interval(bounds=None, note=note, standard_error=error)

@@ -7,22 +7,28 @@ that an arm that leaves its wrong answers unreadable loses false positives. Two 
     right    every invalid answer is the gold outcome: the greatest
 
 A difference stands under its *unfavourable* bound: the invalid answers of the better arm are wrong, those of the other
-are right.
+are right, and the test is the same (`legalrr.score.swap`). Of an effect, the better arms are those with the switch, or
+those without it where it is negative.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
+
+import numpy as np
 
 from legalrr.records import OUTCOMES, Outcome, Scored
 from legalrr.score.confusion import codes, macro_f1_of_codes
-from legalrr.score.significance import LEVEL
+from legalrr.score.detectable import LEVEL
+from legalrr.score.prediction import PredictionScorer, clusters
+from legalrr.score.significance import joined, paired
+from legalrr.score.swap import Swap, swap_p
 
 S = TypeVar("S", bound=Scored)
 
 
 class Compared(Protocol):
-    """A comparison of two arms (`legalrr.score.significance`, `legalrr.score.repeated`)."""
+    """A comparison of two arms (`legalrr.score.significance`, `legalrr.score.repeated`), or an effect of a switch."""
 
     @property
     def difference(self) -> float:
@@ -33,6 +39,25 @@ class Compared(Protocol):
     def p_permutation(self) -> float:
         """Its two-sided permutation p."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bound:
+    """A difference and its test, where invalid answers are given an outcome."""
+
+    difference: float
+    """The difference."""
+    p_permutation: float
+    """Its two-sided permutation p."""
+
+    @classmethod
+    def of(cls, swap: Swap, *, scorer: PredictionScorer) -> "Bound":
+        """The difference between answers that may be swapped."""
+        whole = (side.sample.counts(side.sample.sizes[None]) for side in swap.sides)
+        return cls(
+            difference=float(swap.statistic(*whole)[0, 0]),
+            p_permutation=swap_p(swap, permutations=scorer.permutations, seed=scorer.seed),
+        )
 
 
 def if_wrong(cases: Sequence[S]) -> list[S]:
@@ -72,12 +97,34 @@ def unfavourable(cases: Sequence[S], reference: Sequence[S], *, difference: floa
     return if_right(cases), if_wrong(reference)
 
 
-def p_unfavourable(found: Compared, bound: Compared | None) -> float:
+def unfavourable_bound(
+    runs: Sequence[Sequence[S]], reference: Sequence[Sequence[S]], *, difference: float, scorer: PredictionScorer
+) -> Bound | None:
+    """The difference of an arm from its reference under the unfavourable bound; None where no answer is invalid.
+
+    Args:
+        runs: cases of the arm, of one run or several.
+        reference: cases of the reference arm, of as many runs.
+        difference: score of the arm less that of the reference, by the headline rule.
+        scorer: permutations and seed of the test.
+
+    Raises:
+        UserError: as `legalrr.score.significance.compare`.
+    """
+    if not has_invalid(*runs, *reference):
+        return None
+    filled = [unfavourable(one, other, difference=difference) for one, other in zip(runs, reference, strict=True)]
+    cases = joined([*(one for one, _ in filled), *(other for _, other in filled)], where="paired comparison")
+    swap = paired(np.stack([codes(run) for run in cases], axis=1), clusters(cases[0]))
+    return Bound.of(swap, scorer=scorer)
+
+
+def p_unfavourable(found: Compared, bound: Bound | None) -> float:
     """The permutation p of a difference under its unfavourable bound; 1 where the bound turns its sign.
 
     Args:
         found: by the headline rule.
-        bound: of the cases that `unfavourable` gives; None where no answer is invalid.
+        bound: under the unfavourable bound; None where no answer is invalid.
     """
     if bound is None:
         return found.p_permutation

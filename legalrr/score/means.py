@@ -3,7 +3,11 @@
 mean                  over judgments, with a BCa bootstrap interval over judgments
 difference            mean of the arm less that of the reference, over the judgments that both have
 permutation p         the sign of each judgment's difference is flipped at random; two-sided
-smallest detectable   as in `legalrr.score.significance`
+smallest detectable   the true difference that this test would have found with power 0.8, were it the same for every
+                      judgment and what is left spread as observed (`legalrr.score.detectable`)
+
+As in `legalrr.score.significance`, the test rules: an interval that would leave out 0 where it does not reject is
+extended to 0.
 """
 
 from collections.abc import Mapping
@@ -12,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from legalrr.score.confusion import Floats
-from legalrr.score.interval import BATCH_CELLS, DECIMALS, Interval, interval
+from legalrr.score.detectable import smallest_shift
+from legalrr.score.interval import BATCH_CELLS, DECIMALS, Interval, interval, ruled
 from legalrr.score.prediction import PredictionScorer
-from legalrr.score.significance import reach
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +48,11 @@ class MeanDifference:
     interval: tuple[float, float] | None
     """BCa bootstrap interval of the difference."""
     interval_note: str | None
-    """Why there is no interval; None where there is one."""
+    """Why there is no interval, or that the test overrules it (`legalrr.score.significance`); else None."""
     p_permutation: float
     """Two-sided p of the difference when signs are flipped; 1 where no judgment differs."""
     smallest_detectable: float | None
-    """Smallest difference that these judgments could have shown; None where the standard error is 0 or undefined."""
+    """Smallest difference that the test would have found on so many judgments; None where it finds none at all."""
 
 
 def mean_of(values: Mapping[str, float], *, scorer: PredictionScorer) -> Mean | None:
@@ -68,15 +72,16 @@ def compare_means(
     if not both:
         return None
     difference = _sample({key: values[key] - reference[key] for key in both})
-    spread = bca_of_mean(difference, scorer=scorer)
+    p = sign_flip_p(difference, scorer=scorer)
+    spread = ruled(bca_of_mean(difference, scorer=scorer), p, scorer.confidence)
     return MeanDifference(
         n=len(both),
         lone=len(values.keys() ^ reference.keys()),
         difference=float(difference.mean()),
         interval=spread.bounds,
         interval_note=spread.note,
-        p_permutation=sign_flip_p(difference, scorer=scorer),
-        smallest_detectable=reach() * spread.standard_error if spread.standard_error else None,
+        p_permutation=p,
+        smallest_detectable=smallest_shift(difference),
     )
 
 

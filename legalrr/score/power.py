@@ -7,9 +7,7 @@ judgments alone, so its power at n judgments is
     sum over m of P[M = m] P[test rejects | m],   M ~ Binomial(n, psi),   only the arm right ~ Binomial(m, p10 / psi)
 
 (Connor 1987, doi 10.2307/2531968; Miettinen 1968, doi 10.2307/2528021, gives the normal approximation from which the
-search for n starts). For a difference of macro-F1, whose standard error falls with the square root of n:
-
-    n' = n ((z_.975 + z_.8) SE / d)^2
+search for n starts). For a difference of macro-F1 see `legalrr.score.significance.judgments_needed`.
 """
 
 import math
@@ -18,7 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from legalrr.score.significance import LEVEL, POWER, Comparison
+from legalrr.score.detectable import LEVEL, POWER
+from legalrr.score.significance import Comparison
 
 SIZES = tuple(round(10 ** (1 + step / 12)) for step in range(49))
 """Numbers of judgments at which a curve is drawn: 10 to 100,000, evenly on a logarithmic axis."""
@@ -107,19 +106,3 @@ def mcnemar_judgments(difference: float, discordance: float) -> int | None:
         else:
             above = middle
     return above
-
-
-def macro_f1_judgments(found: Comparison, difference: float | None = None) -> int | None:
-    """Judgments for which a two-sided 5 % test would find a difference of macro-F1 with power 0.8.
-
-    Args:
-        found: the comparison whose standard error is taken for the true one.
-        difference: the difference to be found; None: the one observed.
-
-    Returns:
-        None without a difference or where the comparison has no standard error.
-    """
-    difference = found.difference if difference is None else difference
-    if found.smallest_detectable is None or difference == 0:
-        return None
-    return math.ceil(found.n * (found.smallest_detectable / difference) ** 2)

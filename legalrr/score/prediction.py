@@ -11,11 +11,16 @@ from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from typing import Any, ClassVar
 
+import numpy as np
+import numpy.typing as npt
+
 from legalrr.errors import UserError
 from legalrr.records import OUTCOMES, Scored
 from legalrr.score.answered import LABELS, Answered
-from legalrr.score.confusion import codes, macro_f1_of_codes, macro_f1_of_counts
-from legalrr.score.interval import Sample, bca_of_counts
+from legalrr.score.arm_interval import arm_intervals
+from legalrr.score.confusion import Counts, Floats, codes, macro_f1_of_codes, macro_f1_of_counts
+from legalrr.score.interval import Sample, ruled
+from legalrr.score.skill import mcc_of_counts, skill_p
 from legalrr.stage import digest
 
 UNDEFINED = "no labelled judgment"
@@ -32,9 +37,11 @@ class Scores:
     macro_f1: float | None
     """Mean of the two F1; the headline."""
     interval: tuple[float, float] | None
-    """BCa bootstrap interval of macro-F1, resampling judgments."""
+    """Interval of macro-F1 over judgments (`legalrr.score.arm_interval`)."""
     interval_note: str | None
     """Why there is no interval; None where there is one."""
+    interval_method: str
+    """BCa, or exact where no resample changes the score; "" without an interval."""
     f1: Mapping[str, float | None]
     """F1 per class; 0 where neither gold nor predicted has the class."""
     precision: Mapping[str, float | None]
@@ -50,6 +57,14 @@ class Scores:
     mcc: float | None
     """Matthews correlation, with invalid as a third answer (Gorodkin's R_K); 0 where all gold outcomes, or all answers,
     are the same."""
+    mcc_interval: tuple[float, float] | None
+    """Its interval over judgments, extended to 0 where the test of skill does not reject; None where all gold outcomes,
+    or all answers, are the same, and with fewer than two judgments."""
+    p_skill: float | None
+    """Two-sided p of the test that answers do not go with outcomes (`legalrr.score.skill`); None where all gold
+    outcomes, or all answers, are the same."""
+    clusters: int
+    """Units of intervals and tests: judgments, those of a cluster of near-duplicates as one."""
     invalid_rate: float | None
     """Share of invalid answers."""
     invalid: Mapping[str, int]
@@ -70,21 +85,24 @@ class Scores:
         if missing:
             raise UserError(f"{', '.join(missing)} missing", where=where, cure="run the cell again")
         kept = {f.name: values[f.name] for f in fields(cls)}
-        return cls(**{**kept, "interval": None if kept["interval"] is None else tuple(kept["interval"])})
+        bounds = {
+            name: kept[name] if kept[name] is None else tuple(kept[name]) for name in ("interval", "mcc_interval")
+        }
+        return cls(**{**kept, **bounds})
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionScorer:
     """Computes `Scores` (protocol `Scorer`)."""
 
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
 
     confidence: float = 0.95
     """Coverage of intervals."""
-    resamples: int = 2000
-    """Bootstrap resamples per interval."""
-    permutations: int = 5000
-    """Permutations per paired test (`legalrr.score.significance`)."""
+    resamples: int = 20_000
+    """Bootstrap resamples per interval; all different ones where they are few (`legalrr.score.interval.EXACT`)."""
+    permutations: int = 10_000
+    """Permutations per test (`legalrr.score.swap`); all of them where they are no more."""
     seed: int = 0
     """Seed of resampling and permuting."""
 
@@ -125,13 +143,12 @@ class PredictionScorer:
         gold: list[str] = [case.gold for case in cases]
         labels: list[str] = [case.label for case in cases]
         answers = codes(cases)
-        (interval,) = bca_of_counts(
-            [Sample.of(answers)],
-            macro_f1_of_counts,
-            confidence=self.confidence,
-            resamples=self.resamples,
-            seed=self.seed,
+        groups = clusters(cases)
+        sample = Sample.of(answers, groups)
+        interval, spread = arm_intervals(
+            sample, _scores, confidence=self.confidence, resamples=self.resamples, seed=self.seed
         )
+        p_skill = skill_p(answers, groups, permutations=self.permutations, seed=self.seed)
         precision, recall, f1, _ = precision_recall_fscore_support(gold, labels, labels=OUTCOMES, zero_division=0)
         pairs = Counter(zip(gold, labels, strict=True))
         support = Counter(gold)
@@ -143,6 +160,7 @@ class PredictionScorer:
             macro_f1=float(macro_f1_of_codes(answers)),
             interval=interval.bounds,
             interval_note=interval.note,
+            interval_method=interval.method if interval.bounds else "",
             f1=_per_class(f1),
             precision=_per_class(precision),
             recall=_per_class(recall),
@@ -150,6 +168,9 @@ class PredictionScorer:
             fpr=pairs["dismissed", "allowed"] / support["dismissed"] if support["dismissed"] else None,
             fnr=(support["allowed"] - pairs["allowed", "allowed"]) / support["allowed"] if support["allowed"] else None,
             mcc=float(matthews_corrcoef(gold, labels)) if len(set(gold)) > 1 and len(set(labels)) > 1 else 0.0,
+            mcc_interval=None if p_skill is None else ruled(spread, p_skill, self.confidence).bounds,
+            p_skill=p_skill,
+            clusters=sample.n,
             invalid_rate=labels.count("invalid") / n,
             invalid=dict(sorted(Counter(_reason(case) for case in cases if case.label == "invalid").items())),
             cut_off_rate=sum(case.cut_off for case in cases) / n,
@@ -157,6 +178,20 @@ class PredictionScorer:
             brier=sum((p - allowed) ** 2 for p, allowed in known) / len(known) if known else None,
             tokens=_tokens(told) if len(told) == n else None,
         )
+
+
+def clusters(cases: Sequence[Scored]) -> npt.NDArray[np.int64] | None:
+    """Number of the cluster of each case, shape (n,); None where every one stands alone."""
+    names = [case.cluster or case.id for case in cases]
+    if len(set(names)) == len(names):
+        return None
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return np.array([numbers[name] for name in names], dtype=np.int64)
+
+
+def _scores(counts: Counts) -> Floats:
+    """Macro-F1 and MCC from counts of shape (6, r, 1); shape (r, 2)."""
+    return np.concatenate([macro_f1_of_counts(counts), mcc_of_counts(counts)], axis=-1)
 
 
 def _ordered(cases: Sequence[Scored]) -> list[Scored]:
@@ -175,6 +210,7 @@ def _nothing() -> Scores:
         macro_f1=None,
         interval=None,
         interval_note=UNDEFINED,
+        interval_method="",
         f1=per_class,
         precision=per_class,
         recall=per_class,
@@ -182,6 +218,9 @@ def _nothing() -> Scores:
         fpr=None,
         fnr=None,
         mcc=None,
+        mcc_interval=None,
+        p_skill=None,
+        clusters=0,
         invalid_rate=None,
         invalid={},
         cut_off_rate=None,

@@ -14,14 +14,17 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 import numpy as np
+import numpy.typing as npt
 
 from legalrr.errors import UserError
 from legalrr.records import Scored
-from legalrr.score.confusion import Codes, codes, count_codes, macro_f1_of_codes, macro_f1_of_counts
-from legalrr.score.interval import Sample, bca_of_counts
+from legalrr.score.confusion import Codes, codes, macro_f1_of_codes, macro_f1_of_counts
+from legalrr.score.detectable import Population
+from legalrr.score.interval import Sample, bca_of_counts, ruled
 from legalrr.score.jackknife import jackknife_of_counts
-from legalrr.score.prediction import PredictionScorer
-from legalrr.score.significance import difference, joined, reach, swap_p
+from legalrr.score.prediction import PredictionScorer, clusters
+from legalrr.score.significance import difference, joined, paired
+from legalrr.score.swap import swap_p
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +56,11 @@ class RepeatedComparison:
     interval: tuple[float, float] | None
     """Jackknife interval of the difference over judgments (`legalrr.score.jackknife`)."""
     interval_note: str | None
-    """Why there is no interval; None where there is one."""
+    """Why there is no interval, or that the test overrules it; else None."""
     p_permutation: float
     """Two-sided paired permutation p of the difference; 1 where all answers are the same."""
     smallest_detectable: float | None
-    """Smallest difference that these judgments could have shown; None where the standard error is 0 or undefined."""
+    """Smallest difference that the test would have found on so many judgments; None where it finds none at all."""
 
 
 def repeated(runs: Sequence[Sequence[Scored]], *, scorer: PredictionScorer) -> Repeated:
@@ -66,9 +69,9 @@ def repeated(runs: Sequence[Sequence[Scored]], *, scorer: PredictionScorer) -> R
     Raises:
         UserError: no judgments, a duplicate id, or an id that not all runs have.
     """
-    answers = _answers(runs)
+    answers, groups = _answers(runs)
     (spread,) = bca_of_counts(
-        [Sample.of(answers)],
+        [Sample.of(answers, groups)],
         lambda counts: macro_f1_of_counts(counts).mean(axis=-1, keepdims=True),
         confidence=scorer.confidence,
         resamples=scorer.resamples,
@@ -99,18 +102,22 @@ def compare_repeated(
             where="paired comparison",
             cure="run both as often",
         )
-    answers = _answers([*runs, *reference])
-    spread = jackknife_of_counts(Sample.of(answers), difference, confidence=scorer.confidence, reach=1.0)
+    swap = paired(*_answers([*runs, *reference]))
+    sample = swap.sides[0].sample
+    (spread,) = jackknife_of_counts([sample], difference, confidence=scorer.confidence, reach=1.0)
+    p = swap_p(swap, permutations=scorer.permutations, seed=scorer.seed)
+    spread = ruled(spread, p, scorer.confidence)
     return RepeatedComparison(
-        n=len(answers),
-        difference=float(difference(count_codes(answers, axis=0)[:, None])[0, 0]),
+        n=len(runs[0]),
+        difference=float(difference(sample.counts(sample.sizes[None]))[0, 0]),
         interval=spread.bounds,
         interval_note=spread.note,
-        p_permutation=swap_p(answers, scorer),
-        smallest_detectable=reach() * spread.standard_error if spread.standard_error else None,
+        p_permutation=p,
+        smallest_detectable=Population(swap=swap).smallest(),
     )
 
 
-def _answers(runs: Sequence[Sequence[Scored]]) -> Codes:
-    """Codes of shape (n, runs), in the order of the ids."""
-    return np.stack([codes(run) for run in joined(runs, where="repeated runs")], axis=1)
+def _answers(runs: Sequence[Sequence[Scored]]) -> tuple[Codes, npt.NDArray[np.int64] | None]:
+    """Codes of shape (n, runs), in the order of the ids, and the cluster of each judgment."""
+    cases = joined(runs, where="repeated runs")
+    return np.stack([codes(run) for run in cases], axis=1), clusters(cases[0])

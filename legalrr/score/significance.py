@@ -1,29 +1,31 @@
 """Paired comparison of two arms on the same judgments: how large a difference is, and what could have been seen.
 
 difference            macro-F1 of the arm less that of the reference, with a jackknife interval over judgments
-permutation p         the two answers to a judgment are swapped at random; two-sided
+permutation p         the two answers to a judgment are swapped at random; two-sided (`legalrr.score.swap`)
 McNemar p             exact binomial test of b = c: only the arm right, only the reference right
 Holm                  step-down correction over a family of tests (Holm 1979)
-smallest detectable   (z_.975 + z_.8) * SE: the true difference that a two-sided 5 % test would have found with
-                      power 0.8, with SE the jackknife standard error of the observed difference
+smallest detectable   the true difference that the permutation test would have found with power 0.8
+                      (`legalrr.score.detectable`)
+
+The permutation test rules: an interval that would leave out 0 beside a p that does not reject is extended to 0, and its
+note says so.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from legalrr.errors import UserError
 from legalrr.records import Scored, by_id
-from legalrr.score.confusion import Codes, Counts, Floats, codes, count_codes, macro_f1_of_counts
-from legalrr.score.interval import DECIMALS, Sample
+from legalrr.score.confusion import Codes, Counts, Floats, codes, macro_f1_of_counts
+from legalrr.score.detectable import Population
+from legalrr.score.interval import Sample, ruled
 from legalrr.score.jackknife import jackknife_of_counts
-from legalrr.score.prediction import PredictionScorer
+from legalrr.score.prediction import PredictionScorer, clusters
+from legalrr.score.swap import Side, Swap, swap_p
 
-LEVEL = 0.05
-"""Significance level, two-sided."""
-POWER = 0.8
-"""Power for which the smallest detectable difference is stated."""
 NAMED = 5
 """How many ids a message names at most."""
 
@@ -39,7 +41,7 @@ class Comparison:
     interval: tuple[float, float] | None
     """Jackknife interval of the difference (`legalrr.score.jackknife`)."""
     interval_note: str | None
-    """Why there is no interval; None where there is one."""
+    """Why there is no interval, or that the test overrules it (`legalrr.score.interval.ruled`); else None."""
     p_permutation: float
     """Two-sided paired permutation p of the difference; 1 where all answers are the same."""
     p_mcnemar: float
@@ -49,7 +51,9 @@ class Comparison:
     c: int
     """Judgments that only the reference gets right."""
     smallest_detectable: float | None
-    """Smallest difference that these judgments could have shown; None where the standard error is 0 or undefined."""
+    """Smallest difference that the test would have found on so many judgments; None where it finds none at all."""
+    clusters: int
+    """Units of interval and test: judgments, those of a cluster of near-duplicates as one."""
 
 
 def compare(cases: Sequence[Scored], reference: Sequence[Scored], *, scorer: PredictionScorer) -> Comparison:
@@ -62,21 +66,71 @@ def compare(cases: Sequence[Scored], reference: Sequence[Scored], *, scorer: Pre
 
     first, second = joined([cases, reference], where="paired comparison")
     answers = np.stack([codes(first), codes(second)], axis=1)
-    spread = jackknife_of_counts(Sample.of(answers), difference, confidence=scorer.confidence, reach=1.0)
-    right = [case.label == case.gold for case in first], [case.label == case.gold for case in second]
-    b = sum(x and not y for x, y in zip(*right, strict=True))
-    c = sum(y and not x for x, y in zip(*right, strict=True))
+    groups = clusters(first)
+    swap = paired(answers, groups)
+    (spread,) = jackknife_of_counts([swap.sides[0].sample], difference, confidence=scorer.confidence, reach=1.0)
+    p = swap_p(swap, permutations=scorer.permutations, seed=scorer.seed)
+    spread = ruled(spread, p, scorer.confidence)
+    right = np.isin(answers, (0, 4))
+    net = right[:, 0].astype(np.int64) - right[:, 1]
+    b, c = int(np.count_nonzero(net > 0)), int(np.count_nonzero(net < 0))
+    # Judgments of a cluster are no independent trials: it counts once, for the arm that has more of it right.
+    ahead = net if groups is None else np.bincount(groups, weights=net)
+    up, down = int(np.count_nonzero(ahead > 0)), int(np.count_nonzero(ahead < 0))
+    population = Population(swap=swap)
     return Comparison(
         n=len(first),
-        difference=float(difference(count_codes(answers, axis=0)[:, None])[0, 0]),
+        difference=float(difference(swap.sides[0].sample.counts(swap.sides[0].sample.sizes[None]))[0, 0]),
         interval=spread.bounds,
         interval_note=spread.note,
-        p_permutation=swap_p(answers, scorer),
-        p_mcnemar=float(stats.binomtest(b, b + c).pvalue) if b + c else 1.0,
+        p_permutation=p,
+        p_mcnemar=float(stats.binomtest(up, up + down).pvalue) if up + down else 1.0,
         b=b,
         c=c,
-        smallest_detectable=reach() * spread.standard_error if spread.standard_error else None,
+        smallest_detectable=population.smallest(),
+        clusters=population.n,
     )
+
+
+def judgments_needed(
+    cases: Sequence[Scored], reference: Sequence[Scored], difference: float | None = None
+) -> int | None:
+    """Judgments with which the permutation test would find a difference of macro-F1 with power 0.8.
+
+    Args:
+        cases: those of the arm; how often it disagrees with the reference is taken for the true disagreement.
+        reference: those of the reference.
+        difference: the difference to be found; None: the one observed.
+
+    Returns:
+        None without a difference, or where over ten million judgments would be needed.
+
+    Raises:
+        UserError: as `compare`.
+    """
+    swap = paired_cases(cases, reference)
+    sample = swap.sides[0].sample
+    if difference is None:
+        difference = float(swap.statistic(sample.counts(sample.sizes[None]))[0, 0])
+    return Population(swap=swap).needed(difference)
+
+
+def paired_cases(cases: Sequence[Scored], reference: Sequence[Scored]) -> Swap:
+    """Two arms whose answers may be swapped; raises UserError as `compare`."""
+    first, second = joined([cases, reference], where="paired comparison")
+    return paired(np.stack([codes(first), codes(second)], axis=1), clusters(first))
+
+
+def paired(answers: Codes, groups: npt.NDArray[np.int64] | None = None) -> Swap:
+    """Answers of shape (n, 2 k), whose halves may be swapped: k runs of an arm, k runs of its reference.
+
+    Args:
+        answers: the answers.
+        groups: number of the cluster of each judgment, shape (n,); None: each stands alone.
+    """
+    first, second = np.split(np.arange(answers.shape[1]), 2)
+    side = Side(sample=Sample.of(answers, groups), first=first, second=second)
+    return Swap(sides=(side,), statistic=difference)
 
 
 def holm(values: Sequence[float]) -> list[float]:
@@ -87,13 +141,6 @@ def holm(values: Sequence[float]) -> list[float]:
         floor = max(floor, min(1.0, (len(values) - rank) * values[index]))
         adjusted[index] = floor
     return adjusted
-
-
-def reach() -> float:
-    """Standard errors that a true difference must measure to be found with `POWER` at `LEVEL`, two-sided."""
-    from scipy import stats
-
-    return float(stats.norm.ppf(1 - LEVEL / 2) + stats.norm.ppf(POWER))
 
 
 def joined(arms: Sequence[Sequence[Scored]], *, where: str) -> list[list[Scored]]:
@@ -127,36 +174,3 @@ def difference(counts: Counts) -> Floats:
     first, second = np.split(macro_f1_of_counts(counts), 2, axis=-1)
     less: Floats = first.mean(axis=-1, keepdims=True) - second.mean(axis=-1, keepdims=True)
     return less
-
-
-def swap_p(answers: Codes, scorer: PredictionScorer) -> float:
-    """Two-sided p of `difference` when all answers of two arms to a judgment, shape (n, 2 k), are swapped at random.
-
-    Over all ways to swap where they leave at most `permutations` different counts, else over that many random ones,
-    as (1 + as extreme) / (1 + permutations).
-    """
-    from scipy import stats
-
-    runs = answers.shape[1] // 2
-    differ = (answers[:, :runs] != answers[:, runs:]).any(axis=1)
-    # Swapping the only pair that differs turns the sign of the difference, which is as extreme.
-    if np.count_nonzero(differ) < 2:
-        return 1.0
-    # Of the judgments answered alike, it only matters how many are swapped, which is binomial.
-    sample = Sample.of(answers[differ])
-    ways = np.prod(sample.sizes + 1.0)
-    if ways <= scorer.permutations:
-        swapped = np.indices([int(size) + 1 for size in sample.sizes]).reshape(len(sample.sizes), -1).T
-        weights = stats.binom.pmf(swapped, sample.sizes, 0.5).prod(axis=1)
-    else:
-        rng = np.random.default_rng(scorer.seed)
-        swapped = rng.binomial(sample.sizes, 0.5, size=(scorer.permutations, len(sample.sizes)))
-        weights = np.full(scorer.permutations, 1.0)
-    swap = np.kron([[-1, 1], [1, -1]], np.eye(runs))
-    counts = count_codes(answers, axis=0)[:, None] + sample.counts(swapped) @ swap
-    null = np.round(difference(counts)[:, 0], DECIMALS)
-    observed = np.round(difference(count_codes(answers, axis=0)[:, None])[0, 0], DECIMALS)
-    tails = weights @ (null >= observed), weights @ (null <= observed)
-    if ways <= scorer.permutations:
-        return min(1.0, 2 * float(min(tails)))
-    return min(1.0, 2 * (1 + float(min(tails))) / (1 + scorer.permutations))

@@ -23,7 +23,7 @@ def test_outside_a_terminal_the_table_is_plain(sweep, capsys):
     assert "─" not in text
     assert "specimen, roles: gold, tiny" in text
     assert "None (reference)" in text
-    assert "After Holm" in text
+    assert "Holm over the one difference of arms from None" in text
     assert "MemoryError: out of memory" in text
 
 

@@ -1,6 +1,8 @@
+from dataclasses import replace
+
 import pytest
 
-from legalrr.report.groups import finding, read_report
+from legalrr.report.groups import distinct, finding, read_report
 from legalrr.score.significance import compare, holm
 
 BAD = "DDDDDDAAAAAA"
@@ -64,7 +66,7 @@ def test_holm_runs_over_the_arms_and_apart_over_the_baselines(sweep):
     sweep.cell(0, "plain")
     for job, (arm, answers) in enumerate((("d", BAD), ("r", HALF), ("c", "AAAAAADDDDDA")), start=1):
         sweep.cell(job, arm, answers)
-    for job, (arm, answers) in enumerate((("majority", "A" * 12), ("stratified", BAD)), start=4):
+    for job, (arm, answers) in enumerate((("tfidf_lr", "A" * 10 + "DD"), ("stratified", BAD)), start=4):
         sweep.cell(job, arm, answers, backbone="-")
     (group,) = read_report([sweep.folder]).groups
     for family in ("arm", "baseline"):
@@ -140,20 +142,65 @@ def test_the_finding_counts_and_states_the_smallest_difference(sweep):
     sweep.cell(0, "plain", BAD)
     sweep.cell(1, "d", "AAAAAADDDDDA")
     sweep.cell(2, "r", BAD)
+    sweep.cell(3, "tfidf_lr", "AAAAADDDDDDD", backbone="-")
     (group,) = read_report([sweep.folder]).groups
-    least = min(p.comparison.smallest_detectable for p in group.pairs if p.comparison.smallest_detectable)
-    assert finding(group.pairs) == (
-        "After Holm, 1 of 2 differences are significant at 5%; "
+    arms = [pair for pair in group.pairs if pair.row.setup.family == "arm"]
+    least = min(pair.comparison.smallest_detectable for pair in arms)
+    assert finding(group) == (
+        "Holm over the 2 distinct differences of arms from None: 1 is significant at 5%; "
         f"12 judgments would have shown no true difference below {least:.3f} with power 0.8."
     )
-    assert finding([]) == ""
+    assert finding(replace(group, pairs=())) == ""
 
 
-def test_the_finding_states_no_smallest_difference_where_there_is_none(sweep):
-    sweep.cell(0, "plain")
-    sweep.cell(1, "d")
+def test_the_finding_says_where_there_are_too_few_judgments(sweep):
+    sweep.cell(0, "plain", "AADD", gold="AADD")
+    sweep.cell(1, "d", "AADA", gold="AADD")
     (group,) = read_report([sweep.folder]).groups
-    assert finding(group.pairs) == "After Holm, 0 of 1 differences are significant at 5%."
+    assert finding(group) == (
+        "Holm over the one difference of arms from None: 0 are significant at 5%; "
+        "4 judgments are too few to show any difference with power 0.8."
+    )
+
+
+def test_arms_with_the_same_prompts_and_answers_count_once(sweep):
+    for job, (arm, answers, prompt) in enumerate(
+        [("plain", BAD, "p"), ("r", HALF, "q"), ("r_order", HALF, "q"), ("d", "AAAAAADDDDDA", "s"), ("c", BAD, "p")]
+    ):
+        sweep.cell(job, arm, answers, row={"prompt": prompt})
+    (group,) = read_report([sweep.folder]).groups
+    found = {pair.row.setup.arm: pair for pair in group.pairs}
+    assert [pair.row.setup.arm for pair in distinct(group)] == ["r_order", "d"]
+    expected = holm([found[arm].comparison.p_permutation for arm in ("r", "d")])
+    assert [found[arm].p_holm for arm in ("r", "r_order", "d", "c")] == [expected[0], expected[0], expected[1], 1]
+
+
+def test_arms_whose_folders_do_not_tell_their_prompts_count_each(sweep):
+    for job, (arm, answers) in enumerate([("plain", BAD), ("r", HALF), ("r_order", HALF)]):
+        sweep.cell(job, arm, answers)
+    (group,) = read_report([sweep.folder]).groups
+    assert len(distinct(group)) == 2
+
+
+def test_a_baseline_that_answers_all_alike_is_compared_but_not_tested(sweep):
+    sweep.cell(0, "plain")
+    sweep.cell(1, "majority", "D" * 12, backbone="-")
+    sweep.cell(2, "tfidf_lr", HALF, backbone="-")
+    (group,) = read_report([sweep.folder]).groups
+    majority, tfidf = group.pairs
+    assert (majority.tested, majority.p_holm, tfidf.tested) == (False, None, True)
+    assert majority.comparison.difference < 0
+    assert tfidf.p_holm == tfidf.comparison.p_permutation
+
+
+def test_near_duplicates_are_one_unit(sweep):
+    for job, (arm, answers) in enumerate([("plain", BAD), ("d", HALF)]):
+        sweep.cell(job, arm, answers, row={"cluster": "one"})
+    sweep.cell(2, "r", HALF)
+    (group,) = read_report([sweep.folder]).groups
+    found = {pair.row.setup.arm: pair.comparison for pair in group.pairs}
+    assert (found["d"].n, found["d"].clusters) == (12, 1)
+    assert found["d"].interval_note == "fewer than two judgments"
 
 
 def test_a_difference_counts_as_shown_only_if_it_stands_with_the_invalid_answers_against_it(sweep):
@@ -166,11 +213,33 @@ def test_a_difference_counts_as_shown_only_if_it_stands_with_the_invalid_answers
     assert unread.p_holm < 0.05 < unread.p_holm_bound
     assert (unread.shown, unread.bound.difference < unread.comparison.difference) == (False, True)
     assert (read.shown, read.bound) == (True, None)
-    told = finding(group.pairs)
+    told = finding(group)
     assert told.startswith(
-        "After Holm, 1 of 2 differences are significant at 5% "
+        "Holm over the 2 distinct differences of arms from None: 1 is significant at 5% "
         "(1 more only if the invalid answers do not count against the better arm)"
     )
+
+
+def test_the_bound_is_adjusted_over_the_same_distinct_differences(sweep):
+    gold = "A" * 12 + "D" * 12
+    plain, half = "A" * 6 + "D" * 6 + "A" * 6 + "D" * 6, "A" * 11 + "-" + "D" * 11 + "-"
+    for job, (arm, answers, prompt) in enumerate(
+        [("plain", plain, "p"), ("r", half, "q"), ("r_order", half, "q"), ("d", gold, "s"), ("c", plain, "p")]
+    ):
+        sweep.cell(job, arm, answers, gold=gold, row={"prompt": prompt})
+    (group,) = read_report([sweep.folder]).groups
+    found = {pair.row.setup.arm: pair for pair in group.pairs}
+    expected = holm([found["r"].bound.p_permutation, found["d"].comparison.p_permutation])
+    assert [found[arm].p_holm_bound for arm in ("r", "r_order", "d", "c")] == [*expected[:1] * 2, expected[1], 1]
+
+
+def test_a_baseline_that_is_not_tested_has_no_p_under_the_bound(sweep):
+    sweep.cell(0, "plain", "AAAA-DDDDDDA")
+    sweep.cell(1, "majority", "D" * 12, backbone="-")
+    (group,) = read_report([sweep.folder]).groups
+    (pair,) = group.pairs
+    assert pair.bound is not None
+    assert (pair.p_holm, pair.p_holm_bound, pair.shown) == (None, None, False)
 
 
 def test_without_invalid_answers_the_bound_changes_nothing(sweep):

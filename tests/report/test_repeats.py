@@ -6,11 +6,14 @@ from statistics import mean, stdev
 
 import pytest
 
-from legalrr.report.extras import repeats_csv
+from legalrr.report.extras import UNTESTED, repeats_csv
 from legalrr.report.groups import read_report
 from legalrr.report.repeats import repeats
 from legalrr.report.sections import shown_groups
 from legalrr.report.tables import results_md
+from legalrr.score.significance import holm
+
+GOLD = "AAAAAADDDDDD"
 
 
 def drawn(seed):
@@ -29,9 +32,36 @@ def test_runs_that_differ_in_their_seed_alone_are_one_row(thrice):
     assert plain.comparison is None
     assert dr.comparison.difference == pytest.approx(dr.scores.mean - plain.scores.mean)
     assert dr.invalid_rate == pytest.approx(1 / 36)
-    # A baseline draws nothing: it is compared as if every run said the same, and is a family of its own.
+    # A baseline draws nothing: it is compared as if every run said the same; one that never varies is not tested.
     assert majority.comparison.difference == pytest.approx(majority.scores.mean - plain.scores.mean)
-    assert majority.p_holm == majority.comparison.p_permutation
+    assert (majority.tested, majority.p_holm, majority.p_holm_bound) == (False, None, None)
+
+
+def test_a_baseline_whose_answers_vary_is_a_family_of_its_own(thrice):
+    thrice.cell(98, "tfidf_lr", "AAAADDAADDDD", backbone="-")
+    (found,) = repeats(read_report([thrice.folder]))
+    rows = {row.first.setup.arm: row for row in found.rows}
+    assert rows["tfidf_lr"].p_holm == rows["tfidf_lr"].comparison.p_permutation
+    assert rows["dr"].p_holm == rows["dr"].comparison.p_permutation
+
+
+def test_runs_with_the_same_prompts_and_answers_are_one_difference(sweep):
+    arms = {"plain": ("AAADDDDDDAAA", "p"), "r": (GOLD, "q"), "r_order": (GOLD, "q"), "d": ("AAAAADDDDDDA", "s")}
+    for number in range(2):
+        for job, (arm, (answers, prompt)) in enumerate(arms.items()):
+            sweep.cell(10 * number + job, arm, answers, row={"prompt": prompt}, stages=drawn(number))
+    (found,) = repeats(read_report([sweep.folder]))
+    rows = {row.first.setup.arm: row for row in found.rows}
+    expected = holm([rows[arm].comparison.p_permutation for arm in ("r", "d")])
+    assert [rows[arm].p_holm for arm in ("r", "r_order", "d")] == [expected[0], expected[0], expected[1]]
+
+
+def test_runs_have_the_bound_of_their_invalid_answers(thrice):
+    (found,) = repeats(read_report([thrice.folder]))
+    dr = found.rows[1]
+    assert dr.bound.difference < dr.comparison.difference
+    assert dr.p_holm_bound >= dr.p_holm
+    assert "p Holm, bound" in results_md(read_report([thrice.folder]))
 
 
 def test_tables_show_the_runs_once(thrice):
@@ -46,6 +76,7 @@ def test_tables_show_the_runs_once(thrice):
     assert len(first["each"].split()) == 3
     assert float(second["sd"]) > 0
     assert (third["arm"], third["runs"], third["sd"]) == ("majority", "1", "")
+    assert (third["p_permutation"], third["p_holm"], third["note"]) == ("", "", UNTESTED)
 
 
 def test_a_single_run_is_no_repetition(sweep):

@@ -104,6 +104,18 @@ def test_csv_has_a_row_per_figure_with_all_digits_and_the_footnotes_in_words(she
     assert (last["source"], last["notes"]) == ("printed elsewhere", "44 cases; no interval: too few; is accuracy")
 
 
+def test_a_star_and_the_interval_tell_of_the_bound_of_invalid_answers():
+    figures = {
+        "D/R": Figure(value=0.2, interval=(0.1, 0.3), p=0.001, p_holm=0.003, p_holm_bound=0.02),
+        "None": Figure(value=0.2, interval=(0.1, 0.3), p=0.001, p_holm=0.003, p_holm_bound=0.3),
+    }
+    blocks = (Block(title="b", lines=(Line(score="D", figures=figures),)),)
+    one = Sheet(caption="c", columns=("D/R", "None"), blocks=blocks)
+    told = "p 0.0010, Holm 0.0030, bound"
+    assert f"| 20.00* [10.0, 30.0]; {told} 0.0200 | 20.00 [10.0, 30.0]; {told} 0.3000 |" in markdown(one)
+    assert [row["p_holm_bound"] for row in csv.DictReader(io.StringIO(as_csv(one)))] == ["0.020000", "0.300000"]
+
+
 def test_differences_carry_their_sign():
     figure = Figure(value=-0.01, interval=(-0.02, 0.0))
     line = Line(score="D", figures={"Accuracy": figure, "YES rate": Figure(value=0.0)})

@@ -52,10 +52,10 @@ def test_prediction_has_the_eight_arms_in_the_studys_order_and_three_scores(swee
 
 
 def test_what_has_no_interval_or_no_denominator_tells_why(sweep):
-    sweep.cell(0, "plain", "AA", gold="AA")
+    sweep.cell(0, "plain", "A", gold="A")
     (block,) = sheet(sweep).blocks
     f1, fpr, _ = (line.figures["None"] for line in block.lines)
-    assert f1.notes == ("no interval: no resample changes the score",)
+    assert f1.notes == ("no interval: fewer than two judgments",)
     assert (fpr.value, fpr.notes) == (None, ("no judgment whose gold outcome is dismissed",))
 
 
@@ -150,6 +150,22 @@ def test_effects_have_a_line_each_and_a_footnote_where_arms_are_missing(sweep):
     assert lines["D"].figures["Accuracy"].value == pytest.approx((8 + 8 - 6 - 7) / 24)
     assert "none, C; missing arms: r, dr, rc, drc" in lines["D"].notes[0]
     assert (lines["R"].figures["Macro-F1"].value, lines["R"].notes[0][:19]) == (None, "not to be estimated")
+
+
+@pytest.mark.parametrize("unread", [True, False])
+def test_the_bound_of_invalid_answers_is_told_where_there_are_any(sweep, unread):
+    sweep.cell(0, "plain", "AAADDDDDDAAA", gold=GOLD)
+    sweep.cell(1, "d", "AAAAA-DDDDDD" if unread else GOLD, gold=GOLD)
+    found, told = sheet(sweep, effects), sheet(sweep)
+    (block,) = found.blocks
+    effect = {line.score: line.figures["Macro-F1"] for line in block.lines}["D"]
+    figure = {line.score: line.figures["D"] for line in told.blocks[0].lines if "D" in line.figures}["Macro-F1"]
+    assert effect.p_holm is not None
+    for one in (effect, figure):
+        assert (one.p_holm_bound is not None) is unread
+    assert any(note.startswith("bound: Holm") for note in found.notes) is unread
+    assert any(note.startswith("* stands too") for note in told.notes) is unread
+    assert (", bound " in markdown(found)) is unread
 
 
 def test_effects_that_cannot_be_computed_leave_a_note(sweep):

@@ -5,6 +5,7 @@ import pytest
 
 from legalrr.report.groups import read_report
 from legalrr.report.tables import pairs_csv, results_csv, results_md, results_tex, write_tables
+from legalrr.report.views import p_exact, p_value
 
 MARKDOWN = """\
 ## specimen, roles: gold, tiny
@@ -13,32 +14,30 @@ MARKDOWN = """\
 - turn lengths in tokens: analysis 48, answer 8
 - invalid answers: a miss in the class of the true outcome (all judgments)
 - n = 12 judgments (6 allowed, 6 dismissed)
-- intervals: 95% BCa bootstrap over judgments, 200 resamples, seed 0; of differences jackknife; permutations 400
+- intervals: 95% BCa bootstrap over judgments, 200 resamples or all, seed 0; of differences jackknife; permutations 400 or all
 
-| Arm | n | Macro-F1 [95%] | Invalid wrong to right | F1 allowed | F1 dismissed \
-| FPR | FNR | Accuracy | Invalid % | Cut off % | Dropped tokens |
-| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-| None (reference) | 12 | 1.000 [-] |  | 1.000 | 1.000 | 0.000 | 0.000 | 1.000 | 0.0 | 0.0 | 0 |
-| D/R | 12 | 1.000 [-] |  | 1.000 | 1.000 | 0.000 | 0.000 | 1.000 | 0.0 | 0.0 | 0 |
-| all\\|no | 12 | 0.000 [-] | 0.000 to 1.000 | 0.000 | 0.000 | 0.000 | 1.000 | 0.000 | 100.0 | 0.0 | 0 |
+| Arm | n | Macro-F1 [95%] | Invalid wrong to right | F1 allowed | F1 dismissed | FPR | FNR | Accuracy | Invalid % | Cut off % | Dropped tokens | MCC [95%] | p skill |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+| None (reference) | 12 | 1.000 [0.483, 1.000] |  | 1.000 | 1.000 | 0.000 | 0.000 | 1.000 | 0.0 | 0.0 | 0 | 1.000 [-0.034, 1.000] | 0.0011 |
+| D/R | 12 | 1.000 [0.483, 1.000] |  | 1.000 | 1.000 | 0.000 | 0.000 | 1.000 | 0.0 | 0.0 | 0 | 1.000 [-0.034, 1.000] | 0.0011 |
+| all\\|no | 12 | 0.000 [0.000, 0.682] | 0.000 to 1.000 | 0.000 | 0.000 | 0.000 | 1.000 | 0.000 | 100.0 | 0.0 | 0 | 0.000 [-] |  |
 
 ### Differences
-"""
+"""  # noqa: E501
 DIFFERENCES = """\
 | Arm | n | Difference [95%] | p permutation | p Holm | p Holm, bound | p McNemar | b | c | Smallest detectable |
 | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-| D/R | 12 | +0.000 [-] | 1.0000 | 1.0000 | 1.0000 | 1.0000 | 0 | 0 |  |
-| all\\|no | 12 | -1.000 [-] | 0.0005 | 0.0010 | 1.0000 | 0.0005 | 0 | 12 |  |
+| D/R | 12 | +0.000 [-] | 1.0000 | 1.0000 | 1.0000 | 1.0000 | 0 | 0 | 0.601 |
+| all\\|no | 12 | -1.000 [-] | 0.0005 | 0.0010 | 1.0000 | 0.0005 | 0 | 12 | 0.712 |
 
-After Holm, 0 of 2 differences are significant at 5% \
-(1 more only if the invalid answers do not count against the better arm).
+Holm over the 2 distinct differences of arms from None: 0 are significant at 5% (1 more only if the invalid answers do not count against the better arm); 12 judgments would have shown no true difference below 0.601 with power 0.8.
 
 ## Cells without scores
 
 | Cell | Arm | Status | Why |
 | --- | --- | --- | --- |
 | job 7 | arm=rc | failed | MemoryError: out of memory |
-"""
+"""  # noqa: E501
 
 
 def rows(text):
@@ -77,11 +76,9 @@ def test_every_cell_has_a_row_of_its_columns(report, sweep):
     assert [row["status"] for row in found] == ["done", "done", "done", "failed"]
     first, second, *_, failed = found
     assert (first["arm"], first["label"], first["turn_tokens"]) == ("plain", "None", "analysis=48 answer=8")
-    assert (first["macro_f1"], first["macro_f1_low"], first["interval_note"]) == (
-        "1.000000",
-        "",
-        "no resample changes the score",
-    )
+    assert (first["macro_f1"], first["macro_f1_low"], first["macro_f1_high"]) == ("1.000000", "0.482770", "1.000000")
+    assert (first["interval_method"], first["interval_note"], first["p_skill"]) == ("exact", "", "0.001082")
+    assert (second["mcc"], second["mcc_low"], second["p_skill"], second["clusters"]) == ("0.000000", "", "", "12")
     assert (first["n"], first["gold_allowed"], first["limit"], first["seed"]) == ("12", "6", "", "0")
     assert (first["prompt_tokens"], first["new_tokens"], first["seconds_predict"]) == ("1200", "36", "1.250")
     assert (second["invalid_rate"], second["invalid_unparsed"], second["invalid_budget"]) == ("1.000000", "12", "0")
@@ -118,7 +115,28 @@ def test_pairs_name_both_cells(report):
         *("0.000000", "1.000000"),
         *("1.000000", "1.000000"),
     )
-    assert (second["b"], second["c"], second["smallest_detectable"]) == ("0", "12", "")
+    assert (second["b"], second["c"], second["clusters"]) == ("0", "12", "12")
+
+
+def test_a_baseline_that_answers_all_alike_has_no_p(sweep):
+    sweep.cell(0, "plain", "AAADDDDDDAAA")
+    sweep.cell(1, "majority", "D" * 12, backbone="-")
+    report = read_report([sweep.folder])
+    (pair,) = rows(pairs_csv(report))
+    assert (pair["difference"], pair["p_permutation"], pair["p_holm"], pair["p_mcnemar"]) == ("-0.166667", "", "", "")
+    assert pair["note"] == "not tested: the same answer to everything"
+    assert "| majority | 12 | -0.167 [-0.545, 0.212] |  |  |  | 3 | 3 |  |" in results_md(report)
+
+
+def test_a_p_is_never_printed_as_0():
+    assert [p_value(p) for p in (None, 1.0, 0.0001, 0.00009, 0.0)] == ["", "1.0000", "0.0001", "< 0.0001", "< 0.0001"]
+    assert [p_exact(p) for p in (None, 0.25, 1.9e-9)] == ["", "0.250000", "1.9e-09"]
+
+
+def test_near_duplicates_are_counted_in_the_treatment(sweep):
+    sweep.cell(0, row={"cluster": "case-0"})
+    told = "- n = 12 judgments (6 allowed, 6 dismissed); 12 judgments in 1 clusters, near-duplicates as one"
+    assert told in results_md(read_report([sweep.folder]))
 
 
 def test_a_pair_without_reference_tells_why(sweep):

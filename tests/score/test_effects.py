@@ -2,12 +2,16 @@ from itertools import product
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from legalrr.errors import UserError
 from legalrr.records import Scored
-from legalrr.score.effects import ARMS, EFFECTS, MEASURES, SWITCHES, Factorial, effects
+from legalrr.score.confusion import macro_f1
+from legalrr.score.detectable import Population
+from legalrr.score.effects import ARMS, CONFIRMATORY, EFFECTS, MEASURES, SWITCHES, Factorial, effects
+from legalrr.score.invalid_bounds import if_right, if_wrong
 from legalrr.score.prediction import PredictionScorer
-from legalrr.score.significance import reach
+from legalrr.score.significance import holm
 
 SCORER = PredictionScorer(resamples=300, seed=1)
 LABELS = ("allowed", "dismissed", "invalid")
@@ -87,9 +91,10 @@ def test_the_standard_error_of_accuracy_is_that_of_the_judgments_contrasts():
     own = np.zeros(200)
     for arm, cases in whole.arms.items():
         own += (1 if "D" in ARMS[arm] else -1) / 4 * np.array([case.label == case.gold for case in cases])
-    found = table(whole, scorer=PredictionScorer(resamples=4000))["accuracy", "D"]
+    found = table(whole)["accuracy", "D"]
     assert found.estimate == pytest.approx(own.mean())
-    assert found.smallest_detectable / reach() == pytest.approx(own.std() / 200**0.5, rel=0.05)
+    half = stats.t.ppf(0.975, 199) * own.std(ddof=1) / 200**0.5
+    assert found.interval == pytest.approx((own.mean() - half, own.mean() + half))
 
 
 def test_judgments_are_joined_by_id_not_by_position():
@@ -124,9 +129,9 @@ def test_corpora_are_weighted_by_their_judgments_and_resampled_apart():
     for key, pooled in both.items():
         assert pooled.n == 160
         assert pooled.estimate == pytest.approx((40 * one[key].estimate + 120 * other[key].estimate) / 160)
-    variances = [table(x)["yes_rate", "C"].smallest_detectable ** 2 for x in (small, large)]
+    variances = [np.ptp(found["yes_rate", "C"].interval) ** 2 for found in (one, other)]
     expected = (0.25**2 * variances[0] + 0.75**2 * variances[1]) ** 0.5
-    assert both["yes_rate", "C"].smallest_detectable == pytest.approx(expected, rel=0.15)
+    assert np.ptp(both["yes_rate", "C"].interval) == pytest.approx(expected, rel=0.03)
 
 
 def test_a_second_backbone_that_answers_alike_adds_nothing_as_the_judgments_are_the_same():
@@ -163,8 +168,129 @@ def test_a_backbone_that_lacks_judgments_is_scored_on_those_it_has():
 def test_where_nothing_differs_there_is_a_reason_instead_of_an_interval():
     same = arms(10)["plain"]
     found = table(Factorial(corpus="build", backbone="tiny", arms=dict.fromkeys(ARMS, same)))["macro_f1", "D"]
-    assert (found.estimate, found.interval, found.smallest_detectable) == (0, None, None)
-    assert found.interval_note == "no resample changes the score"
+    assert (found.estimate, found.interval, found.p_permutation) == (0, None, 1)
+    assert found.interval_note == "leaving out one judgment never changes the difference"
+
+
+def test_d_r_and_c_on_macro_f1_are_tested_and_the_rest_is_exploration():
+    found = table(factorial(80))
+    tested = [key for key, one in found.items() if one.p_permutation is not None]
+    assert tuple(tested) == CONFIRMATORY == (("macro_f1", "D"), ("macro_f1", "R"), ("macro_f1", "C"))
+    assert [found[key].p_holm for key in tested] == pytest.approx(holm([found[key].p_permutation for key in tested]))
+    assert all((one.smallest_detectable is None) == (key not in tested) for key, one in found.items())
+
+
+def test_the_p_of_an_effect_is_that_over_all_swaps_of_whole_judgments():
+    whole = factorial(7, seed=5)
+    names = list(whole.arms)
+    labels = {arm: [case.label for case in cases] for arm, cases in whole.arms.items()}
+    gold = [case.gold for case in whole.arms["plain"]]
+
+    def effect(swaps):
+        total = 0.0
+        for arm in names:
+            other = next(a for a in ARMS if set(ARMS[a]) == set(ARMS[arm]) ^ {"R"})
+            said = [labels[other if swap else arm][place] for place, swap in enumerate(swaps)]
+            total += (1 if "R" in ARMS[arm] else -1) * macro_f1(gold, said) / 4
+        return total
+
+    null = np.array([effect(swaps) for swaps in product((False, True), repeat=7)])
+    tails = np.mean(null >= null[0] - 1e-12), np.mean(null <= null[0] + 1e-12)
+    assert table(whole)["macro_f1", "R"].p_permutation == pytest.approx(min(1.0, 2 * min(tails)))
+
+
+@pytest.mark.parametrize("better", [True, False])
+def test_an_effect_is_bounded_with_the_invalid_answers_against_it(better):
+    # R leaves answers unread and is else right; turned round, it is the arms without R that do so.
+    gold = ["allowed", "dismissed"] * 20
+    some = {
+        True: [label if place % 10 else "invalid" for place, label in enumerate(gold)],
+        False: [label if place % 3 else "dismissed" for place, label in enumerate(gold)],
+    }
+    whole = Factorial(
+        corpus="build",
+        backbone="tiny",
+        arms={
+            arm: [
+                Scored(id=f"{i:02}", gold=true, label=said)
+                for i, (true, said) in enumerate(zip(gold, some[("R" in on) == better], strict=True))
+            ]
+            for arm, on in ARMS.items()
+        },
+    )
+    found = table(whole)["macro_f1", "R"]
+    assert (found.estimate > 0) is better
+    filled = {arm: (if_wrong if ("R" in ARMS[arm]) == better else if_right)(cases) for arm, cases in whole.arms.items()}
+    against = table(Factorial(corpus="build", backbone="tiny", arms=filled))
+    assert found.bound == pytest.approx(against["macro_f1", "R"].estimate)
+    assert abs(found.bound) < abs(found.estimate)
+    others = [table(whole)["macro_f1", name] for name in SWITCHES]
+    assert found.p_holm_bound == pytest.approx(holm([against["macro_f1", "R"].p_permutation, 1, 1])[0])
+    assert [one.shown for one in others] == [False, max(found.p_holm, found.p_holm_bound) < 0.05, False]
+
+
+def test_an_effect_that_the_invalid_answers_can_turn_round_is_not_shown():
+    gold = ["allowed", "dismissed"] * 20
+    silent = [label if place < 24 else "invalid" for place, label in enumerate(gold)]
+    wrong = [label if place < 24 else LABELS[int(label == "allowed")] for place, label in enumerate(gold)]
+    arms = {
+        arm: [
+            Scored(id=f"{i:02}", gold=true, label=said)
+            for i, (true, said) in enumerate(zip(gold, silent if "D" in on else wrong, strict=True))
+        ]
+        for arm, on in ARMS.items()
+    }
+    found = table(Factorial(corpus="build", backbone="tiny", arms=arms))["macro_f1", "D"]
+    assert found.p_holm < 0.05
+    assert (found.bound, found.p_holm_bound, found.shown) == (0, 1, False)
+
+
+def test_without_invalid_answers_an_effect_has_no_bound():
+    whole = factorial(40)
+    whole = Factorial(corpus="build", backbone="tiny", arms={arm: if_wrong(cases) for arm, cases in whole.arms.items()})
+    found = table(whole)
+    assert all(one.bound is None and one.p_holm_bound == one.p_holm for one in found.values())
+
+
+def test_the_bound_of_an_effect_rests_on_the_arms_of_its_settings_alone():
+    # Without D/C, the effect of D is that without C: what C left unread is nothing to it.
+    part = factorial(40, only=("plain", "d", "c"))
+    arms = {arm: cases if arm == "c" else if_wrong(cases) for arm, cases in part.arms.items()}
+    found = table(Factorial(corpus="build", backbone="tiny", arms=arms))
+    assert found["macro_f1", "D"].bound is None
+    assert found["macro_f1", "C"].bound is not None
+
+
+def drawn(rng, n, effect):
+    """Answers with a difficulty of each judgment that all arms share; D adds to being right, R to saying YES."""
+    gold, hard = rng.random(n) < 0.45, rng.normal(0.5, 1.2, n)
+    found = {}
+    for arm, on in ARMS.items():
+        right = hard + effect * ("D" in on) + 0.9 * rng.normal(size=n) > 0
+        yes = np.where(gold, right, ~right) | (rng.random(n) < 0.1 * ("R" in on))
+        found[arm] = [
+            Scored(id=f"{i:05}", gold=LABELS[int(not g)], label=LABELS[int(not y)])
+            for i, (g, y) in enumerate(zip(gold.tolist(), yes.tolist(), strict=True))
+        ]
+    return Factorial(corpus="drawn", backbone="tiny", arms=found)
+
+
+@pytest.mark.parametrize("effect", [0.0, 0.3])
+@pytest.mark.parametrize("n", [20, 44])
+def test_95_of_100_intervals_hold_the_true_effect_and_5_of_100_tests_reject_where_there_is_none(n, effect, monkeypatch):
+    monkeypatch.setattr(Population, "smallest", lambda population: None)
+    rng, quick = np.random.default_rng(0), PredictionScorer(permutations=400)
+    truth = table(drawn(rng, 100_000, effect), scorer=PredictionScorer(permutations=1))
+    samples = [table(drawn(rng, n, effect), scorer=quick) for _ in range(250)]
+    held = [
+        [sample[key].interval[0] <= truth[key].estimate <= sample[key].interval[1] for key in CONFIRMATORY]
+        for sample in samples
+        if all(sample[key].interval for key in CONFIRMATORY)
+    ]
+    # 750 intervals of three effects; the standard error of the share is 0.008.
+    assert 0.935 <= np.mean(held) <= 0.97
+    rejected = np.mean([[sample["macro_f1", name].p_permutation <= 0.05 for name in "C"] for sample in samples])
+    assert rejected <= 0.08
 
 
 def test_what_cannot_be_compared_is_refused():

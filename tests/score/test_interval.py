@@ -6,6 +6,7 @@ from scipy import stats
 
 from legalrr.score.confusion import accuracy_of_counts, macro_f1_of_codes, macro_f1_of_counts
 from legalrr.score.interval import Sample, bca, bca_of_counts, interval, wilson
+from legalrr.score.prediction import PredictionScorer
 
 OPTIONS = {"confidence": 0.9, "resamples": 500, "seed": 3}
 
@@ -103,6 +104,42 @@ def test_95_of_100_intervals_hold_the_true_macro_f1(n):
         low, high = of_counts(answers, confidence=0.95, resamples=1000, seed=draw).bounds
         held += low <= truth <= high
     assert held / 2000 == pytest.approx(0.95, abs=0.02)
+
+
+@pytest.mark.parametrize("sizes", [(9, 4, 0, 5, 6, 0), (8, 4, 1, 5, 6, 0), (6, 5, 1, 4, 7, 1)])
+def test_at_24_judgments_the_seed_hardly_moves_a_bound(sizes):
+    answers, usual = np.repeat(np.arange(6, dtype=np.int8), sizes), PredictionScorer().resamples
+    found = [of_counts(answers, confidence=0.95, resamples=usual, seed=seed).bounds for seed in range(12)]
+    assert np.ptp(found, axis=0).max() <= 0.01
+
+
+def test_all_resamples_are_the_law_of_drawn_ones():
+    answers = np.repeat(np.arange(5, dtype=np.int8), [5, 3, 1, 4, 5])
+    every = of_counts(answers, confidence=0.95, resamples=10_000)
+    assert every == of_counts(answers, confidence=0.95, resamples=10_000, seed=8)
+    drawn = of_counts(answers, confidence=0.95, resamples=1500, seed=8)
+    assert every.bounds == pytest.approx(drawn.bounds, abs=0.04)
+    assert every.standard_error == pytest.approx(drawn.standard_error, rel=0.08)
+
+
+def test_a_cluster_is_resampled_as_one():
+    answers = np.array([(0, 1), (0, 0), (4, 3), (4, 4), (1, 1), (3, 4), (0, 0)], dtype=np.int8)
+    twice = Sample.of(np.repeat(answers, 2, axis=0), np.repeat(np.arange(7), 2))
+    once = Sample.of(answers)
+    assert (twice.n, once.n) == (7, 7)
+    assert sorted(twice.sizes) == sorted(once.sizes)
+    assert np.array_equal(twice.counts(twice.sizes[None]), 2 * once.counts(once.sizes[None]))
+    (one,), (two,) = (
+        bca_of_counts([sample], lambda counts: macro_f1_of_counts(counts)[:, :1], **OPTIONS) for sample in (once, twice)
+    )
+    assert one.bounds == pytest.approx(two.bounds)
+
+
+def test_clusters_answered_alike_in_another_order_are_one_way():
+    rows = np.array([(0, 1), (4, 4), (4, 4), (0, 1), (3, 3)], dtype=np.int8)
+    sample = Sample.of(rows, np.array([0, 0, 1, 1, 2]))
+    assert sample.sizes.tolist() == [1, 2]
+    assert sample.indicators.sum(axis=0)[:, 0].tolist() == [1, 2]
 
 
 @given(st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.floats(0.5, 0.99))

@@ -1,5 +1,6 @@
 """What invalid answers could have been worth: bounds of a score, and of a difference."""
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -8,7 +9,15 @@ from hypothesis import strategies as st
 
 from legalrr.records import Scored
 from legalrr.score.confusion import codes, macro_f1_of_codes
-from legalrr.score.invalid_bounds import if_right, if_wrong, macro_f1_bounds, p_unfavourable, stands, unfavourable
+from legalrr.score.invalid_bounds import (
+    if_right,
+    if_wrong,
+    macro_f1_bounds,
+    p_unfavourable,
+    stands,
+    unfavourable,
+    unfavourable_bound,
+)
 from legalrr.score.prediction import PredictionScorer
 from legalrr.score.significance import compare
 
@@ -61,10 +70,31 @@ def test_a_difference_that_the_bound_turns_round_is_not_shown() -> None:
     arm = cases(gold, "A" * 12 + "-" * 18 + "D" * 30)
     reference = cases(gold, "A" * 20 + "D" * 10 + "A" * 8 + "D" * 22)
     found = compare(arm, reference, scorer=scorer)
-    bound = compare(*unfavourable(arm, reference, difference=found.difference), scorer=scorer)
+    bound = unfavourable_bound([arm], [reference], difference=found.difference, scorer=scorer)
+    assert bound is not None
     assert found.difference > 0 > bound.difference
     assert p_unfavourable(found, bound) == 1
     assert p_unfavourable(found, None) == found.p_permutation
+
+
+@pytest.mark.parametrize("near", [False, True])
+def test_the_bound_has_the_test_of_the_table_with_near_duplicates_as_one(near: bool) -> None:
+    scorer = PredictionScorer(resamples=10, permutations=1000)
+    gold = "AAAAAADDDDDD" * 2
+    arm, reference = cases(gold, "AAAAA-DDDDD-AAAAADDDDDDD"), cases(gold, "AAADDDDDDAAAAA-DDDDDDDAA")
+    if near:
+        arm, reference = ([replace(c, cluster=str(int(c.id) // 4)) for c in side] for side in (arm, reference))
+    found = compare(arm, reference, scorer=scorer)
+    bound = unfavourable_bound([arm], [reference], difference=found.difference, scorer=scorer)
+    whole = compare(*unfavourable(arm, reference, difference=found.difference), scorer=scorer)
+    assert bound is not None
+    assert whole.clusters == (6 if near else 24)
+    assert (bound.difference, bound.p_permutation) == (pytest.approx(whole.difference), whole.p_permutation)
+
+
+def test_without_an_invalid_answer_a_difference_has_no_bound() -> None:
+    scorer = PredictionScorer(resamples=10, permutations=100)
+    assert unfavourable_bound([cases("AD", "AA")], [cases("AD", "DD")], difference=0.1, scorer=scorer) is None
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ SHARES = {
 
 
 def interval_of(answers, confidence=0.95, reach=1.0):
-    return jackknife_of_counts(Sample.of(answers), difference, confidence=confidence, reach=reach)
+    (found,) = jackknife_of_counts([Sample.of(answers)], difference, confidence=confidence, reach=reach)
+    return found
 
 
 def coverage(shares, n, interval, *, draws):
@@ -50,8 +51,8 @@ def test_leaving_out_each_judgment_in_turn_gives_the_same():
 def test_the_standard_error_of_a_difference_of_accuracies_is_that_of_a_mean():
     answers = np.repeat(PAIRS, [9, 4, 2, 5, 8, 1, 3, 7], axis=0)
     right = np.isin(answers, [0, 4])
-    found = jackknife_of_counts(
-        Sample.of(answers),
+    (found,) = jackknife_of_counts(
+        [Sample.of(answers)],
         lambda counts: ((counts[0] + counts[4]) @ np.array([[1.0], [-1.0]])) / counts.sum(axis=0)[..., :1],
         confidence=0.95,
         reach=1.0,

@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
+from legalrr.score.detectable import smallest_shift
 from legalrr.score.interval import bca
 from legalrr.score.means import bca_of_mean, compare_means, mean_of, sign_flip_p
 from legalrr.score.prediction import PredictionScorer
@@ -83,7 +84,15 @@ def test_a_difference_is_over_the_judgments_that_both_have():
     found = compare_means({"a": 0.5, "b": 0.7, "c": 0.9}, {"b": 0.1, "a": 0.4, "d": 1.0}, scorer=SCORER)
     assert (found.n, found.lone) == (2, 2)
     assert found.difference == pytest.approx(0.35)
-    assert found.smallest_detectable > 0
+    assert found.smallest_detectable is None, "two judgments cannot show any difference"
+
+
+@pytest.mark.parametrize("n", [20, 44, 277])
+def test_the_smallest_detectable_difference_is_found_in_about_four_of_five_samples(n):
+    draws, power = np.random.default_rng(n), PredictionScorer(permutations=1000)
+    shift = np.mean([smallest_shift(draws.normal(0, 0.1, n)) for _ in range(10)])
+    found = [sign_flip_p(draws.normal(shift, 0.1, n), scorer=power) <= 0.05 for _ in range(400)]
+    assert 0.75 <= np.mean(found) <= 0.9
 
 
 def test_equal_scores_differ_in_nothing():

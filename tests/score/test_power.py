@@ -1,19 +1,16 @@
-import math
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from scipy import stats
 
+from legalrr.score.detectable import LEVEL, POWER
 from legalrr.score.power import (
     MOST,
     SIZES,
-    macro_f1_judgments,
     mcnemar_judgments,
     mcnemar_power,
     power_curve,
 )
-from legalrr.score.significance import LEVEL, POWER, Comparison
+from legalrr.score.significance import Comparison
 
 FOUND = Comparison(
     n=44,
@@ -25,6 +22,7 @@ FOUND = Comparison(
     b=8,
     c=5,
     smallest_detectable=0.21,
+    clusters=44,
 )
 
 
@@ -82,11 +80,3 @@ def test_a_curve_is_that_of_the_observed_difference_unless_another_is_asked_for(
 
 def test_a_difference_cannot_be_larger_than_the_discordance_that_it_is_made_of():
     assert power_curve(FOUND, 0.5, ()).discordance == 0.5
-
-
-def test_the_smallest_detectable_difference_needs_the_judgments_at_hand():
-    assert macro_f1_judgments(FOUND, FOUND.smallest_detectable) == 44
-    assert macro_f1_judgments(FOUND, FOUND.smallest_detectable / 2) == 4 * 44
-    assert macro_f1_judgments(FOUND) == math.ceil(44 * 9)
-    assert macro_f1_judgments(replace(FOUND, difference=0.0)) is None
-    assert macro_f1_judgments(replace(FOUND, smallest_detectable=None)) is None

@@ -65,8 +65,9 @@ def test_one_class_and_one_answer_give_defined_scores():
     assert found.fnr == 0
     assert found.mcc == 0
     assert found.macro_f1 == 0.5
-    assert found.interval is None
-    assert found.interval_note == "no resample changes the score"
+    assert found.interval == (pytest.approx(0.2512, abs=1e-4), 0.5), "exact, as no resample changes the score"
+    assert (found.interval_method, found.interval_note) == ("exact", None)
+    assert (found.p_skill, found.mcc_interval) == (None, None)
 
 
 def test_one_judgment_has_no_interval_and_none_has_no_scores():

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 from legalrr.errors import UserError
 from legalrr.records import Scored
 from legalrr.score.confusion import macro_f1
+from legalrr.score.interval import EXTENDED, HOLDS
 from legalrr.score.prediction import PredictionScorer
 from legalrr.score.significance import compare, holm
 
@@ -45,7 +47,7 @@ def test_identical_predictions_differ_in_nothing():
     assert (found.difference, found.p_permutation, found.p_mcnemar, found.b, found.c) == (0, 1, 1, 0, 0)
     assert found.interval is None
     assert found.interval_note == "leaving out one judgment never changes the difference"
-    assert found.smallest_detectable is None
+    assert found.smallest_detectable > 0.9, "six judgments show a difference only where all of them differ"
 
 
 def test_permutation_p_equals_that_over_all_swaps():
@@ -106,8 +108,52 @@ def test_more_judgments_could_have_shown_a_smaller_difference():
     gold, first, second = "AAADDD", "AAADDA", "ADDDAA"
     few = compare(scored(gold, first), scored(gold, second), scorer=SCORER)
     many = compare(scored(gold * 4, first * 4), scored(gold * 4, second * 4), scorer=SCORER)
-    # (1.96 + 0.84) standard errors, and four times the judgments halve the standard error, roughly.
-    assert many.smallest_detectable == pytest.approx(few.smallest_detectable / 2, rel=0.3)
+    assert few.smallest_detectable > many.smallest_detectable > few.smallest_detectable / 3
+
+
+@pytest.mark.parametrize("n", [1, 5])
+def test_fewer_than_six_judgments_can_show_no_difference(n):
+    assert compare(scored("A" * n, "A" * n), scored("A" * n, "D" * n), scorer=SCORER).smallest_detectable is None
+
+
+def test_one_discordant_judgment_of_44_still_asks_for_the_six_that_the_test_needs():
+    gold = "A" * 20 + "D" * 24
+    found = compare(scored(gold, gold), scored(gold, "D" + gold[1:]), scorer=SCORER)
+    # With six of 44 on one side in four samples of five, about eight are expected.
+    assert 7 / 44 < found.smallest_detectable < 10 / 44
+
+
+def test_an_interval_never_leaves_out_0_where_the_test_does_not_reject():
+    gold, reference = "A" * 22 + "D" * 22, "A" * 16 + "D" * 6 + "D" * 22
+    found = compare(scored(gold, "A" * 20 + "DD" + "D" * 22), scored(gold, reference), scorer=SCORER)
+    assert (found.b, found.c, found.p_permutation) == (4, 0, pytest.approx(0.125))
+    assert (found.interval[0], found.interval_note) == (0, EXTENDED)
+    assert found.interval[1] > found.difference
+
+
+@given(st.lists(st.sampled_from([g + a + b for g in "AD" for a in "AD-" for b in "AD-"]), min_size=2, max_size=30))
+@settings(max_examples=30, deadline=None)
+def test_interval_and_p_of_any_answers_agree_or_say_which_rules(answers):
+    gold, first, second = ("".join(column) for column in zip(*answers, strict=True))
+    found = compare(scored(gold, first), scored(gold, second), scorer=SCORER)
+    if found.interval is not None and found.interval_note != HOLDS:
+        low, high = found.interval
+        assert (low > 0 or high < 0) == (found.p_permutation <= 0.05)
+
+
+def test_judgments_of_a_cluster_are_one_unit():
+    gold, first, second = "AAADDDAADD", "AAADDDADDA", "DDADAAADAD"
+    alone = compare(scored(gold, first), scored(gold, second), scorer=SCORER)
+
+    def twice(labels):
+        return [replace(case, id=f"{case.id}{copy}", cluster=case.id) for case in scored(gold, labels) for copy in "xy"]
+
+    doubled = compare(twice(first), twice(second), scorer=SCORER)
+    assert (doubled.n, doubled.clusters, alone.clusters) == (20, 10, 10)
+    for name in ("difference", "interval", "p_permutation", "p_mcnemar"):
+        assert getattr(doubled, name) == pytest.approx(getattr(alone, name))
+    assert (doubled.b, doubled.c) == (2 * alone.b, 2 * alone.c)
+    assert doubled.smallest_detectable == pytest.approx(alone.smallest_detectable, rel=0.02)
 
 
 def test_judgments_are_joined_by_id_not_by_position():

@@ -5,12 +5,12 @@ from typing import Any
 
 from legalrr.progress import progress
 from legalrr.report.factorials import Pool, pools
-from legalrr.report.groups import Report, Row
+from legalrr.report.groups import Pair, Report, Row
 from legalrr.report.page.results import rounded
 from legalrr.score.breakdown import breakdown
 from legalrr.score.calibration import calibration
-from legalrr.score.power import macro_f1_judgments, mcnemar_power, power_curve
-from legalrr.score.significance import Comparison
+from legalrr.score.power import mcnemar_power, power_curve
+from legalrr.score.significance import judgments_needed
 
 BY = ("length", "year", "court", "kind", "confidence", "roles")
 """What errors are broken down by."""
@@ -34,7 +34,7 @@ def power_json(report: Report) -> list[dict[str, Any]]:
     numbers = {id(cell): number for number, cell in enumerate(report.cells)}
     return [
         {
-            str(numbers[id(pair.row.cell)]): _power(pair.comparison)
+            str(numbers[id(pair.row.cell)]): _power(pair)
             for pair in group.pairs
             if pair.comparison is not None and pair.row.setup.family == "arm"
         }
@@ -42,14 +42,19 @@ def power_json(report: Report) -> list[dict[str, Any]]:
     ]
 
 
-def _power(found: Comparison) -> dict[str, Any]:
+def _power(pair: Pair) -> dict[str, Any]:
     """A power curve; no points where there is no difference to be found."""
+    found, reference = pair.comparison, pair.reference
+    assert found is not None
+    assert reference is not None
+    both = {case.id for case in pair.row.cases} & {case.id for case in reference.cases}
+    cases, others = ([case for case in row.cases if case.id in both] for row in (pair.row, reference))
     curve = power_curve(found, sizes=())
     drawn = SIZES if curve.difference else ()
     near = tuple(n for n in drawn if curve.needed is None or n <= CERTAIN * curve.needed)
     power = [mcnemar_power(curve.difference, curve.discordance, n) for n in near] + [1.0] * (len(drawn) - len(near))
     told = {"difference": curve.difference, "discordance": curve.discordance, "power": power}
-    return {**rounded(told), "needed": curve.needed, "needed_macro_f1": macro_f1_judgments(found)}
+    return {**rounded(told), "needed": curve.needed, "needed_macro_f1": judgments_needed(cases, others)}
 
 
 def calibration_json(report: Report) -> dict[str, Any]:
@@ -85,4 +90,4 @@ def _effects(pool: Pool) -> dict[str, Any]:
     told: dict[str, Any] = {"title": pool.title, "groups": list(pool.groups), "note": pool.note}
     if pool.effects:
         told["n"] = pool.effects[0].n
-    return told | {"effects": [rounded(asdict(one)) for one in pool.effects]}
+    return told | {"effects": [rounded({**asdict(one), "shown": one.shown}) for one in pool.effects]}

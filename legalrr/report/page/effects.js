@@ -17,7 +17,7 @@ function effectsSection() {
   };
   show({});
   return [
-    el("p", { class: "lead" }, "The eight arms are a 2 \u00d7 2 \u00d7 2 factorial on the same judgments: D defines the rhetorical roles, R regroups the judgment by role, C lets the model write before it answers. The effect of a switch is the mean score with it less the mean without; an interaction is what two switches do together beyond what each does alone. Intervals resample judgments through all arms and backbones at once."),
+    el("p", { class: "lead" }, "The eight arms are a 2 \u00d7 2 \u00d7 2 factorial on the same judgments: D defines the rhetorical roles, R regroups the judgment by role, C lets the model write before it answers. The effect of a switch is the mean score with it less the mean without; an interaction is what two switches do together beyond what each does alone. Intervals are jackknife intervals: a judgment is left out with all that was answered about it. Tested are D, R and C on macro-F1, by swapping the answers with and without the switch judgment by judgment, with Holm\u2019s correction over the three; everything else is exploration."),
     el("div", { class: "tools" }, picker("Of", order.map((number) => names[number]), 0, (pool) => show({ pool })), picker("On", Object.values(MEASURES), 0, (measure) => show({ measure }))),
     box,
     without,
@@ -28,6 +28,7 @@ function effectsSection() {
 function effectsOf(pool, name, measure) {
   const rows = pool.effects.filter((one) => one.measure === measure);
   const drawn = rows.filter((one) => one.estimate !== null);
+  const bounded = rows.some((one) => one.bound !== null);
   const caption = [foreign(name), el("span", { class: "sub" }, `effects on ${MEASURES[measure]}, n = ${count(pool.n)} judgments`)];
   const picture = drawn.length > 0 && responsive((width) => {
     const left = 84;
@@ -43,18 +44,27 @@ function effectsOf(pool, name, measure) {
       svg("line", { class: "upright zero", x1: x(0), x2: x(0), y1: 4, y2: bottom }),
       drawn.map((one, number) => {
         const y = 18 + number * 28;
-        const sure = one.interval && (one.interval[0] > 0 || one.interval[1] < 0);
+        const sure = one.shown;
         return svg("g", {}, svg("title", {}, `${one.name} ${signed(one.estimate)} ${bounds(one.interval, signed)}`), svg("text", { class: "name", x: left - 12, y: y + 4, "text-anchor": "end" }, one.name.replaceAll(":", " \u00d7 ")), whisker(x, y, one.estimate, one.interval, sure ? "arm real" : "arm open"));
       })
     );
   });
   const table = plain(
     `Effects on ${MEASURES[measure]}`,
-    ["Effect", "Estimate", "Interval", "Smallest detectable", "Note"],
-    rows.map((one) => [one.name.replaceAll(":", " \u00d7 "), signed(one.estimate), bounds(one.interval, signed), fixed(one.smallest_detectable), one.note || one.interval_note || ""])
+    ["Effect", "Estimate", "Interval", "p permutation", "p Holm", bounded && "p Holm, bound", "Smallest detectable", "Note"].filter(Boolean),
+    rows.map((one) => [
+      one.name.replaceAll(":", " \u00d7 "),
+      signed(one.estimate),
+      bounds(one.interval, signed),
+      pvalue(one.p_permutation),
+      pvalue(one.p_holm),
+      ...(bounded ? [pvalue(one.p_holm_bound)] : []),
+      fixed(one.smallest_detectable),
+      [one.p_permutation === null && one.estimate !== null ? "exploration" : "", one.note, one.interval_note].filter(Boolean).join("; "),
+    ])
   );
   const notes = unique([pool.note, ...rows.map((one) => one.note)].filter(Boolean));
-  return [figure(caption, picture || null, table), notes.map((note) => el("p", { class: "note" }, note)), el("p", { class: "key" }, "Filled: the interval leaves out 0. These intervals are not adjusted for the number of effects.")];
+  return [figure(caption, picture || null, table), notes.map((note) => el("p", { class: "note" }, note)), el("p", { class: "key" }, "Filled: significant at 5 % after Holm\u2019s correction over D, R and C on macro-F1, and so with the invalid answers against the effect. Intervals are not adjusted for the number of effects.")];
 }
 
 function powerPart() {
@@ -105,7 +115,7 @@ function powerOf(number) {
       { head: "Accuracy", about: "Difference of accuracy to the reference arm", value: (curve) => curve.difference, cell: (curve) => signed(curve.difference) },
       { head: "Disagreement", about: "Share of judgments that just one of the two arms gets right", value: (curve) => curve.discordance, cell: (curve) => fixed(curve.discordance) },
       { head: "Judgments, accuracy", about: "For the exact McNemar test", value: (curve) => curve.needed, cell: (curve) => count(curve.needed) },
-      { head: "Judgments, macro-F1", about: "For the observed difference of macro-F1, from its standard error", value: (curve) => curve.needed_macro_f1, cell: (curve) => count(curve.needed_macro_f1) },
+      { head: "Judgments, macro-F1", about: "For the permutation test to find the observed difference of macro-F1", value: (curve) => curve.needed_macro_f1, cell: (curve) => count(curve.needed_macro_f1) },
       { head: "Smallest detectable", about: "True difference of macro-F1 that these judgments would have shown with power 0.8", value: (curve) => curve.pair.smallest_detectable, cell: (curve) => fixed(curve.pair.smallest_detectable) },
     ],
     curves,

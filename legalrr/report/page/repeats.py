@@ -27,6 +27,8 @@ def _row(own: RepeatedRow) -> dict[str, Any]:
     if own.comparison is not None:
         pair = {**asdict(own.comparison), "p_holm": own.p_holm, "p_holm_bound": own.p_holm_bound}
         pair |= {"bounded": own.bound is not None, "shown": own.shown}
+        if not own.tested:
+            pair |= {"p_permutation": None, "smallest_detectable": None}
     elif own.note:
         pair = {"note": own.note}
     return rounded(

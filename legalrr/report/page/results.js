@@ -100,7 +100,7 @@ function differenceColumns(rows) {
       value: (row) => row.pair?.difference ?? null,
       cell: (row) => differenceCell(row, row.pair, span),
     },
-    { head: "p Holm", about: "Permutation p, adjusted over the arms of the group", value: (row) => row.pair?.p_holm ?? null, cell: (row) => holmText(row.pair) },
+    { head: "p Holm", about: "Permutation p, adjusted over the distinct differences of arms from the reference arm", value: (row) => row.pair?.p_holm ?? null, cell: (row) => holmText(row.pair) },
     rows.some((row) => row.pair?.bounded) && {
       head: "p Holm, bound",
       about: "The same with the invalid answers of the better arm wrong and those of the other right",
@@ -137,7 +137,13 @@ function resultColumns(rows) {
     number("Accuracy", "Share answered right, of all", (row) => row.scores.accuracy),
     number("FPR", "Gold dismissed, answered allowed, of all gold dismissed", (row) => row.scores.fpr),
     number("FNR", "Gold allowed, not answered allowed, of all gold allowed", (row) => row.scores.fnr),
-    number("MCC", "Matthews correlation, with invalid as a third answer", (row) => row.scores.mcc, signed),
+    {
+      head: "MCC",
+      about: "Matthews correlation, with invalid as a third answer; 0 without skill",
+      value: (row) => row.scores.mcc,
+      cell: (row) => [signed(row.scores.mcc), el("small", {}, " ", bounds(row.scores.mcc_interval, signed))],
+    },
+    number("p skill", "Answers permuted against outcomes, not adjusted; none where all answers are the same", (row) => row.scores.p_skill, pvalue),
     number("Yes %", "Share answered allowed, of all", (row) => row.scores.yes_rate, percent),
     number("Invalid %", "Answers that cannot be read as YES or NO", (row) => row.scores.invalid_rate, percent),
   ].filter(Boolean);
@@ -153,7 +159,7 @@ function resultsSection() {
     el(
       "p",
       { class: "lead" },
-      `An answer that cannot be read as YES or NO is invalid: ${DATA.invalid}. Intervals are BCa bootstrap intervals over judgments, of differences jackknife intervals; a filled difference is significant after Holm\u2019s correction, and stays so with the invalid answers against the better arm. Press a column\u2019s head to sort by it.`
+      `An answer that cannot be read as YES or NO is invalid: ${DATA.invalid}. Intervals are BCa bootstrap intervals over judgments (exact where no resample changes the score), of differences jackknife intervals. The permutation test rules: an interval of a difference that would leave out 0 beside p > 0.05 is extended to 0. A filled difference is significant after Holm\u2019s correction, and stays so with the invalid answers against the better arm. Whether an arm has skill is told by p skill, not by its distance from the larger class. Press a column\u2019s head to sort by it.`
     ),
     choice,
     table,

@@ -6,11 +6,11 @@ from typing import Any
 
 from legalrr.report.cells import NO_BACKBONE, Cell
 from legalrr.report.forest import chance, majority
-from legalrr.report.groups import Group, Pair, Report, Row, finding
+from legalrr.report.groups import Group, Pair, Report, Row, distinct, finding
 from legalrr.report.repeats import run_number
 from legalrr.report.views import apart, title, treatment, why
+from legalrr.score.detectable import LEVEL
 from legalrr.score.invalid_bounds import macro_f1_bounds
-from legalrr.score.significance import LEVEL
 
 NAMED = 3
 """How many differences the sentence at the head names."""
@@ -29,7 +29,7 @@ def groups_json(report: Report) -> list[dict[str, Any]]:
 
 def verdict(report: Report) -> str:
     """The sentence that says whether any difference between arms is real."""
-    compared = [pair for group in report.groups for pair in group.pairs if pair.comparison and _is_arm(pair)]
+    compared = [pair for group in report.groups for pair in distinct(group)]
     if not compared:
         return "No arm was compared with a reference arm."
     real = [pair for pair in compared if pair.shown]
@@ -43,10 +43,6 @@ def verdict(report: Report) -> str:
     named = ", ".join(_named(pair, report) for pair in sorted(real, key=_size)[:NAMED])
     more = f", and {len(real) - NAMED} more" if len(real) > NAMED else ""
     return f"{start} {'are' if len(real) > 1 else verb} {end}: {named}{more}."
-
-
-def _is_arm(pair: Pair) -> bool:
-    return pair.row.setup.family == "arm"
 
 
 def _size(pair: Pair) -> float:
@@ -89,7 +85,7 @@ def _group(group: Group, report: Report, numbers: Mapping[int, int]) -> dict[str
         "segment": group.setup.segment,
         "backbone": None if group.setup.backbone == NO_BACKBONE else group.setup.backbone,
         "treatment": treatment(group, report),
-        "finding": finding(group.pairs),
+        "finding": finding(group),
         "confidence": first.cell.scorer.confidence,
         "n": first.scores.n,
         "allowed": sum(first.scores.confusion["allowed"].values()),
@@ -112,6 +108,8 @@ def _pair(pair: Pair, numbers: Mapping[int, int]) -> dict[str, Any]:
         told |= {name: rounded(value) for name, value in asdict(pair.comparison).items()}
         told["p_holm"] = rounded(pair.p_holm)
         told |= {"p_holm_bound": rounded(pair.p_holm_bound), "bounded": pair.bound is not None, "shown": pair.shown}
+        if not pair.tested:
+            told |= {"p_permutation": None, "p_mcnemar": None, "smallest_detectable": None}
     return told
 
 
