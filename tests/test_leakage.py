@@ -11,6 +11,7 @@ from legalrr.hide import normal, sentences_of
 from legalrr.pipeline import Pipeline, build_pipeline
 from legalrr.places import root
 from legalrr.records import Judgment
+from legalrr.segment.headnote import headnote
 
 ARMS = ("plain", "c", "d", "dc", "r", "rc", "dr", "drc", "r_order", "direct")
 # Tagging running text is slower than reading gold roles, so a part of the 1,500 stands for all.
@@ -31,6 +32,18 @@ def leaks(judgment: Judgment, pipelines: list[Pipeline]) -> Iterator[tuple[str, 
         for turn in prompt.turns:
             words = normal("\n".join(p for m in turn.messages for p in m.parts if isinstance(p, str)))
             yield from ((pipeline.settings.arm.id, s) for s in secret if s in words)
+
+
+def shows_headnote(judgment: Judgment, pipelines: list[Pipeline]) -> bool:
+    """Whether any arm shows a character of the reporter's headnote."""
+    stretch = headnote(judgment.text)
+    segments = pipelines[0].segment.segment(judgment)
+    documents = [p.restructure.restructure(judgment, segments, None, 0) for p in pipelines]
+    return stretch is not None and any(
+        block.start < stretch[1] and block.start + len(block.text) > stretch[0]
+        for document in documents
+        for block in document.blocks
+    )
 
 
 def check(corpus: str, segment: str, limit: int | None) -> int:
@@ -54,3 +67,13 @@ def test_no_hidden_sentence_is_in_any_prompt_of_real_judgments(corpus: str, segm
     if not os.environ.get("LEGALRR_DATA"):
         pytest.skip("LEGALRR_DATA names no folder of real judgments")
     assert check(corpus, segment, limit) > 0
+
+
+@pytest.mark.data
+def test_no_character_of_a_headnote_is_in_any_prompt_of_build() -> None:
+    if not os.environ.get("LEGALRR_DATA"):
+        pytest.skip("LEGALRR_DATA names no folder of real judgments")
+    pipelines = arms("build", "gold")
+    judgments = [j for j in pipelines[0].corpus.read("train") if j.spans is not None]
+    assert sum("HEADNOTE" in j.text for j in judgments) > 70
+    assert [j.id for j in judgments if shows_headnote(j, pipelines)] == []

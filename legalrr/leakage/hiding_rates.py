@@ -9,8 +9,8 @@ away; `view`: the court's view of a point, from which it may be guessed; `other`
 hidden in vain    of the sentences read that detection hides, the share that tells nothing
 left              of the sentences drawn by phrases that are shown, the share that gives the outcome away
 
-A corpus is a name that `legalrr-data list` shows, with its gold roles, or a file of texts below LEGALRR_DATA with `doc_id`
-and `text`, whose roles the CRF predicts.
+A corpus is a name that `legalrr-data list` shows, with its gold roles, or a file of texts below LEGALRR_DATA with
+`doc_id` and `text`, whose roles the CRF predicts.
 """
 
 import argparse
@@ -95,7 +95,7 @@ def rates(cases: Iterator[tuple[Judgment, Segments]], drawn: Mapping[Decision, s
 
 
 def cases(corpus: str, ids: frozenset[str]) -> Iterator[tuple[Judgment, Segments]]:
-    """The judgments of a corpus with these ids, with gold roles or, for a file of texts, those that the CRF predicts."""
+    """The judgments of a corpus with these ids, with gold roles or, for a file of texts, roles that the CRF predicts."""
     if "/" in corpus:
         file = Table(name=corpus, file=f"$LEGALRR_DATA/{corpus}", id_column="doc_id", label_column=None)
         tagger = CrfSegmenter(name="crf", scheme="build", model="$LEGALRR/data/taggers/crf_build.crfsuite")

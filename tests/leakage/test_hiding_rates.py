@@ -1,7 +1,8 @@
 """What detection hides in vain and what it leaves, on invented sentences, and on real ones that were read.
 
-views.csv holds ids, offsets and decisions, no text: sentences of a third of the judgments, drawn at random (seeds 77 and 99)
-from what detection hid and from what was shown with an evaluative phrase in it. Each was read with its neighbours.
+views.csv holds ids, offsets and decisions, no text: sentences drawn at random (seeds 77 and 99) from what detection hid and
+from what was shown with an evaluative phrase in it; of the texts without gold roles, from a third of the judgments, on
+which the patterns were not corrected but for the last time. Each was read with its neighbours.
 """
 
 import os
@@ -36,8 +37,9 @@ NAMED = {
 """Sentences that reviewers found shown, each by a few of its words."""
 OVER_HIDDEN = {
     "specimen": (("commercial-1", "a refusal to set aside an award"),),
-    "build": (("train-13-4149", "preferred"),),
+    "build": (("train-13-4149", "her husband should be punished"), ("train-23-4079", "Two contentions advanced")),
 }
+"""Plain facts and arguments that reviewers found hidden."""
 
 
 def judgment(parts=PARTS) -> tuple[Judgment, Segments]:
@@ -117,12 +119,19 @@ def test_at_most_one_in_four_is_hidden_in_vain_and_one_in_twenty_left(data):
     assert total.left / total.shown <= 0.05
 
 
+def is_hidden(corpus: str, key: str, words: str) -> bool:
+    ((judged, segments),) = cases(corpus, frozenset({key}))
+    at = judged.text.index(words)
+    return any(h.start <= at < h.end for h in hide(judged, segments, also=frozenset(), verdicts=True))
+
+
 @pytest.mark.data
 @pytest.mark.parametrize("corpus", NAMED)
-def test_sentences_that_reviewers_named_are_hidden(data, corpus):
-    found = {judgment.id: (judgment, segments) for judgment, segments in cases(corpus, frozenset(dict(NAMED[corpus])))}
-    for key, words in NAMED[corpus]:
-        text = found[key][0].text
-        at = text.index(words)
-        hidden = hide(*found[key], also=frozenset(), verdicts=True)
-        assert any(h.start <= at < h.end for h in hidden), (key, words)
+def test_sentences_that_reviewers_found_shown_are_hidden(data, corpus):
+    assert [words for key, words in NAMED[corpus] if not is_hidden(corpus, key, words)] == []
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("corpus", OVER_HIDDEN)
+def test_plain_sentences_that_reviewers_found_hidden_are_shown(data, corpus):
+    assert [words for key, words in OVER_HIDDEN[corpus] if is_hidden(corpus, key, words)] == []
