@@ -95,7 +95,7 @@ def rates(cases: Iterator[tuple[Judgment, Segments]], drawn: Mapping[Decision, s
 
 
 def cases(corpus: str, ids: frozenset[str]) -> Iterator[tuple[Judgment, Segments]]:
-    """The judgments of a corpus with these ids, with gold roles or, for a file of texts, roles that the CRF predicts."""
+    """The judgments of a corpus with these ids, with gold roles or, for a file of texts, predicted by the CRF."""
     if "/" in corpus:
         file = Table(name=corpus, file=f"$LEGALRR_DATA/{corpus}", id_column="doc_id", label_column=None)
         tagger = CrfSegmenter(name="crf", scheme="build", model="$LEGALRR/data/taggers/crf_build.crfsuite")

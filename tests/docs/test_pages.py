@@ -53,6 +53,14 @@ def test_relative_links_and_their_anchors_resolve(page):
         assert not anchor or anchor in anchors(target), f"{page.name}: {link}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_a_page_names_exist(page):
+    named = re.findall(
+        r"`((?:legalrr|conf|tests|benchmarks|kernels|docs)/[\w./-]+\.\w+)`", page.read_text(encoding="utf-8")
+    )
+    assert [name for name in named if not (ROOT / name).is_file()] == []
+
+
 @pytest.mark.parametrize(("page", "script", "words"), [one for one in COMMANDS if one[1] not in COMPOSED])
 def test_commands_and_their_options_exist(page, script, words, capsys):
     module, _, name = SCRIPTS[script].partition(":")
