@@ -15,13 +15,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from legalrr.backbones.footprint import BYTES, kept_bytes
 from legalrr.backbones.source import HUB_ID, locate
+from legalrr.configuration import compose
 from legalrr.errors import UserError
-from legalrr.places import resolve, root
+from legalrr.places import choices, resolve
 
 STATED = re.compile(r"^# (Licence|Context|Parameters|Cache|State):(.*)$", re.MULTILINE)
 NUMBER = r"(\d[\d,]*)"
@@ -93,19 +93,18 @@ class Card:
 
 def names() -> list[str]:
     """All choices of conf/backbone, sorted."""
-    return sorted(file.stem for file in (root() / "conf" / "backbone").glob("*.yaml"))
+    return list(choices("backbone"))
 
 
 def card(name: str) -> Card:
     """The backbone called `name`; raises UserError for one that conf/backbone lacks, or a fact that cannot be read."""
-    folder = root() / "conf" / "backbone"
-    if name not in names():
-        raise UserError(f"no backbone {name!r}", where=str(folder), cure=f"one of {', '.join(names())}")
-    file = folder / f"{name}.yaml"
+    files = choices("backbone")
+    if name not in files:
+        raise UserError(f"no backbone {name!r}", where="conf/backbone", cure=f"one of {', '.join(files)}")
+    file = files[name]
     stated = {key.lower(): value.strip() for key, value in STATED.findall(file.read_text("utf-8"))}
     numbers = {key: _numbers(key, stated[key], file) for key in FORMS if key in stated}
-    with initialize_config_dir(str(root() / "conf"), version_base="1.3"):
-        node = compose(f"backbone/{name}").backbone
+    node = compose(f"backbone/{name}").backbone
     return Card(
         name=name,
         node=node,

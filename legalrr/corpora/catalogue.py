@@ -4,10 +4,11 @@
 #   goes on here
 # Licence: MIT
 # Citation: ...
-# Get: legalrr-data fetch lawai50
+# Get: legalrr data fetch lawai50
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -15,7 +16,7 @@ from typing import Protocol, runtime_checkable
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 
 from legalrr.errors import UserError
-from legalrr.places import root
+from legalrr.places import choices
 from legalrr.protocols import Corpus
 from legalrr.stage import build
 
@@ -73,15 +74,19 @@ def present(reader: Corpus) -> list[Path]:
 
 def cards() -> list[Card]:
     """All corpora, by name."""
-    return [card(file.stem) for file in sorted((root() / "conf" / "corpus").glob("*.yaml"))]
+    return [card(name) for name in choices("corpus")]
 
 
-def card(name: str) -> Card:
-    """The corpus called `name`; raises UserError for one that conf/corpus lacks, or whose head leaves out a fact."""
-    file = root() / "conf" / "corpus" / f"{name}.yaml"
-    if not file.is_file():
-        known = ", ".join(sorted(path.stem for path in file.parent.glob("*.yaml")))
-        raise UserError(f"no corpus {name!r}", where=str(file.parent), cure=f"one of {known}")
+def card(name: str, folders: Sequence[Path] | None = None) -> Card:
+    """The corpus called `name`, of the folders of configuration (None: `legalrr.places.conf_folders`).
+
+    Raises:
+        UserError: none is called so, or the head of its file leaves out a fact.
+    """
+    files = choices("corpus", folders)
+    if name not in files:
+        raise UserError(f"no corpus {name!r}", where="conf/corpus", cure=f"one of {', '.join(files)}")
+    file = files[name]
     stated = {
         key.lower(): " ".join(value.replace("\n#", " ").split())
         for key, value in STATED.findall(file.read_text("utf-8"))

@@ -1,1 +1,23 @@
-"""Scores of predictions, and what they can show: intervals, paired comparisons, corrections for many of them."""
+"""Scores of predictions, and what they can show: intervals, paired comparisons, corrections for many of them.
+
+The package is callable: `legalrr.score(gold, answers)` is `legalrr.api.score`, whatever was imported before.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from legalrr.score.prediction import Scores
+
+
+class _Callable(ModuleType):
+    def __call__(self, gold: Mapping[str, str] | Sequence[str], answers: Mapping[str, str] | Sequence[str]) -> "Scores":
+        """Score answers against true outcomes; see `legalrr.api.score`."""
+        from legalrr.api import score
+
+        return score(gold, answers)
+
+
+sys.modules[__name__].__class__ = _Callable

@@ -3,7 +3,7 @@
 from omegaconf import DictConfig, OmegaConf
 
 from legalrr.errors import UserError
-from legalrr.places import root
+from legalrr.places import choices
 from legalrr.protocols import Segmenter
 from legalrr.stage import build
 
@@ -23,11 +23,10 @@ def tagger(
     Raises:
         UserError: no such choice, none with that scheme, a field that it lacks, or one that needs gold roles.
     """
-    folder = root() / "conf" / "segment"
-    names = sorted(path.stem for path in folder.glob("*.yaml"))
-    if name not in names:
-        raise UserError(f"no tagger {name!r}", where=option, cure=f"one of {', '.join(names)}")
-    nodes = [OmegaConf.load(folder / f"{one}.yaml") for one in (name, f"{name}_{scheme}") if one in names]
+    files = choices("segment")
+    if name not in files:
+        raise UserError(f"no tagger {name!r}", where=option, cure=f"one of {', '.join(files)}")
+    nodes = [OmegaConf.load(files[one]) for one in (name, f"{name}_{scheme}") if one in files]
     node = next((node for node in nodes if isinstance(node, DictConfig) and node.get("scheme") == scheme), None)
     if node is None:
         raise UserError(

@@ -1,4 +1,4 @@
-"""The command `legalrr-models` and the facts at the heads of conf/backbone."""
+"""The command `legalrr models` and the facts at the heads of conf/backbone."""
 
 import json
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 from huggingface_hub import constants
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from legalrr import places
 from legalrr.backbones import catalogue
 from legalrr.backbones.__main__ import main
 from legalrr.backbones.catalogue import card, names
@@ -28,7 +29,7 @@ def hub(tmp_path, monkeypatch):
 @pytest.fixture
 def conf(tmp_path, monkeypatch):
     """Function (name, text) that writes a choice of conf/backbone, which then has no others."""
-    monkeypatch.setattr(catalogue, "root", lambda: tmp_path)
+    monkeypatch.setattr(places, "root", lambda: tmp_path)
 
     def write(name: str, text: str) -> None:
         file = tmp_path / "conf" / "backbone" / f"{name}.yaml"

@@ -3,7 +3,7 @@
 import pytest
 from omegaconf import OmegaConf
 
-from legalrr.corpora import catalogue
+from legalrr import places
 from legalrr.corpora.catalogue import card, cards, present
 from legalrr.protocols import Corpus
 from legalrr.stage import build
@@ -62,7 +62,7 @@ def test_an_unknown_corpus_names_those_there_are(refuses):
 
 
 def test_a_yaml_without_its_facts_is_refused(tmp_path, monkeypatch, write, refuses):
-    monkeypatch.setattr(catalogue, "root", lambda: tmp_path)
+    monkeypatch.setattr(places, "root", lambda: tmp_path)
     write("conf/corpus/mine.yaml", "# What: mine\n#   and mine\nname: mine\n")
     with refuses("mine.yaml", "does not state licence, citation, get"):
         card("mine")

@@ -9,6 +9,7 @@ from hydra import compose, initialize_config_dir
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
+from legalrr import places
 from legalrr.backbones import footprint
 from legalrr.backbones.__main__ import main
 from legalrr.backbones.catalogue import card
@@ -244,9 +245,7 @@ def test_states_that_do_not_grow_count_where_room_is_looked_for(family, monkeypa
 
 
 def test_a_hybrid_folder_is_listed_by_its_configuration(family, tmp_path, monkeypatch, capsys):
-    from legalrr.backbones import catalogue
-
-    monkeypatch.setattr(catalogue, "root", lambda: tmp_path)
+    monkeypatch.setattr(places, "root", lambda: tmp_path)
     folder = tmp_path / "conf" / "backbone"
     folder.mkdir(parents=True)
     (folder / "mine.yaml").write_text(f"# Licence: mine\nmodel: {family('hybrid_qwen3')}\nrevision: null\n")

@@ -1,0 +1,347 @@
+"""The Python interface; `import legalrr` offers all of it (docs/api.md).
+
+Every function composes the same configuration, and builds and runs the same stages, as the command line.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from legalrr.errors import UserError
+from legalrr.records import OUTCOMES, CompletedTurn, Completion, Judgment, Prompt, Segments
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from legalrr.protocols import Corpus, Segmenter
+    from legalrr.report.cells import Cell
+    from legalrr.score.answered import Answered
+    from legalrr.score.prediction import Scores
+    from legalrr.score.significance import Comparison
+
+TABLES = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz", ".parquet")
+"""Endings of the files that `own_table` reads."""
+COLUMNS = ("id", "gold", "verdict", "reason", "p_allowed", "cut_off", "court", "year", "kind", "length", "cluster")
+"""Fields of predictions.jsonl that `Run.to_pandas` takes as they are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgments:
+    """The judgments of one split of a corpus; iterating reads them, each time anew."""
+
+    reader: "Corpus"
+    """Reads the files."""
+
+    @property
+    def name(self) -> str:
+        """Name of the corpus in tables."""
+        return self.reader.name
+
+    def __iter__(self) -> Iterator[Judgment]:
+        """Yield the judgments in the order of the corpus; raises UserError with file and line for bad input."""
+        yield from self.reader.read(self.reader.split)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One run folder: an arm with a backbone on a corpus."""
+
+    path: Path
+    """The folder (runs/README.md)."""
+    cell: "Cell" = field(repr=False)
+    """Its settings, predictions and scores, as the report reads them."""
+    scores: "Scores"
+    """Its scores; `n` is 0 if no judgment has an outcome."""
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return a row per judgment, in the order of predictions.jsonl.
+
+        Columns: id, gold and verdict (allowed, dismissed; a verdict may be invalid), reason of the verdict, p_allowed,
+        cut_off, court, year, kind, length (characters), cluster of near-duplicates, answer (text of the last turn),
+        prompt_tokens and new_tokens (over all turns).
+
+        Raises:
+            UserError: predictions.jsonl is missing or damaged.
+        """
+        import pandas as pd
+
+        from legalrr.score.answered import read_rows
+
+        rows = []
+        for _, row in read_rows(self.path / "predictions.jsonl", "prediction"):
+            turns = row["turns"]
+            kept: dict[str, Any] = {name: row.get(name) for name in COLUMNS}
+            kept["answer"] = turns[-1]["text"] if turns else None
+            for name in ("prompt_tokens", "new_tokens"):
+                kept[name] = sum(turn[name] for turn in turns)
+            rows.append(kept)
+        return pd.DataFrame(rows, columns=[*COLUMNS, "answer", "prompt_tokens", "new_tokens"])
+
+
+def load_corpus(name_or_path: str | Path, *, overrides: Sequence[str] = ()) -> Judgments:
+    """Load a corpus: one of conf/corpus by name, or judgments of your own by path.
+
+    Args:
+        name_or_path: a name that `legalrr data list` shows, or a path: a table (.csv, .jsonl, .parquet) or a folder of
+            .txt files (with roles marked, if they begin with a header, see `legalrr.corpora.marked`) or of PDFs. A
+            string that is the name of a corpus is never taken for a path.
+        overrides: as on the command line ("corpus.split=dev", "corpus.labels=labels.csv").
+
+    Raises:
+        UserError: no such corpus or path, a folder of mixed files, or an option that does not exist. Reading the files,
+            when iterating, raises for bad input.
+
+    >>> corpus = load_corpus("specimen")
+    >>> judgments = list(corpus)
+    >>> len(judgments), judgments[0].outcome
+    (24, 'dismissed')
+    """
+    from legalrr.configuration import compose
+    from legalrr.places import choices
+    from legalrr.protocols import Corpus
+    from legalrr.stage import build
+
+    name, own = (
+        (name_or_path, {})
+        if isinstance(name_or_path, str) and name_or_path in choices("corpus")
+        else _own(Path(name_or_path).expanduser(), choices("corpus"))
+    )
+    node = compose(overrides=[f"corpus={name}", *overrides]).corpus
+    for key, value in own.items():
+        node[key] = value
+    return Judgments(reader=build(node, Corpus, option=f"corpus={name}"))  # type: ignore[type-abstract]
+
+
+def load_tagger(name: str = "crf", *, scheme: str = "build") -> "Segmenter":
+    """Load a tagger of rhetorical roles; its `segment(judgment)` returns the `Segments` of one judgment.
+
+    Args:
+        name: choice of conf/segment: crf, neural, gold (the roles that the corpus comes with) or one of your own.
+        scheme: roles: build (13) or seven (7); unused for gold.
+
+    Raises:
+        UserError: no such tagger, or not for this scheme. `segment` raises it if the model's files are missing.
+
+    >>> judgment = next(iter(load_corpus("specimen")))
+    >>> segments = load_tagger("crf", scheme="build").segment(judgment)
+    >>> segments.scheme, segments.spans[0].role
+    ('build', 'PREAMBLE')
+    """
+    from legalrr.segment.choice import tagger
+    from legalrr.segment.gold import GoldSegmenter
+
+    return GoldSegmenter() if name == "gold" else tagger(name, scheme=scheme, option="load_tagger")
+
+
+def build_prompt(
+    judgment: Judgment, segments: Segments, *, arm: str = "plain", overrides: Sequence[str] = ()
+) -> Prompt:
+    """Build the prompt of an arm about one judgment, without what tells the outcome.
+
+    No backbone counts tokens here, so nothing is left out for its context. `Message.fill` renders a message.
+
+    Args:
+        judgment: the judgment; its outcome and gold roles are not used.
+        segments: its roles, from a tagger.
+        arm: choice of conf/arm (plain, d, r, c, dr, dc, rc, drc, direct, ...).
+        overrides: as on the command line ("annotate.question=relief").
+
+    Raises:
+        UserError: no such arm or option, or roles of a scheme that it does not take.
+
+    >>> judgment = next(iter(load_corpus("specimen")))
+    >>> prompt = build_prompt(judgment, load_tagger("gold").segment(judgment), arm="drc")
+    >>> [turn.name for turn in prompt.turns]
+    ['analysis', 'ratio', 'ruling', 'answer']
+    """
+    from legalrr.cell import Cell, Clock
+    from legalrr.configuration import compose
+    from legalrr.pipeline import build_pipeline
+
+    pipeline = build_pipeline(compose(overrides=[f"arm={arm}", *overrides]))
+    return Cell(pipeline=pipeline, clock=Clock()).case(judgment, segments, None).prompt
+
+
+def evaluate(
+    *,
+    corpus: str = "specimen",
+    arm: str = "plain",
+    backbone: str = "smollm2",
+    limit: int | None = None,
+    overrides: Sequence[str] = (),
+    folder: str | Path | None = None,
+) -> Run:
+    """Run one arm with one backbone on a corpus, as `legalrr corpus=... arm=... backbone=...` does.
+
+    Answers that are in the store (runs/cache) are not computed again.
+
+    Args:
+        corpus: choice of conf/corpus.
+        arm: choice of conf/arm.
+        backbone: choice of conf/backbone.
+        limit: judgments to take at most, with the shares of the outcomes kept; None: all.
+        overrides: further ones, as on the command line ("segment=crf", "runs=/scratch/runs").
+        folder: the run folder, new or empty; None: a new one below runs/single, named by the time.
+
+    Raises:
+        UserError: bad input or an impossible choice; error.json in the folder holds what is wrong.
+
+    >>> run = evaluate(arm="direct", backbone="echo", limit=6, overrides=["score.resamples=99"])
+    >>> run.scores.n, sorted(run.scores.confusion)
+    (6, ['allowed', 'dismissed'])
+    """
+    from legalrr.cell import run_cell
+    from legalrr.configuration import compose
+    from legalrr.pipeline import build_pipeline
+    from legalrr.run_folder import write_error
+    from legalrr.store import make_folder, write_atomically
+
+    given = [f"corpus={corpus}", f"arm={arm}", f"backbone={backbone}"]
+    given += [] if limit is None else [f"limit={limit}"]
+    given += overrides
+    config = compose(overrides=given)
+    pipeline = build_pipeline(config)
+    path = _new(Path(pipeline.settings.runs) / "single") if folder is None else Path(folder)
+    if path.is_dir() and any(path.iterdir()):
+        raise UserError("not empty", where=str(path), cure="give another folder")
+    make_folder(path / ".hydra")
+    write_atomically(path / ".hydra" / "overrides.yaml", "".join(f"- {_quoted(one)}\n" for one in given))
+    try:
+        run_cell(pipeline, path)
+    except Exception as error:
+        write_error(path, error)
+        raise
+    return read_run(path)
+
+
+def read_run(path: str | Path) -> Run:
+    """Read the folder of one run: below runs/single, or of one job of a sweep (runs/sweep/STAMP/0).
+
+    Args:
+        path: the folder.
+
+    Raises:
+        UserError: no run, one that failed or is unfinished, a damaged file, or the folder of a whole sweep.
+
+    >>> run = evaluate(arm="direct", backbone="echo", limit=2, overrides=["score.resamples=99"])
+    >>> read_run(run.path).scores == run.scores
+    True
+    """
+    from legalrr.report.cells import read_cells
+
+    cells = read_cells([Path(path)])
+    if cells[0].job is not None:
+        jobs = ", ".join(str(cell.job) for cell in cells)
+        raise UserError(f"a sweep of {len(cells)} runs", where=str(path), cure=f"read one of its folders {jobs}")
+    (cell,) = cells
+    if cell.folder is None or cell.scores is None:
+        raise UserError(f"{cell.status}: {cell.problem}", where=str(path), cure="run it again")
+    return Run(path=cell.folder, cell=cell, scores=cell.scores)
+
+
+def compare(run_a: Run, run_b: Run) -> "Comparison":
+    """Compare two runs on the same judgments: macro-F1 of `run_a` less that of `run_b`.
+
+    Returns:
+        Difference, its jackknife interval, permutation and McNemar p, and the smallest difference that this many
+        judgments can show. The p is not corrected for further comparisons (`legalrr report` applies Holm's correction).
+
+    Raises:
+        UserError: the runs have no labelled judgments, or not the same ones.
+
+    >>> fast = ["score.resamples=99", "score.permutations=99"]
+    >>> a, b = (evaluate(arm=arm, backbone="echo", limit=8, overrides=fast) for arm in ("direct", "plain"))
+    >>> found = compare(a, b)
+    >>> found.n, found.difference == a.scores.macro_f1 - b.scores.macro_f1
+    (8, True)
+    """
+    from legalrr.score.significance import compare as compare_cases
+
+    one, other = (() if run.cell.answers is None else run.cell.answers.cases for run in (run_a, run_b))
+    return compare_cases(one, other, scorer=run_a.cell.scorer)
+
+
+def score(gold: Mapping[str, str] | Sequence[str], answers: Mapping[str, str] | Sequence[str]) -> "Scores":
+    """Score answers against true outcomes.
+
+    An answer that cannot be read is invalid: a miss in the class of its true outcome, and never one of the two classes.
+
+    Args:
+        gold: true outcomes, "allowed" or "dismissed": by id, or in the order of `answers`.
+        answers: labels ("allowed", "dismissed", "invalid") or texts of a model, in which YES or NO is read as
+            `verdict=strict` does (`legalrr.verdict`): by id, or in the order of `gold`.
+
+    Raises:
+        UserError: an outcome that does not exist, different ids, or different lengths.
+
+    >>> found = score(["allowed", "dismissed", "dismissed"], ["YES", "The answer is NO.", "I cannot say."])
+    >>> found.confusion["dismissed"]
+    {'allowed': 0, 'dismissed': 1, 'invalid': 1}
+    >>> found.accuracy == 2 / 3
+    True
+    """
+    from legalrr.score.prediction import PredictionScorer
+
+    keyed = _keyed(gold), _keyed(answers)
+    if isinstance(gold, Mapping) != isinstance(answers, Mapping):
+        raise UserError("one is a mapping, the other a sequence", where="gold, answers", cure="give both by id")
+    if keyed[0].keys() != keyed[1].keys():
+        lone = sorted(keyed[0].keys() ^ keyed[1].keys())
+        raise UserError(
+            f"{len(keyed[0])} outcomes and {len(keyed[1])} answers: only one of the two has {lone[0]!r}",
+            where="gold, answers",
+            cure="give both for each judgment",
+        )
+    return PredictionScorer().scores([_answered(key, keyed[0][key], text) for key, text in keyed[1].items()])
+
+
+def _keyed(values: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
+    return dict(values) if isinstance(values, Mapping) else {str(number): one for number, one in enumerate(values)}
+
+
+def _answered(key: str, outcome: str, answer: str) -> "Answered":
+    from legalrr.score.answered import LABELS, Answered
+    from legalrr.verdict import ANSWER, VerdictReader
+
+    gold = next((one for one in OUTCOMES if one == outcome), None)
+    if gold is None:
+        raise UserError(f"unknown outcome {outcome!r}", where=f"gold, {key}", cure=f"use {' or '.join(OUTCOMES)}")
+    if answer in LABELS:
+        label = next((one for one in OUTCOMES if one == answer), None)
+        return Answered(id=key, gold=gold, label=label or "invalid", reason="matched" if label else "unparsed")
+    turn = CompletedTurn(name=ANSWER, text=answer, finish_reason="stop")
+    verdict = VerdictReader().read_turn(Completion(id=key, turns=(turn,)), ANSWER)
+    return Answered(id=key, gold=gold, label=verdict.label, reason=verdict.reason)
+
+
+def _own(path: Path, names: Mapping[str, Path]) -> tuple[str, dict[str, str]]:
+    """The choice of conf/corpus that reads a path, and its options."""
+    if path.is_file() and path.name.endswith(TABLES):
+        return "own_table", {"file": str(path)}
+    if not path.is_dir():
+        raise UserError(
+            "no corpus of this name, and no table or folder",
+            where=str(path),
+            cure=f"the corpora are {', '.join(names)}; the endings of tables {', '.join(TABLES)}",
+        )
+    texts, pdfs = (sorted(path.glob(f"*.{ending}")) for ending in ("txt", "pdf"))
+    if bool(texts) == bool(pdfs):
+        told = "both .txt and .pdf files" if texts else "neither .txt nor .pdf files"
+        raise UserError(told, where=str(path), cure="keep one kind of file in a folder")
+    if pdfs:
+        return "own_pdf", {"folder": str(path)}
+    with texts[0].open("rb") as file:
+        marked = file.readline().strip() == b"---"
+    return "own_marked" if marked else "own_text", {"folder": str(path)}
+
+
+def _new(parent: Path) -> Path:
+    """A folder in `parent` that is not there yet, named by the time."""
+    return parent / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"
+
+
+def _quoted(override: str) -> str:
+    return json.dumps(override, ensure_ascii=False)

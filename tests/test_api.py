@@ -1,0 +1,168 @@
+"""The Python interface: what it loads, what it offers, and that the command line does the same."""
+
+import doctest
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import legalrr
+from legalrr import api
+from legalrr.__main__ import main
+from legalrr.places import root
+
+FAST = ["score.resamples=99", "score.permutations=99"]
+HEAVY = "torch hydra omegaconf numpy pandas yaml transformers spacy scipy sklearn matplotlib"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs lie in a folder of the test's own."""
+    monkeypatch.chdir(tmp_path)
+
+
+def loaded(code: str) -> set[str]:
+    """The heavy packages that a fresh interpreter has imported after `code`."""
+    told = f"import sys\n{code}\nprint(*(name for name in {HEAVY.split()!r} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", told], cwd=root(), capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    assert loaded("import legalrr") == set()
+    assert loaded("import legalrr; dir(legalrr); legalrr.Judgment; legalrr.UserError; legalrr.score") == set()
+
+
+def test_every_public_name_is_there_and_documented() -> None:
+    for name in legalrr.__all__:
+        assert getattr(legalrr, name).__doc__, name
+        assert name in dir(legalrr)
+    with pytest.raises(AttributeError, match="no attribute 'no_such_name'"):
+        legalrr.no_such_name  # type: ignore[attr-defined] # noqa: B018
+
+
+def test_score_is_a_function_whatever_was_imported_before() -> None:
+    for first in ("", "import legalrr.score.prediction; ", "from legalrr.score.prediction import Scores; "):
+        loaded(f"{first}import legalrr; assert legalrr.score(['allowed'], ['YES']).accuracy == 1.0")
+
+
+def test_the_examples_of_the_docstrings_hold() -> None:
+    found = doctest.testmod(api)
+    assert found.attempted > 0
+    assert found.failed == 0
+
+
+def test_evaluate_gives_what_the_command_line_gives(run_hydra: Callable[..., tuple[int, str, str]]) -> None:
+    run = legalrr.evaluate(arm="dc", backbone="echo", limit=6, overrides=[*FAST, "runs=mine"])
+    assert run.path.parent == Path("mine/single")
+    assert run_hydra(main, "legalrr", "arm=dc", "backbone=echo", "limit=6", *FAST, "runs=other")[0] == 0
+    (folder,) = Path("other/single").iterdir()
+    other = legalrr.read_run(folder)
+    assert other.scores == run.scores
+    assert (folder / "predictions.jsonl").read_bytes().count(b"\n") == len(run.to_pandas())
+    assert other.to_pandas().equals(run.to_pandas())
+    again = legalrr.evaluate(arm="dc", backbone="echo", limit=6, overrides=[*FAST, "runs=other"])
+    assert again.cell.run["calls"] == {"made": 0, "stored": 24}
+
+
+def test_a_run_that_failed_says_so_when_read() -> None:
+    with pytest.raises(legalrr.UserError, match="budget"):
+        legalrr.evaluate(backbone="echo", overrides=["backbone.context=2300"], folder="failed")
+    with pytest.raises(legalrr.UserError, match=r"^failed: failed: UserError: .*budget"):
+        legalrr.read_run("failed")
+    with pytest.raises(legalrr.UserError, match="not empty"):
+        legalrr.evaluate(backbone="echo", folder="failed")
+
+
+def test_the_folder_of_a_sweep_names_its_runs() -> None:
+    for number in range(2):
+        legalrr.evaluate(arm="direct", backbone="echo", limit=2, overrides=FAST, folder=f"sweep/{number}")
+    with pytest.raises(legalrr.UserError, match=r"a sweep of 2 runs \(read one of its folders 0, 1"):
+        legalrr.read_run("sweep")
+    assert legalrr.read_run("sweep/1").scores.n == 2
+
+
+def test_runs_over_other_judgments_are_not_compared() -> None:
+    one, other = (legalrr.evaluate(arm="direct", backbone="echo", limit=n, overrides=FAST) for n in (4, 6))
+    with pytest.raises(legalrr.UserError, match="judgments that not all of the 2 arms have"):
+        legalrr.compare(one, other)
+
+
+def test_the_prompt_of_an_arm_is_what_is_sent() -> None:
+    run = legalrr.evaluate(arm="direct", backbone="echo", limit=2, overrides=FAST)
+    rows = run.to_pandas()
+    judgments = {judgment.id: judgment for judgment in legalrr.load_corpus("specimen")}
+    judgment = judgments[rows.id[0]]
+    prompt = legalrr.build_prompt(judgment, legalrr.load_tagger("gold").segment(judgment), arm="direct")
+    sent = [message.fill({}) for message in prompt.turns[-1].messages]
+    line = (run.path / "predictions.jsonl").read_text(encoding="utf-8").splitlines()[0]
+    assert json.loads(line)["messages"] == sent
+
+
+@pytest.mark.parametrize(
+    ("files", "reader"),
+    [
+        ({"a.txt": "The appeal of one."}, "TextFolder"),
+        ({"a.txt": "---\nid: a\n---\n[FAC] The appeal of one.\n"}, "Marked"),
+    ],
+)
+def test_a_folder_is_read_by_what_is_in_it(files: dict[str, str], reader: str) -> None:
+    Path("judgments").mkdir()
+    for name, text in files.items():
+        Path("judgments", name).write_text(text, encoding="utf-8")
+    corpus = legalrr.load_corpus("judgments")
+    assert type(corpus.reader).__name__ == reader
+    assert [judgment.id for judgment in corpus] == ["a"]
+    assert [judgment.id for judgment in corpus] == ["a"]
+
+
+def test_a_table_is_read_with_the_columns_that_overrides_name() -> None:
+    Path("cases.csv").write_text("id,text,won\na,The appeal of one.,1\n", encoding="utf-8")
+    (judgment,) = legalrr.load_corpus("cases.csv", overrides=["corpus.label_column=won"])
+    assert judgment.outcome == "allowed"
+
+
+def test_a_path_that_tells_no_reader_is_refused() -> None:
+    with pytest.raises(legalrr.UserError, match=r"no corpus of this name, and no table or folder .*specimen"):
+        legalrr.load_corpus("no_such")
+    Path("mixed").mkdir()
+    with pytest.raises(legalrr.UserError, match=r"neither \.txt nor \.pdf"):
+        legalrr.load_corpus(Path("mixed"))
+    for name in ("a.txt", "b.pdf"):
+        Path("mixed", name).touch()
+    with pytest.raises(legalrr.UserError, match=r"both \.txt and \.pdf"):
+        legalrr.load_corpus("mixed")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "named"), [(["arm=d,r"], "arm=d,r"), (["arm=nope"], "arm/nope"), (["limitt=1"], "limitt")]
+)
+def test_a_wrong_override_is_a_user_error(overrides: list[str], named: str) -> None:
+    with pytest.raises(legalrr.UserError, match=named):
+        legalrr.evaluate(overrides=overrides)
+
+
+def test_scores_take_labels_or_texts_by_id_or_in_order() -> None:
+    by_id = legalrr.score({"b": "dismissed", "a": "allowed"}, {"a": "YES", "b": "dismissed"})
+    assert by_id.accuracy == 1.0
+    found = legalrr.score(["allowed", "allowed"], ["invalid", "No order as to costs."])
+    assert found.confusion["allowed"] == {"allowed": 0, "dismissed": 0, "invalid": 2}
+
+
+@pytest.mark.parametrize(
+    ("gold", "answers", "named"),
+    [
+        (["won"], ["YES"], "unknown outcome 'won'"),
+        (["allowed"], ["YES", "NO"], "1 outcomes and 2 answers: only one of the two has '1'"),
+        ({"a": "allowed"}, {"b": "YES"}, "only one of the two has 'a'"),
+        ({"0": "allowed"}, ["YES"], "one is a mapping, the other a sequence"),
+    ],
+)
+def test_scores_refuse_what_does_not_join(
+    gold: dict[str, str] | list[str], answers: dict[str, str] | list[str], named: str
+) -> None:
+    with pytest.raises(legalrr.UserError, match=named):
+        legalrr.score(gold, answers)
