@@ -5,31 +5,31 @@ legalrr arm=dr corpus=lawai50 limit=6
 legalrr experiment=paper corpus=lawai50,marro backbone=smollm2
 """
 
-import os
 import sys
 from collections import Counter
 from pathlib import Path
 
-import hydra
-from hydra.core.plugins import Plugins
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
+from legalrr.cli import main
 
-from hydra_plugins.together_launcher import TogetherLauncher
-from legalrr.errors import UserError
-from legalrr.job import Job
-from legalrr.places import root
+__all__ = ["main", "run_experiment"]
 
 
-def main() -> None:
+def run_experiment() -> None:
     """Run Hydra over `run_cell`; exit status 2 for bad input, with one line that says what, where and what to do."""
-    # Hydra would print its own traceback and exit with 1; this way every exception comes back here.
-    os.environ["HYDRA_FULL_ERROR"] = "1"
+    from hydra.core.plugins import Plugins
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from hydra_plugins.together_launcher import TogetherLauncher
+    from legalrr.configuration import run_hydra
+    from legalrr.errors import UserError
+    from legalrr.job import Job
+
     job = Job()
     Plugins.instance().register(TogetherLauncher)
     status = 0
     try:
-        hydra.main(version_base="1.3", config_path=str(root() / "conf"), config_name="config")(job)()
+        run_hydra(job, "config")
         if job.failures:
             status = 2
             _complain(job.failures)

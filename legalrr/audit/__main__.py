@@ -1,4 +1,4 @@
-"""The command `legalrr-audit`: what published tables of rates can be, and what the differences in them are worth."""
+"""The command `legalrr audit`: what published tables of rates can be, and what the differences in them are worth."""
 
 import argparse
 import re
@@ -18,9 +18,9 @@ and table as far as they are said; x.claims.csv beside x.csv is read by itself.
 files written with --out: audit.md (to be read), audit.csv (a row per cell), audit_pairs.csv (a row per difference)
 
 examples:
-  legalrr-audit data/published/khatri2025_prediction.csv
-  legalrr-audit mine.csv --n 300 --positives 150 --reference plain --out audit
-  legalrr-audit mine.csv --n test=300 --n dev=80 --as f1=macro_f1 --as seconds=ignore
+  legalrr audit data/published/khatri2025_prediction.csv
+  legalrr audit mine.csv --n 300 --positives 150 --reference plain --out audit
+  legalrr audit mine.csv --n test=300 --n dev=80 --as f1=macro_f1 --as seconds=ignore
 """
 
 
@@ -31,14 +31,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _audit(chosen)
     except UserError as error:
-        print(f"legalrr-audit: {error}", file=sys.stderr)
+        print(f"legalrr audit: {error}", file=sys.stderr)
         return 2
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="legalrr-audit",
+        prog="legalrr audit",
         description="Find the confusion matrices that can have given the rates of a published table; say which "
         "captions do not hold, what the figures are instead, and what a paired test of two cells could say at best.",
         epilog=EPILOG,

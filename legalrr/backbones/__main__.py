@@ -1,4 +1,4 @@
-"""The command `legalrr-models`: which backbones are configured, what they take, and which of them are here."""
+"""The command `legalrr models`: which backbones are configured, what they take, and which of them are here."""
 
 import argparse
 import json
@@ -23,9 +23,9 @@ FILES = {
 """What the table says of the files of a backbone."""
 EXAMPLES = """\
 examples:
-  legalrr-models
-  legalrr-models qwen3_vl_8b qwen3_vl_30b_a3b --length 262144
-  legalrr-models --dtype float32 --length 8192 --json
+  legalrr models
+  legalrr models qwen3_vl_8b qwen3_vl_30b_a3b --length 262144
+  legalrr models --dtype float32 --length 8192 --json
 """
 
 
@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> None:
         chosen = [card(name) for name in options.names or names()]
         rows = [row(one, snapshots, length=options.length, dtype=options.dtype) for one in chosen]
     except UserError as error:
-        print(f"legalrr-models: {error}", file=sys.stderr)
+        print(f"legalrr models: {error}", file=sys.stderr)
         sys.exit(2)
     if options.json:
         print("\n".join(json.dumps(asdict(one), ensure_ascii=False) for one in rows))
@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="legalrr-models",
+        prog="legalrr models",
         description="The configured backbones: licence, context, memory (weights and one conversation's keys and "
         "values), and whether their files are here.",
         epilog=EXAMPLES,

@@ -1,4 +1,4 @@
-"""The command `legalrr-data`: which corpora there are, getting them, and checking one's own."""
+"""The command `legalrr data`: which corpora there are, getting them, and checking one's own."""
 
 import argparse
 import logging
@@ -28,12 +28,12 @@ PIPE_WIDTH = 120
 LAYOUTS = ("marked", "sentence-lines", "label-studio", "table", "text", "pdf")
 EXAMPLES = """\
 examples:
-  legalrr-data list
-  legalrr-data fetch lawai50
-  HF_TOKEN=... legalrr-data fetch build --to ~/corpora     (then set LEGALRR_DATA=~/corpora)
-  legalrr-data check my_judgments --layout text --labels labels.csv
-  legalrr-data check cases.jsonl.gz --layout table --id-column doc_id --label-column label
-  legalrr-data check annotated --layout marked --scheme build
+  legalrr data list
+  legalrr data fetch lawai50
+  HF_TOKEN=... legalrr data fetch build --to ~/corpora     (then set LEGALRR_DATA=~/corpora)
+  legalrr data check my_judgments --layout text --labels labels.csv
+  legalrr data check cases.jsonl.gz --layout table --id-column doc_id --label-column label
+  legalrr data check annotated --layout marked --scheme build
 """
 
 
@@ -43,13 +43,13 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         options.run(options)
     except UserError as error:
-        print(f"legalrr-data: {error}", file=sys.stderr)
+        print(f"legalrr data: {error}", file=sys.stderr)
         sys.exit(2)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="legalrr-data",
+        prog="legalrr data",
         description="Corpora of judgments: which there are, getting them, checking one's own.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -182,7 +182,7 @@ def _summary(judgments: Iterable[Judgment]) -> list[str]:
         if first != judgment.id:
             problems.append(f"{judgment.id} has the same text as {first}")
     if not words:
-        raise UserError("no judgment", where="legalrr-data check", cure="check the path")
+        raise UserError("no judgment", where="legalrr data check", cure="check the path")
     if outcomes[None]:
         problems.append(f"{outcomes[None]} of {len(words)} judgments have no label: they cannot be scored")
     if parties[None]:

@@ -99,8 +99,8 @@ def source(name: str) -> Source:
     names = ", ".join(known.name for known in SOURCES)
     raise UserError(
         f"{name!r} cannot be fetched",
-        where="legalrr-data fetch",
-        cure=f"{names} can; `legalrr-data list` says how to get others",
+        where="legalrr data fetch",
+        cure=f"{names} can; `legalrr data list` says how to get others",
     )
 
 

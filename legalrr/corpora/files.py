@@ -26,10 +26,10 @@ def located(path: str) -> Path:
     """The file or folder that a config path names; raises UserError where it is not there."""
     found = places.resolve(path)
     if not found.exists():
-        cure = "correct the path, or see `legalrr-data list` for how to get the corpus"
+        cure = "correct the path, or see `legalrr data list` for how to get the corpus"
         if path.startswith("$LEGALRR_DATA/"):
             cure = (
-                "set LEGALRR_DATA to the folder with your corpora, or see `legalrr-data list` for how to get this one"
+                "set LEGALRR_DATA to the folder with your corpora, or see `legalrr data list` for how to get this one"
             )
         raise UserError("no such file or folder", where=str(found), cure=cure)
     return found

@@ -1,38 +1,34 @@
-"""The command `legalrr-leakage`: what a backbone reads from parts of what an experiment shows.
+"""The command `legalrr leakage`: what a backbone reads from parts of what an experiment shows.
 
-legalrr-leakage corpus=specimen backbone=smollm2 limit=6
-legalrr-leakage corpus=build backbone=qwen3_vl_8b backbone.revision=COMMIT restructure.overflow=middle
+legalrr leakage corpus=specimen backbone=smollm2 limit=6
+legalrr leakage corpus=build backbone=qwen3_vl_8b backbone.revision=COMMIT restructure.overflow=middle
 """
 
-import os
 import sys
 from pathlib import Path
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from legalrr.configuration import run_hydra
 from legalrr.errors import UserError
-from legalrr.places import root
 
 PROBE = "probe"
 
 
 def main() -> None:
     """Run Hydra over `probe`; exit status 2 for bad input, with one line that says what, where and what to do."""
-    # Hydra would print its own traceback and exit with 1; this way every exception comes back here.
-    os.environ["HYDRA_FULL_ERROR"] = "1"
     status = 0
     try:
-        hydra.main(version_base="1.3", config_path=str(root() / "conf"), config_name="leakage")(probe)()
+        run_hydra(probe, "leakage")
     except (UserError, HydraException, OmegaConfBaseException) as error:
         status = 2
-        print(f"legalrr-leakage: {' '.join(f'{error} {error.__cause__ or str()}'.split())}", file=sys.stderr)
+        print(f"legalrr leakage: {' '.join(f'{error} {error.__cause__ or str()}'.split())}", file=sys.stderr)
     except KeyboardInterrupt:
         status = 130
-        print("legalrr-leakage: interrupted; the same command goes on where this one stopped", file=sys.stderr)
+        print("legalrr leakage: interrupted; the same command goes on where this one stopped", file=sys.stderr)
     sys.exit(status)
 
 

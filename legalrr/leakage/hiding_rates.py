@@ -9,7 +9,7 @@ away; `view`: the court's view of a point, from which it may be guessed; `other`
 hidden in vain    of the sentences read that detection hides, the share that tells nothing
 left              of the sentences drawn by phrases that are shown, the share that gives the outcome away
 
-A corpus is a name that `legalrr-data list` shows, with its gold roles, or a file of texts below LEGALRR_DATA with
+A corpus is a name that `legalrr data list` shows, with its gold roles, or a file of texts below LEGALRR_DATA with
 `doc_id` and `text`, whose roles the CRF predicts.
 """
 
@@ -105,7 +105,7 @@ def cases(corpus: str, ids: frozenset[str]) -> Iterator[tuple[Judgment, Segments
         return
     reader = card(corpus).reader()
     if reader is None:
-        raise UserError("its configuration names no path", where=corpus, cure="take one that legalrr-data list shows")
+        raise UserError("its configuration names no path", where=corpus, cure="take one that legalrr data list shows")
     for judgment in reader.read(reader.split):
         if judgment.id in ids and judgment.spans is not None and judgment.scheme is not None:
             yield judgment, Segments(id=judgment.id, scheme=judgment.scheme, spans=judgment.spans)

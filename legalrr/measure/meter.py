@@ -154,5 +154,5 @@ def _card(path: Path) -> dict[str, Any] | None:
         card = json.loads(path.read_bytes())
         card["corpus"], card["split"], card["judgments"]["held_out"]
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError("no card of a primed model", where=str(path), cure="see legalrr-prime --help") from error
+        raise UserError("no card of a primed model", where=str(path), cure="see legalrr prime --help") from error
     return card

@@ -1,41 +1,38 @@
-"""The command `legalrr-prime`: a hybrid of attention and Gated KalmaNet layers, trained and saved.
+"""The command `legalrr prime`: a hybrid of attention and Gated KalmaNet layers, trained and saved.
 
-legalrr-prime corpus=inabs backbone.gka.layers=every:4 minutes=40
-legalrr-prime corpus=inabs --select
+legalrr prime corpus=inabs backbone.gka.layers=every:4 minutes=40
+legalrr prime corpus=inabs --select
 """
 
-import os
 import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from legalrr.configuration import run_hydra
 from legalrr.errors import UserError
-from legalrr.places import root
+from legalrr.places import choices
 
 SELECT = "--select"
 
 
 def main() -> None:
     """Run Hydra over `run`; exit status 2 for bad input, with one line that says what, where and what to do."""
-    # Hydra would print its own traceback and exit with 1; this way every exception comes back here.
-    os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv = ["select=true" if argument == SELECT else argument for argument in sys.argv]
     status = 0
     try:
-        hydra.main(version_base="1.3", config_path=str(root() / "conf"), config_name="prime")(run)()
+        run_hydra(run, "prime")
     except (UserError, HydraException, OmegaConfBaseException) as error:
         status = 2
-        print(f"legalrr-prime: {' '.join(f'{error} {error.__cause__ or str()}'.split())}", file=sys.stderr)
+        print(f"legalrr prime: {' '.join(f'{error} {error.__cause__ or str()}'.split())}", file=sys.stderr)
     except KeyboardInterrupt:
         status = 130
-        print("legalrr-prime: interrupted; the same command goes on where this one stopped", file=sys.stderr)
+        print("legalrr prime: interrupted; the same command goes on where this one stopped", file=sys.stderr)
     sys.exit(status)
 
 
@@ -57,7 +54,7 @@ def run(config: DictConfig) -> None:
         raise UserError(str(error).splitlines()[0], where="config", cure=f"the options are {known}") from error
     corpus = build(config["corpus"], Corpus, option="corpus")  # type: ignore[type-abstract]
     backbone = build(config["backbone"], TransformersBackbone, option="backbone")
-    facts = {"licences": _licences(), "command": shlex.join(["legalrr-prime", *sys.argv[1:]])}
+    facts = {"licences": _licences(), "command": shlex.join(["legalrr", "prime", *sys.argv[1:]])}
     if settings.select:
         told = select(settings, corpus, backbone, facts)
         print("missed least first:", *told["order"])
@@ -69,13 +66,15 @@ def run(config: DictConfig) -> None:
 
 
 def _licences() -> dict[str, Any]:
-    """What conf/ states of the licences of corpus and backbone."""
+    """What the configuration states of the licences of corpus and backbone."""
     from legalrr.backbones.catalogue import STATED
     from legalrr.corpora.catalogue import card
 
-    choices = HydraConfig.get().runtime.choices
-    corpus = card(choices["corpus"])
-    head = (root() / "conf" / "backbone" / f"{choices['backbone']}.yaml").read_text("utf-8")
+    runtime = HydraConfig.get().runtime
+    # Those of LEGALRR_CONF and --config-dir too.
+    folders = list(dict.fromkeys(Path(one.path) for one in runtime.config_sources if one.schema == "file"))
+    corpus = card(runtime.choices["corpus"], folders)
+    head = choices("backbone", folders)[runtime.choices["backbone"]].read_text("utf-8")
     return {
         "corpus": {name: getattr(corpus, name) for name in ("what", "licence", "citation")},
         "backbone": dict(STATED.findall(head)).get("Licence", "").strip(),

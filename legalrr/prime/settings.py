@@ -1,4 +1,4 @@
-"""The options of `legalrr-prime` that belong neither to the corpus nor to the backbone."""
+"""The options of `legalrr prime` that belong neither to the corpus nor to the backbone."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any

@@ -1,4 +1,4 @@
-"""The command `legalrr-report`: tables and figure of run folders, computed anew from their predictions."""
+"""The command `legalrr report`: tables and figure of run folders, computed anew from their predictions."""
 
 import argparse
 import math
@@ -14,24 +14,24 @@ EPILOG = """\
 files written: results.csv (a row per cell, every column), results.md and results.tex (to be read), pairs.csv (each cell
 against the reference arm), macro_f1.svg (forest plot, where there is a score), report.html (all of it and every
 judgment, prompt and answer, as one page without outside resources); where there is something to say also
-repeats.csv (runs of one experiment), readings.csv (two readings of the answers), explanations.csv (legalrr-explain)
+repeats.csv (runs of one experiment), readings.csv (two readings of the answers), explanations.csv (legalrr explain)
 
 examples:
-  legalrr-report runs/sweep/2025-01-31_12-00-00
-  legalrr-report runs/sweep/* --out runs/joint     several sweeps in one table, in the order of their paths
-  legalrr-report runs/sweep/2025-01-31_12-00-00 --reading study       beside it, as the study's code reads answers
-  legalrr-report runs/sweep/2025-01-31_12-00-00 --reading strict      an old run, by this version of the reader too
-  legalrr-report runs/sweep/2025-01-31_12-00-00 --invalid common      only judgments that all arms answered
-  legalrr-report runs/sweep/* --table prediction --format latex > prediction.tex
-  legalrr-report runs/sweep/* --table prediction --against published     the study's printed figures beside ours
-  legalrr-report runs/sweep/2025-01-31_12-00-00 --texts 200     a larger page, with the texts of more judgments
+  legalrr report runs/sweep/2025-01-31_12-00-00
+  legalrr report runs/sweep/* --out runs/joint     several sweeps in one table, in the order of their paths
+  legalrr report runs/sweep/2025-01-31_12-00-00 --reading study       beside it, as the study's code reads answers
+  legalrr report runs/sweep/2025-01-31_12-00-00 --reading strict      an old run, by this version of the reader too
+  legalrr report runs/sweep/2025-01-31_12-00-00 --invalid common      only judgments that all arms answered
+  legalrr report runs/sweep/* --table prediction --format latex > prediction.tex
+  legalrr report runs/sweep/* --table prediction --against published     the study's printed figures beside ours
+  legalrr report runs/sweep/2025-01-31_12-00-00 --texts 200     a larger page, with the texts of more judgments
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status: 0, or 2 for bad input, told in one line."""
     parser = argparse.ArgumentParser(
-        prog="legalrr-report",
+        prog="legalrr report",
         description="Rebuild tables and figure of sweeps and single runs from their predictions, and print them.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             quiet=chosen.quiet,
         )
     except UserError as error:
-        print(f"legalrr-report: {error}", file=sys.stderr)
+        print(f"legalrr report: {error}", file=sys.stderr)
         return 2
     return 0
 

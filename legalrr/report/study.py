@@ -57,7 +57,7 @@ def explanation(report: Report, *, against: bool = False) -> Sheet:
     ]
     if not blocks:
         raise UserError(
-            "no scores of explanations", where="--table explanation", cure="compute them: legalrr-explain DIR"
+            "no scores of explanations", where="--table explanation", cure="compute them: legalrr explain DIR"
         )
     return Sheet(
         caption=f"Generated text against the court's text of the same role, in percent: mean over judgments with its "

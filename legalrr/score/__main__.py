@@ -1,4 +1,4 @@
-"""The command `legalrr-explain`: scores of what a model wrote against the court's own text, kept in the run folder."""
+"""The command `legalrr explain`: scores of what a model wrote against the court's own text, kept in the run folder."""
 
 import argparse
 import sys
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 METRICS = ("rouge", "meteor", "bertscore")
 EPILOG = """\
 Each metric's scores are kept per judgment in the run folder of their cell, under explanation/; what is there already is
-not computed again. The tables come with legalrr-report DIR. No model is asked; only bertscore needs torch.
+not computed again. The tables come with legalrr report DIR. No model is asked; only bertscore needs torch.
 
 examples:
-  legalrr-explain runs/sweep/2025-01-31_12-00-00
-  legalrr-explain runs/sweep/2025-01-31_12-00-00 --metric meteor --meteor wordnet
-  legalrr-explain runs/sweep/* --metric bertscore --encoder /models/roberta-large --layer 17 --overlong windows
+  legalrr explain runs/sweep/2025-01-31_12-00-00
+  legalrr explain runs/sweep/2025-01-31_12-00-00 --metric meteor --meteor wordnet
+  legalrr explain runs/sweep/* --metric bertscore --encoder /models/roberta-large --layer 17 --overlong windows
 """
 
 
@@ -29,17 +29,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _score(chosen)
     except UserError as error:
-        print(f"legalrr-explain: {error}", file=sys.stderr)
+        print(f"legalrr explain: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("legalrr-explain: interrupted; the same command goes on where this one stopped", file=sys.stderr)
+        print("legalrr explain: interrupted; the same command goes on where this one stopped", file=sys.stderr)
         return 130
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="legalrr-explain",
+        prog="legalrr explain",
         description="Score the turns that a model wrote before its answer (analysis, statutes, ratio, ruling) against "
         "the court's own text of the same roles.",
         epilog=EPILOG,

@@ -1,7 +1,7 @@
 """What a cell's model wrote before its answer, beside what the court wrote in the same roles, and how alike they are.
 
 A run folder holds both: the turns in predictions.jsonl, the court's text in references.jsonl. Scores are computed by
-`legalrr-explain` and kept in the run folder by the content of the two texts, so that nothing is computed twice, an
+`legalrr explain` and kept in the run folder by the content of the two texts, so that nothing is computed twice, an
 edited text is computed anew, and the folder tells all without the corpus, and without the encoder of BERTScore:
 
     explanation/<metric>-<identity>/{key.json, <shard>.jsonl}        a store (`legalrr.store`) per metric
@@ -212,7 +212,7 @@ def _key(path: Path) -> Mapping[str, Any]:
     try:
         value = json.loads(path.read_bytes())
     except ValueError as error:
-        raise UserError("no JSON", where=str(path), cure="delete its folder and run legalrr-explain again") from error
+        raise UserError("no JSON", where=str(path), cure="delete its folder and run legalrr explain again") from error
     assert isinstance(value, dict)
     return value
 

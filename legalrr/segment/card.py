@@ -17,7 +17,7 @@ from legalrr.segment.features import FEATURES
 from legalrr.segment.labelled import Labelled
 from legalrr.store import write_atomically
 
-AGAIN = "train it again: legalrr-segment train"
+AGAIN = "train it again: legalrr segment train"
 
 
 @dataclass(frozen=True, kw_only=True)

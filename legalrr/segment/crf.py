@@ -1,7 +1,7 @@
 """A tagger of rhetorical roles: a linear-chain CRF over a judgment's sentences.
 
 A model is two files side by side: `<name>.crfsuite`, and the card `<name>.json` that says what it was trained on and
-how it scores (`legalrr-segment train` writes both).
+how it scores (`legalrr segment train` writes both).
 Source: Lafferty, McCallum and Pereira, ICML 2001; CRFsuite, Okazaki 2007.
 """
 

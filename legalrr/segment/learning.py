@@ -1,4 +1,4 @@
-"""The commands `legalrr-segment train`, `evaluate` and `curve`."""
+"""The commands `legalrr segment train`, `evaluate` and `curve`."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""The commands `legalrr-segment tag`, `show` and `roles`."""
+"""The commands `legalrr segment tag`, `show` and `roles`."""
 
 import argparse
 import json
@@ -71,7 +71,7 @@ def _tag(options: argparse.Namespace) -> None:
                 segments = segmenter.segment(judgment)
             except UserError as error:
                 # One bad file among many does not keep the others from being tagged.
-                print(f"legalrr-segment: {error}", file=sys.stderr)
+                print(f"legalrr segment: {error}", file=sys.stderr)
                 failed = True
             else:
                 spans = [{**asdict(span), "score": round(span.score, 4)} for span in segments.spans]
@@ -101,7 +101,7 @@ def _roles(options: argparse.Namespace) -> None:
     from rich.table import Table
 
     if (options.source is None) != (options.target is None):
-        raise UserError("one scheme of two", where="legalrr-segment roles", cure="give both --from and --to")
+        raise UserError("one scheme of two", where="legalrr segment roles", cure="give both --from and --to")
     # rich takes a pipe to be 80 columns wide.
     console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
     if options.source:

@@ -45,7 +45,7 @@ def open_model(load: Callable[[Path, int], M], model: str, *, scheme: str | None
     path = resolve(model)
     if not path.is_file():
         raise UserError(
-            "no such model", where=str(path), cure="correct segment.model, or train one: legalrr-segment train"
+            "no such model", where=str(path), cure="correct segment.model, or train one: legalrr segment train"
         )
     opened = load(path, path.stat().st_mtime_ns)
     if scheme is not None and opened.card.scheme != scheme:

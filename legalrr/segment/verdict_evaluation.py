@@ -179,7 +179,7 @@ def _corpus(name: str, decisions: Sequence[Decision]) -> dict[str, Count]:
     reader = card(name).reader()
     if reader is None:
         raise UserError(
-            "its configuration names no path", where=name, cure="take a corpus that legalrr-data list shows"
+            "its configuration names no path", where=name, cure="take a corpus that legalrr data list shows"
         )
     return evaluate(reader.read(reader.split), [d for d in decisions if d.corpus == name])
 

@@ -84,7 +84,7 @@ def test_options_by_dataset_names_and_rounding_reach_the_audit(table, capsys):
 def test_wrong_options_are_one_line_and_status_2(path, options, told, capsys):
     assert main([str(path), *options]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"legalrr-audit: {told}")
+    assert error.startswith(f"legalrr audit: {told}")
     assert error.count("\n") == 1
 
 

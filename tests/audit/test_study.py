@@ -20,7 +20,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 @pytest.fixture(scope="module")
 def study():
-    """`legalrr-audit data/published/khatri2025_prediction.csv`, without options."""
+    """`legalrr audit data/published/khatri2025_prediction.csv`, without options."""
     return audit([TABLE], settings=Settings())
 
 

@@ -36,7 +36,7 @@ def test_a_character_cut_off_at_the_end_of_the_file_is_no_utf8(write, refuses):
 
 def test_a_missing_folder_of_corpora_names_the_variable(tmp_path, monkeypatch, refuses):
     monkeypatch.setenv("LEGALRR_DATA", str(tmp_path / "nowhere"))
-    with refuses(str(tmp_path / "nowhere" / "lawai50"), "LEGALRR_DATA", "legalrr-data list"):
+    with refuses(str(tmp_path / "nowhere" / "lawai50"), "LEGALRR_DATA", "legalrr data list"):
         located("$LEGALRR_DATA/lawai50")
 
 

@@ -1,4 +1,4 @@
-"""The command `legalrr-data`."""
+"""The command `legalrr data`."""
 
 import json
 
@@ -28,7 +28,7 @@ def test_help_shows_examples(capsys):
     with pytest.raises(SystemExit) as caught:
         main(["--help"])
     assert caught.value.code == 0
-    assert "legalrr-data check" in capsys.readouterr().out
+    assert "legalrr data check" in capsys.readouterr().out
 
 
 def test_list_shows_what_is_here_and_how_to_get_the_rest(tmp_path, monkeypatch, capsys):
@@ -36,7 +36,7 @@ def test_list_shows_what_is_here_and_how_to_get_the_rest(tmp_path, monkeypatch, 
     main(["list"])
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "specimen 24 24 build" in shown
-    assert "legalrr-data fetch lawai50" in shown
+    assert "legalrr data fetch lawai50" in shown
     main(["list", "--no-count"])
     assert "specimen 24 24 build" not in " ".join(capsys.readouterr().out.replace("│", " ").split())
 
@@ -145,7 +145,7 @@ def test_check_reads_a_folder_of_pdfs(tmp_path, capsys):
 def test_check_stops_at_the_first_bad_input_with_one_line(write, capsys):
     path = write("t.csv", "id,text,label\na,x,1\na,y,0\n")
     said = refused(capsys, "check", path, "--layout", "table", "--label-column", "label")
-    assert said == (f"legalrr-data: {path}:3: duplicate id 'a' (every judgment of a corpus needs its own id)\n")
+    assert said == (f"legalrr data: {path}:3: duplicate id 'a' (every judgment of a corpus needs its own id)\n")
 
 
 def test_check_refuses_what_makes_no_sense(texts, write, capsys):

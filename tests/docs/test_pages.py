@@ -2,19 +2,20 @@
 
 import re
 import shlex
-import tomllib
-from importlib import import_module
+import sys
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
 
+from legalrr import cli
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
-SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 CODE = re.compile(r"^ {4}(?P<block>.+)$|`(?P<inline>[^`\n]+)`", re.MULTILINE)
-COMMAND = re.compile(r"(?:[A-Z_]+=\S+ )?(?:\.venv/bin/)?(legalrr[a-z-]*)(?: (.*))?$")
+COMMAND = re.compile(r"(?:[A-Z_]+=\S+ )?(?:\.venv/bin/)?legalrr(?: (.*))?$")
+FORMER = re.compile(rf"legalrr-(?:{'|'.join(cli.COMMANDS)})\b")
 
 
 def anchors(page):
@@ -24,22 +25,31 @@ def anchors(page):
 
 
 def commands():
-    """(page, script, words) of every command line in the pages, comments left out."""
+    """(page, sub-command or "", words) of every command line in the pages, comments left out."""
     for page in PAGES:
         for found in CODE.finditer(page.read_text(encoding="utf-8")):
             line = re.split(r"\s{2,}[#(]", found["block"] or found["inline"])[0].strip()
             match = COMMAND.match(line)
             if match:
-                yield page.name, match[1], tuple(shlex.split((match[2] or "").split(" > ")[0]))
+                words = tuple(shlex.split((match[1] or "").split(" > ")[0]))
+                named = bool(words) and words[0] in cli.COMMANDS
+                yield page.name, words[0] if named else "", words[named:]
 
 
 COMMANDS = sorted(set(commands()))
-COMPOSED = {"legalrr": "config", "legalrr-leakage": "leakage", "legalrr-prime": "prime"}
+COMPOSED = {"": "config", "leakage": "leakage", "prime": "prime"}
 """Configurations of the commands that are Hydra's."""
+OWN = "plugins.md"
+"""The page whose choices are made by its own test (tests/test_plugins.py)."""
 
 
-def test_the_pages_have_commands_of_every_script():
-    assert {script for _, script, _ in COMMANDS} == set(SCRIPTS)
+def test_the_pages_have_commands_of_every_kind():
+    assert {name for _, name, _ in COMMANDS} == {"", *cli.COMMANDS}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_page_uses_the_former_names(page):
+    assert FORMER.findall(page.read_text(encoding="utf-8")) == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -58,23 +68,28 @@ def test_files_that_a_page_names_exist(page):
     named = re.findall(
         r"`((?:legalrr|conf|tests|benchmarks|kernels|docs)/[\w./-]+\.\w+)`", page.read_text(encoding="utf-8")
     )
-    assert [name for name in named if not (ROOT / name).is_file()] == []
+    assert [name for name in named if "NAME" not in name and not (ROOT / name).is_file()] == []
 
 
-@pytest.mark.parametrize(("page", "script", "words"), [one for one in COMMANDS if one[1] not in COMPOSED])
-def test_commands_and_their_options_exist(page, script, words, capsys):
-    module, _, name = SCRIPTS[script].partition(":")
+@pytest.mark.parametrize("former", [False, True], ids=["legalrr data", "legalrr-data"])
+@pytest.mark.parametrize(("page", "name", "words"), [one for one in COMMANDS if one[1] not in COMPOSED])
+def test_commands_and_their_options_exist(page, name, words, former, monkeypatch, capsys):
     told = ""
-    for arguments in (["--help"], [*words[:1], "--help"]):
-        with pytest.raises(SystemExit):
-            getattr(import_module(module), name)(arguments)
-        told += capsys.readouterr().out
+    verb = [word for word in words[:1] if not word.startswith("-")]
+    for arguments in (["--help"], [*verb, "--help"]):
+        monkeypatch.setattr(sys, "argv", [f"legalrr-{name}" if former else "legalrr", *[name][former:], *arguments])
+        with pytest.raises(SystemExit) as ended:
+            (cli.renamed if former else cli.main)()
+        assert ended.value.code == 0
+        said = capsys.readouterr()
+        assert (f"type `legalrr {name}`" in said.err) == former
+        told += said.out
     for option in (word.partition("=")[0] for word in words if word.startswith("-") and word != "-"):
-        assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", told), f"{page}: {script} has no {option}"
+        assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", told), f"{page}: legalrr {name} has no {option}"
 
 
-@pytest.mark.parametrize(("page", "script", "words"), [one for one in COMMANDS if one[1] in COMPOSED])
-def test_overrides_compose(page, script, words):
+@pytest.mark.parametrize(("page", "name", "words"), [one for one in COMMANDS if one[1] in COMPOSED and one[0] != OWN])
+def test_overrides_compose(page, name, words):
     overrides = []
     for word in words:
         key, mark, value = word.partition("=")
@@ -82,4 +97,4 @@ def test_overrides_compose(page, script, words):
             # Of an axis of a sweep, the last choice is as good as any.
             overrides.append(f"{key}={value if value.startswith('[') else value.rpartition(',')[2]}")
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        assert compose(COMPOSED[script], overrides=overrides)
+        assert compose(COMPOSED[name], overrides=overrides)

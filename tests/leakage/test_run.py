@@ -292,7 +292,7 @@ def test_numbers_out_of_range_are_refused(option: str, value: float) -> None:
 @pytest.fixture
 def command(run_hydra: Command) -> Command:
     """Run the command in a folder of its own; returns exit status, standard output and standard error."""
-    return partial(run_hydra, main, "legalrr-leakage")
+    return partial(run_hydra, main, "legalrr leakage")
 
 
 def test_the_command_prints_the_table_and_says_where_it_lies(command: Command, tmp_path: Path) -> None:
@@ -325,7 +325,7 @@ def test_the_command_prints_the_table_and_says_where_it_lies(command: Command, t
 def test_a_wrong_option_is_one_line_and_status_2(command: Command, override: str, named: str) -> None:
     status, _, err = command("backbone=echo", override)
     assert status == 2
-    (line,) = [line for line in err.splitlines() if line.startswith("legalrr-leakage: ")]
+    (line,) = [line for line in err.splitlines() if line.startswith("legalrr leakage: ")]
     assert re.search(named, line)
     assert "Traceback" not in err
 
@@ -352,7 +352,7 @@ def test_help_loads_nothing_heavy() -> None:
     done = subprocess.run(asked, cwd=root(), capture_output=True, text=True, check=True)
     loaded = {line.split("|")[-1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
     assert not loaded & {"torch", "transformers", "spacy", "matplotlib", "pandas", "sklearn", "scipy", "numpy"}
-    assert "legalrr-leakage corpus=specimen backbone=smollm2 limit=6" in done.stdout
+    assert "legalrr leakage corpus=specimen backbone=smollm2 limit=6" in done.stdout
 
 
 def test_a_real_model_goes_through_it(command: Command, tiny: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The command `legalrr-prime`: what it prints, and one line for bad input."""
+"""The command `legalrr prime`: what it prints, and one line for bad input."""
 
 import re
 from collections.abc import Callable
@@ -20,7 +20,7 @@ Run = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def run(run_hydra: Run) -> Run:
     """Run the command in a folder of its own; returns exit status, standard output and standard error."""
-    return partial(run_hydra, main, "legalrr-prime")
+    return partial(run_hydra, main, "legalrr prime")
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_priming_prints_perplexities_and_where_the_model_lies(run: Run, short: l
     assert "model: runs/prime/four/model" in out
     card = (tmp_path / "runs/prime/four/model/card.json").read_text()
     assert '"licence": "Apache-2.0, as this project"' in card
-    assert "legalrr-prime backbone=local" in card
+    assert "legalrr prime backbone=local" in card
 
 
 def test_selecting_prints_the_order(run: Run, short: list[str], tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_selecting_prints_the_order(run: Run, short: list[str], tmp_path: Path) 
 def test_a_wrong_option_is_one_line_and_status_2(run: Run, override: str, named: str) -> None:
     status, _, err = run(override)
     assert status == 2
-    (line,) = [line for line in err.splitlines() if line.startswith("legalrr-prime: ")]
+    (line,) = [line for line in err.splitlines() if line.startswith("legalrr prime: ")]
     assert re.search(named, line)
 
 

@@ -23,7 +23,7 @@ def test_the_order_goes_by_the_rise_in_loss_and_is_what_by_importance_reads(
     settings: Callable[..., PrimeSettings], backbone: TransformersBackbone, tmp_path: Path
 ) -> None:
     own = replace(settings(), select=True)
-    told = select(own, MadeUp(), backbone, {"command": "legalrr-prime --select"})
+    told = select(own, MadeUp(), backbone, {"command": "legalrr prime --select"})
     file = tmp_path / "run" / "importance" / "importance.json"
     assert json.loads(file.read_text()) == told
     assert sorted(told["order"]) == [0, 1, 2, 3]

@@ -50,7 +50,7 @@ def test_a_page_of_no_size_is_refused(texts, sweep, capsys):
 def test_a_folder_without_cells_is_one_line_and_status_2(tmp_path, capsys):
     assert main([str(tmp_path)]) == 2
     told = capsys.readouterr().err
-    assert told.startswith(f"legalrr-report: {tmp_path}: no cells (")
+    assert told.startswith(f"legalrr report: {tmp_path}: no cells (")
     assert told.count("\n") == 1
 
 

@@ -131,7 +131,7 @@ def test_an_explanation_scored_without_its_reference_is_not_compared(sweep):
 
 def test_explanations_without_scores_name_the_command(sweep):
     sweep.cell(0, "plain", gold=GOLD)
-    with pytest.raises(UserError, match=r"no scores of explanations.*legalrr-explain"):
+    with pytest.raises(UserError, match=r"no scores of explanations.*legalrr explain"):
         sheet(sweep, explanation)
 
 

@@ -1,4 +1,4 @@
-"""The command `legalrr-explain`."""
+"""The command `legalrr explain`."""
 
 import subprocess
 import sys
@@ -72,7 +72,7 @@ def test_bertscore_is_kept_so_that_reading_it_needs_no_encoder(sweep, encoder):
 def test_an_impossible_choice_is_one_line_and_status_2(sweep, chosen, message, capsys):
     assert main([str(sweep), *chosen]) == 2
     told = capsys.readouterr().err
-    assert told.startswith(f"legalrr-explain: {message} (")
+    assert told.startswith(f"legalrr explain: {message} (")
     assert told.count("\n") == 1
 
 

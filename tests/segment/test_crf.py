@@ -96,7 +96,7 @@ def test_a_model_trained_anew_is_opened_anew(model, judgments):
 
 
 def test_a_missing_model_names_path_and_cure(tmp_path):
-    with pytest.raises(UserError, match=r"none\.crfsuite: no such model .*legalrr-segment train"):
+    with pytest.raises(UserError, match=r"none\.crfsuite: no such model .*legalrr segment train"):
         CrfSegmenter(model=str(tmp_path / "none.crfsuite")).provenance()
 
 

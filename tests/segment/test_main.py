@@ -1,4 +1,4 @@
-"""The command `legalrr-segment`."""
+"""The command `legalrr segment`."""
 
 import json
 
@@ -48,7 +48,7 @@ def test_train_writes_model_and_card_that_tag_uses(corpus, tmp_path, capsys):
     assert card["settings"] == {"recipe": "crf", "c1": 0.1, "c2": 0.1, "max_iterations": 100, "min_frequency": 2}
     assert card["cross_validation"]["folds"] == 2
     assert card["corpora"][0]["licence"].startswith("MIT")
-    assert card["command"].startswith("legalrr-segment train --corpus lawai50")
+    assert card["command"].startswith("legalrr segment train --corpus lawai50")
     text = tmp_path / "case.txt"
     text.write_text(
         "Counsel urged that the shop was never let. The appeal is dismissed with costs of the shop.", "utf-8"
@@ -120,4 +120,4 @@ def test_help_has_examples(capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["--help"])
     assert stopped.value.code == 0
-    assert "legalrr-segment train --corpus" in capsys.readouterr().out
+    assert "legalrr segment train --corpus" in capsys.readouterr().out

@@ -144,7 +144,7 @@ def test_bad_input_is_told_with_file_and_place(write, standard_input, capsys, ca
     path = write("bad.txt", content)
     told = failure(capsys, "tag", path)
     assert told.out == ""
-    assert f"legalrr-segment: {path}: {message}" in told.err
+    assert f"legalrr segment: {path}: {message}" in told.err
     assert told.err.count("\n") == 1
     standard_input(content)
     assert message in failure(capsys, "tag", "-").err

@@ -28,9 +28,9 @@ class GkaOptions:
 
     layers: Any = ()
     """Attention layers to replace: indices from 0, `every:N` (the last of every N), or `by_importance:N` (the N that
-    are missed least); empty: none. The new layers are untrained, unless `legalrr-prime` trained and saved them."""
+    are missed least); empty: none. The new layers are untrained, unless `legalrr prime` trained and saved them."""
     importance: str | None = runtime(default=None)
-    """File with the order that `by_importance` goes by, as `legalrr-prime` writes it. Its content is provenance."""
+    """File with the order that `by_importance` goes by, as `legalrr prime` writes it. Its content is provenance."""
     num_iter: int | None = None
     """Steps of the solver; None: as the model was saved with, 30 for new layers."""
     ridge_strength: float | None = None
@@ -147,11 +147,11 @@ def _order(importance: str | Path | None, option: str) -> list[int]:
         raise UserError(
             f"{IMPORTANCE} goes by an order that was measured",
             where=where,
-            cure="give the file that legalrr-prime --select wrote",
+            cure="give the file that legalrr prime --select wrote",
         )
     try:
         order = json.loads(resolve(str(importance)).read_text("utf-8"))["order"]
         return [index(layer) for layer in order]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        cure = 'give a JSON file with {"order": [layer, ...]}, as legalrr-prime --select writes it'
+        cure = 'give a JSON file with {"order": [layer, ...]}, as legalrr prime --select writes it'
         raise UserError(f"cannot read {importance}: {error!r}", where=where, cure=cure) from error

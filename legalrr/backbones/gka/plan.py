@@ -81,7 +81,7 @@ def carry_out(model: PreTrainedModel, layers: Sequence[int], options: GkaOptions
         swap(model, layers, options, option=option)
         log.warning(
             "layers %s are new Gated KalmaNet layers, which nothing has trained: answers are worth nothing until "
-            "legalrr-prime has",
+            "legalrr prime has",
             ", ".join(map(str, layers)),
         )
     for module in gka_modules(model):

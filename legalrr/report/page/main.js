@@ -21,7 +21,7 @@ function judgmentsSection() {
   const held = sum(DATA.texts);
   const all = sum(DATA.collections.map((one) => one.ids.length));
   const lead = "A bar per arm: tall where it is right, low where it is wrong, a dot where the answer was invalid.";
-  const texts = held < all ? ` The texts of ${count(held)} of ${count(all)} judgments are in this page, those on which arms disagree first; legalrr-report --texts MEGABYTES takes in more.` : "";
+  const texts = held < all ? ` The texts of ${count(held)} of ${count(all)} judgments are in this page, those on which arms disagree first; legalrr report --texts MEGABYTES takes in more.` : "";
   const keys = el("p", { class: "keys" }, el("kbd", {}, "j"), " ", el("kbd", {}, "k"), " next and previous judgment, ", el("kbd", {}, "h"), " ", el("kbd", {}, "l"), " previous and next arm, ", el("kbd", {}, "/"), " search");
   return [el("p", { class: "lead" }, lead, texts), keys, el("div", { class: "desk" }, list.node, reader.node)];
 }

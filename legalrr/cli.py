@@ -1,0 +1,118 @@
+"""The command `legalrr`: dispatches to its sub-commands, and anything else to Hydra (`legalrr.__main__`).
+
+Help of the command imports neither Hydra nor any sub-command.
+"""
+
+import sys
+from collections.abc import Callable
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from textwrap import fill
+from typing import NoReturn
+
+from legalrr.errors import UserError
+from legalrr.places import conf_folders
+
+COMMANDS = {
+    "data": ("legalrr.corpora.__main__", "list, fetch and check corpora"),
+    "segment": ("legalrr.segment.__main__", "rhetorical roles: tag judgments, show, train and evaluate taggers"),
+    "models": ("legalrr.backbones.__main__", "list the backbones: licence, context, memory, files"),
+    "report": ("legalrr.report.__main__", "rebuild tables, figure and page of runs from their predictions"),
+    "explain": ("legalrr.score.__main__", "score what a model wrote against the court's own text"),
+    "leakage": ("legalrr.leakage.__main__", "measure what a backbone reads from parts of what is shown"),
+    "audit": ("legalrr.audit.__main__", "check published tables of rates"),
+    "prime": ("legalrr.prime.__main__", "train the Gated KalmaNet layers of a hybrid model"),
+}
+"""Sub-command -> module of its `main`, and what it does."""
+GROUPS = (
+    "experiment",
+    "arm",
+    "corpus",
+    "segment",
+    "backbone",
+    "restructure",
+    "annotate",
+    "predict",
+    "verdict",
+    "score",
+    "measure",
+)
+USAGE = """\
+legalrr: does structuring a judgment help a language model predict its outcome?
+
+usage: legalrr [-m] GROUP=CHOICE OPTION=VALUE ...     run an experiment (a Hydra application)
+       legalrr COMMAND ...                            run a sub-command; legalrr COMMAND --help describes it
+
+Examples:
+  legalrr experiment=quickstart                 every arm on the judgments that ship (what `make sweep` runs)
+  legalrr experiment=paper corpus=lawai50,marro the study's eight arms on real judgments
+  legalrr arm=dr corpus=build limit=6           one cell
+  legalrr -m arm=plain,d,r,c seed=1             a sweep: commas make an axis
+  legalrr data list                             the corpora, and which of them are here
+"""
+FOOTER = """\
+legalrr arm=rc --help lists every option of these choices; each can be overridden (annotate.tokens.analysis=256).
+legalrr arm=rc --cfg job shows what would run, without running it. LEGALRR_CONF names a folder with choices of your own.
+Results go to runs/; the same command resumes an interrupted run.
+Shell completion: eval "$(legalrr -sc install=bash)", or zsh, or fish.
+"""
+WIDTH = 120
+
+
+def main() -> None:
+    """Run the command line in sys.argv; exits with status 2 after one line for bad input, 130 when interrupted."""
+    arguments = sys.argv[1:]
+    if arguments in ([], ["-h"], ["--help"]):
+        _exit_after("legalrr", _print_help)
+    name = arguments[0]
+    if name in COMMANDS:
+        run_command(name, arguments[1:])
+    if "=" not in name and name[0] not in "-+~":
+        near = get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
+        cure = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
+        print(f"legalrr: no command {name!r}, and not an override OPTION=VALUE ({cure})", file=sys.stderr)
+        sys.exit(2)
+    from legalrr.__main__ import run_experiment
+
+    run_experiment()
+
+
+def renamed() -> None:
+    """Run a command by its former name (`legalrr-data`), and print on standard error what to type instead."""
+    former = Path(sys.argv[0]).stem
+    name = former.removeprefix("legalrr-")
+    print(f"{former} will be removed in the next release: type `legalrr {name}`", file=sys.stderr)
+    run_command(name, sys.argv[1:])
+
+
+def run_command(name: str, arguments: list[str]) -> None:
+    """Run a sub-command and exit with its status."""
+    # Hydra's commands read sys.argv themselves, and argparse's do without arguments.
+    sys.argv = [f"legalrr {name}", *arguments]
+    _exit_after(f"legalrr {name}", import_module(COMMANDS[name][0]).main)
+
+
+def _exit_after(name: str, function: Callable[[], int | None]) -> NoReturn:
+    try:
+        status = function() or 0
+    except UserError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        status = 2
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        status = 130
+    sys.exit(status)
+
+
+def _print_help() -> None:
+    folders = conf_folders()
+    print(USAGE)
+    print("Commands:")
+    for name, (_, what) in COMMANDS.items():
+        print(f"  {name:<10}{what}")
+    print("\nChoices (GROUP=CHOICE):")
+    for group in GROUPS:
+        found = ", ".join(sorted({file.stem for folder in folders for file in (folder / group).glob("*.yaml")}))
+        print(fill(f"{group}: {found}", WIDTH, initial_indent="  ", subsequent_indent="    "))
+    print(f"\n{FOOTER}", end="")

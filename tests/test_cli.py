@@ -1,0 +1,99 @@
+"""The command `legalrr`: its sub-commands, their former names, and help that loads no Hydra."""
+
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from importlib import import_module
+
+import pytest
+
+from legalrr.cli import COMMANDS, main, renamed
+from legalrr.places import root
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def run(
+    function: Callable[[], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str
+) -> tuple[int, str, str]:
+    """Exit status, standard output and standard error of a command line."""
+    monkeypatch.setattr(sys, "argv", list(words))
+    with pytest.raises(SystemExit) as ended:
+        function()
+    said = capsys.readouterr()
+    return int(ended.value.code or 0), said.out, said.err
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
+def test_alone_it_prints_the_help(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, out, _ = run(main, monkeypatch, capsys, "legalrr", *words)
+    assert status == 0
+    listed = [line.split()[0] for line in out.split("Commands:")[1].split("\n\n")[0].splitlines() if line.strip()]
+    assert listed == list(COMMANDS)
+    assert "legalrr experiment=quickstart" in out
+    assert "quickstart" in out.split("experiment:")[1]
+    assert max(map(len, out.splitlines())) <= 120
+
+
+def test_help_loads_neither_hydra_nor_numpy() -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "legalrr", "--help"]
+    done = subprocess.run(command, cwd=root(), capture_output=True, text=True, check=True)
+    names = {line.split("|")[-1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert not names & {"hydra", "omegaconf", "yaml", "numpy", "torch", "pandas"}
+
+
+def test_help_of_an_experiment_lists_its_options(run_hydra: Run) -> None:
+    status, out, _ = run_hydra(main, "legalrr", "arm=rc", "--help")
+    assert status == 0
+    assert "also_hide: []" in out
+
+
+def test_shell_completion_is_hydra_s(run_hydra: Run) -> None:
+    status, out, _ = run_hydra(main, "legalrr", "-sc", "install=bash")
+    assert status == 0
+    assert "complete" in out
+
+
+def test_a_typo_names_the_nearest_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, err = run(main, monkeypatch, capsys, "legalrr", "reprot", "runs")
+    assert status == 2
+    assert err == "legalrr: no command 'reprot', and not an override OPTION=VALUE (did you mean report?)\n"
+    _, _, err = run(main, monkeypatch, capsys, "legalrr", "xyz")
+    assert "the commands are data, segment" in err
+
+
+def test_a_sub_command_gives_its_status_and_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, _, err = run(main, monkeypatch, capsys, "legalrr", "report", "no_such_folder")
+    assert status == 2
+    assert err.startswith("legalrr report: no_such_folder: no such folder (")
+    assert err.count("\n") == 1
+
+
+def test_an_interrupt_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("legalrr.corpora.__main__.main", interrupted)
+    status, _, err = run(main, monkeypatch, capsys, "legalrr", "data", "list")
+    assert (status, err) == (130, "legalrr data: interrupted\n")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_former_name_works_and_says_what_to_type(name: str, run_hydra: Run) -> None:
+    status, out, err = run_hydra(renamed, f"/usr/bin/legalrr-{name}", "--help")
+    assert status == 0
+    assert f"legalrr {name}" in out
+    assert err.splitlines()[0] == f"legalrr-{name} will be removed in the next release: type `legalrr {name}`"
+
+
+def test_the_scripts_are_the_command_and_the_former_names() -> None:
+    project = tomllib.loads((root() / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    former = {f"legalrr-{name}": "legalrr.cli:renamed" for name in COMMANDS}
+    assert project["scripts"] == {"legalrr": "legalrr.cli:main", **former}
+    for module, _ in COMMANDS.values():
+        assert callable(import_module(module).main)
