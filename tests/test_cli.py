@@ -51,10 +51,13 @@ def test_help_of_an_experiment_lists_its_options(run_hydra: Run) -> None:
     assert "also_hide: []" in out
 
 
-def test_shell_completion_is_hydra_s(run_hydra: Run) -> None:
+def test_shell_completion_knows_the_choices(run_hydra: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     status, out, _ = run_hydra(main, "legalrr", "-sc", "install=bash")
     assert status == 0
-    assert "complete" in out
+    assert out.split()[-1] == "legalrr"
+    monkeypatch.setenv("COMP_LINE", "legalrr experiment=q")
+    status, out, _ = run_hydra(main, "legalrr", "-sc", "query=bash")
+    assert out.split() == ["experiment=quickstart"]
 
 
 def test_a_typo_names_the_nearest_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
