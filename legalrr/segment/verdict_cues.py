@@ -164,8 +164,10 @@ _OWN_SIDE = {
         rf"\b(?:respondents?|mr|shri|sri|dr)\b.{{0,25}}{_ARGUMENT}",
     ),
 }
-# A party that came to court finds fault; the court agrees: "The High Court rightly held".
+# A party that came to court finds fault; the court agrees, or says what becomes of the matter.
 _PRAISES = pattern(
+    r"\b(?:the|this|these|both)(?: \w+)? (?:appeals?|petitions?)\b.{0,60}\b(?:must|deserves?|fails?|succeeds?|has to"
+    r"|have to|is|are|cannot)\b",
     r"\b(?:rightly|correctly|(?:was|were|is|are) (?:\w+ )?(?:right|correct|justified|well[- ]founded)"
     r"|no (?:infirmity|error|substance|merit|force|fault)|this (?:appeal|petition))\b",
     r"\b(?:was|were|is|are|has|have|had),? (?:also|clearly|obviously|manifestly|therefore|thus|plainly|quite"
