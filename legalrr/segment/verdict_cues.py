@@ -164,8 +164,10 @@ _OWN_SIDE = {
         rf"\b(?:respondents?|mr|shri|sri|dr)\b.{{0,25}}{_ARGUMENT}",
     ),
 }
-# A party that came to court finds fault; the court agrees: "The High Court rightly held".
+# A party that came to court finds fault; the court agrees, or says what becomes of the matter.
 _PRAISES = pattern(
+    r"\b(?:the|this|these|both)(?: \w+)? (?:appeals?|petitions?)\b.{0,60}\b(?:must|deserves?|fails?|succeeds?|has to"
+    r"|have to|is|are|cannot)\b",
     r"\b(?:rightly|correctly|(?:was|were|is|are) (?:\w+ )?(?:right|correct|justified|well[- ]founded)"
     r"|no (?:infirmity|error|substance|merit|force|fault)|this (?:appeal|petition))\b",
     r"\b(?:was|were|is|are|has|have|had),? (?:also|clearly|obviously|manifestly|therefore|thus|plainly|quite"
@@ -254,7 +256,7 @@ def is_verdict(
         quoted = True
     quoted = quoted or Quotations.closes(words)
     words = words.strip(' "“”')
-    elsewhere = role not in _REASONED and (role.startswith("PRE") or _CITED.search(words))
+    elsewhere = role not in _REASONED and (role in _OF_OTHERS or _CITED.search(words))
     if position >= _SENTENCING and not elsewhere and _PUNISHED.search(words):
         return True
     near_end = position >= _NEAR_END
@@ -298,7 +300,7 @@ def _kinds(words: str, role: str, near_end: bool, speaker: str, argued: bool = F
         yield ARGUMENTS
     if argument or (argued and not (own or near_end or _PRAISES.search(words))):
         return
-    if present:
+    if present and (rest == words or FOLLOWS.search(rest)):
         yield FOLLOWS
     this_case = not of_others or _THIS_CASE.search(words) is not None
     if this_case or _HIGH_COURT.search(words) or (role == "RLC" and _EMPHATIC.search(words)):

@@ -193,7 +193,7 @@ ARGUMENTS = pattern(
     r"|sustained|no (?:water|force|merit|substance|avail|foundation|basis|legs)|(?:much|considerable|great|some|any)?"
     r" ?(?:force|merit|substance)|attractive|plausible|(?:any )?consideration|impress\w*|commend\w*|countenanced"
     r"|true|so)\b",
-    rf"(?<!on the )(?<!on various )\b{_ARGUMENT}\b(?:(?!\b(?:is|was|were"
+    rf"(?<!on the )(?<!on various )(?<!on these )\b{_ARGUMENT}\b(?:(?!\b(?:is|was|were"
     rf"|are)\b).){{0,40}}\bthat\b.{{0,250}}?\b(?:(?:must|should|has to|cannot"
     rf"|can not)\b.{{0,20}}\b(?:fail|be (?:rejected|accepted|upheld"
     r"|sustained|overruled|repelled|negatived|countenanced))|fails|(?:is|are) (?:\w+ )?(?:devoid of|without"

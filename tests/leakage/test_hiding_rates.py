@@ -1,8 +1,8 @@
 """What detection hides in vain and what it leaves, on invented sentences, and on real ones that were read.
 
-views.csv holds ids, offsets and decisions, no text: sentences drawn at random (seeds 77 and 99) from what detection hid and
-from what was shown with an evaluative phrase in it; of the texts without gold roles, from a third of the judgments, on
-which the patterns were not corrected but for the last time. Each was read with its neighbours.
+views.csv holds ids, offsets and decisions, no text: sentences drawn at random (seeds 77 and 99) from what detection hid
+and from what was shown with an evaluative phrase in it; of the texts without gold roles, from a third of the judgments,
+on which the patterns were not corrected but for the last time. Each was read with its neighbours.
 """
 
 import os
