@@ -58,7 +58,7 @@ def _complain(failures: list[tuple[str, str]]) -> None:
 def _tell(folder: Path, calls: Counter[str], *, tables: bool) -> None:
     """Print the tables of a sweep or a single cell, write its page, and say where all of it lies.
 
-    With `tables` they are written too: Hydra's callback does that at the end of a sweep, which an interrupted one lacks.
+    With `tables` they are written too: Hydra's callback does that at the end of a sweep, but not of an interrupted one.
     """
     from legalrr.report.console import show
     from legalrr.report.sweep import write_page, write_report
