@@ -19,7 +19,7 @@ from legalrr.progress import progress
 from legalrr.protocols import AskingSegmenter, Backbone, Bench, Engine, PricedBackbone, Segmenter
 from legalrr.records import Case, Completion, Example, Judgment, Segments, Span, by_id
 from legalrr.roles import scheme
-from legalrr.run_folder import described, row, versions, write_run
+from legalrr.run_folder import described, prediction, versions, write_run
 from legalrr.sample import sample
 from legalrr.score.answered import PARTY_UNKNOWN, answered
 from legalrr.stage import description, digest, identity
@@ -88,13 +88,12 @@ def run_cell(
     with clock.time("score"):
         verdicts = {c.judgment.id: pipeline.verdict.read(completions[c.judgment.id], c.prompt) for c in cases}
         names = cell.clusters(judgments)
-        rows = [
-            row(j, c, completions[j.id], verdicts[j.id], cluster=names[j.id])
+        predictions = [
+            prediction(j, c, completions[j.id], verdicts[j.id], cluster=names[j.id])
             for j, c in zip(judgments, cases, strict=True)
         ]
-        scores = (
-            pipeline.score.score([answered(r, where=r["id"]) for r in rows if r["gold"]]) if counts["scored"] else {}
-        )
+        labelled = [answered(one, where=one.id) for one in predictions if one.gold is not None]
+        scores = pipeline.score.score(labelled) if counts["scored"] else {}
     references = [
         court_text(j, segments[j.id], c.prompt.turns, segmenter=pipeline.segment.name)
         for j, c in zip(judgments, cases, strict=True)
@@ -118,11 +117,11 @@ def run_cell(
         },
         "seconds": clock.seconds,
     }
-    write_run(folder, rows, judgments=judgments, references=references, record=record, scores=scores)
+    write_run(folder, predictions, judgments=judgments, references=references, record=record, scores=scores)
     log.info(
         "%s: %d judgments, %d model calls made, %d from the store",
         pipeline.settings.arm.label,
-        len(rows),
+        len(predictions),
         tally.made,
         tally.stored,
     )

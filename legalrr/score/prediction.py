@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from legalrr.errors import UserError
+from legalrr.predictions import LABELS
 from legalrr.records import OUTCOMES, Scored
-from legalrr.score.answered import LABELS, Answered
+from legalrr.score.answered import Answered
 from legalrr.score.arm_interval import arm_intervals
 from legalrr.score.confusion import Counts, Floats, codes, macro_f1_of_codes, macro_f1_of_counts
 from legalrr.score.interval import Sample, ruled
