@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from legalrr.annotate.annotate import Annotate
 from legalrr.corpora.catalogue import card
 from legalrr.places import root
+from legalrr.predictions import Prediction
 from legalrr.records import (
     OUTCOMES,
     Block,
@@ -27,7 +28,7 @@ from legalrr.records import (
     Verdict,
 )
 from legalrr.roles import scheme
-from legalrr.run_folder import row, write_run
+from legalrr.run_folder import prediction, write_run
 from legalrr.score.answered import answered
 from legalrr.score.prediction import PredictionScorer
 
@@ -68,10 +69,10 @@ def write_sweep(folder: Path, shape: Shape) -> None:
             ability = 0.15 * number + 0.05 * ARMS.index(arm)
             drawn = random.Random(f"{arm}{number}")
             rows = [
-                row(judgment, case, *_answer(judgment, case, drawn, ability + gifts[judgment.id], sentences))
+                prediction(judgment, case, *_answer(judgment, case, drawn, ability + gifts[judgment.id], sentences))
                 for judgment, case in zip(judgments, cases, strict=True)
             ]
-            scores = SETTINGS.score([answered(one, where=one["id"]) for one in rows])
+            scores = SETTINGS.score([answered(one, where=one.id) for one in rows])
             record = _record(arm, node, f"model-{number}", by_role=by_role, annotate=annotate, rows=rows)
             write_run(folder / str(job), rows, judgments=judgments, references=[], record=record, scores=scores)
             (folder / str(job) / ".hydra").mkdir(exist_ok=True)
@@ -175,7 +176,7 @@ def _written(words: int, draw: random.Random, sentences: dict[str, list[str]]) -
 
 
 def _record(
-    arm: str, node: Any, backbone: str, *, by_role: bool, annotate: Annotate, rows: list[dict[str, Any]]
+    arm: str, node: Any, backbone: str, *, by_role: bool, annotate: Annotate, rows: list[Prediction]
 ) -> dict[str, Any]:
     return {
         "format": 1,
@@ -196,7 +197,7 @@ def _record(
             "tokens": {name: annotate.tokens.of(name) for name in annotate.names(ROLES)},
         },
         "counts": {"read": len(rows), "taken": len(rows), "scored": len(rows)},
-        "calls": {"made": sum(len(one["turns"]) for one in rows), "stored": 0},
+        "calls": {"made": sum(len(one.turns) for one in rows), "stored": 0},
         "versions": {"python": "3.11", "legalrr": "0.1.0"},
         "seed": 0,
         "reference": "plain",

@@ -27,9 +27,10 @@ def run_experiment() -> None:
 
     job = Job()
     Plugins.instance().register(TogetherLauncher)
-    status = 0
+    status, ended = 0, False
     try:
         run_hydra(job, "config")
+        ended = True
         if job.failures:
             status = 2
             _complain(job.failures)
@@ -42,7 +43,7 @@ def run_experiment() -> None:
         print("legalrr: interrupted; the same command goes on where this one stopped", file=sys.stderr)
     finally:
         for folder in job.folders:
-            _tell(folder, job.calls)
+            _tell(folder, job.calls, tables=not ended)
     sys.exit(status)
 
 
@@ -54,16 +55,21 @@ def _complain(failures: list[tuple[str, str]]) -> None:
         print(f"legalrr: {which}{' '.join(message.split())}", file=sys.stderr)
 
 
-def _tell(folder: Path, calls: Counter[str]) -> None:
-    """Print the tables of a sweep or a single cell, write its page, and say where all of it lies."""
+def _tell(folder: Path, calls: Counter[str], *, tables: bool) -> None:
+    """Print the tables of a sweep or a single cell, write its page, and say where all of it lies.
+
+    With `tables` they are written too: Hydra's callback does that at the end of a sweep, but not of an interrupted one.
+    """
     from legalrr.report.console import show
-    from legalrr.report.sweep import write_page
+    from legalrr.report.sweep import write_page, write_report
 
     report = show(folder)
+    if tables:
+        write_report(report, folder)
     page = write_page(report, [folder], folder)
     print(f"\nmodel calls: {calls['made']} made, {calls['stored']} from the store")
-    tables = folder / "results.md"
-    print(f"report: {tables if tables.exists() else folder}\npage: {page}")
+    results = folder / "results.md"
+    print(f"report: {results if results.exists() else folder}\npage: {page}")
 
 
 if __name__ == "__main__":

@@ -68,12 +68,12 @@ class Run:
         """
         import pandas as pd
 
-        from legalrr.score.answered import read_rows
+        from legalrr.predictions import PREDICTIONS, read_predictions
 
         rows = []
-        for _, row in read_rows(self.path / "predictions.jsonl", "prediction"):
-            turns = row["turns"]
-            kept: dict[str, Any] = {name: row.get(name) for name in COLUMNS}
+        for _, _, prediction in read_predictions(self.path / PREDICTIONS):
+            turns = prediction.turns
+            kept: dict[str, Any] = {name: getattr(prediction, name) for name in COLUMNS}
             kept["answer"] = turns[-1]["text"] if turns else None
             for name in ("prompt_tokens", "new_tokens"):
                 kept[name] = sum(turn[name] for turn in turns)
@@ -303,7 +303,8 @@ def _keyed(values: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
 
 
 def _answered(key: str, outcome: str, answer: str) -> "Answered":
-    from legalrr.score.answered import LABELS, Answered
+    from legalrr.predictions import LABELS
+    from legalrr.score.answered import Answered
     from legalrr.verdict import ANSWER, VerdictReader
 
     gold = next((one for one in OUTCOMES if one == outcome), None)

@@ -3,9 +3,10 @@
 import logging
 import platform
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,15 @@ from legalrr.court_text import court_text
 from legalrr.errors import UserError
 from legalrr.near_duplicates import NEAR_DUPLICATE, RUN, related
 from legalrr.pipeline import Pipeline, cache_folder
+from legalrr.prepared import Prepared
 from legalrr.progress import progress
 from legalrr.protocols import AskingSegmenter, Backbone, Bench, Engine, PricedBackbone, Segmenter
 from legalrr.records import Case, Completion, Example, Judgment, Segments, Span, by_id
 from legalrr.roles import scheme
-from legalrr.run_folder import described, row, versions, write_run
+from legalrr.run_folder import described, prediction, versions, write_run
 from legalrr.sample import sample
 from legalrr.score.answered import PARTY_UNKNOWN, answered
-from legalrr.stage import description, digest
+from legalrr.stage import description, digest, identity
 from legalrr.store import Store
 from legalrr.tally import Tally
 
@@ -43,7 +45,9 @@ class Clock:
             self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.perf_counter() - started, 3)
 
 
-def run_cell(pipeline: Pipeline, folder: Path, fresh: set[str] | None = None) -> Mapping[str, Any]:
+def run_cell(
+    pipeline: Pipeline, folder: Path, fresh: set[str] | None = None, prepared: Prepared | None = None
+) -> Mapping[str, Any]:
     """Run all stages and write the run folder; returns what run.json holds.
 
     Args:
@@ -51,12 +55,13 @@ def run_cell(pipeline: Pipeline, folder: Path, fresh: set[str] | None = None) ->
         folder: the run folder.
         fresh: keys of the calls that were made for this sweep beforehand and that no cell has counted yet; those that
             this cell counts are taken out.
+        prepared: what cells before this one, or the calls made beforehand, prepared; it is added to.
 
     Raises:
         UserError: bad input or an impossible choice; everything computed before stays in the store.
     """
     clock = Clock()
-    cell = Cell(pipeline=pipeline, clock=clock)
+    cell = Cell(pipeline=pipeline, clock=clock, prepared=Prepared() if prepared is None else prepared)
     # A model that is not there is told before any other work is done.
     engine = pipeline.backbone.load() if pipeline.predict.needs_backbone else None
     with clock.time("corpus"):
@@ -83,13 +88,12 @@ def run_cell(pipeline: Pipeline, folder: Path, fresh: set[str] | None = None) ->
     with clock.time("score"):
         verdicts = {c.judgment.id: pipeline.verdict.read(completions[c.judgment.id], c.prompt) for c in cases}
         names = cell.clusters(judgments)
-        rows = [
-            row(j, c, completions[j.id], verdicts[j.id], cluster=names[j.id])
+        predictions = [
+            prediction(j, c, completions[j.id], verdicts[j.id], cluster=names[j.id])
             for j, c in zip(judgments, cases, strict=True)
         ]
-        scores = (
-            pipeline.score.score([answered(r, where=r["id"]) for r in rows if r["gold"]]) if counts["scored"] else {}
-        )
+        labelled = [answered(one, where=one.id) for one in predictions if one.gold is not None]
+        scores = pipeline.score.score(labelled) if counts["scored"] else {}
     references = [
         court_text(j, segments[j.id], c.prompt.turns, segmenter=pipeline.segment.name)
         for j, c in zip(judgments, cases, strict=True)
@@ -113,11 +117,11 @@ def run_cell(pipeline: Pipeline, folder: Path, fresh: set[str] | None = None) ->
         },
         "seconds": clock.seconds,
     }
-    write_run(folder, rows, judgments=judgments, references=references, record=record, scores=scores)
+    write_run(folder, predictions, judgments=judgments, references=references, record=record, scores=scores)
     log.info(
         "%s: %d judgments, %d model calls made, %d from the store",
         pipeline.settings.arm.label,
-        len(rows),
+        len(predictions),
         tally.made,
         tally.stored,
     )
@@ -134,26 +138,28 @@ class Cell:
     """Where time is noted."""
     reserves: dict[str, int] = field(default_factory=dict)
     """Tokens kept for prompt and answers, by role scheme."""
+    prepared: Prepared = field(default_factory=Prepared)
+    """What was prepared in this process, by this cell too."""
 
-    def read(self) -> dict[str, Judgment]:
+    def read(self) -> Mapping[str, Judgment]:
         """The judgments of the evaluated split, by id; raises UserError for bad input."""
-        corpus = self.pipeline.corpus
-        return by_id(corpus.read(corpus.split))
+        corpus, known = self.pipeline.corpus, self.prepared.judgments
+        key = (self._corpus, corpus.split)
+        if key not in known:
+            known[key] = by_id(corpus.read(corpus.split))
+        return known[key]
 
-    def judgments(
-        self, engine: Engine | None, every: Mapping[str, Judgment] | None = None
-    ) -> tuple[list[Judgment], dict[str, int]]:
+    def judgments(self, engine: Engine | None) -> tuple[list[Judgment], dict[str, int]]:
         """The judgments that are asked about, and how many were left out for what reason.
 
         Args:
             engine: the backbone, loaded; None: nothing asks it.
-            every: what `read` gave for this corpus; None: it is read here.
 
         Raises:
             UserError: bad input, no judgment, or page images that nobody here reads.
         """
         p = self.pipeline
-        every = self.read() if every is None else every
+        every = self.read()
         if not every:
             raise UserError(
                 "no judgment", where=f"corpus {p.corpus.name}, split {p.corpus.split}", cure="check path and split"
@@ -178,8 +184,39 @@ class Cell:
         counts |= {"taken": len(kept), "scored": sum(j.outcome is not None for j in kept)}
         return kept, counts
 
-    def segment(self, judgments: Sequence[Judgment]) -> dict[str, Segments]:
-        """The roles of every judgment; from the store where the segmenter is worth storing."""
+    @cached_property
+    def _corpus(self) -> str:
+        return identity(self.pipeline.corpus)
+
+    @cached_property
+    def _segmented(self) -> tuple[Hashable, ...]:
+        """What decides the roles of the judgments of a split, and which store they are kept in."""
+        tagger = self.pipeline.segment
+        asked = identity(self.pipeline.backbone) if isinstance(tagger, AskingSegmenter) else None
+        return (self._corpus, identity(tagger), asked, cache_folder(self.pipeline))
+
+    @cached_property
+    def _shown(self) -> tuple[Hashable, ...]:
+        """What decides documents and prompts; the backbone counts their tokens, where it is asked."""
+        p = self.pipeline
+        engine = identity(p.backbone) if p.predict.needs_backbone else None
+        return (*self._segmented, p.corpus.split, identity(p.restructure), identity(p.annotate), engine)
+
+    def segment(self, judgments: Sequence[Judgment], split: str | None = None) -> dict[str, Segments]:
+        """The roles of every judgment; from the store where the segmenter is worth storing.
+
+        Args:
+            judgments: of one split.
+            split: which one; None: the evaluated one.
+        """
+        split = self.pipeline.corpus.split if split is None else split
+        known = self.prepared.segments.setdefault((*self._segmented, split), {})
+        missing = [j for j in judgments if j.id not in known]
+        if missing:
+            known.update(self._segment(missing))
+        return {j.id: known[j.id] for j in judgments}
+
+    def _segment(self, judgments: Sequence[Judgment]) -> dict[str, Segments]:
         tagger = self.pipeline.segment
         if not tagger.stored:
             return {j.id: tagger.segment(j) for j in judgments}
@@ -239,13 +276,18 @@ class Cell:
 
     def case(self, judgment: Judgment, segments: Segments, engine: Engine | None) -> Case:
         """Document and prompt of one judgment."""
+        known = self.prepared.cases.get(self._shown, {}).get(judgment.id)
+        if known is not None:
+            return known
         p = self.pipeline
         if engine is not None and segments.scheme not in self.reserves:
             self.reserves[segments.scheme] = p.annotate.reserve(scheme(segments.scheme), engine)
         reserve = self.reserves.get(segments.scheme, 0)
         document = p.restructure.restructure(judgment, segments, engine, reserve)
         blind = replace(judgment, outcome=None, spans=None)
-        return Case(judgment=blind, document=document, prompt=p.annotate.annotate(blind, document))
+        case = Case(judgment=blind, document=document, prompt=p.annotate.annotate(blind, document))
+        self.prepared.keep(self._shown, case)
+        return case
 
     def measured(self) -> Any:
         """What is measured of the backbone by itself, as JSON, from the store where it is there; None: nothing is.
@@ -273,7 +315,7 @@ class Cell:
         judgments = [j for j in p.corpus.read(p.corpus.train_split) if j.outcome]
         if p.segment.needs_gold:
             judgments = [j for j in judgments if j.spans is not None]
-        segments = self.segment(judgments)
+        segments = self.segment(judgments, p.corpus.train_split)
         return [
             Example(judgment=j, document=p.restructure.restructure(j, segments[j.id], None, 0))
             for j in by_id(judgments).values()

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from legalrr.errors import UserError
+from legalrr.prepared import Prepared
 
 log = logging.getLogger("legalrr")
 
@@ -30,6 +31,7 @@ class Job:
         self.folders: list[Path] = []
         self.calls: Counter[str] = Counter()
         self._fresh: dict[str, set[str]] = {}
+        self._prepared = Prepared()
         self._process = os.getpid()
 
     def prepare(self, configs: Iterable[DictConfig]) -> None:
@@ -43,7 +45,7 @@ class Job:
                 pipelines.append(build_pipeline(config))
             except (UserError, OmegaConfBaseException) as error:
                 log.debug("left to its job: %s", error)
-        ask_together(pipelines, self._fresh)
+        ask_together(pipelines, self._fresh, self._prepared)
 
     def __call__(self, config: DictConfig) -> None:
         """Run one cell."""
@@ -63,7 +65,7 @@ class Job:
                 log.info("[%s] %s", place.job.num, place.job.override_dirname)
             # Two backbones are asked the same things, under the same keys.
             fresh = self._fresh.setdefault(identity(pipeline.backbone), set())
-            self.calls.update(run_cell(pipeline, folder, fresh)["calls"])
+            self.calls.update(run_cell(pipeline, folder, fresh, self._prepared)["calls"])
         except Exception as error:
             # The traceback goes to the cell's log file alone; the console says it once, at the end.
             log.debug("cell failed", exc_info=True)

@@ -16,15 +16,16 @@ from legalrr.hide import hide, pieces
 from legalrr.protocols import Tokens
 from legalrr.records import Block, Document, Hidden, Judgment, Segments
 from legalrr.roles import Scheme, scheme
+from legalrr.stage import at_least, check_fields, choice
 
 
 @dataclass(frozen=True, kw_only=True)
 class Restructure:
     """The stage between roles and prompt."""
 
-    order: str = "document"
+    order: str = choice("document", "document", "role")
     """`document`, or `role`: regrouped under a heading per role, in the order of the scheme."""
-    content: str = "all"
+    content: str = choice("all", "all", "main")
     """`all`, or `main`: only the roles that the study keeps under R."""
     preamble: bool = True
     """Whether the PREAMBLE is shown."""
@@ -33,12 +34,12 @@ class Restructure:
     hide_verdicts: bool = True
     """Hide headnotes, rejected precedents, the court's verdicts and views under other roles, closing lines, uncovered
     ends and repeats too; false is what the study did."""
-    overflow: str = "error"
+    overflow: str = choice("error", *OVERFLOWS)
     """What to do with a judgment longer than the budget: `error`, `middle`, `by_role`, `skip`. One to be shown as
     images, all of whose pages are hidden, is an error as well, unless `skip` leaves it out."""
-    budget: int | None = None
+    budget: int | None = at_least(1, None)
     """Tokens for the judgment; None: what the context leaves."""
-    last_pages_hidden: int | None = None
+    last_pages_hidden: int | None = at_least(0, None)
     """Pages at the end of a scanned judgment, shown as images, that are hidden because they may tell the outcome; None:
     such a judgment is refused. Pages with text are hidden by what they hold (`legalrr.corpora.pages`)."""
 
@@ -46,23 +47,7 @@ class Restructure:
 
     def __post_init__(self) -> None:
         """Refuse choices that do not exist."""
-        for name, value, known in (
-            ("order", self.order, ("document", "role")),
-            ("content", self.content, ("all", "main")),
-            ("overflow", self.overflow, OVERFLOWS),
-        ):
-            if value not in known:
-                raise UserError(
-                    f"unknown {name} {value!r}", where=f"restructure.{name}", cure=f"use {' or '.join(known)}"
-                )
-        if self.budget is not None and self.budget < 1:
-            raise UserError(
-                f"a budget of {self.budget} tokens", where="restructure.budget", cure="give a positive number"
-            )
-        if self.last_pages_hidden is not None and self.last_pages_hidden < 0:
-            raise UserError(
-                f"{self.last_pages_hidden} pages", where="restructure.last_pages_hidden", cure="give 0 or more"
-            )
+        check_fields(self, "restructure")
 
     def restructure(self, judgment: Judgment, segments: Segments, tokens: Tokens | None, reserve: int) -> Document:
         """See `legalrr.protocols.Restructurer`.

@@ -22,6 +22,7 @@ from typing import Any
 
 from legalrr.corpora.pages import images
 from legalrr.pipeline import Pipeline
+from legalrr.predictions import PREDICTIONS, Prediction
 from legalrr.records import Case, Completion, Document, Judgment, Page, Quote, Verdict
 from legalrr.score.answered import JUDGMENTS
 from legalrr.score.explanation import REFERENCES
@@ -48,7 +49,7 @@ PACKAGES = (
 
 def write_run(
     folder: Path,
-    rows: Sequence[Mapping[str, Any]],
+    predictions: Sequence[Prediction],
     *,
     judgments: Sequence[Judgment],
     references: Sequence[Mapping[str, Any]],
@@ -60,7 +61,7 @@ def write_run(
     folder.mkdir(parents=True, exist_ok=True)
     lines = "".join(json.dumps(_judgment(judgment)) + "\n" for judgment in judgments).encode("ascii")
     record = {**record, "judgments": {"file": JUDGMENTS, "sha256": hashlib.sha256(lines).hexdigest()}}
-    write_atomically(folder / "predictions.jsonl", "".join(as_json(row) + "\n" for row in rows))
+    write_atomically(folder / PREDICTIONS, "".join(as_json(one.to_json()) + "\n" for one in predictions))
     # Without a time in it, equal judgments give equal bytes.
     write_atomically(folder / JUDGMENTS, gzip.compress(lines, compresslevel=6, mtime=0))
     if any(one["turns"] for one in references):
@@ -69,36 +70,36 @@ def write_run(
     write_atomically(folder / "scores.json", as_json(scores, indent=2) + "\n")
 
 
-def row(
+def prediction(
     judgment: Judgment, case: Case, completion: Completion, verdict: Verdict, *, cluster: str = ""
-) -> dict[str, Any]:
-    """A line of predictions.jsonl; `cluster` is the name that the judgment shares with those that it nearly repeats."""
+) -> Prediction:
+    """A row of predictions.jsonl; `cluster` is the name that the judgment shares with those that it nearly repeats."""
     document = case.document
-    return {
-        "id": judgment.id,
-        "gold": judgment.outcome,
-        "court": judgment.court,
-        "year": judgment.year,
-        "kind": judgment.kind,
-        "confidence": judgment.confidence,
-        "length": len(judgment.text),
-        "cluster": cluster or judgment.id,
-        "verdict": verdict.label,
-        "reason": verdict.reason,
-        "span": verdict.span,
-        "p_allowed": verdict.p_allowed,
-        "cut_off": any(t.finish_reason == "length" for t in completion.turns),
-        "error": completion.error,
-        "turns": [asdict(t) for t in completion.turns],
-        "messages": _messages(case, completion),
-        "earlier": _earlier(case, completion),
-        "prompt": _prompt(case, completion),
-        "shown": [[b.role, b.start, b.start + len(b.text)] for b in document.blocks],
-        "hidden": [[h.start, h.end, h.role, h.reason] for h in document.hidden],
-        "pages": _pages(judgment, document),
-        "dropped_tokens": document.dropped_tokens,
-        "skipped": document.skipped,
-    }
+    return Prediction(
+        id=judgment.id,
+        gold=judgment.outcome,
+        court=judgment.court,
+        year=judgment.year,
+        kind=judgment.kind,
+        confidence=judgment.confidence,
+        length=len(judgment.text),
+        cluster=cluster or judgment.id,
+        verdict=verdict.label,
+        reason=verdict.reason,
+        span=verdict.span,
+        p_allowed=verdict.p_allowed,
+        cut_off=any(t.finish_reason == "length" for t in completion.turns),
+        error=completion.error,
+        turns=[asdict(t) for t in completion.turns],
+        messages=_messages(case, completion),
+        earlier=_earlier(case, completion),
+        prompt=_prompt(case, completion),
+        shown=[[b.role, b.start, b.start + len(b.text)] for b in document.blocks],
+        hidden=[[h.start, h.end, h.role, h.reason] for h in document.hidden],
+        pages=_pages(judgment, document),
+        dropped_tokens=document.dropped_tokens,
+        skipped=document.skipped,
+    )
 
 
 def _prompt(case: Case, completion: Completion) -> str | None:

@@ -9,7 +9,7 @@ from. So a limit, an order or a name never enters a key, and one edited judgment
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import field, fields, is_dataclass
+from dataclasses import MISSING, field, fields, is_dataclass
 from functools import partial
 from importlib import import_module
 from typing import Any, TypeVar, cast
@@ -27,6 +27,39 @@ runtime = partial(field, metadata={"runtime": True})
 later = partial(field, metadata={"later": True})
 """`gka: GkaOptions = later(default=GkaOptions())`: a field that came when results were stored already. As long as it
 has its default it is no part of the identity, so that they are found."""
+
+
+def choice(default: str, *allowed: str, runtime: bool = False) -> Any:
+    """`order: str = choice("document", "document", "role")`: a field that `check_fields` lets be one of some words."""
+    return field(default=default, metadata={"allowed": allowed, "runtime": runtime})
+
+
+def at_least(least: int, default: Any = MISSING, *, runtime: bool = False) -> Any:
+    """`batch: int = at_least(1, 8)`: a field that `check_fields` lets be None, this number or more.
+
+    Without a default it has to be given.
+    """
+    return field(default=default, metadata={"least": least, "runtime": runtime})
+
+
+def check_fields(stage: object, option: str) -> None:
+    """Refuse what `choice` and `at_least` do not allow; for `__post_init__`.
+
+    Args:
+        stage: an instance of a dataclass.
+        option: config path of the stage; "" where its fields stand at the top.
+
+    Raises:
+        UserError: a field has another value; names its option and what it may be.
+    """
+    for one in fields(stage):  # type: ignore[arg-type]
+        value, where = getattr(stage, one.name), f"{option}.{one.name}" if option else one.name
+        allowed, least = one.metadata.get("allowed"), one.metadata.get("least")
+        if allowed is not None and value not in allowed:
+            words = " or ".join(allowed) if len(allowed) == 2 else ", ".join(allowed)
+            raise UserError(f"unknown {one.name} {value!r}", where=where, cure=f"use {words}")
+        if least is not None and value is not None and value < least:
+            raise UserError(f"{one.name} is {value}", where=where, cure=f"give at least {least}")
 
 
 def build(node: DictConfig, kind: type[T], *, option: str) -> T:

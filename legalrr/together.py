@@ -14,6 +14,7 @@ from legalrr.errors import UserError
 from legalrr.pipeline import Pipeline
 from legalrr.predict.model import ModelPredictor
 from legalrr.predict.talk import lead
+from legalrr.prepared import Prepared
 from legalrr.progress import progress
 from legalrr.protocols import Engine, PageTokens
 from legalrr.records import Case, Judgment, Message, Segments
@@ -44,7 +45,7 @@ class Ready:
         return self.cell.case(self.judgments[id], self.segments[id], engine)
 
 
-def ask_together(pipelines: Sequence[Pipeline], fresh: dict[str, set[str]]) -> None:
+def ask_together(pipelines: Sequence[Pipeline], fresh: dict[str, set[str]], prepared: Prepared | None = None) -> None:
     """Make the calls of several cells and keep them in the store.
 
     A cell that cannot be prepared or asked is left out: it says why when its own turn comes.
@@ -52,7 +53,9 @@ def ask_together(pipelines: Sequence[Pipeline], fresh: dict[str, set[str]]) -> N
     Args:
         pipelines: cells of one sweep; those whose predictor asks no backbone are left out.
         fresh: identity of a backbone -> keys of the calls that were made of it, which are added to.
+        prepared: what the cells are given afterwards, which is added to.
     """
+    prepared = Prepared() if prepared is None else prepared
     sharing: dict[tuple[str, str], list[Pipeline]] = {}
     for pipeline in pipelines:
         if isinstance(pipeline.predict, ModelPredictor):
@@ -61,23 +64,24 @@ def ask_together(pipelines: Sequence[Pipeline], fresh: dict[str, set[str]]) -> N
     for (backbone, _), some in sharing.items():
         if len(some) > 1:
             try:
-                ask_cells(some, some[0].backbone.load(), fresh.setdefault(backbone, set()))
+                ask_cells(some, some[0].backbone.load(), fresh.setdefault(backbone, set()), prepared)
             except UserError as error:
                 log.debug("left to the cells: %s", error)
 
 
-def ask_cells(pipelines: Sequence[Pipeline], engine: Engine, fresh: set[str]) -> None:
+def ask_cells(pipelines: Sequence[Pipeline], engine: Engine, fresh: set[str], prepared: Prepared | None = None) -> None:
     """Make the calls of cells that share a backbone and a run folder, for `ask_together`.
 
     Args:
         pipelines: the cells; their predictors ask a backbone.
         engine: their backbone, loaded.
         fresh: the keys of the calls that were made are added to it.
+        prepared: what was prepared before, which is added to.
 
     Raises:
         UserError: the engine fails.
     """
-    cells = list(_prepared(pipelines, engine))
+    cells = list(_ready(pipelines, engine, Prepared() if prepared is None else prepared))
     # Judgments of different corpora may have the same id.
     wanted: dict[tuple[str, str], list[Ready]] = {}
     for ready in cells:
@@ -94,19 +98,14 @@ def ask_cells(pipelines: Sequence[Pipeline], engine: Engine, fresh: set[str]) ->
         store.close()
 
 
-def _prepared(pipelines: Iterable[Pipeline], engine: Engine) -> Iterator[Ready]:
-    # Most cells of a sweep are over the same judgments.
-    read: dict[tuple[str, str | None], dict[str, Judgment]] = {}
+def _ready(pipelines: Iterable[Pipeline], engine: Engine, prepared: Prepared) -> Iterator[Ready]:
     for number, pipeline in enumerate(pipelines):
-        cell = Cell(pipeline=pipeline, clock=Clock())
+        cell = Cell(pipeline=pipeline, clock=Clock(), prepared=prepared)
         predict = pipeline.predict
         assert isinstance(predict, ModelPredictor)
         try:
             predict.check(engine)
-            corpus = identity(pipeline.corpus), pipeline.corpus.split
-            if corpus not in read:
-                read[corpus] = cell.read()
-            judgments, _ = cell.judgments(engine, read[corpus])
+            judgments, _ = cell.judgments(engine)
             segments = cell.segment(judgments)
             calls = predict.calls(cell.case(judgments[0], segments[judgments[0].id], engine)) if judgments else 0
         except UserError as error:

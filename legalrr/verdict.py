@@ -15,8 +15,8 @@ from typing import ClassVar
 
 from legalrr.answer_text import plain
 from legalrr.answer_word import answer_word
-from legalrr.errors import UserError
 from legalrr.records import CompletedTurn, Completion, Prompt, Verdict
+from legalrr.stage import check_fields, choice
 from legalrr.thoughts import thoughts
 
 READINGS = ("strict", "study")
@@ -34,7 +34,7 @@ _STUDY_THOUGHT = re.compile(r"\A.*</think>", re.DOTALL)
 class VerdictReader:
     """The stage between completion and score."""
 
-    reading: str = "strict"
+    reading: str = choice("strict", *READINGS)
     """`strict` or `study`."""
 
     VERSION: ClassVar[int] = 2
@@ -44,10 +44,7 @@ class VerdictReader:
 
     def __post_init__(self) -> None:
         """Refuse a reading that does not exist."""
-        if self.reading not in READINGS:
-            raise UserError(
-                f"unknown reading {self.reading!r}", where="verdict.reading", cure=f"use {' or '.join(READINGS)}"
-            )
+        check_fields(self, "verdict")
 
     def read(self, completion: Completion, prompt: Prompt) -> Verdict:
         """See `legalrr.protocols.Reader`."""

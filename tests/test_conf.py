@@ -1,6 +1,7 @@
 """Every choice in conf/ composes, builds, and can be overridden field by field."""
 
 import dataclasses
+import json
 from importlib import import_module
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from omegaconf import DictConfig
 from legalrr.errors import UserError
 from legalrr.pipeline import KINDS, MEASURE, Pipeline, build_pipeline
 from legalrr.places import root
+from legalrr.stage import identity
 
 CONF = root() / "conf"
 CHOICES = sorted(
@@ -26,6 +28,9 @@ NEEDED = {
     ("corpus", "own_pdf"): ["corpus.folder=judgments"],
     ("corpus", "own_table"): ["+corpus.files.test=mine.csv"],
 }
+# The identities (their first 16 digits) of the stages that a choice changes. What users have stored is found by them:
+# they change only where a stage is meant to compute something else, with its VERSION.
+IDENTITIES = json.loads(Path(__file__).with_name("identities.json").read_text(encoding="ascii"))
 
 
 def composed(*overrides: str) -> DictConfig:
@@ -41,6 +46,10 @@ def built(*overrides: str) -> Pipeline:
 def test_every_choice_composes_and_builds(group: str, choice: str) -> None:
     pipeline = built(f"{group}={choice}", *NEEDED.get((group, choice), []))
     assert set(pipeline.stages()) == set(KINDS)
+    if group in {*KINDS, MEASURE, "arm"}:
+        stages = pipeline.stages() | ({} if pipeline.measures is None else {MEASURE: pipeline.measures})
+        digests = {name: identity(stage)[:16] for name, stage in stages.items()}
+        assert digests == IDENTITIES["default"] | IDENTITIES[f"{group}={choice}"]
 
 
 @pytest.mark.parametrize(("group", "choice"), [c for c in CHOICES if c[0] in {*KINDS, MEASURE}])

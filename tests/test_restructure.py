@@ -176,7 +176,7 @@ def test_unknown_scheme_names_the_judgment() -> None:
         ({"order": "random"}, r"^restructure\.order: unknown order 'random' \(use document or role\)"),
         ({"content": "most"}, r"^restructure\.content: unknown content 'most' \(use all or main\)"),
         ({"overflow": "cut"}, r"^restructure\.overflow: unknown overflow 'cut'.*middle"),
-        ({"budget": 0}, r"^restructure\.budget: a budget of 0 tokens"),
+        ({"budget": 0}, r"^restructure\.budget: budget is 0"),
         ({"budget": -4}, r"^restructure\.budget"),
     ],
 )
@@ -297,7 +297,7 @@ def test_of_a_scanned_judgment_the_last_pages_are_hidden_and_how_many_must_be_sa
     assert (document.blocks, numbers(document.pages), numbers(document.hidden_pages)) == ((), [1, 2], [3])
     with pytest.raises(UserError, match=r"s\.pdf: scanned.*restructure\.last_pages_hidden"):
         Restructure().restructure(*scan, None, 0)
-    with pytest.raises(UserError, match=r"restructure\.last_pages_hidden: -1 pages"):
+    with pytest.raises(UserError, match=r"restructure\.last_pages_hidden: last_pages_hidden is -1"):
         Restructure(last_pages_hidden=-1)
 
 

@@ -9,7 +9,17 @@ from omegaconf import OmegaConf
 
 from legalrr.errors import UserError
 from legalrr.protocols import Predictor, Reader
-from legalrr.stage import build, description, digest, identity, later, runtime
+from legalrr.stage import (
+    at_least,
+    build,
+    check_fields,
+    choice,
+    description,
+    digest,
+    identity,
+    later,
+    runtime,
+)
 from legalrr.verdict import VerdictReader
 
 PREDICTOR = "legalrr.predict.baselines.TfidfPredictor"
@@ -231,3 +241,47 @@ class TestDigest:
     def test_objects_that_json_does_not_hold_are_refused(self, value: object) -> None:
         with pytest.raises(TypeError):
             digest({"x": value})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """A stage whose fields say what they may be."""
+
+    order: str = choice("left", "left", "right")
+    """One of two."""
+    side: str = choice("up", "up", "down", "none", runtime=True)
+    """One of three, which does not count."""
+    size: int = at_least(1)
+    """Has to be given."""
+    most: int | None = at_least(0, None)
+    """May be left open."""
+    batch: int = at_least(1, 8, runtime=True)
+    """Does not count."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, "stage")
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"order": "up"}, "stage.order: unknown order 'up' (use left or right)"),
+        ({"side": "left"}, "stage.side: unknown side 'left' (use up, down, none)"),
+        ({"size": 0}, "stage.size: size is 0 (give at least 1)"),
+        ({"most": -1}, "stage.most: most is -1 (give at least 0)"),
+        ({"batch": 0}, "stage.batch: batch is 0 (give at least 1)"),
+    ],
+)
+def test_what_a_field_may_not_be_is_refused_by_the_name_of_its_option(values: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError) as caught:
+        Checked(**{"size": 1, **values})
+    assert str(caught.value) == said
+
+
+def test_fields_that_say_what_they_may_be_are_described_as_others_are() -> None:
+    assert description(Checked(size=1, side="down", batch=2))["fields"] == {"order": "left", "size": 1, "most": None}
+
+
+def test_a_number_without_a_default_has_to_be_given() -> None:
+    with pytest.raises(TypeError, match="size"):
+        Checked()

@@ -12,6 +12,7 @@ from legalrr.backbones.echo import EchoBackbone
 from legalrr.cell import run_cell
 from legalrr.pipeline import Pipeline, build_pipeline
 from legalrr.places import root
+from legalrr.prepared import Prepared
 from legalrr.protocols import Abilities, Call, Engine, Reply
 from legalrr.stage import identity
 from legalrr.together import ask_together
@@ -105,6 +106,52 @@ def test_answers_are_those_of_cells_that_run_alone(tmp_path: Path) -> None:
     for arm in arms:
         one, other = ((tmp_path / name / arm / "predictions.jsonl").read_bytes() for name in ("together", "alone"))
         assert one == other
+
+
+def test_what_was_prepared_beforehand_is_not_prepared_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipelines = cells(tmp_path, "plain", "c", "r", "direct_compare")
+    prepared = Prepared()
+    ask_together(pipelines, {}, prepared)
+
+    def again(*_: object) -> None:
+        pytest.fail("prepared again")
+
+    first = pipelines[0]
+    monkeypatch.setattr(type(first.corpus), "read", again)
+    monkeypatch.setattr(type(first.segment), "segment", again)
+    monkeypatch.setattr(type(first.restructure), "restructure", again)
+    monkeypatch.setattr(type(first.annotate), "annotate", again)
+    for pipeline in pipelines:
+        assert run_cell(pipeline, tmp_path / pipeline.settings.arm.id, set(), prepared)["counts"]["taken"] == 5
+
+
+def test_cells_that_share_nothing_but_the_process_get_their_own_judgments_and_prompts(tmp_path: Path) -> None:
+    different = (
+        cells(tmp_path / "runs", "plain", "r", "majority", "tfidf_lr", more=("limit=6",))
+        + cells(tmp_path / "runs", "plain", "tfidf_lr", more=("limit=7", "segment=crf"))
+        + cells(tmp_path / "runs", "plain", more=("backbone.context=3000", "restructure.overflow=middle"))
+        + cells(tmp_path / "runs", "plain", more=("annotate.question=relief", "restructure.hide_verdicts=false"))
+    )
+    prepared = Prepared()
+    for number, pipeline in enumerate(different):
+        run_cell(pipeline, tmp_path / "shared" / str(number), set(), prepared)
+        run_cell(pipeline, tmp_path / "alone" / str(number))
+        one, other = (tmp_path / name / str(number) / "predictions.jsonl" for name in ("shared", "alone"))
+        assert one.read_text() == other.read_text()
+
+
+def test_without_room_a_case_is_prepared_again_and_the_answers_are_the_same(tmp_path: Path) -> None:
+    for name, room in (("much", 10**9), ("some", 40_000), ("none", 0)):
+        prepared = Prepared(room=room)
+        pipelines = cells(tmp_path / name, "plain", "c")
+        ask_together(pipelines, {}, prepared)
+        kept = sum(map(len, prepared.cases.values()))
+        assert (kept == 10, kept == 0) == (name == "much", name == "none")
+        for pipeline in pipelines:
+            run_cell(pipeline, tmp_path / name / pipeline.settings.arm.id, set(), prepared)
+    for arm in ("plain", "c"):
+        one, *others = ((tmp_path / n / arm / "predictions.jsonl").read_bytes() for n in ("much", "some", "none"))
+        assert others == [one, one]
 
 
 @pytest.mark.parametrize(("holds", "turns"), [(1, 5), (10**9, 1)])

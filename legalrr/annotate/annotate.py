@@ -22,6 +22,7 @@ from legalrr.party_name import LONGEST_NAME
 from legalrr.protocols import Tokens
 from legalrr.records import Document, Judgment, Message, Page, Prompt, PromptTurn, Quote
 from legalrr.roles import Scheme, scheme
+from legalrr.stage import check_fields, choice
 
 LAYOUTS = ("conversation", "study", "judgment_first")
 QUESTIONS = ("party", "relief")
@@ -68,13 +69,13 @@ class Annotate:
     """C: analysis, then ratio, then ruling, then the answer."""
     direct: bool = False
     """Ask for the answer at once."""
-    layout: str = "conversation"
+    layout: str = choice("conversation", *LAYOUTS)
     """`conversation`: turns are appended; `study`: the whole prompt anew at each turn, earlier answers quoted in it;
     `judgment_first`: a conversation in which the judgment precedes instruction and definitions."""
-    question: str = "party"
+    question: str = choice("party", *QUESTIONS)
     """What is asked: `party`, whether the case is decided in favour of the party that brought it; `relief`, whether the
     appeal, petition or suit is allowed, which needs no party."""
-    party: str = "name"
+    party: str = choice("name", "name", "role")
     """How the question names the party: by `name` (where the judgment gives one) or by `role` alone."""
     tokens: TurnTokens = field(default_factory=TurnTokens)
     """Where each answer is cut off."""
@@ -83,16 +84,7 @@ class Annotate:
 
     def __post_init__(self) -> None:
         """Refuse choices that do not exist."""
-        if self.layout not in LAYOUTS:
-            raise UserError(
-                f"unknown layout {self.layout!r}", where="annotate.layout", cure=f"use {', '.join(LAYOUTS)}"
-            )
-        if self.question not in QUESTIONS:
-            raise UserError(
-                f"unknown question {self.question!r}", where="annotate.question", cure=f"use {' or '.join(QUESTIONS)}"
-            )
-        if self.party not in ("name", "role"):
-            raise UserError(f"unknown party {self.party!r}", where="annotate.party", cure="use name or role")
+        check_fields(self, "annotate")
         if self.direct and self.chain:
             raise UserError("direct and chain exclude each other", where="annotate", cure="choose one of the two")
         for turn in ("analysis", "ratio", "ruling", "answer"):

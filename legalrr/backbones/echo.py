@@ -11,9 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from legalrr.errors import UserError
 from legalrr.protocols import Abilities, Call, Reply
-from legalrr.stage import digest, runtime
+from legalrr.stage import at_least, check_fields, digest, runtime
 
 WORD = re.compile(r"\S+")
 YES_OR_NO = ("YES", "NO")
@@ -42,32 +41,24 @@ class EchoBackbone:
 
     name: str = runtime(default="echo")
     """Name in tables."""
-    context: int = 8192
+    context: int = at_least(1, 8192)
     """Words that prompt and answer may take together."""
-    invalid_every: int = 0
+    invalid_every: int = at_least(0, 0)
     """One in so many yes/no answers, by hash, says neither; 0: none."""
-    cut_every: int = 0
+    cut_every: int = at_least(0, 0)
     """One in so many answers, by hash, goes on until it is cut off; 0: none."""
     seed: int = 0
     """Another one gives other answers."""
-    seconds_per_call: float = runtime(default=0.0)
+    seconds_per_call: float = at_least(0, 0.0, runtime=True)
     """How long a call takes."""
-    batch: int = runtime(default=8)
+    batch: int = at_least(1, 8, runtime=True)
     """Calls that are answered together."""
 
     VERSION: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         """Refuse numbers out of range."""
-        for option, number, least in (
-            ("context", self.context, 1),
-            ("invalid_every", self.invalid_every, 0),
-            ("cut_every", self.cut_every, 0),
-            ("seconds_per_call", self.seconds_per_call, 0),
-            ("batch", self.batch, 1),
-        ):
-            if number < least:
-                raise UserError(f"{option} is {number}", where=f"backbone.{option}", cure=f"give at least {least}")
+        check_fields(self, "backbone")
 
     def provenance(self) -> Mapping[str, Any]:
         """Nothing beyond the fields."""

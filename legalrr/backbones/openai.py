@@ -18,7 +18,7 @@ from legalrr.backbones.source import content_digest
 from legalrr.errors import UserError
 from legalrr.protocols import Reply
 from legalrr.records import CompletedTurn
-from legalrr.stage import runtime
+from legalrr.stage import at_least, check_fields, choice, runtime
 
 if TYPE_CHECKING:
     from legalrr.backbones.openai_engine import OpenAIEngine
@@ -42,7 +42,7 @@ class OpenAIBackbone:
     """Name of the model at the server; a dated one, where there is one, as others come to mean newer models."""
     base_url: str = "https://api.openai.com/v1"
     """Address of the server, up to and with `/v1`."""
-    context: int
+    context: int = at_least(1)
     """Tokens that prompt and answer may take together, as the server has it."""
     tokenizer: str = "characters:3"
     """How tokens are counted here, to fit a judgment into the context: by the tokenizer of a folder or hub id with
@@ -55,27 +55,27 @@ class OpenAIBackbone:
     """How much a reasoning model thinks, in the words of the server."""
     seed: int | None = None
     """Seed of the server's sampling, which OpenAI obeys as well as it can."""
-    thinking_tokens: int = 0
+    thinking_tokens: int = at_least(0, 0)
     """Tokens beyond a turn's own that a reasoning model may think in; they are kept free in the context. A server
     counts both together, so an answer may be longer than its turn allows where little is thought."""
-    repetition: int = 1
+    repetition: int = at_least(1, 1)
     """Which of several runs of the same experiment this is: sent nowhere, it keeps their answers apart."""
-    logprobs: str = runtime(default="none")
+    logprobs: str = choice("none", *LOGPROBS, runtime=True)
     """`echo`: the server's completions tell the log-probabilities of a prompt (vLLM's do), so answers can be compared;
     needs the model's tokenizer. `none`: they cannot."""
-    structured: str = runtime(default="none")
+    structured: str = choice("none", *STRUCTURED, runtime=True)
     """How the server is told to write one of some answers and nothing else: `structured_outputs` by vLLM,
     `json_schema` by OpenAI, vLLM and llama.cpp; `none`: it cannot be told. A server should stay with one, as stored
     answers do not say which it was."""
-    cap: str = runtime(default="max_completion_tokens")
+    cap: str = choice("max_completion_tokens", *CAPS, runtime=True)
     """What the server calls the number of tokens after which an answer is cut off; `max_tokens` for old ones."""
     api_key_env: str | None = runtime(default=None)
     """Name of the environment variable that holds the key; None: the server wants none."""
-    concurrency: int = runtime(default=8)
+    concurrency: int = at_least(1, 8, runtime=True)
     """Requests under way at once; `predict.group` bounds it too."""
     timeout: float = runtime(default=600.0)
     """Seconds that a server may be silent before the request is made anew."""
-    retries: int = runtime(default=10)
+    retries: int = at_least(0, 10, runtime=True)
     """How often a request is made anew after 408, 409, 429, 5xx, a lost connection, silence or a malformed reply. The
     waits are the server's Retry-After up to two minutes, else they double from half a second up to eight, less up to a
     quarter by chance."""
@@ -86,20 +86,7 @@ class OpenAIBackbone:
 
     def __post_init__(self) -> None:
         """Refuse values that do not exist or exclude each other."""
-        for option, allowed in (("logprobs", LOGPROBS), ("structured", STRUCTURED), ("cap", CAPS)):
-            if (value := getattr(self, option)) not in allowed:
-                raise UserError(
-                    f"unknown {option} {value!r}", where=f"{OPTION}.{option}", cure=f"use {' or '.join(allowed)}"
-                )
-        for option, number, least in (
-            ("context", self.context, 1),
-            ("thinking_tokens", self.thinking_tokens, 0),
-            ("repetition", self.repetition, 1),
-            ("concurrency", self.concurrency, 1),
-            ("retries", self.retries, 0),
-        ):
-            if number < least:
-                raise UserError(f"{option} is {number}", where=f"{OPTION}.{option}", cure=f"give at least {least}")
+        check_fields(self, OPTION)
         if not 0 < self.timeout < math.inf:
             raise UserError(f"timeout is {self.timeout}", where=f"{OPTION}.timeout", cure="give a number of seconds")
         if self.temperature is not None and not 0 <= self.temperature < math.inf:

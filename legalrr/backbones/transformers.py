@@ -17,7 +17,7 @@ from legalrr.backbones.source import origin
 from legalrr.backbones.vision import vision_of
 from legalrr.backbones.weights import check_device, open_weights, quantized, unreadable
 from legalrr.errors import UserError
-from legalrr.stage import later, runtime
+from legalrr.stage import at_least, check_fields, choice, later, runtime
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -26,13 +26,6 @@ if TYPE_CHECKING:
 
 OPTION = "backbone"
 GKA_OPTION = f"{OPTION}.gka"
-CHOICES = {
-    "dtype": ("float32", "bfloat16", "float16"),
-    "attention": ("split", "sdpa", "eager", "flash_attention_2"),
-    "quantization": ("none", "bitsandbytes-int8", "bitsandbytes-int4"),
-    "matmul_precision": ("highest", "high", "medium"),
-    "decoding": ("greedy", "card"),
-}
 DEVICE = re.compile(r"cpu|cuda|cuda:\d+|mps|auto")
 WORTHWHILE = {"sdpa": 0.25}
 """Share of a prompt that must be held for its state to be used, by attention; elsewhere any is. What follows a state
@@ -50,62 +43,48 @@ class TransformersBackbone:
     """Folder with safetensors, .gguf file, `package:<package>/<file>.gguf`, or a hub id with `revision`."""
     revision: str | None = None
     """Commit (40 hexadecimal digits) of a hub model; None for local files."""
-    dtype: str = "float32"
+    dtype: str = choice("float32", "float32", "bfloat16", "float16")
     """float32, bfloat16 or float16. Only in float32 do answers repeat however a prompt is cut into parts."""
-    attention: str = "split"
+    attention: str = choice("split", "split", "sdpa", "eager", "flash_attention_2")
     """split (`legalrr.backbones.attention`), sdpa, eager or flash_attention_2."""
-    quantization: str = "none"
+    quantization: str = choice("none", "none", "bitsandbytes-int8", "bitsandbytes-int4")
     """none, bitsandbytes-int8 or bitsandbytes-int4 (NF4), done while the weights are loaded."""
-    matmul_precision: str = "highest"
+    matmul_precision: str = choice("highest", "highest", "high", "medium")
     """Of float32 products (`torch.set_float32_matmul_precision`): highest, high or medium. What the two others compute
     in depends on the processor."""
-    context: int | None = None
+    context: int | None = at_least(1, None)
     """Tokens that prompt and answer may take together; None: as many as the model was made for. Qwen3-VL goes beyond
     that with YaRN, at 524288 and 786432."""
-    decoding: str = "greedy"
+    decoding: str = choice("greedy", "greedy", "card")
     """greedy: the most probable token each time; card: drawn as the model card says."""
     card: Card | None = None
     """What the model card says; None: it says nothing."""
     seed: int = 0
     """Of what is drawn."""
-    thinking_tokens: int = 0
+    thinking_tokens: int = at_least(0, 0)
     """Tokens that a reasoning model may write before its answer, on top of what a turn allows."""
     gka: GkaOptions = later(default=GkaOptions())  # noqa: RUF009  # it is frozen
     """Gated KalmaNet layers: those of a model that has some, and attention layers to replace by new ones."""
     device: str = runtime(default="cpu")
     """cpu, cuda, cuda:N, mps, or auto: spread over all accelerators."""
-    batch_tokens: int = runtime(default=32768)
+    batch_tokens: int = at_least(1, 32768, runtime=True)
     """Tokens of padded prompts and answers that are written together."""
-    prefill_chunk: int = runtime(default=8192)
+    prefill_chunk: int = at_least(1, 8192, runtime=True)
     """Tokens that are read in one forward, which bounds the memory of the layers in between."""
-    prefix_cache_gb: float = runtime(default=2.0)
+    prefix_cache_gb: float = at_least(0, 2.0, runtime=True)
     """Memory (1e9 bytes) for states of what was read, for prompts that begin the same way; 0: read everything anew."""
-    threads: int | None = runtime(default=None)
+    threads: int | None = at_least(1, None, runtime=True)
     """Threads of torch on a CPU; None: as torch decides."""
 
     VERSION: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         """Refuse values that do not exist."""
-        for option, allowed in CHOICES.items():
-            if (value := getattr(self, option)) not in allowed:
-                raise UserError(
-                    f"unknown {option} {value!r}", where=f"{OPTION}.{option}", cure=f"use {', '.join(allowed)}"
-                )
+        check_fields(self, OPTION)
         if not DEVICE.fullmatch(self.device):
             raise UserError(
                 f"unknown device {self.device!r}", where=f"{OPTION}.device", cure="use cpu, cuda, cuda:N, mps or auto"
             )
-        for option, least in (
-            ("context", 1),
-            ("batch_tokens", 1),
-            ("prefill_chunk", 1),
-            ("threads", 1),
-            ("thinking_tokens", 0),
-            ("prefix_cache_gb", 0),
-        ):
-            if (number := getattr(self, option)) is not None and number < least:
-                raise UserError(f"{option} is {number}", where=f"{OPTION}.{option}", cure=f"give at least {least}")
         if self.attention == "split" and self.device == "mps":
             raise UserError("split has no kernel for mps", where=f"{OPTION}.attention", cure="use sdpa")
         check_decoding(self.decoding, self.card, option=OPTION)

@@ -15,7 +15,7 @@ from legalrr.backbones.footprint import cache_bytes
 from legalrr.backbones.sampling import Card, check_decoding
 from legalrr.backbones.source import origin
 from legalrr.errors import UserError
-from legalrr.stage import runtime
+from legalrr.stage import at_least, check_fields, choice, runtime
 
 if TYPE_CHECKING:
     from vllm import LLM
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from legalrr.backbones.vllm_engine import VLLMEngine
 
 OPTION = "backbone"
-CHOICES = {"dtype": ("float32", "bfloat16", "float16"), "decoding": ("greedy", "card")}
 LIMITS = {"temperature": (0.0, 2.0), "presence_penalty": (-2.0, 2.0)}
 """What vLLM draws by."""
 SILENT = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "WARNING"}
@@ -41,23 +40,23 @@ class VLLMBackbone:
     `revision`."""
     revision: str | None = None
     """Commit (40 hexadecimal digits) of a hub model; None for local files."""
-    dtype: str = "bfloat16"
+    dtype: str = choice("bfloat16", "float32", "bfloat16", "float16")
     """float32, bfloat16 or float16; of a quantised checkpoint, that of what is not quantised."""
     quantization: str = "none"
     """`none`: as the checkpoint is, FP8, AWQ and GPTQ ones too; else what vLLM does to the weights while it loads them,
     by its own names: fp8, bitsandbytes, ..."""
-    context: int | None = None
+    context: int | None = at_least(1, None)
     """Tokens that prompt and answer may take together; None: as many as the model was made for. Qwen3-VL goes beyond
     that with YaRN, at 524288 and 786432."""
-    decoding: str = "greedy"
+    decoding: str = choice("greedy", "greedy", "card")
     """greedy: the most probable token each time; card: drawn as the model card says."""
     card: Card | None = None
     """What the model card says; None: it says nothing."""
     seed: int = 0
     """Of what is drawn."""
-    thinking_tokens: int = 0
+    thinking_tokens: int = at_least(0, 0)
     """Tokens that a reasoning model may write before its answer, on top of what a turn allows."""
-    tensor_parallel: int = runtime(default=1)
+    tensor_parallel: int = at_least(1, 1, runtime=True)
     """Accelerators that each layer is spread over."""
     gpu_memory_utilization: float = runtime(default=0.9)
     """Share of an accelerator's memory for weights and states; what the weights leave holds the states."""
@@ -70,14 +69,7 @@ class VLLMBackbone:
 
     def __post_init__(self) -> None:
         """Refuse values that do not exist."""
-        for option, allowed in CHOICES.items():
-            if (value := getattr(self, option)) not in allowed:
-                raise UserError(
-                    f"unknown {option} {value!r}", where=f"{OPTION}.{option}", cure=f"use {' or '.join(allowed)}"
-                )
-        for option, least in (("context", 1), ("thinking_tokens", 0), ("tensor_parallel", 1)):
-            if (number := getattr(self, option)) is not None and number < least:
-                raise UserError(f"{option} is {number}", where=f"{OPTION}.{option}", cure=f"give at least {least}")
+        check_fields(self, OPTION)
         if not 0 < self.gpu_memory_utilization <= 1:
             raise UserError(
                 f"gpu_memory_utilization is {self.gpu_memory_utilization}",

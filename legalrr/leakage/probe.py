@@ -12,6 +12,7 @@ from legalrr.leakage.views import QUESTION, VIEWS, sentences, view, words_of
 from legalrr.predict.baselines import TAIL_WORDS
 from legalrr.progress import progress
 from legalrr.records import Case, Document, Outcome, Verdict
+from legalrr.stage import at_least, check_fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,9 +63,9 @@ class Probed:
 class Probe:
     """How views are made and sentences are found."""
 
-    words: int = TAIL_WORDS
+    words: int = at_least(1, TAIL_WORDS)
     """Words of the tail."""
-    calls: int = 40
+    calls: int = at_least(0, 40)
     """Calls that the search for a sentence takes at most, per judgment and view, unless halving alone takes more:
     2 log2(sentences) + 2; 0: no search."""
     alone: float = 0.9
@@ -76,9 +77,7 @@ class Probe:
 
     def __post_init__(self) -> None:
         """Refuse numbers out of range."""
-        for name, least in (("words", 1), ("calls", 0)):
-            if getattr(self, name) < least:
-                raise UserError(f"{name} is {getattr(self, name)}", where=f"probe.{name}", cure=f"give {least} or more")
+        check_fields(self, "probe")
         for name in ("alone", "without"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"{getattr(self, name)} is no probability", where=f"probe.{name}", cure="give 0 to 1")

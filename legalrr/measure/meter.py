@@ -15,7 +15,7 @@ from legalrr.places import resolve
 from legalrr.progress import progress
 from legalrr.protocols import Backbone, Corpus, OpenEngine
 from legalrr.records import Judgment
-from legalrr.stage import digest
+from legalrr.stage import at_least, check_fields, digest
 
 OPTION = "measure"
 CARD = "card.json"
@@ -25,23 +25,23 @@ CARD = "card.json"
 class Meter:
     """Measures a language model of the transformers library by itself."""
 
-    judgments: int = 8
+    judgments: int = at_least(1, 8)
     """Judgments that perplexity is measured on."""
-    window: int = 2048
+    window: int = at_least(2, 2048)
     """Their first tokens that are read."""
     held_out: str | None = None
     """card.json of a primed model: perplexity is measured on judgments that it was not primed on; None: on any."""
     distances: list[int] = field(default_factory=lambda: [64, 256, 1024, 2048])
     """Tokens between a planted fact and the question."""
-    facts: int = 20
+    facts: int = at_least(1, 20)
     """Facts per distance."""
     lengths: list[int] = field(default_factory=lambda: [512, 1024, 2048, 4096])
     """Tokens of the texts that time and memory are measured on."""
-    written: int = 8
+    written: int = at_least(1, 8)
     """Tokens written after each of them."""
-    repeats: int = 3
+    repeats: int = at_least(1, 3)
     """How often time is measured."""
-    chunk: int = 8192
+    chunk: int = at_least(1, 8192)
     """Tokens that are read at once."""
     seed: int = 0
     """Of what is drawn: judgments, stretches of text, codes."""
@@ -50,16 +50,7 @@ class Meter:
 
     def __post_init__(self) -> None:
         """Raises UserError for an impossible value."""
-        for option, least in (
-            ("judgments", 1),
-            ("window", 2),
-            ("facts", 1),
-            ("written", 1),
-            ("repeats", 1),
-            ("chunk", 1),
-        ):
-            if (value := getattr(self, option)) < least:
-                raise UserError(f"{option} is {value}", where=f"{OPTION}.{option}", cure=f"give at least {least}")
+        check_fields(self, OPTION)
         for option in ("distances", "lengths"):
             if any(number < 1 for number in getattr(self, option)):
                 raise UserError("a number below 1", where=f"{OPTION}.{option}", cure="give tokens")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from legalrr.errors import UserError
 from legalrr.protocols import Bench
 from legalrr.records import OUTCOMES, Case, CompletedTurn, Completion, Document, Judgment, Outcome
-from legalrr.stage import digest
+from legalrr.stage import at_least, check_fields, choice, digest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,7 +57,7 @@ class StratifiedPredictor:
 class LastLinesPredictor:
     """Reads the end of what is shown, as a cheat would: the last word for or against the party among the last words."""
 
-    words: int = 60
+    words: int = at_least(1, 60)
     """How many of the last shown words are read."""
 
     VERSION: ClassVar[int] = 1
@@ -65,8 +65,7 @@ class LastLinesPredictor:
 
     def __post_init__(self) -> None:
         """Refuse to read nothing."""
-        if self.words < 1:
-            raise UserError(f"the last {self.words} words", where="predict.words", cure="give a positive number")
+        check_fields(self, "predict")
 
     _CUE: ClassVar[re.Pattern[str]] = re.compile(
         r"\b(?P<yes>allow(?:ed|ing)?|succeeds?|quash(?:ed)?|set\s+aside|acquitted|granted)\b"
@@ -90,12 +89,12 @@ class TfidfPredictor:
     shown is what a sound run looks like.
     """
 
-    classifier: str = "logistic_regression"
+    classifier: str = choice("logistic_regression", "logistic_regression", "linear_svm")
     """`logistic_regression` or `linear_svm`, both with balanced class weights."""
-    reads: str = "shown"
+    reads: str = choice("shown", "shown", "tail", "hidden", "hidden_tail")
     """`shown`: what a model sees; `tail`: its last 300 words; `hidden`: what was hidden from it;
     `hidden_tail`: the last 300 words of that, where the verdict stands."""
-    folds: int = 5
+    folds: int = at_least(2, 5)
     """Folds of the cross-validation; no more than the smaller class has members."""
 
     VERSION: ClassVar[int] = 1
@@ -103,14 +102,7 @@ class TfidfPredictor:
 
     def __post_init__(self) -> None:
         """Refuse choices that do not exist."""
-        for name, value, known in (
-            ("classifier", self.classifier, ("logistic_regression", "linear_svm")),
-            ("reads", self.reads, ("shown", "tail", "hidden", "hidden_tail")),
-        ):
-            if value not in known:
-                raise UserError(f"unknown {name} {value!r}", where=f"predict.{name}", cure=f"use {' or '.join(known)}")
-        if self.folds < 2:
-            raise UserError(f"{self.folds} folds", where="predict.folds", cure="give 2 or more")
+        check_fields(self, "predict")
 
     def predict(self, cases: Sequence[Case], bench: Bench) -> Iterator[Completion]:
         """See `legalrr.protocols.Predictor`; raises UserError where a class has fewer than two members to learn

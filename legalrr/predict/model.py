@@ -13,7 +13,7 @@ from legalrr.predict.talk import Talk, lead
 from legalrr.progress import progress
 from legalrr.protocols import Bench, Call, Engine
 from legalrr.records import Case, CompletedTurn, Completion, PromptTurn
-from legalrr.stage import digest, runtime
+from legalrr.stage import at_least, check_fields, choice, digest
 from legalrr.thoughts import thought_end
 from legalrr.verdict import BLANK
 
@@ -27,12 +27,12 @@ ANSWERS = ("YES", "NO")
 class ModelPredictor:
     """The predictor that asks a language model."""
 
-    scoring: str = "generate"
+    scoring: str = choice("generate", *SCORINGS)
     """How the last turn is answered: `generate` text; `choose`: write YES or NO, as nothing else may be written;
     `compare` the probabilities of YES and NO; `calibrated`: compare, less the prior that the model gives the answers
     about a judgment without content (one-turn prompts only)."""
 
-    group: int = runtime(default=24)
+    group: int = at_least(1, 24, runtime=True)
     """Judgments that go through all their turns together: more are written faster, fewer leave a turn's states in the
     backbone's prefix cache until the next one asks for them."""
 
@@ -40,13 +40,8 @@ class ModelPredictor:
     needs_backbone: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        """Refuse a scoring that does not exist."""
-        if self.scoring not in SCORINGS:
-            raise UserError(
-                f"unknown scoring {self.scoring!r}", where="predict.scoring", cure=f"use {', '.join(SCORINGS)}"
-            )
-        if self.group < 1:
-            raise UserError(f"a group of {self.group}", where="predict.group", cure="give 1 or more")
+        """Refuse choices that do not exist."""
+        check_fields(self, "predict")
 
     def check(self, engine: Engine) -> None:
         """Raises UserError where the engine cannot do what `scoring` needs."""

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from legalrr.errors import UserError
+from legalrr.stage import at_least, check_fields, choice
 
 PRECISIONS = ("float32", "bf16")
 
@@ -67,17 +68,17 @@ class PrimeSettings:
     """Measure the importance of every layer, instead of priming some."""
     seed: int = 0
     """Of the draw of held-out judgments and of the order in which the others are read."""
-    window: int = 2048
+    window: int = at_least(2, 2048)
     """Tokens that are read together."""
-    batch: int = 1
+    batch: int = at_least(1, 1)
     """Windows per step."""
     minutes: float | None = 40.0
     """Minutes that the whole run may take, with what it took before it was interrupted; None: no limit."""
-    warmup: int = 5
+    warmup: int = at_least(0, 5)
     """Steps in which the learning rate rises to its peak, from which it falls to 0."""
     clip: float = 1.0
     """Norm that the gradient of (a) each layer, (b) all weights is cut to."""
-    precision: str = "float32"
+    precision: str = choice("float32", *PRECISIONS)
     """float32, or bf16: products in bfloat16, weights and sums as they are (autocast, by accelerate)."""
     held_out: HeldOut = field(default_factory=HeldOut)
     """Judgments that are never learned from."""
@@ -92,14 +93,8 @@ class PrimeSettings:
 
     def __post_init__(self) -> None:
         """Raises UserError for an impossible value."""
-        if self.precision not in PRECISIONS:
-            raise UserError(
-                f"unknown precision {self.precision!r}", where="precision", cure=f"use {', '.join(PRECISIONS)}"
-            )
+        check_fields(self, "")
         for option, value, least in (
-            ("window", self.window, 2),
-            ("batch", self.batch, 1),
-            ("warmup", self.warmup, 0),
             ("align.steps", self.align.steps, 0),
             ("align.fit", self.align.fit, 0),
             ("distil.steps", self.distil.steps, 0),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from legalrr.errors import UserError
+from legalrr.predictions import PREDICTIONS
 from legalrr.score.answered import Answers, read_answers
 from legalrr.score.prediction import PredictionScorer, Scores
 from legalrr.verdict import VerdictReader
@@ -26,7 +27,7 @@ SWITCHES = frozenset(
 """Options that an arm sets; cells that differ in nothing else are compared."""
 VERSION = "verdict.version"
 """The option that says since which version of the reader answers are read so; not every cell says it."""
-FILES = ("run.json", "predictions.jsonl", "scores.json", "error.json")
+FILES = ("run.json", PREDICTIONS, "scores.json", "error.json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +153,7 @@ def read_again(cell: Cell, reading: str) -> Cell | None:
         return None
     if setup.scoring not in (None, "generate"):
         return None
-    answers = read_answers(cell.folder / "predictions.jsonl", reader)
+    answers = read_answers(cell.folder / PREDICTIONS, reader)
     before = {case.id: case.label for case in cell.answers.cases}
     changed = sum(before.get(case.id) != case.label for case in answers.cases)
     log.info("%s, %s: %d of %d answers are read anew", cell.name, setup.label, changed, len(answers.cases))
@@ -214,7 +215,7 @@ def _cell(folder: Path, sweep: int, job: int | None, overrides: str) -> Cell:
     if run is None:
         raise UserError("missing beside scores.json", where=str(run_file), cure="run the cell again")
     scorer = _scorer(run, str(run_file))
-    answers = read_answers(folder / "predictions.jsonl")
+    answers = read_answers(folder / PREDICTIONS)
     stamp = scorer.stamp(answers.cases)
     stored = _json(folder / "scores.json")
     fits = all(stored.get(key) == value for key, value in stamp.items())

@@ -1,5 +1,6 @@
-"""Rebuilds what lies next to the cells of a sweep: the tables and the figure; after every job, and on demand."""
+"""Rebuilds what lies next to the cells of a sweep, tables and figure: while it runs, at its end, and on demand."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,36 @@ from legalrr.report.tables import write_tables
 from legalrr.store import make_folder, write_atomically
 from legalrr.uncollected import uncollected
 
+PAUSE = 30.0
+"""Seconds from one rebuild of a running sweep to the next: each reads and compares all cells that there are."""
+
 
 class SweepTables(Callback):
-    """Keeps the tables of a sweep up to date: Hydra calls `on_job_end` after failed jobs too."""
+    """Keeps the tables of a sweep up to date: Hydra calls `on_job_end` after failed jobs too.
+
+    A sweep that is interrupted has no `on_multirun_end`: the command then writes the tables of what is there.
+    """
+
+    def __init__(self, pause: float = PAUSE) -> None:
+        self._pause = pause
+        self._rebuilt: float | None = None
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        """Rebuild after each job of a sweep."""
-        if config.hydra.mode == RunMode.MULTIRUN:
+        """Rebuild after a job of a sweep, unless that was done within the pause."""
+        if config.hydra.mode != RunMode.MULTIRUN:
+            return
+        if self._rebuilt is None or time.monotonic() - self._rebuilt >= self._pause:
+            self._rebuild(config)
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Rebuild after the last job."""
+        self._rebuild(config)
+
+    def _rebuild(self, config: DictConfig) -> None:
+        try:
             rebuild(Path(config.hydra.sweep.dir))
+        finally:
+            self._rebuilt = time.monotonic()
 
 
 def rebuild(folder: Path) -> list[Path]:

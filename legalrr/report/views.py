@@ -37,8 +37,9 @@ class View:
     """Cells, row by row."""
 
     def is_number(self, column: int) -> bool:
-        """Whether a column holds numbers alone, which are set to the right."""
-        return all(row[column][:1] in "+-<0123456789" for row in self.rows)
+        """Whether a column holds numbers, beside empty cells at most; it is set to the right."""
+        filled = [row[column] for row in self.rows if row[column]]
+        return bool(filled) and all(cell[0] in "+-<0123456789" for cell in filled)
 
     def markdown(self) -> str:
         """The table in Markdown."""

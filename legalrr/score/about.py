@@ -1,10 +1,8 @@
 """What is known of a judgment beside its outcome, as a row of predictions.jsonl tells it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from legalrr.errors import UserError
+from legalrr.predictions import Prediction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,26 +25,13 @@ class About:
     """Roles of what was shown; without text that no span covers."""
 
 
-def about(row: Mapping[str, Any], *, where: str) -> About:
-    """What a row of predictions.jsonl tells of its judgment; raises UserError naming `where` for a damaged row."""
-    texts = {name: row.get(name) for name in ("court", "kind", "confidence")}
-    numbers = {name: row.get(name) for name in ("year", "length")}
-    for kind, values in ((str, texts), (int, numbers)):
-        for name, value in values.items():
-            if value is not None and not isinstance(value, kind):
-                raise UserError(f"damaged prediction: {name!r} is {value!r}", where=where, cure="run the cell again")
-    shown = row.get("shown")
-    if shown is None:
-        return About(**texts, **numbers)
-    try:
-        blocks = [(role, end - start) for role, start, end in shown]
-    except (TypeError, ValueError) as error:
-        raise UserError(
-            "damaged prediction: 'shown' is no list of blocks", where=where, cure="run the cell again"
-        ) from error
+def about(prediction: Prediction) -> About:
+    """What a prediction tells of its judgment."""
+    known = {name: getattr(prediction, name) for name in ("court", "year", "kind", "confidence", "length")}
+    if prediction.shown is None:
+        return About(**known)
     return About(
-        **texts,
-        **numbers,
-        shown=sum(length for _, length in blocks),
-        roles=frozenset(role for role, _ in blocks if role),
+        **known,
+        shown=sum(end - start for _, start, end in prediction.shown),
+        roles=frozenset(role for role, _, _ in prediction.shown if role),
     )

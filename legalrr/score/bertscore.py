@@ -19,7 +19,7 @@ from legalrr.backbones.layers import open_layers
 from legalrr.backbones.source import content_digest, locate
 from legalrr.errors import UserError
 from legalrr.score.metric import Pair
-from legalrr.stage import runtime
+from legalrr.stage import check_fields, choice, runtime
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,7 +43,7 @@ class BertScore:
     """Layer whose states are compared, from 1."""
     window: int | None = None
     """Tokens that the encoder reads at once, special ones too; None: as many as its tokenizer says."""
-    overlong: str = "error"
+    overlong: str = choice("error", *OVERLONG)
     """What happens to a longer text: `error`; `truncate`: its beginning alone is compared, as the package bert-score
     does; `windows`: all of it is, read in windows that overlap by half, a token's state from where it is nearer the
     middle."""
@@ -56,10 +56,7 @@ class BertScore:
 
     def __post_init__(self) -> None:
         """Refuse a choice that does not exist."""
-        if self.overlong not in OVERLONG:
-            raise UserError(
-                f"unknown choice {self.overlong!r}", where=f"{OPTION}.overlong", cure=f"use {', '.join(OVERLONG)}"
-            )
+        check_fields(self, OPTION)
 
     @property
     def detail(self) -> str:

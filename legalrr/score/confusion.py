@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from legalrr.predictions import LABELS
 from legalrr.records import OUTCOMES, Scored
-from legalrr.score.answered import LABELS
 
 Codes = npt.NDArray[np.int8]
 """Answers as codes, shape (..., n)."""

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from legalrr.errors import UserError
+from legalrr.predictions import PREDICTIONS, damaged, read_predictions, read_rows
 from legalrr.records import whole
-from legalrr.score.answered import damaged, read_rows
 from legalrr.score.metric import Metric, Pair, place, told
 from legalrr.stage import digest
 from legalrr.store import Store
@@ -134,8 +134,8 @@ def read_explanations(folder: Path) -> Explanations | None:
     if not path.is_file():
         return None
     written: dict[str, dict[str, Mapping[str, Any]]] = {}
-    for where, row in read_rows(folder / "predictions.jsonl", "prediction"):
-        written[_text(row, "id", where, "prediction")] = {turn["name"]: turn for turn in row.get("turns", [])}
+    for where, _, one in read_predictions(folder / PREDICTIONS):
+        written[one.id] = {_text(turn, "name", where, "prediction"): turn for turn in one.turns}
     found: list[Explanation] = []
     no_turn: dict[str, list[str]] = {}
     no_text: dict[str, list[str]] = {}
@@ -151,7 +151,7 @@ def read_explanations(folder: Path) -> Explanations | None:
             elif answer is None or answer.get("finish_reason") == "overflow":
                 no_turn[turn].append(id)
             else:
-                said = _text(answer, "text", f"{folder / 'predictions.jsonl'}, {id}", "prediction")
+                said = _text(answer, "text", f"{folder / PREDICTIONS}, {id}", "prediction")
                 found.append(
                     Explanation(
                         id=id,

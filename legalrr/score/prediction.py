@@ -15,13 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from legalrr.errors import UserError
+from legalrr.predictions import LABELS
 from legalrr.records import OUTCOMES, Scored
-from legalrr.score.answered import LABELS, Answered
+from legalrr.score.answered import Answered
 from legalrr.score.arm_interval import arm_intervals
 from legalrr.score.confusion import Counts, Floats, codes, macro_f1_of_codes, macro_f1_of_counts
 from legalrr.score.interval import Sample, ruled
 from legalrr.score.skill import mcc_of_counts, skill_p
-from legalrr.stage import digest
+from legalrr.stage import at_least, check_fields, digest
 
 UNDEFINED = "no labelled judgment"
 
@@ -99,21 +100,17 @@ class PredictionScorer:
 
     confidence: float = 0.95
     """Coverage of intervals."""
-    resamples: int = 20_000
+    resamples: int = at_least(1, 20_000)
     """Bootstrap resamples per interval; all different ones where they are few (`legalrr.score.interval.EXACT`)."""
-    permutations: int = 10_000
+    permutations: int = at_least(1, 10_000)
     """Permutations per test (`legalrr.score.swap`); all of them where they are no more."""
-    seed: int = 0
+    seed: int = at_least(0, 0)
     """Seed of resampling and permuting."""
 
     def __post_init__(self) -> None:
         if not 0 < self.confidence < 1:
             raise UserError(f"confidence {self.confidence} is no share", where="score.confidence", cure="0.95 is usual")
-        for name, least in (("resamples", 1), ("permutations", 1), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise UserError(
-                    f"{name} {getattr(self, name)} is too small", where=f"score.{name}", cure=f"{least} or more"
-                )
+        check_fields(self, "score")
 
     def settings(self) -> dict[str, Any]:
         """What intervals and tests depend on, as plain JSON values."""

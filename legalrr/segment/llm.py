@@ -20,7 +20,7 @@ from legalrr.records import Judgment, Segments, Span
 from legalrr.roles import scheme
 from legalrr.segment.sentences import split
 from legalrr.segment.windows import CUT, context, shortened, windows
-from legalrr.stage import digest
+from legalrr.stage import at_least, check_fields, digest
 from legalrr.store import Store
 from legalrr.thoughts import thought_end
 
@@ -43,13 +43,13 @@ class LlmSegmenter:
     """Name in tables."""
     scheme: str = "build"
     """Scheme of the roles: build or seven."""
-    window: int = 24
+    window: int = at_least(1, 24)
     """Sentences asked for at once; fewer where the context has no room for them."""
     overlap: int = 6
     """Sentences that a window shares with the one before; at most half of a window."""
-    longest: int = 600
+    longest: int = at_least(2 * len(CUT), 600)
     """Characters of a sentence that are shown; from longer ones the middle is left out."""
-    answer_tokens: int = 12
+    answer_tokens: int = at_least(1, 12)
     """Tokens allowed for the line about one sentence."""
     unanswered: str = "uncovered"
     """What becomes of a sentence without a valid answer. `error`: the judgment fails; `uncovered`: it gets no role;
@@ -70,15 +70,13 @@ class LlmSegmenter:
                 where="segment.unanswered",
                 cure=f"use {', '.join(POLICIES)}, or a role of {self.scheme!r}",
             )
-        for option, number, least, most in (
-            ("window", self.window, 1, None),
-            ("overlap", self.overlap, 0, self.window // 2),
-            ("longest", self.longest, 2 * len(CUT), None),
-            ("answer_tokens", self.answer_tokens, 1, None),
-        ):
-            if number < least or (most is not None and number > most):
-                cure = f"give at least {least}" if most is None else f"give {least} to {most}, half of a window"
-                raise UserError(f"{option} is {number}", where=f"segment.{option}", cure=cure)
+        check_fields(self, "segment")
+        if not 0 <= self.overlap <= self.window // 2:
+            raise UserError(
+                f"overlap is {self.overlap}",
+                where="segment.overlap",
+                cure=f"give 0 to {self.window // 2}, half of a window",
+            )
 
     def provenance(self) -> Mapping[str, Any]:
         """The digest of the prompt's words."""

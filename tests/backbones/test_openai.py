@@ -185,7 +185,7 @@ def test_a_local_tokenizer_is_told_by_its_content(tiny, tmp_path):
         ({"logprobs": "all"}, "logprobs: unknown logprobs 'all'"),
         (
             {"structured": "guided_choice"},
-            "structured: unknown structured .guided_choice. .use none or structured_outputs or json_schema",
+            "structured: unknown structured .guided_choice. .use none, structured_outputs, json_schema",
         ),
         ({"cap": "length"}, "cap: unknown cap 'length'"),
         ({"context": 0}, "context: context is 0"),

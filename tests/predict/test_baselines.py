@@ -329,8 +329,8 @@ class TestTfidf:
         ("fields", "message"),
         [
             ({"classifier": "forest"}, r"^predict\.classifier: unknown classifier 'forest'"),
-            ({"reads": "all"}, r"^predict\.reads: unknown reads 'all' \(use shown or tail or hidden or hidden_tail\)"),
-            ({"folds": 1}, r"^predict\.folds: 1 folds"),
+            ({"reads": "all"}, r"^predict\.reads: unknown reads 'all' \(use shown, tail, hidden, hidden_tail\)"),
+            ({"folds": 1}, r"^predict\.folds: folds is 1"),
         ],
     )
     def test_impossible_choice_is_refused_by_name(self, fields: dict[str, Any], message: str) -> None:

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from legalrr.predictions import Prediction
 from legalrr.score.answered import answered
 from legalrr.score.prediction import PredictionScorer
 
@@ -73,7 +74,8 @@ class Sweep:
         (folder / "run.json").write_text(json.dumps(run))
         (folder / "predictions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         if scored:
-            cases = [answered(row, where="test") for row in rows if row["gold"]]
+            labelled = [Prediction.from_json(row, where="test") for row in rows if row["gold"]]
+            cases = [answered(one, where="test") for one in labelled]
             scores = PredictionScorer(**run["settings"]).score(cases)
             (folder / "scores.json").write_text(json.dumps(scores))
         return folder

@@ -38,6 +38,28 @@ def test_the_callback_rebuilds_after_a_job_of_a_sweep(sweep):
     assert (sweep.folder / "results.csv").is_file()
 
 
+def test_within_the_pause_the_callback_does_not_rebuild_and_at_the_end_it_does(sweep):
+    config, tables = hydra_config(RunMode.MULTIRUN, sweep.folder), SweepTables(pause=3600.0)
+    sweep.cell(0)
+    tables.on_job_end(config, JobReturn())
+    first = (sweep.folder / "results.csv").read_bytes()
+    sweep.cell(1, "dr")
+    tables.on_job_end(config, JobReturn())
+    assert (sweep.folder / "results.csv").read_bytes() == first
+    tables.on_multirun_end(config)
+    assert (sweep.folder / "results.csv").read_bytes() != first
+
+
+def test_after_the_pause_the_callback_rebuilds_again(sweep):
+    config, tables = hydra_config(RunMode.MULTIRUN, sweep.folder), SweepTables(pause=0.0)
+    sweep.cell(0)
+    tables.on_job_end(config, JobReturn())
+    first = (sweep.folder / "results.csv").read_bytes()
+    sweep.cell(1, "dr")
+    tables.on_job_end(config, JobReturn())
+    assert (sweep.folder / "results.csv").read_bytes() != first
+
+
 def test_the_callback_leaves_a_single_run_alone(sweep):
     sweep.cell(0)
     SweepTables().on_job_end(hydra_config(RunMode.RUN, sweep.folder), JobReturn())

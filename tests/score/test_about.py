@@ -1,7 +1,12 @@
 import pytest
 
 from legalrr.errors import UserError
+from legalrr.predictions import Prediction
 from legalrr.score.about import About, about
+
+
+def prediction(**told):
+    return Prediction.from_json({"id": "a", "verdict": "invalid", "reason": "error", "turns": [], **told}, where="p:1")
 
 
 def test_a_row_tells_what_is_known_and_how_much_of_it_was_shown():
@@ -13,7 +18,7 @@ def test_a_row_tells_what_is_known_and_how_much_of_it_was_shown():
         "length": 900,
         "shown": [["FAC", 0, 100], ["", 100, 150], ["FAC", 700, 800], ["ISSUE", 800, 810]],
     }
-    assert about(row, where="p:1") == About(
+    assert about(prediction(**row)) == About(
         court="High Court",
         year=1987,
         kind="tax",
@@ -25,10 +30,10 @@ def test_a_row_tells_what_is_known_and_how_much_of_it_was_shown():
 
 
 def test_of_a_row_from_before_these_fields_nothing_is_known():
-    assert about({"id": "a", "court": None}, where="p:1") == About()
+    assert about(prediction(court=None)) == About()
 
 
 @pytest.mark.parametrize("row", [{"year": "1987"}, {"court": 3}, {"shown": 3}, {"shown": [["FAC", 0]]}, {"shown": [1]}])
 def test_a_damaged_row_is_named(row):
     with pytest.raises(UserError, match=r"p:1: damaged prediction: '(year|court|shown)' is"):
-        about(row, where="p:1")
+        prediction(**row)

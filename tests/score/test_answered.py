@@ -3,6 +3,7 @@ import json
 import pytest
 
 from legalrr.errors import UserError
+from legalrr.predictions import Prediction
 from legalrr.score.about import About
 from legalrr.score.answered import answered, read_answers
 
@@ -19,7 +20,7 @@ def write(path, *rows, end="\n"):
 
 
 def test_tokens_are_summed_over_turns_and_one_cut_off_turn_counts():
-    case = answered(row(), where="x")
+    case = answered(Prediction.from_json(row(), where="x"), where="x")
     assert (case.prompt_tokens, case.cached_tokens, case.new_tokens, case.dropped_tokens) == (20, 8, 4, 5)
     assert case.cut_off
     assert not case.skipped
@@ -84,5 +85,5 @@ def test_a_missing_file_says_so(tmp_path):
 )
 def test_a_field_that_cannot_be_is_named(changes, said):
     with pytest.raises(UserError, match=said) as caught:
-        answered(row(**changes), where="file:9")
+        Prediction.from_json(row(**changes), where="file:9")
     assert caught.value.where == "file:9"

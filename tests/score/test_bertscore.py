@@ -75,7 +75,7 @@ def test_each_token_is_taken_from_one_window(encoder):
 @pytest.mark.parametrize(
     ("choice", "message"),
     [
-        ({"overlong": "cut"}, r"^encoder\.overlong: unknown choice 'cut'"),
+        ({"overlong": "cut"}, r"^encoder\.overlong: unknown overlong 'cut'"),
         ({"layer": 4}, r"^encoder\.layer: layer 4 \(.* has 3\)"),
         ({"window": 3}, r"^encoder\.window: a window of 3 tokens"),
         ({"encoder": "no/such/folder"}, r"^encoder\.model: no such model"),

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from legalrr.predictions import LABELS
 from legalrr.records import OUTCOMES, Scored
-from legalrr.score.answered import LABELS
 from legalrr.score.confusion import (
     accuracy_of_counts,
     codes,

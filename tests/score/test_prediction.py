@@ -9,9 +9,10 @@ from omegaconf import OmegaConf
 
 from legalrr.errors import UserError
 from legalrr.places import root
+from legalrr.predictions import LABELS
 from legalrr.protocols import Scorer
 from legalrr.records import OUTCOMES, Scored
-from legalrr.score.answered import LABELS, Answered
+from legalrr.score.answered import Answered
 from legalrr.score.prediction import PredictionScorer, Scores
 from legalrr.stage import build
 

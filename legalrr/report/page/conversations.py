@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from legalrr.predictions import Prediction
 from legalrr.report.page.sources import Record
 
 Part = str | int | dict[str, Any]
@@ -65,24 +66,23 @@ class Conversations:
     answers: dict[str, Any] = field(default_factory=dict)
     """Cell -> what it said."""
 
-    def add(self, cell: int, row: Mapping[str, Any]) -> None:
+    def add(self, cell: int, row: Prediction) -> None:
         """Take in the row of one cell."""
-        sent = row.get("messages") or []
-        messages = _spoken(sent)
+        messages = _spoken(row.messages)
         number, whole = self._document(row, messages)
-        turns = [{key: value for key, value in turn.items() if value is not None} for turn in row["turns"]]
+        turns = [{key: value for key, value in turn.items() if value is not None} for turn in row.turns]
         self.answers[str(cell)] = {
             "document": number,
-            "verdict": row["verdict"],
-            "reason": row["reason"],
-            "span": row.get("span"),
-            "p": row.get("p_allowed"),
-            "error": row.get("error"),
+            "verdict": row.verdict,
+            "reason": row.reason,
+            "span": row.span,
+            "p": row.p_allowed,
+            "error": row.error,
             "turns": turns,
             "sent": self._conversation(messages, number, whole, turns),
             "earlier": [
-                [earlier["turn"], self._conversation(_spoken(_restored(earlier, sent)), number, whole, turns)]
-                for earlier in row.get("earlier", [])
+                [earlier["turn"], self._conversation(_spoken(_restored(earlier, row.messages)), number, whole, turns)]
+                for earlier in row.earlier
             ],
         }
 
@@ -95,16 +95,16 @@ class Conversations:
             "answers": self.answers,
         }
 
-    def _document(self, row: Mapping[str, Any], messages: Sequence[Mapping[str, str]]) -> tuple[int, str | None]:
+    def _document(self, row: Prediction, messages: Sequence[Mapping[str, str]]) -> tuple[int, str | None]:
         """Number of the document that a row shows, and the document as it stands in the prompt; None if it does not."""
-        shown = row.get("shown", [])
+        shown = row.shown or []
         blocks = [] if self.record is None else [self.record["text"][start:end] for _, start, end in shown]
         between = next((found for m in messages if (found := _between(m["content"], blocks)) is not None), None)
         document = {
             "shown": shown,
-            "hidden": row.get("hidden", []),
-            "dropped": row.get("dropped_tokens", 0),
-            "skipped": row.get("skipped", False),
+            "hidden": row.hidden,
+            "dropped": row.dropped_tokens,
+            "skipped": row.skipped,
             "between": between,
         }
         number = self.documents.setdefault(json.dumps(document), len(self.documents))

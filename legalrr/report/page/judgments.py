@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from legalrr.predictions import LABELS
 from legalrr.report.cells import Cell
 from legalrr.report.groups import Group, Report
 from legalrr.report.page.sources import Record
 from legalrr.score.about import About
-from legalrr.score.answered import LABELS
 
 LETTERS = {"allowed": "A", "dismissed": "D", "invalid": "-"}
 """An answer, or a gold outcome, as a letter; a space where a cell was not asked."""

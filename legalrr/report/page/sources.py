@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from legalrr.errors import UserError
+from legalrr.predictions import PREDICTIONS, Prediction
 from legalrr.report.cells import Cell
 from legalrr.score.answered import JUDGMENTS, reread
 from legalrr.verdict import VerdictReader
@@ -36,14 +37,14 @@ def read_judgments(cells: Sequence[Cell]) -> dict[int, Mapping[str, Record]]:
     return found
 
 
-def read_rows(cell: Cell, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+def read_rows(cell: Cell, ids: Iterable[str]) -> dict[str, Prediction]:
     """Rows of a finished cell's predictions.jsonl, of those ids that it has, with the verdicts of the cell's reading;
     raises UserError if the file changed."""
     assert cell.folder is not None
     assert cell.answers is not None
-    path = cell.folder / "predictions.jsonl"
+    path = cell.folder / PREDICTIONS
     reader = VerdictReader(reading=cell.setup.reading or "strict") if cell.reread and cell.setup else None
-    rows: dict[str, dict[str, Any]] = {}
+    rows: dict[str, Prediction] = {}
     with path.open("rb") as file:
         for id in ids:
             place = cell.answers.places.get(id)
@@ -54,7 +55,9 @@ def read_rows(cell: Cell, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
                 row = json.loads(file.read(place[1]))
             except ValueError as error:
                 raise UserError("changed while it was read", where=str(path), cure="report again") from error
-            rows[id] = dict(reread(row, reader, where=f"{path}, {id}")) if reader else row
+            where = f"{path}, {id}"
+            found = Prediction.from_json(row, where=where)
+            rows[id] = reread(found, reader, where=where) if reader else found
     return rows
 
 

@@ -6,6 +6,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from legalrr.predictions import Prediction
 from legalrr.report.page.conversations import Conversations, Phrases
 
 TEXT = st.text(alphabet="ab \n.é𝒜", max_size=40)
@@ -30,14 +31,15 @@ def put_together(parts, record, shared, answer) -> str:
 
 
 def row(messages, shown=(), turns=(), **changes):
-    return {
-        "verdict": "allowed",
-        "reason": "matched",
-        "messages": [{"role": "user", "content": content} for content in messages],
-        "shown": list(shown),
-        "turns": [{"name": name, "text": text, "logprobs": None} for name, text in turns],
+    return Prediction(
+        id="j",
+        verdict="allowed",
+        reason="matched",
+        messages=[{"role": "user", "content": content} for content in messages],
+        shown=list(shown),
+        turns=[{"name": name, "text": text, "logprobs": None} for name, text in turns],
         **changes,
-    }
+    )
 
 
 @given(

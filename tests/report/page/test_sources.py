@@ -3,6 +3,7 @@ import json
 import pytest
 
 from legalrr.errors import UserError
+from legalrr.predictions import Prediction
 from legalrr.report.cells import read_again, read_cells
 from legalrr.report.page.sources import read_judgments, read_rows
 
@@ -31,7 +32,8 @@ def test_rows_are_found_by_id_whatever_stands_between_them(sweep) -> None:
     folder = sweep.cell(0)
     enrich(folder)
     (cell,) = read_cells([sweep.folder])
-    rows = {row["id"]: row for row in map(json.loads, (folder / "predictions.jsonl").read_text().splitlines())}
+    lines = (folder / "predictions.jsonl").read_text().splitlines()
+    rows = {row["id"]: Prediction.from_json(row, where="test") for row in map(json.loads, lines)}
     assert read_rows(cell, ["case-7", "case-2", "unknown"]) == {id: rows[id] for id in ("case-7", "case-2")}
 
 
@@ -49,7 +51,7 @@ def test_rows_of_another_reading_have_its_verdicts(sweep) -> None:
     enrich(folder)
     (cell,) = read_cells([sweep.folder])
     again = read_again(cell, "study")
-    assert read_rows(cell, ["case-11"])["case-11"]["verdict"] == "invalid"
+    assert read_rows(cell, ["case-11"])["case-11"].verdict == "invalid"
     row = read_rows(again, ["case-11", "case-0"])
-    assert (row["case-11"]["verdict"], row["case-11"]["span"]) == ("dismissed", None)
-    assert (row["case-0"]["verdict"], row["case-0"]["span"]) == ("allowed", (2, 5))
+    assert (row["case-11"].verdict, row["case-11"].span) == ("dismissed", None)
+    assert (row["case-0"].verdict, row["case-0"].span) == ("allowed", (2, 5))
