@@ -58,7 +58,7 @@ def test_files_that_a_page_names_exist(page):
     named = re.findall(
         r"`((?:legalrr|conf|tests|benchmarks|kernels|docs)/[\w./-]+\.\w+)`", page.read_text(encoding="utf-8")
     )
-    assert [name for name in named if not (ROOT / name).is_file()] == []
+    assert [name for name in named if "NAME" not in name and not (ROOT / name).is_file()] == []
 
 
 @pytest.mark.parametrize(("page", "script", "words"), [one for one in COMMANDS if one[1] not in COMPOSED])
