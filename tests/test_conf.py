@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from legalrr.errors import UserError
 from legalrr.pipeline import KINDS, MEASURE, Pipeline, build_pipeline
 from legalrr.places import root
+from legalrr.stage import META
 
 CONF = root() / "conf"
 CHOICES = sorted(
@@ -48,7 +49,7 @@ def test_every_field_of_a_stage_stands_in_its_yaml(group: str, choice: str) -> N
     node = composed(f"{group}={choice}", *NEEDED.get((group, choice), []))[group]
     module, _, name = node["_target_"].rpartition(".")
     fields = {f.name for f in dataclasses.fields(getattr(import_module(module), name))}
-    assert set(node) - {"_target_"} == fields
+    assert set(node) - {"_target_", META} == fields
 
 
 @pytest.mark.parametrize("stage", sorted(KINDS))

@@ -1,12 +1,13 @@
-"""The backbones that conf/backbone knows, as the comments at the heads of its files and their configurations tell.
+"""The backbones of conf/backbone, as the `meta` node of each file and its configuration describe them.
 
-# Licence: Apache-2.0
-# Context: 262,144 tokens
-# Parameters: 8,767,123,696
-# Cache: 36 layers of 8 key-value heads of 128
-# State: 18 layers of 32 heads of 128, 6,144 channels
+    meta:
+      licence: Apache-2.0
+      context: 262,144 tokens
+      parameters: 8,767,123,696
+      cache: 36 layers of 8 key-value heads of 128
+      state: 18 layers of 32 heads of 128, 6,144 channels
 
-Each may be left out: what nobody states is unknown. They stand in for a model's config.json until its files are here.
+Each may be left out: what is not stated is unknown. They stand in for a model's config.json until its files are here.
 """
 
 import json
@@ -21,12 +22,13 @@ from omegaconf import DictConfig, OmegaConf
 from legalrr.backbones.footprint import BYTES, kept_bytes
 from legalrr.backbones.source import HUB_ID, locate
 from legalrr.errors import UserError
+from legalrr.metadata import read_metadata
 from legalrr.places import resolve, root
 
-STATED = re.compile(r"^# (Licence|Context|Parameters|Cache|State):(.*)$", re.MULTILINE)
+FACTS = ("licence", "context", "parameters", "cache", "state")
 NUMBER = r"(\d[\d,]*)"
 FORMS = {
-    "context": (re.compile(rf"{NUMBER} tokens"), "262,144 tokens"),
+    "context": (re.compile(rf"{NUMBER}(?: tokens)?"), "262,144 tokens"),
     "parameters": (re.compile(NUMBER), "8,767,123,696"),
     "cache": (
         re.compile(rf"{NUMBER} layers of {NUMBER} key-value heads of {NUMBER}"),
@@ -96,13 +98,14 @@ def names() -> list[str]:
     return sorted(file.stem for file in (root() / "conf" / "backbone").glob("*.yaml"))
 
 
+def facts(name: str) -> dict[str, str]:
+    """The facts that the yaml of a backbone states, by key of `FACTS`; raises UserError as `card` does."""
+    return read_metadata(_file(name), FACTS, wrapped=False)
+
+
 def card(name: str) -> Card:
     """The backbone called `name`; raises UserError for one that conf/backbone lacks, or a fact that cannot be read."""
-    folder = root() / "conf" / "backbone"
-    if name not in names():
-        raise UserError(f"no backbone {name!r}", where=str(folder), cure=f"one of {', '.join(names())}")
-    file = folder / f"{name}.yaml"
-    stated = {key.lower(): value.strip() for key, value in STATED.findall(file.read_text("utf-8"))}
+    file, stated = _file(name), facts(name)
     numbers = {key: _numbers(key, stated[key], file) for key in FORMS if key in stated}
     with initialize_config_dir(str(root() / "conf"), version_base="1.3"):
         node = compose(f"backbone/{name}").backbone
@@ -117,13 +120,18 @@ def card(name: str) -> Card:
     )
 
 
+def _file(name: str) -> Path:
+    folder = root() / "conf" / "backbone"
+    if name not in names():
+        raise UserError(f"no backbone {name!r}", where=str(folder), cure=f"one of {', '.join(names())}")
+    return folder / f"{name}.yaml"
+
+
 def _numbers(key: str, text: str, file: Path) -> list[int]:
     form, example = FORMS[key]
     match = form.fullmatch(text)
     if match is None:
-        raise UserError(
-            f"cannot read the {key} {text!r}", where=str(file), cure=f"write # {key.capitalize()}: {example}"
-        )
+        raise UserError(f"cannot read meta.{key} {text!r}", where=str(file), cure=f"write {key}: {example}")
     return [int(number.replace(",", "")) for number in match.groups()]
 
 

@@ -1,13 +1,12 @@
-"""The corpora that conf/corpus knows, as the comments at the heads of its files describe them.
+"""The corpora of conf/corpus, as the `meta` node of each file describes them.
 
-# What: 50 judgments ...
-#   goes on here
-# Licence: MIT
-# Citation: ...
-# Get: legalrr-data fetch lawai50
+meta:
+  what: 50 judgments ...
+  licence: MIT
+  citation: ...
+  get: legalrr-data fetch lawai50
 """
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -15,11 +14,12 @@ from typing import Protocol, runtime_checkable
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 
 from legalrr.errors import UserError
+from legalrr.metadata import read_metadata
 from legalrr.places import root
 from legalrr.protocols import Corpus
 from legalrr.stage import build
 
-STATED = re.compile(r"^# (What|Licence|Citation|Get): (.*(?:\n#   .*)*)", re.MULTILINE)
+FACTS = ("what", "licence", "citation", "get")
 
 
 @runtime_checkable
@@ -77,18 +77,13 @@ def cards() -> list[Card]:
 
 
 def card(name: str) -> Card:
-    """The corpus called `name`; raises UserError for one that conf/corpus lacks, or whose head leaves out a fact."""
+    """The corpus called `name`; raises UserError for one that conf/corpus lacks, or that leaves out a fact."""
     file = root() / "conf" / "corpus" / f"{name}.yaml"
     if not file.is_file():
         known = ", ".join(sorted(path.stem for path in file.parent.glob("*.yaml")))
         raise UserError(f"no corpus {name!r}", where=str(file.parent), cure=f"one of {known}")
-    stated = {
-        key.lower(): " ".join(value.replace("\n#", " ").split())
-        for key, value in STATED.findall(file.read_text("utf-8"))
-    }
-    lacking = [key for key in ("what", "licence", "citation", "get") if key not in stated]
+    stated = read_metadata(file, FACTS)
+    lacking = [key for key in FACTS if key not in stated]
     if lacking:
-        raise UserError(
-            f"the head does not state {', '.join(lacking)}", where=str(file), cure="see the other files there"
-        )
+        raise UserError(f"meta does not state {', '.join(lacking)}", where=str(file), cure="see the other files there")
     return Card(name=name, file=file, **stated)

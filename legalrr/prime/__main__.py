@@ -70,15 +70,14 @@ def run(config: DictConfig) -> None:
 
 def _licences() -> dict[str, Any]:
     """What conf/ states of the licences of corpus and backbone."""
-    from legalrr.backbones.catalogue import STATED
+    from legalrr.backbones.catalogue import facts
     from legalrr.corpora.catalogue import card
 
     choices = HydraConfig.get().runtime.choices
     corpus = card(choices["corpus"])
-    head = (root() / "conf" / "backbone" / f"{choices['backbone']}.yaml").read_text("utf-8")
     return {
         "corpus": {name: getattr(corpus, name) for name in ("what", "licence", "citation")},
-        "backbone": dict(STATED.findall(head)).get("Licence", "").strip(),
+        "backbone": facts(choices["backbone"]).get("licence", ""),
     }
 
 

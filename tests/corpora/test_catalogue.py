@@ -63,8 +63,8 @@ def test_an_unknown_corpus_names_those_there_are(refuses):
 
 def test_a_yaml_without_its_facts_is_refused(tmp_path, monkeypatch, write, refuses):
     monkeypatch.setattr(catalogue, "root", lambda: tmp_path)
-    write("conf/corpus/mine.yaml", "# What: mine\n#   and mine\nname: mine\n")
-    with refuses("mine.yaml", "does not state licence, citation, get"):
+    write("conf/corpus/mine.yaml", "meta:\n  what: >-\n    mine\n    and mine\nname: mine\n")
+    with refuses("mine.yaml", "meta does not state licence, citation, get"):
         card("mine")
     write("conf/corpus/mine.yaml", "# What: m\n#   n\n# Licence: l\n# Citation: c\n# Get: g\n- a\n")
     assert card("mine").what == "m n"
