@@ -25,6 +25,9 @@ NEEDED = {
     ("corpus", "own_text"): ["corpus.folder=judgments"],
     ("corpus", "own_marked"): ["corpus.folder=judgments"],
     ("corpus", "own_pdf"): ["corpus.folder=judgments"],
+    ("corpus", "own_dataset"): ["corpus.folder=saved"],
+    ("corpus", "own_docbin"): ["corpus.file=roles.spacy"],
+    ("corpus", "own_label_studio"): ["corpus.files={mine: tasks.json}"],
     ("corpus", "own_table"): ["+corpus.files.test=mine.csv"],
 }
 
