@@ -20,6 +20,8 @@ from omegaconf.errors import OmegaConfBaseException
 from legalrr.errors import UserError
 
 T = TypeVar("T")
+META = "meta"
+"""Key of a stage's node that states facts about it (`legalrr.metadata`); no part of the stage."""
 
 runtime = partial(field, metadata={"runtime": True})
 """`batch_tokens: int = runtime(default=8192)`: a field that changes how fast a stage runs, not what it computes."""
@@ -66,7 +68,7 @@ def build(node: DictConfig, kind: type[T], *, option: str) -> T:
     """Make the stage that a config node describes.
 
     Args:
-        node: fields of the stage, and `_target_`, the dotted path of its class.
+        node: fields of the stage, and `_target_`, the dotted path of its class; `meta`, if there is one, is left out.
         kind: a protocol or class that the result must satisfy (checked with isinstance).
         option: config path of the node, for messages.
 
@@ -83,6 +85,7 @@ def build(node: DictConfig, kind: type[T], *, option: str) -> T:
         values = OmegaConf.to_container(node, resolve=True)
         assert isinstance(values, dict)
         values.pop("_target_")
+        values.pop(META, None)
         built = from_values(cls, values)
     except OmegaConfBaseException as error:
         first = str(error).strip().splitlines()[0]

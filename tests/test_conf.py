@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from legalrr.errors import UserError
 from legalrr.pipeline import KINDS, MEASURE, Pipeline, build_pipeline
 from legalrr.places import root
-from legalrr.stage import identity
+from legalrr.stage import META, identity
 
 CONF = root() / "conf"
 CHOICES = sorted(
@@ -26,6 +26,9 @@ NEEDED = {
     ("corpus", "own_text"): ["corpus.folder=judgments"],
     ("corpus", "own_marked"): ["corpus.folder=judgments"],
     ("corpus", "own_pdf"): ["corpus.folder=judgments"],
+    ("corpus", "own_dataset"): ["corpus.folder=saved"],
+    ("corpus", "own_docbin"): ["corpus.file=roles.spacy"],
+    ("corpus", "own_label_studio"): ["corpus.files={mine: tasks.json}"],
     ("corpus", "own_table"): ["+corpus.files.test=mine.csv"],
 }
 # The identities (their first 16 digits) of the stages that a choice changes. What users have stored is found by them:
@@ -57,7 +60,7 @@ def test_every_field_of_a_stage_stands_in_its_yaml(group: str, choice: str) -> N
     node = composed(f"{group}={choice}", *NEEDED.get((group, choice), []))[group]
     module, _, name = node["_target_"].rpartition(".")
     fields = {f.name for f in dataclasses.fields(getattr(import_module(module), name))}
-    assert set(node) - {"_target_"} == fields
+    assert set(node) - {"_target_", META} == fields
 
 
 @pytest.mark.parametrize("stage", sorted(KINDS))

@@ -1,17 +1,18 @@
-"""The backbones that conf/backbone knows, as the comments at the heads of its files and their configurations tell.
+"""The backbones of conf/backbone, as the `meta` node of each file and its configuration describe them.
 
-# Licence: Apache-2.0
-# Context: 262,144 tokens
-# Parameters: 8,767,123,696
-# Cache: 36 layers of 8 key-value heads of 128
-# State: 18 layers of 32 heads of 128, 6,144 channels
+    meta:
+      licence: Apache-2.0
+      context: 262,144 tokens
+      parameters: 8,767,123,696
+      cache: 36 layers of 8 key-value heads of 128
+      state: 18 layers of 32 heads of 128, 6,144 channels
 
-Each may be left out: what nobody states is unknown. They stand in for a model's config.json until its files are here.
+Each may be left out: what is not stated is unknown. They stand in for a model's config.json until its files are here.
 """
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,12 +22,13 @@ from legalrr.backbones.footprint import BYTES, kept_bytes
 from legalrr.backbones.source import HUB_ID, locate
 from legalrr.configuration import compose
 from legalrr.errors import UserError
+from legalrr.metadata import read_metadata
 from legalrr.places import choices, resolve
 
-STATED = re.compile(r"^# (Licence|Context|Parameters|Cache|State):(.*)$", re.MULTILINE)
+FACTS = ("licence", "context", "parameters", "cache", "state")
 NUMBER = r"(\d[\d,]*)"
 FORMS = {
-    "context": (re.compile(rf"{NUMBER} tokens"), "262,144 tokens"),
+    "context": (re.compile(rf"{NUMBER}(?: tokens)?"), "262,144 tokens"),
     "parameters": (re.compile(NUMBER), "8,767,123,696"),
     "cache": (
         re.compile(rf"{NUMBER} layers of {NUMBER} key-value heads of {NUMBER}"),
@@ -96,13 +98,19 @@ def names() -> list[str]:
     return list(choices("backbone"))
 
 
+def facts(name: str, folders: Sequence[Path] | None = None) -> dict[str, str]:
+    """The facts that the yaml of a backbone states, by key of `FACTS`; raises UserError as `card` does.
+
+    Args:
+        name: its choice.
+        folders: of configuration; None: `legalrr.places.conf_folders`.
+    """
+    return read_metadata(_file(name, folders), FACTS, wrapped=False)
+
+
 def card(name: str) -> Card:
     """The backbone called `name`; raises UserError for one that conf/backbone lacks, or a fact that cannot be read."""
-    files = choices("backbone")
-    if name not in files:
-        raise UserError(f"no backbone {name!r}", where="conf/backbone", cure=f"one of {', '.join(files)}")
-    file = files[name]
-    stated = {key.lower(): value.strip() for key, value in STATED.findall(file.read_text("utf-8"))}
+    file, stated = _file(name), facts(name)
     numbers = {key: _numbers(key, stated[key], file) for key in FORMS if key in stated}
     node = compose(f"backbone/{name}").backbone
     return Card(
@@ -116,13 +124,18 @@ def card(name: str) -> Card:
     )
 
 
+def _file(name: str, folders: Sequence[Path] | None = None) -> Path:
+    files = choices("backbone", folders)
+    if name not in files:
+        raise UserError(f"no backbone {name!r}", where="conf/backbone", cure=f"one of {', '.join(files)}")
+    return files[name]
+
+
 def _numbers(key: str, text: str, file: Path) -> list[int]:
     form, example = FORMS[key]
     match = form.fullmatch(text)
     if match is None:
-        raise UserError(
-            f"cannot read the {key} {text!r}", where=str(file), cure=f"write # {key.capitalize()}: {example}"
-        )
+        raise UserError(f"cannot read meta.{key} {text!r}", where=str(file), cure=f"write {key}: {example}")
     return [int(number.replace(",", "")) for number in match.groups()]
 
 

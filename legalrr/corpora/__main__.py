@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import median
 
 from legalrr.corpora.catalogue import card, cards, present
+from legalrr.corpora.exchange import DocBinFile, SavedDataset
 from legalrr.corpora.fetch import fetch, source
 from legalrr.corpora.label_studio import LabelStudio
 from legalrr.corpora.marked import Marked
@@ -23,9 +24,16 @@ from legalrr.places import data_root
 from legalrr.protocols import Corpus
 from legalrr.records import OUTCOMES, PARTIES, Document, Judgment, Party, Segments
 
-Reader = Marked | SentenceLines | LabelStudio | Table | TextFolder | PdfFolder
+Reader = Marked | SentenceLines | LabelStudio | Table | TextFolder | PdfFolder | SavedDataset | DocBinFile
 PIPE_WIDTH = 120
-LAYOUTS = ("marked", "sentence-lines", "label-studio", "table", "text", "pdf")
+LAYOUTS = ("marked", "sentence-lines", "label-studio", "table", "text", "pdf", "dataset", "docbin")
+OWN_LABELS = {
+    "marked": "the header of each file states its outcome",
+    "table": "use --label-column",
+    "dataset": "its column outcome states them",
+    "docbin": "its documents state them",
+}
+"""Layouts that hold their outcomes, and where."""
 EXAMPLES = """\
 examples:
   legalrr data list
@@ -70,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     checker.add_argument("path", metavar="PATH", help="file or folder")
     checker.add_argument("--layout", required=True, choices=LAYOUTS)
     checker.add_argument("--scheme", choices=("build", "seven"), help="scheme of the roles")
-    checker.add_argument("--labels", metavar="CSV", help="outcomes (all layouts but marked and table)")
+    checker.add_argument("--labels", metavar="CSV", help="outcomes (sentence-lines, label-studio, text, pdf)")
     checker.add_argument("--id-column", metavar="NAME", default="id", help="table: column of ids (default: id)")
     checker.add_argument("--no-id-column", action="store_true", help="table: there is none, the row is the id")
     checker.add_argument("--text-column", metavar="NAME", default="text", help="table: column of texts (default: text)")
@@ -136,8 +144,8 @@ def _check(options: argparse.Namespace) -> None:
 def _reader(options: argparse.Namespace) -> Reader:
     """The reader of a layout over one path."""
     path, labels = options.path, options.labels
-    if labels and options.layout in ("marked", "table"):
-        cure = "the header of each file states its outcome" if options.layout == "marked" else "use --label-column"
+    if labels and options.layout in OWN_LABELS:
+        cure = OWN_LABELS[options.layout]
         raise UserError("this layout takes no --labels", where=f"--layout {options.layout}", cure=cure)
     match options.layout:
         case "marked":
@@ -157,6 +165,10 @@ def _reader(options: argparse.Namespace) -> Reader:
                 spans_column=options.spans_column,
                 scheme=options.scheme,
             )
+        case "dataset":
+            return SavedDataset(name="check", folder=path, scheme=options.scheme)
+        case "docbin":
+            return DocBinFile(name="check", file=path, scheme=options.scheme)
         case "pdf":
             return PdfFolder(name="check", folder=path, labels=labels)
         case _:

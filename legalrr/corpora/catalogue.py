@@ -1,13 +1,12 @@
-"""The corpora that conf/corpus knows, as the comments at the heads of its files describe them.
+"""The corpora of conf/corpus, as the `meta` node of each file describes them.
 
-# What: 50 judgments ...
-#   goes on here
-# Licence: MIT
-# Citation: ...
-# Get: legalrr data fetch lawai50
+meta:
+  what: 50 judgments ...
+  licence: MIT
+  citation: ...
+  get: legalrr data fetch lawai50
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +15,12 @@ from typing import Protocol, runtime_checkable
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 
 from legalrr.errors import UserError
+from legalrr.metadata import read_metadata
 from legalrr.places import choices
 from legalrr.protocols import Corpus
 from legalrr.stage import build
 
-STATED = re.compile(r"^# (What|Licence|Citation|Get): (.*(?:\n#   .*)*)", re.MULTILINE)
+FACTS = ("what", "licence", "citation", "get")
 
 
 @runtime_checkable
@@ -81,19 +81,14 @@ def card(name: str, folders: Sequence[Path] | None = None) -> Card:
     """The corpus called `name`, of the folders of configuration (None: `legalrr.places.conf_folders`).
 
     Raises:
-        UserError: none is called so, or the head of its file leaves out a fact.
+        UserError: none is called so, or its file leaves out a fact.
     """
     files = choices("corpus", folders)
     if name not in files:
         raise UserError(f"no corpus {name!r}", where="conf/corpus", cure=f"one of {', '.join(files)}")
     file = files[name]
-    stated = {
-        key.lower(): " ".join(value.replace("\n#", " ").split())
-        for key, value in STATED.findall(file.read_text("utf-8"))
-    }
-    lacking = [key for key in ("what", "licence", "citation", "get") if key not in stated]
+    stated = read_metadata(file, FACTS)
+    lacking = [key for key in FACTS if key not in stated]
     if lacking:
-        raise UserError(
-            f"the head does not state {', '.join(lacking)}", where=str(file), cure="see the other files there"
-        )
+        raise UserError(f"meta does not state {', '.join(lacking)}", where=str(file), cure="see the other files there")
     return Card(name=name, file=file, **stated)

@@ -1,4 +1,4 @@
-"""What every reader shares: labels, parties, splits, and what a judgment must satisfy.
+"""What every reader shares: labels, parties, splits, facts of a judgment, and what a judgment must satisfy.
 
 Whatever is wrong raises UserError with file and line, row or id; nothing is repaired or passed over in silence.
 """
@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from legalrr.corpora.files import csv_rows, located
 from legalrr.errors import UserError
@@ -16,6 +16,8 @@ from legalrr.roles import scheme
 
 ZERO_ONE: Mapping[str, Outcome] = {"0": "dismissed", "1": "allowed"}
 CONFIDENCES = ("high", "medium", "low")
+FACTS = ("id", "outcome", "confidence", "party", "petitioner", "court", "year", "kind", "group", "split", "scheme")
+"""What a judgment is written with beside its text and spans; pages of a PDF are not written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +106,73 @@ def splits_to_read(split: str | None, available: Iterable[str], *, corpus: str) 
         has = f"it has {', '.join(known)}" if known else "it has none: leave split: null"
         raise UserError(f"no split {split!r}", where=f"corpus {corpus}", cure=has)
     return [split]
+
+
+def facts_of(judgment: Judgment) -> dict[str, Any]:
+    """The facts of a judgment as JSON values; `judgment_of` reads them."""
+    return {name: getattr(judgment, name) for name in FACTS}
+
+
+def judgment_of(
+    facts: Mapping[str, Any],
+    *,
+    text: object,
+    spans: Iterable[Sequence[Any]] | None,
+    where: str,
+    scheme_name: str | None = None,
+) -> Judgment:
+    """Make a judgment from facts, as `facts_of` gives them; facts that are left out are None.
+
+    Args:
+        facts: the facts; other keys are not looked at.
+        text: the judgment's text.
+        spans: its gold spans as (start, end, role, score); None: it has none.
+        where: file and row, for messages and as the judgment's source.
+        scheme_name: scheme of the roles; None: as the facts say.
+
+    Raises:
+        UserError: a fact or a span is of the wrong type or unknown, or the facts name another scheme.
+    """
+    if not isinstance(text, str):
+        raise UserError(f"the text is {type(text).__name__}", where=where, cure="write a string")
+    for name in FACTS:
+        wanted: type = int if name == "year" else str
+        value = facts.get(name)
+        if value is not None and type(value) is not wanted:
+            raise UserError(f"{name} is {value!r}", where=where, cure=f"write {wanted.__name__} or null")
+    for name, known in (("outcome", OUTCOMES), ("confidence", CONFIDENCES)):
+        if facts.get(name) not in (None, *known):
+            raise UserError(f"{name} {facts[name]!r}", where=where, cure=f"one of {', '.join(known)}, or null")
+    named = facts.get("scheme")
+    if scheme_name and named and named != scheme_name:
+        raise UserError(f"roles of the scheme {named!r}", where=where, cure=f"set scheme: {named}")
+    chosen = scheme_name or named
+    if spans is not None and chosen is None:
+        raise UserError("roles without a scheme", where=where, cure="set scheme: build or seven")
+    found = None if spans is None else _spans_of(spans, str(chosen), where)
+    kept: dict[str, Any] = {name: facts.get(name) for name in FACTS if name not in ("id", "party", "scheme")}
+    return Judgment(
+        **kept,
+        id=facts.get("id") or "",
+        party=party_of(facts.get("party"), where=where),
+        scheme=None if found is None else chosen,
+        text=text,
+        source=where,
+        spans=found,
+    )
+
+
+def _spans_of(spans: Iterable[Sequence[Any]], scheme_name: str, where: str) -> tuple[Span, ...]:
+    roles = scheme(scheme_name, where=where)
+    found = []
+    for number, (start, end, role, score) in enumerate(spans):
+        place = f"{where}, span {number}"
+        if type(start) is not int or type(end) is not int:
+            raise UserError(f"offsets {start!r} and {end!r}", where=place, cure="offsets are whole numbers")
+        if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
+            raise UserError(f"score {score!r}", where=place, cure="a score is a number from 0 to 1")
+        found.append(Span(start=start, end=end, role=roles.code(role, where=place), score=float(score)))
+    return tuple(sorted(found, key=lambda span: (span.start, span.end)))
 
 
 def trimmed(text: str, start: int, end: int) -> tuple[int, int]:

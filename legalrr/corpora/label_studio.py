@@ -5,18 +5,34 @@
 
 Ids are `<split>-<index>-<id>`, as one id of BUILD's train split occurs twice. Outcomes were never published; the CSV
 with them is this project's own reading: index and id (both must agree), kind, label, confidence, duplicate_of.
+
+`task` writes this layout. Label Studio keeps what stands under `data`, so the judgment's id and facts go there and are
+read from there:
+
+    {"id": 1, "data": {"text": ..., "judgment": {"id": "rent-1", "outcome": "allowed", ..., "scheme": "build"}}, ...}
+
+Gold roles are annotations. What a tagger found are predictions, which Label Studio shows for correction; corrected ones
+are annotations, too.
 Source: Kalamkar et al., Corpus for Automatic Structuring of Legal Documents, LREC 2022.
 """
 
 import json
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from legalrr import places
-from legalrr.corpora.checks import Label, checked, label_of, party_of, splits_to_read
+from legalrr.corpora.checks import (
+    Label,
+    checked,
+    facts_of,
+    judgment_of,
+    label_of,
+    party_of,
+    splits_to_read,
+)
 from legalrr.corpora.files import csv_rows, located, read_text
 from legalrr.errors import UserError
 from legalrr.records import Judgment, Span
@@ -26,6 +42,8 @@ from legalrr.stage import later
 LOG = logging.getLogger(__name__)
 KINDS = ("appeal_or_petition", "trial", "unclear")
 COLUMNS = ("index", "id", "kind", "label", "confidence", "duplicate_of")
+FACTS_KEY = "judgment"
+"""Key under `data` of what `task` writes about a judgment."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +83,8 @@ class LabelStudio:
     each judgment says."""
     court: str | None = later(default=None)
     """Name of the court that all of them are of; null: as each judgment says."""
+    tagged: bool = later(default=False)
+    """Whether the predictions of a tagger are read as gold roles, in place of the annotations."""
 
     def __post_init__(self) -> None:
         """Raises UserError for an unknown scheme or party, and for outcomes of a split that has no file."""
@@ -90,6 +110,7 @@ class LabelStudio:
             for index, task in enumerate(tasks):
                 where = f"{path} item {index}"
                 key = f"{one}-{index}-{_member(task, 'id', where)}"
+                exported = isinstance(task.get("data"), dict) and FACTS_KEY in task["data"]
                 reading = readings.get(index)
                 if reading and reading.id != str(task["id"]):
                     raise UserError(
@@ -100,7 +121,10 @@ class LabelStudio:
                 if reading and reading.duplicate_of:
                     repeated.append(key)
                     continue
-                yield self._judgment(task, key, one, where, reading)
+                if exported:
+                    yield self._exported(task, one, where, reading)
+                else:
+                    yield self._judgment(task, key, one, where, reading)
             if repeated:
                 LOG.info(
                     "%s: left out %d judgments that repeat another: %s", self.name, len(repeated), ", ".join(repeated)
@@ -128,10 +152,32 @@ class LabelStudio:
             spans=spans or None,
         )
 
+    def _exported(self, task: Mapping[str, Any], split: str, where: str, reading: Reading | None) -> Judgment:
+        """A judgment that `task` wrote; it has its own id and facts."""
+        text, facts = _member(task["data"], "text", where), task["data"][FACTS_KEY]
+        if not isinstance(facts, dict):
+            raise UserError(f"data.{FACTS_KEY} is not an object", where=where, cure="export the judgments again")
+        found = judgment_of(facts, text=text, spans=None, where=where, scheme_name=self.scheme)
+        spans = self._spans(task, text, where) if task.get(self._key) else None
+        if reading:
+            found = replace(found, outcome=reading.label.outcome, confidence=reading.label.confidence)
+        return replace(
+            found,
+            party=found.party or party_of(self.party, where=self.name),
+            court=found.court or self.court,
+            split=split,
+            scheme=None if spans is None else self.scheme,
+            spans=spans,
+        )
+
+    @property
+    def _key(self) -> str:
+        return "predictions" if self.tagged else "annotations"
+
     def _spans(self, task: Mapping[str, Any], text: str, where: str) -> tuple[Span, ...]:
-        annotations = task.get("annotations") or [{"result": []}]
+        annotations = task.get(self._key) or [{"result": []}]
         if len(annotations) != 1:
-            raise UserError(f"{len(annotations)} annotations of one judgment", where=where, cure="keep one of them")
+            raise UserError(f"{len(annotations)} {self._key} of one judgment", where=where, cure="keep one of them")
         spans = []
         for number, result in enumerate(_member(annotations[0], "result", where)):
             place = f"{where}, span {number}"
@@ -148,8 +194,47 @@ class LabelStudio:
                     f"the text at [{start}, {end}) is not the span's own", where=place, cure="mend the offsets"
                 )
             role = scheme(self.scheme).code(labels[0], where=place)
-            spans.append(Span(start=start, end=end, role=role))
+            score = result.get("score")
+            spans.append(Span(start=start, end=end, role=role, score=1.0 if score is None else _score(score, place)))
         return tuple(sorted(spans, key=lambda span: (span.start, span.end)))
+
+
+def task(judgment: Judgment, number: int, *, tagger: str | None) -> dict[str, Any]:
+    """Write a judgment with its roles as a task that Label Studio imports.
+
+    Args:
+        judgment: the judgment, with spans.
+        number: number of the task in its file.
+        tagger: name of the tagger that found the roles, which are then predictions; None: they are gold, annotations.
+    """
+    results = [
+        {
+            "id": str(place),
+            "from_name": "label",
+            "to_name": "text",
+            "type": "labels",
+            "value": {
+                "start": span.start,
+                "end": span.end,
+                "text": judgment.text[span.start : span.end],
+                "labels": [span.role],
+            },
+            **({} if tagger is None and span.score == 1 else {"score": span.score}),
+        }
+        for place, span in enumerate(judgment.spans or ())
+    ]
+    roles = (
+        {"annotations": [{"result": results}]}
+        if tagger is None
+        else {"predictions": [{"model_version": tagger, "result": results}]}
+    )
+    return {"id": number, "data": {"text": judgment.text, FACTS_KEY: facts_of(judgment)}, **roles}
+
+
+def _score(value: object, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise UserError(f"score {value!r}", where=where, cure="a score is a number from 0 to 1")
+    return float(value)
 
 
 def _tasks(path: Path) -> list[Any]:

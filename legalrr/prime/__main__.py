@@ -16,7 +16,6 @@ from omegaconf.errors import OmegaConfBaseException
 
 from legalrr.configuration import run_hydra
 from legalrr.errors import UserError
-from legalrr.places import choices
 
 SELECT = "--select"
 
@@ -67,17 +66,16 @@ def run(config: DictConfig) -> None:
 
 def _licences() -> dict[str, Any]:
     """What the configuration states of the licences of corpus and backbone."""
-    from legalrr.backbones.catalogue import STATED
+    from legalrr.backbones.catalogue import facts
     from legalrr.corpora.catalogue import card
 
     runtime = HydraConfig.get().runtime
     # Those of LEGALRR_CONF and --config-dir too.
     folders = list(dict.fromkeys(Path(one.path) for one in runtime.config_sources if one.schema == "file"))
     corpus = card(runtime.choices["corpus"], folders)
-    head = choices("backbone", folders)[runtime.choices["backbone"]].read_text("utf-8")
     return {
         "corpus": {name: getattr(corpus, name) for name in ("what", "licence", "citation")},
-        "backbone": dict(STATED.findall(head)).get("Licence", "").strip(),
+        "backbone": facts(runtime.choices["backbone"], folders).get("licence", ""),
     }
 
 

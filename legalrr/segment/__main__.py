@@ -15,6 +15,8 @@ examples:
   legalrr segment curve --corpus build --shares 0.25,0.5,1 --out curve
   legalrr segment tag judgments/ > roles.jsonl
   legalrr segment tag *.txt --scheme seven --model seven.crfsuite
+  legalrr segment tag judgments/ --format label-studio --out tasks.json
+  legalrr segment export --corpus specimen --format docbin --out roles.spacy
   legalrr segment show judgment.txt --out judgment.html
   legalrr segment roles --from build --to seven
 """

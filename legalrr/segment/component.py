@@ -17,41 +17,18 @@ before. `attrs["offsets"]` keeps the exact offsets.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from spacy.language import Language
-from spacy.tokens import Doc, Span, SpanGroup
+from spacy.tokens import Doc
 
+from legalrr.corpora.exchange import SPANS_KEY, snapped, span_group
 from legalrr.errors import UserError
 from legalrr.protocols import Segmenter
 from legalrr.records import Judgment
 from legalrr.segment.choice import tagger
 from legalrr.segment.sentences import split
-
-
-def snapped(tokens: Sequence[tuple[int, int]], spans: Iterable[tuple[int, int]]) -> list[tuple[int, int, int]]:
-    """Spans in characters as spans in tokens: a token belongs to the first span that it overlaps.
-
-    Args:
-        tokens: half-open character offsets of the tokens, ordered and disjoint.
-        spans: half-open character offsets of the spans, ordered and disjoint.
-
-    Returns:
-        (first token, one past the last token, number of the span), ordered and disjoint; a span that no token belongs
-        to is left out.
-    """
-    found = []
-    at = 0
-    for number, (start, end) in enumerate(spans):
-        while at < len(tokens) and tokens[at][1] <= start:
-            at += 1
-        first = at
-        while at < len(tokens) and tokens[at][0] < end:
-            at += 1
-        if at > first:
-            found.append((first, at, number))
-    return found
 
 
 @Language.component("legal_sentences", assigns=["token.is_sent_start", "doc.sents"])
@@ -74,28 +51,18 @@ class RhetoricalRoles:
         spans_key: name of the group in `doc.spans`.
 
     The group's `attrs`: scheme (of the roles), segmenter (its name); scores and offsets, one per span: the probability
-    of its role, and its exact half-open character offsets.
+    of its role, and its exact half-open character offsets; see `legalrr.corpora.exchange.span_group`.
     """
 
-    def __init__(self, segmenter: Segmenter, spans_key: str = "rhetorical_roles") -> None:
+    def __init__(self, segmenter: Segmenter, spans_key: str = SPANS_KEY) -> None:
         self.segmenter = segmenter
         self.spans_key = spans_key
 
     def __call__(self, doc: Doc) -> Doc:
         """Tag `doc`; raises UserError where the model is missing or damaged."""
         segments = self.segmenter.segment(Judgment(id="doc", text=doc.text))
-        offsets = [(span.start, span.end) for span in segments.spans]
-        found = [(first, end, segments.spans[number]) for first, end, number in snapped(_tokens(doc), offsets)]
-        doc.spans[self.spans_key] = SpanGroup(
-            doc,
-            name=self.spans_key,
-            spans=[Span(doc, first, end, label=span.role) for first, end, span in found],
-            attrs={
-                "scheme": segments.scheme,
-                "segmenter": self.segmenter.name,
-                "scores": [span.score for _, _, span in found],
-                "offsets": [[span.start, span.end] for _, _, span in found],
-            },
+        doc.spans[self.spans_key] = span_group(
+            doc, segments.spans, scheme_name=segments.scheme, tagger=self.segmenter.name, key=self.spans_key
         )
         return doc
 
@@ -131,7 +98,7 @@ class RhetoricalRoles:
         "scheme": "build",
         "model": None,
         "prior_correction": None,
-        "spans_key": "rhetorical_roles",
+        "spans_key": SPANS_KEY,
     },
 )
 def rhetorical_roles(

@@ -35,7 +35,7 @@ def labelled(judgments: Iterable[Judgment], *, split_spans: bool = False) -> lis
     """
     found: dict[str, Labelled] = {}
     for judgment in judgments:
-        if judgment.spans is None or judgment.scheme is None:
+        if not judgment.spans or judgment.scheme is None:
             continue
         pairs = [
             (judgment.text[span.start + start : span.start + end], span.role)

@@ -1,13 +1,13 @@
-"""The commands `legalrr segment tag`, `show` and `roles`."""
+"""The commands `legalrr segment tag`, `export`, `show` and `roles`."""
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from legalrr.corpora.catalogue import card
+from legalrr.corpora.exchange import FORMS, check_place, export, json_line, with_roles
 from legalrr.corpora.files import decoded, read_text, text_files
 from legalrr.corpora.pdf import pdf_files, read_pdf
 from legalrr.errors import UserError
@@ -28,18 +28,30 @@ PIPE_WIDTH = 160
 
 
 def add_commands(commands: "_SubParsersAction[Any]") -> None:
-    """Add `tag`, `show` and `roles` to the command's parser."""
+    """Add `tag`, `export`, `show` and `roles` to the command's parser."""
     tagging = argparse.ArgumentParser(add_help=False)
     tagging.add_argument("--segment", default="crf", metavar="NAME", help="tagger in conf/segment (default crf)")
     tagging.add_argument("--scheme", choices=("build", "seven"), default="build", help="13 or 7 roles (default build)")
     tagging.add_argument("--model", help="model file (default: the one that ships for the scheme)")
     tagging.add_argument("--prior-correction", type=float, help="0 to 1: favour rare roles (default: the tagger's)")
 
-    tag = commands.add_parser("tag", parents=[tagging], help="tag text; a JSON line per judgment")
+    output = argparse.ArgumentParser(add_help=False)
+    output.add_argument(
+        "--format", choices=FORMS, default="jsonl", help="jsonl (default; roles without the text), or what is read back"
+    )
+
+    tag = commands.add_parser("tag", parents=[tagging, output], help="tag text; a JSON line per judgment")
+    tag.add_argument("--out", type=Path, metavar="PATH", help="file or, for dataset, folder (default: standard output)")
     tag.add_argument(
         "inputs", nargs="+", metavar="FILE|DIR|-", help="UTF-8 text, PDF, a folder of *.txt and *.pdf, standard input"
     )
     tag.set_defaults(run=_tag)
+
+    gold = commands.add_parser("export", parents=[output], help="write the gold roles of a corpus for other tools")
+    gold.add_argument("--corpus", required=True, metavar="NAME", help="corpus in conf/corpus")
+    gold.add_argument("--split", help="split that is read (default: all)")
+    gold.add_argument("--out", type=Path, required=True, metavar="PATH", help="file or, for dataset, folder")
+    gold.set_defaults(run=_export)
 
     show = commands.add_parser("show", parents=[tagging], help="write a judgment, coloured by role, as an HTML page")
     show.add_argument("input", metavar="FILE|-", help="UTF-8 text, PDF, or standard input")
@@ -53,12 +65,17 @@ def add_commands(commands: "_SubParsersAction[Any]") -> None:
 
 
 def _tag(options: argparse.Namespace) -> None:
+    if options.out is not None:
+        check_place(options.out, form=options.format)
+    elif options.format != "jsonl":
+        raise UserError("no file to write", where=f"--format {options.format}", cure="name one with --out")
     segmenter = _segmenter(options)
     # A model that is missing or damaged is told once, not for every file.
     segmenter.provenance()
     names = list(_names(options.inputs))
     failed = False
     seen: dict[str, str] = {}
+    tagged: list[Judgment] = []
     with progress("tag", len(names), "judgments") as advance:
         for name in names:
             try:
@@ -68,18 +85,38 @@ def _tag(options: argparse.Namespace) -> None:
                         f"its id {judgment.id!r} is that of {seen[judgment.id]}", where=name, cure="rename it"
                     )
                 seen[judgment.id] = name
-                segments = segmenter.segment(judgment)
+                found = with_roles(judgment, segmenter.segment(judgment))
             except UserError as error:
                 # One bad file among many does not keep the others from being tagged.
                 print(f"legalrr segment: {error}", file=sys.stderr)
                 failed = True
             else:
-                spans = [{**asdict(span), "score": round(span.score, 4)} for span in segments.spans]
-                line = {"id": segments.id, "scheme": segments.scheme, "segment": segmenter.name, "spans": spans}
-                print(json.dumps(line, ensure_ascii=False), flush=True)
+                if options.out is None:
+                    print(json_line(found, tagger=segmenter.name), flush=True)
+                else:
+                    tagged.append(found)
             advance(1)
+    if tagged:
+        count = export(tagged, options.out, form=options.format, tagger=segmenter.name)
+        print(f"wrote {options.out} ({count} judgments)")
     if failed:
         sys.exit(2)
+
+
+def _export(options: argparse.Namespace) -> None:
+    check_place(options.out, form=options.format)
+    one = card(options.corpus)
+    reader = one.reader()
+    if reader is None:
+        raise UserError(
+            "this corpus waits for your own path", where=str(one.file), cure="put the path into a copy of it"
+        )
+    judgments = list(reader.read(options.split))
+    gold = [judgment for judgment in judgments if judgment.spans is not None]
+    if not gold:
+        raise UserError("no judgment has gold roles", where=f"--corpus {options.corpus}", cure="tag its texts instead")
+    count = export(gold, options.out, form=options.format)
+    print(f"wrote {options.out} ({count} of {len(judgments)} judgments)")
 
 
 def _show(options: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""The command `legalrr models` and the facts at the heads of conf/backbone."""
+"""The command `legalrr models` and the facts that conf/backbone states."""
 
 import json
 from pathlib import Path
@@ -100,8 +100,8 @@ def test_a_thinking_model_is_as_large_as_its_instruct_version(name):
 
 def test_a_model_folder_goes_by_its_configuration_whatever_is_stated(conf, family, capsys):
     folder = family("llama")
-    head = "# Licence: mine\n# Context: 9 tokens\n# Parameters: 9\n# Cache: 9 layers of 9 key-value heads of 9\n"
-    conf("mine", f"{head}model: {folder}\nrevision: null\n")
+    facts = "meta: {licence: mine, context: 9 tokens, parameters: 9, cache: 9 layers of 9 key-value heads of 9}\n"
+    conf("mine", f"{facts}model: {folder}\nrevision: null\n")
     row = rows(capsys, "--length", "100", "--dtype", "float16")["mine"]
     config = AutoConfig.from_pretrained(folder)
     assert (row["files"], row["paths"], row["context"]) == ("here", [str(folder)], 512)
@@ -111,7 +111,7 @@ def test_a_model_folder_goes_by_its_configuration_whatever_is_stated(conf, famil
 
 def test_what_is_stated_gives_the_memory_that_the_configuration_gives(conf, family):
     config = AutoConfig.from_pretrained(family("qwen3"))
-    conf("mine", "# Cache: 2 layers of 2 key-value heads of 16\nmodel: me/mine\nrevision: null\n")
+    conf("mine", "meta: {cache: 2 layers of 2 key-value heads of 16}\nmodel: me/mine\nrevision: null\n")
     assert card("mine").cache_bytes(77, "float16") == cache_bytes(config, 77, "float16")
 
 
@@ -177,15 +177,17 @@ def test_bad_input_is_refused_by_name(arguments, words, capsys):
 @pytest.mark.parametrize(
     ("line", "key"),
     [
+        ("meta: {context: many}", "context"),
+        ("meta: {parameters: 9.e+9}", "parameters"),
+        ("meta: {parameters: '9e9'}", "parameters"),
+        ("meta: {parameters: ','}", "parameters"),
+        ("meta: {cache: 9 layers}", "cache"),
         ("# Context: many", "context"),
-        ("# Parameters: 9e9", "parameters"),
-        ("# Parameters: ,", "parameters"),
-        ("# Cache: 9 layers", "cache"),
     ],
 )
 def test_a_fact_that_cannot_be_read_names_its_file(conf, line, key):
     conf("mine", f"{line}\nmodel: me/mine\n")
-    with pytest.raises(UserError, match=rf"mine\.yaml: cannot read the {key} .*write # "):
+    with pytest.raises(UserError, match=rf"mine\.yaml: cannot read meta\.{key} .*write {key}: "):
         card("mine")
 
 

@@ -17,6 +17,9 @@ NAMES = [
     "legalseg",
     "marro",
     "nyayaanumana",
+    "own_dataset",
+    "own_docbin",
+    "own_label_studio",
     "own_marked",
     "own_pdf",
     "own_table",
@@ -63,8 +66,8 @@ def test_an_unknown_corpus_names_those_there_are(refuses):
 
 def test_a_yaml_without_its_facts_is_refused(tmp_path, monkeypatch, write, refuses):
     monkeypatch.setattr(places, "root", lambda: tmp_path)
-    write("conf/corpus/mine.yaml", "# What: mine\n#   and mine\nname: mine\n")
-    with refuses("mine.yaml", "does not state licence, citation, get"):
+    write("conf/corpus/mine.yaml", "meta:\n  what: >-\n    mine\n    and mine\nname: mine\n")
+    with refuses("mine.yaml", "meta does not state licence, citation, get"):
         card("mine")
     write("conf/corpus/mine.yaml", "# What: m\n#   n\n# Licence: l\n# Citation: c\n# Get: g\n- a\n")
     assert card("mine").what == "m n"
@@ -80,7 +83,18 @@ def test_one_s_own_table_can_be_several_files(write):
     assert [(j.id, j.outcome, j.split) for j in reader.read(None)] == [("a", "allowed", "train")]
 
 
-@pytest.mark.parametrize("name", ["own_marked", "own_pdf", "own_text", "own_table"])
-def test_one_s_own_corpus_needs_a_path(name, refuses):
-    with refuses("folder" if name != "own_table" else "set file, or files"):
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("own_marked", "folder"),
+        ("own_pdf", "folder"),
+        ("own_text", "folder"),
+        ("own_table", "set file, or files"),
+        ("own_dataset", "folder"),
+        ("own_docbin", "file"),
+        ("own_label_studio", "files"),
+    ],
+)
+def test_one_s_own_corpus_needs_a_path(name, words, refuses):
+    with refuses(words):
         build(card(name).node(), Corpus, option="corpus")

@@ -1,12 +1,15 @@
 """The command `legalrr data`."""
 
 import json
+import logging
 
 import pytest
 
 from legalrr.corpora import __main__ as command
 from legalrr.corpora import fetch as module
 from legalrr.corpora.__main__ import main
+from legalrr.corpora.catalogue import card
+from legalrr.corpora.exchange import DocBinFile, export
 
 
 def refused(capsys, *arguments):
@@ -155,4 +158,28 @@ def test_check_refuses_what_makes_no_sense(texts, write, capsys):
 
 
 def test_every_layout_of_the_option_has_a_reader():
-    assert set(command.LAYOUTS) == {"marked", "sentence-lines", "label-studio", "table", "text", "pdf"}
+    layouts = {"marked", "sentence-lines", "label-studio", "table", "text", "pdf", "dataset", "docbin"}
+    assert set(command.LAYOUTS) == layouts
+
+
+@pytest.mark.parametrize("layout", ["dataset", "docbin"])
+def test_check_reads_what_was_exported(tmp_path, capsys, layout):
+    judgments = list(card("specimen").reader().read(None))
+    export(judgments, tmp_path / "gold", form=layout)
+    main(["check", str(tmp_path / "gold"), "--layout", layout])
+    said = capsys.readouterr().out
+    assert "judgments   24" in said
+    assert "roles       none" not in said
+    export(judgments, tmp_path / "tagged", form=layout, tagger="crf")
+    main(["check", str(tmp_path / "tagged"), "--layout", layout])
+    assert "roles       none" in capsys.readouterr().out
+    assert "takes no --labels" in refused(capsys, "check", tmp_path / "gold", "--layout", layout, "--labels", "l.csv")
+
+
+def test_roles_of_a_tagger_that_are_not_read_are_logged_on_one_line(tmp_path, caplog):
+    judgments = list(card("specimen").reader().read(None))
+    export(judgments, tmp_path / "x", form="docbin", tagger="crf")
+    with caplog.at_level(logging.INFO):
+        list(DocBinFile(name="c", file=str(tmp_path / "x")).read(None))
+    told = [record.getMessage() for record in caplog.records if record.name.startswith("legalrr")]
+    assert told == ["c: the roles of 24 judgments are a tagger's and not read; tagged=true reads them"]

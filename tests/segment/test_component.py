@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from spacy.language import Language
 from spacy.tokens import DocBin
 
+import legalrr.segment.component  # noqa: F401
+from legalrr.corpora.exchange import snapped
 from legalrr.errors import UserError
 from legalrr.records import Judgment
 from legalrr.segment.choice import tagger
-from legalrr.segment.component import snapped
 
 TEXT = (
     "IN THE HIGH COURT\n\nThe appellant was convicted on 3.4.1961 under s. 302 I.P.C. by the Judge.He appealed. "

@@ -47,3 +47,12 @@ def test_near_duplicates_share_a_group(judgments):
     found = groups([*documents, twin])
     assert found[-1] == found[3]
     assert len(set(groups(documents[:5]))) == 5
+
+
+def test_judgments_without_any_span_are_left_out():
+    text = "The appeal fails."
+    given = [
+        Judgment(id="a", text=text, scheme="seven", spans=()),
+        Judgment(id="b", text="No. " + text, scheme="seven", spans=(Span(start=0, end=3, role="RPC"),)),
+    ]
+    assert [one.id for one in labelled(given)] == ["b"]

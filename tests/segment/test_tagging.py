@@ -1,4 +1,4 @@
-"""The commands `tag`, `show` and `roles`, on good input and on bad."""
+"""The commands `tag`, `export`, `show` and `roles`, on good input and on bad."""
 
 import io
 import json
@@ -7,6 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from legalrr.corpora.catalogue import card
+from legalrr.corpora.exchange import FORMS, DocBinFile, SavedDataset
+from legalrr.corpora.label_studio import LabelStudio
 from legalrr.corpora.pdf import read_pdf
 from legalrr.records import Judgment
 from legalrr.segment.__main__ import main
@@ -233,3 +236,61 @@ def test_roles_prints_one_mapping_and_its_losses(capsys):
 
 def test_roles_wants_both_ends_of_a_mapping(capsys):
     assert "give both --from and --to" in failure(capsys, "roles", "--from", "build").err
+
+
+# ---------------------------------------------------------------- formats
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_is_tagged_is_written_in_every_format(write, tmp_path, capsys, form):
+    out = tmp_path / "out"
+    told = run(capsys, "tag", write("in/a.txt", TEXT), write("in/b.txt", TEXT), "--format", form, "--out", out)
+    assert told == f"wrote {out} (2 judgments)\n"
+    if form == "jsonl":
+        assert out.read_text("utf-8") == run(capsys, "tag", tmp_path / "in")
+        return
+    corpus = {
+        "label-studio": LabelStudio(name="c", files={"mine": str(out)}, tagged=True),
+        "dataset": SavedDataset(name="c", folder=str(out), tagged=True),
+        "docbin": DocBinFile(name="c", file=str(out), tagged=True),
+    }[form]
+    expected = CrfSegmenter().segment(Judgment(id="a", text=TEXT))
+    assert [(one.id, one.text, one.spans) for one in corpus.read(None)] == [
+        (name, TEXT, expected.spans) for name in ("a", "b")
+    ]
+
+
+def test_a_format_with_texts_is_written_to_a_file_that_can_be(write, tmp_path, capsys):
+    path = write("a.txt", TEXT)
+    assert "name one with --out" in failure(capsys, "tag", path, "--format", "docbin").err
+    told = failure(capsys, "tag", path, "--format", "docbin", "--out", tmp_path / "no" / "x")
+    assert "no such folder" in told.err
+
+
+def test_the_good_of_several_files_are_written(write, tmp_path, capsys):
+    good, bad = write("a.txt", TEXT), write("b.txt", b"\xff")
+    told = failure(capsys, "tag", good, bad, "--format", "label-studio", "--out", tmp_path / "t.json")
+    assert "wrote" in told.out
+    assert [one["data"]["judgment"]["id"] for one in json.loads((tmp_path / "t.json").read_text("utf-8"))] == ["a"]
+
+
+def test_gold_roles_of_a_corpus_are_written(tmp_path, capsys):
+    out = tmp_path / "gold.spacy"
+    told = run(capsys, "export", "--corpus", "specimen", "--format", "docbin", "--out", out)
+    assert told == f"wrote {out} (24 of 24 judgments)\n"
+    gold = {one.id: one for one in card("specimen").reader().read(None)}
+    for one in DocBinFile(name="c", file=str(out)).read(None):
+        assert (one.text, one.spans, one.outcome) == (gold[one.id].text, gold[one.id].spans, gold[one.id].outcome)
+
+
+@pytest.mark.parametrize(("corpus", "message"), [("none", "no corpus 'none'"), ("own_text", "waits for your own path")])
+def test_a_corpus_that_cannot_be_written_is_refused(tmp_path, capsys, corpus, message):
+    assert message in failure(capsys, "export", "--corpus", corpus, "--out", tmp_path / "x").err
+
+
+def test_a_corpus_without_gold_roles_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LEGALRR_DATA", str(tmp_path))
+    (tmp_path / "ildc").mkdir()
+    (tmp_path / "ildc" / "ILDC_multi.csv").write_text("text,label,split,name\nx,1,test,a\n", "utf-8")
+    told = failure(capsys, "export", "--corpus", "ildc", "--out", tmp_path / "x")
+    assert "--corpus ildc: no judgment has gold roles" in told.err

@@ -248,7 +248,7 @@ def test_a_hybrid_folder_is_listed_by_its_configuration(family, tmp_path, monkey
     monkeypatch.setattr(places, "root", lambda: tmp_path)
     folder = tmp_path / "conf" / "backbone"
     folder.mkdir(parents=True)
-    (folder / "mine.yaml").write_text(f"# Licence: mine\nmodel: {family('hybrid_qwen3')}\nrevision: null\n")
+    (folder / "mine.yaml").write_text(f"meta: {{licence: mine}}\nmodel: {family('hybrid_qwen3')}\nrevision: null\n")
     main(["mine", "--length", "100", "--dtype", "float32", "--json"])
     checkpoint = open_checkpoint(str(family("hybrid_qwen3")), None, dtype="float32", option="backbone")
     wanted = cache_bytes(checkpoint.config, 100, "float32") + state_bytes(checkpoint.config, "float32")
