@@ -8,6 +8,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
+from legalrr import places
 from legalrr.backbones import catalogue as backbones
 from legalrr.corpora import catalogue as corpora
 from legalrr.errors import UserError
@@ -86,7 +87,7 @@ def test_facts_in_comments_give_the_same_cards(tmp_path, monkeypatch, group):
     expected = [module.card(file.stem) for file in FILES[group]]
     for file in FILES[group]:
         (folder / file.name).write_text(in_comments(file), "utf-8")
-    monkeypatch.setattr(module, "root", lambda: tmp_path)
+    monkeypatch.setattr(places, "root", lambda: tmp_path)
     found = [module.card(file.stem) for file in FILES[group]]
     blank = {"file": None} if group == "corpus" else {"node": None}
     assert [replace(one, **blank) for one in found] == [replace(one, **blank) for one in expected]
