@@ -22,7 +22,7 @@ CORPUS = OmegaConf.load(root() / "conf" / "corpus" / "specimen.yaml")
 
 @cache
 def judgments() -> tuple[Judgment, ...]:
-    fields = {str(k): v for k, v in CORPUS.items() if k != "_target_"}
+    fields = {str(k): v for k, v in CORPUS.items() if k not in ("_target_", "meta")}
     return tuple(Marked(**fields).read(None))
 
 

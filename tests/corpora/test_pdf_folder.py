@@ -127,5 +127,5 @@ def test_two_files_of_one_name_are_refused(tmp_path, folder, shown, refuses):
 def test_the_configuration_reads_a_folder_once_it_has_one(folder):
     assert card("own_pdf").reader() is None
     node = card("own_pdf").node()
-    values = {key: None if key == "folder" else node[key] for key in node if key != "_target_"}
+    values = {key: None if key == "folder" else node[key] for key in node if key not in ("_target_", "meta")}
     assert len(list(from_values(PdfFolder, values | {"folder": folder}).read(None))) == 2
