@@ -237,9 +237,9 @@ _SPEAKS = pattern(
 )
 
 
-def in_argument(before: str) -> bool:
-    """Whether a sentence goes on with what a party argues, by the words before it: the last one to speak is a party."""
-    context = before[-_CONTEXT:]
+def in_argument(text: str, at: int) -> bool:
+    """Whether a sentence that begins at an offset goes on with what a party argues: the last to speak before it."""
+    context = text[max(0, at - _CONTEXT) : at]
     argues = max((found.end() for found in _ARGUES.finditer(context)), default=-1)
     speaks = max((found.end() for found in _SPEAKS.finditer(context)), default=-1)
     return argues > speaks

@@ -217,7 +217,7 @@ class VerdictDetector:
             position=start / len(self._text),
             quoted=self._quotations.inside((start + end) // 2),
             speaker=self._speaker,
-            argued=in_argument(self._text[max(0, start - 1000) : start]),
+            argued=in_argument(self._text, start),
         )
 
 

@@ -86,7 +86,7 @@ DECIDED = pattern(
     rf"(?=.*\b(?:we|i|is|are|must|fails?|succeeds?|stands?|shall|will|would|should|cannot|does|has to|have to)\b)"
     rf"(?!.{{0,200}}\b(?:was|were|he|she|they|{LOWER_COURT}|company|(?<!this )court) (?:\w+ ){{0,3}}?(?:{ACTED}|held"
     rf"|declared|restrained|declined"
-    r"|reduced|awarded|directed|ordered|awarded))",
+    r"|reduced|awarded|directed|ordered))",
     # "There shall be no order as to costs." "The parties will bear their own costs."
     r"\bno orders?(?: is made)? (?:as to|regarding|for) costs\b",
     r"\bbear (?:his|her|its|their|the)(?: own| respective)* costs\b",
