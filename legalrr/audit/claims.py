@@ -114,7 +114,7 @@ def trace(claim: Claim, audited: Sequence[Audited]) -> Traced:
     low, high = claim.points.bounds()
     found = []
     for arm, base in pairs:
-        points = points_between(arm.cell, base.cell, claim.metric)
+        points = _points_between(arm.cell, base.cell, claim.metric)
         if points is not None and low - SLACK <= points <= high + SLACK:
             found.append(difference(arm, base))
     arms: dict[str, dict[str, None]] = {}
@@ -125,7 +125,7 @@ def trace(claim: Claim, audited: Sequence[Audited]) -> Traced:
     return Traced(claim=claim, found=tuple(found), arms={dataset: tuple(names) for dataset, names in arms.items()})
 
 
-def points_between(arm: ReportedCell, base: ReportedCell, metric: str) -> float | None:
+def _points_between(arm: ReportedCell, base: ReportedCell, metric: str) -> float | None:
     """Compute the printed difference in percentage points; None where one of the two lacks the figure."""
     first, second = arm.figures.get(metric), base.figures.get(metric)
     if first is None or second is None:

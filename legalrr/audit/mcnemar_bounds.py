@@ -173,11 +173,11 @@ def differences(audited: Sequence[Audited], reference: str) -> list[Difference]:
     found = []
     for block in blocks.values():
         bases = [one for one in block if one.cell.components == reference]
-        found += [difference(one, base) for base in bases for one in block if one is not base and comparable(one)]
+        found += [difference(one, base) for base in bases for one in block if one is not base and _comparable(one)]
     return found
 
 
-def comparable(one: Audited) -> bool:
+def _comparable(one: Audited) -> bool:
     """Check whether a cell has figures for a paired test."""
     return one.runs is not None or one.counts is not None or one.verdict != "unchecked"
 

@@ -95,7 +95,7 @@ class Audited:
         return "other class shares" if self.verdict == "balance" else "no matrix"
 
 
-def recompute(cell: ReportedCell, counts: Integers) -> dict[str, Recomputed]:
+def _recompute(cell: ReportedCell, counts: Integers) -> dict[str, Recomputed]:
     """Recompute the rates of a cell's captions, and those of `FURTHER`, from matrices of shape (6, m)."""
     found = {}
     for name in dict.fromkeys([*rates_of(cell), *FURTHER]):
@@ -111,7 +111,7 @@ def recompute(cell: ReportedCell, counts: Integers) -> dict[str, Recomputed]:
     return found
 
 
-def out_of_range(cell: ReportedCell) -> str:
+def _out_of_range(cell: ReportedCell) -> str:
     """Find a figure that no rate can have, in words; "" where there is none."""
     for caption, figure in cell.figures.items():
         low, high = figure.bounds(figure.scale)
@@ -170,7 +170,7 @@ def _judge_single(block: Sequence[ReportedCell], size: SampleSize) -> list[Audit
     found: list[tuple[Fits, Cases]] = []
     without_size: list[ReportedCell] = []
     for cell in block:
-        wrong = out_of_range(cell)
+        wrong = _out_of_range(cell)
         known = _cases_of(cell, size)
         one = fits_among(cell, known) if known is not None and rates_of(cell) and not wrong else None
         if wrong:
@@ -287,7 +287,7 @@ def _fitting(
         support=support,
         others=tuple(dict.fromkeys(other.of(one.cell) for other in (chosen[1:] if wrong else rivals))),
         counts=counts,
-        recomputed=recompute(one.cell, counts),
+        recomputed=_recompute(one.cell, counts),
         detail=detail,
     )
 
@@ -342,7 +342,7 @@ def _judge_repeated(block: Sequence[ReportedCell], size: SampleSize) -> list[Aud
     support = (sum(one is not None for one in sums), len(block))
     judged = []
     for cell, one in zip(block, sums, strict=True):
-        wrong = out_of_range(cell)
+        wrong = _out_of_range(cell)
         none = f"no whole errors of {'up to ' if stated is None else ''}{tried[-1]} runs give these means"
         judged.append(
             Audited(

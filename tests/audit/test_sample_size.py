@@ -63,7 +63,7 @@ def test_two_numbers_of_positives_on_the_same_cases_are_refused_with_their_lines
 
 
 def test_a_search_that_grows_too_large_is_refused(printed, table, monkeypatch):
-    monkeypatch.setattr("legalrr.audit.universe.MOST", 1000)
+    monkeypatch.setattr("legalrr.audit.sample_size.MAX_MATRICES", 1000)
     rows = rows_of(printed, unanswered="any")
     with pytest.raises(
         UserError, match=r"table\.csv:2: too many matrices of 8 cases to search n \(give n, or unanswered\)"
