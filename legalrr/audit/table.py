@@ -1,4 +1,4 @@
-"""Reads a table of printed rates: CSV, a row per figure or a row per cell.
+"""Reader of tables of printed rates: CSV, a row per figure or a row per cell.
 
 A row per figure, as in data/published/khatri2025_prediction.csv:
 
@@ -10,34 +10,61 @@ A row per cell, with a column per rate and, for means over runs, its `<rate>_sd`
     model,n,positives,macro_f1,fpr,fnr
     mine,44,22,0.7488,0.3182,0.1818
 
-Only the figures must be there. `dataset`, `model` (or `system`), `components` (or `arm`) and `subset` say which cell it
-is; `n`, `positives`, `unanswered` (of n, counted as misses; `any` where nobody knows) and `runs` what is known of its
-cases; other columns are not read. A figure counts as rounded to the most decimals that its column shows, so that
-28 among 36.84 is 28.00.
+Only the figures are required. `dataset`, `model` (or `system`), `components` (or `arm`) and `subset` identify the cell;
+`n`, `positives`, `unanswered` (of n, counted as misses; `any`: an unknown number) and `runs` describe its cases; other
+columns are ignored. A figure counts as rounded to the most decimals of its column, so that 28 among 36.84 is 28.00.
 """
 
 import csv
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from legalrr.audit.figures import WHOLE, Cell, Figure, Printed, Rounding, Scale
 from legalrr.audit.rates import ALIASES, NAMES, OVERLAP
-from legalrr.audit.sizes import NOTHING_SAID, SIZES, Sizes
+from legalrr.audit.reported_cells import WHOLE, Figure, Printed, ReportedCell, Rounding, Scale
 from legalrr.errors import UserError
 
+SIZES = ("n", "positives", "unanswered", "runs")
+"""Columns that describe the cases of a cell."""
 COLUMNS = {"system": "model", "arm": "components"}
 """Other names of columns."""
 LABELS = ("dataset", "model", "components", "subset")
 NUMBER = re.compile(r"-?\d+(\.\d*)?%?")
 ABSENT = frozenset({"", "-", "\N{EN DASH}", "\N{EM DASH}", "na", "n/a"})
+"""Texts of a figure that is not printed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """Sizes given by options, which override the table's columns: dataset -> number, "" for every dataset."""
+
+    n: Mapping[str, int | None] = field(default_factory=dict)
+    """Cases of the dataset; the n of a subset is not overridden."""
+    positives: Mapping[str, int | None] = field(default_factory=dict)
+    """Cases of the positive class."""
+    unanswered: Mapping[str, int | None] = field(default_factory=dict)
+    """Cases without an answer; None: any number."""
+    runs: Mapping[str, int | None] = field(default_factory=dict)
+    """Runs that the figures are means of."""
+
+    def of(self, name: str, labels: Sequence[str]) -> tuple[int | None] | None:
+        """Get the size of a cell in a tuple; None where no option gives it."""
+        given: Mapping[str, int | None] = getattr(self, name)
+        dataset, subset = labels[0], labels[3]
+        if subset != WHOLE and name in ("n", "positives"):
+            return None
+        return (given[dataset],) if dataset in given else (given[""],) if "" in given else None
+
+
+NO_SIZES = Sizes()
+"""No option overrides the table."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Row:
-    """A printed figure with everything that stands beside it."""
+    """A printed figure with the rest of its row."""
 
     where: str
     line: int
@@ -49,7 +76,7 @@ class _Row:
 
     @property
     def column(self) -> tuple[str, ...]:
-        """The column of the print that it stands in."""
+        """The column of the print that it belongs to."""
         dataset, model, _, subset = self.labels
         return (dataset, model, subset, self.caption)
 
@@ -57,23 +84,23 @@ class _Row:
 def read_table(
     path: Path,
     *,
-    sizes: Sizes = NOTHING_SAID,
+    sizes: Sizes = NO_SIZES,
     names: Mapping[str, str] | None = None,
     rounding: Rounding = "nearest",
     scale: Scale | None = None,
-) -> list[Cell]:
-    """The cells of a table, in its order.
+) -> list[ReportedCell]:
+    """Read the cells of a table, in its order.
 
     Args:
         path: a CSV file in UTF-8.
-        sizes: what options say of the cases.
+        sizes: sizes given by options.
         names: caption of the file -> rate, or "ignore".
         rounding: how figures were rounded.
-        scale: what figures are; None: percentages in a column with one above 1.
+        scale: scale of all figures; None: percentages in a column with a figure above 1.
 
     Raises:
-        UserError: the file cannot be read, a column is missing, a figure is no number or stands there twice, a caption
-            is unknown, a size is impossible; names file and line.
+        UserError: the file cannot be read, a column is missing, a figure is not a number or is given twice, a
+            caption is unknown, a size is impossible; names file and line.
     """
     rows = list(_rows(path, names or {}))
     if not rows:
@@ -112,7 +139,7 @@ def read_table(
         first = grouped[row.labels].setdefault(row.caption, row)
         if first is not row:
             raise UserError(
-                f"{row.caption} of this cell stands on line {first.line} already",
+                f"{row.caption} of this cell is also on line {first.line}",
                 where=row.where,
                 cure="give every cell labels of its own: dataset, model, components, subset",
             )
@@ -122,23 +149,23 @@ def read_table(
     ]
 
 
-def _cell(path: Path, rows: Sequence[_Row], figures: Mapping[str, Figure], sizes: Sizes) -> Cell:
+def _cell(path: Path, rows: Sequence[_Row], figures: Mapping[str, Figure], sizes: Sizes) -> ReportedCell:
     first = rows[0]
     for row in rows:
         if row.sizes != first.sizes:
             raise UserError(
                 f"{', '.join(SIZES)} differ from line {first.line}", where=row.where, cure="a cell has one set of cases"
             )
-    said = {name: sizes.of(name, first.labels) for name in SIZES}
-    size = {name: first.sizes.get(name) if one is None else one[0] for name, one in said.items()}
+    given = {name: sizes.of(name, first.labels) for name in SIZES}
+    size = {name: first.sizes.get(name) if one is None else one[0] for name, one in given.items()}
     n, positives, unanswered = size["n"], size["positives"], size["unanswered"]
     for name, part in (("positives", positives), ("unanswered", unanswered)):
         if n is not None and part is not None and part > n:
             raise UserError(f"{part} {name} of {n} cases", where=first.where, cure=f"{name} are a part of n")
-    # Where nothing is said, every case was answered, unless the table prints a rate of unanswered ones.
-    told = said["unanswered"] is not None or "unanswered" in first.sizes or "invalid_rate" in figures
+    # By default every case was answered, unless the table prints a rate of unanswered ones.
+    stated = given["unanswered"] is not None or "unanswered" in first.sizes or "invalid_rate" in figures
     dataset, model, components, subset = first.labels
-    return Cell(
+    return ReportedCell(
         table=path.name,
         line=first.line,
         dataset=dataset,
@@ -148,18 +175,18 @@ def _cell(path: Path, rows: Sequence[_Row], figures: Mapping[str, Figure], sizes
         figures=figures,
         n=n,
         positives=positives,
-        unanswered=unanswered if told else 0,
+        unanswered=unanswered if stated else 0,
         runs=size["runs"],
     )
 
 
 def _scales(value: float, *, percent: bool, mixed: bool) -> dict[float, int]:
-    """A column with a figure above 1 holds percentages, and a small figure there may be a fraction by mistake.
+    """List the possible scales of a figure. A small figure among percentages may be a fraction by mistake.
 
     Args:
         value: the figure.
         percent: whether its column holds percentages.
-        mixed: whether a column beside it does; then a column of small figures may be one or the other.
+        mixed: whether another column of the dataset does; then a column of small figures may hold either.
     """
     if not percent:
         return {1.0: 0, 100.0: 0} if mixed else {1.0: 0}
@@ -191,7 +218,9 @@ def _check_header(header: Sequence[str], path: Path) -> None:
     if twice:
         raise UserError(f"two columns {twice[0]!r}", where=f"{path}:1", cure="keep one of them")
     if ("metric" in header) != ("value" in header):
-        raise UserError("metric and value come together", where=f"{path}:1", cure="or use a column per rate")
+        raise UserError(
+            "only one of the columns metric and value", where=f"{path}:1", cure="give both, or use a column per rate"
+        )
     if "metric" not in header and not any(_known(one) for one in header):
         raise UserError(
             "no column is a rate", where=f"{path}:1", cure=f"columns metric and value, or some of {', '.join(NAMES)}"
@@ -213,7 +242,7 @@ def _figures(row: Mapping[str, str], line: int, names: Mapping[str, str], path: 
             continue
         for number in (text, sd):
             if number.strip() and not NUMBER.fullmatch(number.strip()):
-                raise UserError(f"{number.strip()!r} is no number", where=where, cure="such as 61.36 or 0.6136")
+                raise UserError(f"{number.strip()!r} is not a number", where=where, cure="such as 61.36 or 0.6136")
         yield _Row(
             where=where, line=line, labels=labels, sizes=sizes, caption=caption, text=text.strip(), sd=sd.strip()
         )
@@ -229,15 +258,15 @@ def _plain(name: str) -> str:
 
 
 def _caption(name: str, names: Mapping[str, str], where: str) -> str | None:
-    said = names.get(name, name)
-    if said == "ignore":
+    given = names.get(name, name)
+    if given == "ignore":
         return None
-    plain = _plain(said)
+    plain = _plain(given)
     plain = ALIASES.get(plain, plain)
     if plain in NAMES or plain in OVERLAP:
         return plain
     raise UserError(
-        f"unknown rate {said!r}", where=where, cure=f"--as {name or 'NAME'}=RATE, one of {', '.join(NAMES)}, ignore"
+        f"unknown rate {given!r}", where=where, cure=f"--as {name or 'NAME'}=RATE, one of {', '.join(NAMES)}, ignore"
     )
 
 
@@ -245,7 +274,7 @@ def _size(name: str, text: str, where: str) -> int | None:
     if name == "unanswered" and text == "any":
         return None
     if not re.fullmatch(r"\d+", text) or (name in ("n", "runs") and int(text) < 1):
-        raise UserError(f"{name} {text!r} is no number of {'runs' if name == 'runs' else 'cases'}", where=where)
+        raise UserError(f"{name} {text!r} is not a number of {'runs' if name == 'runs' else 'cases'}", where=where)
     return int(text)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from legalrr.backbones.catalogue import Card, card, hub_snapshots, names, present
 from legalrr.backbones.footprint import cache_bytes, state_bytes, weight_bytes
 from legalrr.errors import UserError
+from legalrr.tables import Table, standard_output
 
 PIPE_WIDTH = 160
 DTYPES = ("float32", "bfloat16", "float16")
@@ -139,18 +140,23 @@ def _files(one: Card, paths: list[Path]) -> str:
 
 
 def _show(rows: list[Row], length: int, dtype: str) -> None:
-    from rich.console import Console
-    from rich.table import Column, Table
-
-    memory = Column(f"GB at {length:,} tokens\nin {dtype}", justify="right")
-    name, model, files = Column("backbone", no_wrap=True), Column("model", overflow="fold"), Column("files")
-    grid = Table(name, model, "licence", Column("context", justify="right"), memory, files)
-    for one in rows:
-        context = "?" if one.context is None else f"{one.context:,}"
-        grid.add_row(one.name, one.model or "-", one.licence or "?", context, _memory(one), FILES[one.files])
-    # rich takes a pipe to be 80 columns wide.
-    console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False, markup=False)
-    console.print(grid)
+    table = Table(
+        header=("backbone", "model", "licence", "context", f"GB at {length:,} tokens\nin {dtype}", "files"),
+        rows=tuple(
+            (
+                one.name,
+                one.model or "-",
+                one.licence or "?",
+                "?" if one.context is None else f"{one.context:,}",
+                _memory(one),
+                FILES[one.files],
+            )
+            for one in rows
+        ),
+        numeric=(False, False, False, True, True, False),
+    )
+    console = standard_output(PIPE_WIDTH)
+    table.show(console, grid=True)
     console.print(
         "GB (1e9 bytes): sum (weights + keys and values of one conversation); ?: not known; -: does not apply"
     )

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 
+from legalrr import tables
 from legalrr.corpora.catalogue import card, cards, present
 from legalrr.corpora.exchange import DocBinFile, SavedDataset
 from legalrr.corpora.fetch import fetch, source
@@ -89,20 +90,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _list(options: argparse.Namespace) -> None:
-    from rich.console import Console
-    from rich.table import Column
-    from rich.table import Table as Grid
-
-    about = Column("what, licence, where it is or how to get it", overflow="fold")
-    grid = Grid("corpus", "judgments", "labels", "roles", about, show_lines=True)
+    rows = []
     for one in cards():
         reader = one.reader()
         paths = present(reader) if reader else []
         counts = _counts(reader) if reader and paths and not options.no_count else ["", "", ""]
         place = f"here: {', '.join(map(str, paths))}" if paths else f"to get it: {one.get}"
-        grid.add_row(one.name, *counts, f"{one.what}\nlicence: {one.licence}\n{place}")
-    # rich takes a pipe to be 80 columns wide.
-    Console(width=None if sys.stdout.isatty() else PIPE_WIDTH).print(grid)
+        rows.append((one.name, *counts, f"{one.what}\nlicence: {one.licence}\n{place}"))
+    header = ("corpus", "judgments", "labels", "roles", "what, licence, where it is or how to get it")
+    table = tables.Table(header=header, rows=tuple(rows))
+    table.show(tables.standard_output(PIPE_WIDTH), grid=True, lines=True)
 
 
 def _counts(reader: Corpus) -> list[str]:

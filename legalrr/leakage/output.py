@@ -7,11 +7,8 @@ leakage.md       the table, how it is read, and the sentences that decide
 run.json         stages, versions, calls, seconds; written last
 """
 
-import csv
-import io
-import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +16,9 @@ from typing import Any
 from legalrr.leakage.probe import Deciding, Probe, Probed, Read
 from legalrr.leakage.scores import ViewScores
 from legalrr.leakage.views import PREAMBLE, QUESTION, TAIL, WHOLE
-from legalrr.report.views import View, bounds, fixed, share
 from legalrr.run_folder import as_json
 from legalrr.segment.windows import shortened
-from legalrr.store import make_folder, write_atomically
+from legalrr.tables import Table, bounds, fixed, share, standard_output, write_files
 
 PAGE = "leakage.md"
 PIPE_WIDTH = 200
@@ -111,25 +107,23 @@ def weighing(probed: Sequence[Probed]) -> list[tuple[Probed, str, Deciding]]:
 
 def write(found: Leakage, record: Mapping[str, Any], folder: Path) -> None:
     """Write the run folder; run.json comes last. Raises UserError where the folder cannot be made."""
-    make_folder(folder)
+    sentences = (_sentence_row(*one) for one in weighing(found.probed))
     texts = {
         "judgments.jsonl": "".join(as_json(_row(one)) + "\n" for one in found.probed),
-        "views.csv": _csv(VIEW_COLUMNS, (_view_row(one, found) for one in found.views)),
-        "sentences.csv": _csv(SENTENCE_COLUMNS, (_sentence_row(*one) for one in weighing(found.probed))),
+        "views.csv": Table.from_records((_view_row(one, found) for one in found.views), VIEW_COLUMNS).csv(),
+        "sentences.csv": Table.from_records(sentences, SENTENCE_COLUMNS).csv(),
         PAGE: page(found),
         "run.json": as_json(record, indent=2) + "\n",
     }
-    for name, text in texts.items():
-        write_atomically(folder / name, text)
+    write_files(folder, texts)
 
 
 def show(found: Leakage) -> None:
     """Print the table, how it is read, and the sentences that decide."""
-    from rich.console import Console
     from rich.padding import Padding
     from rich.text import Text
 
-    console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False, markup=False)
+    console = standard_output(PIPE_WIDTH)
     console.print(f"\n{found.title}", style="bold")
     for line in found.about:
         console.print(line, style="dim")
@@ -157,10 +151,10 @@ def page(found: Leakage) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def scores_view(found: Leakage) -> View:
+def scores_view(found: Leakage) -> Table:
     """The table of the views."""
     level = f"{found.confidence:.0%}"
-    return View(
+    return Table(
         header=(
             *("View", "n", "Accuracy", f"Macro-F1 [{level}]", f"AUC [{level}]", "Above chance"),
             *("AUC of the whole", "Only it right", "Only the whole right", "YES %", "Invalid %"),
@@ -248,11 +242,3 @@ def _bounds(name: str, interval: tuple[float, float] | None) -> dict[str, object
 def _sentence_row(judgment: Probed, name: str, sentence: Deciding) -> dict[str, object]:
     row = {"id": judgment.id, "gold": judgment.gold, "view": name, **asdict(sentence)}
     return row | {side: fixed(getattr(sentence, side), 6) for side in ("alone", "without")}
-
-
-def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

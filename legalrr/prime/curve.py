@@ -4,11 +4,11 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from legalrr.report.forest import SALT
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+SALT = "legalrr"
+"""Fixed seed of the ids in the SVG, so that its bytes are the same every time."""
 COLOUR, SHADE = "#1f4e79", "#9db6cf"
 LAYER = "layer_"
 

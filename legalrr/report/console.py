@@ -7,12 +7,13 @@ from legalrr.report.groups import Report, finding, read_report
 from legalrr.report.measured import RULES, measured_rows, measured_view
 from legalrr.report.sections import sections, shown_groups
 from legalrr.report.views import differences_view, missing_view, scores_view, title, treatment
+from legalrr.tables import standard_output
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-PLAIN_WIDTH = 260
-"""Columns where no terminal says how wide it is; wide enough that no cell is broken."""
+PIPE_WIDTH = 260
+"""Columns where no terminal says how wide it is; wide enough that no cell is wrapped."""
 
 
 def show(folder: Path, console: "Console | None" = None) -> Report:
@@ -30,7 +31,7 @@ def show_report(report: Report, console: "Console | None" = None) -> None:
         report: what to print.
         console: where to; None: standard output.
     """
-    console = console or _standard_output()
+    console = console or standard_output(PIPE_WIDTH)
     for group in shown_groups(report):
         console.print()
         console.print(title(group), style="bold", markup=False, highlight=False)
@@ -60,10 +61,3 @@ def show_report(report: Report, console: "Console | None" = None) -> None:
         console.print()
         console.print("Cells without scores", style="bold", markup=False, highlight=False)
         missing.show(console)
-
-
-def _standard_output() -> "Console":
-    from rich.console import Console
-
-    console = Console()
-    return console if console.is_terminal else Console(width=PLAIN_WIDTH)

@@ -1,14 +1,12 @@
 """The further tables with every column: repeats.csv, readings.csv and explanations.csv; "" where there is nothing."""
 
-from collections.abc import Mapping, Sequence
-
 from legalrr.report.cells import VERSION
 from legalrr.report.explanations import ExplainedRow, ExplainedTurn, explanations
 from legalrr.report.groups import Group, Report
 from legalrr.report.readings import readings
 from legalrr.report.repeats import repeats
-from legalrr.report.views import fixed, p_exact
 from legalrr.score.explanation import Measure
+from legalrr.tables import Table, fixed, p_exact
 
 SETUP_COLUMNS = ("corpus", "split", "segment", "backbone", "layout", "reading", "overflow", "limit", "seed")
 REPEAT_COLUMNS = (
@@ -64,7 +62,7 @@ def repeats_csv(report: Report) -> str:
                     row["note"] = UNTESTED
                 row |= {"p_holm_bound": p_exact(own.p_holm_bound), "shown": int(own.shown)}
             rows.append(row)
-    return csv_of(rows, REPEAT_COLUMNS) if rows else ""
+    return Table.from_records(rows, REPEAT_COLUMNS).csv() if rows else ""
 
 
 def readings_csv(report: Report) -> str:
@@ -85,7 +83,7 @@ def readings_csv(report: Report) -> str:
                 for name in ("macro_f1", "invalid_rate", "yes_rate"):
                     row[f"{prefix}{name}"] = fixed(getattr(scores, name), 6)
             rows.append(row)
-    return csv_of(rows, READING_COLUMNS) if rows else ""
+    return Table.from_records(rows, READING_COLUMNS).csv() if rows else ""
 
 
 def explanations_csv(report: Report) -> str:
@@ -97,15 +95,7 @@ def explanations_csv(report: Report) -> str:
         for own in turn.rows
         for measure in turn.measures
     ]
-    return csv_of(rows, EXPLANATION_COLUMNS) if rows else ""
-
-
-def csv_of(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> str:
-    """Whole numbers and strings as they are, None and what a row lacks as empty."""
-    import pandas as pd
-
-    frame = pd.DataFrame([{**dict.fromkeys(columns), **row} for row in rows], columns=list(columns), dtype=object)
-    return frame.to_csv(index=False, lineterminator="\n")
+    return Table.from_records(rows, EXPLANATION_COLUMNS).csv() if rows else ""
 
 
 def _explanation(group: Group, turn: ExplainedTurn, own: ExplainedRow, measure: Measure) -> dict[str, object]:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from legalrr.report.groups import Group, Report
-from legalrr.report.views import View, fixed, hybrid, title
+from legalrr.report.views import hybrid, title
+from legalrr.tables import Table, fixed
 
 RULES = """\
 Perplexity: on the first tokens of judgments. Recall: a code of four digits is planted so many tokens before the place
@@ -45,11 +46,11 @@ def measured_rows(report: Report) -> list[Row]:
     return rows
 
 
-def measured_view(rows: Sequence[Row]) -> View:
+def measured_view(rows: Sequence[Row]) -> Table:
     """The table to be read: recall at every distance, costs at the shortest and the longest text."""
     distances, lengths, arms = _distances(rows), _lengths(rows), _arms(rows)
     ends = sorted({lengths[0], lengths[-1]}) if lengths else []
-    return View(
+    return Table(
         header=(
             "Backbone",
             *(f"Macro-F1 {arm}" for arm in arms),

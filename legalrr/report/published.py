@@ -14,13 +14,11 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-from legalrr.audit import exact
-from legalrr.audit.matrices import Cases, Integers
-from legalrr.audit.rates import rate
 from legalrr.places import root
 from legalrr.report.sheet import Block, Figure, Line
-from legalrr.score.confusion import macro_f1_of_counts
+from legalrr.score.confusion import Counts, Floats, macro_f1_of_counts
 from legalrr.score.interval import Sample, bca_of_counts, wilson
 from legalrr.score.prediction import PredictionScorer
 
@@ -48,10 +46,15 @@ COLUMNS = {
 """Components as the files have them -> column."""
 DIGIT = 1e-4
 """The last printed digit, as a share: figures are taken to be right to one of these."""
-SHARES = {"accuracy": ((0, 3), tuple(range(6))), **exact.SHARES}
-"""Rate -> rows of a matrix of `legalrr.audit` whose sum it is a share of, and of the sum of which rows."""
-CODES = [0, 2, 4, 1, 3, 5]
-"""The same rows in the order of the codes of `legalrr.score.confusion`."""
+SHARES = {
+    "accuracy": ((0, 4), (0, 1, 2, 3, 4, 5)),
+    "fpr": ((3,), (3, 4, 5)),
+    "fnr": ((1, 2), (0, 1, 2)),
+    "fdr": ((3,), (0, 3)),
+    "for": ((1,), (1, 4)),
+}
+"""Rate -> codes (`legalrr.score.confusion`) of its numerator and of its denominator; fdr and for are the false
+discovery and the false omission rate."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +68,7 @@ class Printed:
     n: int | None
     """Judgments, where stated."""
     reading: str
-    """What it is, as `legalrr.audit.rates` names it; "" for scores of explanations."""
+    """What it is: `macro_f1` or a key of `SHARES`; "" for scores of explanations."""
     notes: tuple[str, ...]
     """What an audit found of this figure alone."""
 
@@ -152,7 +155,7 @@ def _figure(one: Printed, cell: Sequence[Printed], limits: tuple[int, int] | Non
     if one.n is None or limits is None or not one.reading:
         return Figure(value=one.value, n=one.n, notes=one.notes)
     every = matrices(one.n, limits)
-    away = {other.score: np.abs(rate(other.reading, every) - other.value) for other in cell}
+    away = {other.score: np.abs(_rate(other.reading, every) - other.value) for other in cell}
     fitting, how = np.all([distances <= DIGIT for distances in away.values()], axis=0), "fitting"
     if not fitting.any():
         nearest = away[one.score]
@@ -170,21 +173,35 @@ def _figure(one: Printed, cell: Sequence[Printed], limits: tuple[int, int] | Non
 
 
 @lru_cache(maxsize=64)
-def matrices(n: int, limits: tuple[int, int]) -> Integers:
-    """All confusion matrices of n judgments without invalid answers, shape (6, m), as `legalrr.audit` has them.
+def matrices(n: int, limits: tuple[int, int]) -> npt.NDArray[np.int64]:
+    """Count the codes of every confusion matrix of n judgments without invalid answers, shape (6, m).
 
     Args:
         n: judgments.
         limits: judgments of the whole data set that are allowed, and dismissed; no more of a class are taken.
     """
-    return Cases(n=n, positives=tuple(range(max(0, n - limits[1]), min(n, limits[0]) + 1))).matrices()
+    columns = [
+        (right, allowed - right, 0, wrong, n - allowed - wrong, 0)
+        for allowed in range(max(0, n - limits[1]), min(n, limits[0]) + 1)
+        for right in range(allowed + 1)
+        for wrong in range(n - allowed + 1)
+    ]
+    return np.array(columns, dtype=np.int64).reshape(-1, 6).T
 
 
-def _interval(reading: str, matrix: Integers, scorer: PredictionScorer) -> tuple[float, float] | None:
+def _rate(reading: str, counts: Counts) -> Floats:
+    """A rate of matrices of shape (6, m); shape (m,), nan where the denominator is 0."""
+    if reading == "macro_f1":
+        return macro_f1_of_counts(counts)
+    some, whole = (counts[list(codes)].sum(axis=0) for codes in SHARES[reading])
+    return np.divide(some, whole, out=np.full(some.shape, np.nan), where=whole > 0)
+
+
+def _interval(reading: str, matrix: npt.NDArray[np.int64], scorer: PredictionScorer) -> tuple[float, float] | None:
     if reading != "macro_f1":
-        some, whole = (int(matrix[list(rows)].sum()) for rows in SHARES[reading])
+        some, whole = (int(matrix[list(codes)].sum()) for codes in SHARES[reading])
         return wilson(some, whole, confidence=scorer.confidence)
-    answers = np.repeat(np.arange(6, dtype=np.int8), matrix[CODES])
+    answers = np.repeat(np.arange(6, dtype=np.int8), matrix)
     (found,) = bca_of_counts(
         [Sample.of(answers)],
         macro_f1_of_counts,

@@ -7,7 +7,8 @@ from legalrr.report.explanations import ExplainedRow, ExplainedTurn, explanation
 from legalrr.report.groups import Group, Report
 from legalrr.report.readings import ReadTwice, names, readings, summary, unread
 from legalrr.report.repeats import RepeatedRow, Repeats, experiments, repeats
-from legalrr.report.views import View, bounds, fixed, name, p_value, share, title, treatment
+from legalrr.report.views import name, title, treatment
+from legalrr.tables import Table, bounds, fixed, p_value, share
 
 REPEAT_RULES = """\
 Mean macro-F1 over the runs. SD: between the runs, so how much one run can mislead. Interval: over judgments, all runs
@@ -34,7 +35,7 @@ class Section:
     """Its heading."""
     lines: tuple[str, ...]
     """What has to be known beside the numbers."""
-    tables: tuple[tuple[str, str, View], ...]
+    tables: tuple[tuple[str, str, Table], ...]
     """Heading ("" for none), rules and table, one after another."""
 
 
@@ -66,9 +67,9 @@ def _repeats_section(found: Repeats, report: Report) -> Section:
     )
 
 
-def _repeats_view(rows: Sequence[RepeatedRow]) -> View:
+def _repeats_view(rows: Sequence[RepeatedRow]) -> Table:
     level = f"{rows[0].first.cell.scorer.confidence:.0%}"
-    return View(
+    return Table(
         header=("Arm", "Runs", "n", f"Mean macro-F1 [{level}]", "SD between runs", "Least", "Greatest", "Invalid %"),
         rows=tuple(
             (name(row.first), str(len(row.rows)), row.note, "", "", "", "", share(row.invalid_rate))
@@ -88,11 +89,11 @@ def _repeats_view(rows: Sequence[RepeatedRow]) -> View:
     )
 
 
-def _repeat_pairs_view(rows: Sequence[RepeatedRow]) -> View:
+def _repeat_pairs_view(rows: Sequence[RepeatedRow]) -> Table:
     level = f"{rows[0].first.cell.scorer.confidence:.0%}"
     bounded = any(row.bound is not None for row in rows)
     more = ("p Holm, bound",) if bounded else ()
-    return View(
+    return Table(
         header=("Arm", f"Difference [{level}]", "p permutation", "p Holm", *more, "Smallest detectable"),
         rows=tuple(
             (row.first.setup.label, row.note, "", "", *([""] if bounded else []), "")
@@ -126,10 +127,10 @@ def _reading_sections(report: Report) -> Iterator[Section]:
         )
 
 
-def _readings_view(rows: Sequence[ReadTwice]) -> View:
+def _readings_view(rows: Sequence[ReadTwice]) -> Table:
     one, other = names(rows)
     level = f"{rows[0].row.cell.scorer.confidence:.0%}"
-    return View(
+    return Table(
         header=(
             "Arm",
             "n",
@@ -163,7 +164,7 @@ def _readings_view(rows: Sequence[ReadTwice]) -> View:
 
 def _explanation_sections(report: Report) -> Iterator[Section]:
     for group, turns in explanations(report):
-        tables: list[tuple[str, str, View]] = []
+        tables: list[tuple[str, str, Table]] = []
         for turn in turns:
             rules = EXPLANATION_RULES if not tables else ""
             tables.append((f"Turn: {turn.turn}", rules, _explanation_view(turn)))
@@ -183,7 +184,7 @@ def _sources(turns: Sequence[ExplainedTurn]) -> str:
     return f"the court's text: {' or '.join(names)} roles" if names else "the court's text: none found"
 
 
-def _explanation_view(turn: ExplainedTurn) -> View:
+def _explanation_view(turn: ExplainedTurn) -> Table:
     headings = turn.headings
     level = f"{turn.rows[0].row.cell.scorer.confidence:.0%}"
 
@@ -198,15 +199,15 @@ def _explanation_view(turn: ExplainedTurn) -> View:
         )
 
     counts = ("n", "No turn", "No text", "Not scored", "Cut off", "Words", "Words of the court")
-    return View(
+    return Table(
         header=("Arm", *counts, *(f"{headings[measure]} [{level}]" for measure in turn.measures)),
         rows=tuple(cells(row) for row in turn.rows),
     )
 
 
-def _explanation_pairs_view(turn: ExplainedTurn) -> View:
+def _explanation_pairs_view(turn: ExplainedTurn) -> Table:
     headings = turn.headings
-    return View(
+    return Table(
         header=("Arm", "Score", "n", "Difference", "p permutation", "p Holm", "Smallest detectable"),
         rows=tuple(
             (

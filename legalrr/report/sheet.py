@@ -1,13 +1,11 @@
 """A table for a paper: blocks of lines over the same columns, each figure with its interval, and footnotes."""
 
-import csv
-import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from legalrr.report.views import p_exact, p_value
 from legalrr.score.invalid_bounds import stands
+from legalrr.tables import Table, p_exact, p_value
 
 SPECIAL = MappingProxyType(
     {
@@ -110,22 +108,20 @@ class Sheet:
 def markdown(sheet: Sheet) -> str:
     """The table in Markdown; footnotes are numbers in brackets."""
 
-    def row(cells: list[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
-
     marks = _marks(sheet, "[{}]".format)
-    lines = [row(["", *sheet.columns]), row(["---", *["---:"] * len(sheet.columns)])]
+    rows: list[tuple[str, ...]] = []
     for block in sheet.blocks:
-        lines.append(row([f"**{_title(block)}**{marks(block.notes)}", *[""] * len(sheet.columns)]))
+        rows.append((f"**{_title(block)}**{marks(block.notes)}", *[""] * len(sheet.columns)))
         for line in block.lines:
             figures = (line.figures.get(column) for column in sheet.columns)
             cells = [
                 "" if one is None else f"{_value(one, line, sheet)} {_interval(one, sheet)}".strip() + marks(one.notes)
                 for one in figures
             ]
-            lines.append(row([line.score + marks(line.notes), *cells]))
+            rows.append((line.score + marks(line.notes), *cells))
+    table = Table(header=("", *sheet.columns), rows=tuple(rows), numeric=(False, *[True] * len(sheet.columns)))
     remarks = [*sheet.notes, *(f"[{number}] {note}" for number, note in enumerate(sheet.footnotes, start=1))]
-    return "\n\n".join([sheet.caption, "\n".join(lines), "\n".join(f"- {remark}" for remark in remarks)]).strip() + "\n"
+    return "\n\n".join([sheet.caption, table.markdown(), "\n".join(f"- {remark}" for remark in remarks)]).strip() + "\n"
 
 
 def latex(sheet: Sheet) -> str:
@@ -161,20 +157,18 @@ def latex(sheet: Sheet) -> str:
 
 def as_csv(sheet: Sheet) -> str:
     """A row per figure, with what the other formats round or leave out; footnotes in words."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
+    rows: list[tuple[str, ...]] = []
     for block in sheet.blocks:
         for line in block.lines:
             for column, one in ((c, line.figures[c]) for c in sheet.columns if c in line.figures):
-                bounds = ("", "") if one.interval is None else tuple(f"{bound:.6f}" for bound in one.interval)
+                low, high = ("", "") if one.interval is None else (f"{bound:.6f}" for bound in one.interval)
                 value = "" if one.value is None else f"{one.value:.6f}"
                 p_holm, p, bound = p_exact(one.p_holm), p_exact(one.p), p_exact(one.p_holm_bound)
                 notes = "; ".join(dict.fromkeys((*block.notes, *line.notes, *one.notes)))
-                size = "" if one.n is None else one.n
+                size = "" if one.n is None else str(one.n)
                 about = (block.title, block.source, line.score, column)
-                writer.writerow((*about, value, *bounds, size, one.method, p_holm, notes, p, bound))
-    return text.getvalue()
+                rows.append((*about, value, low, high, size, one.method, p_holm, notes, p, bound))
+    return Table(header=CSV_COLUMNS, rows=tuple(rows)).csv()
 
 
 FORMATS: Mapping[str, tuple[str, Callable[[Sheet], str]]] = MappingProxyType(

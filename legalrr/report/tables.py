@@ -11,27 +11,17 @@ from pathlib import Path
 
 from legalrr.records import OUTCOMES
 from legalrr.report.cells import Cell
-from legalrr.report.extras import SETUP_COLUMNS, UNTESTED, csv_of, explanations_csv, readings_csv, repeats_csv
+from legalrr.report.extras import SETUP_COLUMNS, UNTESTED, explanations_csv, readings_csv, repeats_csv
 from legalrr.report.groups import Group, Pair, Report, finding
 from legalrr.report.measured import RULES as MEASURED_RULES
 from legalrr.report.measured import measured_columns, measured_rows, measured_view
 from legalrr.report.sections import sections, shown_groups
-from legalrr.report.views import (
-    View,
-    differences_view,
-    fixed,
-    missing_view,
-    p_exact,
-    scores_view,
-    title,
-    treatment,
-    why,
-)
+from legalrr.report.views import differences_view, missing_view, scores_view, title, treatment, why
 from legalrr.score.answered import Answers
 from legalrr.score.invalid_bounds import has_invalid, macro_f1_bounds, p_unfavourable
 from legalrr.score.prediction import Scores
 from legalrr.score.subsets import TREATMENTS
-from legalrr.store import write_atomically
+from legalrr.tables import Table, fixed, p_exact, write_files
 
 REASONS = ("unparsed", "budget", "overflow", "error")
 """Reasons of invalid answers (`legalrr.records.Verdict.reason`)."""
@@ -98,9 +88,7 @@ def write_tables(report: Report, folder: Path) -> list[Path]:
         "measured.csv": measured_csv(report),
     }
     texts |= {file: text for file, text in further.items() if text}
-    for file, text in texts.items():
-        write_atomically(folder / file, text)
-    return [folder / file for file in texts]
+    return write_files(folder, texts)
 
 
 def results_csv(report: Report) -> str:
@@ -116,18 +104,19 @@ def results_csv(report: Report) -> str:
             for group in report.groups
             for row in group.rows
         ]
-    return csv_of(rows, (*RESULT_COLUMNS, *stages))
+    return Table.from_records(rows, (*RESULT_COLUMNS, *stages)).csv()
 
 
 def pairs_csv(report: Report) -> str:
     """A row per row of a group that is not its reference arm."""
-    return csv_of([_pair(group, pair, report) for group in report.groups for pair in group.pairs], PAIR_COLUMNS)
+    rows = (_pair(group, pair, report) for group in report.groups for pair in group.pairs)
+    return Table.from_records(rows, PAIR_COLUMNS).csv()
 
 
 def measured_csv(report: Report) -> str:
     """A row per backbone that was measured by itself; "" where none was."""
     columns = measured_columns(measured_rows(report))
-    return csv_of(columns, tuple(columns[0])) if columns else ""
+    return Table.from_records(columns, tuple(columns[0])).csv() if columns else ""
 
 
 def results_md(report: Report) -> str:
@@ -170,13 +159,8 @@ def rules(report: Report) -> str:
     return MISS + (BOUNDS if invalid else "") + RULES
 
 
-def _tabular(view: View, about: Sequence[str]) -> str:
-    import pandas as pd
-
-    frame = pd.DataFrame(view.rows, columns=list(view.header))
-    sides = "".join("r" if view.is_number(column) else "l" for column in range(len(view.header)))
-    head = "".join(f"% {line}\n" for line in about)
-    return head + frame.to_latex(index=False, escape=True, column_format=sides)
+def _tabular(table: Table, about: Sequence[str]) -> str:
+    return "".join(f"% {line}\n" for line in about) + table.latex()
 
 
 def _result(cell: Cell, report: Report) -> dict[str, object]:

@@ -1,18 +1,13 @@
 """What a reader sees of a group, as strings: its treatment, its scores, its differences. The same in every format."""
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from legalrr.report.cells import NO_BACKBONE, VERSION, Cell, Setup, is_outdated
 from legalrr.report.groups import Group, Pair, Report, Row
 from legalrr.score.answered import PARTY_UNKNOWN
 from legalrr.score.invalid_bounds import macro_f1_bounds
 from legalrr.score.subsets import TREATMENTS
-
-if TYPE_CHECKING:
-    from rich.console import Console
+from legalrr.tables import Table, bounds, fixed, p_value, share
 
 TURNS = ("analysis", "statutes", "ratio", "ruling", "answer")
 """Order in which turn lengths are named."""
@@ -27,74 +22,12 @@ TOLD = ("annotate.layout", "annotate.question", "annotate.tokens", "restructure.
 """Options that `treatment` names in words of its own."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class View:
-    """A table of strings."""
-
-    header: tuple[str, ...]
-    """Names of the columns."""
-    rows: tuple[tuple[str, ...], ...]
-    """Cells, row by row."""
-
-    def is_number(self, column: int) -> bool:
-        """Whether a column holds numbers, beside empty cells at most; it is set to the right."""
-        filled = [row[column] for row in self.rows if row[column]]
-        return bool(filled) and all(cell[0] in "+-<0123456789" for cell in filled)
-
-    def markdown(self) -> str:
-        """The table in Markdown."""
-
-        def line(cells: Iterable[str]) -> str:
-            return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
-
-        marks = ["---:" if self.is_number(column) else "---" for column in range(len(self.header))]
-        return "\n".join([line(self.header), line(marks), *(line(row) for row in self.rows)])
-
-    def show(self, console: "Console") -> None:
-        """Print the table: with lines in a terminal, as plain columns elsewhere."""
-        from rich import box
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
-        for number, column in enumerate(self.header):
-            table.add_column(column, justify="right" if self.is_number(number) else "left")
-        for row in self.rows:
-            table.add_row(*(Text(cell) for cell in row))
-        console.print(table)
-
-
-def fixed(value: float | None, digits: int = 3) -> str:
-    """A number with a fixed number of decimals; "" for None."""
-    return "" if value is None else f"{value:z.{digits}f}"
-
-
-def share(value: float | None) -> str:
-    """A share as a percentage without its sign; "" for None."""
-    return "" if value is None else f"{100 * value:.1f}"
-
-
-def p_value(p: float | None) -> str:
-    """A p with four decimals, never as 0; "" for None."""
-    return "" if p is None else f"{p:.4f}" if p >= 0.0001 else "< 0.0001"
-
-
-def p_exact(p: float | None) -> str:
-    """A p with six decimals, or as a power of ten where that would be 0; "" for None."""
-    return "" if p is None else f"{p:.6f}" if p >= 0.000001 else f"{p:.1e}"
-
-
-def bounds(interval: tuple[float, float] | None) -> str:
-    """An interval in brackets; [-] where there is none."""
-    return "[-]" if interval is None else f"[{interval[0]:z.3f}, {interval[1]:z.3f}]"
-
-
-def scores_view(group: Group) -> View:
+def scores_view(group: Group) -> Table:
     """The scores of a group; the reference arm is marked."""
     level = f"{group.rows[0].cell.scorer.confidence:.0%}"
     limits = [macro_f1_bounds(row.cases) for row in group.rows]
     bounded = any(limit is not None for limit in limits)
-    return View(
+    return Table(
         header=(
             "Arm",
             "n",
@@ -133,11 +66,11 @@ def scores_view(group: Group) -> View:
     )
 
 
-def differences_view(group: Group) -> View:
+def differences_view(group: Group) -> Table:
     """Each row of a group against the reference arm."""
     level = f"{group.rows[0].cell.scorer.confidence:.0%}"
     bounded = any(pair.bound is not None for pair in group.pairs)
-    return View(
+    return Table(
         header=(
             "Arm",
             "n",
@@ -154,10 +87,10 @@ def differences_view(group: Group) -> View:
     )
 
 
-def missing_view(report: Report) -> View:
+def missing_view(report: Report) -> Table:
     """The cells without scores, and why."""
     gone = [cell for cell in report.cells if cell.status != "done" or not (cell.scores and cell.scores.n)]
-    return View(
+    return Table(
         header=("Cell", "Arm", "Status", "Why"),
         rows=(
             *((_cell_name(cell), cell.label, cell.status, why(cell)) for cell in gone),

@@ -15,7 +15,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from legalrr.clopper_pearson import share_intervals
 from legalrr.score.confusion import Counts, Floats
 from legalrr.score.interval import Interval, Sample, bca_of_counts
 
@@ -56,3 +55,17 @@ def exact_bounds(sample: Sample, statistic: Callable[[Counts], Floats], *, confi
     best = np.array([golds[0] - least[0], 0.0, least[0], 0.0, golds[1] - least[1], least[1]])
     low, high = (statistic(one[:, None, None])[0] for one in (worst, best))
     return low, high
+
+
+def share_intervals(parts: Floats, wholes: Floats, level: float) -> Floats:
+    """Compute Clopper-Pearson intervals of shares, shapes (m,) to (2, m); 0 to 1 of nothing.
+
+    Source: Clopper and Pearson 1934, doi 10.1093/biomet/26.4.404, as quantiles of the beta distribution.
+    """
+    from scipy.special import betaincinv
+
+    tail = (1 - level) / 2
+    # The beta distribution ends where a parameter is 0; there the bound is 0 or 1.
+    low = np.where(parts > 0, betaincinv(np.where(parts > 0, parts, 1), wholes - parts + 1, tail), 0.0)
+    high = np.where(parts < wholes, betaincinv(parts + 1, np.where(parts < wholes, wholes - parts, 1), 1 - tail), 1.0)
+    return np.stack([low, high])

@@ -1,12 +1,12 @@
 """Learning curve of a tagger: its cross-validated scores by the number of judgments that it is trained on."""
 
-import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from legalrr.errors import UserError
 from legalrr.segment.training import AVERAGES, Evaluation
+from legalrr.tables import Table
 
 SALT = "legalrr"
 """Fixed, so that the ids in the file, and with them its bytes, are the same every time."""
@@ -49,13 +49,12 @@ def shares_of(text: str) -> tuple[float, ...]:
 
 def curve_csv(points: Sequence[Point]) -> str:
     """The points as CSV, a row each."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["share", "judgments", *(f"{average}_{what}" for average in AVERAGES for what in ("mean", "sd"))])
+    rows = []
     for one in points:
         figures = (value for average in AVERAGES for value in (one.mean[average], one.sd[average]))
-        writer.writerow([f"{one.share:g}", f"{one.judgments:.1f}", *(f"{value:.4f}" for value in figures)])
-    return text.getvalue()
+        rows.append((f"{one.share:g}", f"{one.judgments:.1f}", *(f"{value:.4f}" for value in figures)))
+    header = ("share", "judgments", *(f"{average}_{what}" for average in AVERAGES for what in ("mean", "sd")))
+    return Table(header=header, rows=tuple(rows)).csv()
 
 
 def curve_svg(points: Sequence[Point], *, title: str) -> str:

@@ -19,9 +19,12 @@ from legalrr.segment.neural_training import NeuralRecipe, crf_path
 from legalrr.segment.states import LanguageModel, StateReader
 from legalrr.segment.training import AVERAGES, Evaluation, Recipe, evaluate
 from legalrr.store import write_atomically
+from legalrr.tables import Table, fixed, standard_output
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
+
+PIPE_WIDTH = 160
 
 
 def add_commands(commands: "_SubParsersAction[Any]") -> None:
@@ -156,20 +159,20 @@ def _curve(options: argparse.Namespace) -> None:
 
 def _print(scores: Mapping[str, Any]) -> None:
     """Averages, roles and calibration as tables."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    averages = Table("average", "F1, mean over folds", "sd", "F1, all sentences together", box=None)
-    for average in AVERAGES:
-        told = scores[average]
-        averages.add_row(average, f"{told['mean']:.3f}", f"{told['sd']:.3f}", f"{scores['pooled'][average]:.3f}")
-    roles = Table("role", "sentences", "precision", "recall", "F1", box=None)
-    for role, told in sorted(scores["roles"].items(), key=lambda item: -item[1]["sentences"]):
-        figures = [f"{told[key]:.3f}" for key in ("precision", "recall", "f1")]
-        roles.add_row(role, str(told["sentences"]), *figures)
+    averages = [
+        (average, fixed(scores[average]["mean"]), fixed(scores[average]["sd"]), fixed(scores["pooled"][average]))
+        for average in AVERAGES
+    ]
+    roles = [
+        (role, str(found["sentences"]), *(fixed(found[key]) for key in ("precision", "recall", "f1")))
+        for role, found in sorted(scores["roles"].items(), key=lambda item: -item[1]["sentences"])
+    ]
+    console = standard_output(PIPE_WIDTH)
+    header: tuple[str, ...] = ("average", "F1, mean over folds", "sd", "F1, all sentences together")
+    Table(header=header, rows=tuple(averages)).show(console)
+    header = ("role", "sentences", "precision", "recall", "F1")
+    Table(header=header, rows=tuple(roles)).show(console)
     gap = scores["calibration_error"]
-    console.print(averages, roles, sep="\n")
     print(f"expected calibration error {gap['before']:.3f}, after tempering {gap['after']:.3f}")
 
 

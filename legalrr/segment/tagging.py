@@ -17,11 +17,10 @@ from legalrr.records import Judgment
 from legalrr.role_maps import KINDS, SCHEMES, losses, mapping
 from legalrr.segment.choice import tagger
 from legalrr.store import write_atomically
+from legalrr.tables import Table, standard_output
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
-
-    from rich.table import Table
 
 STDIN = "-"
 PIPE_WIDTH = 160
@@ -134,31 +133,17 @@ def _show(options: argparse.Namespace) -> None:
 
 
 def _roles(options: argparse.Namespace) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     if (options.source is None) != (options.target is None):
         raise UserError("one scheme of two", where="legalrr segment roles", cure="give both --from and --to")
-    # rich takes a pipe to be 80 columns wide.
-    console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    console = standard_output(PIPE_WIDTH)
     if options.source:
-        table = Table(options.source, options.target)
-        for role, other in mapping(options.source, options.target).items():
-            table.add_row(role, other or "-")
-        console.print(table)
+        rows = tuple((role, other or "-") for role, other in mapping(options.source, options.target).items())
+        Table(header=(options.source, options.target), rows=rows).show(console, grid=True)
         for loss in losses(options.source, options.target):
-            console.print(f"{loss.kind}: {loss}", markup=False, highlight=False)
+            console.print(f"{loss.kind}: {loss}")
     else:
-        console.print(_table())
-
-
-def _table() -> "Table":
-    from rich.table import Table
-
-    table = Table(*SCHEMES, "what is lost")
-    for kind in KINDS:
-        table.add_row(*(getattr(kind, name) or "-" for name in SCHEMES), kind.note)
-    return table
+        kinds = tuple((*(getattr(kind, name) or "-" for name in SCHEMES), kind.note) for kind in KINDS)
+        Table(header=(*SCHEMES, "what is lost"), rows=kinds).show(console, grid=True)
 
 
 def _segmenter(options: argparse.Namespace) -> Segmenter:

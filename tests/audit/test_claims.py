@@ -26,7 +26,7 @@ def test_a_claim_is_traced_to_the_cells_that_differ_so(printed, table):
     assert [[one.arm.cell.components for one in claim.found] for claim in found.claims] == [["D"], ["C"], []]
     told = findings(found)["Claims"]
     assert told[0].startswith("A gain (abstract): only table.csv, D less none (D is 3 of 44 cases ahead of none")
-    assert told[2] == "Other: no two cells of a block differ so."
+    assert told[2] == "Other: no two cells of a block differ by this much."
     # The same file by name.
     again = audit([path], claims=claims, settings=Settings())
     assert [one.claim for one in again.claims] == [one.claim for one in found.claims]
@@ -79,7 +79,7 @@ def test_pairs_that_cannot_be_tested_say_why(printed, table):
     [
         (",,,,,fpr,1\n", r":2: no claim"),
         ("x,,,,,fpr,\n", r":2: no points"),
-        ("x,,,,,fpr,many\n", r":2: points 'many' is no number"),
+        ("x,,,,,fpr,many\n", r":2: points 'many' is not a number"),
         ("x,,,,,fpr,1,2\n", r":2: more fields than columns"),
         ('"x\n', r"cannot read the claims"),
     ],

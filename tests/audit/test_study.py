@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from legalrr.audit.__main__ import main
 from legalrr.audit.audit import Settings, audit
+from legalrr.audit.cli import main
 from legalrr.audit.findings import findings, kinds
 from legalrr.audit.output import page
 from legalrr.audit.verdicts import WRONG
@@ -60,7 +60,7 @@ def test_a_table_whose_captions_hold_has_no_kinds():
 
 def test_dataset_1_has_44_cases_22_of_each_class_and_dataset_2_20_with_16_and_4(study):
     for dataset, n, positives in (("dataset1", 44, 22), ("dataset2", 20, 16)):
-        found = study.universes[TABLE.name, dataset]
+        found = study.sample_sizes[TABLE.name, dataset]
         assert (found.n, found.positives, found.settled) == (n, (positives,), True)
     told = findings(study)["Cases"]
     assert told[0].endswith("22 positive and 22 negative; one case is 2.3 points of accuracy.")
@@ -74,13 +74,13 @@ def test_the_sizes_are_found_from_the_rates_even_where_the_column_n_is_taken_awa
     bare = tmp_path / "bare.csv"
     bare.write_text("".join(",".join([*row[:7], row[8]]) + "\n" for row in rows))
     found = audit([bare], settings=Settings())
-    assert {dataset: (one.n, one.positives, one.found) for (_, dataset), one in found.universes.items()} == {
+    assert {dataset: (one.n, one.positives, one.found) for (_, dataset), one in found.sample_sizes.items()} == {
         "dataset1": (44, (22,), True),
         "dataset2": (20, (16,), True),
     }
 
 
-def test_llamas_f1_on_dataset_1_is_accuracy_and_its_rates_are_false_discovery_and_omission_rates(study):
+def test_llamas_f1_is_accuracy_and_its_rates_are_false_discovery_and_omission_rates(study):
     cells = block(study, "dataset1", "Llama")
     assert len(cells) == 8
     for one in cells.values():
@@ -105,7 +105,7 @@ def test_llamas_f1_on_dataset_1_is_accuracy_and_its_rates_are_false_discovery_an
     }
 
 
-def test_phis_f1_on_dataset_1_holds_and_its_rates_are_false_discovery_and_omission_rates(study):
+def test_phis_f1_holds_and_its_rates_are_false_discovery_and_omission_rates(study):
     for one in block(study, "dataset1", "Phi").values():
         assert (one.verdict, one.support) == ("mislabelled", (8, 8))
         assert one.hypothesis.changes() == {"fpr": "false discovery rate", "fnr": "false omission rate"}
@@ -128,12 +128,12 @@ def test_mistral_is_scored_on_19_to_44_of_44_and_its_best_figure_rests_on_19(stu
     assert (min(one.n for one in cells), max(one.n for one in cells)) == (19, 44)
     told = findings(study)["Figures"]
     assert (
-        "dataset1, Mistral, independent: scored on 19 to 44 cases; the best macro_f1, 89.44, rests on 19 of them."
+        "dataset1, Mistral, independent: scored on 19 to 44 cases; the best macro_f1, 89.44, is based on 19 of them."
         in told
     )
 
 
-def test_the_best_llama_cell_is_3_of_44_ahead_of_none_and_no_paired_test_can_call_that_significant(study):
+def test_best_llama_cell_is_3_of_44_ahead_and_no_paired_test_is_significant(study):
     (best,) = [
         one
         for one in study.differences
@@ -144,7 +144,7 @@ def test_the_best_llama_cell_is_3_of_44_ahead_of_none_and_no_paired_test_can_cal
     assert (best.bounds.p_least, best.bounds.p_permutation) == (0.25, 0.25)
     (told,) = [line for line in findings(study)["Against the reference arm"] if line.startswith("dataset1, Llama")]
     assert "D+R is 3 of 44 cases ahead of none" in told
-    assert "neither test can call any of the 7 arms significant at 0.05" in told
+    assert "by either test, none of the 7 arms can be significant at 0.05" in told
 
 
 def test_the_points_of_the_abstract_are_both_from_predex_where_r_was_not_run(study):

@@ -4,9 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legalrr.audit.figures import Printed
-from legalrr.audit.sizes import Sizes
-from legalrr.audit.table import read_table
+from legalrr.audit.reported_cells import Printed
+from legalrr.audit.table import Sizes, read_table
 from legalrr.errors import UserError
 from legalrr.places import root
 
@@ -60,7 +59,7 @@ def test_truncated_figures_lie_above_what_is_printed():
     assert Printed(value=61.3, decimals=1, rounding="either").bounds() == pytest.approx((61.25, 61.4))
 
 
-def test_a_small_figure_among_percentages_may_be_a_fraction_and_a_small_column_is_of_fractions(tmp_path):
+def test_a_small_figure_among_percentages_may_be_a_fraction_a_small_column_is_one(tmp_path):
     path = written(tmp_path, "components,macro_f1,fpr\nD,61.36,0.3\nC,0.75,0.2\n")
     first, second = read_table(path)
     assert first.figures["macro_f1"].scales == {100.0: 0}
@@ -102,17 +101,17 @@ def test_empty_figures_and_ignored_metrics_are_left_out(tmp_path):
     [
         ("", r":1: no column is a rate"),
         ("a,b\n1,2\n", r":1: no column is a rate"),
-        ("metric,n\nfpr,3\n", r":1: metric and value come together"),
+        ("metric,n\nfpr,3\n", r":1: only one of the columns metric and value"),
         ("fpr,fpr\n1,2\n", r":1: two columns 'fpr'"),
         ("fpr\n", r"table\.csv: no figures"),
         ("metric,value\nf1,60\n", r":2: unknown rate 'f1' .*--as f1=RATE"),
-        ("arm,fpr\nD,x\n", r":2: 'x' is no number"),
-        ("arm,fpr\nD,1e3\n", r":2: '1e3' is no number"),
+        ("arm,fpr\nD,x\n", r":2: 'x' is not a number"),
+        ("arm,fpr\nD,1e3\n", r":2: '1e3' is not a number"),
         ("arm,fpr\nD,1,2\n", r":2: 3 fields under 2 columns"),
-        ("arm,fpr\nD,1\n\nD,2\n", r":4: fpr of this cell stands on line 2 already"),
-        ("fpr,n\n1,x\n", r":2: n 'x' is no number of cases"),
-        ("fpr,n\n1,0\n", r":2: n '0' is no number of cases"),
-        ("fpr,runs\n1,0\n", r":2: runs '0' is no number of runs"),
+        ("arm,fpr\nD,1\n\nD,2\n", r":4: fpr of this cell is also on line 2"),
+        ("fpr,n\n1,x\n", r":2: n 'x' is not a number of cases"),
+        ("fpr,n\n1,0\n", r":2: n '0' is not a number of cases"),
+        ("fpr,runs\n1,0\n", r":2: runs '0' is not a number of runs"),
         ("fpr,n,positives\n1,4,5\n", r":2: 5 positives of 4 cases"),
         ("fpr,n,unanswered\n1,4,5\n", r":2: 5 unanswered of 4 cases"),
         ("metric,value,n\nfpr,1,4\nfnr,1,5\n", r":3: n, positives, unanswered, runs differ from line 2"),

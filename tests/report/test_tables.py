@@ -5,7 +5,7 @@ import pytest
 
 from legalrr.report.groups import read_report
 from legalrr.report.tables import pairs_csv, results_csv, results_md, results_tex, write_tables
-from legalrr.report.views import p_exact, p_value
+from legalrr.tables import p_exact, p_value
 
 MARKDOWN = """\
 ## specimen, roles: gold, tiny

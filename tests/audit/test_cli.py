@@ -6,12 +6,11 @@ import sys
 import pytest
 from rich.console import Console
 
-from legalrr.audit.__main__ import main
 from legalrr.audit.audit import Settings, audit
-from legalrr.audit.console import show
+from legalrr.audit.cli import main
 from legalrr.audit.findings import findings
-from legalrr.audit.output import page
-from legalrr.audit.sizes import Sizes
+from legalrr.audit.output import page, show
+from legalrr.audit.table import Sizes
 
 SAID = Settings(sizes=Sizes(n={"": 44}, positives={"": 22}))
 
@@ -73,11 +72,11 @@ def test_options_by_dataset_names_and_rounding_reach_the_audit(table, capsys):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--n", "x"], "--n: 'x' is no number (such as --n 44 or --n test=44)"),
-        (["--n", "0"], "--n: '0' is no number"),
-        (["--runs", "any"], "--runs: 'any' is no number"),
-        (["--as", "f1"], "--as: 'f1' names no rate"),
-        (["--max-n", "1"], "--max-n: 1 cases"),
+        (["--n", "x"], "--n: 'x' is not a number (such as --n 44 or --n test=44)"),
+        (["--n", "0"], "--n: '0' is not a number"),
+        (["--runs", "any"], "--runs: 'any' is not a number"),
+        (["--as", "f1"], "--as: 'f1' does not name a rate"),
+        (["--max-n", "1"], "--max-n: cannot search up to 1 cases"),
         (["--claims", "none.csv"], "none.csv: cannot read the claims"),
     ],
 )
@@ -98,7 +97,7 @@ def test_ambiguous_cells_and_a_searched_n_are_told(table):
     rows = [{"components": str(number), "accuracy": "75.00", "macro_f1": "75.00"} for number in range(2)]
     told = findings(audit([table(*rows)], settings=Settings()))
     how = "the smallest n that gives every cell's figures"
-    assert told["Cases"] == [f"table.csv: 8 cases ({how}); the figures do not tell how many of them are positive."]
+    assert told["Cases"] == [f"table.csv: 8 cases ({how}); the figures do not determine how many of them are positive."]
     assert "but others would fit" in told["Figures"][0]
 
 
@@ -109,7 +108,7 @@ def test_help_names_the_columns_and_loads_none_of_the_heavy_libraries(capsys):
     assert "--positives" in told
     assert "audit_pairs.csv" in told
     code = (
-        "import sys, legalrr.audit.__main__;"
+        "import sys, legalrr.audit.cli;"
         "print([m for m in ('numpy', 'pandas', 'scipy', 'matplotlib', 'hydra', 'rich') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from legalrr.audit.pairs import MOST_WAYS, bounds, least_permutation_p, mcnemar
+from legalrr.audit.mcnemar_bounds import MAX_WAYS, bounds, least_permutation_p, mcnemar
 from legalrr.records import Scored
 from legalrr.score.prediction import PredictionScorer
 from legalrr.score.significance import compare
@@ -80,7 +80,7 @@ def test_the_best_cell_of_the_study_is_three_cases_ahead_and_cannot_be_significa
     assert found.p_most == pytest.approx(stats.binomtest(14, 25).pvalue)
 
 
-def test_bounds_are_over_all_matrices_that_fit_and_those_with_other_class_counts_do_not_pair():
+def test_bounds_are_over_all_fitting_matrices_and_only_equal_class_counts_pair():
     first = np.concatenate([column(5, 0, 5, 10), column(9, 0, 1, 10), column(9, 0, 2, 9)], axis=1)
     found = bounds(first, column(5, 0, 5, 10))
     assert found.cases == (0, 4)
@@ -91,7 +91,7 @@ def test_bounds_are_over_all_matrices_that_fit_and_those_with_other_class_counts
 
 def test_where_the_ways_are_too_many_permutations_are_left_out():
     large = column(300, 200, 200, 300)
-    assert MOST_WAYS < 201**2
+    assert MAX_WAYS < 201**2
     assert bounds(large, column(310, 190, 190, 310)).p_permutation is None
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legalrr.audit.matrices import Cases, narrowed, two_of_one_side, within
+from legalrr.audit.hypotheses import Cases, narrowed, two_of_one_side, within
 from legalrr.audit.rates import rate
 
 

@@ -2,8 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from legalrr.audit.denominators import common, least
-from legalrr.audit.shares import needed, together
+from legalrr.audit.prevalence import intersect, needed
 from legalrr.audit.table import read_table
 
 
@@ -31,8 +30,8 @@ def test_rows_of_other_balances_need_shares_apart(printed, table):
     ]
     shares = [needed(cell) for cell in read_table(table(*rows))]
     assert all(one.fit.any() for one in shares)
-    assert not together(shares).fit.any()
-    assert together([]) is None
+    assert not intersect(shares).fit.any()
+    assert intersect([]) is None
 
 
 @pytest.mark.parametrize(
@@ -41,11 +40,3 @@ def test_rows_of_other_balances_need_shares_apart(printed, table):
 def test_too_few_figures_need_no_share(table, figures):
     (cell,) = read_table(table(figures))
     assert needed(cell) is None
-
-
-def test_denominators_of_the_study_leave_no_number_of_negatives():
-    figures = [(value - 0.00005, value + 0.00005) for value in (0.28, 0.3684)]
-    assert [least(one, 44) for one in figures] == [25, 19]
-    assert common(figures, 44) == []
-    assert common(figures, 475) == [475]
-    assert least(figures[0], 24) is None

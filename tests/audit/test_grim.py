@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from legalrr.audit.grim import RunCases, fits_runs, macro_f1_reach
 from legalrr.audit.rates import rate
-from legalrr.audit.runs import RunCases, fits_runs, macro_f1_reach
 from legalrr.audit.table import read_table
 
 

@@ -1,10 +1,10 @@
-"""Means over repeated runs: whether sums over runs of whole cases can give the printed mean, and its deviation.
+"""GRIM test of means over repeated runs: whether whole errors summed over runs give a printed mean and deviation.
 
 Over k runs on the same P positives, the mean FNR is S / (kP) with S the misses of all runs; its standard deviation
 (k - 1 below) fixes the sum of squares of the misses, which must be a whole number of the parity of S and at least
 S^2 / k. These are the tests known as GRIM (Brown and Heathers 2017, doi 10.1177/1948550616673876) and GRIMMER (Anaya
-2016, doi 10.7287/peerj.preprints.2400). The mean macro-F1 is no function of the sums; the least and the most that runs
-with these sums can have bound it.
+2016, doi 10.7287/peerj.preprints.2400). The mean macro-F1 is no function of the sums; it is bounded by the least and
+the largest that runs with these sums can have.
 """
 
 import math
@@ -14,14 +14,13 @@ from functools import lru_cache
 
 import numpy as np
 
-from legalrr.audit.figures import Cell, Figure, Printed
-from legalrr.audit.matrices import SLACK
-from legalrr.audit.rates import rate
+from legalrr.audit.rates import SLACK, rate
+from legalrr.audit.reported_cells import Figure, Printed, ReportedCell
 
-MOST_RUNS = 10
-"""Runs that are tried where nobody says how many there were."""
+MAX_RUNS = 10
+"""Largest number of runs that is tried where it is not stated."""
 LINEAR = {"fpr": (1, False), "tnr": (1, True), "fnr": (2, False), "tpr": (2, True)}
-"""Rate -> row of the counts that it is a share of its class of, and whether it is the complement."""
+"""Rate -> row of the counts in its numerator, and whether it is the complement of that share."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +34,7 @@ class RunCases:
 
 @dataclass(frozen=True, kw_only=True)
 class Sums:
-    """Errors over all runs that a cell's rates leave open."""
+    """Possible errors over all runs."""
 
     fp: tuple[int, ...]
     """False positives."""
@@ -43,14 +42,13 @@ class Sums:
     """Misses."""
 
 
-def fits_runs(cell: Cell, cases: RunCases, *, means: bool = True) -> Sums | None:
-    """The sums that a cell's captions allow; None where no runs give its figures.
+def fits_runs(cell: ReportedCell, cases: RunCases, *, means: bool = True) -> Sums | None:
+    """Find the sums that the captions of a cell allow; None where no runs give its figures.
 
     Args:
-        cell: figures that are means over runs; others than FPR, FNR, their complements, accuracy and macro-F1 are
-            not looked at.
-        cases: how many cases and runs.
-        means: whether to look at the means of macro-F1 and accuracy too.
+        cell: figures that are means over runs; only FPR, FNR, their complements, accuracy and macro-F1 are checked.
+        cases: number of cases and runs.
+        means: whether to check the means of macro-F1 and accuracy, too.
     """
     negatives = cases.n - cases.positives
     errors: dict[int, set[int]] = {
@@ -64,7 +62,7 @@ def fits_runs(cell: Cell, cases: RunCases, *, means: bool = True) -> Sums | None
             errors[row] &= set(_sums(figure, size, cases.runs, complement=complement))
     pairs = [(fp, fn) for fp in errors[1] for fn in errors[2]] if all(errors.values()) else []
     if means and not any(caption in LINEAR for caption in cell.figures):
-        # Without a rate, runs of every score are open.
+        # Without a rate the sums are not restricted.
         return Sums(fp=tuple(sorted(errors[1])), fn=tuple(sorted(errors[2])))
     if means:
         for caption in ("accuracy", "macro_f1"):
@@ -76,10 +74,10 @@ def fits_runs(cell: Cell, cases: RunCases, *, means: bool = True) -> Sums | None
 
 
 def _sums(figure: Figure, size: int, runs: int, *, complement: bool) -> Iterator[int]:
-    """The sums over runs, of `size` cases each, that give a printed mean and deviation."""
+    """Find the sums over runs, of `size` cases each, that give a printed mean and deviation."""
     total = size * runs
     low, high = figure.bounds(figure.scale)
-    # A rate of no cases is undefined, and printed as 0 or 1 at best.
+    # A rate of no cases is undefined; it can be printed as 0 or 1.
     if not size and not (low <= 0 <= high or low <= 1 <= high):
         return
     if complement:
@@ -90,7 +88,7 @@ def _sums(figure: Figure, size: int, runs: int, *, complement: bool) -> Iterator
 
 
 def _deviation_allows(sd: Printed, scale: float, errors: int, size: int, runs: int) -> bool:
-    """Whether `runs` whole numbers up to `size` with this sum have a deviation that is printed so."""
+    """Check whether `runs` whole numbers up to `size` with this sum can have the printed deviation."""
     low, high = (max(bound, 0.0) / scale * size for bound in sd.bounds())
     slack = SLACK * max(1, size * size)
     least, most = (bound**2 * (runs - 1) + errors**2 / runs for bound in (low, high))
@@ -114,9 +112,10 @@ def _mean_allows(caption: str, figure: Figure, cases: RunCases, fp: int, fn: int
 
 @lru_cache(maxsize=4)
 def macro_f1_reach(cases: RunCases) -> tuple[np.ndarray, np.ndarray]:
-    """Least and most mean macro-F1 of runs by their summed errors, shapes (runs N + 1, runs P + 1).
+    """Compute the least and the largest mean macro-F1 by the summed errors, shapes (runs N + 1, runs P + 1).
 
-    Run by run, the extreme sum of macro-F1 with these errors so far is that without the run's errors, plus the run's.
+    By dynamic programming over runs: the extreme sum of macro-F1 with some errors is the extreme one without the errors
+    of the last run, plus the macro-F1 of that run.
     """
     p, q = cases.positives, cases.n - cases.positives
     fp, fn = np.meshgrid(np.arange(q + 1), np.arange(p + 1), indexing="ij")

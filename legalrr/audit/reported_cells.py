@@ -1,13 +1,13 @@
-"""What a table prints: figures, and cells of figures of one arm on one set of cases."""
+"""Records of what a table reports: figures, and cells of figures of one arm on one set of cases."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 Rounding = Literal["nearest", "truncated", "either"]
 Scale = Literal["percent", "fraction"]
 WHOLE = "all"
-"""The subset that is all cases of its dataset."""
+"""Subset of a cell that covers all cases of its dataset."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,12 +17,12 @@ class Printed:
     value: float
     """The number, in the scale of the print."""
     decimals: int
-    """How many decimals count."""
+    """Number of significant decimals."""
     rounding: Rounding = "nearest"
     """How it was rounded."""
 
     def bounds(self) -> tuple[float, float]:
-        """Low and high of what is printed as this number; both belong to it, so that no rule for ties is needed."""
+        """Low and high of what is printed as this number; both are included, so no rule for ties is needed."""
         unit = 10.0**-self.decimals
         away = unit if self.value >= 0 else -unit
         nearest = self.value - unit / 2, self.value + unit / 2
@@ -37,17 +37,17 @@ class Figure:
     """One printed figure."""
 
     caption: str
-    """What it is said to be: a rate (`legalrr.audit.rates.NAMES`), or a score of texts."""
+    """Its caption: a rate (`legalrr.audit.rates.NAMES`), or a score of texts."""
     printed: Printed
     """The number."""
     text: str
-    """As it stands in the file."""
+    """The number as it stands in the file."""
     scales: Mapping[float, int]
-    """What to divide by (100: a percentage) -> how far-fetched that is."""
+    """Divisor (100: a percentage) -> how far-fetched it is; 0 is the most plausible."""
     sd: Printed | None
     """Standard deviation over runs, in the same scale; None where none is printed."""
     line: int
-    """Where it stands."""
+    """Line of the file."""
 
     def bounds(self, scale: float) -> tuple[float, float]:
         """Low and high of the rate."""
@@ -56,12 +56,12 @@ class Figure:
 
     @property
     def scale(self) -> float:
-        """The likeliest scale; of two as likely, fractions."""
+        """The most plausible divisor; of two equally plausible ones, that of fractions."""
         return min(self.scales, key=lambda scale: (self.scales[scale], scale))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class ReportedCell:
     """What a table prints of one arm of one model on one set of cases."""
 
     table: str
@@ -69,9 +69,9 @@ class Cell:
     line: int
     """Its first line."""
     dataset: str
-    """The cases; "" where nobody says, as for model and components."""
+    """Name of the dataset; "" where the table has none, as for model and components."""
     model: str
-    """Who was asked."""
+    """Name of the model."""
     components: str
     """The arm: which switches were on."""
     subset: str
@@ -79,20 +79,42 @@ class Cell:
     figures: Mapping[str, Figure]
     """Caption -> figure."""
     n: int | None
-    """Cases scored; None where nobody says."""
+    """Cases scored; None where it is not stated."""
     positives: int | None
-    """Of these, of the positive class."""
+    """Of these, cases of the positive class."""
     unanswered: int | None
-    """Of these, without an answer, and counted as misses; None where it may be any number."""
+    """Of these, cases without an answer, counted as misses; None: any number."""
     runs: int | None
-    """Runs that the figures are means of; None where nobody says."""
+    """Runs that the figures are means of; None where it is not stated."""
 
     @property
     def block(self) -> tuple[str, str, str, str]:
-        """The column of a table that it stands in: what was computed the same way."""
+        """Table, dataset, model and subset: the column of a table, whose figures were computed the same way."""
         return (self.table, self.dataset, self.model, self.subset)
+
+    @property
+    def title(self) -> str:
+        """Title of the block: dataset, model and subset, as far as the table names them."""
+        subset = "" if self.subset == WHOLE else self.subset
+        return ", ".join(part for part in (self.dataset, self.model, subset) if part) or self.table
 
     @property
     def repeated(self) -> bool:
         """Whether its figures are means over runs."""
         return (self.runs or 1) > 1 or any(figure.sd is not None for figure in self.figures.values())
+
+
+def join_words(parts: Sequence[str], conjunction: str = "and") -> str:
+    """Join words into a phrase: "a, b and c"."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {conjunction} {parts[-1]}" if parts else ""
+
+
+def join_numbers(values: Sequence[int]) -> str:
+    """Join sorted whole numbers, consecutive ones as a range: "1 to 3 or 7"."""
+    parts: list[list[int]] = []
+    for value in values:
+        if parts and value == parts[-1][-1] + 1:
+            parts[-1].append(value)
+        else:
+            parts.append([value])
+    return join_words([str(part[0]) if len(part) == 1 else f"{part[0]} to {part[-1]}" for part in parts], "or")

@@ -5,7 +5,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from legalrr.audit.audit import Settings, audit
-from legalrr.audit.sizes import Sizes
+from legalrr.audit.table import Sizes
 from legalrr.audit.verdicts import WRONG
 
 CAPTIONS = ("macro_f1", "fpr", "fnr")
@@ -51,7 +51,7 @@ def test_a_table_of_real_matrices_is_never_called_wrong(printed, table, made, ca
         {"components": str(number), **said, **printed(one, captions, decimals=more, scale=scale)}
         for number, one in enumerate(matrices)
     ]
-    judged = found(table(*rows), scale="fraction" if scale == 1 else "percent", most=45)
+    judged = found(table(*rows), scale="fraction" if scale == 1 else "percent", max_n=45)
     assert not [one for one in judged if one.verdict in WRONG]
     if say_n:
         for one, matrix in zip(judged, matrices, strict=True):
@@ -218,7 +218,7 @@ def test_scores_of_texts_are_looked_at_for_their_range_alone(table):
 @pytest.mark.parametrize("figures", [{"accuracy": "61.36"}, {"accuracy": "61.36", "fpr": "31.82"}])
 def test_too_little_to_check_against_is_told(table, figures):
     # One figure, or two that no n up to the bound gives.
-    (one,) = found(table({**figures, "accuracy": "61.3613"}), most=20)
+    (one,) = found(table({**figures, "accuracy": "61.3613"}), max_n=20)
     assert one.verdict == "unchecked"
     assert "n not" in one.detail
 
@@ -255,10 +255,10 @@ def test_large_tables_without_two_rates_go_by_the_share_of_positives_or_not_at_a
 def test_captions_that_hold_under_one_share_of_positives_are_consistent_without_n(printed, table):
     matrices = [(12000, 6000, 3100, 9340), (10000, 4000, 5100, 11340)]
     rows = [{"components": str(i), **printed(one, decimals=5, scale=1)} for i, one in enumerate(matrices)]
-    judged = found(table(*rows), most=10)
+    judged = found(table(*rows), max_n=10)
     assert [one.verdict for one in judged] == ["consistent", "consistent"]
     assert judged[0].detail.startswith("with 49.6 to 49.6 %")
-    (one,) = found(table({"macro_f1": "0.90000", "fpr": "0.50003", "fnr": "0.50001"}), most=10)
+    (one,) = found(table({"macro_f1": "0.90000", "fpr": "0.50003", "fnr": "0.50001"}), max_n=10)
     assert (one.verdict, one.detail) == ("impossible", "no share of positives, whatever n")
 
 
