@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 VLLM := .venv-vllm
 VLLM_PIP := $(VLLM)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints-vllm.txt
 
-.PHONY: help install sweep test test-vllm lint format bench clean
+.PHONY: help install sweep test test-vllm lint format bench lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -58,6 +58,9 @@ bench: install  ## benchmarks, as ratios against a named alternative in the same
 	@if [ -n "$$LEGALRR_DATA" ]; then \
 	$(BIN)/python benchmarks/sentences.py && $(BIN)/python benchmarks/tagging.py && $(BIN)/python benchmarks/backbones.py --judgments 4; \
 	else echo 'the benchmarks of taggers and backbones need real judgments: set LEGALRR_DATA'; fi
+
+lock:  ## write requirements.lock anew from pyproject.toml and constraints.txt; needs uv
+	@uv pip compile pyproject.toml --extra dev --constraint constraints.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --output-file requirements.lock
 
 clean:  ## remove .venv, .venv-vllm and what tools left behind; runs/ stays
 	rm -rf $(VENV) $(VLLM) build *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -106,6 +107,28 @@ def save_tiny() -> Callable[..., Path]:
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a tiny Llama."""
     return _save(tmp_path_factory.mktemp("tiny"))
+
+
+PLUGINS = Path(__file__).resolve().parents[1] / "docs" / "plugins.md"
+BUNDLE = """\
+===== one allowed
+The appellant sold a horse. It was lame. We find the sale void. The appeal is allowed.
+===== two dismissed
+The appellant let a shop. The rent was not paid. We see no error. The appeal is dismissed.
+"""
+
+
+@pytest.fixture(scope="session")
+def save_plugin() -> Callable[[Path], None]:
+    """Function (folder) that saves the plug-in package of docs/plugins.md, and the data/bundles.txt that it reads."""
+
+    def save(folder: Path) -> None:
+        files = re.findall(r"```\w+\n# (\S+)\n(.*?)```\n", PLUGINS.read_text(encoding="utf-8"), re.DOTALL)
+        for name, text in [*files, ("data/bundles.txt", BUNDLE)]:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text, encoding="utf-8")
+
+    return save
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Choices of a user's own: the plug-in package of docs/plugins.md, and what LEGALRR_CONF may not be."""
 
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,26 +12,13 @@ from legalrr import UserError, places
 from legalrr.configuration import compose
 from legalrr.places import choices, root
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "plugins.md"
-FILE = re.compile(r"```\w+\n# (\S+)\n(.*?)```\n", re.DOTALL)
-BUNDLE = """\
-===== one allowed
-The appellant sold a horse. It was lame. We find the sale void. The appeal is allowed.
-===== two dismissed
-The appellant let a shop. The rent was not paid. We see no error. The appeal is dismissed.
-"""
 Legalrr = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def plugin(tmp_path: Path) -> Path:
+def plugin(save_plugin: Callable[[Path], None], tmp_path: Path) -> Path:
     """The package that the page shows; returns its configuration."""
-    for name, text in FILE.findall(PAGE.read_text(encoding="utf-8")):
-        path = tmp_path / "plugin" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "bundles.txt").write_text(BUNDLE, encoding="utf-8")
+    save_plugin(tmp_path / "plugin")
     return tmp_path / "plugin" / "mine" / "conf"
 
 
@@ -42,7 +28,7 @@ def legalrr(plugin: Path, tmp_path: Path) -> Legalrr:
 
     def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
         paths = os.pathsep.join([str(tmp_path / "plugin"), str(root()), str(root() / "kernels")])
-        env = {**os.environ, "PYTHONPATH": paths, "LEGALRR_DATA": str(tmp_path / "data"), **environment}
+        env = {**os.environ, "PYTHONPATH": paths, "LEGALRR_DATA": str(tmp_path / "plugin" / "data"), **environment}
         return subprocess.run(
             [sys.executable, *arguments], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
         )
