@@ -15,7 +15,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from legalrr.backbones.openai import OpenAIBackbone
+from legalrr.backbones.openai.backbone import OpenAIBackbone
 from legalrr.backbones.transformers import TransformersBackbone, forget_engine
 from legalrr.protocols import Call
 
