@@ -34,8 +34,11 @@ later = partial(field, metadata={"later": True})
 has its default it is no part of the identity, so that they are found."""
 
 
-def choice(default: str, *allowed: str, runtime: bool = False) -> Any:
-    """`order: str = choice("document", "document", "role")`: a field that `check_fields` lets be one of some words."""
+def choice(default: str | None, *allowed: str, runtime: bool = False) -> Any:
+    """`order: str = choice("document", "document", "role")`: a field that `check_fields` lets be one of some words.
+
+    It may be None where that is its default.
+    """
     return field(default=default, metadata={"allowed": allowed, "runtime": runtime})
 
 
@@ -60,7 +63,7 @@ def check_fields(stage: object, option: str) -> None:
     for one in fields(stage):  # type: ignore[arg-type]
         value, where = getattr(stage, one.name), f"{option}.{one.name}" if option else one.name
         allowed, least = one.metadata.get("allowed"), one.metadata.get("least")
-        if allowed is not None and value not in allowed:
+        if allowed is not None and value not in allowed and not (value is None and one.default is None):
             words = " or ".join(allowed) if len(allowed) == 2 else ", ".join(allowed)
             raise UserError(f"unknown {one.name} {value!r}", where=where, cure=f"use {words}")
         if least is not None and value is not None and value < least:

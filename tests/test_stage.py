@@ -258,6 +258,8 @@ class Checked:
     """One of three, which does not count."""
     size: int = at_least(1)
     """Has to be given."""
+    form: str | None = choice(None, "long", "short")
+    """May be left open."""
     most: int | None = at_least(0, None)
     """May be left open."""
     batch: int = at_least(1, 8, runtime=True)
@@ -272,6 +274,8 @@ class Checked:
     [
         ({"order": "up"}, "stage.order: unknown order 'up' (use left or right)"),
         ({"side": "left"}, "stage.side: unknown side 'left' (use up, down, none)"),
+        ({"form": "wide"}, "stage.form: unknown form 'wide' (use long or short)"),
+        ({"side": None}, "stage.side: unknown side None (use up, down, none)"),
         ({"size": 0}, "stage.size: size is 0 (give at least 1)"),
         ({"most": -1}, "stage.most: most is -1 (give at least 0)"),
         ({"batch": 0}, "stage.batch: batch is 0 (give at least 1)"),
@@ -284,7 +288,12 @@ def test_what_a_field_may_not_be_is_refused_by_the_name_of_its_option(values: di
 
 
 def test_fields_that_say_what_they_may_be_are_described_as_others_are() -> None:
-    assert description(Checked(size=1, side="down", batch=2))["fields"] == {"order": "left", "size": 1, "most": None}
+    assert description(Checked(size=1, side="down", batch=2))["fields"] == {
+        "order": "left",
+        "size": 1,
+        "form": None,
+        "most": None,
+    }
 
 
 def test_a_number_without_a_default_has_to_be_given() -> None:
