@@ -88,7 +88,6 @@ class TransformersBackbone:
         if self.attention == "split" and self.device == "mps":
             raise UserError("split has no kernel for mps", where=f"{OPTION}.attention", cure="use sdpa")
         check_decoding(self.decoding, self.card, option=OPTION)
-        self.gka.check(GKA_OPTION)
         if self.gka.layers and self.quantization != "none":
             raise UserError(
                 "layers whose weights are quantised cannot be replaced",

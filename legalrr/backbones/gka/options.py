@@ -43,9 +43,17 @@ class GkaOptions:
     """Of what new layers draw, beside what they take over from the attention."""
 
     def __post_init__(self) -> None:
+        """Refuse values that no layer can have, whatever the model."""
         # A list, as configurations have it, has no hash, and one layer needs none.
         layers = () if self.layers is None else (self.layers,) if isinstance(self.layers, int) else self.layers
         object.__setattr__(self, "layers", tuple(layers) if isinstance(layers, list) else layers)
+        if not isinstance(self.layers, str | tuple):
+            raise UserError(f"layers is {self.layers!r}", where=f"{OPTION}.layers", cure=CHOICES)
+        check_fields(self, OPTION)
+        if self.ridge_strength is not None and not self.ridge_strength > 0:
+            raise UserError(
+                f"ridge_strength is {self.ridge_strength}", where=f"{OPTION}.ridge_strength", cure="give more than 0"
+            )
 
     @property
     def numbers(self) -> dict[str, Any]:
@@ -58,20 +66,6 @@ class GkaOptions:
         if not (_rule(self.layers) or "").startswith(IMPORTANCE):
             return {}
         return {"importance": digest(_order(self.importance, option))}
-
-    def check(self, option: str) -> None:
-        """Raises UserError for a value that does not exist, named under `option`."""
-        if not isinstance(self.layers, str | tuple):
-            raise UserError(
-                f"layers is {self.layers!r}",
-                where=f"{option}.layers",
-                cure=CHOICES,
-            )
-        check_fields(self, option)
-        if self.ridge_strength is not None and not self.ridge_strength > 0:
-            raise UserError(
-                f"ridge_strength is {self.ridge_strength}", where=f"{option}.ridge_strength", cure="give more than 0"
-            )
 
 
 def chosen_layers(
