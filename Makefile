@@ -29,7 +29,7 @@ test: install  ## run the tests, with branch coverage
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --cov --cov-branch --cov-fail-under=90 --cov-report=term:skip-covered
 
 test-vllm: $(VLLM)/.installed  ## run the tests that need vLLM, on a CPU, in an environment of its own (3.5 GB, once)
-	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(VLLM)/bin/python -m pytest -q -m vllm $(wildcard tests/backbones/*vllm*.py)
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(VLLM)/bin/python -m pytest -q -m vllm $(wildcard tests/backbones/*vllm*.py tests/backbones/*/*vllm*.py)
 
 # vLLM wants certain versions of torch and transformers. Three of its dependencies come built for CUDA and break the import
 # of its CPU build, which needs none of them; legalrr comes without its own dependencies, so that none of vLLM's is replaced: only

@@ -13,8 +13,8 @@ from clock import seconds
 from shape import smollm2
 from transformers import LlamaForCausalLM
 
-from legalrr.backbones.attention import register
 from legalrr.backbones.reading import read
+from legalrr.backbones.shared_prefix import register
 
 RUNS = 5
 CASES = ((100, 1400), (600, 1500), (2000, 500), (6000, 200))

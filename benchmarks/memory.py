@@ -39,9 +39,9 @@ def peak_and_states(length: int, chunk: int) -> tuple[int, int]:
     from shape import smollm2
     from transformers import LlamaForCausalLM
 
-    from legalrr.backbones.attention import NAME, register
     from legalrr.backbones.footprint import cache_bytes
     from legalrr.backbones.reading import read
+    from legalrr.backbones.shared_prefix import NAME, register
 
     register()
     torch.manual_seed(0)

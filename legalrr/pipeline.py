@@ -23,7 +23,7 @@ from legalrr.protocols import (
     Scorer,
     Segmenter,
 )
-from legalrr.stage import build, description, from_values, identity
+from legalrr.stage import build, check_fields, choice, description, from_values, identity
 
 T = TypeVar("T")
 
@@ -36,8 +36,12 @@ class Arm:
     """Name of the choice in conf/arm."""
     label: str
     """Name in tables, as in the study: D/R/C, None, ..."""
-    family: str = "arm"
+    family: str = choice("arm", "arm", "baseline", "probe")
     """`arm`: an arm of the experiment; `baseline`: something to measure it against; `probe`: a leakage probe."""
+
+    def __post_init__(self) -> None:
+        """Refuse a family that does not exist."""
+        check_fields(self, "arm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,10 +140,6 @@ def build_pipeline(config: DictConfig) -> Pipeline:
         raise UserError(str(error).splitlines()[0], where="config", cure=f"the options are {known}") from error
     if settings.limit is not None and settings.limit < 1:
         raise UserError(f"limit={settings.limit}", where="limit", cure="give a positive number, or null for all")
-    if settings.arm.family not in ("arm", "baseline", "probe"):
-        raise UserError(
-            f"unknown family {settings.arm.family!r}", where="arm.family", cure="use arm, baseline or probe"
-        )
     stages = {name: build(config[name], kind, option=name) for name, kind in KINDS.items()}
     if settings.repetition < 1:
         raise UserError(f"repetition={settings.repetition}", where="repetition", cure="count from 1")

@@ -8,9 +8,10 @@ from. So a limit, an order or a name never enters a key, and one edited judgment
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import MISSING, field, fields, is_dataclass
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from typing import Any, TypeVar, cast
 
@@ -18,7 +19,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from legalrr.errors import UserError
+from legalrr.former_paths import FORMER
 
+LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 META = "meta"
 """Key of a stage's node that states facts about it (`legalrr.metadata`); no part of the stage."""
@@ -31,8 +34,11 @@ later = partial(field, metadata={"later": True})
 has its default it is no part of the identity, so that they are found."""
 
 
-def choice(default: str, *allowed: str, runtime: bool = False) -> Any:
-    """`order: str = choice("document", "document", "role")`: a field that `check_fields` lets be one of some words."""
+def choice(default: str | None, *allowed: str, runtime: bool = False) -> Any:
+    """`order: str = choice("document", "document", "role")`: a field that `check_fields` lets be one of some words.
+
+    It may be None where that is its default.
+    """
     return field(default=default, metadata={"allowed": allowed, "runtime": runtime})
 
 
@@ -57,7 +63,7 @@ def check_fields(stage: object, option: str) -> None:
     for one in fields(stage):  # type: ignore[arg-type]
         value, where = getattr(stage, one.name), f"{option}.{one.name}" if option else one.name
         allowed, least = one.metadata.get("allowed"), one.metadata.get("least")
-        if allowed is not None and value not in allowed:
+        if allowed is not None and value not in allowed and not (value is None and one.default is None):
             words = " or ".join(allowed) if len(allowed) == 2 else ", ".join(allowed)
             raise UserError(f"unknown {one.name} {value!r}", where=where, cure=f"use {words}")
         if least is not None and value is not None and value < least:
@@ -69,6 +75,7 @@ def build(node: DictConfig, kind: type[T], *, option: str) -> T:
 
     Args:
         node: fields of the stage, and `_target_`, the dotted path of its class; `meta`, if there is one, is left out.
+            The former path of a class that has moved is accepted with a warning (`legalrr.former_paths`).
         kind: a protocol or class that the result must satisfy (checked with isinstance).
         option: config path of the node, for messages.
 
@@ -80,7 +87,7 @@ def build(node: DictConfig, kind: type[T], *, option: str) -> T:
         raise UserError(
             "no _target_ names the class of this stage", where=option, cure="add _target_: package.module.Class"
         )
-    cls = _find(target, option)
+    cls = _find(_current(target, option), option)
     try:
         values = OmegaConf.to_container(node, resolve=True)
         assert isinstance(values, dict)
@@ -114,6 +121,22 @@ def _unlock(node: DictConfig) -> None:
             _unlock(child)
 
 
+# A sweep builds each stage many times, and is warned once.
+@cache
+def _current(target: str, option: str) -> str:
+    """The path of a class now; warns where `target` is a former one."""
+    for now, former in FORMER.items():
+        if former == target:
+            LOG.warning(
+                "%s._target_: %s has moved, and is not found there from the next release on. Write: %s",
+                option,
+                target,
+                now,
+            )
+            return now
+    return target
+
+
 def _find(target: str, option: str) -> type[Any]:
     module, _, name = target.rpartition(".")
     try:
@@ -126,14 +149,18 @@ def _find(target: str, option: str) -> type[Any]:
 
 
 def description(stage: object) -> dict[str, Any]:
-    """Class path, version and identity fields of a stage, as plain JSON values; nested stages are described in turn."""
+    """Class path, version and identity fields of a stage, as plain JSON values; nested stages are described in turn.
+
+    A class that has moved keeps the path under which it was first released (`legalrr.former_paths`).
+    """
     cls = type(stage)
+    path = f"{cls.__module__}.{cls.__qualname__}"
     kept = {
         f.name: _plain(getattr(stage, f.name))
         for f in fields(cls)  # type: ignore[arg-type]
         if not f.metadata.get("runtime") and not (f.metadata.get("later") and getattr(stage, f.name) == f.default)
     }
-    return {"class": f"{cls.__module__}.{cls.__qualname__}", "version": getattr(cls, "VERSION", 1), "fields": kept}
+    return {"class": FORMER.get(path, path), "version": getattr(cls, "VERSION", 1), "fields": kept}
 
 
 def identity(stage: object) -> str:

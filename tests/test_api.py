@@ -11,7 +11,7 @@ import pytest
 
 import legalrr
 from legalrr import api
-from legalrr.__main__ import main
+from legalrr.cli import main
 from legalrr.places import root
 
 FAST = ["score.resamples=99", "score.permutations=99"]

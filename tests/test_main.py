@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from legalrr.__main__ import main
+from legalrr.cli import main
 from legalrr.pipeline import Pipeline
 from legalrr.places import root
 

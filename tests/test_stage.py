@@ -1,5 +1,8 @@
 import json
-from dataclasses import dataclass, field, make_dataclass
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field, is_dataclass, make_dataclass
+from importlib import import_module
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import pytest
@@ -7,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
+import legalrr.stage
 from legalrr.errors import UserError
+from legalrr.former_paths import FORMER
 from legalrr.protocols import Predictor, Reader
 from legalrr.stage import (
     at_least,
@@ -253,6 +258,8 @@ class Checked:
     """One of three, which does not count."""
     size: int = at_least(1)
     """Has to be given."""
+    form: str | None = choice(None, "long", "short")
+    """May be left open."""
     most: int | None = at_least(0, None)
     """May be left open."""
     batch: int = at_least(1, 8, runtime=True)
@@ -267,6 +274,8 @@ class Checked:
     [
         ({"order": "up"}, "stage.order: unknown order 'up' (use left or right)"),
         ({"side": "left"}, "stage.side: unknown side 'left' (use up, down, none)"),
+        ({"form": "wide"}, "stage.form: unknown form 'wide' (use long or short)"),
+        ({"side": None}, "stage.side: unknown side None (use up, down, none)"),
         ({"size": 0}, "stage.size: size is 0 (give at least 1)"),
         ({"most": -1}, "stage.most: most is -1 (give at least 0)"),
         ({"batch": 0}, "stage.batch: batch is 0 (give at least 1)"),
@@ -279,9 +288,59 @@ def test_what_a_field_may_not_be_is_refused_by_the_name_of_its_option(values: di
 
 
 def test_fields_that_say_what_they_may_be_are_described_as_others_are() -> None:
-    assert description(Checked(size=1, side="down", batch=2))["fields"] == {"order": "left", "size": 1, "most": None}
+    assert description(Checked(size=1, side="down", batch=2))["fields"] == {
+        "order": "left",
+        "size": 1,
+        "form": None,
+        "most": None,
+    }
 
 
 def test_a_number_without_a_default_has_to_be_given() -> None:
     with pytest.raises(TypeError, match="size"):
         Checked()
+
+
+class TestMovedClasses:
+    """Classes that are no longer where they were first released."""
+
+    @pytest.fixture
+    def moved(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+        """Say that `Spare` has moved here; returns its former path."""
+        former = "legalrr.elsewhere.Spare"
+        monkeypatch.setattr(legalrr.stage, "FORMER", {f"{__name__}.Spare": former})
+        legalrr.stage._current.cache_clear()
+        yield former
+        legalrr.stage._current.cache_clear()
+
+    def test_a_moved_class_is_described_by_its_former_path(self, moved: str) -> None:
+        assert description(Spare())["class"] == moved
+        assert description(Inner())["class"] == f"{__name__}.Inner"
+
+    def test_a_moved_class_within_a_stage_is_described_by_its_former_path(self, moved: str) -> None:
+        outer = make_dataclass("S", [("spare", Spare, Spare())], frozen=True)
+        assert description(outer())["fields"]["spare"]["class"] == moved
+
+    def test_a_former_target_is_built_and_warned_of_once(self, moved: str, caplog: pytest.LogCaptureFixture) -> None:
+        with caplog.at_level(logging.WARNING):
+            for _ in range(2):
+                assert build(node(f"{{_target_: {moved}, folds: 2}}"), Anything, option="predict") == Spare(folds=2)
+        assert caplog.messages == [
+            f"predict._target_: {moved} has moved, and is not found there from the next release on. "
+            f"Write: {__name__}.Spare"
+        ]
+
+    def test_the_present_target_is_built_without_a_warning(self, moved: str, caplog: pytest.LogCaptureFixture) -> None:
+        build(node(f"{{_target_: {__name__}.Spare}}"), Anything, option="predict")
+        assert not caplog.messages
+
+    @pytest.mark.parametrize("now", FORMER)
+    def test_every_moved_class_is_found_where_the_table_says(self, now: str) -> None:
+        module, _, name = now.rpartition(".")
+        cls = getattr(import_module(module), name)
+        assert is_dataclass(cls)
+        assert f"{cls.__module__}.{cls.__qualname__}" == now
+
+    def test_no_two_classes_have_the_same_former_path(self) -> None:
+        assert len(set(FORMER.values())) == len(FORMER)
+        assert not FORMER.keys() & set(FORMER.values())

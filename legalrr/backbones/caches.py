@@ -10,8 +10,7 @@ from torch.nn.functional import pad
 from transformers import DynamicCache, PretrainedConfig
 from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
 
-from legalrr.backbones.attention import BEGINNINGS
-from legalrr.backbones.beginnings import Beginnings, beginnings
+from legalrr.backbones.shared_prefix import SHARED_PREFIXES, SharedPrefixes, find_shared_prefixes
 from legalrr.backbones.states import Snapshot, State
 
 CONTINUED = frozenset({"DynamicLayer", "LinearAttentionLayer", "LinearAttentionAndFullAttentionLayer", "DummyLayer"})
@@ -29,8 +28,8 @@ class GrowingLayer(DynamicLayer):
 
     keys: Tensor
     values: Tensor
-    beginnings: Beginnings | None = None
-    """What the rows of a batch have in common; the keys that `update` returns tell it to `split_attention`."""
+    shared_prefixes: SharedPrefixes | None = None
+    """What the rows of a batch have in common; the keys that `update` returns carry it to `split_attention`."""
 
     def __init__(self, room: int) -> None:
         super().__init__()
@@ -50,7 +49,7 @@ class GrowingLayer(DynamicLayer):
         for memory, new in zip(self._memory, (key_states, value_states), strict=True):
             memory[:, :, start:end] = new
         self.keys, self.values = (memory[:, :, :end] for memory in self._memory)
-        setattr(self.keys, BEGINNINGS, self.beginnings)
+        setattr(self.keys, SHARED_PREFIXES, self.shared_prefixes)
         return self.keys, self.values
 
     def _moved(self, old: Tensor, new: Tensor, end: int) -> Tensor:
@@ -126,10 +125,10 @@ def stack(config: PretrainedConfig, states: Sequence[State], new: int) -> Dynami
     cache = continued(config, None, room=width + new)
     # Only the kernel of a CPU tells the log-sum-exp under a mask, which the rest of the prompts needs.
     on_cpu = all(keys.device.type == "cpu" for keys in states[0].keys if keys is not None)
-    held = beginnings([state.ids for state in states]) if on_cpu else None
+    shared = find_shared_prefixes([state.ids for state in states]) if on_cpu else None
     for i, layer in enumerate(cache.layers):
         if isinstance(layer, GrowingLayer):
-            layer.beginnings = held
+            layer.shared_prefixes = shared
         if states[0].keys[i] is not None:
             pairs = zip(*((state.keys[i], state.values[i]) for state in states), strict=True)
             layer.update(*(torch.cat([pad(t, (0, 0, width - t.shape[2], 0)) for t in tensors]) for tensors in pairs))

@@ -46,7 +46,7 @@ class TransformersBackbone:
     dtype: str = choice("float32", "float32", "bfloat16", "float16")
     """float32, bfloat16 or float16. Only in float32 do answers repeat however a prompt is cut into parts."""
     attention: str = choice("split", "split", "sdpa", "eager", "flash_attention_2")
-    """split (`legalrr.backbones.attention`), sdpa, eager or flash_attention_2."""
+    """split (`legalrr.backbones.shared_prefix`), sdpa, eager or flash_attention_2."""
     quantization: str = choice("none", "none", "bitsandbytes-int8", "bitsandbytes-int4")
     """none, bitsandbytes-int8 or bitsandbytes-int4 (NF4), done while the weights are loaded."""
     matmul_precision: str = choice("highest", "highest", "high", "medium")
@@ -88,7 +88,6 @@ class TransformersBackbone:
         if self.attention == "split" and self.device == "mps":
             raise UserError("split has no kernel for mps", where=f"{OPTION}.attention", cure="use sdpa")
         check_decoding(self.decoding, self.card, option=OPTION)
-        self.gka.check(GKA_OPTION)
         if self.gka.layers and self.quantization != "none":
             raise UserError(
                 "layers whose weights are quantised cannot be replaced",
@@ -169,8 +168,8 @@ def _engine(backbone: TransformersBackbone) -> TransformersEngine:
 
 def _model(backbone: TransformersBackbone, checkpoint: Checkpoint, layers: Sequence[int]) -> PreTrainedModel:
     """The model of `checkpoint`, with new Gated KalmaNet layers in the place of `layers`."""
-    from legalrr.backbones.attention import register
     from legalrr.backbones.gka.plan import carry_out
+    from legalrr.backbones.shared_prefix import register
 
     register()
     config = quantized(backbone.quantization, backbone.dtype, option=OPTION)

@@ -13,9 +13,8 @@ from legalrr.corpora.files import located
 from legalrr.corpora.pdf import SCANNED_PAGES, Pdf, pdf_files, ranges, read_pdf
 from legalrr.errors import UserError
 from legalrr.records import Judgment, Page
-from legalrr.stage import later
+from legalrr.stage import check_fields, choice, later
 
-INPUTS = ("text", "images")
 log = logging.getLogger(__name__)
 
 
@@ -31,12 +30,12 @@ class PdfFolder:
     """Config path of the folder; a judgment's id is its file's name without .pdf."""
     labels: str | None = None
     """Config path of a CSV with id, label (1 allowed, 0 dismissed) and, optionally, confidence; null: no labels."""
-    input: str = "text"
+    input: str = choice("text", "text", "images")
     """What a model is shown: `text`, or `images` of the pages. Roles are found, and verdicts hidden, by the text where
     there is any: a page that holds anything hidden is not shown at all (`legalrr.corpora.pages`)."""
     dpi: int = 150
     """Dots per inch of the images."""
-    scanned_pages: str = "error"
+    scanned_pages: str = choice("error", *SCANNED_PAGES)
     """What to do with pages without text among others with text: `error`, or `skip`, which leaves them out and counts
     them."""
     split: str | None = None
@@ -53,12 +52,7 @@ class PdfFolder:
         """Raises UserError for an unknown party, input or treatment of scanned pages, or a resolution below 1."""
         where = f"corpus {self.name}"
         party_of(self.party, where=f"{where}: party")
-        for option, value, known in (
-            ("input", self.input, INPUTS),
-            ("scanned_pages", self.scanned_pages, SCANNED_PAGES),
-        ):
-            if value not in known:
-                raise UserError(f"unknown {option} {value!r}", where=where, cure=f"use {' or '.join(known)}")
+        check_fields(self, where)
         if self.dpi < 1:
             raise UserError(f"{self.dpi} dots per inch", where=f"{where}: dpi", cure="give a positive number")
 

@@ -24,9 +24,7 @@ from legalrr.corpora.hub import hub_rows
 from legalrr.errors import UserError
 from legalrr.records import Judgment, Span
 from legalrr.roles import scheme
-from legalrr.stage import later
-
-SOURCES = ("files", "hub")
+from legalrr.stage import check_fields, choice, later
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +35,7 @@ class Table:
 
     name: str
     """Name in tables."""
-    source: str = "files"
+    source: str = choice("files", "files", "hub")
     """`files` (with `file` or `files`) or `hub` (with `hub` and `revision`)."""
     file: str | None = None
     """Config path of the one file; its rows have a split only where `split_column` names one."""
@@ -90,8 +88,7 @@ class Table:
     def __post_init__(self) -> None:
         """Raises UserError for a choice that cannot be."""
         where = f"corpus {self.name}"
-        if self.source not in SOURCES:
-            raise UserError(f"unknown source {self.source!r}", where=where, cure=f"one of {', '.join(SOURCES)}")
+        check_fields(self, where)
         if self.source == "hub" and not self.hub:
             raise UserError("source: hub without hub", where=where, cure="set hub: owner/name")
         if self.source == "files" and (self.file is None) == (not self.files):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from legalrr.backbones.gka.config import gka_layers
-from legalrr.backbones.gka.swap import check_swap, new_config, successor
+from legalrr.backbones.gka.swap import judge_swap, successor
 from legalrr.backbones.numerics import settings as numerics
 from legalrr.backbones.transformers import GKA_OPTION, TransformersBackbone
 from legalrr.prime.bench import lay_out
@@ -58,8 +58,7 @@ def select(
         bench = lay_out(settings, corpus, backbone)
         course = Course.begun(bench, folder, clock)
         teacher = bench.teacher
-        check_swap(teacher.config, (), option=GKA_OPTION)
-        kalmanet = new_config(teacher.config, backbone.gka, option=GKA_OPTION)
+        kalmanet = judge_swap(teacher.config, (), backbone.gka, option=GKA_OPTION)
         decoder, taken = teacher.get_decoder(), gka_layers(teacher.config)
         layers = {
             place: successor(layer.self_attn, kalmanet, place, backbone.gka.seed).requires_grad_(False)

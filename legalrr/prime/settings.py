@@ -15,8 +15,12 @@ class HeldOut:
 
     share: float = 0.05
     """Their share of the judgments; near-duplicates go together."""
-    judgments: int = 16
+    judgments: int = at_least(1, 16)
     """Of how many of them perplexity is measured, on the first `window` tokens of each."""
+
+    def __post_init__(self) -> None:
+        """Refuse an impossible value."""
+        check_fields(self, "held_out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,27 +29,35 @@ class Align:
 
     share: float = 0.4
     """Share of the minutes."""
-    steps: int | None = None
+    steps: int | None = at_least(0, None)
     """How often the weights change at most; None: as often as the minutes allow."""
     rate: float = 3e-3
     """Learning rate of Adam at its peak."""
-    fit: int = 8
+    fit: int = at_least(0, 8)
     """Batches that the output projections are fitted to in closed form, before the steps and once more after them; 0:
     they begin as the attention's."""
+
+    def __post_init__(self) -> None:
+        """Refuse an impossible value."""
+        check_fields(self, "align")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Distil:
     """(b): the whole hybrid learns the probabilities that the teacher gives to the next token."""
 
-    steps: int | None = None
+    steps: int | None = at_least(0, None)
     """How often the weights change at most; None: as often as the minutes allow."""
     rate: float = 1e-3
     """Learning rate of the new layers at its peak."""
     rest_rate: float | None = None
     """Learning rate of all other weights; None: they stay as they are."""
-    slice: int = 256
+    slice: int = at_least(1, 256)
     """Tokens whose probabilities are held at once: what bounds the memory, whatever the vocabulary."""
+
+    def __post_init__(self) -> None:
+        """Refuse an impossible value."""
+        check_fields(self, "distil")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +66,12 @@ class Checkpoint:
 
     minutes: float = 5.0
     """Minutes between two savings."""
-    steps: int | None = None
+    steps: int | None = at_least(1, None)
     """Steps between two, beside."""
+
+    def __post_init__(self) -> None:
+        """Refuse an impossible value."""
+        check_fields(self, "checkpoint")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,16 +110,6 @@ class PrimeSettings:
     def __post_init__(self) -> None:
         """Raises UserError for an impossible value."""
         check_fields(self, "")
-        for option, value, least in (
-            ("align.steps", self.align.steps, 0),
-            ("align.fit", self.align.fit, 0),
-            ("distil.steps", self.distil.steps, 0),
-            ("distil.slice", self.distil.slice, 1),
-            ("held_out.judgments", self.held_out.judgments, 1),
-            ("checkpoint.steps", self.checkpoint.steps, 1),
-        ):
-            if value is not None and value < least:
-                raise UserError(f"{option} is {value}", where=option, cure=f"give at least {least}")
         for option, number in (
             ("minutes", self.minutes),
             ("clip", self.clip),

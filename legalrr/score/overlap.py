@@ -19,12 +19,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from legalrr.errors import UserError
 from legalrr.score.metric import Pair
 from legalrr.segment.sentences import split
+from legalrr.stage import check_fields, choice
 
 if TYPE_CHECKING:
     from rouge_score.rouge_scorer import RougeScorer
 
-STEMMINGS = ("porter", "none")
-SYNONYMS = ("wordnet", "no_synonyms")
 REMEMBERED = 4096
 """Texts whose words are remembered: the court's text is compared with what every arm wrote."""
 
@@ -33,7 +32,7 @@ REMEMBERED = 4096
 class Rouge:
     """ROUGE-1, ROUGE-2 and ROUGE-L (protocol `Metric`): precision, recall and F1 of each."""
 
-    stemming: str = "porter"
+    stemming: str = choice("porter", "porter", "none")
     """`porter` or `none`."""
 
     VERSION: ClassVar[int] = 1
@@ -42,7 +41,7 @@ class Rouge:
 
     def __post_init__(self) -> None:
         """Refuse a stemming that does not exist."""
-        _check("stemming", self.stemming, STEMMINGS)
+        check_fields(self, "")
 
     @property
     def detail(self) -> str:
@@ -77,14 +76,14 @@ class Rouge:
 class Meteor:
     """METEOR (protocol `Metric`); without synonyms it goes by a name of its own."""
 
-    synonyms: str = "no_synonyms"
+    synonyms: str = choice("no_synonyms", "wordnet", "no_synonyms")
     """`wordnet`: its data must be where nltk looks; `no_synonyms`: words match as they are or by their stems."""
 
     VERSION: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         """Refuse a choice that does not exist."""
-        _check("meteor", self.synonyms, SYNONYMS)
+        check_fields(self, "")
 
     @property
     def name(self) -> str:
@@ -212,11 +211,6 @@ def _wordnet() -> Any:
             "no_synonyms",
         ) from error
     return wordnet
-
-
-def _check(option: str, value: str, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        raise UserError(f"unknown {option} {value!r}", where=option, cure=f"use {' or '.join(allowed)}")
 
 
 def _versions(*packages: str) -> dict[str, str]:

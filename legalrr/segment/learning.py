@@ -16,7 +16,7 @@ from legalrr.segment.curve import Point, curve_csv, curve_svg, point, shares_of
 from legalrr.segment.labelled import Labelled, labelled
 from legalrr.segment.neural import Adviser
 from legalrr.segment.neural_training import NeuralRecipe, crf_path
-from legalrr.segment.states import LanguageModel, StateReader
+from legalrr.segment.states import PRECISIONS, LanguageModel, StateReader
 from legalrr.segment.training import AVERAGES, Evaluation, Recipe, evaluate
 from legalrr.store import write_atomically
 from legalrr.tables import Table, fixed, standard_output
@@ -61,6 +61,7 @@ def add_commands(commands: "_SubParsersAction[Any]") -> None:
     network.add_argument("--overlap", type=int, default=reader.overlap, help=f"read twice (default {reader.overlap})")
     network.add_argument(
         "--matmul-precision",
+        choices=PRECISIONS,
         default=reader.matmul_precision,
         help=f"of its products (default {reader.matmul_precision})",
     )

@@ -17,7 +17,7 @@ from legalrr.backbones.layers import open_layers
 from legalrr.backbones.numerics import settings
 from legalrr.backbones.source import content_digest, locate
 from legalrr.errors import UserError
-from legalrr.stage import digest, runtime
+from legalrr.stage import check_fields, choice, digest, runtime
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,7 +58,7 @@ class StateReader:
     """Tokens that the model reads at once."""
     overlap: int = 512
     """Tokens of the window before that are read again."""
-    matmul_precision: str = "medium"
+    matmul_precision: str = choice("medium", *PRECISIONS)
     """Of float32 products (`torch.set_float32_matmul_precision`): highest, high or medium. What the two others compute
     in depends on the processor; where that is float32 all the same, they can still be twice as quick."""
 
@@ -70,12 +70,7 @@ class StateReader:
                 where="--overlap",
                 cure="less than the window, and not negative",
             )
-        if self.matmul_precision not in PRECISIONS:
-            raise UserError(
-                f"unknown matmul_precision {self.matmul_precision!r}",
-                where="--matmul-precision",
-                cure=f"use {', '.join(PRECISIONS)}",
-            )
+        check_fields(self, "")
 
     def reading(self) -> dict[str, Any]:
         """How the model is read, as JSON: the arguments beside the model."""

@@ -7,7 +7,7 @@ from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 from PIL import Image
 
-from legalrr.__main__ import main
+from legalrr.cli import main
 
 FACTS = "The appellant bought a field of five acres.\nThe respondent built a wall on it."
 VERDICT = "For these reasons the appeal is allowed with costs."

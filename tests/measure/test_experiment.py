@@ -8,8 +8,8 @@ import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
 
-from legalrr.__main__ import main
 from legalrr.backbones.transformers import forget_engine
+from legalrr.cli import main
 
 
 @pytest.fixture(scope="module")

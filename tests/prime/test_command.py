@@ -56,6 +56,8 @@ def test_selecting_prints_the_order(run: Run, short: list[str], tmp_path: Path) 
         ("window=one", "config: .*one"),
         ("window=1", "window: window is 1"),
         ("align.rate=0", r"align\.rate is 0"),
+        ("align.steps=-1", r"align\.steps: steps is -1 \(give at least 0\)"),
+        ("distil.slice=0", r"distil\.slice: slice is 0 \(give at least 1\)"),
         ("align.share=1.5", r"align\.share is 1\.5"),
         ("minutes=null", r"align\.steps: nothing says when to end"),
         ("precision=fp16", "precision: unknown precision 'fp16'"),

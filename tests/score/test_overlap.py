@@ -116,7 +116,7 @@ def test_a_package_that_is_not_installed_is_named(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("make", "named"), [(lambda: Rouge(stemming="snowball"), "stemming"), (lambda: Meteor(synonyms="all"), "meteor")]
+    ("make", "named"), [(lambda: Rouge(stemming="snowball"), "stemming"), (lambda: Meteor(synonyms="all"), "synonyms")]
 )
 def test_an_unknown_choice_is_refused(make, named):
     with pytest.raises(UserError, match=f"^{named}: unknown"):

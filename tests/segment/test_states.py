@@ -151,7 +151,7 @@ def test_the_precision_of_products_is_set_while_reading_alone(tiny, monkeypatch)
 
 
 def test_an_unknown_precision_is_refused():
-    with pytest.raises(UserError, match=r"--matmul-precision: .*use highest, high, medium"):
+    with pytest.raises(UserError, match=r"^matmul_precision: .*use highest, high, medium"):
         StateReader(matmul_precision="low")
 
 

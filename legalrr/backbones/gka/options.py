@@ -12,14 +12,12 @@ from typing import Any
 
 from legalrr.errors import UserError
 from legalrr.places import resolve
-from legalrr.stage import digest, runtime
+from legalrr.stage import at_least, check_fields, choice, digest, runtime
 
 OPTION = "backbone.gka"
 IMPORTANCE = "by_importance"
 RULE = re.compile(rf"(every|{IMPORTANCE}):([1-9]\d*)")
 CHOICES = "give indices as in [1,3,5], every:N or by_importance:N"
-BACKENDS = ("chunk", "triton", "naive")
-SOLVERS = ("chebyshev", "cg")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,23 +29,31 @@ class GkaOptions:
     are missed least); empty: none. The new layers are untrained, unless `legalrr prime` trained and saved them."""
     importance: str | None = runtime(default=None)
     """File with the order that `by_importance` goes by, as `legalrr prime` writes it. Its content is provenance."""
-    num_iter: int | None = None
+    num_iter: int | None = at_least(0, None)
     """Steps of the solver; None: as the model was saved with, 30 for new layers."""
     ridge_strength: float | None = None
     """a of lambda = a ||H||_F; None: as the model was saved with, 0.02 for new layers."""
-    solver_type: str | None = None
+    solver_type: str | None = choice(None, "chebyshev", "cg")
     """chebyshev or cg; None: as the model was saved with, chebyshev for new layers."""
-    chunk_size: int | None = None
+    chunk_size: int | None = at_least(1, None)
     """Tokens computed together; None: as the model was saved with, 64 for new layers."""
-    backend: str = "chunk"
+    backend: str = choice("chunk", "chunk", "triton", "naive")
     """Form of the operator: chunk (any device), triton (CUDA alone, and the one for it), or naive (the definition)."""
     seed: int = 0
     """Of what new layers draw, beside what they take over from the attention."""
 
     def __post_init__(self) -> None:
+        """Refuse values that no layer can have, whatever the model."""
         # A list, as configurations have it, has no hash, and one layer needs none.
         layers = () if self.layers is None else (self.layers,) if isinstance(self.layers, int) else self.layers
         object.__setattr__(self, "layers", tuple(layers) if isinstance(layers, list) else layers)
+        if not isinstance(self.layers, str | tuple):
+            raise UserError(f"layers is {self.layers!r}", where=f"{OPTION}.layers", cure=CHOICES)
+        check_fields(self, OPTION)
+        if self.ridge_strength is not None and not self.ridge_strength > 0:
+            raise UserError(
+                f"ridge_strength is {self.ridge_strength}", where=f"{OPTION}.ridge_strength", cure="give more than 0"
+            )
 
     @property
     def numbers(self) -> dict[str, Any]:
@@ -60,26 +66,6 @@ class GkaOptions:
         if not (_rule(self.layers) or "").startswith(IMPORTANCE):
             return {}
         return {"importance": digest(_order(self.importance, option))}
-
-    def check(self, option: str) -> None:
-        """Raises UserError for a value that does not exist, named under `option`."""
-        if not isinstance(self.layers, str | tuple):
-            raise UserError(
-                f"layers is {self.layers!r}",
-                where=f"{option}.layers",
-                cure=CHOICES,
-            )
-        for name, allowed in (("backend", BACKENDS), ("solver_type", SOLVERS)):
-            if (choice := getattr(self, name)) is not None and choice not in allowed:
-                cure = f"use {', '.join(allowed)}"
-                raise UserError(f"unknown {name} {choice!r}", where=f"{option}.{name}", cure=cure)
-        for name, least in (("num_iter", 0), ("chunk_size", 1)):
-            if (number := getattr(self, name)) is not None and number < least:
-                raise UserError(f"{name} is {number}", where=f"{option}.{name}", cure=f"give at least {least}")
-        if self.ridge_strength is not None and not self.ridge_strength > 0:
-            raise UserError(
-                f"ridge_strength is {self.ridge_strength}", where=f"{option}.ridge_strength", cure="give more than 0"
-            )
 
 
 def chosen_layers(

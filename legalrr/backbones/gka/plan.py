@@ -15,7 +15,7 @@ from legalrr.backbones.checkpoint import Checkpoint, architecture
 from legalrr.backbones.gka.config import gka_layers, mark
 from legalrr.backbones.gka.hybrid import gka_modules
 from legalrr.backbones.gka.options import GkaOptions, chosen_layers
-from legalrr.backbones.gka.swap import check_swap, new_config, swap
+from legalrr.backbones.gka.swap import judge_swap, swap
 from legalrr.errors import UserError
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ def planned(
     if options.layers:
         text = config.get_text_config(decoder=True)
         layers = chosen_layers(options.layers, text.num_hidden_layers, options.importance, option=option)
-        check_swap(config, layers, option=option)
+        kalmanet = judge_swap(config, layers, options, option=option)
         config = copy.deepcopy(config)
-        mark(config, {*layers, *gka_layers(config)}, new_config(config, options, option=option))
+        mark(config, {*layers, *gka_layers(config)}, kalmanet)
     if gka_layers(config):
         _check_backend(options.backend, device, option)
     elif options != GkaOptions():

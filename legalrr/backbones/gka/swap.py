@@ -29,8 +29,24 @@ GATE = 0.02
 """Standard deviation of the weights of new gates, which begin near sigmoid(0)."""
 
 
-def check_swap(config: PretrainedConfig, layers: Sequence[int], *, option: str) -> None:
-    """Raises UserError, named under `option`, for a model whose `layers` cannot be replaced."""
+def judge_swap(
+    config: PretrainedConfig, layers: Sequence[int], options: GkaOptions, *, option: str
+) -> GatedKalmaNetConfig:
+    """Judge whether layers of a model can be replaced; the one place where options meet a model.
+
+    Args:
+        config: of the model, with or without GKA layers.
+        layers: which, from 0; none to judge the model and the numbers alone.
+        options: numbers and form of the operator of the new layers.
+        option: config path of the options, for messages.
+
+    Returns:
+        the configuration of the new layers, that of those there are.
+
+    Raises:
+        UserError: the architecture is not in SUPPORTED, a layer is GKA already, no attention would be left, attention
+            is within a window, or other GKA layers of the model have other numbers.
+    """
     text = config.get_text_config(decoder=True)
     where = f"{option}.layers"
     if config.model_type not in SUPPORTED:
@@ -51,6 +67,11 @@ def check_swap(config: PretrainedConfig, layers: Sequence[int], *, option: str) 
             where=where,
             cure=f"give a backbone.context of at most {text.sliding_window}, or another model",
         )
+    own = getattr(text, ENTRY, None) or {"norm_eps": text.rms_norm_eps}
+    kalmanet = kalmanet_config(text, own | options.numbers, backend=options.backend)
+    if gka_layers(config) and kalmanet_config(text, own, backend=options.backend) != kalmanet:
+        raise UserError("other GKA layers of the model have other numbers", where=option, cure="leave them out")
+    return kalmanet
 
 
 def swap(model: PreTrainedModel, layers: Sequence[int], options: GkaOptions, *, option: str = "backbone.gka") -> None:
@@ -63,11 +84,9 @@ def swap(model: PreTrainedModel, layers: Sequence[int], options: GkaOptions, *, 
         option: config path of the options, for messages.
 
     Raises:
-        UserError: the architecture is another one, a layer is GKA already, no attention would be left, or other GKA
-            layers of the model have other numbers.
+        UserError: see `judge_swap`.
     """
-    check_swap(model.config, layers, option=option)
-    kalmanet = new_config(model.config, options, option=option)
+    kalmanet = judge_swap(model.config, layers, options, option=option)
     decoder = model.get_decoder()
     for layer in layers:
         decoder.layers[layer].self_attn = successor(decoder.layers[layer].self_attn, kalmanet, layer, options.seed)
@@ -76,16 +95,6 @@ def swap(model: PreTrainedModel, layers: Sequence[int], options: GkaOptions, *, 
         plain: Any = type(model)
         model.__class__ = hybrid_class(plain)
     mark(model.config, {*layers, *gka_layers(model.config)}, kalmanet)
-
-
-def new_config(config: PretrainedConfig, options: GkaOptions, *, option: str) -> GatedKalmaNetConfig:
-    """The configuration of new layers, that of those there are; raises UserError, named under `option`, for another."""
-    text = config.get_text_config(decoder=True)
-    own = getattr(text, ENTRY, None) or {"norm_eps": text.rms_norm_eps}
-    kalmanet = kalmanet_config(text, own | options.numbers, backend=options.backend)
-    if gka_layers(config) and kalmanet_config(text, own, backend=options.backend) != kalmanet:
-        raise UserError("other GKA layers of the model have other numbers", where=option, cure="leave them out")
-    return kalmanet
 
 
 def successor(attention: nn.Module, kalmanet: GatedKalmaNetConfig, layer: int, seed: int) -> GkaAttention:

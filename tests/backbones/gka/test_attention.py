@@ -10,8 +10,8 @@ from transformers import AutoConfig, DynamicCache
 from transformers.masking_utils import create_causal_mask
 
 from gated_kalmanet import GatedKalmaNetConfig
-from legalrr.backbones.attention import register
 from legalrr.backbones.gka.attention import GkaAttention, packed, padding
+from legalrr.backbones.shared_prefix import register
 
 TOLERANCE = 1e-5
 

@@ -1,11 +1,14 @@
 """Choosing layers, and options that do not exist."""
 
 import json
+from dataclasses import fields
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gated_kalmanet import GatedKalmaNetConfig
+from gated_kalmanet.config import BACKENDS
 from legalrr.backbones.gka.options import GkaOptions, chosen_layers
 from legalrr.errors import UserError
 
@@ -85,21 +88,34 @@ def test_a_file_that_is_not_there_is_refused():
 @pytest.mark.parametrize(
     ("fields", "complaint"),
     [
-        ({"backend": "fast"}, r"mine\.backend: unknown backend 'fast' \(use chunk, triton, naive\)"),
-        ({"solver_type": "lu"}, r"mine\.solver_type: unknown solver_type 'lu'"),
-        ({"num_iter": -1}, r"mine\.num_iter: num_iter is -1 \(give at least 0\)"),
-        ({"layers": 1.5}, r"mine\.layers: layers is 1\.5 \(give indices as in \[1,3,5\]"),
-        ({"chunk_size": 0}, r"mine\.chunk_size: chunk_size is 0"),
-        ({"ridge_strength": 0.0}, r"mine\.ridge_strength: ridge_strength is 0"),
+        ({"backend": "fast"}, r"gka\.backend: unknown backend 'fast' \(use chunk, triton, naive\)"),
+        ({"solver_type": "lu"}, r"gka\.solver_type: unknown solver_type 'lu'"),
+        ({"num_iter": -1}, r"gka\.num_iter: num_iter is -1 \(give at least 0\)"),
+        ({"layers": 1.5}, r"gka\.layers: layers is 1\.5 \(give indices as in \[1,3,5\]"),
+        ({"chunk_size": 0}, r"gka\.chunk_size: chunk_size is 0"),
+        ({"ridge_strength": 0.0}, r"gka\.ridge_strength: ridge_strength is 0"),
     ],
 )
 def test_values_that_do_not_exist_are_refused(fields, complaint):
     with pytest.raises(UserError, match=complaint):
-        GkaOptions(**fields).check("mine")
+        GkaOptions(**fields)
+
+
+def test_options_allow_what_the_layers_allow():
+    sizes = {"hidden_size": 8, "head_dim": 4, "num_q_heads": 2, "num_k_heads": 2, "num_v_heads": 2}
+    limits = {field.name: field.metadata for field in fields(GkaOptions)}
+    assert set(limits["backend"]["allowed"]) == set(BACKENDS)
+    for name in ("backend", "solver_type"):
+        for value in limits[name]["allowed"]:
+            assert getattr(GatedKalmaNetConfig(**sizes, **{name: value}), name) == value
+    for name in ("num_iter", "chunk_size"):
+        least = limits[name]["least"]
+        assert getattr(GatedKalmaNetConfig(**sizes, **{name: least}), name) == least
+        with pytest.raises(ValueError, match=f"{name} must be at least {least}"):
+            GatedKalmaNetConfig(**sizes, **{name: least - 1})
 
 
 def test_only_what_is_given_goes_over_what_a_model_was_saved_with():
-    GkaOptions().check("mine")
     assert GkaOptions().numbers == {}
     assert GkaOptions(num_iter=0, backend="triton").numbers == {"num_iter": 0}
 

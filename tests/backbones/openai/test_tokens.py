@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legalrr.backbones.openai_tokens import CharacterTokens, characters_per_token, open_tokens, tokenizer_folder
+from legalrr.backbones.openai.tokens import CharacterTokens, characters_per_token, open_tokens, tokenizer_folder
 from legalrr.backbones.transformers import TransformersBackbone
 from legalrr.errors import UserError
 

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from legalrr.backbones import openai_engine, openai_errors
 from legalrr.backbones.echo import EchoBackbone
-from legalrr.backbones.openai import OpenAIBackbone
+from legalrr.backbones.openai import engine as openai_engine
+from legalrr.backbones.openai import replies
+from legalrr.backbones.openai.backbone import OpenAIBackbone
 from legalrr.backbones.transformers import TransformersBackbone
 from legalrr.errors import UserError
 from legalrr.protocols import Call, Engine
@@ -161,7 +162,7 @@ def test_after_a_call_that_failed_for_good_no_other_is_begun(serve, monkeypatch)
 
     def noted(*about):
         failed.set()
-        return openai_errors.explained(*about)
+        return replies.explained(*about)
 
     def held(handler):
         assert failed.wait(60)

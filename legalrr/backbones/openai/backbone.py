@@ -6,22 +6,18 @@ import math
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from legalrr.backbones.openai_prices import Prices
-from legalrr.backbones.openai_tokens import characters_per_token, open_tokens, tokenizer_folder
+from legalrr.backbones.openai.tokens import characters_per_token, open_tokens, tokenizer_folder
 from legalrr.backbones.source import content_digest
 from legalrr.errors import UserError
-from legalrr.protocols import Reply
+from legalrr.protocols import Engine, Reply
 from legalrr.records import CompletedTurn
 from legalrr.stage import at_least, check_fields, choice, runtime
-
-if TYPE_CHECKING:
-    from legalrr.backbones.openai_engine import OpenAIEngine
 
 OPTION = "backbone"
 LOGPROBS = ("none", "echo")
@@ -30,6 +26,47 @@ CAPS = ("max_completion_tokens", "max_tokens")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 SENDABLE = re.compile(r"[!-~]+")
 """What a key may consist of: the error that the HTTP library raises for other characters would print it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prices:
+    """A price table: money per million tokens, in any one currency."""
+
+    input: float | None = None
+    """Of a prompt's tokens that no cache held; None: unknown."""
+    cached_input: float | None = None
+    """Of a prompt's tokens that the server's cache held; None: unknown."""
+    output: float | None = None
+    """Of the tokens written, thought ones included; None: unknown."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is not a price."""
+        for field in fields(self):
+            price = getattr(self, field.name)
+            if price is not None and not (math.isfinite(price) and price >= 0):
+                raise UserError(
+                    f"{field.name} is {price}", where=f"backbone.prices.{field.name}", cure="give 0 or more, or null"
+                )
+
+    def cost(self, replies: Iterable[Reply | CompletedTurn]) -> float | None:
+        """The money that replies cost; None where the price of any of their tokens is unknown.
+
+        A conversation that the server refused for its length costs nothing. What a server computed for requests that
+        timed out or broke off is in no reply, and so not in the sum either.
+        """
+        fresh = cached = new = 0
+        for reply in replies:
+            if reply.finish_reason == "overflow" and not reply.new_tokens:
+                continue
+            fresh += reply.prompt_tokens - reply.cached_tokens
+            cached += reply.cached_tokens
+            new += reply.new_tokens
+        total = 0.0
+        for count, price in ((fresh, self.input), (cached, self.cached_input), (new, self.output)):
+            if count and price is None:
+                return None
+            total += count * (price or 0.0) / 1_000_000
+        return total
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +216,7 @@ class OpenAIBackbone:
         """The money that replies cost; None without a price table or with a price missing in it."""
         return None if self.prices is None else self.prices.cost(replies)
 
-    def load(self) -> OpenAIEngine:
+    def load(self) -> Engine:
         """The engine, the same one for equal backbones until another one is loaded; the server is not asked yet.
 
         Raises:
@@ -190,14 +227,14 @@ class OpenAIBackbone:
 
 
 @lru_cache(maxsize=1)
-def _engine(backbone: OpenAIBackbone) -> OpenAIEngine:
+def _engine(backbone: OpenAIBackbone) -> Engine:
     if find_spec("openai") is None:
         raise UserError(
             "the package openai is not installed",
             where=OPTION,
             cure="pip install 'legalrr[openai]', or pip install openai",
         )
-    from legalrr.backbones.openai_engine import OpenAIEngine
+    from legalrr.backbones.openai.engine import OpenAIEngine
 
     tokens = open_tokens(backbone.tokenizer, backbone.tokenizer_revision, option=OPTION)
     return OpenAIEngine(backbone, tokens)

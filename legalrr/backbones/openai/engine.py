@@ -1,28 +1,32 @@
 """Asks a server with OpenAI's interface: many requests under way at once, every reply handed on as soon as it is back.
 
 The openai package does the retrying, with Retry-After and back-off. It takes malformed replies for answers, so
-`openai_reply.insist` makes them fail as a lost connection does.
+`replies.insist` makes them fail as a lost connection does.
 """
 
+from __future__ import annotations
+
 import asyncio
+import json
 import math
+import textwrap
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from openai import APIError, AsyncOpenAI, DefaultAsyncHttpxClient
 from openai.types import CompletionUsage
 
-from legalrr.backbones.openai import CAPS, OPTION, OpenAIBackbone
-from legalrr.backbones.openai_choices import chosen, restriction
-from legalrr.backbones.openai_errors import explained, too_long
-from legalrr.backbones.openai_reply import insist
-from legalrr.backbones.openai_tokens import CharacterTokens, TokenizerTokens
+from legalrr.backbones.openai.replies import SHOWN, explained, insist, too_long
+from legalrr.backbones.openai.tokens import CharacterTokens, TokenizerTokens
 from legalrr.errors import UserError
 from legalrr.protocols import Abilities, Call, Reply
 from legalrr.records import FinishReason
+
+if TYPE_CHECKING:
+    from legalrr.backbones.openai.backbone import OpenAIBackbone
 
 T = TypeVar("T")
 Ask = Callable[[AsyncOpenAI, Call], Coroutine[Any, Any, Reply]]
@@ -30,6 +34,9 @@ Ask = Callable[[AsyncOpenAI, Call], Coroutine[Any, Any, Reply]]
 ENDS: Mapping[str, FinishReason] = {"stop": "stop", "length": "length"}
 NO_CHOICES = "use predict.scoring=generate, or say how the server is told (structured_outputs, json_schema)"
 NO_LOGPROBS = "use predict.scoring=generate, or a server whose completions echo log-probabilities (vLLM)"
+OTHER_CAP = {"max_completion_tokens": "max_tokens", "max_tokens": "max_completion_tokens"}
+FIELD = "answer"
+"""Where the JSON object that a schema asks for holds the answer."""
 
 
 class OpenAIEngine:
@@ -75,7 +82,7 @@ class OpenAIEngine:
                 raise ValueError(f"call {call.key} leaves no room for an answer: max_new_tokens={call.max_new_tokens}")
             if call.choices and not self.can.structured:
                 raise UserError(
-                    "this backbone cannot be held to given answers", where=f"{OPTION}.structured", cure=NO_CHOICES
+                    "this backbone cannot be held to given answers", where="backbone.structured", cure=NO_CHOICES
                 )
         yield from self._answers(calls, self._write)
 
@@ -88,7 +95,7 @@ class OpenAIEngine:
             UserError: as `generate`, or this server gives no log-probabilities.
         """
         if not self.can.logprobs:
-            raise UserError("this backbone gives no log-probabilities", where=f"{OPTION}.logprobs", cure=NO_LOGPROBS)
+            raise UserError("this backbone gives no log-probabilities", where="backbone.logprobs", cure=NO_LOGPROBS)
         yield from self._answers(calls, self._weigh)
 
     def _answers(self, calls: Sequence[Call], ask: Ask) -> Iterator[list[tuple[str, Reply]]]:
@@ -163,15 +170,14 @@ class OpenAIEngine:
                 cure="after content_filter, leave the judgment out or use another server",
             )
         if usage.completion_tokens > allowed:
-            other = next(cap for cap in CAPS if cap != backbone.cap)
             raise UserError(
                 f"the server wrote {usage.completion_tokens} tokens where {allowed} were allowed",
                 where=f"call {call.key}",
-                cure=f"it seems not to know {backbone.cap}: use {OPTION}.cap={other}",
+                cure=f"it seems not to know {backbone.cap}: use backbone.cap={OTHER_CAP[backbone.cap]}",
             )
         text = choice.message.content or choice.message.refusal or ""
         if call.choices and choice.finish_reason == "stop" and choice.message.content:
-            text = chosen(backbone.structured, call, text, option=OPTION)
+            text = chosen(backbone.structured, call, text)
         fits = usage.prompt_tokens + call.max_new_tokens <= self.context
         return Reply(
             text=text if fits else "",
@@ -257,3 +263,57 @@ def _unwritten(
         seconds=0.0,
         logprobs=logprobs,
     )
+
+
+def restriction(dialect: str, choices: Sequence[str]) -> Mapping[str, Any]:
+    """What a request holds beside the conversation; nothing without choices.
+
+    A schema has to describe an object (platform.openai.com/docs/guides/structured-outputs, "Root objects"), so the
+    model writes its answer into one.
+    """
+    if not choices:
+        return {}
+    if dialect == "structured_outputs":
+        return {"structured_outputs": {"choice": list(choices)}}
+    schema = {
+        "type": "object",
+        "properties": {FIELD: {"type": "string", "enum": list(choices)}},
+        "required": [FIELD],
+        "additionalProperties": False,
+    }
+    return {
+        "response_format": {"type": "json_schema", "json_schema": {"name": FIELD, "strict": True, "schema": schema}}
+    }
+
+
+def chosen(dialect: str, call: Call, content: str) -> str:
+    """The choice that a whole answer names.
+
+    Args:
+        dialect: how the server was told.
+        call: what was asked, with its choices.
+        content: what the server says.
+
+    Raises:
+        UserError: it names none, as the server does not know the dialect: vLLM passes over fields that it does not know
+            in silence.
+    """
+    named = _field(content) if dialect == "json_schema" else content
+    if named not in call.choices:
+        allowed = " or ".join(call.choices)
+        raise UserError(
+            f"the server wrote {textwrap.shorten(content, SHOWN)!r} where only {allowed} may be written",
+            where=f"call {call.key}",
+            cure=f"it seems not to know {dialect}: use another backbone.structured, or predict.scoring=generate",
+        )
+    return named
+
+
+def _field(content: str) -> str:
+    """The answer in a JSON object; "" where there is none."""
+    try:
+        held = json.loads(content)
+    except ValueError:
+        return ""
+    named = held.get(FIELD) if isinstance(held, dict) else None
+    return named if isinstance(named, str) else ""
