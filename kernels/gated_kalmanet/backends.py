@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from gated_kalmanet import chunk, naive
+from gated_kalmanet.chunk import chunk_gated_kalmanet
+from gated_kalmanet.naive import naive_gated_kalmanet
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +36,7 @@ def operate(
 
     Args:
         config: of the layer.
-        tensors: q, k, v, beta, alpha and g, see `gated_kalmanet.naive.gated_kalmanet`.
+        tensors: q, k, v, beta, alpha and g, see `gated_kalmanet.naive.naive_gated_kalmanet`.
         state: states before these tokens; None: 0.
         inplace: whether a form that can may write the new states over `state`.
         cu_seqlens: [N + 1], where packed sequences begin and end.
@@ -53,9 +54,9 @@ def operate(
     scale = None if config.gla_rescale else 1.0
     few = config.backend == "triton" and cu_seqlens is None and 0 < q.shape[1] <= DECODED
     if few and state is not None and not torch.is_grad_enabled():
-        from gated_kalmanet import triton
+        from gated_kalmanet.triton import decode
 
-        return triton.decode(
+        return decode(
             q, k, v, beta, alpha, g, state,
             num_iter=config.num_iter, ridge_strength=config.ridge_strength, scale=scale, solver=config.solver_type,
             decay_h=config.use_forgetting_gate_kk, mask=mask, inplace=inplace,
@@ -80,9 +81,9 @@ def operator(backend: str, device: torch.device, chunk_size: int) -> Callable[..
         ValueError: it cannot run there; says why.
     """
     if backend == "naive":
-        return naive.gated_kalmanet
+        return naive_gated_kalmanet
     if backend == "chunk":
-        return partial(chunk.gated_kalmanet, chunk_size=chunk_size)
+        return partial(chunk_gated_kalmanet, chunk_size=chunk_size)
     if find_spec("triton") is None:
         raise ValueError("backend 'triton' needs the package triton, which is made for Linux; use backend 'chunk'")
     if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
@@ -90,6 +91,7 @@ def operator(backend: str, device: torch.device, chunk_size: int) -> Callable[..
             f"backend 'triton' needs a CUDA device, and the tensors are on {device}: move them, or use backend 'chunk' "
             "(for tests alone, TRITON_INTERPRET=1 before the first import of triton runs the kernels on a CPU)"
         )
-    from gated_kalmanet import triton
 
-    return partial(triton.gated_kalmanet, chunk_size=chunk_size)
+    from gated_kalmanet.triton import triton_gated_kalmanet
+
+    return partial(triton_gated_kalmanet, chunk_size=chunk_size)

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from gated_kalmanet import chunk, naive
+from gated_kalmanet import naive
+from gated_kalmanet.chunk import chunk_gated_kalmanet
+from gated_kalmanet.naive import naive_gated_kalmanet
 from gated_kalmanet.state import State
 
 if TYPE_CHECKING:
@@ -113,11 +115,9 @@ def both(run: Callable[..., Tensor], leaves: tuple[Tensor, ...]) -> Callable[[],
 
 def prefill_cases(sizes: Sizes, device: str) -> Iterator[Case]:
     """Whole sequences."""
-    forms = {"chunk": chunk.gated_kalmanet}
+    forms = {"chunk": chunk_gated_kalmanet}
     if device == "cuda":
-        from gated_kalmanet import triton
-
-        forms = {"triton": triton.gated_kalmanet, **forms}
+        forms = {"triton": triton_gated_kalmanet, **forms}
     for tokens in sizes.tokens:
         tensors = inputs(sizes, 1, tokens, device)
         for form, operator in forms.items():
@@ -140,7 +140,7 @@ def prefill_cases(sizes: Sizes, device: str) -> Iterator[Case]:
                 size=tokens,
                 flops=flops(sizes, tokens, 30, FORWARD),
                 bytes=moved(sizes, tokens, FORWARD),
-                run=partial(naive.gated_kalmanet, *tensors),
+                run=partial(naive_gated_kalmanet, *tensors),
             )
         yield from attention_cases(sizes, tokens, tensors[:3])
         if device == "cuda" and find_spec("fla") is not None:
@@ -186,11 +186,11 @@ def decode_cases(sizes: Sizes, device: str) -> Iterator[Case]:
         shape = (batch, sizes.heads, sizes.dim, sizes.dim)
         h = torch.randn(*shape, device=device)
         state = State(H=h @ h.mT, U=torch.randn(*shape, device=device))
-        forms: dict[str, Callable[..., object]] = {"chunk": partial(chunk.gated_kalmanet, initial_state=state)}
+        forms: dict[str, Callable[..., object]] = {"chunk": partial(chunk_gated_kalmanet, initial_state=state)}
         if device == "cuda":
-            from gated_kalmanet import triton
+            from gated_kalmanet.triton import decode
 
-            forms = {"triton": partial(triton.decode, state=state, inplace=True), **forms}
+            forms = {"triton": partial(decode, state=state, inplace=True), **forms}
         for form, operator in forms.items():
             for num_iter in (30, 15, 10):
                 yield Case(

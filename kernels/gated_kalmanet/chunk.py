@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def gated_kalmanet(
+def chunk_gated_kalmanet(
     q: Tensor,
     k: Tensor,
     v: Tensor,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The numbers and choices of a call; see `gated_kalmanet.chunk.gated_kalmanet`."""
+    """The numbers and choices of a call; see `gated_kalmanet.chunk.chunk_gated_kalmanet`."""
 
     num_iter: int
     ridge_strength: float

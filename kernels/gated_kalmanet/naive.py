@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def gated_kalmanet(
+def naive_gated_kalmanet(
     q: Tensor,
     k: Tensor,
     v: Tensor,

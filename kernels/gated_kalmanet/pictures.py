@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from gated_kalmanet import chunk, naive, solver
+from gated_kalmanet import naive, solver
+from gated_kalmanet.chunk import chunk_gated_kalmanet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,7 +64,7 @@ def recall(n: int, num_iter: int, seeds: int = 4) -> float:
         k, v = keys_and_values(n, seed)
         gates = torch.cat([torch.ones(n), torch.zeros(n)]).double().view(1, 2 * n, 1)
         q, k, padded = (torch.cat(pair)[None, :, None] for pair in ((k, k), (k, k), (v, torch.zeros_like(v))))
-        o, _ = chunk.gated_kalmanet(q, k, padded, gates, None, None, num_iter=num_iter, ridge_strength=RIDGE)
+        o, _ = chunk_gated_kalmanet(q, k, padded, gates, None, None, num_iter=num_iter, ridge_strength=RIDGE)
         near = torch.nn.functional.normalize(o[0, n:, 0], dim=-1) @ torch.nn.functional.normalize(v, dim=-1).T
         right += int((near.argmax(-1) == torch.arange(n)).sum())
     return right / (n * seeds)

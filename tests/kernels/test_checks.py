@@ -7,16 +7,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from gated_kalmanet import chunk, naive
+from gated_kalmanet import naive
 from gated_kalmanet.checks import check, compute_dtype, offsets
+from gated_kalmanet.chunk import chunk_gated_kalmanet
 from gated_kalmanet.config import GatedKalmaNetConfig
+from gated_kalmanet.naive import naive_gated_kalmanet
 from gated_kalmanet.state import State
 
 Make = Callable[..., tuple[Tensor, ...]]
 NAMES = ("q", "k", "v", "beta", "alpha", "g")
 
 
-@pytest.fixture(params=[naive.gated_kalmanet, chunk.gated_kalmanet], ids=["naive", "chunk"])
+@pytest.fixture(params=[naive_gated_kalmanet, chunk_gated_kalmanet], ids=["naive", "chunk"])
 def form(request: pytest.FixtureRequest) -> Callable:
     return request.param
 
@@ -139,12 +141,12 @@ def test_tensors_on_two_devices_are_refused(inputs: Make) -> None:
 
 def test_chunks_hold_at_least_one_token(inputs: Make) -> None:
     with pytest.raises(ValueError, match="chunk_size must be at least 1, not 0"):
-        chunk.gated_kalmanet(*inputs(), chunk_size=0)
+        chunk_gated_kalmanet(*inputs(), chunk_size=0)
 
 
 def test_the_exact_solver_is_for_the_definition_alone(inputs: Make) -> None:
     with pytest.raises(ValueError, match="solver must be one of chebyshev, cg, not 'exact'"):
-        chunk.gated_kalmanet(*inputs(), solver="exact")
+        chunk_gated_kalmanet(*inputs(), solver="exact")
 
 
 @pytest.mark.parametrize("T", [0, 1])

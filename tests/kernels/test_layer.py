@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gated_kalmanet import naive
 from gated_kalmanet.backends import operator
 from gated_kalmanet.config import GatedKalmaNetConfig
 from gated_kalmanet.layer import GatedKalmaNet
+from gated_kalmanet.naive import naive_gated_kalmanet
 from gated_kalmanet.state import LayerCache
 
 SIZES = {"hidden_size": 24, "head_dim": 6, "num_q_heads": 4, "num_k_heads": 2, "num_v_heads": 2}
@@ -150,7 +150,7 @@ def by_the_paper(layer: GatedKalmaNet, h: Tensor) -> Tensor:
         alpha = torch.sigmoid(h @ p["alpha_proj.weight"].T + p["alpha_proj.bias"])
     if config.use_forgetting_gate:
         g = -p["A_log"].exp() * torch.log1p(torch.exp(h @ p["a_proj.weight"].T + p["dt_bias"]))
-    o, _ = naive.gated_kalmanet(
+    o, _ = naive_gated_kalmanet(
         q, *expanded, beta, alpha, g,
         num_iter=config.num_iter, ridge_strength=config.ridge_strength, decay_h=config.use_forgetting_gate_kk,
         scale=D**-0.5 if config.gla_rescale else 1.0,
@@ -219,7 +219,7 @@ def test_every_backend_is_taken_by_its_name(build: Build) -> None:
     naive_layer, chunk_layer = build(backend="naive"), build()
     h = read()
     torch.testing.assert_close(naive_layer(h), chunk_layer(h), **CLOSE)
-    assert operator("naive", h.device, 64) is naive.gated_kalmanet
+    assert operator("naive", h.device, 64) is naive_gated_kalmanet
 
 
 def test_a_backend_that_cannot_run_here_says_why(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,16 +15,17 @@ import torch
 from torch import Tensor
 
 import gated_kalmanet
-from gated_kalmanet import chunk, naive
+from gated_kalmanet.chunk import chunk_gated_kalmanet
 from gated_kalmanet.config import GatedKalmaNetConfig
 from gated_kalmanet.layer import GatedKalmaNet
+from gated_kalmanet.naive import naive_gated_kalmanet
 from gated_kalmanet.state import LayerCache, State
 
 Make = Callable[..., tuple[Tensor, ...]]
 Relative = Callable[[Tensor, Tensor], float]
 
 
-@pytest.fixture(params=[naive.gated_kalmanet, chunk.gated_kalmanet], ids=["naive", "chunk"])
+@pytest.fixture(params=[naive_gated_kalmanet, chunk_gated_kalmanet], ids=["naive", "chunk"])
 def form(request: pytest.FixtureRequest) -> Callable:
     return request.param
 
@@ -99,19 +100,19 @@ def test_4_the_gradient_of_the_initial_state_has_the_path_through_lambda(inputs:
         o, _ = form(*batch, initial_state=State(H=H, U=U), **kind)
         return torch.autograd.grad(o.sum(), H)[0]
 
-    exact = gradient(naive.gated_kalmanet, solver="exact")
+    exact = gradient(naive_gated_kalmanet, solver="exact")
     # Only its symmetric part means anything: the state is symmetric.
     exact = (exact + exact.mT) / 2
-    found = gradient(chunk.gated_kalmanet, num_iter=80)
+    found = gradient(chunk_gated_kalmanet, num_iter=80)
     assert relative(found, exact) <= 1e-8
-    assert relative(gradient(chunk.gated_kalmanet, num_iter=80, grad_ridge=False), exact) > 1e-3
+    assert relative(gradient(chunk_gated_kalmanet, num_iter=80, grad_ridge=False), exact) > 1e-3
 
 
 def test_4_gradients_of_the_final_states_are_not_dropped(inputs: Make, relative: Relative) -> None:
     """Published: they are, so a sequence that is cut in two loses what its second half says of the first."""
     found, expected = ([tensor.requires_grad_() for tensor in inputs(T=12)] for _ in range(2))
     gradients = []
-    for form, leaves in ((chunk.gated_kalmanet, found), (naive.gated_kalmanet, expected)):
+    for form, leaves in ((chunk_gated_kalmanet, found), (naive_gated_kalmanet, expected)):
         _, state = form(*leaves)
         gradients.append(torch.autograd.grad(state.H.square().sum() + state.U.square().sum(), leaves[1:4]))
     for a, b in zip(*gradients, strict=True):
@@ -131,9 +132,9 @@ def test_5_in_bfloat16_the_norm_of_h_and_the_solve_are_still_float32(inputs: Mak
 
 def test_5_prefill_and_decoding_find_the_same_norm(inputs: Make, relative: Relative) -> None:
     batch = inputs(T=65, dtype=torch.bfloat16)
-    whole, _ = chunk.gated_kalmanet(*(tensor.float() for tensor in batch))
-    _, state = chunk.gated_kalmanet(*(tensor[:, :64] for tensor in batch))
-    o, _ = chunk.gated_kalmanet(*(tensor[:, 64:].float() for tensor in batch), initial_state=state)
+    whole, _ = chunk_gated_kalmanet(*(tensor.float() for tensor in batch))
+    _, state = chunk_gated_kalmanet(*(tensor[:, :64] for tensor in batch))
+    o, _ = chunk_gated_kalmanet(*(tensor[:, 64:].float() for tensor in batch), initial_state=state)
     assert relative(o, whole[:, 64:]) <= 1e-5
 
 
@@ -177,6 +178,6 @@ def test_7_a_zero_key_at_the_first_token_gives_zero_and_no_nan(inputs: Make, for
 def test_9_any_head_dimension_runs_on_a_cpu_in_float64(inputs: Make, relative: Relative, D: int) -> None:
     """Published: powers of two up to 128, on a GPU, in no more than float32."""
     batch = inputs(B=1, T=20, Hq=2, Hk=1, D=D)
-    found, expected = chunk.gated_kalmanet(*batch, chunk_size=8), naive.gated_kalmanet(*batch)
+    found, expected = chunk_gated_kalmanet(*batch, chunk_size=8), naive_gated_kalmanet(*batch)
     assert relative(found[0], expected[0]) <= 1e-11
     assert found[0].dtype == torch.float64

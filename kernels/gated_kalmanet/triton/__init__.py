@@ -6,6 +6,6 @@ set before triton is imported they run on a CPU, slowly, for tests.
 """
 
 from gated_kalmanet.triton.decode import decode
-from gated_kalmanet.triton.operator import gated_kalmanet
+from gated_kalmanet.triton.operator import triton_gated_kalmanet
 
-__all__ = ["decode", "gated_kalmanet"]
+__all__ = ["decode", "triton_gated_kalmanet"]

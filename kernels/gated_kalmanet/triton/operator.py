@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def gated_kalmanet(
+def triton_gated_kalmanet(
     q: Tensor,
     k: Tensor,
     v: Tensor,

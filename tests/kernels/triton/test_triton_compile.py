@@ -85,7 +85,7 @@ def main() -> None:
     from triton.runtime.jit import JITFunction
 
     from gated_kalmanet.state import State
-    from gated_kalmanet.triton import decode, gated_kalmanet, launch
+    from gated_kalmanet.triton import decode, launch, triton_gated_kalmanet
 
     class Hopper:
         """A driver of a GPU that is not there."""
@@ -111,7 +111,7 @@ def main() -> None:
 
     q, k, v = (torch.ones(1, 128, heads, 128, dtype=torch.bfloat16, requires_grad=True) for heads in (4, 1, 1))
     gate = torch.ones(1, 128, 4, dtype=torch.bfloat16)
-    o, state = gated_kalmanet(q, k, v, gate, gate, -gate.float())
+    o, state = triton_gated_kalmanet(q, k, v, gate, gate, -gate.float())
     o.sum().backward()
     with torch.no_grad():
         decode(q, k, v, gate, gate, -gate.float(), State(H=state.H, U=state.U))

@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from gated_kalmanet import naive, triton
+from gated_kalmanet import triton
+from gated_kalmanet.naive import naive_gated_kalmanet
 from gated_kalmanet.state import State
-from gated_kalmanet.triton import launch
+from gated_kalmanet.triton import launch, triton_gated_kalmanet
 
 interpreted = pytest.mark.skipif(not launch.INTERPRETED, reason="float64 kernels run in the interpreter alone")
 Make = Callable[..., tuple[Tensor, ...]]
@@ -53,7 +54,7 @@ def same(found: tuple[Tensor, State], expected: tuple[Tensor, State], tolerance:
 def test_5_new_tokens_equal_the_definition(inputs: Make, states, decode: Move, shape: dict, options: dict) -> None:
     sizes = {"B": 2, "Hq": 2, "Hk": 1, "D": 8, **shape}
     tensors, before = inputs(**sizes), states(2, max(sizes["Hq"], sizes["Hk"]), sizes["D"])
-    expected = naive.gated_kalmanet(*tensors, initial_state=before, **options)
+    expected = naive_gated_kalmanet(*tensors, initial_state=before, **options)
     same(decode(tensors, before, **options), expected, 1e-12)
 
 
@@ -70,8 +71,8 @@ def test_5_prefill_and_new_tokens_equal_one_call(
     inputs: Make, decode: Move, device: str, sizes: tuple[int, ...]
 ) -> None:
     tensors = inputs(B=1, T=24, Hq=2, Hk=1, D=16, dtype=torch.float32)
-    whole, after = triton.gated_kalmanet(*(tensor.to(device) for tensor in tensors), num_iter=8)
-    o, state = triton.gated_kalmanet(*(tensor[:, :20].to(device) for tensor in tensors), num_iter=8)
+    whole, after = triton_gated_kalmanet(*(tensor.to(device) for tensor in tensors), num_iter=8)
+    o, state = triton_gated_kalmanet(*(tensor[:, :20].to(device) for tensor in tensors), num_iter=8)
     outputs, start = [o.cpu()], 20
     for size in sizes:
         o, state = decode(tuple(tensor[:, start : start + size] for tensor in tensors), state, num_iter=8)
@@ -86,8 +87,8 @@ def test_2_errs_at_most_twice_as_much_as_the_definition_in_float32(
 ) -> None:
     tensors, before = inputs(B=1, T=3, Hq=1, Hk=1, dtype=torch.float32, family=family), states(1, 1, 8, torch.float32)
     high = State(H=before.H.double(), U=before.U.double())
-    exact, _ = naive.gated_kalmanet(*(tensor.double() for tensor in tensors), initial_state=high)
-    definition, _ = naive.gated_kalmanet(*tensors, initial_state=before)
+    exact, _ = naive_gated_kalmanet(*(tensor.double() for tensor in tensors), initial_state=high)
+    definition, _ = naive_gated_kalmanet(*tensors, initial_state=before)
     found, _ = decode(tensors, before)
     assert relative(found, exact) <= 2 * relative(definition, exact) + 1e-7
 

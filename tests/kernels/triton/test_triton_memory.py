@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gated_kalmanet import triton
 from gated_kalmanet.state import State
-from gated_kalmanet.triton import launch
+from gated_kalmanet.triton import launch, triton_gated_kalmanet
 from gated_kalmanet.triton.packing import Packing
 
 pytestmark = pytest.mark.skipif(not launch.INTERPRETED, reason="addresses are looked at in the interpreter")
@@ -98,7 +98,7 @@ def results(tensors: tuple[Tensor, ...], before: State, **options: object) -> tu
     """Outputs, last states, and gradients of everything."""
     leaves = [tensor.clone().requires_grad_() for tensor in (*tensors, before.H, before.U)]
     first = State(H=leaves[6], U=leaves[7])
-    o, last = triton.gated_kalmanet(*leaves[:6], num_iter=1, initial_state=first, chunk_size=16, **options)
+    o, last = triton_gated_kalmanet(*leaves[:6], num_iter=1, initial_state=first, chunk_size=16, **options)
     total = o.square().sum() + last.H.square().sum() + last.U.square().sum()
     return (o.detach(), last.H.detach(), last.U.detach(), *torch.autograd.grad(total, leaves))
 
