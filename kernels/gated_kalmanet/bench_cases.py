@@ -117,6 +117,8 @@ def prefill_cases(sizes: Sizes, device: str) -> Iterator[Case]:
     """Whole sequences."""
     forms = {"chunk": chunk_gated_kalmanet}
     if device == "cuda":
+        from gated_kalmanet.triton import triton_gated_kalmanet
+
         forms = {"triton": triton_gated_kalmanet, **forms}
     for tokens in sizes.tokens:
         tensors = inputs(sizes, 1, tokens, device)

@@ -53,7 +53,7 @@ def test_an_impossible_tensor_is_refused_by_its_name(
 def test_float16_is_refused_with_the_reason(inputs: Make, form: Callable, name: str) -> None:
     given = dict(zip(NAMES, inputs(dtype=torch.float32), strict=True))
     given[name] = given[name].half()
-    with pytest.raises(TypeError, match=f"{name} is float16, which the operator refuses: x of .* 65504"):
+    with pytest.raises(TypeError, match=f"{name} is float16, which the operator does not support: x of .* 65504"):
         form(**given)
 
 
@@ -104,7 +104,7 @@ def test_an_impossible_argument_is_refused(
 @pytest.mark.parametrize(
     ("ends", "message"),
     [
-        (torch.tensor([0, 30, 20, 40]), "must not fall: 30 is followed by 20 at place 2"),
+        (torch.tensor([0, 30, 20, 40]), "must not decrease: 30 is followed by 20 at position 2"),
         (torch.tensor([0, 30]), "must run from 0 to 40, the number of tokens, not from 0 to 30"),
         (torch.tensor([1, 40]), "not from 1 to 40"),
         (torch.tensor([0.0, 40.0]), "int32 or int64"),
@@ -121,7 +121,7 @@ def test_impossible_ends_of_packed_sequences_are_refused(
 
 def test_padding_of_packed_sequences_is_refused(inputs: Make, form: Callable) -> None:
     mask, ends = torch.ones(1, 40, dtype=torch.bool), torch.tensor([0, 40])
-    with pytest.raises(ValueError, match="exclude each other"):
+    with pytest.raises(ValueError, match="cannot be combined"):
         form(*inputs(B=1), mask=mask, cu_seqlens=ends)
 
 
@@ -164,7 +164,7 @@ def test_ends_of_packed_sequences_may_repeat() -> None:
 @pytest.mark.parametrize(
     ("field", "message"),
     [
-        ({"num_q_heads": 3}, "num_q_heads 3 and num_k_heads 2: one must divide the other"),
+        ({"num_q_heads": 3}, "num_q_heads 3 and num_k_heads 2: one must be a multiple of the other"),
         ({"num_v_heads": 4}, "num_v_heads must equal num_k_heads, 2, not 4"),
         ({"head_dim": 0}, "head_dim must be at least 1"),
         ({"num_iter": -1}, "num_iter must be at least 0"),

@@ -201,7 +201,7 @@ def test_11_the_layer_trains_under_autocast(build: Build) -> None:
 
 
 def test_float16_is_refused_with_the_reason(build: Build) -> None:
-    with pytest.raises(TypeError, match="hidden is float16, which the operator refuses: x of"):
+    with pytest.raises(TypeError, match="hidden is float16, which the operator does not support: x of"):
         build(torch.float16)(read(dtype=torch.float16))
 
 
@@ -209,7 +209,7 @@ def test_an_impossible_call_says_what_is_wrong(build: Build) -> None:
     layer, ends = build(), torch.tensor([0, 30])
     with pytest.raises(ValueError, match=r"hidden must be \[batch, tokens, 24\], not \(2, 30, 23\)"):
         layer(read()[..., :23])
-    with pytest.raises(ValueError, match="cu_seqlens and a cache exclude each other"):
+    with pytest.raises(ValueError, match="cu_seqlens and a cache cannot be combined"):
         layer(read(B=1), cu_seqlens=ends, cache=LayerCache())
     with pytest.raises(ValueError, match="mask must be bool"):
         layer(read(), mask=torch.ones(2, 30))

@@ -33,6 +33,7 @@ from gated_kalmanet.triton.tile import (
     load_state,
     norm_gradient,
     own_chunk,
+    own_sequence,
     store_rows,
     store_split,
     store_state,
@@ -57,10 +58,8 @@ def solve_back_kernel(
         return
     d = tl.arange(0, BD)
     rows, inside, valid = chunk_tokens(chunk, n, cu_seqlens, starts, mask, C)
-    at, head_k, heads_k = rows * H + head, head // K_GROUP, H // K_GROUP
-    keys = load_rows(k, rows, head_k, heads_k, valid, d, D)
-    values = load_rows(v, rows, head_k, heads_k, valid, d, D)
-    sent = load_rows(do, rows, head, H, valid, d, D)
+    at = rows * H + head
+    keys, values, sent = load_chunk(k, v, do, rows, head, H, valid, d, K_GROUP, D)
     w, r, between, start = weights_and_decays(keys, beta, g, at, valid, C, ACC)
     u0 = load_state(u_chunks, chunk * H + head, d, D, BD)
     dqe = sent_to_start(sent, u0, start, SCALE, OPERAND, ACC)
@@ -74,6 +73,15 @@ def solve_back_kernel(
     h0 = load_state(h_chunks, chunk * H + head, d, D, BD)
     solved = solve(dqe, norm, w, r, between, start, h0, keys, SOLVER, NUM_ITER, RIDGE, OPERAND, ACC)
     store_split(z, z_rest, solved * load_blend(alpha, at, valid, C, ACC), rows, head, H, inside, d, D)
+
+
+@triton.jit
+def load_chunk(k, v, do, rows, head, H, valid, d, K_GROUP: tl.constexpr, D: tl.constexpr):
+    """Load the keys, the values and the gradients of the outputs of the tokens of one chunk and head."""
+    head_k, heads_k = head // K_GROUP, H // K_GROUP
+    keys = load_rows(k, rows, head_k, heads_k, valid, d, D)
+    values = load_rows(v, rows, head_k, heads_k, valid, d, D)
+    return keys, values, load_rows(do, rows, head, H, valid, d, D)
 
 
 @triton.jit
@@ -109,10 +117,8 @@ def queries_kernel(
         return
     d = tl.arange(0, BD)
     rows, inside, valid = chunk_tokens(chunk, n, cu_seqlens, starts, mask, C)
-    at, head_k, heads_k = rows * H + head, head // K_GROUP, H // K_GROUP
-    keys = load_rows(k, rows, head_k, heads_k, valid, d, D)
-    values = load_rows(v, rows, head_k, heads_k, valid, d, D)
-    sent = load_rows(do, rows, head, H, valid, d, D)
+    at = rows * H + head
+    keys, values, sent = load_chunk(k, v, do, rows, head, H, valid, d, K_GROUP, D)
     w, r, between, start = weights_and_decays(keys, beta, g, at, valid, C, ACC)
     queries = load_rows(q, rows, head // Q_GROUP, H // Q_GROUP, valid, d, D).to(ACC)
     read = queries * inverse_norm(queries, ACC)[:, None]
@@ -164,8 +170,7 @@ def scan_back_kernel(
 
     Grid: (sequences x heads, column blocks).
     """
-    n = tl.program_id(0).to(tl.int64) // H
-    head = tl.program_id(0).to(tl.int64) % H
+    n, head = own_sequence(H)
     d = tl.arange(0, BD)
     columns = tl.program_id(1) * BV + tl.arange(0, BV)
     head_k, heads_k = head // K_GROUP, H // K_GROUP

@@ -40,35 +40,15 @@ def triton_gated_kalmanet(
     mask: Tensor | None = None,
     chunk_size: int = 64,
 ) -> tuple[Tensor, State]:
-    """Gated KalmaNet (arXiv 2511.21016) on a GPU.
+    """Compute Gated KalmaNet (arXiv 2511.21016) on a GPU.
 
-    Nothing here waits for the device, so a CUDA graph can capture it. Matrix products of bfloat16 inputs are of
-    bfloat16 numbers, summed in float32; those of float32 are made of three TF32 products, which leaves a few roundings.
+    Arguments, results and errors are those of `gated_kalmanet.naive.naive_gated_kalmanet`, except that D is at most
+    256, `solver` is "chebyshev" or "cg", H of `initial_state` must be symmetric, and `chunk_size`, a power of two of at
+    least 16, is the largest number of tokens per chunk.
 
-    Args:
-        q: queries [B, T, Hq, D], as they come from projection and convolution; D at most 256.
-        k: keys [B, T, Hk, D].
-        v: values [B, T, Hk, D].
-        beta: input gates [B, T, H] in (0, 1), H = max(Hq, Hk).
-        alpha: blends [B, T, H] in (0, 1); None: 1.
-        g: log decays [B, T, H], at most 0; None: 0.
-        num_iter: steps of the solver; 0: x is not solved for, the layer is gated linear attention.
-        ridge_strength: a of lambda = a ||H||_F.
-        scale: s of the output; None: D ** -0.5.
-        solver: "chebyshev" or "cg".
-        decay_h: whether H forgets as U does.
-        grad_ridge: whether the gradient flows through lambda.
-        initial_state: states before the first token, [N, H, D, D], its H symmetric; None: 0.
-        cu_seqlens: [N + 1], where packed sequences begin and end (B is 1); None: one sequence per row.
-        mask: [B, T], False at padding: it leaves the states as they are, its output is 0.
-        chunk_size: tokens of a chunk, at most: a power of two from 16.
-
-    Returns:
-        outputs [B, T, H, D] in the dtype of v, and the states after the last token of every sequence.
-
-    Raises:
-        ValueError: an impossible shape, value, name or device.
-        TypeError: an impossible dtype.
+    The call never synchronises with the device, so a CUDA graph can capture it. Matrix products of bfloat16 inputs use
+    bfloat16 operands and accumulate in float32. Those of float32 inputs are computed as three TF32 products, which
+    leaves an error of a few roundings.
     """
     launch.check_device(q.device)
     size = check(

@@ -21,6 +21,7 @@ from gated_kalmanet.triton.tile import (
     load_rows,
     load_state,
     own_chunk,
+    own_sequence,
     store_rows,
     store_split,
     store_state,
@@ -41,8 +42,7 @@ def scan_kernel(
 
     Grid: (sequences x heads, column blocks).
     """
-    n = tl.program_id(0).to(tl.int64) // H
-    head = tl.program_id(0).to(tl.int64) % H
+    n, head = own_sequence(H)
     d = tl.arange(0, BD)
     columns = tl.program_id(1) * BV + tl.arange(0, BV)
     head_k, heads_k = head // K_GROUP, H // K_GROUP

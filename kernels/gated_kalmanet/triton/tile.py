@@ -115,6 +115,14 @@ def own_chunk(sequence):
 
 
 @triton.jit
+def own_sequence(H):
+    """Return the sequence and head of the program in a grid of (sequences x heads, column blocks)."""
+    n = tl.program_id(0).to(tl.int64) // H
+    head = tl.program_id(0).to(tl.int64) % H
+    return n, head
+
+
+@triton.jit
 def tokens(first, end, mask, C: tl.constexpr):
     """C tokens from `first` on, which of them the sequence has, and which of these are no padding."""
     rows = first + tl.arange(0, C)

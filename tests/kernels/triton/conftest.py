@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-# The package is made for Linux.
+# Triton supports only Linux.
 collect_ignore_glob = [] if find_spec("triton") else ["test_*.py"]
 
 
