@@ -150,7 +150,7 @@ def test_states_that_cannot_be_written_over_are_refused(inputs: Make, states, de
 
 def test_a_gradient_is_refused_by_the_name_of_the_argument(inputs: Make, states, decode: Move) -> None:
     q, k, *others = inputs(B=1, T=1, dtype=torch.float32)
-    with pytest.raises(ValueError, match="k needs a gradient, which decode does not give"):
+    with pytest.raises(ValueError, match="k requires a gradient, which decode does not compute"):
         decode((q, k.requires_grad_(), *others), states(1, 4, 8, torch.float32))
     with torch.no_grad():
         decode((q, k, *others), states(1, 4, 8, torch.float32))

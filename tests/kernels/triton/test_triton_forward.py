@@ -262,7 +262,7 @@ def test_15_alpha_of_zero_is_num_iter_of_zero(inputs: Make, relative: Relative) 
 
 def test_offsets_beyond_the_tokens_do_not_reach_outside(inputs: Make) -> None:
     from gated_kalmanet.checks import Sizes
-    from gated_kalmanet.triton.packing import Packing
+    from gated_kalmanet.triton.call import Packing
 
     size = Sizes(B=1, T=20, Hq=1, Hk=1, H=1, D=8, N=3)
     packing = Packing.of(size, torch.tensor([0, 90, -5, 20]), 16, torch.device("cpu"))

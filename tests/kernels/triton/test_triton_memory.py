@@ -14,7 +14,7 @@ from torch import Tensor
 from gated_kalmanet import triton
 from gated_kalmanet.state import State
 from gated_kalmanet.triton import launch, triton_gated_kalmanet
-from gated_kalmanet.triton.packing import Packing
+from gated_kalmanet.triton.call import Packing
 
 pytestmark = pytest.mark.skipif(not launch.INTERPRETED, reason="addresses are looked at in the interpreter")
 Make = Callable[..., tuple[Tensor, ...]]
