@@ -15,7 +15,7 @@ from gated_kalmanet import bench, bench_cases
 
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> bench_cases.Sizes:
-    """Sizes of the order of a millisecond, timed once."""
+    """Cases of about a millisecond, timed once."""
     sizes = replace(bench_cases.SIZES["cpu"], tokens=(16, 32), batches=(1,), dim=8, square=16)
     monkeypatch.setitem(bench_cases.SIZES, "cpu", sizes)
 

@@ -1,5 +1,5 @@
 # ruff: noqa: N803, N806 - the names of the paper
-"""Calls that cannot be computed are refused by the name of the argument, by every form alike; harmless ones are not."""
+"""Invalid calls raise an error that names the argument, in every implementation; valid ones do not."""
 
 from collections.abc import Callable
 

@@ -1,7 +1,7 @@
 # ruff: noqa: N803, N806 - the names of the paper
-"""The chunk-wise form against the definition: values, states, gradients, and what must not change them.
+"""The chunk-wise implementation against the reference: values, states, gradients and invariances.
 
-Numbers in the names are those of the list of tests in kernels/gated_kalmanet/README.md.
+Numbers in the names refer to the list of tests in kernels/gated_kalmanet/README.md.
 """
 
 from collections.abc import Callable
@@ -40,7 +40,7 @@ def test_2_it_equals_the_definition_in_float64_for_every_family(
 ) -> None:
     batch, kind = inputs(T=35, family=family), {"solver": solver, "num_iter": num_iter}
     found = chunk_gated_kalmanet(*batch, chunk_size=16, **kind)
-    # Conjugate gradients divide by a residual that is rounding once a system is solved.
+    # Conjugate gradients divide by the residual, which is a rounding error after convergence.
     allowed = 1e-11 if solver == "chebyshev" else 1e-8
     assert worst(found, naive_gated_kalmanet(*batch, **kind), relative) <= allowed
 
@@ -49,9 +49,9 @@ def test_2_in_float32_it_is_as_good_as_the_definition(inputs: Make, relative: Re
     batch = inputs(B=1, T=40, family=family, dtype=torch.float32)
     exact = naive_gated_kalmanet(*(tensor.double() for tensor in batch))[0]
     error = relative(naive_gated_kalmanet(*batch)[0], exact)
-    # Below some roundings of its inputs (2^-24) the error of the definition is luck.
+    # Below some roundings of the inputs (2^-24) the error of the reference is random.
     assert relative(chunk_gated_kalmanet(*batch, chunk_size=16)[0], exact) <= 2 * max(error, 8 * 2**-24)
-    # Near one key, the solve takes the difference of numbers 1 / a = 50 times as large.
+    # With nearly equal keys, the solve subtracts numbers that are 1 / a = 50 times as large as the result.
     assert error <= (5e-5 if "equal" in family or family == "strong decay" else 1e-5)
 
 
@@ -95,7 +95,7 @@ def test_3_neither_does_the_memory_that_it_may_take(
     leaves = [tensor.requires_grad_() for tensor in (q, k, v, beta, alpha, g)]
     whole = chunk_gated_kalmanet(*leaves, **kind)
     gradients = torch.autograd.grad(whole[0].sum() + whole[1].H.sum(), leaves)
-    # Enough for one chunk, for two, for all of the second sequences but not for all chunks.
+    # Memory for one chunk, for two, and for four, which is less than all chunks.
     for chunks in (1, 2, 4):
         monkeypatch.setattr(chunk, "workspace", lambda device, n=chunks: n * chunk.chunk_bytes(4, 8, 8, torch.float64))
         parts = chunk_gated_kalmanet(*leaves, **kind)
@@ -115,7 +115,7 @@ def test_4_the_norm_of_h_is_found_without_forming_it(
         token = (tensor[:, t : t + 1] for tensor in (k, k, v, beta, beta, g))
         _, state = naive_gated_kalmanet(*token, num_iter=0, initial_state=state)
         direct.append(state.H.norm())
-    # Inputs of bfloat16 are summed in float32.
+    # bfloat16 inputs are accumulated in float32.
     high = torch.float32 if dtype == torch.bfloat16 else dtype
     decay = Decay.of(g[:, :, 0].to(high)[:, None])
     weights = ((beta.to(dtype).to(high) + 1e-6) ** 2)[:, :, 0][:, None]
@@ -215,7 +215,7 @@ def test_9_shared_heads_equal_expanded_ones(inputs: Make, relative: Relative, Hq
 def test_11_in_bfloat16_the_error_is_that_of_the_inputs(inputs: Make, relative: Relative, family: str) -> None:
     batch = inputs(T=130, family=family, dtype=torch.bfloat16)
     exact, _ = naive_gated_kalmanet(*(tensor.double() for tensor in batch), solver="exact")
-    # The solve and the states are float32: what is left is 30 steps (3.2e-4 of x) and one rounding of o (2^-9).
+    # The solve and the states are float32: the error is that of 30 iterations (3.2e-4 of x) and of rounding o (2^-9).
     allowed = 8e-2 if "equal" in family else 1.5e-2
     assert relative(chunk_gated_kalmanet(*batch)[0], exact) <= allowed
 
@@ -242,7 +242,7 @@ def test_12_a_long_past_that_is_never_forgotten_does_no_harm(relative: Relative,
     assert bool(o.isfinite().all())
     keys = naive.normalise(k[0, :, 0].double()) * (1 + 1e-6)
     values = (1 + 1e-6) * v[0, :, 0].double()
-    # Sums of T terms in float32.
+    # Error of a sum of T terms in float32.
     assert relative(state.H[0, 0], keys.T @ keys) <= T * 2**-24
     x = naive.solve(keys.T @ keys, naive.normalise(q[0, -1, 0].double()), solver="exact")
     assert relative(o[0, -1, 0], 8**-0.5 * (values.T @ (keys @ x))) <= 1.5e-2

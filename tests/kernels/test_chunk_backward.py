@@ -1,7 +1,7 @@
 # ruff: noqa: N803, N806 - the names of the paper
-"""The gradient of the chunk-wise form against that of the exact solve, and through pieces, padding and lower precision.
+"""The gradient of the chunk-wise implementation against the exact solve, with segments, padding and low precision.
 
-Numbers in the names are those of the list of tests in kernels/gated_kalmanet/README.md.
+Numbers in the names refer to the list of tests in kernels/gated_kalmanet/README.md.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ Relative = Callable[[Tensor, Tensor], float]
 
 
 def leaves_of(batch: tuple[Tensor, ...], start: State) -> list[Tensor]:
-    """The inputs, and the initial states, H by a factor, as only symmetric ones are states."""
+    """Return the inputs and initial states as leaves; H as its Cholesky factor, since it must stay symmetric."""
     factor = torch.linalg.cholesky(start.H + 1e-3 * torch.eye(start.H.shape[-1], dtype=start.H.dtype))
     return [tensor.clone().requires_grad_() for tensor in (*batch, factor, start.U)]
 
@@ -57,7 +57,7 @@ def test_10_the_gradient_is_that_of_the_exact_solve(
     exact = run(naive_gated_kalmanet, expected, **{**kind, "solver": "exact"})
     names = ("q", "k", "v", "beta", "alpha", "g", "H", "U")
     for name, a, b in zip(names, gradients, torch.autograd.grad(exact, expected, back), strict=True):
-        # Twice the solve's own bound of 2.4e-10, and what the conditioning of later tokens makes of it.
+        # Twice the bound of the solve, 2.4e-10, amplified by the conditioning of later tokens.
         assert relative(a, b) <= 1e-8, name
 
 
@@ -102,7 +102,7 @@ def test_6_gradients_flow_from_one_piece_to_the_one_before(inputs: Make, relativ
     second, _ = chunk_gated_kalmanet(*(tensor[:, 11:] for tensor in batch), chunk_size=8, initial_state=state)
     pieces = torch.autograd.grad(first.square().sum() + second.square().sum(), batch)
     for a, b in zip(pieces, whole, strict=True):
-        # Where the chunks are cut the truncated solves are the same; only rounding differs.
+        # The truncated solves do not depend on the chunks; only rounding differs.
         assert relative(a, b) <= 1e-11
 
 

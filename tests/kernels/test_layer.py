@@ -1,7 +1,7 @@
 # ruff: noqa: N803, N806 - the names of the paper
-"""The layer: parameters of the released checkpoints, the formulas of the paper, and one answer in however many calls.
+"""The layer: parameters of the released checkpoints, formulas of the paper, decode, precision and errors.
 
-Numbers in the names are those of the list of tests in kernels/gated_kalmanet/README.md.
+Numbers in the names refer to the list of tests in kernels/gated_kalmanet/README.md.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from gated_kalmanet.state import LayerCache
 SIZES = {"hidden_size": 24, "head_dim": 6, "num_q_heads": 4, "num_k_heads": 2, "num_v_heads": 2}
 Build = Callable[..., GatedKalmaNet]
 CLOSE = {"rtol": 1e-9, "atol": 1e-12}
-"""In float64: the solve and the output norm make rounding larger by some hundreds each."""
+"""Tolerance in float64: the solve and the output norm each amplify rounding errors by some hundreds."""
 SWITCHES = [
     {},
     {"use_gate": False},
@@ -81,7 +81,7 @@ def test_17_a_learned_expansion_of_keys_and_values_adds_its_own(build: Build) ->
         "k_rep": (4, 2),
         "v_rep": (4, 2),
     }
-    # As it starts, it adds nothing: the same layer as without.
+    # At initialisation the expansion adds 0, so the layer equals the plain one.
     torch.manual_seed(0)
     fresh = GatedKalmaNet(GatedKalmaNetConfig(**SIZES, kv_proj_rank=3, kv_learnable_residual=True))
     plain.load_state_dict(fresh.state_dict(), strict=False)
@@ -114,7 +114,7 @@ def test_5_every_kind_of_layer_decodes(build: Build, switch: dict[str, object]) 
 
 
 def by_the_paper(layer: GatedKalmaNet, h: Tensor) -> Tensor:
-    """Section 2 of README.md, line by line, over the definition of the operator."""
+    """Compute section 2 of README.md line by line, with the reference operator."""
     config, p = layer.config, layer.state_dict()
     H, D = max(config.num_q_heads, config.num_k_heads), config.head_dim
 
@@ -185,7 +185,7 @@ def test_11_bfloat16_is_near_float64(build: Build) -> None:
     high.load_state_dict(low.state_dict())
     with torch.no_grad():
         expected, found = high(h.double()), low(h).double()
-    # Projections, convolutions, norm and output each round once to 2^-9.
+    # Projections, convolutions, norm and output each round once, to 2^-9.
     assert float((found - expected).norm() / expected.norm()) <= 3e-2
 
 

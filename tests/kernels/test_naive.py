@@ -1,7 +1,7 @@
 # ruff: noqa: N806 - the names of the paper
-"""The operator as it is defined, against numbers and formulas that were found in another way.
+"""The reference implementation against independent numbers and formulas.
 
-Numbers in the names are those of the list of tests in kernels/gated_kalmanet/README.md.
+Numbers in the names refer to the list of tests in kernels/gated_kalmanet/README.md.
 """
 
 from collections.abc import Callable
@@ -53,7 +53,7 @@ def test_13_one_token_reads_its_value_back_by_the_cosine(inputs: Make, beta: flo
     q, k, v, _, _, _ = inputs(B=3, T=1, Hq=1, Hk=1)
     qn, kn = naive.normalise(q), naive.normalise(k)
     gates = torch.full((3, 1, 1), beta, dtype=torch.float64)
-    # o = s (qn . kn) / (1 + a) v, but for the 1e-6 beside the norm of k: kn^2 is kn . kn, and f has it too.
+    # o = s (qn . kn) / (1 + a) v, apart from the 1e-6 added to the norm of k: kn^2 is kn . kn, also in f.
     expected = 8**-0.5 * (qn * kn).sum(-1, keepdim=True) / ((1 + A) * kn.square().sum(-1, keepdim=True)) * v
     exact, _ = naive_gated_kalmanet(q, k, v, gates, None, None, solver="exact")
     torch.testing.assert_close(exact, expected, rtol=0, atol=1e-14)
@@ -112,7 +112,7 @@ def test_the_ridge_can_be_left_out_of_the_gradient(inputs: Make) -> None:
     for grad_ridge in (True, False):
         o, _ = naive_gated_kalmanet(*batch, solver="exact", grad_ridge=grad_ridge)
         found[grad_ridge] = torch.autograd.grad(o.sum(), batch[1])[0]
-    # By hand: lambda as a number that was computed before.
+    # By hand: lambda is a constant.
     H = torch.eye(3, dtype=torch.float64).requires_grad_()
     x = torch.linalg.solve(H + A * float(H.detach().norm()) * torch.eye(3), torch.ones(3, dtype=torch.float64))
     by_hand = torch.autograd.grad(x.sum(), H)[0]

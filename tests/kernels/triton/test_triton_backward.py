@@ -1,6 +1,6 @@
-"""The Triton kernels over whole sequences, backwards: against gradients by other ways, in float64 and float32.
+"""Backward pass of the Triton kernels over whole sequences against other gradients, in float64 and float32.
 
-Numbers in the names are those of the list of tests in kernels/gated_kalmanet/README.md.
+Numbers in the names refer to the list of tests in kernels/gated_kalmanet/README.md.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from gated_kalmanet.state import State
 from gated_kalmanet.triton import launch, triton_gated_kalmanet
 
 DEVICE = "cpu" if launch.INTERPRETED else "cuda"
-interpreted = pytest.mark.skipif(not launch.INTERPRETED, reason="float64 kernels run in the interpreter alone")
+interpreted = pytest.mark.skipif(not launch.INTERPRETED, reason="float64 needs the interpreter")
 NAMES = ("q", "k", "v", "beta", "alpha", "g", "H", "U")
 Make = Callable[..., tuple[Tensor, ...]]
 Relative = Callable[[Tensor, Tensor], float]
@@ -24,7 +24,7 @@ Operator = Callable[..., tuple[Tensor, State]]
 
 
 def gradients(operator: Operator, tensors: tuple[Tensor, ...], state: State | None, **options: object) -> list[Tensor]:
-    """Of a weighted sum of outputs and last states, with respect to inputs and first states (H being symmetric)."""
+    """Compute gradients of a weighted sum of outputs and final states for inputs and initial states (H symmetric)."""
     device = tensors[0].device
     given = (*tensors, *(() if state is None else (state.H, state.U)))
     leaves = [tensor.detach().clone().requires_grad_() for tensor in given]
@@ -66,7 +66,7 @@ def test_10_gradients_are_those_of_the_exact_solve(inputs: Make, states, shape: 
     sequences = len(options["cu_seqlens"]) - 1 if "cu_seqlens" in options else sizes["B"]
     before = states(sequences, max(sizes["Hq"], sizes["Hk"]), sizes["D"])
     expected = gradients(naive_gated_kalmanet, tensors, before, solver="exact", **options)
-    # In exact numbers conjugate gradients are done after D steps.
+    # In exact arithmetic conjugate gradients converge after D iterations.
     options = {"solver": "cg", "num_iter": 2 * sizes["D"], "chunk_size": 16, **options}
     agree(gradients(triton_gated_kalmanet, tensors, before, **options), expected, 1e-9)
 
@@ -99,8 +99,8 @@ def test_10_gradcheck(inputs: Make) -> None:
         return torch.cat([x.flatten() for x in (o, last.H, last.U)])
 
     leaves = tuple(tensor.requires_grad_() for tensor in (*tensors, root, u))
-    # Fast: along random directions, as a call of the interpreter takes long. Results without a gradient have a test of
-    # their own below.
+    # Fast mode (random directions), since calls in the interpreter are slow. Undefined gradients are tested separately
+    # below.
     assert torch.autograd.gradcheck(operator, leaves, atol=1e-6, rtol=1e-5, fast_mode=True, check_undefined_grad=False)
 
 
@@ -153,7 +153,7 @@ def test_7_padding_has_no_gradient_and_gives_none(inputs: Make) -> None:
     padded = [x.masked_fill(~mask.view(1, 20, *(1,) * (x.ndim - 2)), torch.nan) for x in tensors[:5]]
     leaves = [x.to(DEVICE).requires_grad_() for x in (*padded, tensors[5])]
     o, _ = triton_gated_kalmanet(*leaves, mask=mask.to(DEVICE), num_iter=10)
-    # What flows back into padding does not count either.
+    # Gradients of outputs at padding are ignored too.
     weight = torch.ones_like(o).masked_fill(~mask[..., None, None].to(DEVICE), torch.nan)
     found = [x.cpu() for x in torch.autograd.grad(o, leaves, weight)]
     alone = [x[:, 3:18].clone().to(DEVICE).requires_grad_() for x in tensors]

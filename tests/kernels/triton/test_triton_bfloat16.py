@@ -1,6 +1,6 @@
 """The Triton kernels in bfloat16, against exact solves in float64.
 
-Numbers in the names are those of the list of tests in kernels/gated_kalmanet/README.md.
+Numbers in the names refer to the list of tests in kernels/gated_kalmanet/README.md.
 """
 
 from collections.abc import Callable
@@ -39,7 +39,7 @@ def test_4_11_bfloat16_is_close_to_an_exact_solve(
 
 
 def exact_solutions(q: Tensor, k: Tensor, v: Tensor, beta: Tensor, alpha: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
-    """x and ||H|| of every token of the only row and head."""
+    """Compute x and ||H|| of every token of the single row and head."""
     queries, keys = naive.normalise(q)[0, :, 0], ((beta + 1e-6)[..., None] * naive.normalise(k))[0, :, 0]
     h, solutions, norms = torch.zeros(q.shape[-1], q.shape[-1], dtype=q.dtype), [], []
     for query, key, decay in zip(queries, keys, g[0, :, 0].exp(), strict=True):

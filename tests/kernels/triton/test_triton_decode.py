@@ -1,6 +1,6 @@
-"""The decode kernel: against the definition, and against the kernels over whole sequences.
+"""The decode kernel against the reference and against the kernels over whole sequences.
 
-Numbers in the names are those of the list of tests in kernels/gated_kalmanet/README.md.
+Numbers in the names refer to the list of tests in kernels/gated_kalmanet/README.md.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from gated_kalmanet.naive import naive_gated_kalmanet
 from gated_kalmanet.state import State
 from gated_kalmanet.triton import launch, triton_gated_kalmanet
 
-interpreted = pytest.mark.skipif(not launch.INTERPRETED, reason="float64 kernels run in the interpreter alone")
+interpreted = pytest.mark.skipif(not launch.INTERPRETED, reason="float64 needs the interpreter")
 Make = Callable[..., tuple[Tensor, ...]]
 Relative = Callable[[Tensor, Tensor], float]
 Move = Callable[..., tuple[Tensor, State]]
@@ -22,7 +22,7 @@ Move = Callable[..., tuple[Tensor, State]]
 
 @pytest.fixture
 def decode(device: str) -> Move:
-    """triton.decode of tensors on the CPU."""
+    """Run triton.decode on CPU tensors."""
 
     def decode(tensors: tuple[Tensor | None, ...], state: State, **options: object) -> tuple[Tensor, State]:
         there = tuple(tensor if tensor is None else tensor.to(device) for tensor in tensors)
@@ -168,7 +168,7 @@ def test_11_bfloat16_inputs_are_computed_with_in_float32(
     wide = tuple(tensor.float() for tensor in tensors)
     o, after = decode(tensors, before)
     expected, state = decode(wide, before)
-    # One rounding of the output; the interpreter cuts off.
+    # One rounding of the output, which the interpreter truncates.
     assert relative(o, expected) <= 2**-8
     assert torch.equal(after.H, state.H)
     assert torch.equal(after.U, state.U)

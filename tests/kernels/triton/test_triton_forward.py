@@ -1,7 +1,7 @@
 # ruff: noqa: N803 - the names of the paper
-"""The Triton kernels over whole sequences, forwards: against the definition, and against what must not change anything.
+"""Forward pass of the Triton kernels over whole sequences against the reference, and invariances.
 
-Numbers in the names are those of the list of tests in kernels/gated_kalmanet/README.md.
+Numbers in the names refer to the list of tests in kernels/gated_kalmanet/README.md.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from gated_kalmanet.state import State
 from gated_kalmanet.triton import launch, triton_gated_kalmanet
 
 DEVICE = "cpu" if launch.INTERPRETED else "cuda"
-interpreted = pytest.mark.skipif(not launch.INTERPRETED, reason="float64 kernels run in the interpreter alone")
+interpreted = pytest.mark.skipif(not launch.INTERPRETED, reason="float64 needs the interpreter")
 Make = Callable[..., tuple[Tensor, ...]]
 Relative = Callable[[Tensor, Tensor], float]
 
@@ -66,7 +66,7 @@ def test_2_errs_at_most_twice_as_much_as_the_definition_in_float32(
         (state.H, state_naive.H, state_found.H),
         (state.U, state_naive.U, state_found.U),
     ):
-        # 1e-7: one rounding, where the definition happens to make none.
+        # 1e-7: one rounding, in case the reference has none.
         assert relative(found, exact) <= 2 * relative(definition, exact) + 1e-7
 
 
