@@ -1,8 +1,8 @@
 # ruff: noqa: N803, N806, PLR0917 - the names of the paper; the six tensors of the operator
-"""Gated KalmaNet chunk by chunk: matrix products in the place of the loop over tokens, on any device.
+"""Chunk-wise implementation of Gated KalmaNet in PyTorch: matrix products instead of a loop over tokens.
 
-Agrees with `gated_kalmanet.naive` to rounding. Its gradient is that of the exact solve, evaluated at what `num_iter`
-steps give (3.3); there is no second derivative.
+Agrees with `gated_kalmanet.naive` up to rounding, on any device. The gradient is that of the exact solve, evaluated at
+the solution after `num_iter` iterations (3.3). Second derivatives are not supported.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def chunk_gated_kalmanet(
     C = max(1, min(chunk_size, max(lengths, default=1)))
     together = max(1, workspace(q.device) // chunk_bytes(size.H, C, size.D, dtype))
     layout = Layout.of(tokens, lengths, C, together)
-    # Where one head of q is read by several of k and v, it is q that is expanded.
+    # Where several heads of k and v share one head of q, expand q.
     queries = expand(normalise(q.to(dtype)), size.H)
     zeros = queries.new_zeros(size.N, size.H, size.D, size.D)
     H, U = (zeros, zeros) if initial_state is None else (initial_state.H, initial_state.U)
@@ -90,17 +90,17 @@ def chunk_gated_kalmanet(
 
 
 def workspace(device: torch.device) -> int:
-    """Bytes that the chunks computed at once may take: what stays in the caches of a CPU, what keeps a GPU busy."""
+    """Memory budget in bytes of the chunks computed together: the cache size of a CPU, or enough to occupy a GPU."""
     return 1 << (23 if device.type == "cpu" else 30)
 
 
 def chunk_bytes(H: int, C: int, D: int, dtype: torch.dtype) -> int:
-    """Bytes that a forward pass over one chunk takes: two states, five C x D and three C x C matrices for each head."""
+    """Bytes used by a forward pass over one chunk: two states, five C x D and three C x C matrices per head."""
     return H * (2 * D * D + 5 * C * D + 3 * C * C) * dtype.itemsize
 
 
 class Chunked(torch.autograd.Function):
-    """The operator on packed chunks: q [chunks, H, C, D]; k, v [chunks, Hk, C, D]; w, alpha, g [chunks, H, C]."""
+    """Operator on packed chunks: q [chunks, H, C, D]; k, v [chunks, Hk, C, D]; w, alpha, g [chunks, H, C]."""
 
     @staticmethod
     def forward(
@@ -117,13 +117,13 @@ class Chunked(torch.autograd.Function):
         settings: Settings,
         keep: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Outputs [chunks, H, C, D] and states after the last chunks, [N, H, D, D]; `keep`: what the way back needs."""
+        """Compute outputs [chunks, H, C, D] and final states [N, H, D, D]; `keep` saves tensors for `backward`."""
         H, U, o = H.clone(), U.clone(), torch.empty_like(q)
         kept: list[Tensor] = []
         with torch.autocast(q.device.type, enabled=False):
             for group in groups:
                 before = (H[group.rows].clone(), U[group.rows].clone()) if keep else ()
-                chunks = take(group, q, k, v, w, alpha, g, settings)
+                chunks = select_chunks(group, q, k, v, w, alpha, g, settings)
                 H0, U0 = states_before(chunks, group, H[group.rows], U[group.rows])
                 part, x, f = forward(chunks, H0, U0, settings)
                 o[group.chunks] = part.view_as(o[group.chunks])
@@ -134,9 +134,11 @@ class Chunked(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, do: Tensor, dH: Tensor, dU: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of the tensors of `forward`, those of the states before the first chunks among them."""
+        """Compute the gradients of the tensor arguments of `forward`, including the initial states."""
         if torch.is_grad_enabled():
-            raise RuntimeError("the chunk-wise form has no second derivative (create_graph): use gated_kalmanet.naive")
+            raise RuntimeError(
+                "the chunk-wise implementation has no second derivative (create_graph): use naive_gated_kalmanet"
+            )
         with torch.autocast(do.device.type, enabled=False):
             return *chunk_gradients(ctx.saved_tensors, ctx.groups, ctx.settings, (do, dH, dU)), None, None, None
 
@@ -144,13 +146,13 @@ class Chunked(torch.autograd.Function):
 def chunk_gradients(
     saved: tuple[Tensor, ...], groups: tuple[Group, ...], settings: Settings, back: tuple[Tensor, Tensor, Tensor]
 ) -> tuple[Tensor, ...]:
-    """The gradients of q, k, v, w, alpha, g, H and U, last group first, from those of o and of the last H and U."""
+    """Compute the gradients of q, k, v, w, alpha, g, H and U from those of o and the final states, last group first."""
     q, k, v, w, alpha, g, *kept = saved
     do, dH, dU = back[0], (back[1] + back[1].mT) / 2, back[2].clone()
     gradients = tuple(torch.empty_like(tensor) for tensor in (q, k, v, w, alpha, g))
     for number, group in reversed(list(enumerate(groups))):
         H, U, x, f = kept[4 * number : 4 * number + 4]
-        chunks = take(group, q, k, v, w, alpha, g, settings)
+        chunks = select_chunks(group, q, k, v, w, alpha, g, settings)
         H0, U0 = states_before(chunks, group, H.clone(), U.clone())
         backward = Backward(chunks, H0, U0, x=x, f=f, do=by_key_head(do[group.chunks], k.shape[1]), settings=settings)
         to_h, to_u = backward.state_gradients()
@@ -161,7 +163,7 @@ def chunk_gradients(
     return *gradients, dH, dU
 
 
-def take(
+def select_chunks(
     group: Group, q: Tensor, k: Tensor, v: Tensor, w: Tensor, alpha: Tensor, g: Tensor, settings: Settings
 ) -> Chunks:
     """Select the chunks of a group and group the expanded heads by the head of k and v that they read."""
