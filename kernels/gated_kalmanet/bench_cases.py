@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 CHUNK = 64
 """Tokens per chunk in the operation counts."""
-FORWARD, BOTH, DECODE = "forward", "forward and backward", "decode"
+FORWARD, BOTH, DECODE = "forward", "fwd + bwd", "decode"
 ATTENTION = "softmax attention"
 METHODS = (("r = 30", "chebyshev", 30), ("r = 15", "chebyshev", 15), ("r = 10", "chebyshev", 10), ("cg 15", "cg", 15))
 """Name, solver and number of iterations."""
@@ -215,7 +215,7 @@ def attention_decode_cases(sizes: Sizes, batch: int, device: str) -> Iterator[Ca
             return
         k, v = (torch.randn(batch, sizes.key_heads, tokens, sizes.dim, **shape) for _ in range(2))
         yield Case(
-            name=f"{ATTENTION}, {tokens:,} past tokens",
+            name=f"{ATTENTION}, {tokens:,} past",
             stage=DECODE,
             size=batch,
             flops=4.0 * tokens * sizes.dim * batch * sizes.heads,

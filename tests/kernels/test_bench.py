@@ -51,12 +51,12 @@ def test_every_stage_of_every_form_on_a_cpu_is_in_the_table_and_the_plot(
     printed = capsys.readouterr().out
     for expected in (
         "forward, 32",
-        "forward and backward, 16",
+        "fwd + bwd, 16",
         "decode, 1",
         "chunk, cg 15",
         "naive",
         "1.00 x",
-        "attention, 32 past tokens",
+        "attention, 32 past",
     ):
         assert expected in printed
     assert "speed-up of chunk over naive at 32 tokens: 1" in printed
