@@ -1,8 +1,8 @@
-"""Gated KalmaNet: a sequence layer that solves a ridge regression over all the past at each token (arXiv 2511.21016).
+"""Gated KalmaNet: a sequence layer that solves a ridge regression over the past at each token (arXiv 2511.21016).
 
-One operator in three forms with one signature, `gated_kalmanet`: in `naive` (the definition), in `chunk` (PyTorch, any
-device) and in `triton` (GPU). `GatedKalmaNet` is the module around it. The package stands on its own; README.md has the
-mathematics.
+The operator has three implementations with one signature: `naive.naive_gated_kalmanet` (the reference),
+`chunk.chunk_gated_kalmanet` (PyTorch, any device) and `triton.triton_gated_kalmanet` (GPU). `GatedKalmaNet` is the
+module that uses it. The package has no dependency on legalrr. README.md gives the mathematics.
 """
 
 from gated_kalmanet.config import GatedKalmaNetConfig

@@ -1,4 +1,4 @@
-"""Which form of the operator a layer runs: the one that its config names, or an error that says why it cannot."""
+"""Select the implementation of the operator by `backend`; there is no fallback to another one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from gated_kalmanet import chunk, naive
+from gated_kalmanet.chunk import chunk_gated_kalmanet
+from gated_kalmanet.naive import naive_gated_kalmanet
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from gated_kalmanet.state import State
 
 DECODED = 8
-"""So many new tokens per sequence, or fewer, go to the Triton kernel for new tokens; more fill a chunk better."""
+"""Largest number of new tokens per sequence for which `triton.decode` is used; more tokens fill a chunk better."""
 
 
 def operate(
@@ -31,36 +32,36 @@ def operate(
     cu_seqlens: Tensor | None,
     mask: Tensor | None,
 ) -> tuple[Tensor, State]:
-    """The operator with the numbers and switches of a layer.
+    """Run the operator with the options of a layer.
 
     Args:
-        config: of the layer.
-        tensors: q, k, v, beta, alpha and g, see `gated_kalmanet.naive.gated_kalmanet`.
+        config: configuration of the layer.
+        tensors: q, k, v, beta, alpha and g; see `gated_kalmanet.naive.naive_gated_kalmanet`.
         state: states before these tokens; None: 0.
-        inplace: whether a form that can may write the new states over `state`.
-        cu_seqlens: [N + 1], where packed sequences begin and end.
-        mask: [B, T], False at padding.
+        inplace: whether the new states may be written over `state`.
+        cu_seqlens: cumulative lengths of packed sequences, [N + 1].
+        mask: bool [B, T], False at padding.
 
     Returns:
         outputs [B, T, H, D] and the states after the last token.
 
     Raises:
-        ValueError: the form cannot run on this device, or something of a shape or value is impossible.
-        TypeError: a dtype is.
+        ValueError: the backend does not support the device, or a shape or a value is invalid.
+        TypeError: a dtype is invalid.
     """
     q, k, v, beta, alpha, g = tensors
-    form = operator(config.backend, q.device, config.chunk_size)
+    run = operator(config.backend, q.device, config.chunk_size)
     scale = None if config.gla_rescale else 1.0
     few = config.backend == "triton" and cu_seqlens is None and 0 < q.shape[1] <= DECODED
     if few and state is not None and not torch.is_grad_enabled():
-        from gated_kalmanet import triton
+        from gated_kalmanet.triton import decode
 
-        return triton.decode(
+        return decode(
             q, k, v, beta, alpha, g, state,
             num_iter=config.num_iter, ridge_strength=config.ridge_strength, scale=scale, solver=config.solver_type,
             decay_h=config.use_forgetting_gate_kk, mask=mask, inplace=inplace,
         )  # fmt: skip
-    return form(
+    return run(
         q, k, v, beta, alpha, g,
         num_iter=config.num_iter, ridge_strength=config.ridge_strength, scale=scale, solver=config.solver_type,
         decay_h=config.use_forgetting_gate_kk, grad_ridge=config.bp_lambda,
@@ -69,27 +70,28 @@ def operate(
 
 
 def operator(backend: str, device: torch.device, chunk_size: int) -> Callable[..., tuple[Tensor, State]]:
-    """The operator over whole sequences in the form that is asked for, and no other.
+    """Return the implementation of the operator for whole sequences.
 
     Args:
         backend: "naive", "chunk" or "triton".
-        device: where it will run.
-        chunk_size: tokens of a chunk, for the forms that have chunks.
+        device: device of the tensors.
+        chunk_size: tokens per chunk; ignored by "naive".
 
     Raises:
-        ValueError: it cannot run there; says why.
+        ValueError: the backend does not support the device or is not installed.
     """
     if backend == "naive":
-        return naive.gated_kalmanet
+        return naive_gated_kalmanet
     if backend == "chunk":
-        return partial(chunk.gated_kalmanet, chunk_size=chunk_size)
+        return partial(chunk_gated_kalmanet, chunk_size=chunk_size)
     if find_spec("triton") is None:
-        raise ValueError("backend 'triton' needs the package triton, which is made for Linux; use backend 'chunk'")
+        raise ValueError("backend 'triton' needs the package triton, which supports only Linux; use backend 'chunk'")
     if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
         raise ValueError(
             f"backend 'triton' needs a CUDA device, and the tensors are on {device}: move them, or use backend 'chunk' "
-            "(for tests alone, TRITON_INTERPRET=1 before the first import of triton runs the kernels on a CPU)"
+            "(for tests, set TRITON_INTERPRET=1 before the first import of triton to run the kernels on a CPU)"
         )
-    from gated_kalmanet import triton
 
-    return partial(triton.gated_kalmanet, chunk_size=chunk_size)
+    from gated_kalmanet.triton import triton_gated_kalmanet
+
+    return partial(triton_gated_kalmanet, chunk_size=chunk_size)

@@ -1,13 +1,13 @@
-"""How long the operator takes, against what the machine can do and against softmax attention.
+"""Benchmark the operator against the throughput of the machine and against softmax attention.
 
     python -m gated_kalmanet.bench --device cuda [--plot FILE.svg]
 
-First a large matrix product and a copy are timed: no kernel does better. Then, over whole sequences and for single new
-tokens, the forms of the operator that make sense on the device, causal softmax attention and, where
-flash-linear-attention is installed, MesaNet, its nearest relative; r is the number of Chebyshev steps. "machine" is
-the time that the arithmetic or the bytes of the method take at the measured speeds, whichever is longer, over the time
-taken; "attention" how many times as long softmax attention takes (for new tokens: with the most tokens before them).
-Times are medians of repeated runs. On a CPU the sizes are small, in float32.
+Times a large matrix product and a copy, which bound the speed of every kernel. Then times prefill and decode with the
+implementations that suit the device, causal softmax attention and, if flash-linear-attention is installed, MesaNet, a
+closely related layer; r is the number of Chebyshev iterations. Column "machine" is the minimal time at the measured
+throughput (arithmetic or memory traffic, whichever is longer) divided by the measured time. Column "attention" is the
+speed-up over softmax attention (in decode: with the longest past). Times are medians of repeated runs. On a CPU the
+sizes are small and the dtype is float32.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Ceilings:
-    """What the machine can do."""
+    """Throughput of the machine."""
 
     product: float
-    """Operations per second of a matrix product of random numbers."""
+    """Operations per second of a matrix product of random matrices."""
     copy: float
-    """Bytes per second of a copy, those read and those written."""
+    """Bytes read and written per second by a copy."""
 
     @classmethod
     def of(cls, sizes: Sizes, device: str) -> Ceilings:
-        """Time a product and a copy."""
+        """Time a matrix product and a copy."""
         n = sizes.square
         a, b = (torch.randn(n, n, device=device, dtype=sizes.dtype) for _ in range(2))
         source = torch.randn(16 * n, n, device=device, dtype=sizes.dtype)
@@ -62,7 +62,7 @@ class Ceilings:
         )
 
     def least(self, case: Case) -> float:
-        """Seconds that the arithmetic or the bytes of a case take, whichever is longer."""
+        """Compute the minimal time of a case in seconds: arithmetic or memory traffic, whichever is longer."""
         return max(case.flops / self.product, case.bytes / self.copy)
 
 
@@ -78,7 +78,7 @@ class Row:
 
 
 def seconds(run: Callable[[], object], device: str) -> float:
-    """Median time of a call: by events on a GPU; on a CPU of three calls, or as many as a third of a second takes."""
+    """Measure the median time of a call: by events on a GPU; on a CPU over three calls or a third of a second."""
     if device == "cuda":
         from triton.testing import do_bench
 
@@ -93,7 +93,7 @@ def seconds(run: Callable[[], object], device: str) -> float:
 
 
 def measure(cases: Iterable[Case], ceilings: Ceilings, device: str) -> list[Row]:
-    """Time one case after the other."""
+    """Time the cases in order."""
     rows = []
     for case in cases:
         with torch.set_grad_enabled(case.stage == BOTH):
@@ -103,7 +103,7 @@ def measure(cases: Iterable[Case], ceilings: Ceilings, device: str) -> list[Row]
 
 
 def table(rows: list[Row], title: str) -> Table:
-    """The rows under each other, those of one stage and size together."""
+    """Format the rows as a table, grouped by stage and size."""
     from rich.table import Table
 
     attention = {(row.stage, row.size): row.seconds for row in rows if row.name.startswith(ATTENTION)}
@@ -128,7 +128,7 @@ def table(rows: list[Row], title: str) -> Table:
 
 
 def plot(rows: list[Row], file: Path) -> None:
-    """Times against lengths, one panel per stage."""
+    """Plot times against lengths, one panel per stage."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -148,18 +148,18 @@ def plot(rows: list[Row], file: Path) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Time, print, draw."""
+    """Run the benchmark: print the table and plot the times."""
     from rich.console import Console
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--device", choices=sorted(SIZES), required=True)
-    parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="where to draw the times")
+    parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="file of the plot of the times")
     options = parser.parse_args(arguments)
     device: str = options.device
     if device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda: PyTorch sees no CUDA device here; use --device cpu")
     if options.plot is not None and not options.plot.resolve().parent.is_dir():
-        parser.error(f"--plot {options.plot}: there is no such folder")
+        parser.error(f"--plot {options.plot}: the folder does not exist")
     torch.manual_seed(0)
     sizes = SIZES[device]
     ceilings = Ceilings.of(sizes, device)
@@ -176,10 +176,10 @@ def main(arguments: list[str] | None = None) -> None:
     times = {row.name: row.seconds for row in rows if (row.stage, row.size) == (FORWARD, sizes.tokens[-1])}
     if "naive, r = 30" in times:
         ratio = times["naive, r = 30"] / times["chunk, r = 30"]
-        console.print(f"chunk by chunk is {ratio:.0f} times as fast as token by token at {sizes.tokens[-1]:,} tokens")
+        console.print(f"speed-up of chunk over naive at {sizes.tokens[-1]:,} tokens: {ratio:.0f}")
     if options.plot is not None:
         plot(rows, options.plot)
-        console.print(f"drawn: {options.plot}")
+        console.print(f"plot: {options.plot}")
 
 
 if __name__ == "__main__":

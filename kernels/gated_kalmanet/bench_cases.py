@@ -1,4 +1,4 @@
-"""What `gated_kalmanet.bench` times, and how much arithmetic and memory each of it takes at least."""
+"""Cases of `gated_kalmanet.bench`, each with a count of its operations and memory traffic."""
 
 from __future__ import annotations
 
@@ -11,36 +11,38 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from gated_kalmanet import chunk, naive
+from gated_kalmanet import naive
+from gated_kalmanet.chunk import chunk_gated_kalmanet
+from gated_kalmanet.naive import naive_gated_kalmanet
 from gated_kalmanet.state import State
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 CHUNK = 64
-"""Tokens of a chunk, in the counts of arithmetic."""
-FORWARD, BOTH, DECODE = "forward", "and backward", "decode"
+"""Tokens per chunk in the operation counts."""
+FORWARD, BOTH, DECODE = "forward", "fwd + bwd", "decode"
 ATTENTION = "softmax attention"
 METHODS = (("r = 30", "chebyshev", 30), ("r = 15", "chebyshev", 15), ("r = 10", "chebyshev", 10), ("cg 15", "cg", 15))
-"""Name, solver and number of its steps."""
+"""Name, solver and number of iterations."""
 LARGEST_CACHE = 40 << 30
-"""Bytes of keys and values that attention reads for new tokens: what a GPU of 80 GB has room for."""
+"""Largest size in bytes of the keys and values of attention in decode: what fits on a GPU of 80 GB."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """What is timed on a device."""
+    """Sizes of the cases on a device."""
 
     tokens: tuple[int, ...]
-    """Lengths of the only sequence."""
+    """Lengths of the sequence in prefill (batch size 1)."""
     batches: tuple[int, ...]
-    """Numbers of sequences that get one new token each."""
+    """Batch sizes in decode, with one new token per sequence."""
     heads: int
     key_heads: int
     dim: int
     dtype: torch.dtype
     square: int
-    """Side of the matrices of the product that is the ceiling; a copy moves 16 of them."""
+    """Size of the square matrices of the reference product; the reference copy moves 16 of them."""
 
 
 SIZES = {
@@ -56,34 +58,34 @@ SIZES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """Something to be timed."""
+    """One timed case."""
 
     name: str
     stage: str
     size: int
-    """Tokens, or sequences where it decodes."""
+    """Number of tokens, or of sequences in decode."""
     flops: float
-    """Operations that the method takes; a multiplication and an addition are two."""
+    """Number of operations of the method; a multiply-add counts as two."""
     bytes: float
-    """Bytes that the method reads and writes."""
+    """Bytes read and written by the method."""
     run: Callable[[], object]
 
 
 def flops(sizes: Sizes, tokens: int, num_iter: int, stage: str) -> float:
-    """Operations of the chunk-wise algorithm: a product with H is 2 D^2 + 4 C D per token and head."""
+    """Count the operations of the chunk-wise algorithm: a product with H is 2 D^2 + 4 C D per token and head."""
     per_state, within = 2 * sizes.dim**2, 2 * CHUNK * sizes.dim
     product = per_state + 2 * within
     # Norms of H, two states, the solve, the read-out.
     count = (per_state + within + 2 * CHUNK**2) + 2 * per_state + num_iter * product + product
     if stage == BOTH:
-        # The states again, dqe, the second solve; then per state 3 for the gradients of both, 5 to bring them to keys
-        # and values, and the scores and sums of the chunk.
+        # Recomputed states, dqe, the second solve; then per state 3 for the gradients of both, 5 for the gradients of
+        # keys and values, and the scores and sums within the chunk.
         count += 2 * per_state + product + num_iter * product + 8 * per_state + 11 * within
     return float(count) * tokens * sizes.heads
 
 
 def moved(sizes: Sizes, tokens: int, stage: str) -> float:
-    """Bytes that cannot stay on the chip: inputs, outputs, and the states of every chunk, written and read."""
+    """Count the bytes of memory traffic: inputs, outputs, and the states of every chunk, written and read."""
     item = sizes.dtype.itemsize
     shared = 2 * sizes.dim * sizes.key_heads / sizes.heads
     per_head = (2 * sizes.dim + shared + 4 * sizes.dim**2 / CHUNK) * item
@@ -91,7 +93,7 @@ def moved(sizes: Sizes, tokens: int, stage: str) -> float:
 
 
 def inputs(sizes: Sizes, batch: int, tokens: int, device: str) -> tuple[Tensor, ...]:
-    """q, k, v, beta, alpha and g of a plain layer: random, forgetting over some hundred tokens."""
+    """Create random q, k, v, beta, alpha and g; the states decay over some hundred tokens."""
     shape = {"device": device, "dtype": sizes.dtype}
     q, k, v = (
         torch.randn(batch, tokens, n, sizes.dim, **shape) for n in (sizes.heads, sizes.key_heads, sizes.key_heads)
@@ -101,7 +103,7 @@ def inputs(sizes: Sizes, batch: int, tokens: int, device: str) -> tuple[Tensor, 
 
 
 def both(run: Callable[..., Tensor], leaves: tuple[Tensor, ...]) -> Callable[[], object]:
-    """Forward and backward pass; `run` gives an output."""
+    """Create a function that runs the forward and backward pass of `run`, which returns an output."""
     leaves = tuple(leaf.detach().requires_grad_() for leaf in leaves)
 
     def step() -> object:
@@ -112,12 +114,12 @@ def both(run: Callable[..., Tensor], leaves: tuple[Tensor, ...]) -> Callable[[],
 
 
 def prefill_cases(sizes: Sizes, device: str) -> Iterator[Case]:
-    """Whole sequences."""
-    forms = {"chunk": chunk.gated_kalmanet}
+    """Generate the cases over whole sequences."""
+    forms = {"chunk": chunk_gated_kalmanet}
     if device == "cuda":
-        from gated_kalmanet import triton
+        from gated_kalmanet.triton import triton_gated_kalmanet
 
-        forms = {"triton": triton.gated_kalmanet, **forms}
+        forms = {"triton": triton_gated_kalmanet, **forms}
     for tokens in sizes.tokens:
         tensors = inputs(sizes, 1, tokens, device)
         for form, operator in forms.items():
@@ -140,7 +142,7 @@ def prefill_cases(sizes: Sizes, device: str) -> Iterator[Case]:
                 size=tokens,
                 flops=flops(sizes, tokens, 30, FORWARD),
                 bytes=moved(sizes, tokens, FORWARD),
-                run=partial(naive.gated_kalmanet, *tensors),
+                run=partial(naive_gated_kalmanet, *tensors),
             )
         yield from attention_cases(sizes, tokens, tensors[:3])
         if device == "cuda" and find_spec("fla") is not None:
@@ -148,7 +150,7 @@ def prefill_cases(sizes: Sizes, device: str) -> Iterator[Case]:
 
 
 def attention_cases(sizes: Sizes, tokens: int, tensors: tuple[Tensor, ...]) -> Iterator[Case]:
-    """Causal softmax attention by PyTorch's choice of kernel."""
+    """Generate cases of causal softmax attention, with the kernel selected by PyTorch."""
     leaves = tuple(x.transpose(1, 2).contiguous() for x in tensors)
     run = partial(torch.nn.functional.scaled_dot_product_attention, is_causal=True, enable_gqa=True)
     once = 2.0 * tokens**2 * sizes.dim * sizes.heads
@@ -159,7 +161,7 @@ def attention_cases(sizes: Sizes, tokens: int, tensors: tuple[Tensor, ...]) -> I
 
 
 def mesa_cases(sizes: Sizes, tokens: int, tensors: tuple[Tensor, ...]) -> Iterator[Case]:
-    """MesaNet of flash-linear-attention, which has as many heads of keys as of queries."""
+    """Generate cases of MesaNet of flash-linear-attention, which needs as many heads of keys as of queries."""
     chunk_mesa_net = import_module("fla.ops.mesa_net").chunk_mesa_net
     q, k, v = (naive.expand(x, sizes.heads).contiguous() for x in tensors[:3])
     ridge = torch.full((sizes.heads, sizes.dim), 0.25, device=q.device)
@@ -180,17 +182,17 @@ def mesa_cases(sizes: Sizes, tokens: int, tensors: tuple[Tensor, ...]) -> Iterat
 
 
 def decode_cases(sizes: Sizes, device: str) -> Iterator[Case]:
-    """One new token for each of many sequences: both states are read and written."""
+    """Generate cases of decode with one new token per sequence: both states are read and written."""
     for batch in sizes.batches:
         tensors = inputs(sizes, batch, 1, device)
         shape = (batch, sizes.heads, sizes.dim, sizes.dim)
         h = torch.randn(*shape, device=device)
         state = State(H=h @ h.mT, U=torch.randn(*shape, device=device))
-        forms: dict[str, Callable[..., object]] = {"chunk": partial(chunk.gated_kalmanet, initial_state=state)}
+        forms: dict[str, Callable[..., object]] = {"chunk": partial(chunk_gated_kalmanet, initial_state=state)}
         if device == "cuda":
-            from gated_kalmanet import triton
+            from gated_kalmanet.triton import decode
 
-            forms = {"triton": partial(triton.decode, state=state, inplace=True), **forms}
+            forms = {"triton": partial(decode, state=state, inplace=True), **forms}
         for form, operator in forms.items():
             for num_iter in (30, 15, 10):
                 yield Case(
@@ -205,7 +207,7 @@ def decode_cases(sizes: Sizes, device: str) -> Iterator[Case]:
 
 
 def attention_decode_cases(sizes: Sizes, batch: int, device: str) -> Iterator[Case]:
-    """Softmax attention of one new token for each of many sequences, by how many tokens each remembers."""
+    """Generate cases of softmax attention in decode, by number of past tokens."""
     shape = {"device": device, "dtype": sizes.dtype}
     q = torch.randn(batch, sizes.heads, 1, sizes.dim, **shape)
     for tokens in sizes.tokens:
@@ -213,7 +215,7 @@ def attention_decode_cases(sizes: Sizes, batch: int, device: str) -> Iterator[Ca
             return
         k, v = (torch.randn(batch, sizes.key_heads, tokens, sizes.dim, **shape) for _ in range(2))
         yield Case(
-            name=f"{ATTENTION}, {tokens:,} before",
+            name=f"{ATTENTION}, {tokens:,} past",
             stage=DECODE,
             size=batch,
             flops=4.0 * tokens * sizes.dim * batch * sizes.heads,

@@ -1,7 +1,7 @@
 # ruff: noqa: PLR0917 - the six tensors of the operator
-"""Is the call possible? One answer for all three forms of the operator, so that they refuse the same things.
+"""Sizes, options and argument checks that the three implementations of the operator share.
 
-Legend: B batch, T tokens, Hq heads of q, Hk heads of k and v, H = max(Hq, Hk) expanded heads, D head dimension,
+Shapes: batch size B, T tokens, Hq heads of q, Hk heads of k and v, H = max(Hq, Hk) expanded heads, head dimension D,
 N sequences.
 """
 
@@ -23,14 +23,15 @@ EPS = 1e-6
 """Added to norms and to beta (1.1, steps 1 and 2)."""
 
 FP16 = (
-    "is float16, which the operator refuses: x of (H + lambda I) x = q grows like 1 / (ridge_strength * beta^2), and "
-    "goes beyond its largest number, 65504, for a small beta; use bfloat16, float32 or float64"
+    "is float16, which the operator does not support: x of (H + lambda I) x = q grows like "
+    "1 / (ridge_strength * beta^2) and exceeds the largest float16, 65504, for small beta; "
+    "use bfloat16, float32 or float64"
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """The sizes of one call."""
+    """Sizes of a call."""
 
     B: int
     T: int
@@ -41,8 +42,20 @@ class Sizes:
     N: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Options of a call; see `gated_kalmanet.naive.naive_gated_kalmanet`."""
+
+    num_iter: int
+    ridge_strength: float
+    scale: float
+    solver: str
+    decay_h: bool
+    grad_ridge: bool
+
+
 def compute_dtype(dtype: torch.dtype) -> torch.dtype:
-    """The dtype of gates, states and the solve: float64 for float64 inputs, else float32 (1.5)."""
+    """Return the dtype of gates, states and the solve: float64 for float64 inputs, else float32 (1.5)."""
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
@@ -62,32 +75,17 @@ def check(
     cu_seqlens: Tensor | None = None,
     mask: Tensor | None = None,
 ) -> Sizes:
-    """Refuse what cannot be computed, by the argument's name.
+    """Check the arguments of `gated_kalmanet.naive.naive_gated_kalmanet`; error messages name the argument.
 
-    What needs values and not only shapes (log-gates above 0, order of cu_seqlens) is looked at on a CPU alone: on a GPU
-    it would stop the stream.
-
-    Args:
-        q: [B, T, Hq, D].
-        k: [B, T, Hk, D].
-        v: [B, T, Hk, D].
-        beta: [B, T, H].
-        alpha: [B, T, H], or None.
-        g: [B, T, H], or None.
-        num_iter: steps of the solver.
-        ridge_strength: lambda as a fraction of the norm of H.
-        solver: name of the solver.
-        solvers: those that this form has.
-        initial_state: states of [N, H, D, D], or None.
-        cu_seqlens: [N + 1], or None.
-        mask: [B, T], or None.
+    Checks that read values (the sign of log decays, the order of cu_seqlens) run only on a CPU, since on a GPU they
+    would synchronise with the device. `solvers` lists the solvers of the implementation.
 
     Returns:
-        the sizes of the call.
+        sizes of the call.
 
     Raises:
-        ValueError: a shape, a device, a value or a name is impossible.
-        TypeError: a dtype is.
+        ValueError: a shape, a device, a value or an option is invalid.
+        TypeError: a dtype is invalid.
     """
     tensors = dict(_named(q=q, k=k, v=v, beta=beta, alpha=alpha, g=g))
     for name in "qkv":
@@ -99,7 +97,7 @@ def check(
         if tuple(tensors[name].shape) != shape:
             raise ValueError(f"{name} must be {shape} beside q {_shape(q)}, k {_shape(k)}, not {_shape(tensors[name])}")
     if min(q_heads, k_heads, dim) < 1 or heads % q_heads or heads % k_heads:
-        raise ValueError(f"q has {q_heads} heads and k {k_heads}, of dim {dim}: one number must divide the other")
+        raise ValueError(f"q has {q_heads} heads and k {k_heads}, of dim {dim}: one must be a multiple of the other")
     for name in ("beta", "alpha", "g"):
         if name in tensors and tuple(tensors[name].shape) != (batch, tokens, heads):
             expected = (batch, tokens, heads)
@@ -119,34 +117,34 @@ def check(
     if g is not None and g.device.type == "cpu" and not bool(((g <= 0) & g.isfinite()).all()):
         raise ValueError("g must be a finite log decay of at most 0: the logarithm of a gate in (0, 1]")
     if num_iter < 0:
-        raise ValueError(f"num_iter must be at least 0 (0: x is not solved for), not {num_iter}")
+        raise ValueError(f"num_iter must be at least 0 (0 skips the solve), not {num_iter}")
     if not ridge_strength > 0:
-        raise ValueError(f"ridge_strength must be above 0, not {ridge_strength}: without a ridge H has no inverse")
+        raise ValueError(f"ridge_strength must be above 0, not {ridge_strength}: without a ridge, H may be singular")
     if solver not in solvers:
         raise ValueError(f"solver must be one of {', '.join(solvers)}, not {solver!r}")
     return Sizes(B=batch, T=tokens, Hq=q_heads, Hk=k_heads, H=heads, D=dim, N=sequences)
 
 
 def check_sequences(mask: Tensor | None, cu_seqlens: Tensor | None, batch: int, tokens: int) -> int:
-    """Refuse an impossible padding mask or impossible ends of packed sequences.
+    """Check a padding mask and the cumulative lengths of packed sequences.
 
     Args:
         mask: [B, T] bool, or None.
         cu_seqlens: [N + 1] int32 or int64, or None.
-        batch: B.
-        tokens: T.
+        batch: batch size B.
+        tokens: number of tokens T.
 
     Returns:
-        N, the number of sequences.
+        number of sequences N.
 
     Raises:
-        ValueError: says what is wrong.
+        ValueError: the mask or `cu_seqlens` is invalid.
     """
     if mask is not None:
         if mask.dtype != torch.bool or tuple(mask.shape) != (batch, tokens):
             raise ValueError(f"mask must be bool of {(batch, tokens)}, not {mask.dtype} of {_shape(mask)}")
         if cu_seqlens is not None:
-            raise ValueError("mask and cu_seqlens exclude each other: packed sequences have no padding")
+            raise ValueError("mask and cu_seqlens cannot be combined: packed sequences have no padding")
     if cu_seqlens is None:
         return batch
     if cu_seqlens.dtype not in (torch.int32, torch.int64) or cu_seqlens.ndim != 1 or cu_seqlens.shape[0] < 1:
@@ -159,19 +157,19 @@ def check_sequences(mask: Tensor | None, cu_seqlens: Tensor | None, batch: int, 
 
 
 def offsets(cu_seqlens: Tensor, tokens: int) -> list[int]:
-    """cu_seqlens as numbers (which waits for a GPU).
+    """Convert cu_seqlens to a list, which synchronises with a GPU.
 
     Raises:
-        ValueError: they do not run from 0 to `tokens`, or fall.
+        ValueError: the values do not run from 0 to `tokens`, or decrease.
     """
     ends = cu_seqlens.tolist()
     if ends[0] != 0 or ends[-1] != tokens:
         raise ValueError(
             f"cu_seqlens must run from 0 to {tokens}, the number of tokens, not from {ends[0]} to {ends[-1]}"
         )
-    for place, (start, end) in enumerate(pairwise(ends)):
+    for position, (start, end) in enumerate(pairwise(ends)):
         if end < start:
-            raise ValueError(f"cu_seqlens must not fall: {start} is followed by {end} at place {place + 1}")
+            raise ValueError(f"cu_seqlens must not decrease: {start} is followed by {end} at position {position + 1}")
     return ends
 
 

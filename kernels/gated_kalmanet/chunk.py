@@ -1,8 +1,8 @@
 # ruff: noqa: N803, N806, PLR0917 - the names of the paper; the six tensors of the operator
-"""Gated KalmaNet chunk by chunk: matrix products in the place of the loop over tokens, on any device.
+"""Chunk-wise implementation of Gated KalmaNet in PyTorch: matrix products instead of a loop over tokens.
 
-Agrees with `gated_kalmanet.naive` to rounding. Its gradient is that of the exact solve, evaluated at what `num_iter`
-steps give (3.3); there is no second derivative.
+Agrees with `gated_kalmanet.naive` up to rounding, on any device. The gradient is that of the exact solve, evaluated at
+the solution after `num_iter` iterations (3.3). Second derivatives are not supported.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from gated_kalmanet.checks import EPS, check, compute_dtype
+from gated_kalmanet.checks import EPS, Settings, check, compute_dtype
 from gated_kalmanet.chunk_backward import Backward
-from gated_kalmanet.chunk_forward import Chunks, Decay, Settings, forward
+from gated_kalmanet.chunk_forward import Chunks, Decay, forward
 from gated_kalmanet.layout import Group, Layout, sequences
 from gated_kalmanet.naive import expand, normalise
 from gated_kalmanet.state import State
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def gated_kalmanet(
+def chunk_gated_kalmanet(
     q: Tensor,
     k: Tensor,
     v: Tensor,
@@ -42,32 +42,10 @@ def gated_kalmanet(
     mask: Tensor | None = None,
     chunk_size: int = 64,
 ) -> tuple[Tensor, State]:
-    """Gated KalmaNet (arXiv 2511.21016), chunk by chunk.
+    """Compute Gated KalmaNet (arXiv 2511.21016) chunk by chunk.
 
-    Args:
-        q: queries [B, T, Hq, D], as they come from projection and convolution.
-        k: keys [B, T, Hk, D].
-        v: values [B, T, Hk, D].
-        beta: input gates [B, T, H] in (0, 1), H = max(Hq, Hk).
-        alpha: blends [B, T, H] in (0, 1); None: 1.
-        g: log decays [B, T, H], at most 0; None: 0.
-        num_iter: steps of the solver; 0: x is not solved for, the layer is gated linear attention.
-        ridge_strength: a of lambda = a ||H||_F.
-        scale: s of the output; None: D ** -0.5.
-        solver: "chebyshev" or "cg".
-        decay_h: whether H forgets as U does.
-        grad_ridge: whether the gradient flows through lambda.
-        initial_state: states before the first token, [N, H, D, D], its H symmetric; None: 0.
-        cu_seqlens: [N + 1], where packed sequences begin and end (B is 1); None: one sequence per row.
-        mask: [B, T], False at padding: it leaves the states as they are, its output is 0.
-        chunk_size: C, tokens of a chunk.
-
-    Returns:
-        outputs [B, T, H, D] in the dtype of v, and the states after the last token of every sequence.
-
-    Raises:
-        ValueError: an impossible shape, value or name.
-        TypeError: an impossible dtype.
+    Arguments, results and errors are those of `gated_kalmanet.naive.naive_gated_kalmanet`, except that `solver` is
+    "chebyshev" or "cg", H of `initial_state` must be symmetric, and `chunk_size` is C, the number of tokens per chunk.
     """
     size = check(
         q, k, v, beta, alpha, g,
@@ -91,7 +69,7 @@ def gated_kalmanet(
     C = max(1, min(chunk_size, max(lengths, default=1)))
     together = max(1, workspace(q.device) // chunk_bytes(size.H, C, size.D, dtype))
     layout = Layout.of(tokens, lengths, C, together)
-    # Where one head of q is read by several of k and v, it is q that is expanded.
+    # Where several heads of k and v share one head of q, expand q.
     queries = expand(normalise(q.to(dtype)), size.H)
     zeros = queries.new_zeros(size.N, size.H, size.D, size.D)
     H, U = (zeros, zeros) if initial_state is None else (initial_state.H, initial_state.U)
@@ -112,17 +90,17 @@ def gated_kalmanet(
 
 
 def workspace(device: torch.device) -> int:
-    """Bytes that the chunks computed at once may take: what stays in the caches of a CPU, what keeps a GPU busy."""
+    """Memory budget in bytes of the chunks computed together: the cache size of a CPU, or enough to occupy a GPU."""
     return 1 << (23 if device.type == "cpu" else 30)
 
 
 def chunk_bytes(H: int, C: int, D: int, dtype: torch.dtype) -> int:
-    """Bytes that a forward pass over one chunk takes: two states, five C x D and three C x C matrices for each head."""
+    """Bytes used by a forward pass over one chunk: two states, five C x D and three C x C matrices per head."""
     return H * (2 * D * D + 5 * C * D + 3 * C * C) * dtype.itemsize
 
 
 class Chunked(torch.autograd.Function):
-    """The operator on packed chunks: q [chunks, H, C, D]; k, v [chunks, Hk, C, D]; w, alpha, g [chunks, H, C]."""
+    """Operator on packed chunks: q [chunks, H, C, D]; k, v [chunks, Hk, C, D]; w, alpha, g [chunks, H, C]."""
 
     @staticmethod
     def forward(
@@ -139,14 +117,14 @@ class Chunked(torch.autograd.Function):
         settings: Settings,
         keep: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Outputs [chunks, H, C, D] and states after the last chunks, [N, H, D, D]; `keep`: what the way back needs."""
+        """Compute outputs [chunks, H, C, D] and final states [N, H, D, D]; `keep` saves tensors for `backward`."""
         H, U, o = H.clone(), U.clone(), torch.empty_like(q)
         kept: list[Tensor] = []
         with torch.autocast(q.device.type, enabled=False):
             for group in groups:
                 before = (H[group.rows].clone(), U[group.rows].clone()) if keep else ()
-                chunks = take(group, q, k, v, w, alpha, g, settings)
-                H0, U0 = hand_on(chunks, group, H[group.rows], U[group.rows])
+                chunks = select_chunks(group, q, k, v, w, alpha, g, settings)
+                H0, U0 = states_before(chunks, group, H[group.rows], U[group.rows])
                 part, x, f = forward(chunks, H0, U0, settings)
                 o[group.chunks] = part.view_as(o[group.chunks])
                 kept += [*before, x, f] if keep else []
@@ -156,37 +134,39 @@ class Chunked(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, do: Tensor, dH: Tensor, dU: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of the tensors of `forward`, those of the states before the first chunks among them."""
+        """Compute the gradients of the tensor arguments of `forward`, including the initial states."""
         if torch.is_grad_enabled():
-            raise RuntimeError("the chunk-wise form has no second derivative (create_graph): use gated_kalmanet.naive")
+            raise RuntimeError(
+                "the chunk-wise implementation has no second derivative (create_graph): use naive_gated_kalmanet"
+            )
         with torch.autocast(do.device.type, enabled=False):
-            return *go_back(ctx.saved_tensors, ctx.groups, ctx.settings, (do, dH, dU)), None, None, None
+            return *chunk_gradients(ctx.saved_tensors, ctx.groups, ctx.settings, (do, dH, dU)), None, None, None
 
 
-def go_back(
+def chunk_gradients(
     saved: tuple[Tensor, ...], groups: tuple[Group, ...], settings: Settings, back: tuple[Tensor, Tensor, Tensor]
 ) -> tuple[Tensor, ...]:
-    """The gradients of q, k, v, w, alpha, g, H and U, last group first, from those of o and of the last H and U."""
+    """Compute the gradients of q, k, v, w, alpha, g, H and U from those of o and the final states, last group first."""
     q, k, v, w, alpha, g, *kept = saved
     do, dH, dU = back[0], (back[1] + back[1].mT) / 2, back[2].clone()
     gradients = tuple(torch.empty_like(tensor) for tensor in (q, k, v, w, alpha, g))
     for number, group in reversed(list(enumerate(groups))):
         H, U, x, f = kept[4 * number : 4 * number + 4]
-        chunks = take(group, q, k, v, w, alpha, g, settings)
-        H0, U0 = hand_on(chunks, group, H.clone(), U.clone())
-        way = Backward(chunks, H0, U0, x=x, f=f, do=by_key_head(do[group.chunks], k.shape[1]), settings=settings)
-        to_h, to_u = way.sent()
+        chunks = select_chunks(group, q, k, v, w, alpha, g, settings)
+        H0, U0 = states_before(chunks, group, H.clone(), U.clone())
+        backward = Backward(chunks, H0, U0, x=x, f=f, do=by_key_head(do[group.chunks], k.shape[1]), settings=settings)
+        to_h, to_u = backward.state_gradients()
         DH = scan(to_h, chunks.of_h, dH[group.rows], group, backwards=True)
         DU = scan(to_u, chunks.of_u, dU[group.rows], group, backwards=True)
-        for whole, part in zip(gradients, way.gradients(DH, DU), strict=True):
+        for whole, part in zip(gradients, backward.gradients(DH, DU), strict=True):
             whole[group.chunks] = part.view_as(whole[group.chunks])
     return *gradients, dH, dU
 
 
-def take(
+def select_chunks(
     group: Group, q: Tensor, k: Tensor, v: Tensor, w: Tensor, alpha: Tensor, g: Tensor, settings: Settings
 ) -> Chunks:
-    """The chunks of a group, the expanded heads under the head of k and v that they read."""
+    """Select the chunks of a group and group the expanded heads by the head of k and v that they read."""
     heads = k.shape[1]
     of_u = Decay.of(by_key_head(g[group.chunks], heads))
     blend = by_key_head(alpha[group.chunks], heads)
@@ -195,7 +175,7 @@ def take(
         k=k[group.chunks].flatten(0, 1),
         v=v[group.chunks].flatten(0, 1),
         w=by_key_head(w[group.chunks], heads),
-        # Without a solve there is nothing to blend in.
+        # Without a solve, the query itself is read.
         alpha=blend if settings.num_iter else torch.zeros_like(blend),
         of_h=of_u if settings.decay_h else Decay.of(torch.zeros_like(of_u.start)),
         of_u=of_u,
@@ -203,25 +183,25 @@ def take(
 
 
 def by_key_head(tensor: Tensor, heads: int) -> Tensor:
-    """[n, heads R, ...] -> [n heads, R, ...]."""
+    """Group expanded heads by head of k and v: [n, heads R, ...] -> [n heads, R, ...]."""
     return tensor.reshape(len(tensor) * heads, -1, *tensor.shape[2:])
 
 
-def hand_on(chunks: Chunks, group: Group, H: Tensor, U: Tensor) -> tuple[Tensor, Tensor]:
-    """The states before every chunk, [m, R, D, D]; H and U, [rows, H, D, D], become those after the last one."""
+def states_before(chunks: Chunks, group: Group, H: Tensor, U: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute H and U before every chunk, [m, R, D, D]; overwrite H and U, [rows, H, D, D], by the final states."""
     new_h, new_u = chunks.states()
     return scan(new_h, chunks.of_h, H, group), scan(new_u, chunks.of_u, U, group)
 
 
 def scan(added: Tensor, decay: Decay, state: Tensor, group: Group, *, backwards: bool = False) -> Tensor:
-    """Run through the chunks of a group in time: state = decay of the chunk * state + what the chunk adds.
+    """Scan the chunks of a group in order of time: state = decay of the chunk * state + increment of the chunk.
 
     Args:
-        added: [m, R, D, D], overwritten by the state that each chunk found.
-        decay: of the chunks.
-        state: [rows, H, D, D], overwritten by the last one.
-        group: says which chunks follow each other.
-        backwards: last chunk first.
+        added: increments [m, R, D, D], overwritten by the state before each chunk.
+        decay: decays of the chunks.
+        state: initial states [rows, H, D, D], overwritten by the final ones.
+        group: order of the chunks.
+        backwards: scan from the last chunk to the first.
     """
     chunks = added.view(-1, *state.shape[1:])
     whole = decay.whole.reshape(*chunks.shape[:2], 1, 1)

@@ -1,16 +1,16 @@
 # ruff: noqa: N803 - the names of the paper
-"""The gradient of chunks of the Gated KalmaNet operator, by implicit differentiation (3.3).
+"""Backward pass of the chunk-wise operator by implicit differentiation (3.3).
 
-The solve is not differentiated step by step: with A_t = H_t + a ||H_t|| I and dx_t the gradient of x_t,
+The iterations of the solver are not differentiated. With A_t = H_t + a ||H_t|| I and the gradient dx_t of x_t,
 
     z_t = A_t^{-1} dx_t,    dqn_t += z_t,    G_t = -(z_t x_t^T + x_t z_t^T) / 2 + c_t H_t,   c_t = -a (z_t . x_t) / f_t
 
-where G_t is the gradient of H_t that token t sends back (symmetric, as H_t is) and c_t comes from lambda. Summed over
-all later tokens with their decays,
+where G_t is the contribution of token t to the gradient of H_t (symmetric like H_t) and c_t comes from lambda. Summed
+over all later tokens with their decays,
 
     Gacc_i = sum_{t >= i} M[t, i] G_t,    dw_i = kn_i . Gacc_i kn_i,    dkn_i = 2 w_i Gacc_i kn_i
 
-and likewise for U with sum_{t >= i} M[t, i] s qe_t do_t^T. Legend as in `gated_kalmanet.chunk_forward`.
+and the same for U with sum_{t >= i} M[t, i] s qe_t do_t^T. Shapes are those of `gated_kalmanet.chunk_forward`.
 """
 
 from __future__ import annotations
@@ -19,24 +19,26 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from gated_kalmanet.chunk_forward import Chunks, Ridge, Settings, apply, mix, scores
+from gated_kalmanet.chunk_forward import Chunks, Ridge, apply, mix, scores
 from gated_kalmanet.solver import ratio
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from gated_kalmanet.checks import Settings
+
 
 class Backward:
-    """The way back through m chunks, in two parts, as the chunks wait for what later ones send them.
+    """Backward pass of m chunks in two phases: gradients of the states first, since they flow from chunk to chunk.
 
     Args:
-        chunks: the inputs.
+        chunks: inputs of the chunks.
         H0: H before the chunks, [m, R, D, D].
         U0: U before the chunks, [m, R, D, D].
         x: solutions of the forward pass, [m, R, C, D].
         f: norms of the forward pass, [m, R, C].
         do: gradient of the outputs, [m, R, C, D].
-        settings: of the call.
+        settings: options of the call.
     """
 
     def __init__(
@@ -60,11 +62,11 @@ class Backward:
         self.c = -settings.ridge_strength * ratio((self.z * x).sum(-1), f)
         if not settings.grad_ridge:
             self.c.zero_()
-        # u_i = sum_{t >= i} c_t e_t M[t, i]: what H0 takes part with in sum_t c_t M[t, i] H_t
+        # u_i = sum_{t >= i} c_t e_t M[t, i]: coefficient of H0 in sum_t c_t M[t, i] H_t
         self.u = ((self.c * chunks.of_h.start)[..., None, :] @ chunks.of_h.between)[..., 0, :]
 
-    def sent(self) -> tuple[Tensor, Tensor]:
-        """What the tokens of the chunks add to the gradients of the states before them, [m, R, D, D] each."""
+    def state_gradients(self) -> tuple[Tensor, Tensor]:
+        """Compute the contributions of the tokens to the gradients of the initial states, [m, R, D, D] each."""
         chunks, start = self.chunks, self.chunks.of_h.start
         outer = (self.z * start[..., None]).mT @ self.x
         to_h = (outer + outer.mT).mul_(-0.5)
@@ -74,14 +76,14 @@ class Backward:
         return to_h, (self.qe * (self.scale * chunks.of_u.start)[..., None]).mT @ self.do
 
     def gradients(self, DH: Tensor, DU: Tensor) -> tuple[Tensor, ...]:
-        """The gradients, given those of the states after the chunks.
+        """Compute the gradients of the inputs from those of the states after the chunks.
 
         Args:
             DH: gradient of H after each chunk, [m, R, D, D], symmetric.
             DU: gradient of U after each chunk, [m, R, D, D].
 
         Returns:
-            those of q, k, v, w, alpha and g, in their shapes, k and v summed over the R heads that read them.
+            gradients of q, k, v, w, alpha and g, in their shapes; those of k and v are summed over their R heads.
         """
         chunks, w, between = self.chunks, self.chunks.w, self.chunks.of_h.between
         keys = chunks.k[:, None]
@@ -95,13 +97,13 @@ class Backward:
         late_h = apply(DH, chunks.k) * chunks.of_h.end[..., None]
         x_keys, z_keys = scores(self.x, chunks.k).mul_(between), scores(self.z, chunks.k).mul_(between)
         to_kk = (x_keys.mT @ self.z).add_(z_keys.mT @ self.x).mul_(-0.5).add_(late_h)
-        # .. of c_t H_t: sum_j W[i, j] w_j (kn_i . kn_j) kn_j + u_i H0 kn_i,  W[i, j] = sum_t c_t M[t, i] M[t, j]
+        # Term of c_t H_t: sum_j W[i, j] w_j (kn_i . kn_j) kn_j + u_i H0 kn_i,  W[i, j] = sum_t c_t M[t, i] M[t, j]
         pairs = (between * self.c[..., None]).mT @ between
         to_kk += mix(pairs.mul_((chunks.k @ chunks.k.mT)[:, None]).mul_(w[..., None, :]), chunks.k)
         to_kk += apply(self.H0, chunks.k).mul_(self.u[..., None])
 
         dw_u, dw_h = (keys * to_k).sum(-1), (keys * to_kk).sum(-1)
-        # g: by sum_{t >= i} <gradient of the states at t, the states> less what entered since (3.3)
+        # g: sum_{t >= i} <gradient of the states at t, states at t>, minus the tokens added since i (3.3)
         dg = (self.qe * self.dqe).sum(-1) - w * dw_u
         after = _inner(chunks.of_u.whole * self.U0, DU) + (w * (keys * late_u).sum(-1)).sum(-1, keepdim=True)
         if self.decay_h:

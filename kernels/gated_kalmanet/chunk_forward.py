@@ -1,15 +1,15 @@
 # ruff: noqa: N803 - the names of the paper
-"""Chunks of the Gated KalmaNet operator: what tokens of a chunk see of the states before it and of each other (3.1).
+"""Forward pass of the chunk-wise operator, from the states before each chunk and the tokens within it (3.1).
 
-H_t of a token is never formed: with H0 before the chunk, the decay e_t since its start and the decay M[t, i] from token
-i to token t, none of them above 1,
+H_t is never formed. With H0 before the chunk, the decay e_t since its start and the decay M[t, i] from token i to
+token t, all at most 1,
 
     H_t = e_t H0 + sum_{i <= t} M[t, i] w_i kn_i kn_i^T,    w_i = (beta_i + 1e-6)^2                              (8)
 
-and U_t with vt_i in the place of the second kn_i.
+and U_t is the same with v_i instead of the second kn_i.
 
-Legend: m chunks of heads of k and v, R expanded heads for each of these, C tokens of a chunk, D head dimension. k and v
-are never expanded: with beta in w they are the same for all R heads (1.4).
+Shapes: m pairs of a chunk and a head of k and v, R expanded heads per head of k and v, C tokens per chunk, head
+dimension D. k and v are not expanded: with beta in w, they are the same for all R heads (1.4).
 """
 
 from __future__ import annotations
@@ -24,49 +24,39 @@ from gated_kalmanet.solver import cg, chebyshev, ratio, step
 if TYPE_CHECKING:
     from torch import Tensor
 
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """The numbers and choices of a call; see `gated_kalmanet.chunk.gated_kalmanet`."""
-
-    num_iter: int
-    ridge_strength: float
-    scale: float
-    solver: str
-    decay_h: bool
-    grad_ridge: bool
+    from gated_kalmanet.checks import Settings
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Decay:
-    """Decays within chunks."""
+    """Decays within chunks, from log decays."""
 
     start: Tensor
-    """e_t = exp(g_1 + .. + g_t), from the start of the chunk to token t, [m, R, C]."""
+    """e_t = exp(g_1 + .. + g_t), the decay from the start of the chunk to token t, [m, R, C]."""
     end: Tensor
-    """From token t to the end of the chunk, [m, R, C]."""
+    """Decay from token t to the end of the chunk, [m, R, C]."""
     between: Tensor
     """M[t, i] = exp(g_{i+1} + .. + g_t) for i <= t, else 0, [m, R, C, C]."""
 
     @classmethod
     def of(cls, g: Tensor) -> Decay:
-        """From log decays [m, R, C]."""
+        """Compute the decays from log decays [m, R, C]."""
         size = g.shape[-1]
         square = torch.ones(size, size, dtype=torch.bool, device=g.device)
-        # Sums of their own for every i: differences of one running sum would lose what is small beside it.
+        # Sum separately for every i: differences of one cumulative sum would cancel.
         between = g[..., None].expand(*g.shape, size).masked_fill(square.triu(), 0).cumsum_(-2)
         between.masked_fill_(square.triu(1), -torch.inf).exp_()
         return cls(start=g.cumsum(-1).exp_(), end=between[..., -1, :], between=between)
 
     @property
     def whole(self) -> Tensor:
-        """From the start of the chunk to its end, [m, R, 1, 1]."""
+        """Decay over the whole chunk, [m, R, 1, 1]."""
         return self.start[..., -1, None, None]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Chunks:
-    """The inputs of m chunks."""
+    """Inputs of m chunks."""
 
     q: Tensor
     """Unit queries [m, R, C, D]."""
@@ -77,14 +67,14 @@ class Chunks:
     w: Tensor
     """Weights (beta + 1e-6)^2, [m, R, C]."""
     alpha: Tensor
-    """Blends [m, R, C]."""
+    """Gates alpha, [m, R, C]."""
     of_h: Decay
     """Decays of H."""
     of_u: Decay
-    """Decays of U; the same object where both forget alike."""
+    """Decays of U; the same object as `of_h` if both states decay."""
 
     def states(self) -> tuple[Tensor, Tensor]:
-        """What the chunks add to H and to U by their ends, [m, R, D, D] each."""
+        """Compute the increments of H and U over the chunks, [m, R, D, D] each."""
         keys = self.k[:, None]
         return (
             (keys * (self.w * self.of_h.end)[..., None]).mT @ keys,
@@ -93,45 +83,45 @@ class Chunks:
 
 
 def scores(x: Tensor, k: Tensor) -> Tensor:
-    """x_t . k_i of every pair in a chunk: [m, R, C, D], [m, C, D] -> [m, R, C, C]."""
+    """Compute x_t . k_i of every pair in a chunk: [m, R, C, D], [m, C, D] -> [m, R, C, C]."""
     return (x.flatten(1, 2) @ k.mT).view(*x.shape[:3], -1)
 
 
 def mix(weights: Tensor, k: Tensor) -> Tensor:
-    """sum_i weights[t, i] k_i: [m, R, C, C], [m, C, D] -> [m, R, C, D]."""
+    """Compute sum_i weights[t, i] k_i: [m, R, C, C], [m, C, D] -> [m, R, C, D]."""
     return (weights.flatten(1, 2) @ k).view(*weights.shape[:3], -1)
 
 
 def apply(state: Tensor, k: Tensor) -> Tensor:
-    """State times k_i for every token: [m, R, D, D], [m, C, D] -> [m, R, C, D]."""
+    """Multiply the state by k_i for every token: [m, R, D, D], [m, C, D] -> [m, R, C, D]."""
     return (state.flatten(1, 2) @ k.mT).view(*state.shape[:3], -1).mT
 
 
 class Ridge:
-    """The ridge systems of all tokens of m chunks, (H_t + a ||H_t|| I) x_t = q_t.
+    """Ridge systems of all tokens of m chunks, (H_t + a ||H_t|| I) x_t = q_t.
 
     Args:
-        chunks: the inputs.
+        chunks: inputs of the chunks.
         H0: H before the chunks, [m, R, D, D].
-        settings: solver, steps and ridge.
-        f: ||H_t|| where it is known already, [m, R, C].
+        settings: solver, number of iterations and ridge strength.
+        f: ||H_t||, [m, R, C]; None: compute it.
     """
 
     def __init__(self, chunks: Chunks, H0: Tensor, settings: Settings, f: Tensor | None = None) -> None:
         self.settings, self.k, self.H0 = settings, chunks.k, H0
         weighted = chunks.of_h.between * chunks.w[..., None, :]
         self.f = norm(chunks.k, chunks.of_h.start, weighted, H0) if f is None else f
-        # Where H_t is 0, so is U_t, and x_t = 0 does as well as any other.
+        # Where H_t is 0, U_t is 0 too, and any x_t gives the same output; use x_t = 0.
         self.inverse = ratio(torch.ones_like(self.f), self.f)[..., None]
         self.start = chunks.of_h.start[..., None] * self.inverse
         self.between = weighted.mul_(self.inverse)
 
     def product(self, y: Tensor) -> Tensor:
-        """(H_t / f_t) y_t of every token, by (8): [m, R, C, D] -> [m, R, C, D]."""
+        """Compute (H_t / f_t) y_t of every token by (8): [m, R, C, D] -> [m, R, C, D]."""
         return self._add_within((y @ self.H0).mul_(self.start), y, 1)
 
     def richardson(self, y: Tensor, rhs: Tensor) -> Tensor:
-        """rhs_t + (1 - step a) y_t - step (H_t / f_t) y_t, the same in fewer passes; `rhs` is already times step."""
+        """Compute rhs_t + (1 - step a) y_t - step (H_t / f_t) y_t in few passes; `rhs` already contains step."""
         a, size = self.settings.ridge_strength, step(self.settings.ridge_strength)
         result = y @ self.H0
         torch.addcmul(rhs, result, self.start, value=-size, out=result)
@@ -144,11 +134,11 @@ class Ridge:
         return result
 
     def solve(self, rhs: Tensor) -> Tensor:
-        """x_t of every right-hand side, [m, R, C, D] -> [m, R, C, D], by `num_iter` products; 0 of them: `rhs`."""
+        """Solve for every right-hand side, [m, R, C, D] -> [m, R, C, D], in `num_iter` products; 0 returns `rhs`."""
         a, num_iter = self.settings.ridge_strength, self.settings.num_iter
         if not num_iter:
             return rhs.clone()
-        # The system is solved divided by f_t, so that its spectrum lies in [a, 1 + a].
+        # Divide the system by f_t, so that its spectrum lies in [a, 1 + a].
         if self.settings.solver == "chebyshev":
             rhs = step(a) * rhs
             scaled = chebyshev(lambda y: self.richardson(y, rhs), rhs.clone(), num_iter, a)
@@ -158,7 +148,7 @@ class Ridge:
 
 
 def norm(k: Tensor, start: Tensor, weighted: Tensor, H0: Tensor) -> Tensor:
-    """f_t = ||H_t||_F of every token (3.1), without a negative term.
+    """Compute f_t = ||H_t||_F of every token (3.1) as a sum of non-negative terms.
 
     f_t^2 = e_t^2 ||H0||^2 + 2 e_t sum_i Mw[t, i] kn_i^T H0 kn_i + sum_{i, j} Mw[t, i] Mw[t, j] (kn_i . kn_j)^2
 
@@ -178,19 +168,19 @@ def norm(k: Tensor, start: Tensor, weighted: Tensor, H0: Tensor) -> Tensor:
 
 
 def read(chunks: Chunks, qe: Tensor, U0: Tensor, scale: float) -> Tensor:
-    """o_t = s U_t^T qe_t (3.1): qe [m, R, C, D], U0 [m, R, D, D] -> [m, R, C, D]."""
+    """Compute o_t = s U_t^T qe_t (3.1): qe [m, R, C, D], U0 [m, R, D, D] -> [m, R, C, D]."""
     weights = scores(qe, chunks.k).mul_(chunks.of_u.between).mul_(chunks.w[..., None, :])
     return (qe @ U0).mul_(chunks.of_u.start[..., None]).add_(mix(weights, chunks.v)).mul_(scale)
 
 
 def forward(chunks: Chunks, H0: Tensor, U0: Tensor, settings: Settings) -> tuple[Tensor, Tensor, Tensor]:
-    """Outputs, solutions and norms of m chunks.
+    """Compute the outputs, solutions and norms of m chunks.
 
     Args:
-        chunks: the inputs.
+        chunks: inputs of the chunks.
         H0: H before the chunks, [m, R, D, D].
         U0: U before the chunks, [m, R, D, D].
-        settings: of the call.
+        settings: options of the call.
 
     Returns:
         o and x, [m, R, C, D] each, and f, [m, R, C].

@@ -1,65 +1,65 @@
-"""What a Gated KalmaNet layer is made of: sizes, switches and the solver's numbers."""
+"""Configuration of a Gated KalmaNet layer: sizes, switches and options of the solver."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 BACKENDS = ("naive", "chunk", "triton")
-"""The forms of the operator."""
+"""Implementations of the operator."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GatedKalmaNetConfig:
-    """The fields of a released checkpoint's `gka_config` under their names, with its defaults, and `backend`.
+    """Configuration with the names and defaults of `gka_config` in the released checkpoints, and `backend`.
 
     Raises:
-        ValueError: a field is impossible, or two of them together.
+        ValueError: a field is invalid, or two fields contradict each other.
     """
 
     hidden_size: int
     """Width of the residual stream."""
     head_dim: int
-    """D, of queries, keys and values alike."""
+    """Dimension D of queries, keys and values."""
     num_q_heads: int
-    """Hq."""
+    """Number of query heads, Hq."""
     num_k_heads: int
-    """Hk; Hq and Hk divide one another."""
+    """Number of key heads, Hk; one of Hq and Hk is a multiple of the other."""
     num_v_heads: int
-    """Equal to `num_k_heads`."""
+    """Number of value heads; equal to `num_k_heads`."""
     use_alpha_connection: bool = True
-    """Blend x with the query by a learned gate; without it alpha is 1."""
+    """Blend the solution x with the query by a learned gate alpha; otherwise alpha is 1."""
     use_v_conv: bool = True
-    """Convolve the values too."""
+    """Convolve the values as well as queries and keys."""
     use_forgetting_gate: bool = True
-    """Let the states decay; without it nothing is forgotten."""
+    """Decay the states by a learned gate; otherwise they do not decay."""
     use_forgetting_gate_kk: bool = True
-    """Let H decay as U does."""
+    """Decay H as well as U."""
     use_beta_gate: bool = True
-    """Weigh tokens by a learned gate; without it beta is 1."""
+    """Weight tokens by a learned gate beta; otherwise beta is 1."""
     use_gate: bool = True
-    """Gate the output; without it, it is only normalised."""
+    """Multiply the normalised output by a learned gate."""
     gla_rescale: bool = True
     """Scale the output by head_dim ** -0.5."""
     solver_type: str = "chebyshev"
-    """Or "cg" (conjugate gradients), which needs about half the steps; not a choice of the released code."""
+    """Solver: "chebyshev", or "cg" (conjugate gradients; half the iterations, not in the released code)."""
     bp_lambda: bool = True
-    """Let the gradient flow through lambda."""
+    """Propagate gradients through lambda."""
     num_iter: int = 30
-    """Steps of the solver; 0: the layer is gated linear attention."""
+    """Iterations of the solver; 0 gives gated linear attention."""
     ridge_strength: float = 0.02
-    """a of lambda = a ||H||_F."""
+    """Ridge strength a of lambda = a ||H||_F."""
     conv_size: int = 4
-    """Width of the short convolutions."""
+    """Kernel size of the short convolutions."""
     norm_eps: float = 1e-6
-    """Of the output's RMS norm."""
+    """Epsilon of the RMS norm of the output."""
     chunk_size: int = 64
-    """Tokens computed together."""
+    """Tokens per chunk."""
     kv_proj_rank: int | None = None
-    """Rank of a learned expansion of k and v to all heads; None: they are shared by the heads of a group."""
+    """Rank of a learned expansion of k and v to all heads; None: the heads of a group share k and v."""
     kv_learnable_residual: bool = False
-    """Let that expansion learn what it adds to."""
+    """Learn the matrix that repeats k and v, to which the low-rank expansion is added."""
     backend: str = "chunk"
-    """Form of the operator: "naive", "chunk" or "triton" (a CUDA device, or TRITON_INTERPRET=1)."""
+    """Implementation of the operator: "naive", "chunk" or "triton" (a CUDA device, or TRITON_INTERPRET=1)."""
 
     def __post_init__(self) -> None:
         for name in ("hidden_size", "head_dim", "num_q_heads", "num_k_heads", "num_v_heads", "conv_size", "chunk_size"):
@@ -69,7 +69,8 @@ class GatedKalmaNetConfig:
             raise ValueError(f"num_v_heads must equal num_k_heads, {self.num_k_heads}, not {self.num_v_heads}")
         if self.num_heads % self.num_q_heads or self.num_heads % self.num_k_heads:
             raise ValueError(
-                f"num_q_heads {self.num_q_heads} and num_k_heads {self.num_k_heads}: one must divide the other"
+                f"num_q_heads {self.num_q_heads} and num_k_heads {self.num_k_heads}: "
+                "one must be a multiple of the other"
             )
         if self.num_iter < 0:
             raise ValueError(f"num_iter must be at least 0, not {self.num_iter}")
@@ -82,19 +83,19 @@ class GatedKalmaNetConfig:
         if self.kv_proj_rank is not None and self.kv_proj_rank < 1:
             raise ValueError(f"kv_proj_rank must be at least 1, or None, not {self.kv_proj_rank}")
         if self.kv_learnable_residual and self.kv_proj_rank is None:
-            raise ValueError("kv_learnable_residual needs kv_proj_rank: there is nothing to add to")
+            raise ValueError("kv_learnable_residual needs kv_proj_rank")
 
     @property
     def num_heads(self) -> int:
-        """H, the expanded heads: each has its gates, its states and its output."""
+        """Number H of expanded heads, each with its own gates, states and output."""
         return max(self.num_q_heads, self.num_k_heads)
 
     @property
     def expands(self) -> bool:
-        """Whether a learned map expands k and v to all heads."""
+        """Whether a low-rank map expands k and v to all heads."""
         return self.kv_proj_rank is not None and self.num_heads > self.num_k_heads
 
     @property
     def number_of_states(self) -> int:
-        """Convolution states that a cache must hold: of q, of k and, where it is convolved, of v."""
+        """Number of convolution states in the cache: q, k and, with `use_v_conv`, v."""
         return 3 if self.use_v_conv else 2

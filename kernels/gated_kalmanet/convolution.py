@@ -1,4 +1,4 @@
-"""The short causal convolution before the heads (2.2), which knows about padding, packing and what was read before."""
+"""Short causal convolution (2.2) with support for padding, packed sequences and a cache."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 class ShortConvolution(nn.Conv1d):
-    """y[t, c] = SiLU(sum_j w[c, 0, j] x[t - K + 1 + j, c]), zeros before the sequence; accumulated in float32.
+    """Depthwise y[t, c] = SiLU(sum_j w[c, 0, j] x[t - K + 1 + j, c]), zero-padded on the left, computed in float32.
 
     Args:
-        channels: c, each convolved with itself alone.
-        size: K, tokens that one output sees.
+        channels: number of channels.
+        size: kernel size K.
     """
 
     def __init__(self, channels: int, size: int) -> None:
@@ -36,22 +36,22 @@ class ShortConvolution(nn.Conv1d):
         mask: Tensor | None = None,
         cu_seqlens: Tensor | None = None,
     ) -> Tensor:
-        """Convolve; with a cache, after the last K inputs that it holds, and leave the last K in it.
+        """Convolve; with a cache, prepend its last K inputs and store the new last K.
 
         Args:
-            x: [B, T, channels].
-            cache: what was read before.
-            state_idx: the number of this convolution's state there.
-            mask: [B, T], False at tokens that are not there for this convolution.
-            cu_seqlens: [N + 1], where packed sequences begin and end.
+            x: inputs [B, T, channels].
+            cache: cache of the layer.
+            state_idx: index of the state of this convolution in the cache.
+            mask: bool [B, T], False at padding, which is skipped.
+            cu_seqlens: cumulative lengths of packed sequences, [N + 1].
 
         Returns:
-            [B, T, channels], in the dtype of x.
+            outputs [B, T, channels] in the dtype of x.
         """
         tokens, size = x.shape[1], self.kernel_size[0]
         inputs = x.mT
         if cu_seqlens is not None:
-            # Between the sequences of a row lie as many zeros as a token can see.
+            # Separate the sequences by K zeros.
             place = torch.arange(tokens, device=x.device)
             sequence = torch.searchsorted(cu_seqlens[1:].to(place.dtype), place, right=True)
             place = place + size * (sequence + 1)
@@ -62,7 +62,7 @@ class ShortConvolution(nn.Conv1d):
         inputs = torch.cat([past, inputs], dim=-1)
         back = None
         if mask is not None:
-            # Padding goes to the far left, so that every token stands after the token that it follows.
+            # Move padding to the left, so that tokens are contiguous.
             order = functional.pad(mask, (size, 0), value=True).int().argsort(dim=-1, stable=True)[:, None]
             inputs, back = inputs.gather(-1, order.expand_as(inputs)), order.argsort(dim=-1)
         if cache is not None:
@@ -71,7 +71,7 @@ class ShortConvolution(nn.Conv1d):
         return (y if back is None else y.gather(-1, back.expand_as(y)))[..., size:].mT
 
     def convolve(self, inputs: Tensor) -> Tensor:
-        """[B, channels, L] -> [B, channels, L], zeros before the first."""
+        """Convolve [B, channels, L], zero-padded on the left; the result has the same shape."""
         dtype = compute_dtype(inputs.dtype)
         padded = functional.pad(inputs.to(dtype), (self.kernel_size[0] - 1, 0))
         with torch.autocast(inputs.device.type, enabled=False):

@@ -1,7 +1,7 @@
 """The Gated KalmaNet layer: projections, short convolutions, gates, the operator, output norm and gate.
 
-It is the layer of arXiv 2511.21016 as its released checkpoints use it, with their names and shapes of parameters.
-Legend: B batch, T tokens, H expanded heads, D head dimension.
+Implements the layer of arXiv 2511.21016 as used by the released checkpoints, with the same parameter names and shapes.
+Shapes: batch size B, T tokens, H expanded heads, head dimension D.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class GatedRMSNorm(nn.Module):
-    """RMS norm over the head dimension, then the gate SiLU(z), both in float32 (2.3)."""
+    """RMS norm over the head dimension, multiplied by the gate SiLU(z), in float32 (2.3)."""
 
     def __init__(self, dim: int, eps: float) -> None:
         super().__init__()
@@ -34,14 +34,14 @@ class GatedRMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, o: Tensor, z: Tensor | None) -> Tensor:
-        """o / rms(o) * weight * SiLU(z): [B, T, H, D] twice -> [B, T, H, D]; without z only the norm."""
+        """Compute o / rms(o) * weight * SiLU(z) for o and z of [B, T, H, D]; without z, only the norm."""
         dtype = compute_dtype(o.dtype)
         y = functional.rms_norm(o.to(dtype), self.weight.shape, self.weight.to(dtype), self.eps)
         return (y if z is None else y * functional.silu(z.to(dtype))).to(o.dtype)
 
 
 class LowRankExpansion(nn.Module):
-    """B SiLU(A k), which adds to every expanded head something of its own (2.1); B starts at 0."""
+    """Low-rank map B SiLU(A k), added to the repeated keys or values of every expanded head (2.1); B starts at 0."""
 
     def __init__(self, narrow: int, rank: int | None, wide: int) -> None:
         super().__init__()
@@ -50,15 +50,15 @@ class LowRankExpansion(nn.Module):
         nn.init.zeros_(self.linearB.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, T, narrow] -> [B, T, wide]."""
+        """Expand [B, T, narrow] to [B, T, wide]."""
         return self.linearB(functional.silu(self.linearA(x)))
 
 
 class GatedKalmaNet(nn.Module):
-    """A sequence layer whose memory does not grow.
+    """Gated KalmaNet layer, a sequence layer with a state of constant size.
 
     Args:
-        config: sizes and switches.
+        config: sizes, switches and options of the solver.
     """
 
     def __init__(self, config: GatedKalmaNetConfig) -> None:
@@ -79,7 +79,7 @@ class GatedKalmaNet(nn.Module):
         if config.use_forgetting_gate:
             self.a_proj = nn.Linear(hidden, heads, bias=False)
             self.A_log = undecayed(torch.empty(heads, dtype=torch.float32).uniform_(0, 16).log())
-            # softplus(dt_bias) is spread evenly on a logarithmic scale.
+            # softplus(dt_bias) is log-uniform.
             dt = (torch.rand(heads) * (log(0.1) - log(0.001)) + log(0.001)).exp().clamp(min=1e-4)
             self.dt_bias = undecayed(dt + (-torch.expm1(-dt)).log())
         if config.expands:
@@ -101,21 +101,22 @@ class GatedKalmaNet(nn.Module):
         mask: Tensor | None = None,
         cu_seqlens: Tensor | None = None,
     ) -> Tensor:
-        """Read tokens; with a cache, go on where the last call ended, by any number of tokens.
+        """Apply the layer (prefill or decode); with a cache, continue the cached sequences by T tokens.
 
         Args:
-            hidden: the residual stream after its norm, [B, T, hidden_size]; bfloat16, float32 or float64.
-            cache: what was read before and, after the call, what has been read: `gated_kalmanet.state.LayerCache`, or a
-                layer of a transformers cache. None: the sequences begin here and are not continued.
-            mask: [B, T] bool, False at padding, on whichever side; it changes no state, its output is 0.
-            cu_seqlens: [N + 1], where packed sequences begin and end (B is 1).
+            hidden: residual stream after its norm, [B, T, hidden_size]; bfloat16, float32 or float64.
+            cache: states of the past tokens, updated in place: `gated_kalmanet.state.LayerCache` or a layer of a
+                transformers cache. None: the sequences start here, and no state is kept.
+            mask: bool [B, T], False at padding on any side. Padding leaves the states unchanged and has output 0.
+            cu_seqlens: cumulative lengths of packed sequences, [N + 1], with B = 1.
 
         Returns:
-            [B, T, hidden_size].
+            output of the layer, [B, T, hidden_size].
 
         Raises:
-            TypeError: a dtype is impossible; float16 is, with the reason.
-            ValueError: a shape is impossible, or the backend on this device, or a cache for packed sequences.
+            TypeError: a dtype is invalid, such as float16.
+            ValueError: a shape is invalid, the backend does not support the device, or `cu_seqlens` is combined with a
+                cache.
         """
         config = self.config
         if hidden.dtype == torch.float16:
@@ -124,7 +125,7 @@ class GatedKalmaNet(nn.Module):
             raise ValueError(f"hidden must be [batch, tokens, {config.hidden_size}], not {tuple(hidden.shape)}")
         check_sequences(mask, cu_seqlens, *hidden.shape[:2])
         if cache is not None and cu_seqlens is not None:
-            raise ValueError("cu_seqlens and a cache exclude each other: a cache holds one sequence per row of a batch")
+            raise ValueError("cu_seqlens and a cache cannot be combined: a cache holds one sequence per row")
         if mask is not None:
             hidden = hidden.masked_fill(~mask[..., None], 0)
         q = self.q_conv1d(self.q_proj(hidden), cache=cache, state_idx=0, mask=mask, cu_seqlens=cu_seqlens)
@@ -137,7 +138,7 @@ class GatedKalmaNet(nn.Module):
             config,
             (self.heads(q), *self.expand(k, v), *self.gates(hidden)),
             state=None if held[0] is None or held[1] is None else State(H=held[0], U=held[1]),
-            # A cache of transformers keeps its tensors and would copy the new states over them.
+            # A transformers cache keeps its tensors and copies new states into them; write there directly.
             inplace=not isinstance(cache, LayerCache),
             cu_seqlens=cu_seqlens,
             mask=mask,
@@ -149,7 +150,7 @@ class GatedKalmaNet(nn.Module):
         return self.o_proj(self.o_norm(o, z).flatten(2))
 
     def gates(self, hidden: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """beta, alpha and log decay g (1.2), [B, T, H] each, from [B, T, hidden_size]; g in float32."""
+        """Compute beta, alpha and the log decay g (1.2), [B, T, H] each, from [B, T, hidden_size]; g is float32."""
         config = self.config
         dtype = compute_dtype(hidden.dtype)
         ones = hidden.new_ones(*hidden.shape[:2], config.num_heads)
@@ -157,16 +158,16 @@ class GatedKalmaNet(nn.Module):
         alpha = self.alpha_proj(hidden).sigmoid() if config.use_alpha_connection else None
         if not config.use_forgetting_gate:
             return beta, alpha, None
-        # A checkpoint in bfloat16 has A_log and dt_bias in it too: raise them before anything is computed.
+        # In a bfloat16 checkpoint A_log and dt_bias are bfloat16 too: cast them before the computation.
         rate = functional.softplus(self.a_proj(hidden).to(dtype) + self.dt_bias.to(dtype))
         return beta, alpha, -self.A_log.to(dtype).exp() * rate
 
     def heads(self, x: Tensor) -> Tensor:
-        """[B, T, heads D] -> [B, T, heads, D]."""
+        """Split into heads: [B, T, heads D] -> [B, T, heads, D]."""
         return x.unflatten(-1, (-1, self.config.head_dim))
 
     def expand(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values by head, [B, T, Hk, D], or [B, T, H, D] where a low-rank map expands them (2.1)."""
+        """Split keys and values into heads, [B, T, Hk, D], or expand them to [B, T, H, D] by the low-rank map (2.1)."""
         if not self.config.expands:
             return self.heads(k), self.heads(v)
         times = self.config.num_heads // self.config.num_k_heads
@@ -179,7 +180,7 @@ class GatedKalmaNet(nn.Module):
 
 
 def undecayed(value: Tensor) -> nn.Parameter:
-    """A parameter that optimisers should leave without weight decay, by the sign that they look for."""
+    """Create a parameter with the attribute that excludes it from weight decay in optimisers."""
     parameter = nn.Parameter(value)
     parameter._no_weight_decay = True
     return parameter

@@ -1,8 +1,8 @@
-"""How sequences of any length are cut into chunks of one size, and which of these are computed together.
+"""Split sequences of any length into chunks of one size, and chunks into groups that are computed together.
 
-A sequence is a list of token numbers: a row of the batch, the part of it that is not padding, or a stretch of a packed
-row. The chunks of all sequences stand on one axis, ordered so that a group, the chunks computed at once, is a slice of
-it; within a group chunk j of every sequence comes before chunk j + 1 of any, as the states are handed on.
+A sequence is a list of token indices: a row of the batch, its tokens without padding, or a segment of a packed row. The
+chunks of all sequences lie on one axis, ordered so that a group is a slice of it. Within a group, chunk j of every
+sequence precedes chunk j + 1 of any sequence, the order of the scan over the states.
 """
 
 from __future__ import annotations
@@ -22,50 +22,50 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Chunks that are computed at once."""
+    """Chunks that are computed together."""
 
     chunks: slice
-    """Where they stand on the axis of chunks."""
+    """Slice of the axis of chunks."""
     rows: slice
-    """Its sequences, in the order of `Layout.sequences`."""
+    """Slice of the sequences, in the order of `Layout.sequences`."""
     steps: tuple[int, ...]
-    """Per chunk number, how many of these sequences have such a chunk: always the first ones."""
+    """Per chunk index, the number of sequences that have such a chunk; these are the first ones."""
 
     @classmethod
     def ending(cls, end: int, rows: slice, steps: Sequence[int]) -> Group:
-        """The group whose last chunk stands before `end`."""
+        """Create the group that ends at index `end` of the axis of chunks."""
         return cls(chunks=slice(end - sum(steps), end), rows=rows, steps=tuple(steps))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Layout:
-    """Where every token goes."""
+    """Assignment of tokens to chunks."""
 
     groups: tuple[Group, ...]
-    """In the order of computation."""
+    """Groups in the order of computation."""
     sequences: Tensor
-    """[N], the order of the sequences: longest first, so that those still running at a chunk number come first."""
+    """Order of the sequences, [N]: longest first, so that those with a chunk of a given index come first."""
     index: Tensor
-    """[chunks, C], the token (of the flattened batch) at each place; any token at places that hold none."""
+    """Index of the token in the flattened batch, [chunks, C]; an arbitrary token at unused positions."""
     filled: Tensor
-    """[chunks, C], whether there is a token."""
+    """Whether a position holds a token, bool [chunks, C]."""
     full: bool
-    """Whether there is one everywhere."""
+    """Whether all positions hold a token."""
 
     @classmethod
     def of(cls, tokens: Tensor, lengths: Sequence[int], size: int, together: int) -> Layout:
-        """Cut sequences into chunks.
+        """Split sequences into chunks.
 
         Args:
-            tokens: token numbers of all sequences, one sequence after the other, int64.
-            lengths: of the sequences.
-            size: C, tokens of a chunk; the last one of a sequence may hold fewer.
-            together: chunks that a group may hold, at least 1.
+            tokens: token indices of all sequences, concatenated, int64.
+            lengths: lengths of the sequences.
+            size: tokens per chunk, C; the last chunk of a sequence may hold fewer.
+            together: largest number of chunks per group, at least 1.
         """
         order = sorted(range(len(lengths)), key=lambda n: -lengths[n])
         starts = [0, *accumulate(lengths)]
         groups: list[Group] = []
-        places: list[tuple[int, int]] = []  # of every chunk, its first token and how many it has
+        places: list[tuple[int, int]] = []  # first token and number of tokens of every chunk
         for first in range(0, len(order), together):
             rows = slice(first, min(first + together, len(order)))
             steps: list[int] = []
@@ -90,7 +90,7 @@ class Layout:
         )
 
     def pack(self, tensor: Tensor) -> Tensor:
-        """[B, T, heads, ...] -> [chunks, heads, C, ...], 0 where there is no token."""
+        """Gather [B, T, heads, ...] into [chunks, heads, C, ...], 0 at unused positions."""
         packed = tensor.flatten(0, 1)[self.index].movedim(1, 2).contiguous()
         if self.full:
             return packed
@@ -98,7 +98,7 @@ class Layout:
         return packed.masked_fill_(empty, 0)
 
     def unpack(self, tensor: Tensor, batch: int, tokens: int) -> Tensor:
-        """[chunks, heads, C, ...] -> [B, T, heads, ...], 0 at tokens of no sequence."""
+        """Scatter [chunks, heads, C, ...] into [B, T, heads, ...], 0 at tokens of no sequence."""
         flat = tensor.movedim(1, 2)[self.filled]
         empty = flat.new_zeros(batch * tokens, *flat.shape[1:])
         return empty.index_copy(0, self.index[self.filled], flat).unflatten(0, (batch, tokens))
@@ -107,7 +107,7 @@ class Layout:
 def sequences(
     size: Sizes, cu_seqlens: Tensor | None, mask: Tensor | None, device: torch.device
 ) -> tuple[Tensor, list[int]]:
-    """The tokens of all sequences of a call, one sequence after the other, and how many each has."""
+    """Return the token indices of all sequences of a call, concatenated, and the lengths of the sequences."""
     if mask is not None:
         return mask.flatten().nonzero()[:, 0], mask.sum(1).tolist()
     tokens = torch.arange(size.B * size.T, device=device)

@@ -1,8 +1,8 @@
 # ruff: noqa: N802, N803, N806, PLR0917 - the names of the paper; the six tensors of the operator
-"""Gated KalmaNet as it is defined: one token after the other, every matrix written out.
+"""Reference implementation of Gated KalmaNet: a loop over tokens with explicit matrices.
 
-The reference of the other forms, in any dtype, differentiable by autograd. Numbers of one digit in brackets are the
-steps of README.md, 1.1; those of two digits are its sections.
+Supports any dtype and is differentiated by autograd; the other implementations are tested against it. In brackets, a
+number such as 3 is a step of README.md, 1.1, and a number such as 1.3 is a section of README.md.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def gated_kalmanet(
+def naive_gated_kalmanet(
     q: Tensor,
     k: Tensor,
     v: Tensor,
@@ -38,31 +38,31 @@ def gated_kalmanet(
     cu_seqlens: Tensor | None = None,
     mask: Tensor | None = None,
 ) -> tuple[Tensor, State]:
-    """Gated KalmaNet (arXiv 2511.21016), token by token.
+    """Compute Gated KalmaNet (arXiv 2511.21016) token by token.
 
     Args:
-        q: queries [B, T, Hq, D], as they come from projection and convolution.
+        q: queries [B, T, Hq, D], after projection and convolution, not normalised.
         k: keys [B, T, Hk, D].
         v: values [B, T, Hk, D].
         beta: input gates [B, T, H] in (0, 1), H = max(Hq, Hk).
-        alpha: blends [B, T, H] in (0, 1); None: 1.
+        alpha: gates [B, T, H] in (0, 1) that blend the solution x with the query; None: 1.
         g: log decays [B, T, H], at most 0; None: 0.
-        num_iter: steps of the solver; 0: x is not solved for, the layer is gated linear attention.
+        num_iter: iterations of the solver; 0 skips the solve and gives gated linear attention.
         ridge_strength: a of lambda = a ||H||_F.
-        scale: s of the output; None: D ** -0.5.
+        scale: factor s of the output; None: D ** -0.5.
         solver: "chebyshev", "cg" or "exact".
-        decay_h: whether H forgets as U does.
+        decay_h: whether H decays as U does.
         grad_ridge: whether the gradient flows through lambda.
         initial_state: states before the first token, [N, H, D, D]; None: 0.
-        cu_seqlens: [N + 1], where packed sequences begin and end (B is 1); None: one sequence per row.
-        mask: [B, T], False at padding: it leaves the states as they are, its output is 0.
+        cu_seqlens: cumulative lengths of packed sequences, [N + 1], with B = 1; None: one sequence per row.
+        mask: bool [B, T], False at padding. Padding leaves the states unchanged and has output 0.
 
     Returns:
         outputs [B, T, H, D] in the dtype of v, and the states after the last token of every sequence.
 
     Raises:
-        ValueError: an impossible shape, value or name.
-        TypeError: an impossible dtype.
+        ValueError: a shape, a value, a device or an option is invalid.
+        TypeError: a dtype is invalid.
     """
     size = check(
         q, k, v, beta, alpha, g,
@@ -86,7 +86,7 @@ def gated_kalmanet(
 
     zeros = queries.new_zeros(size.N, size.H, size.D, size.D)
     H_0, U_0 = (zeros, zeros) if initial_state is None else (initial_state.H, initial_state.U)
-    # A sequence is a row of the batch and a range of tokens; rows without cu_seqlens go together.
+    # With cu_seqlens, loop over the packed sequences; without, compute all rows of the batch together.
     ends = [0, size.T] if cu_seqlens is None else offsets(cu_seqlens, size.T)
     outputs, states = [], []
     with torch.autocast(q.device.type, enabled=False):
@@ -119,12 +119,12 @@ def solve(
     solver: str = "chebyshev",
     grad_ridge: bool = True,
 ) -> Tensor:
-    """x of (H + lambda I) x = q with lambda = a ||H||_F, by `num_iter` steps (1.3); 0 where H is 0.
+    """Solve (H + lambda I) x = q with lambda = a ||H||_F in `num_iter` iterations (1.3); x is 0 where H is 0.
 
     Args:
         H: [..., D, D], symmetric positive semi-definite.
         q: [..., D].
-        num_iter: steps; "exact" takes none.
+        num_iter: iterations; ignored by "exact".
         ridge_strength: a.
         solver: "chebyshev", "cg" or "exact".
         grad_ridge: whether the gradient flows through lambda.
@@ -162,15 +162,15 @@ def solve(
 
 
 def normalise(x: Tensor) -> Tensor:
-    """x / (||x|| + 1e-6) over the last axis; 0 stays 0."""
+    """Compute x / (||x|| + 1e-6) over the last axis; 0 stays 0."""
     return x / (torch.linalg.vector_norm(x, dim=-1, keepdim=True) + EPS)
 
 
 def expand(x: Tensor, heads: int) -> Tensor:
-    """[B, T, h, D] -> [B, T, heads, D]: expanded head e reads head e // (heads // h) (1.4)."""
+    """Repeat heads, [B, T, h, D] -> [B, T, heads, D]: expanded head e reads head e // (heads // h) (1.4)."""
     return x if x.shape[2] == heads else x.repeat_interleave(heads // x.shape[2], dim=2)
 
 
 def outer(a: Tensor, b: Tensor) -> Tensor:
-    """a b^T over the last axes: [..., D], [..., D] -> [..., D, D]."""
+    """Compute a b^T over the last axes: [..., D], [..., D] -> [..., D, D]."""
     return a[..., :, None] * b[..., None, :]

@@ -1,5 +1,5 @@
 # ruff: noqa: N803 - the names of the paper
-"""Inputs of the operator, and the worked example of arXiv 2511.21016's equations that every form must reproduce."""
+"""Inputs of the operator, and a worked example of the equations of arXiv 2511.21016 for every implementation."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,16 +29,16 @@ class Golden:
     H: Tensor
     """The last H, [4, 4]."""
     outputs: dict[int | None, Tensor]
-    """num_iter -> o of all tokens, [4, 4], where known (NaN: not); None: exact solve."""
+    """num_iter -> o of all tokens, [4, 4], NaN where unknown; None: exact solve."""
     solutions: dict[int | None, Tensor]
     """num_iter -> x of the last token, [4]; None: exact solve."""
     first_solution: Tensor
-    """x of the first token after 30 steps, [4]."""
+    """x of the first token after 30 iterations, [4]."""
     gradients: dict[str, Tensor]
-    """Of the sum of all outputs under the exact solve: of unit queries, and of weighted unit keys and values."""
+    """Gradients of the sum of all outputs with the exact solve, for unit queries and weighted unit keys and values."""
 
     def check_gradients(self, found: tuple[Tensor, ...]) -> None:
-        """Compare gradients of `inputs`, to which the chain rule leads from those that are known."""
+        """Compare the gradients of `inputs` with those derived from the known gradients by the chain rule."""
         dq, dk, dv, dbeta, dalpha, dg = (gradient[0, :, 0] for gradient in found)
         q, k, v, beta = (tensor[0, :, 0] for tensor in self.inputs[:4])
         known, weight = self.gradients, (beta + 1e-6)[:, None]
@@ -54,26 +54,26 @@ class Golden:
 
 
 def unit_backward(x: Tensor, dxn: Tensor) -> Tensor:
-    """Gradient of x, given that of x / (||x|| + 1e-6)."""
+    """Compute the gradient of x from that of x / (||x|| + 1e-6)."""
     n = x.norm(dim=-1, keepdim=True)
     return dxn / (n + 1e-6) - x * (x * dxn).sum(-1, keepdim=True) / (n * (n + 1e-6) ** 2)
 
 
 @pytest.fixture(params=FAMILIES)
 def family(request: pytest.FixtureRequest) -> str:
-    """Every kind of input, from harmless to nearly singular."""
+    """Every family of inputs, from well-conditioned to nearly singular."""
     return request.param
 
 
 @pytest.fixture
 def inputs() -> Callable[..., Inputs]:
-    """A maker of q, k, v, beta, alpha and g."""
+    """Factory of q, k, v, beta, alpha and g."""
     return make
 
 
 @pytest.fixture
 def relative() -> Callable[[Tensor, Tensor], float]:
-    """||a - b|| / ||b||, in float64."""
+    """Relative error ||a - b|| / ||b|| in float64."""
 
     def relative(a: Tensor, b: Tensor) -> float:
         return float((a.double() - b.double()).detach().norm() / b.detach().double().norm())
@@ -83,7 +83,7 @@ def relative() -> Callable[[Tensor, Tensor], float]:
 
 @pytest.fixture
 def states() -> Callable[..., State]:
-    """A maker of initial states as they come about: sums of outer products of unit keys, and of keys and values."""
+    """Factory of realistic initial states: sums of outer products of unit keys, and of keys and values."""
 
     def states(N: int, H: int, D: int, dtype: torch.dtype = torch.float64) -> State:
         generator = torch.Generator().manual_seed(7)
@@ -96,7 +96,7 @@ def states() -> Callable[..., State]:
 
 @pytest.fixture
 def build() -> Callable[..., GatedKalmaNet]:
-    """A maker of small layers, 24 wide, with every parameter away from 0."""
+    """Factory of small layers of width 24 without zero parameters."""
 
     def build(dtype: torch.dtype = torch.float64, seed: int = 0, **fields: object) -> GatedKalmaNet:
         torch.manual_seed(seed)
@@ -121,7 +121,7 @@ def make(
     family: str = "normal",
     seed: int = 0,
 ) -> Inputs:
-    """Random inputs of a family; the same numbers in every dtype, up to rounding."""
+    """Create random inputs of a family, the same in every dtype up to rounding."""
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int) -> Tensor:
@@ -145,7 +145,7 @@ def make(
 
 @pytest.fixture
 def golden() -> Golden:
-    """The worked example."""
+    """Return the worked example."""
 
     def rows(*numbers: float) -> Tensor:
         return torch.tensor(numbers, dtype=torch.float64).view(-1, 4)

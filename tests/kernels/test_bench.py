@@ -1,4 +1,4 @@
-"""The benchmark counts what the algorithm takes, times it, and says what it found."""
+"""The benchmark counts operations and bytes, times the cases and reports the results."""
 
 import runpy
 import sys
@@ -15,7 +15,7 @@ from gated_kalmanet import bench, bench_cases
 
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> bench_cases.Sizes:
-    """Sizes of the order of a millisecond, timed once."""
+    """Cases of about a millisecond, timed once."""
     sizes = replace(bench_cases.SIZES["cpu"], tokens=(16, 32), batches=(1,), dim=8, square=16)
     monkeypatch.setitem(bench_cases.SIZES, "cpu", sizes)
 
@@ -51,15 +51,15 @@ def test_every_stage_of_every_form_on_a_cpu_is_in_the_table_and_the_plot(
     printed = capsys.readouterr().out
     for expected in (
         "forward, 32",
-        "and backward, 16",
+        "fwd + bwd, 16",
         "decode, 1",
         "chunk, cg 15",
         "naive",
         "1.00 x",
-        "attention, 32 before",
+        "attention, 32 past",
     ):
         assert expected in printed
-    assert "chunk by chunk is 1 times as fast as token by token at 32 tokens" in printed
+    assert "speed-up of chunk over naive at 32 tokens: 1" in printed
     assert b"<svg" in (tmp_path / "bench.svg").read_bytes()
 
 
@@ -88,7 +88,7 @@ def test_gradients_are_timed_without_touching_the_inputs() -> None:
     ("arguments", "message"),
     [
         (["--device", "tpu"], "invalid choice"),
-        (["--device", "cpu", "--plot", "/no/such/folder/x.svg"], "there is no such folder"),
+        (["--device", "cpu", "--plot", "/no/such/folder/x.svg"], "the folder does not exist"),
     ],
 )
 def test_an_impossible_request_of_the_command_is_refused(

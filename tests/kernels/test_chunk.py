@@ -1,7 +1,7 @@
 # ruff: noqa: N803, N806 - the names of the paper
-"""The chunk-wise form against the definition: values, states, gradients, and what must not change them.
+"""The chunk-wise implementation against the reference: values, states, gradients and invariances.
 
-Numbers in the names are those of the list of tests in kernels/gated_kalmanet/README.md.
+Numbers in the names refer to the list of tests in kernels/gated_kalmanet/README.md.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from gated_kalmanet import chunk, chunk_forward, naive
+from gated_kalmanet.chunk import chunk_gated_kalmanet
 from gated_kalmanet.chunk_forward import Decay, norm
+from gated_kalmanet.naive import naive_gated_kalmanet
 from gated_kalmanet.state import State
 
 Make = Callable[..., tuple[Tensor, ...]]
@@ -29,7 +31,7 @@ def worst(found: tuple[Tensor, State], expected: tuple[Tensor, State], relative:
 @pytest.mark.parametrize("T", LENGTHS)
 def test_2_it_equals_the_definition_in_float64_at_every_length(inputs: Make, relative: Relative, T: int) -> None:
     batch, steps = inputs(T=T, Hq=2, Hk=1), {"num_iter": 10}
-    assert worst(chunk.gated_kalmanet(*batch, **steps), naive.gated_kalmanet(*batch, **steps), relative) <= 1e-11
+    assert worst(chunk_gated_kalmanet(*batch, **steps), naive_gated_kalmanet(*batch, **steps), relative) <= 1e-11
 
 
 @pytest.mark.parametrize(("solver", "num_iter"), [("chebyshev", 30), ("chebyshev", 3), ("chebyshev", 0), ("cg", 12)])
@@ -37,19 +39,19 @@ def test_2_it_equals_the_definition_in_float64_for_every_family(
     inputs: Make, relative: Relative, family: str, solver: str, num_iter: int
 ) -> None:
     batch, kind = inputs(T=35, family=family), {"solver": solver, "num_iter": num_iter}
-    found = chunk.gated_kalmanet(*batch, chunk_size=16, **kind)
-    # Conjugate gradients divide by a residual that is rounding once a system is solved.
+    found = chunk_gated_kalmanet(*batch, chunk_size=16, **kind)
+    # Conjugate gradients divide by the residual, which is a rounding error after convergence.
     allowed = 1e-11 if solver == "chebyshev" else 1e-8
-    assert worst(found, naive.gated_kalmanet(*batch, **kind), relative) <= allowed
+    assert worst(found, naive_gated_kalmanet(*batch, **kind), relative) <= allowed
 
 
 def test_2_in_float32_it_is_as_good_as_the_definition(inputs: Make, relative: Relative, family: str) -> None:
     batch = inputs(B=1, T=40, family=family, dtype=torch.float32)
-    exact = naive.gated_kalmanet(*(tensor.double() for tensor in batch))[0]
-    error = relative(naive.gated_kalmanet(*batch)[0], exact)
-    # Below some roundings of its inputs (2^-24) the error of the definition is luck.
-    assert relative(chunk.gated_kalmanet(*batch, chunk_size=16)[0], exact) <= 2 * max(error, 8 * 2**-24)
-    # Near one key, the solve takes the difference of numbers 1 / a = 50 times as large.
+    exact = naive_gated_kalmanet(*(tensor.double() for tensor in batch))[0]
+    error = relative(naive_gated_kalmanet(*batch)[0], exact)
+    # Below some roundings of the inputs (2^-24) the error of the reference is random.
+    assert relative(chunk_gated_kalmanet(*batch, chunk_size=16)[0], exact) <= 2 * max(error, 8 * 2**-24)
+    # With nearly equal keys, the solve subtracts numbers that are 1 / a = 50 times as large as the result.
     assert error <= (5e-5 if "equal" in family or family == "strong decay" else 1e-5)
 
 
@@ -60,8 +62,8 @@ def test_2_heads_and_head_dimensions_are_free(
 ) -> None:
     batch = inputs(T=21, Hq=Hq, Hk=Hk, D=D)
     start = states(2, max(Hq, Hk), D)
-    found = chunk.gated_kalmanet(*batch, chunk_size=8, initial_state=start, scale=1.0)
-    assert worst(found, naive.gated_kalmanet(*batch, initial_state=start, scale=1.0), relative) <= 1e-11
+    found = chunk_gated_kalmanet(*batch, chunk_size=8, initial_state=start, scale=1.0)
+    assert worst(found, naive_gated_kalmanet(*batch, initial_state=start, scale=1.0), relative) <= 1e-11
 
 
 @pytest.mark.parametrize("switch", [{"decay_h": False}, {"alpha": None}, {"g": None}, {"alpha": None, "g": None}])
@@ -70,8 +72,8 @@ def test_2_every_switch_means_what_it_means_in_the_definition(
 ) -> None:
     q, k, v, beta, alpha, g = inputs()
     kind = {"alpha": alpha, "g": g, "initial_state": states(2, 4, 8), **switch}
-    found = chunk.gated_kalmanet(q, k, v, beta, chunk_size=16, **kind)
-    assert worst(found, naive.gated_kalmanet(q, k, v, beta, **kind), relative) <= 1e-11
+    found = chunk_gated_kalmanet(q, k, v, beta, chunk_size=16, **kind)
+    assert worst(found, naive_gated_kalmanet(q, k, v, beta, **kind), relative) <= 1e-11
 
 
 @pytest.mark.parametrize(("dtype", "allowed"), [(torch.float64, 1e-11), (torch.float32, 2e-5)])
@@ -80,8 +82,8 @@ def test_3_the_chunk_size_does_not_matter(
     inputs: Make, relative: Relative, C: int, dtype: torch.dtype, allowed: float
 ) -> None:
     batch = inputs(T=200, dtype=dtype)
-    found = chunk.gated_kalmanet(*batch, chunk_size=C)
-    assert worst(found, chunk.gated_kalmanet(*batch), relative) <= allowed
+    found = chunk_gated_kalmanet(*batch, chunk_size=C)
+    assert worst(found, chunk_gated_kalmanet(*batch), relative) <= allowed
 
 
 def test_3_neither_does_the_memory_that_it_may_take(
@@ -91,12 +93,12 @@ def test_3_neither_does_the_memory_that_it_may_take(
     ends = torch.tensor([0, 7, 7, 50, 61, 90])
     kind = {"cu_seqlens": ends, "initial_state": states(5, 4, 8), "chunk_size": 8}
     leaves = [tensor.requires_grad_() for tensor in (q, k, v, beta, alpha, g)]
-    whole = chunk.gated_kalmanet(*leaves, **kind)
+    whole = chunk_gated_kalmanet(*leaves, **kind)
     gradients = torch.autograd.grad(whole[0].sum() + whole[1].H.sum(), leaves)
-    # Enough for one chunk, for two, for all of the second sequences but not for all chunks.
+    # Memory for one chunk, for two, and for four, which is less than all chunks.
     for chunks in (1, 2, 4):
         monkeypatch.setattr(chunk, "workspace", lambda device, n=chunks: n * chunk.chunk_bytes(4, 8, 8, torch.float64))
-        parts = chunk.gated_kalmanet(*leaves, **kind)
+        parts = chunk_gated_kalmanet(*leaves, **kind)
         assert worst(parts, whole, relative) <= 1e-14
         for a, b in zip(torch.autograd.grad(parts[0].sum() + parts[1].H.sum(), leaves), gradients, strict=True):
             assert relative(a, b) <= 1e-12
@@ -111,9 +113,9 @@ def test_4_the_norm_of_h_is_found_without_forming_it(
     direct, state = [], start
     for t in range(32):
         token = (tensor[:, t : t + 1] for tensor in (k, k, v, beta, beta, g))
-        _, state = naive.gated_kalmanet(*token, num_iter=0, initial_state=state)
+        _, state = naive_gated_kalmanet(*token, num_iter=0, initial_state=state)
         direct.append(state.H.norm())
-    # Inputs of bfloat16 are summed in float32.
+    # bfloat16 inputs are accumulated in float32.
     high = torch.float32 if dtype == torch.bfloat16 else dtype
     decay = Decay.of(g[:, :, 0].to(high)[:, None])
     weights = ((beta.to(dtype).to(high) + 1e-6) ** 2)[:, :, 0][:, None]
@@ -125,21 +127,21 @@ def test_4_the_norm_of_h_is_found_without_forming_it(
 @pytest.mark.parametrize("T", [1, 63, 64, 65])
 def test_5_single_steps_after_a_prefill_equal_the_whole(inputs: Make, relative: Relative, T: int) -> None:
     batch = inputs(T=T + 6, dtype=torch.float32)
-    o, state = chunk.gated_kalmanet(*(tensor[:, :T] for tensor in batch))
+    o, state = chunk_gated_kalmanet(*(tensor[:, :T] for tensor in batch))
     outputs = [o]
     for t in range(T, T + 6):
-        o, state = chunk.gated_kalmanet(*(tensor[:, t : t + 1] for tensor in batch), initial_state=state)
+        o, state = chunk_gated_kalmanet(*(tensor[:, t : t + 1] for tensor in batch), initial_state=state)
         outputs.append(o)
-    assert worst((torch.cat(outputs, 1), state), chunk.gated_kalmanet(*batch), relative) <= 1e-5
+    assert worst((torch.cat(outputs, 1), state), chunk_gated_kalmanet(*batch), relative) <= 1e-5
 
 
 def test_5_in_bfloat16_too(inputs: Make, relative: Relative) -> None:
     batch = inputs(T=70, dtype=torch.bfloat16)
-    whole, end = chunk.gated_kalmanet(*batch)
-    o, state = chunk.gated_kalmanet(*(tensor[:, :66] for tensor in batch))
+    whole, end = chunk_gated_kalmanet(*batch)
+    o, state = chunk_gated_kalmanet(*(tensor[:, :66] for tensor in batch))
     outputs = [o]
     for t in range(66, 70):
-        o, state = chunk.gated_kalmanet(*(tensor[:, t : t + 1] for tensor in batch), initial_state=state)
+        o, state = chunk_gated_kalmanet(*(tensor[:, t : t + 1] for tensor in batch), initial_state=state)
         outputs.append(o)
     assert whole.dtype == torch.bfloat16
     assert relative(torch.cat(outputs, 1), whole) <= 2e-2
@@ -153,9 +155,9 @@ def test_6_a_sequence_may_be_cut_anywhere(
 ) -> None:
     batch = inputs(T=100, dtype=torch.float32)
     state, outputs = states(2, 4, 8, torch.float32), []
-    whole = chunk.gated_kalmanet(*batch, initial_state=state)
+    whole = chunk_gated_kalmanet(*batch, initial_state=state)
     for start, end in pairwise(ends):
-        o, state = chunk.gated_kalmanet(*(tensor[:, start:end] for tensor in batch), initial_state=state)
+        o, state = chunk_gated_kalmanet(*(tensor[:, start:end] for tensor in batch), initial_state=state)
         outputs.append(o)
     assert worst((torch.cat(outputs, 1), state), whole, relative) <= 1e-5
 
@@ -166,16 +168,16 @@ def test_7_packed_sequences_do_not_see_each_other(
 ) -> None:
     batch = inputs(B=1, T=150, dtype=torch.float32)
     ends, start = [0, 1, 1, 70, 134, 150], states(5, 4, 8, torch.float32)
-    packed, state = chunk.gated_kalmanet(*batch, cu_seqlens=torch.tensor(ends, dtype=dtype), initial_state=start)
+    packed, state = chunk_gated_kalmanet(*batch, cu_seqlens=torch.tensor(ends, dtype=dtype), initial_state=start)
     for n, (a, b) in enumerate(pairwise(ends)):
         own = State(H=start.H[n : n + 1], U=start.U[n : n + 1])
-        alone, last = chunk.gated_kalmanet(*(tensor[:, a:b] for tensor in batch), initial_state=own)
+        alone, last = chunk_gated_kalmanet(*(tensor[:, a:b] for tensor in batch), initial_state=own)
         torch.testing.assert_close(packed[:, a:b], alone, rtol=1e-6, atol=1e-6 * float(packed.abs().max()))
         assert relative(state.H[n : n + 1], last.H) <= 1e-6
         assert relative(state.U[n : n + 1], last.U) <= 1e-6
 
 
-@pytest.mark.parametrize("form", [chunk.gated_kalmanet, naive.gated_kalmanet])
+@pytest.mark.parametrize("form", [chunk_gated_kalmanet, naive_gated_kalmanet])
 def test_7_padding_changes_nothing_and_may_hold_anything(inputs: Make, relative: Relative, form: Callable) -> None:
     batch = inputs(B=3, T=40, dtype=torch.float32)
     mask = torch.ones(3, 40, dtype=torch.bool)
@@ -194,9 +196,9 @@ def test_7_padding_changes_nothing_and_may_hold_anything(inputs: Make, relative:
 
 def test_8_rows_and_heads_do_not_know_their_place(inputs: Make) -> None:
     batch = inputs(B=3, Hq=4, Hk=4)
-    o, state = chunk.gated_kalmanet(*batch)
+    o, state = chunk_gated_kalmanet(*batch)
     rows, heads = torch.tensor([2, 0, 1]), torch.tensor([3, 1, 0, 2])
-    again, moved = chunk.gated_kalmanet(*(tensor[rows][:, :, heads] for tensor in batch))
+    again, moved = chunk_gated_kalmanet(*(tensor[rows][:, :, heads] for tensor in batch))
     assert torch.equal(again, o[rows][:, :, heads])
     assert torch.equal(moved.H, state.H[rows][:, heads])
 
@@ -206,19 +208,19 @@ def test_9_shared_heads_equal_expanded_ones(inputs: Make, relative: Relative, Hq
     q, k, v, beta, alpha, g = inputs(Hq=Hq, Hk=Hk, dtype=torch.float32)
     H = max(Hq, Hk)
     expanded = (naive.expand(tensor, H) for tensor in (q, k, v))
-    shared = chunk.gated_kalmanet(q, k, v, beta, alpha, g)
-    assert worst(shared, chunk.gated_kalmanet(*expanded, beta, alpha, g), relative) <= 1e-6
+    shared = chunk_gated_kalmanet(q, k, v, beta, alpha, g)
+    assert worst(shared, chunk_gated_kalmanet(*expanded, beta, alpha, g), relative) <= 1e-6
 
 
 def test_11_in_bfloat16_the_error_is_that_of_the_inputs(inputs: Make, relative: Relative, family: str) -> None:
     batch = inputs(T=130, family=family, dtype=torch.bfloat16)
-    exact, _ = naive.gated_kalmanet(*(tensor.double() for tensor in batch), solver="exact")
-    # The solve and the states are float32: what is left is 30 steps (3.2e-4 of x) and one rounding of o (2^-9).
+    exact, _ = naive_gated_kalmanet(*(tensor.double() for tensor in batch), solver="exact")
+    # The solve and the states are float32: the error is that of 30 iterations (3.2e-4 of x) and of rounding o (2^-9).
     allowed = 8e-2 if "equal" in family else 1.5e-2
-    assert relative(chunk.gated_kalmanet(*batch)[0], exact) <= allowed
+    assert relative(chunk_gated_kalmanet(*batch)[0], exact) <= allowed
 
 
-@pytest.mark.parametrize("form", [chunk.gated_kalmanet, naive.gated_kalmanet])
+@pytest.mark.parametrize("form", [chunk_gated_kalmanet, naive_gated_kalmanet])
 def test_11_autocast_does_not_reach_the_solve(inputs: Make, form: Callable) -> None:
     leaves = [tensor.requires_grad_() for tensor in inputs(T=20, dtype=torch.float32)]
     o, state = form(*leaves)
@@ -236,11 +238,11 @@ def test_12_a_long_past_that_is_never_forgotten_does_no_harm(relative: Relative,
     generator = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(1, T, 1, 8, generator=generator) for _ in range(3))
     beta = torch.ones(1, T, 1)
-    o, state = chunk.gated_kalmanet(q, k, v, beta, None, None, chunk_size=256)
+    o, state = chunk_gated_kalmanet(q, k, v, beta, None, None, chunk_size=256)
     assert bool(o.isfinite().all())
     keys = naive.normalise(k[0, :, 0].double()) * (1 + 1e-6)
     values = (1 + 1e-6) * v[0, :, 0].double()
-    # Sums of T terms in float32.
+    # Error of a sum of T terms in float32.
     assert relative(state.H[0, 0], keys.T @ keys) <= T * 2**-24
     x = naive.solve(keys.T @ keys, naive.normalise(q[0, -1, 0].double()), solver="exact")
     assert relative(o[0, -1, 0], 8**-0.5 * (values.T @ (keys @ x))) <= 1.5e-2
@@ -252,42 +254,42 @@ def test_12_degenerate_keys_do_no_harm(relative: Relative, keys: str) -> None:
     k = torch.ones(1, 120, 1, 8) if keys == "equal" else torch.eye(8).repeat(15, 1).view(1, 120, 1, 8)
     q, v = (torch.randn(1, 120, 1, 8, generator=generator) for _ in range(2))
     gates = torch.ones(1, 120, 1)
-    o, _ = chunk.gated_kalmanet(q, k, v, gates, None, None)
-    exact, _ = naive.gated_kalmanet(*(x.double() for x in (q, k, v, gates)), None, None)
+    o, _ = chunk_gated_kalmanet(q, k, v, gates, None, None)
+    exact, _ = naive_gated_kalmanet(*(x.double() for x in (q, k, v, gates)), None, None)
     assert relative(o, exact) <= 1e-4
 
 
 def test_13_a_change_of_basis_of_queries_and_keys_changes_nothing(inputs: Make, relative: Relative) -> None:
     q, k, *rest = inputs(T=100, dtype=torch.float32)
     basis = torch.linalg.qr(torch.randn(8, 8, generator=torch.Generator().manual_seed(0))).Q
-    o, _ = chunk.gated_kalmanet(q, k, *rest)
-    assert relative(chunk.gated_kalmanet(q @ basis, k @ basis, *rest)[0], o) <= 1e-5
+    o, _ = chunk_gated_kalmanet(q, k, *rest)
+    assert relative(chunk_gated_kalmanet(q @ basis, k @ basis, *rest)[0], o) <= 1e-5
 
 
 @pytest.mark.parametrize("j", [0, 15, 16, 39])
 def test_14_what_comes_later_changes_no_bit_of_what_was_before(inputs: Make, j: int) -> None:
     batch = inputs(dtype=torch.float32)
-    o, _ = chunk.gated_kalmanet(*batch, chunk_size=16)
+    o, _ = chunk_gated_kalmanet(*batch, chunk_size=16)
     changed = [tensor.clone() for tensor in batch]
     for tensor in changed:
         tensor[:, j] = tensor[:, j] * 0.5 - 0.1
-    again, _ = chunk.gated_kalmanet(*changed, chunk_size=16)
+    again, _ = chunk_gated_kalmanet(*changed, chunk_size=16)
     assert torch.equal(again[:, :j], o[:, :j])
     assert not torch.equal(again[:, j], o[:, j])
 
 
 def test_15_empty_input_and_zero_keys_are_not_errors(inputs: Make, states: Callable[..., State]) -> None:
     start = states(2, 4, 8)
-    o, state = chunk.gated_kalmanet(*inputs(T=0), initial_state=start)
+    o, state = chunk_gated_kalmanet(*inputs(T=0), initial_state=start)
     assert o.shape == (2, 0, 4, 8)
     assert torch.equal(state.H, start.H)
     nothing = (tensor[:1, :0] for tensor in inputs())
-    o, state = chunk.gated_kalmanet(*nothing, cu_seqlens=torch.tensor([0]))
+    o, state = chunk_gated_kalmanet(*nothing, cu_seqlens=torch.tensor([0]))
     assert (o.shape, state.H.shape) == ((1, 0, 4, 8), (0, 4, 8, 8))
     q, k, v, beta, alpha, g = inputs(dtype=torch.float32)
     k[:, :3] = 0
     leaves = [tensor.requires_grad_() for tensor in (q, k, v, beta, alpha, g)]
-    o, _ = chunk.gated_kalmanet(*leaves)
+    o, _ = chunk_gated_kalmanet(*leaves)
     assert o[:, :3].abs().max() == 0
     for gradient in torch.autograd.grad(o.sum(), leaves):
         assert bool(gradient.isfinite().all())
@@ -297,8 +299,8 @@ def test_15_empty_input_and_zero_keys_are_not_errors(inputs: Make, states: Calla
 def test_15_alpha_0_is_linear_attention(inputs: Make, relative: Relative, kind: dict[str, int]) -> None:
     q, k, v, beta, alpha, g = inputs(T=70)
     blend = torch.zeros_like(alpha) if "alpha" in kind else alpha
-    o, _ = chunk.gated_kalmanet(q, k, v, beta, blend, g, num_iter=kind.get("num_iter", 30))
-    assert relative(o, naive.gated_kalmanet(q, k, v, beta, alpha, g, num_iter=0)[0]) <= 1e-12
+    o, _ = chunk_gated_kalmanet(q, k, v, beta, blend, g, num_iter=kind.get("num_iter", 30))
+    assert relative(o, naive_gated_kalmanet(q, k, v, beta, alpha, g, num_iter=0)[0]) <= 1e-12
 
 
 @pytest.mark.parametrize("size", [1, 3, 64])
@@ -313,7 +315,7 @@ def test_18_the_worked_example_has_the_published_numbers(
         return solved[-1]
 
     monkeypatch.setattr(chunk, "forward", forward)
-    o, state = chunk.gated_kalmanet(*golden.inputs, num_iter=r, chunk_size=size)
+    o, state = chunk_gated_kalmanet(*golden.inputs, num_iter=r, chunk_size=size)
     known = ~golden.outputs[r].isnan()
     torch.testing.assert_close(o[0, :, 0][known], golden.outputs[r][known], rtol=0, atol=5.1e-9)
     torch.testing.assert_close(state.H[0, 0], golden.H, rtol=0, atol=5.1e-9)
@@ -327,10 +329,10 @@ def test_18_the_worked_example_has_the_published_numbers(
 
 def test_18_the_worked_example_has_the_published_gradients(golden) -> None:
     leaves = [tensor.clone().requires_grad_() for tensor in golden.inputs]
-    o, _ = chunk.gated_kalmanet(*leaves, num_iter=80, chunk_size=3)
+    o, _ = chunk_gated_kalmanet(*leaves, num_iter=80, chunk_size=3)
     golden.check_gradients(torch.autograd.grad(o.sum(), leaves))
 
 
 def test_18_conjugate_gradients_solve_the_worked_example_in_four_steps(golden) -> None:
-    o, _ = chunk.gated_kalmanet(*golden.inputs, num_iter=4, solver="cg")
+    o, _ = chunk_gated_kalmanet(*golden.inputs, num_iter=4, solver="cg")
     torch.testing.assert_close(o[0, 3, 0], golden.outputs[None][3], rtol=0, atol=5.1e-9)

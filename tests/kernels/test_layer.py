@@ -1,7 +1,7 @@
 # ruff: noqa: N803, N806 - the names of the paper
-"""The layer: parameters of the released checkpoints, the formulas of the paper, and one answer in however many calls.
+"""The layer: parameters of the released checkpoints, formulas of the paper, decode, precision and errors.
 
-Numbers in the names are those of the list of tests in kernels/gated_kalmanet/README.md.
+Numbers in the names refer to the list of tests in kernels/gated_kalmanet/README.md.
 """
 
 from collections.abc import Callable
@@ -11,16 +11,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gated_kalmanet import naive
 from gated_kalmanet.backends import operator
 from gated_kalmanet.config import GatedKalmaNetConfig
 from gated_kalmanet.layer import GatedKalmaNet
+from gated_kalmanet.naive import naive_gated_kalmanet
 from gated_kalmanet.state import LayerCache
 
 SIZES = {"hidden_size": 24, "head_dim": 6, "num_q_heads": 4, "num_k_heads": 2, "num_v_heads": 2}
 Build = Callable[..., GatedKalmaNet]
 CLOSE = {"rtol": 1e-9, "atol": 1e-12}
-"""In float64: the solve and the output norm make rounding larger by some hundreds each."""
+"""Tolerance in float64: the solve and the output norm each amplify rounding errors by some hundreds."""
 SWITCHES = [
     {},
     {"use_gate": False},
@@ -81,7 +81,7 @@ def test_17_a_learned_expansion_of_keys_and_values_adds_its_own(build: Build) ->
         "k_rep": (4, 2),
         "v_rep": (4, 2),
     }
-    # As it starts, it adds nothing: the same layer as without.
+    # At initialisation the expansion adds 0, so the layer equals the plain one.
     torch.manual_seed(0)
     fresh = GatedKalmaNet(GatedKalmaNetConfig(**SIZES, kv_proj_rank=3, kv_learnable_residual=True))
     plain.load_state_dict(fresh.state_dict(), strict=False)
@@ -114,7 +114,7 @@ def test_5_every_kind_of_layer_decodes(build: Build, switch: dict[str, object]) 
 
 
 def by_the_paper(layer: GatedKalmaNet, h: Tensor) -> Tensor:
-    """Section 2 of README.md, line by line, over the definition of the operator."""
+    """Compute section 2 of README.md line by line, with the reference operator."""
     config, p = layer.config, layer.state_dict()
     H, D = max(config.num_q_heads, config.num_k_heads), config.head_dim
 
@@ -150,7 +150,7 @@ def by_the_paper(layer: GatedKalmaNet, h: Tensor) -> Tensor:
         alpha = torch.sigmoid(h @ p["alpha_proj.weight"].T + p["alpha_proj.bias"])
     if config.use_forgetting_gate:
         g = -p["A_log"].exp() * torch.log1p(torch.exp(h @ p["a_proj.weight"].T + p["dt_bias"]))
-    o, _ = naive.gated_kalmanet(
+    o, _ = naive_gated_kalmanet(
         q, *expanded, beta, alpha, g,
         num_iter=config.num_iter, ridge_strength=config.ridge_strength, decay_h=config.use_forgetting_gate_kk,
         scale=D**-0.5 if config.gla_rescale else 1.0,
@@ -185,7 +185,7 @@ def test_11_bfloat16_is_near_float64(build: Build) -> None:
     high.load_state_dict(low.state_dict())
     with torch.no_grad():
         expected, found = high(h.double()), low(h).double()
-    # Projections, convolutions, norm and output each round once to 2^-9.
+    # Projections, convolutions, norm and output each round once, to 2^-9.
     assert float((found - expected).norm() / expected.norm()) <= 3e-2
 
 
@@ -201,7 +201,7 @@ def test_11_the_layer_trains_under_autocast(build: Build) -> None:
 
 
 def test_float16_is_refused_with_the_reason(build: Build) -> None:
-    with pytest.raises(TypeError, match="hidden is float16, which the operator refuses: x of"):
+    with pytest.raises(TypeError, match="hidden is float16, which the operator does not support: x of"):
         build(torch.float16)(read(dtype=torch.float16))
 
 
@@ -209,7 +209,7 @@ def test_an_impossible_call_says_what_is_wrong(build: Build) -> None:
     layer, ends = build(), torch.tensor([0, 30])
     with pytest.raises(ValueError, match=r"hidden must be \[batch, tokens, 24\], not \(2, 30, 23\)"):
         layer(read()[..., :23])
-    with pytest.raises(ValueError, match="cu_seqlens and a cache exclude each other"):
+    with pytest.raises(ValueError, match="cu_seqlens and a cache cannot be combined"):
         layer(read(B=1), cu_seqlens=ends, cache=LayerCache())
     with pytest.raises(ValueError, match="mask must be bool"):
         layer(read(), mask=torch.ones(2, 30))
@@ -219,7 +219,7 @@ def test_every_backend_is_taken_by_its_name(build: Build) -> None:
     naive_layer, chunk_layer = build(backend="naive"), build()
     h = read()
     torch.testing.assert_close(naive_layer(h), chunk_layer(h), **CLOSE)
-    assert operator("naive", h.device, 64) is naive.gated_kalmanet
+    assert operator("naive", h.device, 64) is naive_gated_kalmanet
 
 
 def test_a_backend_that_cannot_run_here_says_why(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 # ruff: noqa: N803 - the names of the paper
-"""One answer in however many calls: caches of both kinds, padding on any side, packed sequences.
+"""Equal results for any split into calls: both kinds of caches, padding on any side, packed sequences.
 
-Numbers in the names are those of the list of tests in kernels/gated_kalmanet/README.md.
+Numbers in the names refer to the list of tests in kernels/gated_kalmanet/README.md.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from gated_kalmanet.state import Cache, LayerCache
 
 Build = Callable[..., GatedKalmaNet]
 CLOSE = {"rtol": 1e-9, "atol": 1e-12}
-"""In float64: the solve and the output norm make rounding larger by some hundreds each."""
+"""Tolerance in float64: the solve and the output norm each amplify rounding errors by some hundreds."""
 
 
 def read(B: int = 2, T: int = 30, dtype: torch.dtype = torch.float64, seed: int = 1) -> Tensor:
@@ -26,7 +26,7 @@ def read(B: int = 2, T: int = 30, dtype: torch.dtype = torch.float64, seed: int 
 
 @pytest.fixture(params=["own", "transformers"])
 def cache(request: pytest.FixtureRequest) -> Cache:
-    """A cache of this package, and a layer of the cache that transformers makes for linear attention."""
+    """A cache of this package, or a layer of the transformers cache for linear attention."""
     return LayerCache() if request.param == "own" else LinearAttentionLayer(number_of_states=3)
 
 
@@ -122,11 +122,11 @@ def test_5_the_triton_form_reads_and_decodes_as_the_chunk_wise_form_does(build: 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     kernels, chunk, h = kernels.to(device), chunk.to(device), read(B=1, T=22, dtype=torch.float32).to(device)
     with torch.no_grad():
-        # 17 tokens, then one, then two with the kernel for new tokens, then two of which one is padding.
+        # Prefill of 17 tokens, then decode of one, two, and two of which one is padding.
         pieces = [kernels(h[:, a:b], cache=cache) for a, b in ((0, 17), (17, 18), (18, 20))]
         last = kernels(h[:, 20:], cache=cache, mask=torch.tensor([[True, False]], device=device))
         expected = chunk(h[:, :21])
     found = torch.cat([*pieces, last[:, :1]], dim=1)
-    # Float32, made larger by the solve (51) and by the norm of the output.
+    # Rounding error of float32, amplified by the solve (51) and the output norm.
     assert float((found - expected).norm() / expected.norm()) <= 1e-4
     assert last[:, 1].abs().max() == 0

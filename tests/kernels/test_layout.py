@@ -1,4 +1,4 @@
-"""The cutting into chunks: no token is lost, and every group can be computed at once."""
+"""The split into chunks: every token has one position, and every group can be computed together."""
 
 import torch
 from hypothesis import given, settings
@@ -19,7 +19,7 @@ def test_every_token_has_one_place_and_every_group_fits(lengths: list[int], size
     for group in layout.groups:
         count = group.chunks.stop - group.chunks.start
         assert count == sum(group.steps) <= together
-        # The sequences that go on are the first ones, so that states are handed on by slices.
+        # Sequences that continue come first, so that the scan can slice the states.
         assert list(group.steps) == sorted(group.steps, reverse=True)
         assert group.steps[0] <= group.rows.stop - group.rows.start
 

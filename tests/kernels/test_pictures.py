@@ -1,4 +1,4 @@
-"""What the picture of the README says."""
+"""The claims of the figure of the README."""
 
 from pathlib import Path
 

@@ -1,8 +1,8 @@
 # ruff: noqa: N803, N806 - the names of the paper
-"""What the published implementation of the layer gets wrong, by the numbers of README.md, section 5.
+"""Known defects of the published implementation of the layer, by the numbers of README.md, section 5.
 
-Not here: 8 (offsets of 32 bits overflow in long batches) is about pointers of kernels, see
-triton/test_triton_memory.py; tensors of PyTorch are indexed with 64 bits. 10 (no tests) is answered by this folder.
+Not included: 8 (32-bit offsets overflow in long batches) concerns pointers of kernels, see
+triton/test_triton_memory.py; PyTorch tensors use 64-bit indices. 10 (no tests) is addressed by this folder.
 """
 
 import ast
@@ -15,16 +15,17 @@ import torch
 from torch import Tensor
 
 import gated_kalmanet
-from gated_kalmanet import chunk, naive
+from gated_kalmanet.chunk import chunk_gated_kalmanet
 from gated_kalmanet.config import GatedKalmaNetConfig
 from gated_kalmanet.layer import GatedKalmaNet
+from gated_kalmanet.naive import naive_gated_kalmanet
 from gated_kalmanet.state import LayerCache, State
 
 Make = Callable[..., tuple[Tensor, ...]]
 Relative = Callable[[Tensor, Tensor], float]
 
 
-@pytest.fixture(params=[naive.gated_kalmanet, chunk.gated_kalmanet], ids=["naive", "chunk"])
+@pytest.fixture(params=[naive_gated_kalmanet, chunk_gated_kalmanet], ids=["naive", "chunk"])
 def form(request: pytest.FixtureRequest) -> Callable:
     return request.param
 
@@ -41,14 +42,14 @@ def hidden(B: int, T: int) -> Tensor:
 
 @pytest.mark.parametrize("new", [2, 5, 70])
 def test_1_a_call_with_a_cache_reads_all_of_its_tokens(new: int) -> None:
-    """Published: the first is right, the others are uninitialised memory."""
+    """Published: only the first output is computed; the others are uninitialised memory."""
     model, h, cache = layer(), hidden(2, 9 + new), LayerCache()
     model(h[:, :9], cache=cache)
     torch.testing.assert_close(model(h[:, 9:], cache=cache), model(h)[:, 9:])
 
 
 def test_2_packed_sequences_do_not_leak_into_each_other(inputs: Make, form: Callable, relative: Relative) -> None:
-    """Published: the states run through, with an error of 0.7 in the second sequence."""
+    """Published: the states carry over, with an error of 0.7 in the second sequence."""
     batch = inputs(B=1)
     o, _ = form(*batch, cu_seqlens=torch.tensor([0, 17, 40]))
     alone, _ = form(*(tensor[:, 17:] for tensor in batch))
@@ -85,12 +86,12 @@ def test_3_without_an_output_gate_the_output_is_only_normalised() -> None:
     model = layer(use_gate=False)
     o = torch.randn(2, 3, 4, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     size = model.o_norm(o, None).square().mean(-1).sqrt()
-    # But for the 1e-6 beside the mean square of o.
+    # Apart from the 1e-6 added to the mean square of o.
     torch.testing.assert_close(size, torch.ones_like(size), rtol=0, atol=1e-5)
 
 
 def test_4_the_gradient_of_the_initial_state_has_the_path_through_lambda(inputs: Make, relative: Relative) -> None:
-    """Published: it is the one without that path, with the opposite sign."""
+    """Published: the gradient omits that path and has the opposite sign."""
     batch = inputs(B=1, T=12, Hq=2, Hk=2)
     H = torch.eye(8, dtype=torch.float64).expand(1, 2, 8, 8).clone().requires_grad_()
     U = torch.ones(1, 2, 8, 8, dtype=torch.float64)
@@ -99,19 +100,19 @@ def test_4_the_gradient_of_the_initial_state_has_the_path_through_lambda(inputs:
         o, _ = form(*batch, initial_state=State(H=H, U=U), **kind)
         return torch.autograd.grad(o.sum(), H)[0]
 
-    exact = gradient(naive.gated_kalmanet, solver="exact")
-    # Only its symmetric part means anything: the state is symmetric.
+    exact = gradient(naive_gated_kalmanet, solver="exact")
+    # Only the symmetric part is defined, since the state is symmetric.
     exact = (exact + exact.mT) / 2
-    found = gradient(chunk.gated_kalmanet, num_iter=80)
+    found = gradient(chunk_gated_kalmanet, num_iter=80)
     assert relative(found, exact) <= 1e-8
-    assert relative(gradient(chunk.gated_kalmanet, num_iter=80, grad_ridge=False), exact) > 1e-3
+    assert relative(gradient(chunk_gated_kalmanet, num_iter=80, grad_ridge=False), exact) > 1e-3
 
 
 def test_4_gradients_of_the_final_states_are_not_dropped(inputs: Make, relative: Relative) -> None:
-    """Published: they are, so a sequence that is cut in two loses what its second half says of the first."""
+    """Published: they are dropped, so the second segment of a split sequence has no gradient to the first."""
     found, expected = ([tensor.requires_grad_() for tensor in inputs(T=12)] for _ in range(2))
     gradients = []
-    for form, leaves in ((chunk.gated_kalmanet, found), (naive.gated_kalmanet, expected)):
+    for form, leaves in ((chunk_gated_kalmanet, found), (naive_gated_kalmanet, expected)):
         _, state = form(*leaves)
         gradients.append(torch.autograd.grad(state.H.square().sum() + state.U.square().sum(), leaves[1:4]))
     for a, b in zip(*gradients, strict=True):
@@ -120,7 +121,7 @@ def test_4_gradients_of_the_final_states_are_not_dropped(inputs: Make, relative:
 
 
 def test_5_in_bfloat16_the_norm_of_h_and_the_solve_are_still_float32(inputs: Make, form: Callable) -> None:
-    """Published: the norm is summed in bfloat16, which makes lambda up to 8 % too small and different in decoding."""
+    """Published: the norm is summed in bfloat16; lambda is up to 8 % too small and differs in decode."""
     batch = inputs(T=70, dtype=torch.bfloat16)
     low, low_state = form(*batch)
     high, high_state = form(*(tensor.float() for tensor in batch))
@@ -131,14 +132,14 @@ def test_5_in_bfloat16_the_norm_of_h_and_the_solve_are_still_float32(inputs: Mak
 
 def test_5_prefill_and_decoding_find_the_same_norm(inputs: Make, relative: Relative) -> None:
     batch = inputs(T=65, dtype=torch.bfloat16)
-    whole, _ = chunk.gated_kalmanet(*(tensor.float() for tensor in batch))
-    _, state = chunk.gated_kalmanet(*(tensor[:, :64] for tensor in batch))
-    o, _ = chunk.gated_kalmanet(*(tensor[:, 64:].float() for tensor in batch), initial_state=state)
+    whole, _ = chunk_gated_kalmanet(*(tensor.float() for tensor in batch))
+    _, state = chunk_gated_kalmanet(*(tensor[:, :64] for tensor in batch))
+    o, _ = chunk_gated_kalmanet(*(tensor[:, 64:].float() for tensor in batch), initial_state=state)
     assert relative(o, whole[:, 64:]) <= 1e-5
 
 
 def test_6_gates_are_natural_logarithms(inputs: Make, form: Callable) -> None:
-    """Published: with a newer version of the library below it, decays silently become powers of 2."""
+    """Published: with newer versions of flash-linear-attention, decays silently become powers of 2."""
     q, k, v, beta, alpha, g = inputs(B=1, T=1)
     one = torch.eye(8, dtype=torch.float64).expand(1, 4, 8, 8)
     _, state = form(q, 0 * k, v, beta, alpha, torch.full_like(g, -1.0), initial_state=State(H=one, U=one))
@@ -147,7 +148,7 @@ def test_6_gates_are_natural_logarithms(inputs: Make, form: Callable) -> None:
 
 
 def test_6_nothing_rests_on_a_library_or_a_function_that_went_away() -> None:
-    """Published: pinned to one version of flash-linear-attention, and to `tl.make_block_ptr`, gone since triton 3.9."""
+    """Published: needs one version of flash-linear-attention and `tl.make_block_ptr`, removed in triton 3.9."""
     names, roots = set(), set()
     for file in Path(gated_kalmanet.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
@@ -161,7 +162,7 @@ def test_6_nothing_rests_on_a_library_or_a_function_that_went_away() -> None:
 
 
 def test_7_a_zero_key_at_the_first_token_gives_zero_and_no_nan(inputs: Make, form: Callable) -> None:
-    """Published: NaN, in prefill and in decoding."""
+    """Published: NaN, in prefill and in decode."""
     q, k, v, beta, alpha, g = inputs()
     k[:, 0] = 0
     leaves = [tensor.requires_grad_() for tensor in (q, k, v, beta, alpha, g)]
@@ -175,8 +176,8 @@ def test_7_a_zero_key_at_the_first_token_gives_zero_and_no_nan(inputs: Make, for
 
 @pytest.mark.parametrize("D", [5, 96, 192, 256])
 def test_9_any_head_dimension_runs_on_a_cpu_in_float64(inputs: Make, relative: Relative, D: int) -> None:
-    """Published: powers of two up to 128, on a GPU, in no more than float32."""
+    """Published: powers of two up to 128, only on a GPU, at most float32."""
     batch = inputs(B=1, T=20, Hq=2, Hk=1, D=D)
-    found, expected = chunk.gated_kalmanet(*batch, chunk_size=8), naive.gated_kalmanet(*batch)
+    found, expected = chunk_gated_kalmanet(*batch, chunk_size=8), naive_gated_kalmanet(*batch)
     assert relative(found[0], expected[0]) <= 1e-11
     assert found[0].dtype == torch.float64

@@ -1,7 +1,7 @@
 # ruff: noqa: N806 - the names of the paper
-"""The ridge systems: how far the iterations are from the exact solution, and their constants.
+"""The ridge solvers: errors against the exact solution, and constants of the iterations.
 
-Numbers in the names are those of the list of tests in kernels/gated_kalmanet/README.md.
+Numbers in the names refer to the list of tests in kernels/gated_kalmanet/README.md.
 """
 
 from collections.abc import Callable
@@ -15,15 +15,16 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gated_kalmanet import naive, solver
+from gated_kalmanet.naive import naive_gated_kalmanet
 
 A = 0.02
 
 
 def systems(inputs: Callable[..., tuple[Tensor, ...]], family: str) -> tuple[Tensor, Tensor]:
-    """H and unit q of sequences of 1 to 24 tokens, [24, 4, 8, 8] and [24, 4, 8]."""
+    """Create H and unit q of sequences of 1 to 24 tokens, [24, 4, 8, 8] and [24, 4, 8]."""
     batch = inputs(B=24, T=24, family=family, seed=3)
     mask = torch.ones(24, 24, dtype=torch.bool).tril()
-    _, state = naive.gated_kalmanet(*batch, num_iter=0, mask=mask)
+    _, state = naive_gated_kalmanet(*batch, num_iter=0, mask=mask)
     return state.H, naive.normalise(batch[0][:, -1])
 
 
@@ -35,7 +36,7 @@ def error(x: Tensor, exact: Tensor) -> float:
 def test_1_chebyshev_stays_within_its_bound(inputs: Callable[..., tuple[Tensor, ...]], family: str, r: int) -> None:
     H, q = systems(inputs, family)
     exact = naive.solve(H, q, solver="exact")
-    # Beyond the bound only rounding: kappa = 51 times the unit roundoff of float64, times a few operations per step.
+    # Add the rounding error: kappa = 51 times the unit roundoff of float64, times a few operations per iteration.
     assert error(naive.solve(H, q, r), exact) <= solver.chebyshev_bound(r, A) * (1 + 1e-6) + 1e-13
 
 
@@ -46,7 +47,7 @@ def test_1_at_80_steps_the_iteration_is_exact(inputs: Callable[..., tuple[Tensor
 
 @pytest.mark.parametrize("r", [0, 1, 5, 10, 20, 30])
 def test_1_the_bound_is_attained(r: int) -> None:
-    # One key: the eigenvalues are those at the ends of the interval, and a query orthogonal to the key meets the lower.
+    # With one key, the eigenvalues are the ends of the interval; a query orthogonal to the key has the lower one.
     H = torch.zeros(3, 3, dtype=torch.float64)
     H[0, 0] = 0.7
     q = torch.tensor([0.0, 0.6, 0.8], dtype=torch.float64)
@@ -91,7 +92,7 @@ def test_16_it_is_the_recurrence_without_rounding_to_1e_15() -> None:
 @given(r=st.integers(1, 60), ridge=st.floats(1e-3, 1.0))
 def test_16_a_step_takes_the_weight_before_it(r: int, ridge: float) -> None:
     table = [2.0, *solver.omegas(r, ridge)]
-    # The same number from the eigenvalue interval [mu, L] = [a, 1 + a] of H / f, as the paper writes it.
+    # The same rho from the eigenvalue interval [mu, L] = [a, 1 + a] of H / f, as in the paper.
     rho = (1 + ridge - ridge) / (1 + ridge + ridge)
     for before, after in pairwise(table):
         assert after == pytest.approx(1 / (1 - (rho / 2) ** 2 * before), abs=1e-15, rel=1e-14)
@@ -125,7 +126,7 @@ def test_conjugate_gradients_stay_within_their_bound(
 def test_conjugate_gradients_are_never_behind_chebyshev(
     inputs: Callable[..., tuple[Tensor, ...]], family: str, r: int
 ) -> None:
-    """Chebyshev's x_r lies in the space over which r + 1 steps minimise the error in the norm of A."""
+    """x_r of Chebyshev lies in the space over which r + 1 iterations of CG minimise the error in the A-norm."""
     H, q = systems(inputs, family)
     exact = naive.solve(H, q, solver="exact")
     ridge = A * H.flatten(-2).norm(dim=-1)[..., None]
@@ -141,7 +142,7 @@ def test_conjugate_gradients_are_never_behind_chebyshev(
 def test_conjugate_gradients_leave_a_solved_row_alone(inputs: Callable[..., tuple[Tensor, ...]]) -> None:
     H, q = systems(inputs, "equal keys")
     exact = naive.solve(H, q, solver="exact")
-    # Two eigenvalues: two steps solve it, and forty must not spoil it.
+    # With two eigenvalues, two iterations converge, and forty must not diverge.
     assert error(naive.solve(H, q, 40, solver="cg"), exact) <= 1e-12
     assert naive.solve(H, torch.zeros_like(q), 5, solver="cg").abs().max() == 0
 

@@ -1,17 +1,17 @@
 # mypy: allow-untyped-defs
-# ruff: noqa: N803, PLR0917 - parameters of kernels are many and have no Python types; capitals are known when compiling
-"""The gradient by implicit differentiation (3.3): what belongs to tokens, and what goes from chunk to chunk.
+# ruff: noqa: N803, PLR0917 - kernels have many parameters without Python types; capitals are compile-time constants
+"""Backward pass by implicit differentiation (3.3): gradients of queries and alpha, and the backward scan of the states.
 
-With dqe_t = s U_t do_t and z_t = alpha_t (H_t + a f_t I)^-1 dqe_t, token t sends back
+With dqe_t = s U_t do_t and z_t = alpha_t (H_t + a f_t I)^-1 dqe_t, token t contributes
 
-    G_t = -z_t x_t^T - n_t H_t,  n_t = a (z_t . x_t) / f_t      to H_t
-    s qe_t do_t^T                                               to U_t
+    G_t = -z_t x_t^T - n_t H_t,  n_t = a (z_t . x_t) / f_t      to the gradient of H_t
+    s qe_t do_t^T                                               to the gradient of U_t
 
-`solve_back_kernel` finds z, `queries_kernel` all else that belongs to single tokens, `scan_back_kernel` sums what is
-sent from chunk to chunk; `gated_kalmanet.triton.gather` brings it to values, keys and gates. Legend as in
-`gated_kalmanet.triton.prefill`; every array of numbers per token and expanded head is [tokens, H]. x, z and qe come as
-two numbers of OPERAND each, the second, `_rest`, being what rounding the first one left: as x fits U to the values,
-<dU, U> and <dH, H> nearly cancel in the gradient of the log decays, and the rounding of x would not.
+`solve_back_kernel` computes z, `queries_kernel` all other terms of single tokens, and `scan_back_kernel` the gradients
+of the states; `gated_kalmanet.triton.gather` computes those of values, keys and gates from them. Shapes are those of
+`gated_kalmanet.triton.prefill`; scalars per token and expanded head are [tokens, H]. x, z and qe are stored as two
+OPERAND tensors, the second of which, `_rest`, holds the rounding error of the first: <dU, U> and <dH, H> nearly cancel
+in the gradient of the log decays, and the rounding error of x would remain.
 """
 
 import triton
@@ -33,6 +33,7 @@ from gated_kalmanet.triton.tile import (
     load_state,
     norm_gradient,
     own_chunk,
+    own_sequence,
     store_rows,
     store_split,
     store_state,
@@ -48,7 +49,7 @@ def solve_back_kernel(
     SOLVER: tl.constexpr, NUM_ITER: tl.constexpr, RIDGE: tl.constexpr, SCALE: tl.constexpr, DECAY_H: tl.constexpr,
     OPERAND: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """z of the tokens of one chunk and head.
+    """Compute z for the tokens of one chunk and head.
 
     Grid: (chunks, heads).
     """
@@ -57,15 +58,13 @@ def solve_back_kernel(
         return
     d = tl.arange(0, BD)
     rows, inside, valid = chunk_tokens(chunk, n, cu_seqlens, starts, mask, C)
-    at, head_k, heads_k = rows * H + head, head // K_GROUP, H // K_GROUP
-    keys = load_rows(k, rows, head_k, heads_k, valid, d, D)
-    values = load_rows(v, rows, head_k, heads_k, valid, d, D)
-    sent = load_rows(do, rows, head, H, valid, d, D)
+    at = rows * H + head
+    keys, values, sent = load_chunk(k, v, do, rows, head, H, valid, d, K_GROUP, D)
     w, r, between, start = weights_and_decays(keys, beta, g, at, valid, C, ACC)
     u0 = load_state(u_chunks, chunk * H + head, d, D, BD)
     dqe = sent_to_start(sent, u0, start, SCALE, OPERAND, ACC)
     dqe = sent_within(dqe, sent, values, keys, between * (w * r)[None, :], SCALE, OPERAND, ACC)
-    # By way of memory: else the compiler lets what dqe was made of take registers from the solve.
+    # Store and reload dqe: otherwise its operands occupy registers during the solve.
     store_split(z, z_rest, dqe, rows, head, H, inside, d, D)
     tl.debug_barrier()
     dqe = load_split(z, z_rest, rows, head, H, inside, d, D, ACC)
@@ -77,14 +76,23 @@ def solve_back_kernel(
 
 
 @triton.jit
+def load_chunk(k, v, do, rows, head, H, valid, d, K_GROUP: tl.constexpr, D: tl.constexpr):
+    """Load the keys, the values and the gradients of the outputs of the tokens of one chunk and head."""
+    head_k, heads_k = head // K_GROUP, H // K_GROUP
+    keys = load_rows(k, rows, head_k, heads_k, valid, d, D)
+    values = load_rows(v, rows, head_k, heads_k, valid, d, D)
+    return keys, values, load_rows(do, rows, head, H, valid, d, D)
+
+
+@triton.jit
 def sent_to_start(sent, u0, start, SCALE: tl.constexpr, OPERAND: tl.constexpr, ACC: tl.constexpr):
-    """The part of dqe_t = s U_t do_t that comes from U0."""
+    """Compute the term of dqe_t = s U_t do_t from U0."""
     return dot(sent, tl.trans(u0), OPERAND, ACC) * (start * SCALE)[:, None]
 
 
 @triton.jit
 def sent_within(dqe, sent, values, keys, weights, SCALE: tl.constexpr, OPERAND: tl.constexpr, ACC: tl.constexpr):
-    """dqe and the part that comes from the tokens of the chunk; `weights` are R w r."""
+    """Add the term of the tokens of the chunk to dqe; `weights` are R w r."""
     scores = dot(sent, tl.trans(values), OPERAND, ACC) * weights * SCALE
     return dot_add(scores, keys, dqe, OPERAND, ACC)
 
@@ -97,10 +105,11 @@ def queries_kernel(
     SOLVE: tl.constexpr, RIDGE: tl.constexpr, SCALE: tl.constexpr, DECAY_H: tl.constexpr, GRAD_RIDGE: tl.constexpr,
     OPERAND: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """qe, dq and dalpha of the tokens of one chunk and head, and what scan and gathering need beside them.
+    """Compute qe, dq and dalpha for the tokens of one chunk and head, and the inputs of the kernels that follow.
 
-    That is n_t; reach_i = sum_{t >= i} n_t e_t R[t, i], how much of H0 the tokens from i on send back; and dgamma_t =
-    e_t (s qe_t^T U0 do_t - z_t^T H0 x_t) - n_t f_t^2, a share of the gradient of the sum of log decays up to t.
+    These are n_t; reach_i = sum_{t >= i} n_t e_t R[t, i], the coefficient of H0 in the contributions of the tokens from
+    i on; and dgamma_t = e_t (s qe_t^T U0 do_t - z_t^T H0 x_t) - n_t f_t^2, a term of the gradient of the sum of log
+    decays up to t.
 
     Grid: (chunks, heads).
     """
@@ -109,10 +118,8 @@ def queries_kernel(
         return
     d = tl.arange(0, BD)
     rows, inside, valid = chunk_tokens(chunk, n, cu_seqlens, starts, mask, C)
-    at, head_k, heads_k = rows * H + head, head // K_GROUP, H // K_GROUP
-    keys = load_rows(k, rows, head_k, heads_k, valid, d, D)
-    values = load_rows(v, rows, head_k, heads_k, valid, d, D)
-    sent = load_rows(do, rows, head, H, valid, d, D)
+    at = rows * H + head
+    keys, values, sent = load_chunk(k, v, do, rows, head, H, valid, d, K_GROUP, D)
     w, r, between, start = weights_and_decays(keys, beta, g, at, valid, C, ACC)
     queries = load_rows(q, rows, head // Q_GROUP, H // Q_GROUP, valid, d, D).to(ACC)
     read = queries * inverse_norm(queries, ACC)[:, None]
@@ -154,18 +161,17 @@ def scan_back_kernel(
     H, K_GROUP: tl.constexpr, D: tl.constexpr, BD: tl.constexpr, BV: tl.constexpr, C: tl.constexpr,
     SOLVE: tl.constexpr, SCALE: tl.constexpr, DECAY_H: tl.constexpr, OPERAND: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """The gradients of both states after every chunk, and before the first: BV columns, for one sequence and head.
+    """Compute the gradients of both states after every chunk and before the first: BV columns of one sequence and head.
 
     dU0 = e_C dU + sum_t e_t s qe_t do_t^T,
     dH0 = e_C dH - sum_t e_t z_t x_t^T - (sum_t e_t^2 n_t) H0 - sum_i reach_i kt_i kt_i^T
 
-    `carried`, [chunks, H, column blocks], is the part of these columns in e_C (<dU, U0> + <dH, H0>), a share of the
+    `carried`, [chunks, H, column blocks], is the sum over these columns of e_C (<dU, U0> + <dH, H0>), a term of the
     gradient of the log decays of a chunk.
 
     Grid: (sequences x heads, column blocks).
     """
-    n = tl.program_id(0).to(tl.int64) // H
-    head = tl.program_id(0).to(tl.int64) % H
+    n, head = own_sequence(H)
     d = tl.arange(0, BD)
     columns = tl.program_id(1) * BV + tl.arange(0, BV)
     head_k, heads_k = head // K_GROUP, H // K_GROUP
@@ -217,7 +223,7 @@ def scan_back_kernel(
 def add_outer(
     acc, pointer, rest, b, rows, head, H, inside, d, D: tl.constexpr, OPERAND: tl.constexpr, ACC: tl.constexpr
 ):
-    """acc + a^T b for what `store_split` has stored of a, and b as two numbers of OPERAND each."""
+    """Compute acc + a^T b, with a stored by `store_split` and b split into two OPERAND tensors."""
     a = tl.trans(load_rows(pointer, rows, head, H, inside, d, D))
     acc = dot_add(a, b, acc, OPERAND, ACC)
     if rest is not None:

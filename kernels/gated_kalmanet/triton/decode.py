@@ -1,6 +1,6 @@
 # mypy: allow-untyped-defs
-# ruff: noqa: N803, PLR0917 - parameters of kernels are many and have no Python types; capitals are known when compiling
-"""A few new tokens per sequence, token by token, in one kernel that reads and writes each state once."""
+# ruff: noqa: N803, PLR0917 - kernels have many parameters without Python types; capitals are compile-time constants
+"""Decode: a few new tokens per sequence, in one kernel that loads and stores each state once."""
 
 from __future__ import annotations
 
@@ -37,35 +37,20 @@ def decode(
     mask: Tensor | None = None,
     inplace: bool = False,
 ) -> tuple[Tensor, State]:
-    """One or more new tokens per sequence, after those that `state` remembers; has no gradient.
+    """Compute Gated KalmaNet for one or more new tokens per sequence, starting from `state`, without gradients.
 
-    The states are in float32 (float64 for float64 inputs) from end to end. H stays in registers while all tokens of a
-    sequence and head are solved for, so the time grows with their number, but not what is read and written. Above a
-    head dimension of 128 it does not fit there, and the kernel becomes slow.
+    Arguments and results are those of `gated_kalmanet.naive.naive_gated_kalmanet`, except that T is the number of new
+    tokens for each of B sequences, D is at most 256, `solver` is "chebyshev" or "cg", `state` is the initial state,
+    [B, H, D, D], with a symmetric H, and `inplace` writes the new states over `state` and returns it.
 
-    Args:
-        q: queries [B, T, Hq, D], T new tokens for each of B sequences; D at most 256.
-        k: keys [B, T, Hk, D].
-        v: values [B, T, Hk, D].
-        beta: input gates [B, T, H] in (0, 1), H = max(Hq, Hk).
-        alpha: blends [B, T, H] in (0, 1); None: 1.
-        g: log decays [B, T, H], at most 0; None: 0.
-        state: states before these tokens, [B, H, D, D], its H symmetric.
-        num_iter: steps of the solver; 0: x is not solved for.
-        ridge_strength: a of lambda = a ||H||_F.
-        scale: s of the output; None: D ** -0.5.
-        solver: "chebyshev" or "cg".
-        decay_h: whether H forgets as U does.
-        mask: [B, T], False at padding: it leaves the states as they are, its output is 0.
-        inplace: write the new states over `state` and return that, instead of into new tensors.
-
-    Returns:
-        outputs [B, T, H, D] in the dtype of v, and the states after the last token.
+    States are float32 (float64 for float64 inputs) throughout. H stays in registers while all tokens of a sequence and
+    head are solved, so the time grows with the number of tokens, but the memory traffic does not. Above a head
+    dimension of 128, H does not fit into registers and the kernel is slow.
 
     Raises:
-        ValueError: an impossible shape, value, name or device; an input that needs a gradient; states that are to be
-            written over and not contiguous.
-        TypeError: an impossible dtype.
+        ValueError: a shape, a value, an option or a device is invalid; an input requires a gradient; `inplace` is set
+            and the states are not contiguous.
+        TypeError: a dtype is invalid.
     """
     launch.check_device(q.device)
     size = check(
@@ -77,14 +62,14 @@ def decode(
     for name, x in given.items():
         if torch.is_grad_enabled() and x is not None and x.requires_grad:
             raise ValueError(
-                f"{name} needs a gradient, which decode does not give: call gated_kalmanet, or use no_grad"
+                f"{name} requires a gradient, which decode does not compute: call triton_gated_kalmanet, or use no_grad"
             )
         if inplace and name.startswith("state") and not x.is_contiguous():
-            raise ValueError(f"{name} is not contiguous, so it cannot be written over: pass {name}.contiguous()")
+            raise ValueError(f"{name} is not contiguous, so it cannot be overwritten: pass {name}.contiguous()")
     q, k, v, beta, alpha, g, h, u = (x if x is None else x.contiguous() for x in given.values())
     after = state if inplace else State(H=torch.empty_like(h), U=torch.empty_like(u))
     o = v.new_empty(size.B, size.T, size.H, size.D)
-    # From the first half of the kernel to the second.
+    # Passed from the first half of the kernel to the second.
     qe = o.new_empty(o.shape, dtype=compute_dtype(q.dtype))
     with torch.cuda.device_of(q):
         decode_kernel[(size.B * size.H,)](
@@ -103,7 +88,7 @@ def decode_kernel(
     SOLVER: tl.constexpr, NUM_ITER: tl.constexpr, RIDGE: tl.constexpr, SCALE: tl.constexpr, DECAY_H: tl.constexpr,
     ACC: tl.constexpr,
 ):  # fmt: skip
-    """T tokens of one sequence and head: first H and all solves, then U and all outputs; one state is held at a time.
+    """Process T tokens of one sequence and head: first H and all solves, then U and all outputs, one state at a time.
 
     Grid: (sequences x heads).
     """
@@ -131,7 +116,7 @@ def decode_kernel(
                 qe = qn + tl.load(alpha + at, mask=token, other=0.0).to(ACC) * (x - qn)
         tl.store(qe_between + at * D + d, qe, mask=d < D)
     store_state(h_after, h, index, d, D, BD)
-    # What some threads stored, others load.
+    # Other threads load the values stored above.
     tl.debug_barrier()
     u = load_state(u_before, index, d, D, BD).to(ACC)
     for t in range(T):
@@ -154,7 +139,7 @@ def decode_kernel(
 
 @triton.jit
 def is_token(mask, row):
-    """Whether a token is no padding."""
+    """Return whether a token is not padding."""
     token = row >= 0
     if mask is not None:
         token = tl.load(mask + row) != 0
@@ -163,14 +148,14 @@ def is_token(mask, row):
 
 @triton.jit
 def unit(pointer, d, valid, ACC: tl.constexpr):
-    """x / (||x|| + 1e-6)."""
+    """Load x and compute x / (||x|| + 1e-6)."""
     x = tl.load(pointer + d, mask=valid, other=0.0).to(ACC)
     return x / (tl.sqrt(tl.sum(x * x)) + EPS)
 
 
 @triton.jit
 def solve_one(h, q, SOLVER: tl.constexpr, NUM_ITER: tl.constexpr, RIDGE: tl.constexpr, ACC: tl.constexpr):
-    """x of (H + a f I) x = q, f = ||H||_F, as `gated_kalmanet.triton.solve` finds it; 0 where H is 0."""
+    """Solve (H + a f I) x = q, f = ||H||_F, as in `gated_kalmanet.triton.solve`; x is 0 where H is 0."""
     step: tl.constexpr = 2 / (1 + 2 * RIDGE)
     shift: tl.constexpr = step * RIDGE
     per_norm = ratio(tl.full((), step, ACC), tl.sqrt(tl.sum(h * h)))

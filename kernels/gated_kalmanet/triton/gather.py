@@ -1,15 +1,15 @@
 # mypy: allow-untyped-defs
-# ruff: noqa: N803, PLR0915, PLR0917 - parameters of kernels are many and have no Python types; capitals are known when compiling
-"""The end of the backward pass: from the gradients of the states to those of values, keys and gates.
+# ruff: noqa: N803, PLR0915, PLR0917 - kernels have many parameters without Python types; capitals are compile-time constants
+"""Last part of the backward pass: gradients of values, keys and gates from those of the states.
 
-With what reaches token i, Uacc_i = sum_{t >= i} R[t, i] s qe_t do_t^T + R[C, i] dU, and Gacc_i likewise of G_t and dH:
+With Uacc_i = sum_{t >= i} R[t, i] s qe_t do_t^T + R[C, i] dU, and Gacc_i the same sum of G_t and dH:
 
     dv_i = w_i Uacc_i^T kn_i,  dkn_i = w_i (Uacc_i v_i + (Gacc_i + Gacc_i^T) kn_i),
     dw_i = kn_i . Uacc_i v_i + kn_i . Gacc_i kn_i,  dbeta_i = 2 (beta_i + 1e-6) dw_i
 
-A log decay g_i has the gradient <Uacc_i, U_i - w_i kn_i v_i^T> + <Gacc_i, H_i - w_i kn_i kn_i^T>.
+The gradient of a log decay g_i is <Uacc_i, U_i - w_i kn_i v_i^T> + <Gacc_i, H_i - w_i kn_i kn_i^T>.
 
-One program has the tokens of one chunk and head of k and v, and takes the heads that read it one after the other.
+One program processes the tokens of one chunk and head of k and v, and loops over the expanded heads that share it.
 """
 
 import triton
@@ -38,7 +38,7 @@ def values_kernel(
     N, H, Q_GROUP: tl.constexpr, K_GROUP: tl.constexpr, D: tl.constexpr, BD: tl.constexpr, C: tl.constexpr,
     SOLVE: tl.constexpr, SCALE: tl.constexpr, OPERAND: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """dv.
+    """Compute dv.
 
     Grid: (chunks, heads of k).
     """
@@ -73,7 +73,7 @@ def values_kernel(
 
 @triton.jit
 def unit_products(queries, keys, OPERAND: tl.constexpr, ACC: tl.constexpr):
-    """qn_t . k_i, [t, i]."""
+    """Compute qn_t . k_i, [t, i]."""
     return dot(queries, tl.trans(keys), OPERAND, ACC) * inverse_norm(queries, ACC)[:, None]
 
 
@@ -81,7 +81,7 @@ def unit_products(queries, keys, OPERAND: tl.constexpr, ACC: tl.constexpr):
 def split_products(
     pointer, rest, rows, head, H, inside, keys, d, D: tl.constexpr, OPERAND: tl.constexpr, ACC: tl.constexpr
 ):
-    """x_t . k_i, [t, i], of an x that comes in two parts, or z."""
+    """Compute x_t . k_i, [t, i], for x or z stored by `store_split`."""
     products = dot(load_rows(pointer, rows, head, H, inside, d, D), tl.trans(keys), OPERAND, ACC)
     if rest is not None:
         products = dot_add(load_rows(rest, rows, head, H, inside, d, D), tl.trans(keys), products, OPERAND, ACC)
@@ -96,13 +96,13 @@ def keys_kernel(
     C: tl.constexpr, SOLVE: tl.constexpr, SCALE: tl.constexpr, DECAY_H: tl.constexpr, OPERAND: tl.constexpr,
     ACC: tl.constexpr,
 ):  # fmt: skip
-    """dk, dbeta and dg.
+    """Compute dk, dbeta and dg.
 
-    As x fits U to the values, Uacc_i v_i and Gacc_i kn_i nearly cancel. So they are summed as one: number by number
-    where both come from token t, before anything is rounded.
+    Uacc_i v_i and Gacc_i kn_i nearly cancel, because x fits U to the values. They are accumulated in one sum,
+    elementwise where both come from token t, before rounding.
 
-    dg is summed up from the last token: t adds dgamma_t, and what it sends back to the tokens of its chunk, less w_t
-    dw_t; the end of the chunk adds <dU, U> + <dH, H>, in part from `carried`.
+    dg is a reverse cumulative sum: token t adds dgamma_t and its contributions to the tokens of its chunk, minus w_t
+    dw_t; the end of the chunk adds <dU, U> + <dH, H>, partly from `carried`.
 
     Grid: (chunks, heads of k).
     """
@@ -121,7 +121,7 @@ def keys_kernel(
         state = chunk * H + head
         b, log_decay = load_gates(beta, g, at, valid, ACC)
         w = b * b
-        # dkn_i / w_i from later chunks, and its products with kn_i, on the side of U and of H.
+        # dkn_i / w_i from later chunks, and its products with kn_i, for U and for H.
         _, to_end, _ = edge_decays(log_decay)
         du = load_state(du_chunks, state, d, D, BD)
         to_k = dot(values, tl.trans(du), OPERAND, ACC) * to_end[:, None]
@@ -137,7 +137,7 @@ def keys_kernel(
         if DECAY_H:
             end_gamma += tl.sum(w * dw_h)
 
-        # [t, i]: s R do_t . v_i and qn_t . k_i or, where there are solutions, qe_t . k_i.
+        # [t, i]: s R do_t . v_i and qn_t . k_i or, after a solve, qe_t . k_i.
         between = decays(log_decay, C)
         sent = load_rows(do, rows, head, H, valid, d, D)
         sent_v = dot(sent, tl.trans(values), OPERAND, ACC) * between * SCALE
@@ -150,7 +150,7 @@ def keys_kernel(
             read_k += blend * (solution_k - read_k)
             unit *= 1 - blend
         to_k = dot_add(tl.trans(sent_v * unit), queries, to_k, OPERAND, ACC)
-        # [t, i]: what token t sends back to w_i.
+        # [t, i]: contribution of token t to the gradient of w_i.
         back = sent_v * read_k * r[None, :]
         dw_u += tl.sum(back, 0)
         if SOLVE:

@@ -1,5 +1,5 @@
 # ruff: noqa: PLR0917 - the six tensors of the operator
-"""Gated KalmaNet over whole sequences by Triton kernels: what is launched, forwards and backwards."""
+"""Triton implementation of Gated KalmaNet over whole sequences: launches of the forward and backward kernels."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.autograd.function import once_differentiable
 
-from gated_kalmanet.checks import check, compute_dtype
+from gated_kalmanet.checks import Settings, check, compute_dtype
 from gated_kalmanet.state import State
 from gated_kalmanet.triton import launch
 from gated_kalmanet.triton.backward import queries_kernel, scan_back_kernel, solve_back_kernel
-from gated_kalmanet.triton.call import Call
+from gated_kalmanet.triton.call import Call, Packing
 from gated_kalmanet.triton.gather import keys_kernel, values_kernel
-from gated_kalmanet.triton.packing import Packing
 from gated_kalmanet.triton.prefill import read_kernel, scan_kernel
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def gated_kalmanet(
+def triton_gated_kalmanet(
     q: Tensor,
     k: Tensor,
     v: Tensor,
@@ -40,35 +39,15 @@ def gated_kalmanet(
     mask: Tensor | None = None,
     chunk_size: int = 64,
 ) -> tuple[Tensor, State]:
-    """Gated KalmaNet (arXiv 2511.21016) on a GPU.
+    """Compute Gated KalmaNet (arXiv 2511.21016) on a GPU.
 
-    Nothing here waits for the device, so a CUDA graph can capture it. Matrix products of bfloat16 inputs are of
-    bfloat16 numbers, summed in float32; those of float32 are made of three TF32 products, which leaves a few roundings.
+    Arguments, results and errors are those of `gated_kalmanet.naive.naive_gated_kalmanet`, except that D is at most
+    256, `solver` is "chebyshev" or "cg", H of `initial_state` must be symmetric, and `chunk_size`, a power of two of at
+    least 16, is the largest number of tokens per chunk.
 
-    Args:
-        q: queries [B, T, Hq, D], as they come from projection and convolution; D at most 256.
-        k: keys [B, T, Hk, D].
-        v: values [B, T, Hk, D].
-        beta: input gates [B, T, H] in (0, 1), H = max(Hq, Hk).
-        alpha: blends [B, T, H] in (0, 1); None: 1.
-        g: log decays [B, T, H], at most 0; None: 0.
-        num_iter: steps of the solver; 0: x is not solved for, the layer is gated linear attention.
-        ridge_strength: a of lambda = a ||H||_F.
-        scale: s of the output; None: D ** -0.5.
-        solver: "chebyshev" or "cg".
-        decay_h: whether H forgets as U does.
-        grad_ridge: whether the gradient flows through lambda.
-        initial_state: states before the first token, [N, H, D, D], its H symmetric; None: 0.
-        cu_seqlens: [N + 1], where packed sequences begin and end (B is 1); None: one sequence per row.
-        mask: [B, T], False at padding: it leaves the states as they are, its output is 0.
-        chunk_size: tokens of a chunk, at most: a power of two from 16.
-
-    Returns:
-        outputs [B, T, H, D] in the dtype of v, and the states after the last token of every sequence.
-
-    Raises:
-        ValueError: an impossible shape, value, name or device.
-        TypeError: an impossible dtype.
+    The call never synchronises with the device, so a CUDA graph can capture it. Matrix products of bfloat16 inputs use
+    bfloat16 operands and accumulate in float32. Those of float32 inputs are computed as three TF32 products, which
+    leaves an error of a few roundings.
     """
     launch.check_device(q.device)
     size = check(
@@ -81,15 +60,17 @@ def gated_kalmanet(
         size=size,
         packing=Packing.of(size, cu_seqlens, launch.chunk(chunk_size, size.T, size.D, q.dtype), q.device),
         mask=None if mask is None else mask.contiguous(),
-        num_iter=num_iter,
-        ridge_strength=ridge_strength,
-        scale=size.D**-0.5 if scale is None else scale,
-        solver=solver,
-        decay_h=decay_h,
-        grad_ridge=grad_ridge,
+        settings=Settings(
+            num_iter=num_iter,
+            ridge_strength=ridge_strength,
+            scale=size.D**-0.5 if scale is None else scale,
+            solver=solver,
+            decay_h=decay_h,
+            grad_ridge=grad_ridge,
+        ),
     )
     h, u = (None, None) if initial_state is None else (initial_state.H, initial_state.U)
-    # Gates of four bytes at least: smaller loads are not pipelined.
+    # Cast gates to at least four bytes: smaller loads are not pipelined.
     gates = (gate if gate is None else gate.to(compute_dtype(q.dtype)) for gate in (beta, alpha, g))
     tensors = [x if x is None else x.contiguous() for x in (q, k, v, *gates, h, u)]
     if torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors):
@@ -100,11 +81,11 @@ def gated_kalmanet(
 
 
 class Prefill(torch.autograd.Function):
-    """The operator with its gradient; not differentiable twice."""
+    """Operator with a first derivative only."""
 
     @staticmethod
     def forward(ctx: Any, call: Call, *tensors: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """o and the last states."""
+        """Compute o and the final states."""
         outputs, kept = forward(call, *tensors, keep=True)
         ctx.save_for_backward(*tensors, *kept)
         ctx.set_materialize_grads(False)
@@ -114,21 +95,21 @@ class Prefill(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, do: Tensor | None, dh: Tensor | None, du: Tensor | None) -> tuple[Tensor | None, ...]:
-        """Gradients of the tensors of `forward`."""
+        """Compute the gradients of the tensor arguments of `forward`."""
         return None, *backward(ctx.call, *ctx.saved_tensors, do=do, dh=dh, du=du)
 
 
 def chunk_states(
     call: Call, k: Tensor, v: Tensor, beta: Tensor, g: Tensor | None, h: Tensor | None, u: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """H and U before every chunk, and after the last one."""
+    """Compute H and U before every chunk and after the last one."""
     packing = call.packing
     h_chunks, u_chunks = call.states(k, launch.stored(k.dtype), packing.chunks)
     h_last, u_last = call.states(k, compute_dtype(k.dtype), call.size.N)
     with torch.cuda.device_of(k):
         scan_kernel[call.per_sequence](
             k, v, beta, g, call.mask, h, u, packing.cu_seqlens, packing.starts, h_chunks, u_chunks, h_last, u_last,
-            call.size.H, BV=launch.columns(call.size.D), DECAY_H=call.decay_h, **call.sizes(k.dtype),
+            call.size.H, BV=launch.columns(call.size.D), DECAY_H=call.settings.decay_h, **call.sizes(k.dtype),
             **launch.scan(call.size.D),
         )  # fmt: skip
     return h_chunks, u_chunks, h_last, u_last
@@ -138,11 +119,11 @@ def forward(
     call: Call, q: Tensor, k: Tensor, v: Tensor, beta: Tensor, alpha: Tensor | None, g: Tensor | None,
     h: Tensor | None, u: Tensor | None, *, keep: bool,
 ) -> tuple[tuple[Tensor, Tensor, Tensor], tuple[Tensor | None, ...]]:  # fmt: skip
-    """(o, last H, last U), and x, what its rounding left, and f of all tokens where these are to be kept."""
+    """Compute (o, final H, final U) and, if `keep`, also x, its rounding error and f of all tokens."""
     size, packing = call.size, call.packing
     h_chunks, u_chunks, h_last, u_last = chunk_states(call, k, v, beta, g, h, u)
     o = v.new_empty(size.B, size.T, size.H, size.D)
-    x, x_rest = solutions(o, q.dtype) if keep and call.num_iter else (None, None)
+    x, x_rest = solutions(o, q.dtype) if keep and call.settings.num_iter else (None, None)
     f = torch.empty_like(beta) if x is not None else None
     with torch.cuda.device_of(q):
         read_kernel[call.per_chunk](
@@ -154,7 +135,7 @@ def forward(
 
 
 def solutions(like: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
-    """Room for numbers of the shape of `like`: rounded to an operand, and what that leaves, unless it is nothing."""
+    """Allocate a tensor in the shape of `like` in the stored dtype, and one for its rounding error if it has one."""
     stored = launch.stored(dtype)
     rounded = like.new_empty(like.shape, dtype=stored)
     return rounded, torch.empty_like(rounded) if stored != compute_dtype(dtype) else None
@@ -165,19 +146,19 @@ def backward(
     h: Tensor | None, u: Tensor | None, x: Tensor | None, x_rest: Tensor | None, f: Tensor | None,
     *, do: Tensor | None, dh: Tensor | None, du: Tensor | None,
 ) -> tuple[Tensor | None, ...]:  # fmt: skip
-    """Gradients of the eight tensors of `forward`, given those of its three results (None: 0)."""
-    size, packing = call.size, call.packing
+    """Compute the gradients of the eight tensors of `forward` from those of its three results (None: 0)."""
+    size, packing, settings = call.size, call.packing, call.settings
     places = (packing.cu_seqlens, packing.starts)
     do = v.new_zeros(size.B, size.T, size.H, size.D) if do is None else do.contiguous()
     dh, du = (None if d is None else d.contiguous() for d in (dh, du))
     h_chunks, u_chunks, *_ = chunk_states(call, k, v, beta, g, h, u)
-    stored, solves = launch.stored(q.dtype), call.num_iter > 0
+    stored, solves = launch.stored(q.dtype), settings.num_iter > 0
     dq, (qe, qe_rest) = do.new_empty(do.shape, dtype=q.dtype), solutions(do, q.dtype)
     z, z_rest = solutions(do, q.dtype) if solves else (None, None)
     share, reach, dgamma, dbeta = (torch.empty_like(beta) for _ in range(4))
     dalpha = torch.empty_like(beta) if alpha is not None and solves else None
     sizes = call.sizes(q.dtype)
-    groups = {"Q_GROUP": size.H // size.Hq, "SOLVE": solves, "SCALE": call.scale}
+    groups = {"Q_GROUP": size.H // size.Hq, "SOLVE": solves, "SCALE": settings.scale}
     with torch.cuda.device_of(q):
         if solves:
             solve_back_kernel[call.per_chunk](
@@ -187,7 +168,7 @@ def backward(
         queries_kernel[call.per_chunk](
             q, k, v, beta, alpha, g, call.mask, h_chunks, u_chunks, x, x_rest, z, z_rest, f, do,
             *places, packing.sequence, qe, qe_rest, dq, dalpha, share, reach, dgamma, size.N, size.H,
-            RIDGE=call.ridge_strength, GRAD_RIDGE=call.grad_ridge, DECAY_H=call.decay_h, **groups, **sizes,
+            RIDGE=settings.ridge_strength, GRAD_RIDGE=settings.grad_ridge, DECAY_H=settings.decay_h, **groups, **sizes,
             **launch.gather(size.D),
         )  # fmt: skip
         dh_chunks, du_chunks = call.states(k, stored, packing.chunks)
@@ -196,7 +177,7 @@ def backward(
         scan_back_kernel[call.per_sequence](
             k, beta, g, call.mask, h_chunks, u_chunks, x, x_rest, z, z_rest, qe, qe_rest, do, share, reach, dh, du,
             *places, dh_chunks, du_chunks, carried, dh_first, du_first, size.H,
-            BV=launch.columns(size.D), SOLVE=solves, SCALE=call.scale, DECAY_H=call.decay_h, **sizes,
+            BV=launch.columns(size.D), SOLVE=solves, SCALE=settings.scale, DECAY_H=settings.decay_h, **sizes,
             **launch.scan_back(size.D),
         )  # fmt: skip
         dk, dv = torch.empty_like(k), torch.empty_like(v)
@@ -208,10 +189,10 @@ def backward(
         keys_kernel[packing.chunks, size.Hk](
             q, k, v, beta, alpha, g, call.mask, h_chunks, dh_chunks, du_chunks, carried, x, x_rest, z, z_rest, do,
             share, reach, dgamma, *places, packing.sequence, dk, dbeta, dg, size.N, size.H,
-            BLOCKS=call.per_sequence[1], DECAY_H=call.decay_h, **groups, **sizes, **launch.gather(size.D),
+            BLOCKS=call.per_sequence[1], DECAY_H=settings.decay_h, **groups, **sizes, **launch.gather(size.D),
         )  # fmt: skip
     if size.Hq < size.H:
         dq = dq.unflatten(2, (size.Hq, -1)).sum(3)
-    # H is symmetric, and so is what leads along symmetric matrices only.
+    # H is symmetric: project its gradient onto symmetric matrices.
     dh_first = dh_first if dh_first is None else (dh_first + dh_first.mT) / 2
     return dq, dk, dv, dbeta, dalpha, dg, dh_first, du_first

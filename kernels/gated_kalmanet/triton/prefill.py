@@ -1,8 +1,8 @@
 # mypy: allow-untyped-defs
-# ruff: noqa: N803, PLR0917 - parameters of kernels are many and have no Python types; capitals are known when compiling
-"""The forward pass over whole sequences: one kernel for the states before every chunk, one for what is read from them.
+# ruff: noqa: N803, PLR0917 - kernels have many parameters without Python types; capitals are compile-time constants
+"""Forward pass over whole sequences: one kernel computes the states before every chunk, one solves and reads them out.
 
-Legend: C tokens of a chunk, D head dimension, BD the power of two that holds it, H expanded heads.
+Shapes: C tokens per chunk, head dimension D, padded to BD, a power of two, H expanded heads.
 """
 
 import triton
@@ -21,6 +21,7 @@ from gated_kalmanet.triton.tile import (
     load_rows,
     load_state,
     own_chunk,
+    own_sequence,
     store_rows,
     store_split,
     store_state,
@@ -35,14 +36,13 @@ def scan_kernel(
     H, K_GROUP: tl.constexpr, D: tl.constexpr, BD: tl.constexpr, BV: tl.constexpr, C: tl.constexpr,
     DECAY_H: tl.constexpr, OPERAND: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """Both states before every chunk, and after the last one: BV of their columns, for one sequence and head.
+    """Compute both states before every chunk and after the last one: BV columns of one sequence and head.
 
-    H' = e_C H0 + sum_i exp(Gamma_C - Gamma_i) kt_i kt_i^T, and U' likewise with vt_i (3.1).
+    H' = e_C H0 + sum_i exp(Gamma_C - Gamma_i) kt_i kt_i^T, and the same for U' with vt_i (3.1).
 
     Grid: (sequences x heads, column blocks).
     """
-    n = tl.program_id(0).to(tl.int64) // H
-    head = tl.program_id(0).to(tl.int64) % H
+    n, head = own_sequence(H)
     d = tl.arange(0, BD)
     columns = tl.program_id(1) * BV + tl.arange(0, BV)
     head_k, heads_k = head // K_GROUP, H // K_GROUP
@@ -51,7 +51,7 @@ def scan_kernel(
     if h_first is not None:
         h += load_state(h_first, n * H + head, columns, D, BD).to(ACC)
         u += load_state(u_first, n * H + head, columns, D, BD).to(ACC)
-    # Loaded before the loop: a load that waits for another one is not pipelined.
+    # Load before the loop: a load that depends on another load is not pipelined.
     first, end, first_chunk = tl.load(cu_seqlens + n), tl.load(cu_seqlens + n + 1), tl.load(starts + n)
     for chunk in range(first_chunk, tl.load(starts + n + 1)):
         store_state(h_chunks, h, chunk * H + head, columns, D, BD)
@@ -81,7 +81,7 @@ def read_kernel(
     SOLVER: tl.constexpr, NUM_ITER: tl.constexpr, RIDGE: tl.constexpr, SCALE: tl.constexpr, DECAY_H: tl.constexpr,
     OPERAND: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """Solve, blend and read-out of the tokens of one chunk and head; x and f are kept where there is a place for them.
+    """Solve, blend and read out the tokens of one chunk and head; store x and f if their pointers are given.
 
     o_t = s U_t^T ((1 - alpha_t) qn_t + alpha_t x_t), (H_t + a f_t I) x_t = qn_t.
 

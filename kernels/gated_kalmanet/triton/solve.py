@@ -1,9 +1,9 @@
 # mypy: allow-untyped-defs
-# ruff: noqa: N803, PLR0917 - parameters of kernels are many and have no Python types; capitals are known when compiling
-"""The ridge systems of the tokens of a chunk: (H_t + a f_t I) x_t = q_t with f_t = ||H_t||_F.
+# ruff: noqa: N803, PLR0917 - kernels have many parameters without Python types; capitals are compile-time constants
+"""Solvers of the ridge systems of the tokens of a chunk: (H_t + a f_t I) x_t = q_t with f_t = ||H_t||_F.
 
-Solved as B y = q with B = step (H_t / f_t + a) and x = (step / f_t) y, step = 2 / (1 + 2 a): the spectrum of B lies in
-[step a, 2 - step a] whatever H is, so y stays small where x does not, and all coefficients are known beforehand.
+Solves B y = q with B = step (H_t / f_t + a) and x = (step / f_t) y, step = 2 / (1 + 2 a). The spectrum of B lies in
+[step a, 2 - step a] for every H, so y is bounded where x is not, and all coefficients are constants.
 """
 
 import triton
@@ -14,7 +14,7 @@ from gated_kalmanet.triton.tile import dot, dot_add, dot_add_split, dot_split
 
 @triton.jit
 def norms(k, r, w, between, start, h0, OPERAND: tl.constexpr, ACC: tl.constexpr):
-    """f_t = ||H_t||_F of every token (3.1), summed in ACC; no term is negative.
+    """Compute f_t = ||H_t||_F of every token (3.1) as a sum of non-negative terms in ACC.
 
     f_t^2 = e_t^2 ||H0||^2 + 2 e_t sum_i Mw[t, i] kn_i^T H0 kn_i + sum_ij Mw[t, i] Mw[t, j] (kn_i . kn_j)^2,
     Mw[t, i] = R[t, i] w_i, kn_i = r_i k_i
@@ -31,10 +31,10 @@ def norms(k, r, w, between, start, h0, OPERAND: tl.constexpr, ACC: tl.constexpr)
 
 @triton.jit
 def add_image(acc, y, factor, start, weights, h0, k, OPERAND: tl.constexpr, ACC: tl.constexpr):
-    """acc_t + factor step / f_t H_t y_t, the product being (y o start) H0 + ((y K^T) o weights) K (3.1).
+    """Compute acc_t + factor step / f_t H_t y_t, where the product is (y o start) H0 + ((y K^T) o weights) K (3.1).
 
-    `start`, [C, 1], and `weights`, [C, C], hold step / f_t. The weights are of OPERAND, which halves the registers that
-    they take throughout the solve.
+    `start`, [C, 1], and `weights`, [C, C], include the factor step / f_t. The weights are stored in OPERAND, which
+    halves their registers during the solve.
     """
     scores = (dot(y, tl.trans(k), OPERAND, ACC) * factor).to(OPERAND) * weights
     acc = dot_add(y * (start * factor), h0, acc, OPERAND, ACC)
@@ -43,7 +43,7 @@ def add_image(acc, y, factor, start, weights, h0, k, OPERAND: tl.constexpr, ACC:
 
 @triton.jit
 def subtract_image(acc, y, start, weights, h0, k, OPERAND: tl.constexpr, ACC: tl.constexpr):
-    """acc_t - step / f_t H_t y_t with y, scores and weights of more digits than OPERAND has."""
+    """Compute acc_t - step / f_t H_t y_t with y, scores and weights in higher precision than OPERAND."""
     scores = dot_split(y, tl.trans(k), OPERAND, ACC) * -weights
     acc = dot_add_split(scores, k, acc, OPERAND, ACC)
     return dot_add_split(y * -start, h0, acc, OPERAND, ACC)
@@ -53,15 +53,16 @@ def subtract_image(acc, y, start, weights, h0, k, OPERAND: tl.constexpr, ACC: tl
 def chebyshev(
     q, start, weights, h0, k, NUM_ITER: tl.constexpr, RIDGE: tl.constexpr, OPERAND: tl.constexpr, ACC: tl.constexpr
 ):
-    """y of B y = q by NUM_ITER steps of y_i = omega_i (y_{i-1} + q - B y_{i-1}) + (1 - omega_i) y_{i-2}, y_0 = q (1.3).
+    """Solve B y = q by NUM_ITER Chebyshev iterations (1.3) from y_0 = q.
 
-    Written as y_i = y_{i-1} + omega_i u_i, and carried on by the residual q - B y: the same numbers, but what is
-    rounded to OPERAND is u, which vanishes as y converges, and not y. As (1 - omega_i) / omega_i = -c omega_{i-1},
+    The iteration y_i = omega_i (y_{i-1} + q - B y_{i-1}) + (1 - omega_i) y_{i-2} is written as y_i = y_{i-1} +
+    omega_i u_i and updates the residual q - B y. This is the same in exact arithmetic, but rounds u to OPERAND, which
+    vanishes as y converges, instead of y. With (1 - omega_i) / omega_i = -c omega_{i-1},
 
         u_i = (q - B y_{i-1}) + c omega_{i-1}^2 u_{i-1}
 
-    Halfway the residual, which has gathered the rounding of all products so far, is replaced by what it stands for; the
-    second half of the steps corrects y accordingly. In exact numbers nothing changes.
+    After half of the iterations the residual, which has accumulated the rounding errors of all products, is recomputed
+    from y; the second half corrects y accordingly. In exact arithmetic this changes nothing.
     """
     shift: tl.constexpr = 2 * RIDGE / (1 + 2 * RIDGE)
     half: tl.constexpr = NUM_ITER // 2
@@ -85,10 +86,10 @@ def chebyshev_steps(
     y, u, residual, omega, start, weights, h0, k,
     STEPS: tl.constexpr, RIDGE: tl.constexpr, OPERAND: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """From y_i, u_i, q - B y_{i-1} and omega_i to those STEPS further.
+    """Advance y_i, u_i, q - B y_{i-1} and omega_i by STEPS iterations.
 
-    The weights omega belong to the step alone. They are counted up beside the products, because thirty copies of the
-    loop body would not fit into the instruction cache.
+    The weights omega depend only on the iteration. They are computed in the loop, because thirty unrolled copies of its
+    body would not fit into the instruction cache.
     """
     shift: tl.constexpr = 2 * RIDGE / (1 + 2 * RIDGE)
     c: tl.constexpr = 1 / (4 * (1 + 2 * RIDGE) * (1 + 2 * RIDGE))
@@ -104,7 +105,7 @@ def chebyshev_steps(
 def conjugate_gradients(
     q, start, weights, h0, k, NUM_ITER: tl.constexpr, RIDGE: tl.constexpr, OPERAND: tl.constexpr, ACC: tl.constexpr
 ):
-    """y of B y = q by NUM_ITER steps from y = 0 (Hestenes and Stiefel 1952), the residual replaced halfway as above."""
+    """Solve B y = q by NUM_ITER iterations from y = 0 (Hestenes and Stiefel 1952); recompute the residual halfway."""
     shift: tl.constexpr = 2 * RIDGE / (1 + 2 * RIDGE)
     half: tl.constexpr = NUM_ITER // 2
     rounded = weights.to(OPERAND)
@@ -128,7 +129,7 @@ def conjugate_steps(
     y, direction, residual, square, start, weights, h0, k,
     STEPS: tl.constexpr, RIDGE: tl.constexpr, OPERAND: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """From y_i, the next direction, q - B y_i and its square to those STEPS further; a row that is solved stays."""
+    """Advance y_i, the direction, q - B y_i and its square by STEPS iterations; converged rows do not change."""
     shift: tl.constexpr = 2 * RIDGE / (1 + 2 * RIDGE)
     for _ in tl.range(STEPS):
         image = add_image(shift * direction, direction, 1.0, start, weights, h0, k, OPERAND, ACC)
@@ -142,7 +143,7 @@ def conjugate_steps(
 
 @triton.jit
 def ratio(numerator, denominator):
-    """numerator / denominator, and 0 where the denominator is not positive."""
+    """Compute numerator / denominator, or 0 where the denominator is not positive."""
     return tl.where(denominator > 0, numerator / tl.where(denominator > 0, denominator, 1.0), 0.0)
 
 
@@ -151,9 +152,9 @@ def solve(
     q, norm, w, r, between, start, h0, k,
     SOLVER: tl.constexpr, NUM_ITER: tl.constexpr, RIDGE: tl.constexpr, OPERAND: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """x_t of (H_t + a f_t I) x_t = q_t of every token, given f; 0 where H is 0.
+    """Solve (H_t + a f_t I) x_t = q_t for every token, given f; x_t is 0 where H_t is 0.
 
-    `between` and `start` are the decays of H, h0 its state before the chunk.
+    `between` and `start` are the decays of H; h0 is H before the chunk.
     """
     step: tl.constexpr = 2 / (1 + 2 * RIDGE)
     per_norm = ratio(tl.full(norm.shape, step, ACC), norm)

@@ -142,7 +142,7 @@ def test_a_cache_that_has_no_place_for_the_layer_is_refused(layer):
 
 
 def test_packed_sequences_with_a_cache_are_refused(layer):
-    with pytest.raises(ValueError, match=r"exclude each other"):
+    with pytest.raises(ValueError, match=r"cannot be combined"):
         layer(hidden_states=torch.randn(1, 4, 32), past_key_values=a_cache(), cu_seqlens=torch.tensor([0, 2, 4]))
 
 

@@ -1,4 +1,4 @@
-"""Where the Triton kernels run: on a GPU, or without one in the interpreter, which the conftest.py above asks for."""
+"""Device of the Triton kernels: a GPU or, without one, the interpreter, which tests/conftest.py enables."""
 
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-# The package is made for Linux.
+# Triton supports only Linux.
 collect_ignore_glob = [] if find_spec("triton") else ["test_*.py"]
 
 
 @pytest.fixture(autouse=True)
 def poison() -> Iterator[None]:
-    """Memory that nobody has written to is NaN."""
+    """Fill uninitialised memory with NaN."""
     torch.use_deterministic_algorithms(True, warn_only=True)
     yield
     torch.use_deterministic_algorithms(False)
@@ -21,7 +21,7 @@ def poison() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def patch_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The interpreter patches the language anew for every function that a kernel calls; once is enough."""
+    """Patch the language once per module; the interpreter does so for every function that a kernel calls."""
     from triton.runtime import interpreter
 
     patched: set[str] = set()
@@ -37,7 +37,7 @@ def patch_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def device() -> str:
-    """Where tensors must be for the kernels."""
+    """Device of the tensors of the kernels."""
     from gated_kalmanet.triton import launch
 
     return "cpu" if launch.INTERPRETED else "cuda"
@@ -45,9 +45,9 @@ def device() -> str:
 
 @pytest.fixture
 def bfloat16_products(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The interpreter with bfloat16 as on a GPU: rounded to nearest, multiplied, accumulated in float32.
+    """Emulate the bfloat16 of a GPU in the interpreter: round to nearest, multiply, accumulate in float32.
 
-    By itself it takes a bfloat16 for the integer of its bits, and cuts off instead of rounding.
+    By itself the interpreter treats a bfloat16 as an integer and truncates instead of rounding.
     """
     import triton.language as tl
     from triton.runtime import interpreter

@@ -1,6 +1,6 @@
 """The Triton kernels in bfloat16, against exact solves in float64.
 
-Numbers in the names are those of the list of tests in kernels/gated_kalmanet/README.md.
+Numbers in the names refer to the list of tests in kernels/gated_kalmanet/README.md.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from gated_kalmanet import naive, triton
+from gated_kalmanet import naive
+from gated_kalmanet.naive import naive_gated_kalmanet
+from gated_kalmanet.triton import triton_gated_kalmanet
 
 pytestmark = pytest.mark.usefixtures("bfloat16_products")
 Make = Callable[..., tuple[Tensor, ...]]
@@ -23,10 +25,10 @@ def test_4_11_bfloat16_is_close_to_an_exact_solve(
 ) -> None:
     tensors = inputs(B=1, T=96, Hq=1, Hk=1, D=128, dtype=torch.bfloat16, family=family)
     q, *others = (tensor.to(device, copy=True) for tensor in tensors)
-    o, state = triton.gated_kalmanet(q.requires_grad_(), *others, solver=name, num_iter=steps)
+    o, state = triton_gated_kalmanet(q.requires_grad_(), *others, solver=name, num_iter=steps)
     x, _, f = (kept if kept is None else kept[0, :, 0].detach().cpu() for kept in o.grad_fn.saved_tensors[-3:])
     high = tuple(tensor.double() for tensor in tensors)
-    exact, exact_state = naive.gated_kalmanet(*high, solver="exact")
+    exact, exact_state = naive_gated_kalmanet(*high, solver="exact")
     solution, norms = exact_solutions(*high)
     worst = (x.double() - solution).norm(dim=-1) / solution.norm(dim=-1)
     assert relative(o.cpu(), exact) <= (8e-2 if family == "nearly equal keys" else 1.5e-2)
@@ -37,7 +39,7 @@ def test_4_11_bfloat16_is_close_to_an_exact_solve(
 
 
 def exact_solutions(q: Tensor, k: Tensor, v: Tensor, beta: Tensor, alpha: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
-    """x and ||H|| of every token of the only row and head."""
+    """Compute x and ||H|| of every token of the single row and head."""
     queries, keys = naive.normalise(q)[0, :, 0], ((beta + 1e-6)[..., None] * naive.normalise(k))[0, :, 0]
     h, solutions, norms = torch.zeros(q.shape[-1], q.shape[-1], dtype=q.dtype), [], []
     for query, key, decay in zip(queries, keys, g[0, :, 0].exp(), strict=True):
@@ -57,7 +59,7 @@ def test_10_gradients_in_bfloat16(inputs: Make, relative: Relative, device: str,
         o, _ = operator(*leaves, **options)
         return list(torch.autograd.grad((o * weight.to(o)).sum(), leaves))
 
-    expected = gradients([tensor.double() for tensor in tensors], naive.gated_kalmanet, solver="exact")
-    found = gradients([tensor.to(device) for tensor in tensors], triton.gated_kalmanet)
+    expected = gradients([tensor.double() for tensor in tensors], naive_gated_kalmanet, solver="exact")
+    found = gradients([tensor.to(device) for tensor in tensors], triton_gated_kalmanet)
     for name, a, b in zip(("q", "k", "v", "beta", "alpha", "g"), found, expected, strict=True):
         assert relative(a.cpu(), b) <= (2e-2 if name in "qkv" else 3e-2), name

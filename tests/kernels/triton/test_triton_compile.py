@@ -1,7 +1,7 @@
-"""The kernels as they are launched, compiled for a Hopper GPU (sm_90), which needs no GPU.
+"""Compilation of the kernels for a Hopper GPU (sm_90), which needs no GPU.
 
-Run as a script it compiles them and prints what became of them: `python tests/kernels/triton/test_triton_compile.py`.
-The test runs it so, in a process of its own where nothing is interpreted.
+As a script, `python tests/kernels/triton/test_triton_compile.py` compiles the kernels and prints their resource usage.
+The test runs the script in a subprocess without the interpreter.
 """
 
 import json
@@ -17,27 +17,27 @@ import pytest
 import torch
 
 REGISTERS, SHARED = 65536, 232448
-"""Of a multiprocessor: registers, and bytes of shared memory for programs."""
+"""Registers and bytes of shared memory of a multiprocessor."""
 
 SPILLED = {
     "scan_kernel": 0,
     "scan_back_kernel": 0,
     "decode_kernel": 0,
     "values_kernel": 128,
-    # Three C x D float32 matrices are 192 registers of a thread. What else a program has is put away around the solve,
-    # and within it half a matrix, which costs less time than the tensor cores take.
+    # Three C x D float32 matrices take 192 registers per thread. Everything else is spilled around the solve, and half
+    # a matrix within it, which takes less time than the tensor cores.
     "read_kernel": 1792,
     "solve_back_kernel": 1280,
-    # No loop but that over heads: matrices wait for their turn.
+    # No loop except over heads: matrices are spilled until they are used.
     "queries_kernel": 1152,
     "keys_kernel": 2816,
 }
-"""Kernel -> bytes per thread that may be kept in local memory, at D = 128 in bfloat16, by triton 3.6, 3.7 or 3.8."""
+"""Kernel -> allowed bytes of local memory per thread, at D = 128 in bfloat16, with triton 3.6, 3.7 or 3.8."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """What the compiler reports of a kernel."""
+    """Resource usage of a compiled kernel."""
 
     warps: int
     registers: int
@@ -47,11 +47,11 @@ class Figures:
     shared: int
     """Bytes per program."""
     wgmma: int
-    """Instructions of the tensor cores for a whole warpgroup (HGMMA)."""
+    """Number of warpgroup-level tensor core instructions (HGMMA)."""
     mma: int
-    """The slower ones for a warp (HMMA)."""
+    """Number of warp-level tensor core instructions (HMMA), which are slower."""
     groups: int
-    """How often the warpgroup is made to wait before such an instruction."""
+    """Number of synchronisations of the warpgroup before such an instruction."""
 
 
 def test_kernels_compile_for_sm_90_within_registers_and_shared_memory() -> None:
@@ -67,28 +67,30 @@ def test_kernels_compile_for_sm_90_within_registers_and_shared_memory() -> None:
         assert found.stack <= SPILLED[name], f"{name} spills {found.stack} bytes per thread"
         if name == "decode_kernel":
             continue
-        assert found.wgmma, f"{name} does without wgmma"
-        assert not found.mma, f"{name} has products that wgmma does not do"
-        # Short of registers, the compiler waits for every instruction of the tensor cores before the next.
-        assert found.groups <= found.wgmma / 2, f"{name}: instructions of the tensor cores are serialised"
+        assert found.wgmma, f"{name} does not use wgmma"
+        assert not found.mma, f"{name} has products without wgmma"
+        # Without enough registers, the compiler serialises the tensor core instructions.
+        assert found.groups <= found.wgmma / 2, f"{name}: tensor core instructions are serialised"
     for name in ("read_kernel", "solve_back_kernel", "decode_kernel"):
         found = figures[name]
-        assert 2 * found.warps * 32 * found.registers <= REGISTERS, f"no two programs of {name} on a multiprocessor"
-        assert 2 * found.shared <= SHARED, f"no two programs of {name} on a multiprocessor"
+        assert 2 * found.warps * 32 * found.registers <= REGISTERS, (
+            f"{name}: two programs do not fit on a multiprocessor"
+        )
+        assert 2 * found.shared <= SHARED, f"{name}: two programs do not fit on a multiprocessor"
 
 
 def main() -> None:
-    """Compile the kernels of a forward and backward pass and of decoding, and print their figures as JSON."""
+    """Compile the kernels of a forward and backward pass and of decode, and print their resource usage as JSON."""
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.runtime import driver
     from triton.runtime.jit import JITFunction
 
     from gated_kalmanet.state import State
-    from gated_kalmanet.triton import decode, gated_kalmanet, launch
+    from gated_kalmanet.triton import decode, launch, triton_gated_kalmanet
 
     class Hopper:
-        """A driver of a GPU that is not there."""
+        """Driver of an absent GPU."""
 
         def get_current_device(self) -> int:
             return 0
@@ -111,7 +113,7 @@ def main() -> None:
 
     q, k, v = (torch.ones(1, 128, heads, 128, dtype=torch.bfloat16, requires_grad=True) for heads in (4, 1, 1))
     gate = torch.ones(1, 128, 4, dtype=torch.bfloat16)
-    o, state = gated_kalmanet(q, k, v, gate, gate, -gate.float())
+    o, state = triton_gated_kalmanet(q, k, v, gate, gate, -gate.float())
     o.sum().backward()
     with torch.no_grad():
         decode(q, k, v, gate, gate, -gate.float(), State(H=state.H, U=state.U))
@@ -123,7 +125,7 @@ def main() -> None:
 
 
 def figures(kernel: object, tools: Path) -> Figures:
-    """Read a compiled kernel's machine code."""
+    """Read the resource usage and the machine code of a compiled kernel."""
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(kernel.asm["cubin"])
         file.flush()

@@ -1,6 +1,6 @@
-"""The decode kernel: against the definition, and against the kernels over whole sequences.
+"""The decode kernel against the reference and against the kernels over whole sequences.
 
-Numbers in the names are those of the list of tests in kernels/gated_kalmanet/README.md.
+Numbers in the names refer to the list of tests in kernels/gated_kalmanet/README.md.
 """
 
 from collections.abc import Callable
@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from gated_kalmanet import naive, triton
+from gated_kalmanet import triton
+from gated_kalmanet.naive import naive_gated_kalmanet
 from gated_kalmanet.state import State
-from gated_kalmanet.triton import launch
+from gated_kalmanet.triton import launch, triton_gated_kalmanet
 
-interpreted = pytest.mark.skipif(not launch.INTERPRETED, reason="float64 kernels run in the interpreter alone")
+interpreted = pytest.mark.skipif(not launch.INTERPRETED, reason="float64 needs the interpreter")
 Make = Callable[..., tuple[Tensor, ...]]
 Relative = Callable[[Tensor, Tensor], float]
 Move = Callable[..., tuple[Tensor, State]]
@@ -21,7 +22,7 @@ Move = Callable[..., tuple[Tensor, State]]
 
 @pytest.fixture
 def decode(device: str) -> Move:
-    """triton.decode of tensors on the CPU."""
+    """Run triton.decode on CPU tensors."""
 
     def decode(tensors: tuple[Tensor | None, ...], state: State, **options: object) -> tuple[Tensor, State]:
         there = tuple(tensor if tensor is None else tensor.to(device) for tensor in tensors)
@@ -53,7 +54,7 @@ def same(found: tuple[Tensor, State], expected: tuple[Tensor, State], tolerance:
 def test_5_new_tokens_equal_the_definition(inputs: Make, states, decode: Move, shape: dict, options: dict) -> None:
     sizes = {"B": 2, "Hq": 2, "Hk": 1, "D": 8, **shape}
     tensors, before = inputs(**sizes), states(2, max(sizes["Hq"], sizes["Hk"]), sizes["D"])
-    expected = naive.gated_kalmanet(*tensors, initial_state=before, **options)
+    expected = naive_gated_kalmanet(*tensors, initial_state=before, **options)
     same(decode(tensors, before, **options), expected, 1e-12)
 
 
@@ -70,8 +71,8 @@ def test_5_prefill_and_new_tokens_equal_one_call(
     inputs: Make, decode: Move, device: str, sizes: tuple[int, ...]
 ) -> None:
     tensors = inputs(B=1, T=24, Hq=2, Hk=1, D=16, dtype=torch.float32)
-    whole, after = triton.gated_kalmanet(*(tensor.to(device) for tensor in tensors), num_iter=8)
-    o, state = triton.gated_kalmanet(*(tensor[:, :20].to(device) for tensor in tensors), num_iter=8)
+    whole, after = triton_gated_kalmanet(*(tensor.to(device) for tensor in tensors), num_iter=8)
+    o, state = triton_gated_kalmanet(*(tensor[:, :20].to(device) for tensor in tensors), num_iter=8)
     outputs, start = [o.cpu()], 20
     for size in sizes:
         o, state = decode(tuple(tensor[:, start : start + size] for tensor in tensors), state, num_iter=8)
@@ -86,8 +87,8 @@ def test_2_errs_at_most_twice_as_much_as_the_definition_in_float32(
 ) -> None:
     tensors, before = inputs(B=1, T=3, Hq=1, Hk=1, dtype=torch.float32, family=family), states(1, 1, 8, torch.float32)
     high = State(H=before.H.double(), U=before.U.double())
-    exact, _ = naive.gated_kalmanet(*(tensor.double() for tensor in tensors), initial_state=high)
-    definition, _ = naive.gated_kalmanet(*tensors, initial_state=before)
+    exact, _ = naive_gated_kalmanet(*(tensor.double() for tensor in tensors), initial_state=high)
+    definition, _ = naive_gated_kalmanet(*tensors, initial_state=before)
     found, _ = decode(tensors, before)
     assert relative(found, exact) <= 2 * relative(definition, exact) + 1e-7
 
@@ -149,7 +150,7 @@ def test_states_that_cannot_be_written_over_are_refused(inputs: Make, states, de
 
 def test_a_gradient_is_refused_by_the_name_of_the_argument(inputs: Make, states, decode: Move) -> None:
     q, k, *others = inputs(B=1, T=1, dtype=torch.float32)
-    with pytest.raises(ValueError, match="k needs a gradient, which decode does not give"):
+    with pytest.raises(ValueError, match="k requires a gradient, which decode does not compute"):
         decode((q, k.requires_grad_(), *others), states(1, 4, 8, torch.float32))
     with torch.no_grad():
         decode((q, k, *others), states(1, 4, 8, torch.float32))
@@ -167,7 +168,7 @@ def test_11_bfloat16_inputs_are_computed_with_in_float32(
     wide = tuple(tensor.float() for tensor in tensors)
     o, after = decode(tensors, before)
     expected, state = decode(wide, before)
-    # One rounding of the output; the interpreter cuts off.
+    # One rounding of the output, which the interpreter truncates.
     assert relative(o, expected) <= 2**-8
     assert torch.equal(after.H, state.H)
     assert torch.equal(after.U, state.U)

@@ -1,7 +1,7 @@
 # ruff: noqa: N803 - the names of the paper
-"""The Triton kernels over whole sequences, forwards: against the definition, and against what must not change anything.
+"""Forward pass of the Triton kernels over whole sequences against the reference, and invariances.
 
-Numbers in the names are those of the list of tests in kernels/gated_kalmanet/README.md.
+Numbers in the names refer to the list of tests in kernels/gated_kalmanet/README.md.
 """
 
 from collections.abc import Callable
@@ -12,12 +12,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from gated_kalmanet import naive, solver, triton
+from gated_kalmanet import naive, solver
+from gated_kalmanet.naive import naive_gated_kalmanet
 from gated_kalmanet.state import State
-from gated_kalmanet.triton import launch
+from gated_kalmanet.triton import launch, triton_gated_kalmanet
 
 DEVICE = "cpu" if launch.INTERPRETED else "cuda"
-interpreted = pytest.mark.skipif(not launch.INTERPRETED, reason="float64 kernels run in the interpreter alone")
+interpreted = pytest.mark.skipif(not launch.INTERPRETED, reason="float64 needs the interpreter")
 Make = Callable[..., tuple[Tensor, ...]]
 Relative = Callable[[Tensor, Tensor], float]
 
@@ -25,7 +26,7 @@ Relative = Callable[[Tensor, Tensor], float]
 def call(tensors: tuple[Tensor, ...], **options: object) -> tuple[Tensor, State]:
     tensors = tuple(tensor.to(DEVICE) for tensor in tensors)
     options = {name: x.to(DEVICE) if isinstance(x, Tensor) else x for name, x in options.items()}
-    o, state = triton.gated_kalmanet(*tensors, **options)
+    o, state = triton_gated_kalmanet(*tensors, **options)
     return o.cpu(), State(H=state.H.cpu(), U=state.U.cpu())
 
 
@@ -42,7 +43,7 @@ def same(found: tuple[Tensor, State], expected: tuple[Tensor, State], tolerance:
 @pytest.mark.parametrize("r", [30, 5])
 def test_18_the_worked_example_to_the_digits_printed(golden, r: int) -> None:
     q, *others = golden.inputs
-    o, state = triton.gated_kalmanet(q.clone().requires_grad_(), *others, num_iter=r)
+    o, state = triton_gated_kalmanet(q.clone().requires_grad_(), *others, num_iter=r)
     *_, x, _, f = o.grad_fn.saved_tensors
     known = ~golden.outputs[r].isnan()
     torch.testing.assert_close(o[0, :, 0][known].detach(), golden.outputs[r][known], rtol=0, atol=5.1e-9)
@@ -57,15 +58,15 @@ def test_2_errs_at_most_twice_as_much_as_the_definition_in_float32(
     inputs: Make, relative: Relative, family: str
 ) -> None:
     tensors = inputs(B=1, T=40, Hq=1, Hk=1, D=16, dtype=torch.float32, family=family)
-    o, state = naive.gated_kalmanet(*(tensor.double() for tensor in tensors))
-    o_naive, state_naive = naive.gated_kalmanet(*tensors)
+    o, state = naive_gated_kalmanet(*(tensor.double() for tensor in tensors))
+    o_naive, state_naive = naive_gated_kalmanet(*tensors)
     o_found, state_found = call(tensors, chunk_size=32)
     for exact, definition, found in (
         (o, o_naive, o_found),
         (state.H, state_naive.H, state_found.H),
         (state.U, state_naive.U, state_found.U),
     ):
-        # 1e-7: one rounding, where the definition happens to make none.
+        # 1e-7: one rounding, in case the reference has none.
         assert relative(found, exact) <= 2 * relative(definition, exact) + 1e-7
 
 
@@ -90,7 +91,7 @@ def test_2_equals_the_definition_for_any_size_and_option(inputs: Make, states, s
     before = states(sizes["B"], max(sizes["Hq"], sizes["Hk"]), sizes["D"])
     same(
         call(tensors, initial_state=before, chunk_size=16, **options),
-        naive.gated_kalmanet(*tensors, initial_state=before, **options),
+        naive_gated_kalmanet(*tensors, initial_state=before, **options),
         1e-11,
     )
 
@@ -98,9 +99,9 @@ def test_2_equals_the_definition_for_any_size_and_option(inputs: Make, states, s
 @interpreted
 def test_2_without_gates_everything_is_remembered_and_nothing_blended(inputs: Make) -> None:
     q, k, v, beta, *_ = inputs(B=1, T=20)
-    found = triton.gated_kalmanet(q, k, v, beta, None, None, num_iter=8)
-    same(found, triton.gated_kalmanet(q, k, v, beta, torch.ones_like(beta), torch.zeros_like(beta), num_iter=8), 1e-15)
-    same(found, naive.gated_kalmanet(q, k, v, beta, None, None, num_iter=8), 1e-11)
+    found = triton_gated_kalmanet(q, k, v, beta, None, None, num_iter=8)
+    same(found, triton_gated_kalmanet(q, k, v, beta, torch.ones_like(beta), torch.zeros_like(beta), num_iter=8), 1e-15)
+    same(found, naive_gated_kalmanet(q, k, v, beta, None, None, num_iter=8), 1e-11)
 
 
 @interpreted
@@ -113,10 +114,10 @@ def test_3_the_chunk_size_does_not_matter(inputs: Make, chunk_size: int) -> None
 @interpreted
 def test_4_the_norm_by_products_is_the_norm_of_h(inputs: Make, family: str) -> None:
     q, *others = inputs(B=1, T=40, Hq=1, Hk=1, family=family)
-    o, _ = triton.gated_kalmanet(q.requires_grad_(), *others, num_iter=1, chunk_size=16)
+    o, _ = triton_gated_kalmanet(q.requires_grad_(), *others, num_iter=1, chunk_size=16)
     f = o.grad_fn.saved_tensors[-1]
     for t in (0, 15, 16, 31, 39):
-        _, state = naive.gated_kalmanet(*cut((q.detach(), *others), 0, t + 1), num_iter=0)
+        _, state = naive_gated_kalmanet(*cut((q.detach(), *others), 0, t + 1), num_iter=0)
         torch.testing.assert_close(f[0, t], state.H[0].norm(dim=(-2, -1)), rtol=1e-12, atol=0)
 
 
@@ -192,7 +193,7 @@ def test_12_the_size_of_a_long_history_does_not_matter(inputs: Make, states, rel
     tensors = inputs(B=1, T=20, Hq=2, Hk=1, dtype=torch.float32, family="no decay")
     before = states(1, 2, 8)
     before = State(H=scale * before.H, U=scale * before.U)
-    o, _ = naive.gated_kalmanet(*(tensor.double() for tensor in tensors), initial_state=before)
+    o, _ = naive_gated_kalmanet(*(tensor.double() for tensor in tensors), initial_state=before)
     found, _ = call(tensors, initial_state=on_device(State(H=before.H.float(), U=before.U.float())))
     assert relative(found, o) <= 1e-5
 
@@ -204,13 +205,13 @@ def test_12_one_hot_keys_are_read_back(relative: Relative) -> None:
     o, _ = call((eye[:, -1:], eye[:, -1:], values[:, -1:], ones[:, -1:], ones[:, -1:], zeros[:, -1:]), scale=1.0)
     torch.testing.assert_close(o, values[:, -1:] / 1.02, rtol=4e-4, atol=4e-4)
     found, _ = call((eye, eye, values, ones, ones, zeros))
-    assert relative(found, naive.gated_kalmanet(eye, eye, values, ones, ones, zeros)[0]) <= 1e-5
+    assert relative(found, naive_gated_kalmanet(eye, eye, values, ones, ones, zeros)[0]) <= 1e-5
 
 
 @interpreted
 def test_13_with_a_single_token_the_output_is_the_closed_form(inputs: Make) -> None:
     q, k, v, beta, _, g = inputs(B=1, T=1, Hq=1, Hk=1)
-    o, _ = triton.gated_kalmanet(q, k, v, beta, None, g, scale=1.0)
+    o, _ = triton_gated_kalmanet(q, k, v, beta, None, g, scale=1.0)
     expected = (naive.normalise(q) * naive.normalise(k)).sum(-1, keepdim=True) / 1.02 * v
     torch.testing.assert_close(o, expected, rtol=solver.chebyshev_bound(30, 0.02) * 2, atol=0)
 
@@ -239,7 +240,7 @@ def test_15_zero_keys_and_queries_are_finite(inputs: Make, zero: int) -> None:
     if zero == 0:
         assert (found[0][:, 0] == 0).all()
     assert (found[0][:, 3] == 0).all()
-    same(found, naive.gated_kalmanet(q, k, *others, num_iter=8), 1e-5)
+    same(found, naive_gated_kalmanet(q, k, *others, num_iter=8), 1e-5)
 
 
 @pytest.mark.parametrize("shape", [{"T": 0}, {"B": 0}])
@@ -261,7 +262,7 @@ def test_15_alpha_of_zero_is_num_iter_of_zero(inputs: Make, relative: Relative) 
 
 def test_offsets_beyond_the_tokens_do_not_reach_outside(inputs: Make) -> None:
     from gated_kalmanet.checks import Sizes
-    from gated_kalmanet.triton.packing import Packing
+    from gated_kalmanet.triton.call import Packing
 
     size = Sizes(B=1, T=20, Hq=1, Hk=1, H=1, D=8, N=3)
     packing = Packing.of(size, torch.tensor([0, 90, -5, 20]), 16, torch.device("cpu"))
@@ -291,17 +292,17 @@ def test_a_head_dimension_without_room_is_refused(inputs: Make) -> None:
 def test_a_cpu_without_the_interpreter_is_refused(monkeypatch: pytest.MonkeyPatch, inputs: Make) -> None:
     monkeypatch.setattr(launch, "INTERPRETED", False)
     with pytest.raises(ValueError, match="q is on cpu, where the Triton kernels do not run"):
-        triton.gated_kalmanet(*inputs(dtype=torch.float32))
+        triton_gated_kalmanet(*inputs(dtype=torch.float32))
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="a CUDA graph needs a GPU")
 def test_20_a_cuda_graph_captures_a_forward_pass(inputs: Make) -> None:
     tensors = tuple(x.cuda() for x in inputs(B=1, T=200, Hq=4, Hk=2, D=64, dtype=torch.bfloat16))
-    expected, _ = triton.gated_kalmanet(*tensors)
+    expected, _ = triton_gated_kalmanet(*tensors)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        o, _ = triton.gated_kalmanet(*tensors)
+        o, _ = triton_gated_kalmanet(*tensors)
     o.zero_()
     graph.replay()
     assert torch.equal(o, expected)

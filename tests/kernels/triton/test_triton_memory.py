@@ -1,6 +1,6 @@
-"""Where the kernels read and write: never outside of their tensors, and in the right place beyond 2^31 numbers.
+"""Memory accesses of the kernels: never outside of their tensors, and correct beyond 2^31 elements.
 
-The latter is weakness 8 of section 5 in kernels/gated_kalmanet/README.md: published, offsets have 32 bits and overflow.
+The latter is defect 8 of section 5 in kernels/gated_kalmanet/README.md: published, 32-bit offsets overflow.
 """
 
 from collections.abc import Callable
@@ -13,25 +13,25 @@ from torch import Tensor
 
 from gated_kalmanet import triton
 from gated_kalmanet.state import State
-from gated_kalmanet.triton import launch
-from gated_kalmanet.triton.packing import Packing
+from gated_kalmanet.triton import launch, triton_gated_kalmanet
+from gated_kalmanet.triton.call import Packing
 
-pytestmark = pytest.mark.skipif(not launch.INTERPRETED, reason="addresses are looked at in the interpreter")
+pytestmark = pytest.mark.skipif(not launch.INTERPRETED, reason="the interpreter checks addresses")
 Make = Callable[..., tuple[Tensor, ...]]
 T, CHUNKS, HEADS = 40, 3, 2
-"""Tokens, chunks of 16 of them, heads: no two of the sizes that tell the tensors of a call apart are equal."""
+"""Tokens, chunks of 16 tokens, heads; all sizes that distinguish the tensors of a call differ."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """How much there is before what a call computes."""
+    """Offsets that precede the tokens, chunks and sequences of a call."""
 
     tokens: int = 0
     chunks: int = 0
     sequences: int = 0
 
     def rows(self, tensor: Tensor) -> int:
-        """Rows before those of a tensor of [1, T, ..], [chunks, ..] or, for all else, [sequences, ..]."""
+        """Offset in elements of a tensor of [1, T, ..], [chunks, ..] or, otherwise, [sequences, ..]."""
         if tensor.shape[:2] == (1, T):
             return self.tokens * tensor[0, 0].numel()
         return (self.chunks if tensor.shape[0] == CHUNKS else self.sequences) * tensor[0].numel()
@@ -39,7 +39,7 @@ class Place:
 
 @pytest.fixture
 def move(monkeypatch: pytest.MonkeyPatch) -> Callable[[Place], None]:
-    """Let kernels run as if so much preceded their tensors, and check every address that they use."""
+    """Run kernels as if a `Place` preceded their tensors, and check every address that they access."""
     from triton.runtime import interpreter
 
     builder = interpreter.InterpreterBuilder
@@ -70,7 +70,7 @@ def move(monkeypatch: pytest.MonkeyPatch) -> Callable[[Place], None]:
         starts = np.array(sorted(tensors), dtype=np.uint64)
         before = np.searchsorted(starts, wanted, side="right")
         ends = np.array([0, *(tensors[start] for start in sorted(tensors))], dtype=np.uint64)
-        assert (wanted < ends[before]).all(), "a kernel reaches outside of its tensors"
+        assert (wanted < ends[before]).all(), "a kernel accesses memory outside of its tensors"
 
     def masked_load(self: object, addresses: object, mask: object, *more: object) -> object:
         check(addresses, mask)
@@ -95,10 +95,10 @@ def move(monkeypatch: pytest.MonkeyPatch) -> Callable[[Place], None]:
 
 
 def results(tensors: tuple[Tensor, ...], before: State, **options: object) -> tuple[Tensor, ...]:
-    """Outputs, last states, and gradients of everything."""
+    """Compute outputs, final states, and the gradients of all tensors."""
     leaves = [tensor.clone().requires_grad_() for tensor in (*tensors, before.H, before.U)]
     first = State(H=leaves[6], U=leaves[7])
-    o, last = triton.gated_kalmanet(*leaves[:6], num_iter=1, initial_state=first, chunk_size=16, **options)
+    o, last = triton_gated_kalmanet(*leaves[:6], num_iter=1, initial_state=first, chunk_size=16, **options)
     total = o.square().sum() + last.H.square().sum() + last.U.square().sum()
     return (o.detach(), last.H.detach(), last.U.detach(), *torch.autograd.grad(total, leaves))
 
