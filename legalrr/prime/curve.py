@@ -4,7 +4,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from legalrr.report.forest import SALT
+from legalrr.report.dot_plot import SALT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
