@@ -51,7 +51,8 @@ function leakage() {
   const columns = [
     { head: "Probe", left: true, value: (row) => row.cell.label, cell: (row) => foreign(row.cell.label) },
     SEVERAL.corpora && { head: "Corpus", left: true, value: (row) => row.cell.corpus, cell: (row) => foreign(row.cell.corpus) },
-    { head: "Macro-F1", about: "The rule is a coin\u2019s", value: (row) => row.scores.macro_f1, cell: (row) => beside(spark(row.scores.macro_f1, row.scores.interval, [0, 1], "probe", row.group.chance), fixed(row.scores.macro_f1), el("small", {}, bounds(row.scores.interval))) },
+    { head: "Macro-F1", about: "With its interval", value: (row) => row.scores.macro_f1, cell: (row) => valued(row.scores.macro_f1, row.scores.interval) },
+    { head: "A coin", about: "Macro-F1 of answering by the toss of a coin", value: (row) => row.group.chance, cell: (row) => fixed(row.group.chance) },
   ].filter(Boolean);
   return [el("h3", {}, "Leakage probe"), el("p", { class: "lead" }, about), sortable("Leakage probe", columns, rows, { caption: "hidden" })];
 }

@@ -6,7 +6,7 @@ const list = DATA.collections.length ? new JudgmentList((which, place) => reader
 
 const SECTIONS = [
   ["results", "Results", resultsSection],
-  ["compared", "Arms compared", forestSection],
+  ["compared", "Arms compared", comparedSection],
   DATA.repeats.length > 0 && ["repeats", "Repeated runs", repeatsSection],
   ["effects", "Effects", effectsSection],
   DATA.explanations.length > 0 && ["explanations", "Explanations", explanationsSection],
@@ -20,7 +20,7 @@ function judgmentsSection() {
   if (!list) return [el("p", { class: "note" }, "No cell has answers yet.")];
   const held = sum(DATA.texts);
   const all = sum(DATA.collections.map((one) => one.ids.length));
-  const lead = "A bar per arm: tall where it is right, low where it is wrong, a dot where the answer was invalid.";
+  const lead = "A bar per arm: tall if right, low if wrong, a dot if the answer is invalid.";
   const texts = held < all ? ` The texts of ${count(held)} of ${count(all)} judgments are in this page, those on which arms disagree first; legalrr report --texts MEGABYTES takes in more.` : "";
   const keys = el("p", { class: "keys" }, el("kbd", {}, "j"), " ", el("kbd", {}, "k"), " next and previous judgment, ", el("kbd", {}, "h"), " ", el("kbd", {}, "l"), " previous and next arm, ", el("kbd", {}, "/"), " search");
   return [el("p", { class: "lead" }, lead, texts), keys, el("div", { class: "desk" }, list.node, reader.node)];
@@ -35,6 +35,7 @@ function build() {
     main.append(el("section", { id, "aria-labelledby": `${id}-title` }, el("h2", { id: `${id}-title` }, title), make()));
   }
   if (list && list.places.length) reader.open(0, list.places[0], undefined, false);
+  document.getElementById("figures").remove();
   follow();
   document.body.dataset.ready = "true";
   performance.mark("ready");
