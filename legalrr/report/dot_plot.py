@@ -40,7 +40,7 @@ VARIABLES = MappingProxyType(
 WIDTH_INCHES, LINE_INCHES, PAD_INCHES = 8.0, 0.3, 0.12
 TITLED_INCHES, UNTITLED_INCHES = 1.15, 0.75
 """Height of a row of panels beside its lines, with and without titles."""
-MOST_TICKS = 3
+MOST_TICKS = 5
 """Intervals between the ticks of an axis that shares its row with others."""
 TITLE_CHARACTERS, LABEL_CHARACTERS = 80, 36
 """Characters of a line of a title as wide as the figure, and of a label; longer ones are wrapped or shortened."""
@@ -156,9 +156,10 @@ def _panel(axes: "Axes", panel: Panel, *, labelled: bool, columns: int) -> None:
             continue
         colour = COLOURS[dot.kind]
         if dot.interval is not None:
-            axes.hlines(place, *dot.interval, color=colour, linewidth=2)
+            axes.hlines(place, *dot.interval, color=colour, linewidth=2, clip_on=False)
         face = PAPER if dot.hollow else colour
-        axes.plot([dot.value], [place], MARKERS.get(dot.kind, "s"), markersize=6, color=colour, mfc=face)
+        marker = MARKERS.get(dot.kind, "s")
+        axes.plot([dot.value], [place], marker, markersize=6, color=colour, mfc=face, clip_on=False)
     for position, style in panel.rules:
         axes.axvline(position, color=RULE, linewidth=1, linestyle=style, zorder=1)
     axes.set_yticks(range(len(panel.dots)), [_shortened(dot.label) if labelled else "" for dot in panel.dots])
@@ -166,7 +167,8 @@ def _panel(axes: "Axes", panel: Panel, *, labelled: bool, columns: int) -> None:
     if panel.limits is not None:
         axes.set_xlim(*panel.limits)
     if columns > 1:
-        axes.locator_params(axis="x", nbins=MOST_TICKS)
+        axes.locator_params(axis="x", nbins=MOST_TICKS, steps=[1, 2, 5, 10])
+        axes.tick_params(axis="x", labelsize="small")
     axes.set_xlabel(shown(panel.axis))
     axes.set_title(fill(shown(panel.title), TITLE_CHARACTERS // columns), loc="left", fontsize=11)
     axes.grid(axis="x", color=GRID, linewidth=0.6)

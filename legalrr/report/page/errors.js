@@ -23,7 +23,7 @@ function confusionOf(group) {
     { head: "Arm", left: true, value: (row) => row.cell.label, cell: armName },
     outcome("allowed"),
     outcome("dismissed"),
-    { head: "YES %", about: "Share answered allowed", value: (row) => row.scores.yes_rate, cell: (row) => percent(row.scores.yes_rate) },
+    { head: "Yes %", about: "Share answered allowed", value: (row) => row.scores.yes_rate, cell: (row) => percent(row.scores.yes_rate) },
     { head: "Invalid", about: "By reason", left: true, value: (row) => row.scores.invalid_rate, cell: (row) => Object.entries(row.scores.invalid).map(([why, n]) => `${n} ${why}`).join(", ") || "\u2013" },
   ];
   return [

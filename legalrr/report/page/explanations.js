@@ -51,7 +51,7 @@ const EXPLAINED = [
   { head: "Words of the court", about: "Mean number of words of the court\u2019s text", value: (row) => row.court_words, cell: (row) => fixed(row.court_words, 0) },
 ];
 const UNCOMPARED = [
-  ["no_turn", "No turn", "Judgments that have the court\u2019s text and not the turn, which was not asked for after an overflow"],
+  ["no_turn", "No turn", "Judgments that have the court\u2019s text and not the turn, which was not requested after an overflow"],
   ["no_text", "No text", "Judgments without the court\u2019s text of that role"],
   ["unscored", "Not scored", "Judgments to compare that a score of this table is not computed for yet"],
   ["cut_off", "Cut off", "Turns that were cut off, of those compared"],

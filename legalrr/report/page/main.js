@@ -1,4 +1,4 @@
-// Puts the sections into the page and follows addresses and keys.
+// Builds the sections; handles addresses and keys.
 
 const status = document.querySelector(".status");
 const reader = new Reader();
@@ -56,21 +56,21 @@ function watch() {
   document.querySelectorAll("main > section").forEach((section) => observer.observe(section));
 }
 
-// #case=...&arm=... opens a judgment; every other address is a place in the page.
+// #case=...&arm=... opens a judgment; every other address is an anchor in the page.
 function follow() {
-  const told = new URLSearchParams(location.hash.slice(1));
-  if (!told.has("case")) return;
-  const wanted = told.get("case");
-  const given = told.has("corpus") ? [Number(told.get("corpus"))] : DATA.collections.map((_, number) => number);
+  const params = new URLSearchParams(location.hash.slice(1));
+  if (!params.has("case")) return;
+  const wanted = params.get("case");
+  const given = params.has("corpus") ? [Number(params.get("corpus"))] : DATA.collections.map((_, number) => number);
   const which = given.find((number) => DATA.collections[number] && DATA.collections[number].ids.includes(wanted));
   if (which === undefined) {
     status.textContent = `No judgment ${visible(wanted)} is in this report.`;
     return;
   }
   const cells = cellsOf(DATA.collections[which]);
-  const stated = told.has("cell") ? Number(told.get("cell")) : -1;
-  const cell = cells.includes(stated) ? stated : cells.find((number) => DATA.cells[number].arm === told.get("arm"));
-  status.textContent = cell === undefined && told.has("arm") ? `No arm ${visible(told.get("arm"))} was asked about this judgment.` : "";
+  const stated = params.has("cell") ? Number(params.get("cell")) : -1;
+  const cell = cells.includes(stated) ? stated : cells.find((number) => DATA.cells[number].arm === params.get("arm"));
+  status.textContent = cell === undefined && params.has("arm") ? `No arm ${visible(params.get("arm"))} has this judgment.` : "";
   reader.cell = cell;
   list.point(which, DATA.collections[which].ids.indexOf(wanted));
   document.getElementById("judgments").scrollIntoView();

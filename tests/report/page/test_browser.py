@@ -114,9 +114,9 @@ def test_an_address_opens_a_judgment_and_an_arm(opened) -> None:
     assert "<script>window.planted = 1</script></script><img src=x" in text
     assert "␀␇␛[31m␡\ufffd" in text
     assert "הערעור נדחה" in text
-    assert text.count("hidden, its role tells the outcome") == 0
+    assert text.count("hidden, its role reveals the outcome") == 0
     hidden = driver.find_element("css selector", ".reader del")
-    assert hidden.get_attribute("data-heading").endswith("hidden, its role tells the outcome")
+    assert hidden.get_attribute("data-heading").endswith("hidden, its role reveals the outcome")
     assert hidden.text.strip() == "The appeal is allowed."
     # The verdict stands after a character that JavaScript counts twice.
     assert driver.find_element("css selector", ".reader mark").text == "YES"
