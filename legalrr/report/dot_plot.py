@@ -43,7 +43,7 @@ TITLED_INCHES, UNTITLED_INCHES = 1.15, 0.75
 MOST_TICKS = 5
 """Intervals between the ticks of an axis that shares its row with others."""
 TITLE_CHARACTERS, LABEL_CHARACTERS = 80, 36
-"""Characters of a line of a title as wide as the figure, and of a label; longer ones are wrapped or shortened."""
+"""Most characters of a line as wide as the figure, and of a label; titles are wrapped, labels shortened."""
 ATTRIBUTES = ("fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-dashoffset", "text-anchor")
 """Properties of matplotlib's inline styles that the page's element keeps, as attributes."""
 REFERENCES = re.compile(r"#([\w.-]+)")
@@ -169,12 +169,16 @@ def _panel(axes: "Axes", panel: Panel, *, labelled: bool, columns: int) -> None:
     if columns > 1:
         axes.locator_params(axis="x", nbins=MOST_TICKS, steps=[1, 2, 5, 10])
         axes.tick_params(axis="x", labelsize="small")
-    axes.set_xlabel(shown(panel.axis))
-    axes.set_title(fill(shown(panel.title), TITLE_CHARACTERS // columns), loc="left", fontsize=11)
+    axes.set_xlabel(_wrapped(panel.axis, columns))
+    axes.set_title(_wrapped(panel.title, columns), loc="left", fontsize=11)
     axes.grid(axis="x", color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(length=0)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _wrapped(text: str, columns: int) -> str:
+    return "\n".join(fill(line, TITLE_CHARACTERS // columns) for line in shown(text).splitlines())
 
 
 def _shortened(label: str) -> str:

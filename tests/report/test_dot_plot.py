@@ -105,6 +105,11 @@ def test_a_long_label_is_shortened():
     assert "long long long long long long long …" in texts
 
 
+def test_a_long_axis_label_is_wrapped_to_its_column():
+    texts = [node.text for node in inline(*[panel(axis="difference of a long measure")] * 3, columns=3).iter("text")]
+    assert texts.count("difference of a long") == texts.count("measure") == 3
+
+
 def test_only_the_first_panel_of_a_row_is_labelled():
     texts = [node.text for node in inline(*[panel()] * 5, columns=3).iter("text")]
     assert (texts.count("majority"), texts.count("macro-F1")) == (2, 5)
