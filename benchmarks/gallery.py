@@ -26,14 +26,14 @@ PARTS = {
     "head": ("body > header", "#results .scroll"),
     "results": ("#results .scroll", "#results .scroll"),
     "compared": ("#compared .grid", "#compared .grid"),
-    "effects": ("#effects .lead", "#effects .key"),
-    "power": ("#effects h3", "#effects > :last-child"),
+    "effects": ("#effects .lead", "#effects .key + .scroll"),
+    "power": ("#power", "#power"),
     "errors": ("#errors .lead", "#errors .key"),
-    "calibration": ("#errors figure", "#errors figure"),
+    "calibration": ("#errors .grid", "#errors .grid"),
     "health": ("#health > .scroll", "#health > .scroll"),
     "judgments": (".desk", ".desk"),
 }
-"""Picture -> the elements at which it begins and ends."""
+"""Picture -> the elements where it begins and ends."""
 TALLEST = 1000
 """Pixels after which a picture is cut."""
 CASE, ARM = "tax-2", "drc"
@@ -79,13 +79,11 @@ def main() -> None:
         with chromium(width=1280) as driver:
             open_page(driver, page, address)
             wait(driver, f"(document.querySelector('.reader').dataset.ready || '').startsWith({CASE!r})")
-            wait(driver, "[...document.querySelectorAll('.chart')].every((chart) => chart.firstChild)")
             for name, (first, last) in PARTS.items():
                 save(name, picture(driver, clip(driver, first, last)))
         for name, width, height, dark in (("dark", 1280, 900, True), ("phone", 390, 844, False)):
             with chromium(width=width, height=height, dark=dark) as driver:
                 open_page(driver, page)
-                wait(driver, "[...document.querySelectorAll('.chart')].every((chart) => chart.firstChild)")
                 save(name, picture(driver, (0, 0, width, height)))
 
 

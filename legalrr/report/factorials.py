@@ -7,6 +7,7 @@ the corpus or the backbone itself.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from legalrr.errors import UserError
 from legalrr.report.groups import Group, Report
@@ -30,6 +31,7 @@ class Pool:
     """Why they cannot, or what of the groups was left out; else ""."""
 
 
+@lru_cache(maxsize=1)
 def pools(report: Report) -> list[Pool]:
     """Effects of every group with at least two arms of the factorial, then of what can be pooled."""
     able = [place for place, group in enumerate(report.groups) if len(_arms(group)[0]) > 1]

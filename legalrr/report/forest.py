@@ -1,44 +1,113 @@
-"""Forest plot of macro-F1: a panel per group, a line per arm with its interval, chance and majority as uprights.
+"""Figures of a report as panels of dots with intervals: macro-F1, differences, effects, explanation scores.
 
-The two uprights follow from the class balance alone, as ratios of expected counts, with a = gold allowed / n:
+The two vertical lines beside macro-F1 follow from the class balance alone, as ratios of expected counts, with
+a = gold allowed / n:
 
-    majority   the larger class always:    F1 = 2 m / (1 + m) for it, 0 for the other; m = max(a, 1 - a)
+    majority   always the larger class:    F1 = 2 m / (1 + m) for it, 0 for the other; m = max(a, 1 - a)
     coin       YES with probability 1/2:   F1(class) = s / (s + 1/2) for a class of share s
 """
 
-import io
-from typing import TYPE_CHECKING
-
+from legalrr.report.dot_plot import COLOURS, Dot, Panel, dot_plot
+from legalrr.report.explanations import ExplainedTurn
+from legalrr.report.factorials import Pool, full_title
 from legalrr.report.groups import Group, Report, Row
 from legalrr.report.views import apart, name, title
+from legalrr.score.detectable import LEVEL
+from legalrr.score.effects import MEASURES
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-SALT = "legalrr"
-"""Fixed, so that the ids in the file, and with them its bytes, are the same every time."""
-COLOURS = {"arm": "#1f4e79", "baseline": "#777777", "probe": "#a05a00"}
-REFERENCE = "#b22222"
-LINE_INCHES, HEAD_INCHES, WIDTH_INCHES, PAD_INCHES = 0.3, 1.15, 8.0, 0.12
+MEASURE_NAMES = {"macro_f1": "macro-F1", "accuracy": "accuracy", "yes_rate": "YES rate"}
+ZERO = ((0.0, "-"),)
 
 
 def forest_svg(report: Report) -> str:
-    """The plot as SVG text; the same report gives the same bytes. Needs at least one group."""
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
+    """Return the forest plot of macro-F1 as an SVG document; the same report gives the same bytes.
 
-    heights = [HEAD_INCHES + LINE_INCHES * len(group.rows) for group in report.groups]
-    with rc_context({"svg.hashsalt": SALT, "font.family": "DejaVu Sans", "font.size": 10}):
-        figure = Figure(figsize=(WIDTH_INCHES, sum(heights)))
-        FigureCanvasSVG(figure)
-        figure.set_layout_engine("constrained", h_pad=PAD_INCHES)
-        panels = figure.subplots(len(heights), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
-        for axes, group in zip(panels, report.groups, strict=True):
-            _panel(axes, group, _heading(group, report))
-        text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-    return text.getvalue()
+    Args:
+        report: with at least one group.
+    """
+    return dot_plot(macro_f1_panels(report))
+
+
+def macro_f1_panels(report: Report) -> list[Panel]:
+    """Return a panel per group: macro-F1 of its rows, with the scores of a coin and of the larger class as lines."""
+    return [_macro_f1(group, _heading(group, report)) for group in report.groups]
+
+
+def difference_panels(report: Report) -> list[Panel]:
+    """Return a panel per group with comparisons: macro-F1 less that of the reference; filled where significant."""
+    panels = []
+    for group in report.groups:
+        dots = tuple(
+            Dot(
+                label=pair.row.setup.label,
+                value=pair.comparison.difference,
+                interval=pair.comparison.interval,
+                kind=_kind(pair.row),
+                hollow=not pair.shown,
+            )
+            for pair in group.pairs
+            if pair.comparison is not None
+        )
+        if dots:
+            axis = f"Difference of macro-F1 to the reference arm, {_level(group)} interval"
+            panels.append(Panel(dots=dots, axis=axis, title=full_title(group, report), rules=ZERO))
+    return panels
+
+
+def effect_panels(pool: Pool) -> list[Panel]:
+    """Return a panel per measure, in the order of `MEASURES`: the effects of a pool; filled where significant.
+
+    Effects without an estimate are left out; without any there is no panel.
+    """
+    estimated = [one for one in pool.effects if one.estimate is not None]
+    return [
+        Panel(
+            dots=tuple(
+                Dot(
+                    label=one.name.replace(":", " × "),
+                    value=one.estimate,
+                    interval=one.interval,
+                    hollow=not one.shown,
+                )
+                for one in estimated
+                if one.measure == measure
+            ),
+            axis=f"difference of {MEASURE_NAMES[measure]}",
+            rules=ZERO,
+        )
+        for measure in (MEASURES if estimated else ())
+    ]
+
+
+def explanation_panels(turn: ExplainedTurn) -> list[Panel]:
+    """Return a panel per measure of a turn, then, where there are any, a panel per measure with the differences."""
+    scores, differences = [], []
+    for measure, heading in turn.headings.items():
+        means = ((row, row.means.get(measure)) for row in turn.rows)
+        dots = [
+            Dot(
+                label=name(row.row),
+                value=None if mean is None else mean.mean,
+                interval=None if mean is None else mean.interval,
+                kind=_kind(row.row),
+            )
+            for row, mean in means
+        ]
+        scores.append(Panel(dots=tuple(dots), axis=heading))
+        pairs = [(row, row.pairs.get(measure)) for row in turn.rows]
+        dots = [
+            Dot(
+                label=name(row.row),
+                value=None if pair is None else pair.difference.difference,
+                interval=None if pair is None else pair.difference.interval,
+                kind=_kind(row.row),
+                hollow=pair is None or pair.p_holm >= LEVEL,
+            )
+            for row, pair in pairs
+        ]
+        if any(pair for _, pair in pairs):
+            differences.append(Panel(dots=tuple(dots), axis=f"difference of {heading}", rules=ZERO))
+    return scores + differences
 
 
 def chance(row: Row) -> float:
@@ -58,25 +127,31 @@ def _shares(row: Row) -> tuple[float, float]:
     return allowed, 1 - allowed
 
 
-def _panel(axes: "Axes", group: Group, heading: str) -> None:
-    for place, row in enumerate(group.rows):
-        colour = REFERENCE if row.is_reference else COLOURS.get(row.setup.family, COLOURS["arm"])
-        if row.scores.interval is not None:
-            axes.hlines(place, *row.scores.interval, color=colour, linewidth=2)
-        marker = "D" if row.is_reference else "o" if row.setup.family == "arm" else "s"
-        axes.plot([row.scores.macro_f1 or 0.0], [place], marker=marker, markersize=6, color=colour)
+def _macro_f1(group: Group, heading: str) -> Panel:
     first = group.rows[0]
-    axes.axvline(chance(first), color="#444444", linewidth=1, linestyle=":", label=f"coin {chance(first):.2f}")
-    axes.axvline(majority(first), color="#444444", linewidth=1, linestyle="--", label=f"majority {majority(first):.2f}")
-    axes.set_yticks(range(len(group.rows)), [name(row) for row in group.rows])
-    axes.set_ylim(len(group.rows) - 0.5, -0.5)
-    axes.set_xlim(0, 1)
-    axes.set_xlabel(f"Macro-F1 with {first.cell.scorer.confidence:.0%} interval, n = {first.scores.n}")
-    axes.set_title(heading, loc="left", fontsize=11)
-    axes.grid(axis="x", color="#dddddd", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9)
+    coin, larger = chance(first), majority(first)
+    axis = f"Macro-F1 with {_level(group)} interval, n = {first.scores.n}"
+    dots = [
+        Dot(label=name(row), value=row.scores.macro_f1 or 0.0, interval=row.scores.interval, kind=_kind(row))
+        for row in group.rows
+    ]
+    return Panel(
+        dots=tuple(dots),
+        axis=f"{axis}\ndotted: coin {coin:.2f}; dashed: majority {larger:.2f}",
+        title=heading,
+        limits=(0.0, 1.0),
+        rules=((coin, ":"), (larger, "--")),
+    )
+
+
+def _kind(row: Row) -> str:
+    if row.is_reference:
+        return "reference"
+    return row.setup.family if row.setup.family in COLOURS else "arm"
+
+
+def _level(group: Group) -> str:
+    return f"{group.rows[0].cell.scorer.confidence:.0%}"
 
 
 def _heading(group: Group, report: Report) -> str:

@@ -4,7 +4,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from legalrr.report.forest import SALT
+from legalrr.report.dot_plot import SALT
 from legalrr.report.measured import Row
 from legalrr.report.views import ATTENTION
 

@@ -3,7 +3,8 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from legalrr.report.forest import chance, forest_svg, majority
+from legalrr.report.factorials import pools
+from legalrr.report.forest import chance, difference_panels, effect_panels, forest_svg, macro_f1_panels, majority
 from legalrr.report.groups import read_report
 
 HALF = "AAADDDDDDAAA"
@@ -35,3 +36,62 @@ def test_chance_and_majority_by_hand(sweep):
     assert majority(row) == pytest.approx(row.scores.macro_f1)
     # a coin: recall 1/2, precision 3/4 and 1/4
     assert chance(row) == pytest.approx((2 * 0.75 * 0.5 / 1.25 + 2 * 0.25 * 0.5 / 0.75) / 2)
+
+
+def test_macro_f1_has_a_line_per_row_between_chance_and_majority(sweep):
+    sweep.cell(0, answers=HALF)
+    sweep.cell(1, "majority", "A" * 12, backbone="-")
+    report = read_report([sweep.folder])
+    (panel,) = macro_f1_panels(report)
+    rows = report.groups[0].rows
+    assert [dot.label for dot in panel.dots] == ["None (reference)", "majority"]
+    assert [dot.kind for dot in panel.dots] == ["reference", "baseline"]
+    assert [(dot.value, dot.interval) for dot in panel.dots] == [(r.scores.macro_f1, r.scores.interval) for r in rows]
+    assert [position for position, _ in panel.rules] == [chance(rows[0]), majority(rows[0])]
+    assert f"coin {chance(rows[0]):.2f}; dashed: majority {majority(rows[0]):.2f}" in panel.axis
+
+
+def test_differences_are_filled_where_they_are_significant(sweep):
+    gold, settings = "AD" * 20, {"confidence": 0.95, "resamples": 200, "permutations": 2000, "seed": 0}
+    half = gold[:20] + "DA" * 10
+    sweep.cell(0, answers=half, gold=gold, settings=settings)
+    sweep.cell(1, "d", gold, gold=gold, settings=settings)
+    sweep.cell(2, "r", half[:19] + "A" + half[20:], gold=gold, settings=settings)
+    report = read_report([sweep.folder])
+    (panel,) = difference_panels(report)
+    pairs = report.groups[0].pairs
+    assert [(dot.label, dot.value) for dot in panel.dots] == [
+        (p.row.setup.label, p.comparison.difference) for p in pairs
+    ]
+    assert [dot.interval for dot in panel.dots] == [pair.comparison.interval for pair in pairs]
+    assert [dot.hollow for dot in panel.dots] == [not pair.shown for pair in pairs] == [False, True]
+
+
+def test_a_group_without_comparisons_has_no_panel_of_differences(sweep):
+    sweep.cell(0)
+    assert difference_panels(read_report([sweep.folder])) == []
+
+
+def test_effects_have_a_panel_per_measure(sweep):
+    for number, arm in enumerate(("plain", "d", "r", "dr")):
+        sweep.cell(number, arm, HALF if number % 2 else "A" * 12)
+    (pool,) = pools(read_report([sweep.folder]))
+    panels = effect_panels(pool)
+    assert [panel.axis for panel in panels] == [
+        f"difference of {name}" for name in ("macro-F1", "accuracy", "YES rate")
+    ]
+    assert len(panels) == 3
+    found = {(one.measure, one.name): one for one in pool.effects}
+    for measure, panel in zip(("macro_f1", "accuracy", "yes_rate"), panels, strict=True):
+        assert [dot.label for dot in panel.dots] == ["D", "R", "D × R"]
+        for dot in panel.dots:
+            one = found[measure, dot.label.replace(" × ", ":")]
+            assert (dot.value, dot.interval, dot.hollow) == (one.estimate, one.interval, not one.shown)
+
+
+def test_effects_without_estimates_have_no_panel(sweep):
+    sweep.cell(0, answers=HALF)
+    sweep.cell(1, "dr")
+    (pool,) = pools(read_report([sweep.folder]))
+    assert pool.effects
+    assert effect_panels(pool) == []

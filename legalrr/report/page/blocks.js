@@ -1,4 +1,4 @@
-// What was said about a judgment: its block, decompressed when it is looked at, and prompts put together from their parts.
+// The record of a judgment: its block, decompressed when it is opened, and prompts joined from their parts.
 
 const blockOf = new Map();
 
@@ -11,7 +11,7 @@ async function unpack(name) {
   return JSON.parse(await new Response(stream).text());
 }
 
-// The block of a judgment, or null where the page has none; promises are kept, so that each is decompressed once.
+// The block of a judgment, or null where the page has none; promises are cached, so that each is decompressed once.
 function block(collection, place) {
   const name = `t${collection}-${place}`;
   if (!blockOf.has(name)) blockOf.set(name, unpack(name));
@@ -53,7 +53,7 @@ function answerText(answer, turn) {
   return (answer.turns.find((one) => one.name === turn) || { text: "" }).text;
 }
 
-// A stretch per block shown, in the order shown, with what stands between them in the prompt.
+// A piece per shown block, in the order shown, with the separator before it in the prompt.
 function shownPieces(record, document) {
   if (!document.between || !record.text) return null;
   const text = new Text(record.text);
@@ -71,7 +71,7 @@ function wholePieces(record, document) {
   const pieces = [];
   let at = 0;
   for (const mark of marks) {
-    // What was dropped for want of room is neither shown nor hidden.
+    // Text dropped to fit the budget is neither shown nor hidden.
     if (mark.start > at) pieces.push(...rest(text.slice(at, mark.start)));
     const start = Math.max(at, mark.start);
     if (mark.end > start) pieces.push({ ...mark, text: text.slice(start, mark.end) });

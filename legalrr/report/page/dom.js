@@ -1,4 +1,4 @@
-// Elements, and the one way by which text comes into the page: as text nodes, with control characters as pictures.
+// Elements. All text enters the page as text nodes, with control characters replaced by visible symbols.
 
 const CONTROL = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\ud800-\udfff]/gu;
 
@@ -40,7 +40,7 @@ function replace(node, ...children) {
   return fill(node, children);
 }
 
-// Text from judgments, models and folders may run from right to left; it must not turn what stands around it.
+// Isolates text from judgments, models and folders, which may run from right to left.
 function foreign(text, attributes = {}) {
   return el("bdi", attributes, text);
 }
@@ -86,31 +86,27 @@ function sum(values) {
   return values.reduce((total, value) => total + (value || 0), 0);
 }
 
-// A choice that several sections share, such as the group that they show.
+// A labelled select; calls `choose` with the number of the option.
 function picker(label, options, chosen, choose) {
   const select = el("select", { onchange: () => choose(Number(select.value)) });
   options.forEach((option, number) => select.append(el("option", { value: number, selected: number === chosen }, option)));
   return el("label", { class: "picker" }, label, " ", select);
 }
 
-// A drawing beside its figures, in a cell of a table.
-function beside(picture, ...figures) {
-  return el("div", { class: "beside" }, picture, el("div", {}, figures));
+// A value of a table with its interval below it.
+function valued(value, interval, format = fixed, ...more) {
+  return [format(value), el("small", {}, bounds(interval, format)), more];
 }
 
-// A figure with its caption; the same figures stand in a table that opens below it.
-function figure(caption, picture, table) {
-  const folded = table && el("details", { class: "numbers" }, el("summary", {}, "As a table"), table);
-  return el("figure", {}, el("figcaption", {}, caption), picture, folded);
+// The figures of the page, drawn before; each moves into its section.
+const FIGURES = new Map([...document.querySelectorAll("#figures > figure")].map((node) => [node.id, node]));
+
+function drawn(name) {
+  return FIGURES.get(`figure-${name}`);
 }
 
-// Draws into a box as wide as there is room, again whenever that changes.
-function responsive(draw) {
-  const box = el("div", { class: "chart" });
-  let before = 0;
-  new ResizeObserver(() => {
-    const width = Math.floor(box.clientWidth);
-    if (width && width !== before) replace(box, draw((before = width)));
-  }).observe(box);
-  return box;
+// A picker where there are several options, above what `show` makes of the chosen one.
+function choice(label, options, show, chosen = 0) {
+  const box = el("div", {}, show(chosen));
+  return [options.length > 1 && el("div", { class: "tools" }, picker(label, options, chosen, (at) => replace(box, show(at)))), box];
 }

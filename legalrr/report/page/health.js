@@ -1,4 +1,4 @@
-// What went wrong, what was hidden, what it cost; and where all of it comes from.
+// Invalid and shortened answers, hidden text, cost, and provenance.
 
 function healthSection() {
   const order = unique([...DATA.groups.flatMap((group) => group.rows), ...DATA.cells.keys()]);
@@ -13,27 +13,27 @@ function healthSection() {
     { head: "Invalid %", value: share((row) => sum(Object.values(row.invalid))), cell: (row) => percent(sum(Object.values(row.invalid)) / row.n) },
     ...["unparsed", "budget", "overflow", "error"].map(reason),
     { head: "Cut off", about: "Judgments with a turn that was cut off", value: (row) => row.cut_off, cell: (row) => mark(row.cut_off) },
-    { head: "Skipped", about: "Judgments that were not asked about, as they are longer than the budget", value: (row) => row.skipped, cell: (row) => mark(row.skipped) },
-    { head: "Shortened", about: "Judgments that lost text to the budget", value: (row) => row.shortened, cell: (row) => mark(row.shortened) },
+    { head: "Skipped", about: "Judgments not sent to the model, as they exceed the budget", value: (row) => row.skipped, cell: (row) => mark(row.skipped) },
+    { head: "Shortened", about: "Judgments that were shortened to the budget", value: (row) => row.shortened, cell: (row) => mark(row.shortened) },
     { head: "Dropped tokens", value: (row) => row.dropped_tokens, cell: (row) => mark(row.dropped_tokens) },
-    { head: "Unlabelled", about: "Judgments whose outcome nobody knows; they are in no score", value: (row) => row.unlabelled, cell: (row) => mark(row.unlabelled) },
+    { head: "Unlabelled", about: "Judgments without a known outcome; they are in no score", value: (row) => row.unlabelled, cell: (row) => mark(row.unlabelled) },
   ];
-  const asked = rows.filter((row) => row.prompt_tokens);
+  const called = rows.filter((row) => row.prompt_tokens);
   const cost = [
     name,
     { head: "Tokens read", value: (row) => row.prompt_tokens, cell: (row) => count(row.prompt_tokens) },
-    { head: "Cached %", about: "Of the tokens read, how many a cache already held", value: (row) => row.cached_tokens / row.prompt_tokens, cell: (row) => percent(row.cached_tokens / row.prompt_tokens) },
+    { head: "Cached %", about: "Of the tokens read, the share served from a cache", value: (row) => row.cached_tokens / row.prompt_tokens, cell: (row) => percent(row.cached_tokens / row.prompt_tokens) },
     { head: "Tokens written", value: (row) => row.new_tokens, cell: (row) => count(row.new_tokens) },
     { head: "Calls", about: "Made for this cell / found in the store", value: (row) => row.made ?? null, cell: (row) => `${count(row.made)} / ${count(row.stored)}` },
     { head: "Seconds", about: "Wall time of the cell, all stages", value: (row) => sum(Object.values(row.seconds)), cell: (row) => fixed(sum(Object.values(row.seconds)), 1) },
-    { head: "Predicting", about: "Seconds of the stage that asks the model", value: (row) => row.seconds.predict ?? null, cell: (row) => fixed(row.seconds.predict, 1) },
-    priced && { head: "Money", about: "What all answers cost, those from the store too, in the currency of the price list", value: (row) => row.money ?? null, cell: (row) => fixed(row.money, 2) },
+    { head: "Predicting", about: "Seconds of the stage that calls the model", value: (row) => row.seconds.predict ?? null, cell: (row) => fixed(row.seconds.predict, 1) },
+    priced && { head: "Money", about: "Cost of all answers, including those from the store, in the currency of the price list", value: (row) => row.money ?? null, cell: (row) => fixed(row.money, 2) },
   ].filter(Boolean);
   return [
     sortable("Trouble", trouble, rows, { caption: "hidden" }),
     leakage(),
     hidden(rows),
-    asked.length > 0 && [el("h3", {}, "Cost"), sortable("Cost", cost, asked, { caption: "hidden" })],
+    called.length > 0 && [el("h3", {}, "Cost"), sortable("Cost", cost, called, { caption: "hidden" })],
   ];
 }
 
@@ -41,22 +41,23 @@ function mark(value) {
   return value ? el("b", {}, count(value)) : el("span", { class: "about" }, "0");
 }
 
-// What a bag of words reads from what is shown and from what is hidden.
+// Scores of a bag-of-words classifier on shown and on hidden text.
 function leakage() {
   const probes = DATA.groups.map((group) => groupRows(group).filter((row) => row.cell.family === "probe"));
   const seen = new Set();
   const rows = probes.flat().filter((row) => !seen.has(row.number) && seen.add(row.number));
-  const about = "A bag-of-words classifier, cross-validated, on what is shown, on its end, and on what is hidden. Hidden far above shown is what a sound run looks like; shown far above chance means that the outcome leaks.";
+  const about = "A bag-of-words classifier, cross-validated, on the shown text, on its end, and on the hidden text. A sound run scores far higher on hidden text than on shown text; a score on shown text far above chance means that the outcome leaks.";
   if (!rows.length) return [el("h3", {}, "Leakage probe"), el("p", { class: "note" }, "No probe is among these cells; legalrr experiment=leakage runs them. ", about)];
   const columns = [
     { head: "Probe", left: true, value: (row) => row.cell.label, cell: (row) => foreign(row.cell.label) },
     SEVERAL.corpora && { head: "Corpus", left: true, value: (row) => row.cell.corpus, cell: (row) => foreign(row.cell.corpus) },
-    { head: "Macro-F1", about: "The rule is a coin\u2019s", value: (row) => row.scores.macro_f1, cell: (row) => beside(spark(row.scores.macro_f1, row.scores.interval, [0, 1], "probe", row.group.chance), fixed(row.scores.macro_f1), el("small", {}, bounds(row.scores.interval))) },
+    { head: "Macro-F1", about: "With its interval", value: (row) => row.scores.macro_f1, cell: (row) => valued(row.scores.macro_f1, row.scores.interval) },
+    { head: "A coin", about: "Macro-F1 of answering by the toss of a coin", value: (row) => row.group.chance, cell: (row) => fixed(row.group.chance) },
   ].filter(Boolean);
   return [el("h3", {}, "Leakage probe"), el("p", { class: "lead" }, about), sortable("Leakage probe", columns, rows, { caption: "hidden" })];
 }
 
-// Cells that hide the same things are one line.
+// Cells that hide the same text share a line.
 function hidden(rows) {
   const lines = new Map();
   for (const row of rows) {
@@ -71,7 +72,7 @@ function hidden(rows) {
     { head: "Hidden %", about: "Of the characters of the judgments", value: (row) => row.hidden_share, cell: (row) => percent(row.hidden_share) },
     ...Object.keys(WHY).map(number),
   ];
-  return [el("h3", {}, "What was hidden"), el("p", { class: "lead" }, "Stretches of the judgments that no arm was shown, by the reason for which they were hidden."), sortable("What was hidden", columns, [...lines.values()], { caption: "hidden" })];
+  return [el("h3", {}, "What was hidden"), el("p", { class: "lead" }, "Parts of the judgments hidden from every arm, by reason."), sortable("What was hidden", columns, [...lines.values()], { caption: "hidden" })];
 }
 
 function provenanceSection() {
@@ -87,8 +88,8 @@ function provenanceSection() {
   const packages = unique(versions.flatMap((one) => Object.keys(one.versions)));
   return [
     el("h3", {}, "Commands"),
-    el("ul", {}, folders.map((folder) => el("li", {}, foreign(folder.name), ": ", el("code", {}, foreign(folder.command || "not noted"))))),
-    el("p", {}, `Seeds: ${seeds.join(", ") || "not noted"}.`),
+    el("ul", {}, folders.map((folder) => el("li", {}, foreign(folder.name), ": ", el("code", {}, foreign(folder.command || "not recorded"))))),
+    el("p", {}, `Seeds: ${seeds.join(", ") || "not recorded"}.`),
     el("h3", {}, "Corpora"),
     el("dl", { class: "corpora" }, corpora.map((one) => [el("dt", {}, foreign(one.name)), el("dd", {}, one.what && [foreign(one.what), ". "], "Licence: ", foreign(one.licence), one.citation && [". Cite: ", foreign(one.citation)])])),
     el("p", {}, "The experiment: ", study, "."),

@@ -1,14 +1,14 @@
-// The list of judgments: only the lines in view are in the page, however many judgments there are.
+// The list of judgments; only the lines in view are elements of the page.
 
 const LINE = 44;
 const ORDERS = ["arms disagree first", "most often wrong first", "by id", "longest first"];
 const COMPARED = ["all judgments", "the two answer differently", "only the arm is right", "only the reference is right", "the arm is wrong", "the arm\u2019s answer is invalid"];
-const WORDS = { A: "allowed", D: "dismissed", "-": "invalid", " ": "not asked" };
+const WORDS = { A: "allowed", D: "dismissed", "-": "invalid", " ": "not run" };
 
 // Cells in the order of the groups, arms before baselines.
 function cellsOf(collection) {
-  const asked = new Set(Object.keys(collection.answers).map(Number));
-  return unique(DATA.groups.flatMap((group) => group.rows)).filter((number) => asked.has(number));
+  const answered = new Set(Object.keys(collection.answers).map(Number));
+  return unique(DATA.groups.flatMap((group) => group.rows)).filter((number) => answered.has(number));
 }
 
 function rightWrong(collection, place) {
@@ -22,7 +22,7 @@ function rightWrong(collection, place) {
   return found;
 }
 
-// A mark per cell: a tall bar where it is right, a low one where it is wrong, a dot where it is invalid.
+// A mark per cell: a tall bar if right, a low one if wrong, a dot if invalid.
 function strip(collection, place, width = 150) {
   const all = cellsOf(collection).length;
   const step = Math.min(8, width / all);
@@ -49,10 +49,10 @@ class JudgmentList {
     this.active = -1;
     this.inner = el("div", { class: "lines" });
     this.box = el("div", { class: "list", tabindex: 0, role: "listbox", "aria-label": "Judgments", onscroll: () => this.draw(), onkeydown: (event) => this.key(event) }, this.inner);
-    this.told = el("p", { class: "note", "aria-live": "polite" });
+    this.status = el("p", { class: "note", "aria-live": "polite" });
     this.search = el("input", { type: "search", placeholder: "id, court, year\u2026", "aria-label": "Search judgments", oninput: () => this.set({ words: this.search.value.trim().toLowerCase() }) });
     this.tools = el("div", { class: "tools" });
-    this.node = el("div", { class: "browser" }, this.tools, this.told, this.box);
+    this.node = el("div", { class: "browser" }, this.tools, this.status, this.box);
     this.set({});
     new ResizeObserver(() => this.draw()).observe(this.box);
   }
@@ -61,7 +61,7 @@ class JudgmentList {
     return DATA.collections[this.which];
   }
 
-  // What is asked for changed: list anew.
+  // Updates the list after a change of filter, order or corpus.
   set(changes) {
     if ("which" in changes && changes.which !== this.which) this.arm = null;
     Object.assign(this, changes);
@@ -71,7 +71,7 @@ class JudgmentList {
     this.active = this.places.indexOf(chosen);
     this.inner.style.height = `${this.places.length * LINE}px`;
     this.box.scrollTop = 0;
-    replace(this.told, `${count(this.places.length)} of ${plural(this.collection.ids.length, "judgment")}`);
+    replace(this.status, `${count(this.places.length)} of ${plural(this.collection.ids.length, "judgment")}`);
     this.draw(true);
   }
 
@@ -95,8 +95,8 @@ class JudgmentList {
     const gold = collection.gold[place];
     if (this.gold && gold !== "AD"[this.gold - 1]) return false;
     if (this.words) {
-      const told = [collection.ids[place], ...Object.values(collection.facts).map((column) => column[place])];
-      if (!told.some((one) => one !== null && String(one).toLowerCase().includes(this.words))) return false;
+      const values = [collection.ids[place], ...Object.values(collection.facts).map((column) => column[place])];
+      if (!values.some((one) => one !== null && String(one).toLowerCase().includes(this.words))) return false;
     }
     if (!this.compared) return true;
     const said = collection.answers[this.arm][place];
@@ -151,7 +151,7 @@ class JudgmentList {
     );
   }
 
-  // Chooses a line, brings it into view and opens it.
+  // Selects a line, scrolls it into view and opens the judgment.
   choose(at) {
     if (!this.places.length) return;
     this.active = Math.max(0, Math.min(this.places.length - 1, at));
@@ -162,7 +162,7 @@ class JudgmentList {
     this.open(this.which, this.places[this.active]);
   }
 
-  // Shows a judgment that was linked to, whatever was filtered before.
+  // Shows a linked judgment; clears the filters if they hide it.
   point(which, place) {
     if (which !== this.which || !this.places.includes(place)) {
       this.search.value = "";
@@ -184,7 +184,7 @@ function by(places, value) {
   return places.sort((one, other) => value(one) - value(other) || one - other);
 }
 
-// What sets a cell apart; its corpus where nothing around it says that.
+// The name of a cell among the cells of the report.
 function cellName(number, corpus = SEVERAL.corpora) {
   const cell = DATA.cells[number];
   return [cell.label, SEVERAL.backbones && cell.backbone, corpus && cell.corpus, RUNS[number] && `run ${RUNS[number]}`].filter(Boolean).join(", ");

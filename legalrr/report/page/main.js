@@ -1,4 +1,4 @@
-// Puts the sections into the page and follows addresses and keys.
+// Builds the sections; handles addresses and keys.
 
 const status = document.querySelector(".status");
 const reader = new Reader();
@@ -6,7 +6,7 @@ const list = DATA.collections.length ? new JudgmentList((which, place) => reader
 
 const SECTIONS = [
   ["results", "Results", resultsSection],
-  ["compared", "Arms compared", forestSection],
+  ["compared", "Arms compared", comparedSection],
   DATA.repeats.length > 0 && ["repeats", "Repeated runs", repeatsSection],
   ["effects", "Effects", effectsSection],
   DATA.explanations.length > 0 && ["explanations", "Explanations", explanationsSection],
@@ -20,7 +20,7 @@ function judgmentsSection() {
   if (!list) return [el("p", { class: "note" }, "No cell has answers yet.")];
   const held = sum(DATA.texts);
   const all = sum(DATA.collections.map((one) => one.ids.length));
-  const lead = "A bar per arm: tall where it is right, low where it is wrong, a dot where the answer was invalid.";
+  const lead = "A bar per arm: tall if right, low if wrong, a dot if the answer is invalid.";
   const texts = held < all ? ` The texts of ${count(held)} of ${count(all)} judgments are in this page, those on which arms disagree first; legalrr report --texts MEGABYTES takes in more.` : "";
   const keys = el("p", { class: "keys" }, el("kbd", {}, "j"), " ", el("kbd", {}, "k"), " next and previous judgment, ", el("kbd", {}, "h"), " ", el("kbd", {}, "l"), " previous and next arm, ", el("kbd", {}, "/"), " search");
   return [el("p", { class: "lead" }, lead, texts), keys, el("div", { class: "desk" }, list.node, reader.node)];
@@ -35,6 +35,7 @@ function build() {
     main.append(el("section", { id, "aria-labelledby": `${id}-title` }, el("h2", { id: `${id}-title` }, title), make()));
   }
   if (list && list.places.length) reader.open(0, list.places[0], undefined, false);
+  document.getElementById("figures").remove();
   follow();
   document.body.dataset.ready = "true";
   performance.mark("ready");
@@ -55,21 +56,21 @@ function watch() {
   document.querySelectorAll("main > section").forEach((section) => observer.observe(section));
 }
 
-// #case=...&arm=... opens a judgment; every other address is a place in the page.
+// #case=...&arm=... opens a judgment; every other address is an anchor in the page.
 function follow() {
-  const told = new URLSearchParams(location.hash.slice(1));
-  if (!told.has("case")) return;
-  const wanted = told.get("case");
-  const given = told.has("corpus") ? [Number(told.get("corpus"))] : DATA.collections.map((_, number) => number);
+  const params = new URLSearchParams(location.hash.slice(1));
+  if (!params.has("case")) return;
+  const wanted = params.get("case");
+  const given = params.has("corpus") ? [Number(params.get("corpus"))] : DATA.collections.map((_, number) => number);
   const which = given.find((number) => DATA.collections[number] && DATA.collections[number].ids.includes(wanted));
   if (which === undefined) {
     status.textContent = `No judgment ${visible(wanted)} is in this report.`;
     return;
   }
   const cells = cellsOf(DATA.collections[which]);
-  const stated = told.has("cell") ? Number(told.get("cell")) : -1;
-  const cell = cells.includes(stated) ? stated : cells.find((number) => DATA.cells[number].arm === told.get("arm"));
-  status.textContent = cell === undefined && told.has("arm") ? `No arm ${visible(told.get("arm"))} was asked about this judgment.` : "";
+  const stated = params.has("cell") ? Number(params.get("cell")) : -1;
+  const cell = cells.includes(stated) ? stated : cells.find((number) => DATA.cells[number].arm === params.get("arm"));
+  status.textContent = cell === undefined && params.has("arm") ? `No arm ${visible(params.get("arm"))} has this judgment.` : "";
   reader.cell = cell;
   list.point(which, DATA.collections[which].ids.indexOf(wanted));
   document.getElementById("judgments").scrollIntoView();

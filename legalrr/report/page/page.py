@@ -1,39 +1,53 @@
-"""A report as one HTML page: figures as JSON, the judgments' texts as compressed blocks, one style, one script.
+"""A report as one HTML page: data as JSON, figures as SVG, texts as compressed blocks, one style and one script.
 
-Nothing comes from outside, and a content security policy lets nothing run but the page's own script. That puts every
-text into the page as text; what stands in the head is escaped. The same run folders give the same bytes.
+Nothing is loaded from outside, and a content security policy runs nothing but the page's own script, which inserts
+every text as text. What the template receives is escaped. The same run folders give the same bytes.
+
+A block is JSON, compressed (zlib) and in base64; the page decompresses it when the judgment is opened.
 """
 
+import base64
 import json
-from collections.abc import Sequence
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from legalrr.corpora.catalogue import card
+from legalrr.errors import UserError
 from legalrr.inline import environment, shown, source_hash, template_source
+from legalrr.progress import progress
+from legalrr.report.cells import Cell
 from legalrr.report.groups import Report
-from legalrr.report.page.analyses import SIZES, breakdowns_json, calibration_json, effects_json, power_json
-from legalrr.report.page.explanations import explanations_json
-from legalrr.report.page.health import health_json
-from legalrr.report.page.judgments import Collection, collections
-from legalrr.report.page.provenance import provenance_json
-from legalrr.report.page.repeats import repeats_json
-from legalrr.report.page.results import cells_json, groups_json, verdict
-from legalrr.report.page.sources import read_judgments
-from legalrr.report.page.texts import Texts, pack_texts
+from legalrr.report.page.judgments import Collection, Conversations, Phrases, collections, read_judgments, read_rows
+from legalrr.report.page.results import (
+    SIZES,
+    breakdowns_json,
+    calibration_json,
+    cells_json,
+    effects_json,
+    explanations_json,
+    figures,
+    groups_json,
+    health_json,
+    power_json,
+    repeats_json,
+    verdict,
+)
 from legalrr.roles import BUILD, SEVEN
 from legalrr.score.subsets import TREATMENTS
 
 MEGABYTES = 12.0
-"""Megabytes of prompts and answers in a page, unless another size is asked for."""
+"""Default size of the prompts and answers in a page, in megabytes."""
 STYLES = ("report/page/base.css", "report/page/parts.css", "report/page/reader.css", "segment/roles.css")
 SCRIPTS = tuple(
     f"report/page/{name}.js"
     for name in (
         "dom",
-        "scale",
         "table",
         "results",
-        "forest",
         "repeats",
         "effects",
         "explanations",
@@ -46,16 +60,29 @@ SCRIPTS = tuple(
         "main",
     )
 )
-"""One after the other they are the page's script."""
+"""Joined in this order they are the page's script."""
+BATCH = 40
+"""Judgments whose rows are in memory at once."""
+MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Texts:
+    """Blocks of a page."""
+
+    blocks: Mapping[tuple[int, int], str]
+    """(Number of a collection, place of a judgment in it) -> block in base64."""
+    phrases: str
+    """Block of the list of strings that judgments share."""
 
 
 def report_page(report: Report, folders: Sequence[Path], *, megabytes: float = MEGABYTES) -> str:
-    """The page.
+    """Render the page.
 
     Args:
-        report: what was read from the folders.
-        folders: the folders, for their names and commands.
-        megabytes: what prompts and answers may take; 0 leaves them all out.
+        report: read from `folders`.
+        folders: run folders, for their names and commands.
+        megabytes: size limit of prompts and answers; 0 leaves them all out.
 
     Raises:
         UserError: a file of a folder is damaged.
@@ -71,6 +98,7 @@ def report_page(report: Report, folders: Sequence[Path], *, megabytes: float = M
         verdict=shown(verdict(report)),
         data=in_script(page_json(report, gathered, texts, folders)),
         phrases=texts.phrases,
+        figures=figures(report),
         blocks={f"t{number}-{at}": block for (number, at), block in texts.blocks.items()},
         script=script,
         script_hash=source_hash(script),
@@ -80,7 +108,7 @@ def report_page(report: Report, folders: Sequence[Path], *, megabytes: float = M
 
 
 def page_json(report: Report, gathered: Sequence[Collection], texts: Texts, folders: Sequence[Path]) -> dict[str, Any]:
-    """Everything that the page shows but the texts."""
+    """Return the data of the page, without figures and texts."""
     return {
         "invalid": TREATMENTS[report.invalid],
         "cells": cells_json(report),
@@ -100,5 +128,134 @@ def page_json(report: Report, gathered: Sequence[Collection], texts: Texts, fold
 
 
 def in_script(value: object) -> str:
-    """JSON that may stand in a script element: ASCII, and without a character that could end it."""
+    """Serialise to JSON for a script element: ASCII, without a character that could end the element."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+
+
+def pack(value: Any) -> str:
+    """Return a value as a block."""
+    return base64.b64encode(zlib.compress(json.dumps(value, separators=(",", ":")).encode("ascii"), 5)).decode("ascii")
+
+
+def pack_texts(report: Report, gathered: Sequence[Collection], megabytes: float) -> Texts:
+    """Pack the texts of as many judgments as fit, by disagreement of the arms, from all collections in turn.
+
+    Args:
+        report: its cells hold the rows.
+        gathered: the judgments.
+        megabytes: size limit of the blocks.
+
+    Raises:
+        UserError: a predictions file changed.
+    """
+    room = int(megabytes * MEGABYTE)
+    places = [[(number, at) for at in range(len(one.ids))] for number, one in enumerate(gathered)]
+    order = [place for round in zip_longest(*places) for place in round if place is not None]
+    blocks: dict[tuple[int, int], str] = {}
+    phrases = Phrases()
+    with progress("report.html", len(order), "judgments") as advance:
+        for start in range(0, len(order), BATCH):
+            some = order[start : start + BATCH]
+            for place, record in _records(report, gathered, some, phrases):
+                block = pack(record)
+                room -= len(block)
+                if room < 0:
+                    return Texts(blocks=blocks, phrases=pack(list(phrases.shared)))
+                blocks[place] = block
+            advance(len(some))
+    return Texts(blocks=blocks, phrases=pack(list(phrases.shared)))
+
+
+def _records(
+    report: Report, gathered: Sequence[Collection], places: Sequence[tuple[int, int]], phrases: Phrases
+) -> list[tuple[tuple[int, int], dict[str, Any]]]:
+    """Return the records of some judgments, in the order of `places`."""
+    found = {
+        (number, at): Conversations(
+            judgment=f"{number} {gathered[number].ids[at]}",
+            record=gathered[number].records.get(gathered[number].ids[at]),
+            phrases=phrases,
+        )
+        for number, at in places
+    }
+    for number, one in enumerate(gathered):
+        wanted = {one.ids[at]: at for which, at in places if which == number}
+        for cell in one.answers:
+            for id, row in read_rows(report.cells[cell], wanted).items():
+                found[number, wanted[id]].add(cell, row)
+    return [(place, conversations.as_json()) for place, conversations in found.items()]
+
+
+STUDY = (
+    "Khatri, Yusuf, Shah, Kumaraguru: Structured Definitions and Segmentations for Legal Reasoning in LLMs: "
+    "A Study on Indian Legal Data, arXiv 2511.20669"
+)
+
+
+def provenance_json(report: Report, folders: Sequence[Path]) -> dict[str, Any]:
+    """Return commands, versions, seeds, stage identities, and licence and citation of the corpora.
+
+    Raises:
+        UserError: a folder's multirun.yaml, or a cell's overrides, is not valid YAML.
+    """
+    corpora = dict.fromkeys(cell.setup.corpus for cell in report.cells if cell.setup is not None)
+    return {
+        "folders": [{"name": folder.resolve().name, "command": _command(folder)} for folder in folders],
+        "versions": _versions(report),
+        "cells": [_cell(cell) for cell in report.cells],
+        "corpora": [_corpus(name) for name in corpora],
+        "study": STUDY,
+    }
+
+
+def _command(folder: Path) -> str | None:
+    """Return the command that made a folder from Hydra's record, without the output folder; None without a record."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    for path, key in (
+        (folder / "multirun.yaml", "hydra.overrides.task"),
+        (folder / ".hydra" / "hydra.yaml", "hydra.overrides.task"),
+    ):
+        if path.is_file():
+            try:
+                recorded = OmegaConf.select(OmegaConf.load(path), key, default=[])
+            except (YAMLError, OmegaConfBaseException) as error:
+                raise UserError("not valid YAML", where=str(path), cure="delete the file") from error
+            return " ".join(["legalrr", *(str(one) for one in recorded if not str(one).startswith("runs="))])
+    return None
+
+
+def _versions(report: Report) -> list[dict[str, Any]]:
+    """Return the distinct sets of package versions, each with its cells."""
+    found: list[dict[str, Any]] = []
+    for number, cell in enumerate(report.cells):
+        versions = cell.run.get("versions")
+        if not versions:
+            continue
+        same = next((one for one in found if one["versions"] == versions), None)
+        if same is None:
+            found.append({"versions": versions, "cells": [number]})
+        else:
+            same["cells"].append(number)
+    return found
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    stages = cell.run.get("stages", {})
+    return {
+        "seed": None if cell.setup is None else cell.setup.seed,
+        "limit": None if cell.setup is None else cell.setup.limit,
+        "identities": {name: str(stage.get("identity", "")) for name, stage in stages.items()},
+        "provenance": cell.run.get("provenance", {}),
+        "judgments": cell.run.get("judgments", {}).get("sha256"),
+    }
+
+
+def _corpus(name: str) -> dict[str, str]:
+    try:
+        found = card(name)
+    except UserError:
+        return {"name": name, "what": "", "licence": "not stated: no corpus of conf/corpus", "citation": ""}
+    return {"name": name, "what": found.what, "licence": found.licence, "citation": found.citation}

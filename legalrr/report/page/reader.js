@@ -1,7 +1,7 @@
-// One judgment: what every arm answered, what it was shown, what was hidden and why, and every turn as sent and answered.
+// One judgment: the answers of all arms, shown and hidden text, and every turn as sent and answered.
 
 const WHY = {
-  role: "its role tells the outcome",
+  role: "its role reveals the outcome",
   verdict: "reads like the verdict",
   closing: "the law reporter\u2019s closing line",
   uncovered: "an end that no role covers",
@@ -19,19 +19,19 @@ class Reader {
   constructor() {
     this.node = el("article", { class: "reader", "aria-label": "Judgment" });
     this.inPlace = true;
-    this.asked = 0;
+    this.request = 0;
     replace(this.node, el("p", { class: "note" }, "Choose a judgment to read what every arm was shown and what it answered."));
   }
 
-  // `linked`: whether the address shall name it.
+  // `linked`: put the judgment into the address.
   async open(which, place, cell, linked = true) {
-    const asked = ++this.asked;
+    const request = ++this.request;
     const collection = DATA.collections[which];
     const known = cellsOf(collection).filter((number) => collection.answers[number][place] !== " ");
     this.cell = known.includes(cell) ? cell : known.includes(this.cell) ? this.cell : (known.find((number) => DATA.cells[number].reference) ?? known[0]);
     [this.which, this.place, this.known] = [which, place, known];
     if (linked) history.replaceState(null, "", link(which, place, this.cell));
-    this.node.classList.toggle("unasked", !linked);
+    this.node.classList.toggle("unlinked", !linked);
     let record = null;
     let problem = "";
     try {
@@ -39,8 +39,8 @@ class Reader {
     } catch (error) {
       problem = `The texts cannot be read: ${error.message}.`;
     }
-    // A later choice may have overtaken this one.
-    if (asked === this.asked) this.show(record, problem);
+    // The user may have opened another judgment meanwhile.
+    if (request === this.request) this.show(record, problem);
   }
 
   step(by) {
@@ -62,9 +62,9 @@ class Reader {
   head(collection) {
     const facts = ["court", "year", "kind", "petitioner", "confidence"].map((name) => [name, collection.facts[name]?.[this.place]]);
     const words = collection.length[this.place];
-    const told = [["outcome", WORDS[collection.gold[this.place]]], ...facts, ["characters", words && count(words)]].filter(([, value]) => value !== null && value !== undefined);
+    const metadata = [["outcome", WORDS[collection.gold[this.place]]], ...facts, ["characters", words && count(words)]].filter(([, value]) => value !== null && value !== undefined);
     const address = link(this.which, this.place, this.cell);
-    return el("header", {}, el("h3", {}, el("a", { href: address, title: "Link to this judgment and arm" }, foreign(collection.ids[this.place]))), el("dl", { class: "told" }, told.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, foreign(value))))));
+    return el("header", {}, el("h3", {}, el("a", { href: address, title: "Link to this judgment and arm" }, foreign(collection.ids[this.place]))), el("dl", { class: "metadata" }, metadata.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, foreign(value))))));
   }
 
   // A button per cell, a line per group.
@@ -96,7 +96,7 @@ class Reader {
 
   document(record, answer) {
     const shown = record.documents[answer.document];
-    if (shown.skipped) return el("p", { class: "note" }, "This judgment was longer than the budget and was not asked about (overflow: skip).");
+    if (shown.skipped) return el("p", { class: "note" }, "This judgment was longer than the budget and was not sent to the model (overflow: skip).");
     const pieces = this.inPlace ? wholePieces(record, shown) : shownPieces(record, shown);
     const roles = unique([...shown.shown.map(([role]) => role), ...shown.hidden.map(([, , role]) => role)]).filter(Boolean);
     const legend = el("p", { class: "legend" }, roles.map((role) => el("span", { class: `role ${safe(role)}` }, headingOf(role))));
@@ -104,7 +104,7 @@ class Reader {
     const reasons = unique(shown.hidden.map(([, , , reason]) => reason)).map((reason) => `${shown.hidden.filter((one) => one[3] === reason).length} ${WHY[reason] || reason}`);
     return [
       el("h4", {}, "What was shown and hidden"),
-      el("div", { class: "tools" }, el("span", { class: "switch", role: "group", "aria-label": "Order" }, turn(true), turn(false)), el("span", { class: "about" }, [`hidden: ${reasons.join("; ") || "nothing"}`, shown.dropped && `${count(shown.dropped)} tokens left out for want of room`].filter(Boolean).join(" \u00b7 "))),
+      el("div", { class: "tools" }, el("span", { class: "switch", role: "group", "aria-label": "Order" }, turn(true), turn(false)), el("span", { class: "about" }, [`hidden: ${reasons.join("; ") || "nothing"}`, shown.dropped && `${count(shown.dropped)} tokens dropped to fit the budget`].filter(Boolean).join(" \u00b7 "))),
       legend,
       pieces ? coloured(pieces) : offsets(shown),
     ];
@@ -140,9 +140,9 @@ function offsets(shown) {
 
 function link(which, place, cell) {
   const collection = DATA.collections[which];
-  const told = new URLSearchParams({ case: collection.ids[place], arm: DATA.cells[cell].arm });
-  if (DATA.collections.length > 1) told.set("corpus", String(which));
+  const params = new URLSearchParams({ case: collection.ids[place], arm: DATA.cells[cell].arm });
+  if (DATA.collections.length > 1) params.set("corpus", String(which));
   const alike = cellsOf(collection).filter((number) => DATA.cells[number].arm === DATA.cells[cell].arm);
-  if (alike.length > 1) told.set("cell", String(cell));
-  return `#${told}`;
+  if (alike.length > 1) params.set("cell", String(cell));
+  return `#${params}`;
 }

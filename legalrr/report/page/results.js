@@ -74,17 +74,11 @@ function best(group) {
   return [`highest macro-F1 ${fixed(top.scores.macro_f1)} (`, foreign(top.cell.label), `; ${level} ${bounds(top.scores.interval)}; a coin ${fixed(group.chance)}, the larger class ${fixed(group.majority)}).`];
 }
 
-// How far differences to the reference arm are drawn to either side.
-function spanOf(pairs) {
-  return Math.min(1, Math.max(0.05, ...pairs.flatMap((pair) => (pair && pair.interval ? pair.interval.map(Math.abs) : []))));
-}
-
-// A difference to the reference arm in a cell of a table: filled where it is significant.
-function differenceCell(row, pair, span, under = null) {
+// A difference to the reference arm in a cell of a table: bold where it is significant.
+function differenceCell(pair, ...more) {
   if (!pair) return "\u2013";
   if (pair.difference === undefined) return el("small", {}, pair.note);
-  const kind = `${kindOf(row)} ${isReal(pair) ? "real" : "open"}`;
-  return beside(spark(pair.difference, pair.interval, [-span, span], kind, 0), signed(pair.difference), el("small", {}, bounds(pair.interval, signed)), under);
+  return el(isReal(pair) ? "strong" : "span", {}, valued(pair.difference, pair.interval, signed, more));
 }
 
 function holmText(pair) {
@@ -92,13 +86,12 @@ function holmText(pair) {
 }
 
 function differenceColumns(rows) {
-  const span = spanOf(rows.map((row) => row.pair));
   return [
     {
       head: "Difference",
-      about: `Macro-F1 less that of the reference arm on the same judgments; drawn from \u2212${fixed(span, 2)} to +${fixed(span, 2)}`,
+      about: "Macro-F1 less that of the reference arm on the same judgments; bold where significant",
       value: (row) => row.pair?.difference ?? null,
-      cell: (row) => differenceCell(row, row.pair, span),
+      cell: (row) => differenceCell(row.pair),
     },
     { head: "p Holm", about: "Permutation p, adjusted over the distinct differences of arms from the reference arm", value: (row) => row.pair?.p_holm ?? null, cell: (row) => holmText(row.pair) },
     rows.some((row) => row.pair?.bounded) && {
@@ -111,7 +104,6 @@ function differenceColumns(rows) {
 }
 
 function resultColumns(rows) {
-  const range = reachOf(rows);
   const number = (head, about, read, show = fixed) => ({ head, about, value: read, cell: (row) => show(read(row)) });
   return [
     { head: "Arm", left: true, value: (row) => row.cell.label, cell: armName },
@@ -121,9 +113,9 @@ function resultColumns(rows) {
     unique(rows.map((row) => row.scores.n)).length > 1 && number("n", "Judgments scored", (row) => row.scores.n, count),
     {
       head: "Macro-F1",
-      about: `Mean of F1 over the two outcomes; drawn with its interval from ${fixed(range[0], 1)} to ${fixed(range[1], 1)}, the rule is a coin\u2019s`,
+      about: "Mean of F1 over the two outcomes, with its interval",
       value: (row) => row.scores.macro_f1,
-      cell: (row) => beside(spark(row.scores.macro_f1, row.scores.interval, range, kindOf(row), row.group.chance), fixed(row.scores.macro_f1), el("small", {}, bounds(row.scores.interval))),
+      cell: (row) => valued(row.scores.macro_f1, row.scores.interval),
     },
     rows.some((row) => row.scores.invalid_bounds) && {
       head: "Invalid wrong to right",
@@ -141,7 +133,7 @@ function resultColumns(rows) {
       head: "MCC",
       about: "Matthews correlation, with invalid as a third answer; 0 without skill",
       value: (row) => row.scores.mcc,
-      cell: (row) => [signed(row.scores.mcc), el("small", {}, " ", bounds(row.scores.mcc_interval, signed))],
+      cell: (row) => valued(row.scores.mcc, row.scores.mcc_interval, signed),
     },
     number("p skill", "Answers permuted against outcomes, not adjusted; none where all answers are the same", (row) => row.scores.p_skill, pvalue),
     number("Yes %", "Share answered allowed, of all", (row) => row.scores.yes_rate, percent),
@@ -159,7 +151,7 @@ function resultsSection() {
     el(
       "p",
       { class: "lead" },
-      `An answer that cannot be read as YES or NO is invalid: ${DATA.invalid}. Intervals are BCa bootstrap intervals over judgments (exact where no resample changes the score), of differences jackknife intervals. The permutation test rules: an interval of a difference that would leave out 0 beside p > 0.05 is extended to 0. A filled difference is significant after Holm\u2019s correction, and stays so with the invalid answers against the better arm. Whether an arm has skill is told by p skill, not by its distance from the larger class. Press a column\u2019s head to sort by it.`
+      `An answer that cannot be read as YES or NO is invalid: ${DATA.invalid}. Intervals are BCa bootstrap intervals over judgments (exact where no resample changes the score), of differences jackknife intervals. The permutation test decides: an interval of a difference that would exclude 0 at p > 0.05 is extended to 0. A bold difference is significant after Holm\u2019s correction, and stays so with the invalid answers against the better arm. Whether an arm has skill is shown by p skill, not by its distance from the larger class. Click the head of a column to sort by it.`
     ),
     choice,
     table,
@@ -173,4 +165,54 @@ function missing() {
   if (!gone.length) return null;
   const lines = gone.map((cell) => [cell.name, cell.label, cell.status, cell.problem]);
   return [el("h3", {}, "Cells without scores"), plain("Cells without scores", ["Cell", "Arm", "Status", "Why"], lines)];
+}
+
+// Macro-F1 side by side: the figures, and a heat map of arms by backbones.
+function comparedSection() {
+  const level = unique(DATA.groups.map((group) => `${Math.round(100 * group.confidence)} %`)).join(", ");
+  const lines = DATA.groups.map((group) => [groupName(group), count(group.n), fixed(group.chance), fixed(group.majority)]);
+  return [
+    el("div", { class: "grid" }, drawn("macro-f1"), drawn("differences")),
+    drawn("differences") && el("p", { class: "key" }, `Filled: significant after Holm\u2019s correction. Lines: ${level} intervals. The values are in the table of results.`),
+    lines.length > 0 && plain("Macro-F1 without skill", ["Arms", "n", "A coin", "The larger class"], lines),
+    heatMaps(),
+  ];
+}
+
+// A map per corpus: arms down, groups across.
+function heatMaps() {
+  const corpora = unique(DATA.groups.map((group) => group.corpus));
+  const groupsOf = (corpus) => DATA.groups.filter((group) => group.corpus === corpus);
+  const maps = corpora.filter((corpus) => groupsOf(corpus).length > 1).map((corpus) => heatMap(corpus, groupsOf(corpus)));
+  return maps.length > 0 && [el("h3", {}, "Arms by backbones"), maps];
+}
+
+function heatMap(corpus, groups) {
+  const cells = groups.map((group) => new Map(groupRows(group).map((row) => [row.cell.arm, row])));
+  const arms = unique(groups.flatMap((group) => groupRows(group).map((row) => row.cell.arm)));
+  const known = cells.flatMap((column) => [...column.values()].map((row) => row.scores.macro_f1)).filter((value) => value !== null);
+  const [low, high] = [Math.min(...known), Math.max(...known)];
+  const shade = (value) => (high > low ? (value - low) / (high - low) : 0);
+  const columns = [
+    { head: "Arm", left: true, value: (arm) => label(arm), cell: (arm) => foreign(label(arm)) },
+    ...groups.map((group, number) => ({
+      head: group.backbone && !group.apart && group.run === null ? group.backbone : groupName(group),
+      value: (arm) => (cells[number].has(arm) ? cells[number].get(arm).scores.macro_f1 : null),
+      cell: (arm) => heat(cells[number].get(arm), shade),
+      kind: "heat",
+    })),
+  ];
+  function label(arm) {
+    return cells.find((column) => column.has(arm)).get(arm).cell.label;
+  }
+  const title = `Macro-F1 by arm and backbone, ${corpus}`;
+  return [
+    sortable(title, columns, arms, { caption: SEVERAL.corpora ? "" : "hidden" }),
+    el("p", { class: "key" }, `Darker is higher, from ${fixed(low)} to ${fixed(high)}. A star: differs from the reference arm after Holm\u2019s correction.`),
+  ];
+}
+
+function heat(row, shade) {
+  if (!row || row.scores.macro_f1 === null) return "\u2013";
+  return el("span", { "--shade": shade(row.scores.macro_f1).toFixed(3), title: bounds(row.scores.interval) }, fixed(row.scores.macro_f1), isReal(row.pair) && el("sup", {}, "\u2217"));
 }

@@ -2,7 +2,7 @@
 
 function conversation(record, answer, shared) {
   if (answer.error) return [el("h4", {}, "Turns"), el("p", { class: "note" }, "The engine failed: ", foreign(answer.error))];
-  if (!answer.sent.length && !answer.turns.length) return el("p", { class: "note" }, "A baseline: no model was asked.");
+  if (!answer.sent.length && !answer.turns.length) return el("p", { class: "note" }, "A baseline: no model was called.");
   const parts = answer.earlier.map(([turn, messages]) => [el("h5", {}, `Turn: ${turn}`), messages.map((message) => messageNode(message, record, answer, shared)), answerNode(answer, turn)]);
   const last = answer.turns[answer.turns.length - 1];
   const opens = answer.earlier.length > 0 && el("h5", {}, `Turn: ${last ? last.name : "answer"}`);
@@ -24,7 +24,7 @@ function messageNode([role, ...parts], record, answer, shared) {
   return el("section", { class: `message ${role}` }, el("h6", {}, role), el("div", { class: "words", dir: "auto" }, nodes));
 }
 
-// The judgment inside of a prompt, folded: it is shown above.
+// The judgment inside a prompt, folded, as it is shown above.
 function documentNode(record, shown) {
   const words = shown.shown.reduce((total, [, start, end]) => total + end - start, 0);
   const box = el("details", { class: "document" }, el("summary", {}, `the judgment as shown: ${plural(shown.shown.length, "block")}, ${count(words)} characters`));
@@ -35,7 +35,7 @@ function documentNode(record, shown) {
 function answerNode(answer, name, last = false) {
   const turn = answer.turns.find((one) => one.name === name);
   if (!turn) return null;
-  const told = [
+  const details = [
     name,
     { length: "cut off", overflow: "did not fit", stop: null }[turn.finish_reason],
     turn.prompt_tokens && `${count(turn.prompt_tokens)} tokens read${turn.cached_tokens ? `, ${count(turn.cached_tokens)} of them cached` : ""}`,
@@ -46,5 +46,5 @@ function answerNode(answer, name, last = false) {
   const text = new Text(turn.text);
   const span = last && answer.span;
   const words = span ? [text.slice(0, span[0]), el("mark", { title: "the verdict was read here" }, text.slice(span[0], span[1])), text.slice(span[1], text.length)] : turn.text || (turn.logprobs ? el("span", { class: "about" }, "the probabilities of YES and NO were compared; nothing was written") : el("span", { class: "about" }, "(nothing)"));
-  return el("section", { class: "message answer" }, el("h6", {}, "model", el("span", { class: "about" }, told.join(" \u00b7 "))), el("div", { class: "words", dir: "auto" }, words));
+  return el("section", { class: "message answer" }, el("h6", {}, "model", el("span", { class: "about" }, details.join(" \u00b7 "))), el("div", { class: "words", dir: "auto" }, words));
 }

@@ -114,9 +114,9 @@ def test_an_address_opens_a_judgment_and_an_arm(opened) -> None:
     assert "<script>window.planted = 1</script></script><img src=x" in text
     assert "␀␇␛[31m␡\ufffd" in text
     assert "הערעור נדחה" in text
-    assert text.count("hidden, its role tells the outcome") == 0
+    assert text.count("hidden, its role reveals the outcome") == 0
     hidden = driver.find_element("css selector", ".reader del")
-    assert hidden.get_attribute("data-heading").endswith("hidden, its role tells the outcome")
+    assert hidden.get_attribute("data-heading").endswith("hidden, its role reveals the outcome")
     assert hidden.text.strip() == "The appeal is allowed."
     # The verdict stands after a character that JavaScript counts twice.
     assert driver.find_element("css selector", ".reader mark").text == "YES"
@@ -207,10 +207,56 @@ def test_explanations_and_repeated_runs_have_parts_where_there_are_some(opened, 
     assert len(driver.find_elements("css selector", "#explanations table")) == 3
     heads, plain, c = table_of(driver, "repeats")
     assert c[heads.index("Runs")] == "2"
-    assert len(driver.find_elements("css selector", "#repeats .dots circle")) == 4
+    runs = driver.find_elements("css selector", "#repeats .runs")
+    assert [len(one.get_attribute("textContent").split()) for one in runs] == [2, 2]
+    assert len(driver.find_elements("css selector", "#explanations figure svg[role=img]")) == 2
     assert column(driver, "Run") == ["1", "1", "2", "2"]
     opened()
     assert not driver.find_elements("css selector", "#explanations, #repeats, a[href='#explanations']")
+
+
+def test_figures_stand_in_their_sections_in_the_colours_of_the_page(opened) -> None:
+    driver = opened()
+    script = "return [...document.querySelectorAll('figure')].map((one) => one.closest('section').id + ' ' + one.id)"
+    assert driver.execute_script(script) == [
+        "compared figure-macro-f1",
+        "compared figure-differences",
+        "effects figure-effects-0",
+    ]
+    assert not driver.find_elements("css selector", "#figures")
+    script = """
+        const [use, text] = ["use", "text"].map((name) => document.querySelector(`#figure-macro-f1 ${name}`));
+        return [getComputedStyle(use).fill, getComputedStyle(text).fill, getComputedStyle(document.body).color];
+    """
+    colours = {}
+    for scheme in ("light", "dark"):
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        dot, text, ink = driver.execute_script(script)
+        assert text == ink
+        colours[scheme] = (dot, text)
+    assert colours["light"][0] != colours["dark"][0]
+    assert colours["light"][1] != colours["dark"][1]
+    driver.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": "light"}]}
+    )
+
+
+def test_the_figure_of_effects_follows_the_choice(opened, another) -> None:
+    from selenium.webdriver.support.select import Select
+
+    for number, backbone in enumerate(("small", "large")):
+        another.cell(2 * number, answers="AAADDDDDDAAA", backbone=backbone)
+        another.cell(2 * number + 1, "d", backbone=backbone)
+    driver = opened(of=write_page(read_report([another.folder]), [another.folder], another.folder))
+    shown = lambda: [one.get_attribute("id") for one in driver.find_elements("css selector", "#effects figure")]  # noqa: E731
+    assert shown() == ["figure-effects-2"]
+    choice = Select(driver.find_element("css selector", "#effects select"))
+    choice.select_by_visible_text("large")
+    assert shown() == ["figure-effects-1"]
+    choice.select_by_index(0)
+    assert shown() == ["figure-effects-2"]
+    assert table_of(driver, "effects")[1][0] == "D"
 
 
 def test_it_prints(opened) -> None:

@@ -1,4 +1,4 @@
-"""The page as a file: whole, closed against what it shows, the same every time."""
+"""The page as a file: complete, closed against its contents, the same bytes every time."""
 
 import base64
 import json
@@ -11,10 +11,8 @@ import pytest
 from legalrr.errors import UserError
 from legalrr.inline import source_hash
 from legalrr.report.groups import read_report
-from legalrr.report.page.judgments import collections
-from legalrr.report.page.page import SCRIPTS, STYLES, in_script, report_page
-from legalrr.report.page.sources import read_judgments
-from legalrr.report.page.texts import pack_texts
+from legalrr.report.page.judgments import collections, read_judgments
+from legalrr.report.page.page import SCRIPTS, STYLES, in_script, pack_texts, provenance_json, report_page
 from legalrr.report.sweep import write_page
 
 from .conftest import HOSTILE, enrich
@@ -65,6 +63,22 @@ def test_nothing_comes_from_outside_and_no_text_is_read_as_markup(page) -> None:
     assert "url(" not in style
     assert "@import" not in style
     assert not re.search(r"<(link|img|iframe|object|embed)\b| (src|href)=\"(?!#)", page)
+
+
+def test_figures_are_in_the_page_with_captions_and_ids_of_their_own(page) -> None:
+    found = re.findall(
+        r'<figure id="figure-([\w-]+)"><figcaption><bdi>([^<]+)</bdi></figcaption>.*?(<svg.*?</svg>)', page
+    )
+    assert [name for name, _, _ in found] == ["macro-f1", "differences"]
+    for _, caption, svg in found:
+        assert f'role="img" aria-label="{caption}"' in svg
+    ids = re.findall(r' id="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    assert " style=" not in page[: page.index("<script")]
+
+
+def test_figures_take_little_room(page) -> None:
+    assert all(len(svg) < 20_000 for svg in re.findall(r"<svg.*?</svg>", page))
 
 
 def test_every_script_and_style_of_the_folder_is_in_the_page() -> None:
@@ -157,3 +171,51 @@ def test_json_in_a_script_element_cannot_end_it() -> None:
     assert "<" not in text
     assert text.isascii()
     assert json.loads(text) == {"</script>": "<!-- \u2028 \ud800"}
+
+
+STAGES = {"corpus": {"identity": "c" * 64, "class": "x", "fields": {}}}
+
+
+def test_corpora_come_with_licence_and_citation(sweep, another) -> None:
+    sweep.cell(0, corpus="lawai50")
+    another.cell(0, corpus="mine")
+    found = provenance_json(read_report([sweep.folder, another.folder]), [sweep.folder, another.folder])
+    known, own = found["corpora"]
+    assert known["licence"].startswith("MIT")
+    assert "JURIX 2019" in known["citation"]
+    assert own["licence"].startswith("not stated")
+
+
+def test_the_command_stands_without_the_place_of_results(sweep) -> None:
+    sweep.cell(0)
+    noted = "hydra:\n  overrides:\n    task:\n    - experiment=paper\n    - limit=8\n    - runs=/home/me/runs\n"
+    (sweep.folder / "multirun.yaml").write_text(noted)
+    (folder,) = provenance_json(read_report([sweep.folder]), [sweep.folder])["folders"]
+    assert folder == {"name": "sweep", "command": "legalrr experiment=paper limit=8"}
+
+
+def test_a_single_run_has_its_command_too_and_a_copied_folder_none(sweep, another) -> None:
+    folder = sweep.cell(None)
+    (folder / ".hydra").mkdir()
+    (folder / ".hydra" / "hydra.yaml").write_text("hydra:\n  overrides:\n    task:\n    - arm=dr\n")
+    another.cell(0)
+    found = provenance_json(read_report([folder, another.folder]), [folder, another.folder])
+    assert [one["command"] for one in found["folders"]] == ["legalrr arm=dr", None]
+
+
+def test_a_damaged_note_of_the_command_is_named(sweep) -> None:
+    sweep.cell(0)
+    (sweep.folder / "multirun.yaml").write_text("a: [")
+    with pytest.raises(UserError, match=r"multirun.yaml: not valid YAML"):
+        provenance_json(read_report([sweep.folder]), [sweep.folder])
+
+
+def test_cells_of_the_same_versions_are_one_column(sweep) -> None:
+    for number in range(3):
+        enrich(sweep.cell(number, stages=STAGES))
+    sweep.cell(3)
+    found = provenance_json(read_report([sweep.folder]), [sweep.folder])
+    assert [one["cells"] for one in found["versions"]] == [[0, 1, 2]]
+    assert found["cells"][0]["identities"] == {"corpus": "c" * 64}
+    assert len(found["cells"][0]["judgments"]) == 64
+    assert found["cells"][3]["judgments"] is None
