@@ -80,7 +80,7 @@ def test_the_best_cell_of_the_study_is_three_cases_ahead_and_cannot_be_significa
     assert found.p_most == pytest.approx(stats.binomtest(14, 25).pvalue)
 
 
-def test_bounds_are_over_all_matrices_that_fit_and_those_with_other_class_counts_do_not_pair():
+def test_bounds_are_over_all_fitting_matrices_and_other_class_counts_do_not_pair():
     first = np.concatenate([column(5, 0, 5, 10), column(9, 0, 1, 10), column(9, 0, 2, 9)], axis=1)
     found = bounds(first, column(5, 0, 5, 10))
     assert found.cases == (0, 4)

@@ -80,7 +80,7 @@ def test_the_sizes_are_found_from_the_rates_even_where_the_column_n_is_taken_awa
     }
 
 
-def test_llamas_f1_on_dataset_1_is_accuracy_and_its_rates_are_false_discovery_and_omission_rates(study):
+def test_llamas_f1_on_dataset_1_is_accuracy_with_false_discovery_and_omission_rates(study):
     cells = block(study, "dataset1", "Llama")
     assert len(cells) == 8
     for one in cells.values():
@@ -105,7 +105,7 @@ def test_llamas_f1_on_dataset_1_is_accuracy_and_its_rates_are_false_discovery_an
     }
 
 
-def test_phis_f1_on_dataset_1_holds_and_its_rates_are_false_discovery_and_omission_rates(study):
+def test_phis_f1_on_dataset_1_holds_with_false_discovery_and_omission_rates(study):
     for one in block(study, "dataset1", "Phi").values():
         assert (one.verdict, one.support) == ("mislabelled", (8, 8))
         assert one.hypothesis.changes() == {"fpr": "false discovery rate", "fnr": "false omission rate"}
@@ -133,7 +133,7 @@ def test_mistral_is_scored_on_19_to_44_of_44_and_its_best_figure_rests_on_19(stu
     )
 
 
-def test_the_best_llama_cell_is_3_of_44_ahead_of_none_and_no_paired_test_can_call_that_significant(study):
+def test_the_best_llama_cell_is_3_of_44_ahead_of_none_which_no_paired_test_can_show(study):
     (best,) = [
         one
         for one in study.differences

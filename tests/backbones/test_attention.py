@@ -89,7 +89,7 @@ def test_what_looks_ahead_is_left_to_the_library():
     torch.testing.assert_close(split(query, key, value, 0.3, layer=Encoder()), whole.transpose(1, 2))
 
 
-def test_there_is_no_mask_for_causal_attention_to_a_past_and_the_librarys_for_all_else():
+def test_causal_attention_to_a_past_has_no_mask_and_all_else_the_librarys():
     sizes = {"batch_size": 1, "q_length": 3, "kv_length": 8, "q_offset": 5, "mask_function": causal_mask_function}
     assert split_mask(**sizes) is None
     for change in (

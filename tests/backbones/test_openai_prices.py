@@ -32,7 +32,7 @@ def test_turns_cost_what_their_replies_cost():
     assert PRICES.cost([one.as_turn("answer")]) == PRICES.cost([one])
 
 
-def test_a_refused_conversation_costs_nothing_and_one_taken_beyond_the_context_what_it_took():
+def test_a_refused_conversation_is_free_and_one_beyond_the_context_costs_its_usage():
     assert PRICES.cost([reply(prompt=10**6, reason="overflow")]) == 0.0
     assert PRICES.cost([reply(prompt=10**6, new=1, reason="overflow")]) == pytest.approx(2.000008)
 

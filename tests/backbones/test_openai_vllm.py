@@ -97,7 +97,7 @@ def replies(batches):
     return {key: reply for batch in batches for key, reply in batch}
 
 
-def test_free_answers_and_those_held_by_vllms_own_dialect_are_those_of_the_model_in_process(far, near):
+def test_free_answers_and_those_by_vllms_dialect_equal_the_model_in_process(far, near):
     for calls in (ask(), ask(choices=("YES", "NO"))):
         got, wanted = replies(far(structured="structured_outputs").generate(calls)), replies(near.generate(calls))
         assert {key: (reply.text, reply.finish_reason, reply.prompt_tokens) for key, reply in got.items()} == {

@@ -115,7 +115,7 @@ def test_rates_of_the_audit_and_scores_of_the_report_are_of_the_same_matrices():
         assert np.allclose(rates[wholes > 0], (parts / np.maximum(wholes, 1))[wholes > 0]), name
 
 
-def test_the_figure_that_the_study_printed_as_f1_is_the_accuracy_of_the_matrix_of_its_rates():
+def test_the_f1_that_the_study_printed_is_the_accuracy_of_the_matrix_of_its_rates():
     matrix = np.array([18, 7, 4, 15, 0, 0])
     assert rate("accuracy", matrix) == 33 / 44
     assert float(macro_f1_of_counts(matrix[CODES])) == pytest.approx(0.7488, abs=DIGIT)

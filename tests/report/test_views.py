@@ -15,7 +15,7 @@ from legalrr.report.views import View
         ((), False),
     ],
 )
-def test_a_column_holds_numbers_if_each_filled_cell_begins_like_one_and_some_is_filled(cells, number):
+def test_a_column_is_numeric_if_it_has_filled_cells_and_all_begin_like_numbers(cells, number):
     assert View(header=("Column",), rows=tuple((cell,) for cell in cells)).is_number(0) is number
 
 
