@@ -26,7 +26,7 @@ sweep: install  ## run every arm and baseline on the judgments that ship; prints
 	@$(BIN)/legalrr experiment=quickstart
 
 test: install  ## run the tests, with branch coverage
-	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --cov --cov-branch --cov-fail-under=90 --cov-report=term:skip-covered
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal --cov --cov-branch --cov-fail-under=90 --cov-report=term:skip-covered
 
 test-vllm: $(VLLM)/.installed  ## run the tests that need vLLM, on a CPU, in an environment of its own (3.5 GB, once)
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(VLLM)/bin/python -m pytest -q -m vllm $(wildcard tests/backbones/*vllm*.py tests/backbones/*/*vllm*.py)

@@ -131,7 +131,7 @@ def test_the_eight_arms_are_the_eight_combinations() -> None:
     assert len(switches) == 8
 
 
-def test_an_experiment_sets_what_belongs_to_no_stage_and_the_command_line_overrides_it() -> None:
+def test_an_experiment_sets_fields_of_no_stage_and_the_command_line_overrides_it() -> None:
     assert built("experiment=quickstart").settings.limit == 16
     assert built("experiment=quickstart", "limit=4").settings.limit == 4
     assert built("experiment=leakage").settings.reference == "probe_shown"

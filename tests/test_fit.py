@@ -81,7 +81,7 @@ def test_middle_keeps_both_ends() -> None:
     assert not left.skipped
 
 
-def test_by_role_keeps_the_beginning_of_every_role_and_gives_on_what_a_short_one_leaves() -> None:
+def test_by_role_keeps_the_start_of_every_role_and_passes_on_what_a_short_one_leaves() -> None:
     left = fit(LONG, Words(), 48, "by_role")
     assert [(b.role, b.text) for b in left.blocks] == [
         ("FAC", numbered(0, 5)),
@@ -165,7 +165,7 @@ blocks = st.lists(
     st.sampled_from([Words(), Joins()]),
     st.booleans(),
 )
-def test_what_is_left_is_within_budget_true_to_the_judgment_in_order_and_what_is_dropped_is_counted(
+def test_what_is_left_is_within_budget_verbatim_in_order_and_the_rest_is_counted(
     parts: list[tuple[str, str]], budget: int, policy: str, tokens: Words | Joins, headings: bool
 ) -> None:
     whole = document(*parts, headings=headings)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from functools import cache
 from itertools import islice
 
 import pytest
@@ -25,10 +26,11 @@ def arms(corpus: str, segment: str) -> list[Pipeline]:
 
 def leaks(judgment: Judgment, pipelines: list[Pipeline]) -> Iterator[tuple[str, str]]:
     segments = pipelines[0].segment.segment(judgment)
+    sentences = cache(lambda start, end: sentences_of(judgment.text[start:end]))
     for pipeline in pipelines:
         document = pipeline.restructure.restructure(judgment, segments, None, 0)
         prompt = pipeline.annotate.annotate(judgment, document)
-        secret = {s for h in document.hidden for s in sentences_of(judgment.text[h.start : h.end])}
+        secret = {s for h in document.hidden for s in sentences(h.start, h.end)}
         for turn in prompt.turns:
             words = normal("\n".join(p for m in turn.messages for p in m.parts if isinstance(p, str)))
             yield from ((pipeline.settings.arm.id, s) for s in secret if s in words)
@@ -37,9 +39,11 @@ def leaks(judgment: Judgment, pipelines: list[Pipeline]) -> Iterator[tuple[str, 
 def shows_headnote(judgment: Judgment, pipelines: list[Pipeline]) -> bool:
     """Whether any arm shows a character of the reporter's headnote."""
     stretch = headnote(judgment.text)
+    if stretch is None:
+        return False
     segments = pipelines[0].segment.segment(judgment)
     documents = [p.restructure.restructure(judgment, segments, None, 0) for p in pipelines]
-    return stretch is not None and any(
+    return any(
         block.start < stretch[1] and block.start + len(block.text) > stretch[0]
         for document in documents
         for block in document.blocks

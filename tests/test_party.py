@@ -113,7 +113,7 @@ def test_what_the_corpus_says_counts_first() -> None:
     assert side(preamble, petitioner="Meera Bai", named=False) == Side(role="petitioner", name=None)
 
 
-def test_name_is_left_out_where_the_corpus_calls_the_party_otherwise_than_the_caption() -> None:
+def test_name_is_left_out_where_corpus_and_caption_name_the_party_differently() -> None:
     assert side("Kishan Lal ... Appellant", party="appellant").name == "Kishan Lal"
     assert side("Kishan Lal ... Appellant", party="plaintiff") == Side(role="plaintiff", name=None)
 

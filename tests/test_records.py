@@ -56,7 +56,7 @@ def test_message_without_the_answer_it_quotes_raises() -> None:
         Message(role="user", parts=(Quote(turn="ratio"),)).fill({})
 
 
-def test_message_with_pages_is_a_list_of_texts_and_images_that_says_what_is_seen_and_not_where_it_lies() -> None:
+def test_message_with_pages_lists_texts_and_images_without_their_paths() -> None:
     pages = [Page(path=f"/{n}.pdf", number=n, sha256="ab", start=0, end=0, dpi=72) for n in (1, 2)]
     message = Message(role="user", parts=("One", ": ", pages[0], pages[1], Quote(turn="ratio"), ""))
     assert message.pages == tuple(pages)

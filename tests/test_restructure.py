@@ -72,7 +72,7 @@ def test_a_precedent_not_relied_upon_is_shown_without_r_alone_as_in_the_study() 
     assert "PRE_NOT_RELIED" not in roles(shown(hide_verdicts=False, order="role", content="main"))
 
 
-def test_r_regroups_in_the_study_s_order_and_drops_none_and_precedents_not_relied_upon() -> None:
+def test_r_regroups_in_the_study_s_order_and_drops_none_and_unrelied_precedents() -> None:
     document = shown(order="role", content="main")
     assert roles(document) == [
         "PREAMBLE",
@@ -96,7 +96,7 @@ def test_r_on_seven_roles_is_facts_lower_court_precedent_argument() -> None:
     assert roles(shown(parts, scheme="seven", order="role", content="main")) == ["FAC", "RLC", "PRE", "ARG"]
 
 
-def test_text_without_a_role_comes_last_under_r_and_is_dropped_where_only_the_main_roles_are_shown() -> None:
+def test_text_without_a_role_comes_last_under_r_and_is_dropped_with_main_roles_only() -> None:
     parts = [("FAC", "One fact here."), ("", "Nobody labelled this."), ("RLC", "One ruling here.")]
     assert roles(shown(parts, order="role")) == ["FAC", "RLC", ""]
     assert roles(shown(parts, order="role", content="main")) == ["FAC", "RLC"]
@@ -262,7 +262,7 @@ def numbers(pages: Sequence[Page]) -> list[int]:
     return [page.number for page in pages]
 
 
-def test_of_a_judgment_shown_as_images_the_pages_with_anything_hidden_are_hidden_and_blocks_are_what_is_seen() -> None:
+def test_pages_with_anything_hidden_are_not_shown_and_blocks_are_what_is_seen() -> None:
     document = Restructure(hide_verdicts=False).restructure(*paged(), None, 0)
     assert (numbers(document.pages), numbers(document.hidden_pages)) == ([1, 3], [2, 4])
     assert document.pictured
@@ -301,7 +301,7 @@ def test_of_a_scanned_judgment_the_last_pages_are_hidden_and_how_many_must_be_sa
         Restructure(last_pages_hidden=-1)
 
 
-def test_pages_beyond_the_budget_are_an_error_or_left_out_from_the_middle_or_skip_the_judgment() -> None:
+def test_pages_beyond_the_budget_are_an_error_or_cut_from_the_middle_or_skip() -> None:
     judgment, segments = paged()
     clean = Segments(id="j", scheme="build", spans=tuple(replace(span, role="FAC") for span in segments.spans))
 
@@ -329,7 +329,7 @@ def test_pages_for_a_model_that_reads_none_are_refused() -> None:
         Restructure(hide_verdicts=False).restructure(*paged(), Words(context=1000), 0)
 
 
-def test_a_judgment_of_which_no_page_may_be_shown_is_an_error_unless_such_are_skipped() -> None:
+def test_a_judgment_without_a_page_to_show_is_an_error_unless_skipped() -> None:
     fields: dict[str, Any] = {"hide_verdicts": False, "also_hide": ["PREAMBLE", "ARG_RESPONDENT"]}
     with pytest.raises(UserError, match=r"j\.pdf: all 4 pages would be hidden .*restructure\.overflow=skip"):
         Restructure(**fields).restructure(*paged(), Pictures(), 0)

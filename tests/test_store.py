@@ -177,7 +177,7 @@ def test_atomic_write_replaces_the_whole_file(tmp_path: Path) -> None:
 
 
 @given(st.text(st.characters(codec=None, exclude_categories=()), max_size=12))
-def test_json_gives_back_any_text_that_was_written_though_utf_8_lacks_half_characters(text: str) -> None:
+def test_json_gives_back_any_text_though_utf_8_lacks_surrogates(text: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.json"
         write_atomically(path, json.dumps({text: text}, ensure_ascii=False))

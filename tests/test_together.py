@@ -125,7 +125,7 @@ def test_what_was_prepared_beforehand_is_not_prepared_again(tmp_path: Path, monk
         assert run_cell(pipeline, tmp_path / pipeline.settings.arm.id, set(), prepared)["counts"]["taken"] == 5
 
 
-def test_cells_that_share_nothing_but_the_process_get_their_own_judgments_and_prompts(tmp_path: Path) -> None:
+def test_cells_that_share_only_the_process_get_their_own_judgments_and_prompts(tmp_path: Path) -> None:
     different = (
         cells(tmp_path / "runs", "plain", "r", "majority", "tfidf_lr", more=("limit=6",))
         + cells(tmp_path / "runs", "plain", "tfidf_lr", more=("limit=7", "segment=crf"))

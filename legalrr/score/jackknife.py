@@ -42,7 +42,7 @@ def jackknife_of_counts(
     Returns:
         An interval per statistic.
     """
-    from scipy import stats
+    from scipy.special import stdtrit
 
     whole: list[Counts] = [sample.counts(sample.sizes[None]) for sample in samples]
     values = statistic(*whole)[0]
@@ -66,7 +66,7 @@ def jackknife_of_counts(
             found.append(Interval(bounds=None, note=UNMOVED, standard_error=0.0))
             continue
         error = float(np.sqrt(square))
-        half = float(stats.t.ppf((1 + confidence) / 2, square**2 / of)) * error
+        half = float(stdtrit(square**2 / of, (1 + confidence) / 2)) * error
         bounds = max(-reach, float(value) - half), min(reach, float(value) + half)
         found.append(Interval(bounds=bounds, note=None, standard_error=error, method="jackknife"))
     return found

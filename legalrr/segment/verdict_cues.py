@@ -15,7 +15,7 @@ from functools import cached_property
 from legalrr.segment.normalised import normalised
 from legalrr.segment.reported_speech import Quotations, in_argument, reported
 from legalrr.segment.verdict_phrases import DECIDED, FOLLOWS
-from legalrr.segment.verdict_views import ARGUMENTS, BELOW, FIRST_PERSON, FOLLOWING, PROCEDURAL
+from legalrr.segment.verdict_views import ARGUMENTS, BELOW, FIRST_PERSON, FOLLOWING, without_procedure
 from legalrr.segment.verdict_words import (
     FATE,
     LOWER_COURT,
@@ -77,7 +77,7 @@ _PUNISHED = pattern(
     r"\baward(?:ing)? punishment\b|\bset[- ]off\b.{0,40}\b428\b",
 )
 
-# Words without one of which PROCEDURAL has no match.
+# Words without one of which a sentence has no procedure.
 _MAY_PROCEED = pattern(r"\b(?:we|i|opinion|view|judgment|necessary|unnecessary|registered|not|un\w*)\b")
 _CITED = pattern(r"\b(?:cited|reported (?:in|at)|decisions? (?:in|of)|in the case of)\b")
 
@@ -289,7 +289,7 @@ def _kinds(words: str, role: str, near_end: bool, speaker: str, argued: bool = F
     present = not of_others or _PRESENT.search(words) is not None
     if role == "RLC" and own and not (near_end or _BELOW_THIS.search(words)):
         present = False
-    rest = PROCEDURAL.sub(" ", words) if _MAY_PROCEED.search(words) else words
+    rest = without_procedure(words) if _MAY_PROCEED.search(words) else words
     ordered = own or near_end or _ORDERED.search(words) is not None
     if present and (ordered or not argument) and (rest == words or DECIDED.search(rest)):
         yield DECIDED

@@ -106,7 +106,8 @@ FIRST_PERSON = pattern(
 """The court says what it thinks: hidden under every role, unless quoted or asked."""
 
 # "We think it right to set out the facts": what the court says it will do, not what it thinks.
-PROCEDURAL = pattern(
+_REGISTERED = r".*\bregistered as (?:\w+ )?(?:appeals?|petitions?)\b.*"
+_PROCEDURAL = (
     # Of a colleague's opinion, which is another part of the same judgment.
     r"\b(?:we|i)\b(?!\.).{0,40}\b(?:agree|concur|differ)\b.{0,100}\b(?:broth ?ers?|brethren|lords?|colleagues?"
     r"|chief justice|propos(?:ed|es)|jj?\.|judgment (?:just |now |just now |going to be )?(?:deliv ?er\w*|pronounced"
@@ -114,8 +115,8 @@ PROCEDURAL = pattern(
     r"\bbrothers?\b.{0,80}\bwe agree with him\b",
     # What is ordered meanwhile.
     r"\b(?:we|i)\b(?!\.).{0,20}\bdirect\b.{0,120}\b(?:pending (?:disposal|hearing|decision)|(?:papers"
-    r"|records?) be (?:sent|called))\b"
-    r"|.*\bregistered as (?:\w+ )?(?:appeals?|petitions?)\b.*",
+    r"|records?) be (?:sent|called))\b",
+    _REGISTERED,
     r"\b(?:we|i)\b(?!\.).{0,20}\b(?:consider|think|feel|find) it (?:\w+ )?(?:proper|necessary|desirable|right|fit"
     r"|appropriate|convenient|useful|enough|expedient) (?:to|if we) (?:refer|state|add|set|mention"
     r"|quote|deal|notice|examine|consider|point)\b",
@@ -142,6 +143,17 @@ PROCEDURAL = pattern(
     r"|(?:should|must|requires? to|ought to|deserves? to) be (?:referred|heard|considered"
     r"|decided) by (?:a )?(?:larger|full))",
 )
+
+_WITH_REGISTERED = pattern(*_PROCEDURAL)
+# Quadratic in the length of a sentence, so it is looked for where its word stands.
+_WITHOUT_REGISTERED = pattern(*(one for one in _PROCEDURAL if one is not _REGISTERED))
+
+
+def without_procedure(words: str) -> str:
+    """A sentence with a space for whatever the court says it will do."""
+    found = _WITH_REGISTERED if "registered" in words.lower() else _WITHOUT_REGISTERED
+    return found.sub(" ", words)
+
 
 BELOW = pattern(
     # "The High Court was right in ...", "was clearly wrong in holding", "is thus erroneous", "erred"

@@ -243,7 +243,7 @@ class TestQuestion:
     def test_party_can_be_named_by_role_alone(self) -> None:
         assert "in favour of the petitioner?" in words(prompt(party="role").turns[-1])
 
-    def test_party_that_cannot_be_told_is_named_as_the_one_that_came_and_the_prompt_says_so(self) -> None:
+    def test_unknown_party_is_named_as_the_one_that_came_and_the_prompt_says_so(self) -> None:
         case = Judgment(id="j", text=TEXT)
         made = Annotate(direct=True).annotate(case, document())
         assert made.party is None
@@ -396,7 +396,7 @@ class TestPages:
     @layouts
     @schemes
     @pytest.mark.parametrize("switches", [{}, {"define": True}, {"chain": True}, {"define": True, "chain": True}])
-    def test_every_turn_shows_the_pages_once_in_the_place_of_the_text_each_under_its_number(
+    def test_every_turn_shows_each_page_once_under_its_number_in_place_of_the_text(
         self, roles: Scheme, layout: str, switches: dict[str, bool]
     ) -> None:
         made = self.made(roles, layout=layout, **switches)

@@ -131,7 +131,7 @@ def choosing(oracle):
 
 @pytest.mark.parametrize("batch_tokens", [1, 300, 100_000])
 @pytest.mark.parametrize("prefix_cache_gb", [0.0, 1.0])
-def test_a_choice_is_the_greedy_path_through_the_choices_for_any_batch_and_with_or_without_reuse(
+def test_a_choice_is_the_greedy_path_for_any_batch_with_or_without_reuse(
     tiny, oracle, choosing, batch_tokens, prefix_cache_gb
 ):
     engine = fresh(tiny, batch_tokens=batch_tokens, prefix_cache_gb=prefix_cache_gb)

@@ -64,7 +64,7 @@ def cached(hub: Path, source: Path, model: str, commit: str) -> Path:
     return snapshot
 
 
-def test_all_choices_are_listed_with_a_licence_and_those_with_files_with_their_memory(capsys, no_network):
+def test_all_choices_are_listed_with_licence_and_those_with_files_with_memory(capsys, no_network):
     found = rows(capsys)
     assert list(found) == names()
     for row in found.values():

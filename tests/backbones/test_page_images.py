@@ -64,9 +64,7 @@ def cells(tmp_path):
     return {json.loads((cell / "run.json").read_text())["cell"]["arm"]: cell for cell in done}
 
 
-def test_arms_show_the_pages_that_hide_nothing_and_those_that_move_sentences_are_refused_by_name(
-    run, folder, tmp_path, no_network
-):
+def test_arms_show_pages_that_hide_nothing_and_arms_that_move_sentences_are_refused(run, folder, tmp_path, no_network):
     arms = "c,direct,direct_compare,direct_calibrated,r,r_order"
     status, _, err = run("-m", f"arm={arms}", "restructure.last_pages_hidden=2")
     assert status == 2
@@ -111,7 +109,7 @@ def test_other_layouts_show_the_pages_too_and_a_second_run_asks_nothing(run, tmp
     assert [sum(part["type"] == "image" for part in content) for content in shown] == [2]
 
 
-def test_without_a_number_of_last_pages_a_scan_is_refused_and_pages_beyond_the_context_are_an_error(run):
+def test_a_scan_without_last_pages_hidden_and_pages_beyond_the_context_are_refused(run):
     status, _, err = run("arm=direct")
     assert status == 2
     assert "scan.pdf: scanned: the verdict cannot be found" in err

@@ -81,7 +81,7 @@ def test_a_recurrent_state_serves_only_where_it_was_copied():
     assert list(prefixes.longest([1, 2, 3, 9]).ids) == [1, 2]
 
 
-def test_a_recurrent_state_takes_the_place_of_another_one_only_where_it_can_be_cut_like_that():
+def test_a_recurrent_state_replaces_another_only_where_it_can_be_cut_like_it():
     prefixes = Prefixes(10**6)
     prefixes.add(state([1, 2], at=(2,)))
     prefixes.add(state([1, 2, 3], at=(3,)))

@@ -278,7 +278,7 @@ def test_a_model_without_an_image_processor_reads_text_alone(family, scans):
         ("{}", "it is a None"),
     ],
 )
-def test_an_image_processor_that_cannot_be_used_is_named_at_the_first_page_and_harms_no_text(
+def test_an_unusable_image_processor_is_named_at_the_first_page_and_harms_no_text(
     seeing, oracle, scans, tmp_path, settings, words
 ):
     folder = shutil.copytree(seeing("qwen3_vl"), tmp_path / "broken")
@@ -290,7 +290,7 @@ def test_an_image_processor_that_cannot_be_used_is_named_at_the_first_page_and_h
         engine.page_tokens(scans[0])
 
 
-def test_a_template_that_passes_over_images_and_a_text_that_holds_their_sign_are_refused(seeing, scans, tmp_path):
+def test_a_template_that_ignores_images_and_a_text_with_their_token_are_refused(seeing, scans, tmp_path):
     folder = shutil.copytree(seeing("qwen3_vl"), tmp_path / "blind")
     with pytest.raises(UserError, match=r"2 signs of images for 1 pages .*own signs"):
         list(fresh(folder).generate([ask(scans[0], "<|image_pad|>")]))

@@ -113,7 +113,7 @@ def test_a_choice_may_be_written_in_any_tokens_that_spell_it(far, near):
     assert {reply.finish_reason for reply in got.values()} == {"stop"}
 
 
-def test_log_probabilities_are_those_of_the_transformers_engine_and_of_vllms_reading_of_the_whole(far, near):
+def test_log_probabilities_equal_those_of_transformers_and_of_one_whole_prefill(far, near):
     from vllm import SamplingParams
 
     calls = [ask(question, answers=ANSWERS) for question in QUESTIONS]

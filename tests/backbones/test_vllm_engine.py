@@ -161,7 +161,7 @@ def test_answers_are_those_of_the_transformers_engine(tiny, near, vllm):
     assert [len(batch) for batch in vllm.started[0].asked] == [len(calls)], "one call for the whole turn"
 
 
-def test_log_probabilities_are_those_of_the_transformers_engine_and_every_beginning_is_asked_for_once(tiny, near, vllm):
+def test_log_probabilities_equal_those_of_transformers_with_one_request_per_prefix(tiny, near, vllm):
     engine = backbone(tiny).load()
     calls = [ask(text, answers=ANSWERS) for text in TEXTS]
     far, here = replies(engine.compare(calls)), replies(near.compare(calls))
@@ -259,7 +259,7 @@ def test_every_token_that_ends_an_answer_is_told(save_tiny, tmp_path, vllm):
     assert [llm.asked[0][0][1].stop_token_ids for llm in vllm.started] == [sorted({7, 258, end}), [end]]
 
 
-def test_vllm_starts_at_the_first_call_with_what_was_configured_and_nothing_of_the_publishers(tiny, vllm, monkeypatch):
+def test_vllm_starts_at_the_first_call_as_configured_without_publisher_defaults(tiny, vllm, monkeypatch):
     monkeypatch.setenv("VLLM_LOGGING_LEVEL", "INFO")
     chosen = {"quantization": "fp8", "tensor_parallel": 2, "gpu_memory_utilization": 0.5, "kv_cache_gb": 1.5}
     engine = backbone(tiny, **chosen, context=256, enforce_eager=True).load()

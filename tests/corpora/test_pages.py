@@ -77,7 +77,7 @@ def test_a_judgment_read_as_text_shows_no_page():
     assert shown_pages((), []) == ()
 
 
-def test_a_block_over_pages_is_cut_to_those_that_are_shown_and_stays_whole_between_neighbours():
+def test_a_block_over_pages_is_cut_to_shown_ones_and_stays_whole_between_neighbours():
     text = "abcde fghi klmno pqrs"
     one, two, three, four = made(5, 5, 6, 5)
     block = Block(role="FAC", start=0, text=text)

@@ -76,7 +76,7 @@ def test_characters_beyond_two_bytes_come_through(typeset):
 
 
 @pytest.mark.parametrize("width", [45, 85])
-def test_a_printed_judgment_has_the_words_and_nearly_the_sentences_that_it_was_printed_from(typeset, width):
+def test_a_printed_judgment_has_the_words_and_nearly_the_sentences_of_its_source(typeset, width):
     judgment = next(iter(Marked(name="c", folder="$LEGALRR/data/specimen/judgments", scheme="build").read(None)))
     lines = [line for paragraph in judgment.text.split("\n") for line in wrap(paragraph, width) or [""]]
     pages = [lines[at : at + 30] for at in range(0, len(lines), 30)]

@@ -12,7 +12,7 @@ def test_a_layer_that_solves_reads_back_more_than_one_that_adds_up() -> None:
     assert pictures.recall(8, 0, seeds=1) == 1
 
 
-def test_the_largest_error_is_the_bound_and_conjugate_gradients_need_half_the_products() -> None:
+def test_the_largest_error_is_the_bound_and_cg_needs_half_the_products() -> None:
     chebyshev, cg = (dict(zip(pictures.STEPS, pictures.errors(name), strict=True)) for name in ("chebyshev", "cg"))
     for r, error in chebyshev.items():
         assert error == pytest.approx(solver.chebyshev_bound(r, 0.02), rel=1e-2)

@@ -186,9 +186,7 @@ class TestStore:
         assert ask(cases(3, chain=True), engine, tmp_path) == first
         assert engine.calls == []
 
-    def test_run_that_fails_in_its_third_batch_leaves_two_and_the_next_one_asks_for_the_rest(
-        self, tmp_path: Path
-    ) -> None:
+    def test_run_that_fails_in_its_third_batch_stores_two_and_the_next_makes_the_rest(self, tmp_path: Path) -> None:
         failing = Fake(batch=2, fails_at=3)
         with pytest.raises(RuntimeError, match="the device is gone"):
             ask(cases(7, direct=True), failing, tmp_path)

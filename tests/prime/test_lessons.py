@@ -46,7 +46,7 @@ def test_a_layer_is_taught_what_its_attention_was_given_and_made(bench: Bench) -
     assert made.shape == given.shape
 
 
-def test_of_the_teacher_only_the_layers_up_to_the_last_one_run_and_all_are_there_afterwards(bench: Bench) -> None:
+def test_the_teacher_runs_only_up_to_the_last_layer_and_keeps_all_afterwards(bench: Bench) -> None:
     teacher, batch = bench.teacher, next(bench.stream(0))
     ran = []
     for place, layer in enumerate(teacher.model.layers):

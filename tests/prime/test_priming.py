@@ -104,7 +104,7 @@ def test_a_second_call_finds_the_model_and_other_settings_are_refused(
 
 
 @pytest.mark.parametrize("at", [0, 3, 6, 9])
-def test_interrupted_anywhere_the_same_command_ends_with_the_weights_of_an_unbroken_run(
+def test_interrupted_anywhere_the_command_ends_with_the_weights_of_an_unbroken_run(
     at: int,
     whole: PrimeSettings,
     settings: Settings,
@@ -148,7 +148,7 @@ prime(own, MadeUp(), backbone, {{}})
 """
 
 
-def test_killed_at_a_random_moment_the_same_command_ends_with_the_weights_of_an_unbroken_run(
+def test_killed_at_random_the_command_ends_with_the_weights_of_an_unbroken_run(
     settings: Settings, backbone: TransformersBackbone, tmp_path: Path
 ) -> None:
     long = settings(

@@ -17,7 +17,7 @@ from .conftest import judgments
 
 
 @given(documents=st.lists(st.lists(st.integers(0, 9), max_size=30), max_size=12), length=st.integers(1, 17))
-def test_windows_hold_every_token_in_order_and_positions_begin_anew_with_each_document(
+def test_windows_hold_every_token_in_order_and_positions_restart_per_document(
     documents: list[list[int]], length: int
 ) -> None:
     found = list(windows(iter(documents), length))

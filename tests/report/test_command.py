@@ -122,7 +122,7 @@ def test_all_tables_rebuild_from_a_copied_folder_where_no_model_could_run(sweep,
     assert (tmp_path / "copied" / "results.md").is_file()
 
 
-def test_a_table_goes_to_standard_output_or_into_a_folder_and_nothing_else_is_written(sweep, tmp_path, capsys):
+def test_a_table_goes_to_standard_output_or_a_folder_and_nothing_else_is_written(sweep, tmp_path, capsys):
     sweep.cell(0, "plain", "AAADDDDDDAAA")
     assert main([str(sweep.folder), "--table", "prediction"]) == 0
     printed = capsys.readouterr().out

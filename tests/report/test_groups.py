@@ -203,7 +203,7 @@ def test_near_duplicates_are_one_unit(sweep):
     assert found["d"].interval_note == "fewer than two judgments"
 
 
-def test_a_difference_counts_as_shown_only_if_it_stands_with_the_invalid_answers_against_it(sweep):
+def test_a_difference_is_shown_only_if_it_holds_with_invalid_answers_against_it(sweep):
     gold = "A" * 30 + "D" * 30
     sweep.cell(0, "plain", "A" * 14 + "D" * 16 + "A" * 16 + "D" * 14, gold=gold)
     sweep.cell(1, "d", "A" * 16 + "-" * 14 + "D" * 16 + "-" * 14, gold=gold)

@@ -33,7 +33,7 @@ def test_unlabelled_judgments_are_counted_and_left_out(tmp_path):
     assert answers.unlabelled == 1
 
 
-def test_what_is_known_of_the_scored_judgments_comes_by_id_and_is_no_part_of_the_cases(tmp_path):
+def test_facts_about_the_scored_judgments_come_by_id_and_are_no_part_of_the_cases(tmp_path):
     told = write(tmp_path / "p.jsonl", row(year=1987, kind="tax"), row(id="b", gold=None, year=1990))
     untold = write(tmp_path / "q.jsonl", row())
     assert read_answers(told).about == {"a": About(year=1987, kind="tax")}

@@ -38,7 +38,7 @@ def share_of(true, difference):
 @pytest.mark.parametrize("allowed", SETS.values(), ids=SETS)
 @pytest.mark.parametrize("discordance", [0.02, 0.1, 0.3])
 @pytest.mark.parametrize("n", [20, 44, 277])
-def test_the_test_of_the_table_finds_the_printed_difference_in_about_four_of_five_samples(n, discordance, allowed):
+def test_the_tables_test_finds_the_printed_difference_in_about_four_of_five_samples(n, discordance, allowed):
     rng = np.random.default_rng(0)
     patterns, shares = population(discordance, allowed)
     true = Population(swap=paired(np.repeat(patterns, np.round(20_000 * shares).astype(int), axis=0)))
@@ -52,7 +52,7 @@ def test_the_test_of_the_table_finds_the_printed_difference_in_about_four_of_fiv
     assert 0.75 <= np.mean(found) <= 0.9
 
 
-def test_the_judgments_needed_for_the_smallest_detectable_difference_are_about_those_at_hand():
+def test_the_judgments_needed_for_the_smallest_difference_are_about_those_at_hand():
     for n, discordance in ((44, 0.1), (277, 0.1), (1000, 0.3)):
         patterns, shares = population(discordance, 0.45)
         here = Population(swap=paired(np.repeat(patterns, np.round(n * shares).astype(int), axis=0)))

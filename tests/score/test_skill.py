@@ -31,7 +31,7 @@ def test_of_100_coins_5_seem_to_have_skill(n, shares):
     assert 0.04 <= np.mean(found) <= 0.06
 
 
-def test_of_two_answers_it_is_fishers_exact_test_with_half_the_weight_of_what_is_as_extreme():
+def test_of_two_answers_it_is_fishers_exact_test_with_mid_p_weight():
     right, n = np.arange(0, 15), 30
     law = stats.hypergeom(n, 13, 14)
     away = abs(right - law.mean())

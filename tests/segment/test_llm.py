@@ -129,7 +129,7 @@ class TestRoles:
         assert "Sentences 3 to 6 of 10" in engine.asked[1].messages[-1]["content"]
         assert "\n1: The tenant number 2 " in engine.asked[1].messages[-1]["content"]
 
-    def test_where_windows_differ_the_one_with_more_around_counts_and_of_equals_the_earlier(self, tmp_path):
+    def test_where_windows_differ_the_one_with_more_context_counts_or_else_the_earlier(self, tmp_path):
         def says(sentences):
             return every("FAC" if "number 0" in sentences[0] else "RPC")(sentences)
 

@@ -183,7 +183,7 @@ def test_a_crf_trained_anew_is_noticed(segmenter, judgments):
         segmenter.segment(judgments[11])
 
 
-def test_the_language_model_is_a_node_of_the_configuration_and_its_device_no_part_of_the_identity(segmenter, tiny):
+def test_the_language_model_is_a_node_and_its_device_no_part_of_the_identity(segmenter, tiny):
     node = {
         "_target_": "legalrr.segment.neural.NeuralSegmenter",
         "scheme": "seven",

@@ -137,7 +137,7 @@ def real() -> dict[str, Judgment]:
 
 
 @pytest.mark.data
-def test_of_verdicts_outside_the_ruling_95_percent_are_hidden_and_of_other_sentences_at_most_2(real):
+def test_95_percent_of_verdicts_beyond_the_ruling_are_hidden_and_at_most_2_of_others(real):
     decisions = read_decisions(VERDICTS)
     total = {SHOWN: Count(), ALL: Count()}
     for corpus in ("lawai50", "marro", "build"):

@@ -43,7 +43,7 @@ def near(one, other):
     return (one - other).abs().max() <= TOLERANCE * max(1, other.abs().max())
 
 
-def test_a_call_is_the_definition_whatever_pieces_it_is_cut_into_and_whatever_pads_it(layer, definition):
+def test_a_call_is_the_definition_however_it_is_cut_and_whatever_pads_it(layer, definition):
     hidden = torch.randn(2, 40, 32)
     with torch.inference_mode():
         wanted, weights = definition(hidden_states=hidden, position_embeddings=None, use_cache=False)

@@ -47,7 +47,7 @@ def logits(model, ids, **arguments):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_projections_are_those_of_the_attention_and_the_output_gate_is_laid_out_by_heads(plain, family):
+def test_projections_are_those_of_the_attention_and_the_output_gate_is_by_heads(plain, family):
     model = plain(family)
     before = copy.deepcopy(layers_of(model)[1].self_attn)
     swap(model, [1], OPTIONS)
@@ -64,7 +64,7 @@ def test_projections_are_those_of_the_attention_and_the_output_gate_is_laid_out_
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_keys_and_queries_of_a_new_layer_point_where_those_of_the_attention_do_before_they_are_turned(plain, family):
+def test_keys_and_queries_of_a_new_layer_point_as_those_of_attention_before_rotation(plain, family):
     model = plain(family)
     if family == "qwen2":
         for layer in layers_of(model):
@@ -189,7 +189,7 @@ def test_a_new_layer_follows_its_seed_and_leaves_the_random_numbers_of_others_al
     assert {drawn for _, drawn in made} == {undisturbed}
 
 
-def test_a_new_layer_has_the_dtype_and_mode_of_the_attention_and_its_decay_in_float32(plain):
+def test_a_new_layer_has_the_attentions_dtype_and_mode_and_its_decay_in_float32(plain):
     model = plain("llama").to(torch.bfloat16).train()
     swap(model, [1], OPTIONS)
     new = layers_of(model)[1].self_attn
