@@ -43,3 +43,10 @@ def test_make_check_takes_the_stem_of_a_file():
     lines = make_check("near_duplicates").splitlines()
     assert "legalrr/near_duplicates.py" in lines[-2]
     assert "tests/test_near_duplicates.py" in lines[-1]
+
+
+def test_the_table_of_the_readme_is_a_part_of_that_of_the_quickstart():
+    rows = [line for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    whole = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8").splitlines()
+    assert len(rows) >= 4
+    assert [row for row in rows if row not in whole] == []
