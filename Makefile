@@ -6,7 +6,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 VLLM := .venv-vllm
 VLLM_PIP := $(VLLM)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints-vllm.txt
 
-.PHONY: help install sweep test test-vllm lint format bench lock clean
+# What `make check PART=...` looks at: a folder of legalrr/, else every file of that name, and the tests of the same name.
+CODE = $(or $(wildcard legalrr/$(PART)),$(shell find legalrr kernels hydra_plugins -name '$(PART).py'))
+TESTS = $(or $(wildcard tests/$(PART)),$(shell find tests -name 'test_$(PART)*.py'))
+
+.PHONY: help install sweep test check test-vllm lint format bench lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -27,6 +31,13 @@ sweep: install  ## run every arm and baseline on the judgments that ship; prints
 
 test: install  ## run the tests, with branch coverage
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal --cov --cov-branch --cov-fail-under=90 --cov-report=term:skip-covered
+
+check: install  ## lint, type-check and test one part: make check PART=score (a folder of legalrr/) or PART=hide (a file)
+	@test -n "$(PART)" || { echo 'name a folder or file of legalrr/: make check PART=score, make check PART=hide' >&2; exit 2; }
+	@test -n "$(CODE)" -a -n "$(TESTS)" || { echo 'no code or no test named $(PART)' >&2; exit 2; }
+	@$(BIN)/ruff check $(CODE) $(TESTS) && $(BIN)/ruff format --check $(CODE) $(TESTS)
+	@$(BIN)/mypy --follow-imports=silent $(CODE)
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(TESTS)
 
 test-vllm: $(VLLM)/.installed  ## run the tests that need vLLM, on a CPU, in an environment of its own (3.5 GB, once)
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(VLLM)/bin/python -m pytest -q -m vllm $(wildcard tests/backbones/*vllm*.py tests/backbones/*/*vllm*.py)

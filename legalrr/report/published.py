@@ -41,7 +41,7 @@ COLUMNS = {
     "R+C": "R/C",
     "R": "R",
     "C": "C",
-    "none": "None",
+    "none": "none",
 }
 """Components as the files have them -> column."""
 DIGIT = 1e-4

@@ -11,9 +11,12 @@ from hydra import compose, initialize_config_dir
 from legalrr import cli
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
+PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"])
+HERE = re.compile(r"https://(?:github\.com|raw\.githubusercontent\.com)/legalrr/legalrr(?:/blob)?/main/")
+"""Absolute links to a file of this repository, which PyPI needs in README.md."""
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-CODE = re.compile(r"^ {4}(?P<block>.+)$|`(?P<inline>[^`\n]+)`", re.MULTILINE)
+CODE = re.compile(r"^(?P<block>(?:[A-Z_]+=\S+ )?(?:\.venv/bin/)?legalrr(?: .*)?)$|`(?P<inline>[^`\n]+)`", re.MULTILINE)
+"""A line of a code block that begins with the command, or code in a line."""
 COMMAND = re.compile(r"(?:[A-Z_]+=\S+ )?(?:\.venv/bin/)?legalrr(?: (.*))?$")
 FORMER = re.compile(rf"legalrr-(?:{'|'.join(cli.COMMANDS)})\b")
 
@@ -47,7 +50,7 @@ def test_the_pages_have_commands_of_every_kind():
     assert {name for _, name, _ in COMMANDS} == {"", *cli.COMMANDS}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=lambda page: page.name)
 def test_no_page_uses_the_former_names(page):
     assert FORMER.findall(page.read_text(encoding="utf-8")) == []
 
@@ -57,10 +60,24 @@ def test_relative_links_and_their_anchors_resolve(page):
     for link in LINK.findall(page.read_text(encoding="utf-8")):
         if link.startswith("http"):
             continue
-        path, _, anchor = link.partition("#")
-        target = (page.parent / path).resolve() if path else page
-        assert target.exists(), f"{page.name}: {link}"
-        assert not anchor or anchor in anchors(target), f"{page.name}: {link}"
+        check_link(link, page.parent, page)
+
+
+def test_links_of_the_readme_are_absolute_and_name_files_of_this_repository():
+    page = ROOT / "README.md"
+    links = LINK.findall(page.read_text(encoding="utf-8"))
+    assert [link for link in links if not link.startswith("https://")] == []
+    own = [HERE.sub("", link) for link in links if HERE.match(link)]
+    assert own
+    for link in own:
+        check_link(link, ROOT, page)
+
+
+def check_link(link, folder, page):
+    path, _, anchor = link.partition("#")
+    target = (folder / path).resolve() if path else page
+    assert target.exists(), f"{page.name}: {link}"
+    assert not anchor or anchor in anchors(target), f"{page.name}: {link}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

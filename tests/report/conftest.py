@@ -30,7 +30,7 @@ class Sweep:
         model = changes.get("backbone", "tiny") != "-"
         cell = {
             "arm": arm,
-            "label": {"plain": "None", "dr": "D/R"}.get(arm, arm),
+            "label": {"plain": "none", "dr": "D/R"}.get(arm, arm),
             "family": "arm" if model else "baseline",
             "corpus": "specimen",
             "split": None,

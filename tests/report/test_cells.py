@@ -46,7 +46,7 @@ def test_a_folder_with_neither_scores_nor_error_is_unfinished(sweep):
     sweep.cell(1, scored=False)
     assert [(cell.status, cell.label) for cell in read_cells([sweep.folder])] == [
         ("unfinished", ""),
-        ("unfinished", "None"),
+        ("unfinished", "none"),
     ]
 
 

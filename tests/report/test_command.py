@@ -15,7 +15,7 @@ def test_tables_are_rebuilt_next_to_each_folder(sweep, another, capsys):
     assert (sweep.folder / "results.md").is_file()
     assert (another.folder / "results.md").is_file()
     told = capsys.readouterr().out
-    assert "None (reference)" in told
+    assert "none (reference)" in told
     assert told.index(str(sweep.folder / "results.csv")) < told.index(str(another.folder / "results.csv"))
 
 
@@ -25,7 +25,7 @@ def test_out_gives_one_joint_set_in_the_order_of_the_paths(sweep, another, tmp_p
     out = tmp_path / "deep" / "joint"
     assert main([str(another.folder), str(sweep.folder), "--out", str(out), "--quiet"]) == 0
     text = (out / "results.csv").read_text().splitlines()
-    assert [line.split(",")[:4] for line in text[1:]] == [["1", "0", "None", "plain"], ["2", "0", "D/R", "dr"]]
+    assert [line.split(",")[:4] for line in text[1:]] == [["1", "0", "none", "plain"], ["2", "0", "D/R", "dr"]]
     assert not (sweep.folder / "results.csv").exists()
     assert capsys.readouterr().out.splitlines()[0] == str(out / "results.csv")
 

@@ -22,8 +22,8 @@ def test_outside_a_terminal_the_table_is_plain(sweep, capsys):
     assert "\x1b" not in text
     assert "─" not in text
     assert "specimen, roles: gold, tiny" in text
-    assert "None (reference)" in text
-    assert "Holm over the one difference of arms from None" in text
+    assert "none (reference)" in text
+    assert "Holm over the one difference of arms from none" in text
     assert "MemoryError: out of memory" in text
 
 

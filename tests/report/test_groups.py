@@ -147,7 +147,7 @@ def test_the_finding_counts_and_states_the_smallest_difference(sweep):
     arms = [pair for pair in group.pairs if pair.row.setup.family == "arm"]
     least = min(pair.comparison.smallest_detectable for pair in arms)
     assert finding(group) == (
-        "Holm over the 2 distinct differences of arms from None: 1 is significant at 5%; "
+        "Holm over the 2 distinct differences of arms from none: 1 is significant at 5%; "
         f"12 judgments would have shown no true difference below {least:.3f} with power 0.8."
     )
     assert finding(replace(group, pairs=())) == ""
@@ -158,7 +158,7 @@ def test_the_finding_says_where_there_are_too_few_judgments(sweep):
     sweep.cell(1, "d", "AADA", gold="AADD")
     (group,) = read_report([sweep.folder]).groups
     assert finding(group) == (
-        "Holm over the one difference of arms from None: 0 are significant at 5%; "
+        "Holm over the one difference of arms from none: 0 are significant at 5%; "
         "4 judgments are too few to show any difference with power 0.8."
     )
 
@@ -215,7 +215,7 @@ def test_a_difference_is_shown_only_if_it_holds_with_invalid_answers_against_it(
     assert (read.shown, read.bound) == (True, None)
     told = finding(group)
     assert told.startswith(
-        "Holm over the 2 distinct differences of arms from None: 1 is significant at 5% "
+        "Holm over the 2 distinct differences of arms from none: 1 is significant at 5% "
         "(1 more only if the invalid answers do not count against the better arm)"
     )
 

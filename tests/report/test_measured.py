@@ -47,7 +47,7 @@ def measured(sweep):
 def test_a_row_stands_for_a_backbone_whatever_arms_it_answered(measured):
     view = measured_view(measured_rows(read_report([measured.folder])))
     assert view.header == (
-        *("Backbone", "Macro-F1 direct", "Macro-F1 None", "Perplexity", "Recall 64", "Recall 1024"),
+        *("Backbone", "Macro-F1 direct", "Macro-F1 none", "Perplexity", "Recall 64", "Recall 1024"),
         *("Prefill 512, s", "Prefill 2048, s", "Decode 512, s", "Decode 2048, s", "State 512, MB", "State 2048, MB"),
     )
     first, one, thirty = view.rows
@@ -68,8 +68,8 @@ def test_the_files_hold_every_number_and_are_written_the_same_again(measured):
     rows = list(csv.DictReader(io.StringIO(before["measured.csv"].decode())))
     assert [row["layers"] for row in rows] == ["attention", "GKA every:4, r = 1", "GKA every:4, r = 30"]
     assert rows[0]["prefill_1024"] == "1.0240"
-    assert rows[0]["macro_f1_None"] == "0.916084"
-    assert rows[2]["macro_f1_None"] == ""
+    assert rows[0]["macro_f1_none"] == "0.916084"
+    assert rows[2]["macro_f1_none"] == ""
     assert b"## Backbones" in before["results.md"]
     assert ElementTree.fromstring(before["measured.svg"]).tag.endswith("svg")
 

@@ -53,8 +53,8 @@ def test_a_cell_whose_rates_fit_one_matrix_has_the_intervals_of_that_matrix(pred
 def test_what_is_not_what_its_caption_says_has_a_footnote(prediction):
     llama = prediction.lines["Dataset 1 (BUILD test), Llama", "Macro-F1"]
     assert "printed as F1, is accuracy" in llama.notes[0]
-    assert "3 cases of 44 above None" in llama.figures["D/R"].notes[0]
-    assert llama.figures["None"].notes == ()
+    assert "3 cases of 44 above none" in llama.figures["D/R"].notes[0]
+    assert llama.figures["none"].notes == ()
     for model in ("Llama", "Phi"):
         assert "false discovery rate" in prediction.lines[f"Dataset 1 (BUILD test), {model}", "FPR"].notes[0]
         assert "false omission rate" in prediction.lines[f"Dataset 1 (BUILD test), {model}", "FNR"].notes[0]
@@ -91,7 +91,7 @@ def test_scores_of_explanations_have_no_interval_and_name_no_encoder():
 
 def test_remarks_are_about_whole_columns():
     none, reorganised = remarks("prediction")
-    assert none.startswith("Printed figures, None: two calls")
+    assert none.startswith("Printed figures, none: two calls")
     assert "PRE_NOT_RELIED" in reorganised
     assert remarks("explanation") == (none,)
 

@@ -83,7 +83,7 @@ def test_both_readings_stand_side_by_side(four):
     assert float(told["other_macro_f1"]) == pytest.approx(plain.again.scores.macro_f1, abs=1e-6)
     text = results_md(report)
     assert "## specimen, roles: gold, tiny: the readings strict and study" in text
-    assert "| None (reference) | 12 |" in text
+    assert "| none (reference) | 12 |" in text
     assert [row["reading"] for row in rows(results_csv(report))] == ["strict"] * 5 + ["study"] * 5
 
 
@@ -106,7 +106,7 @@ def test_an_old_run_is_read_anew_and_says_how_many_answers_change(sweep, caplog)
     assert "answers read by version 1 of the reader; --reading strict reads them anew" in results_md(plain)
     with caplog.at_level("INFO"):
         report = read_report([sweep.folder], reading="strict")
-    assert "job 0, None: 4 of 12 answers are read anew" in caplog.text
+    assert "job 0, none: 4 of 12 answers are read anew" in caplog.text
     ((_, (twice,)),) = readings(report)
     assert (twice.changed, twice.opposite, twice.found, twice.lost) == (4, 2, 1, 1)
     assert [case.label for case in twice.again.cases[:4]] == ["allowed", "allowed", "invalid", "allowed"]

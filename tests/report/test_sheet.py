@@ -18,10 +18,10 @@ def sheet():
                 score="Macro-F1",
                 figures={
                     "D/R": Figure(value=0.75, interval=(0.61234567, 0.85), method="BCa", n=44, p_holm=0.04),
-                    "None": Figure(value=0.5, n=44, p_holm=0.2, notes=("no interval: too few",)),
+                    "none": Figure(value=0.5, n=44, p_holm=0.2, notes=("no interval: too few",)),
                 },
             ),
-            Line(score="FPR", figures={"None": Figure(value=None, notes=("none|dismissed",))}),
+            Line(score="FPR", figures={"none": Figure(value=None, notes=("none|dismissed",))}),
         ),
     )
     printed = Block(
@@ -30,13 +30,13 @@ def sheet():
         source="printed elsewhere",
         notes=("44 cases", "no interval: too few"),
     )
-    return Sheet(caption="In 100 %", columns=("D/R", "None"), blocks=(own, printed), notes=("* differs",))
+    return Sheet(caption="In 100 %", columns=("D/R", "none"), blocks=(own, printed), notes=("* differs",))
 
 
 MARKDOWN = """\
 In 100 %
 
-|  | D/R | None |
+|  | D/R | none |
 | --- | ---: | ---: |
 | **build, a_model & co** |  |  |
 | Macro-F1 | 75.00* [61.2, 85.0] | 50.00[1] |
@@ -57,7 +57,7 @@ LATEX = r"""% needs \usepackage{booktabs}
 \caption{In 100 \%}
 \begin{tabular}{lrr}
 \toprule
- & D/R & None \\
+ & D/R & none \\
 \midrule
 \multicolumn{3}{l}{\textbf{build, a\_model \& co}} \\
 Macro-F1 & 75.00* & 50.00\textsuperscript{1} \\
@@ -92,8 +92,8 @@ def test_csv_has_a_row_per_figure_with_all_digits_and_the_footnotes_in_words(she
     rows = list(csv.DictReader(io.StringIO(as_csv(sheet))))
     assert [(row["score"], row["column"], row["value"]) for row in rows] == [
         ("Macro-F1", "D/R", "0.750000"),
-        ("Macro-F1", "None", "0.500000"),
-        ("FPR", "None", ""),
+        ("Macro-F1", "none", "0.500000"),
+        ("FPR", "none", ""),
         ("Macro-F1", "D/R", "0.681800"),
     ]
     first, *_, last = rows
@@ -107,10 +107,10 @@ def test_csv_has_a_row_per_figure_with_all_digits_and_the_footnotes_in_words(she
 def test_a_star_and_the_interval_tell_of_the_bound_of_invalid_answers():
     figures = {
         "D/R": Figure(value=0.2, interval=(0.1, 0.3), p=0.001, p_holm=0.003, p_holm_bound=0.02),
-        "None": Figure(value=0.2, interval=(0.1, 0.3), p=0.001, p_holm=0.003, p_holm_bound=0.3),
+        "none": Figure(value=0.2, interval=(0.1, 0.3), p=0.001, p_holm=0.003, p_holm_bound=0.3),
     }
     blocks = (Block(title="b", lines=(Line(score="D", figures=figures),)),)
-    one = Sheet(caption="c", columns=("D/R", "None"), blocks=blocks)
+    one = Sheet(caption="c", columns=("D/R", "none"), blocks=blocks)
     told = "p 0.0010, Holm 0.0030, bound"
     assert f"| 20.00* [10.0, 30.0]; {told} 0.0200 | 20.00 [10.0, 30.0]; {told} 0.3000 |" in markdown(one)
     assert [row["p_holm_bound"] for row in csv.DictReader(io.StringIO(as_csv(one)))] == ["0.020000", "0.300000"]

@@ -37,24 +37,24 @@ def test_prediction_has_the_eight_arms_in_the_studys_order_and_three_scores(swee
     sweep.cell(2, "direct", gold=GOLD)
     sweep.cell(3, "majority", "A" * 12, gold=GOLD, backbone="-")
     found = sheet(sweep)
-    assert found.columns == ("D/R/C", "D/R", "D/C", "D", "R/C", "R", "C", "None")
+    assert found.columns == ("D/R/C", "D/R", "D/C", "D", "R/C", "R", "C", "none")
     (block,) = found.blocks
     assert block.title == "specimen, roles: gold, tiny, conversation, strict, n = 12"
     f1, fpr, fnr = block.lines
-    assert set(f1.figures) == {"D/R/C", "None"}
-    assert f1.figures["None"].value == pytest.approx(0.5)
-    assert f1.figures["None"].interval[0] < 0.5 < f1.figures["None"].interval[1]
+    assert set(f1.figures) == {"D/R/C", "none"}
+    assert f1.figures["none"].value == pytest.approx(0.5)
+    assert f1.figures["none"].interval[0] < 0.5 < f1.figures["none"].interval[1]
     # An invalid answer is a miss where the gold outcome is allowed, and no false positive where it is dismissed.
     assert (fpr.figures["D/R/C"].value, fnr.figures["D/R/C"].value) == (1 / 6, 1 / 6)
     assert fpr.figures["D/R/C"].interval == wilson(1, 6, confidence=0.95)
     assert f1.figures["D/R/C"].p_holm is not None
-    assert f1.figures["None"].p_holm is None
+    assert f1.figures["none"].p_holm is None
 
 
 def test_what_has_no_interval_or_no_denominator_tells_why(sweep):
     sweep.cell(0, "plain", "A", gold="A")
     (block,) = sheet(sweep).blocks
-    f1, fpr, _ = (line.figures["None"] for line in block.lines)
+    f1, fpr, _ = (line.figures["none"] for line in block.lines)
     assert f1.notes == ("no interval: fewer than two judgments",)
     assert (fpr.value, fpr.notes) == (None, ("no judgment whose gold outcome is dismissed",))
 
@@ -63,7 +63,7 @@ def test_of_several_cells_of_an_arm_the_first_is_shown_and_it_says_so(sweep):
     sweep.cell(0, "plain", gold=GOLD)
     sweep.cell(4, "plain", "A" * 12, gold=GOLD)
     (block,) = sheet(sweep).blocks
-    figure = block.lines[1].figures["None"]
+    figure = block.lines[1].figures["none"]
     assert figure.value == 0
     assert figure.notes == ("several cells of this arm (job 0, job 4): the first is shown",)
 
@@ -108,12 +108,12 @@ def test_explanations_are_means_over_judgments_compared_with_the_reference(sweep
         *("Words", "Words of the court"),
     ]
     rouge = block.lines[0]
-    assert set(rouge.figures) == {"None", "D"}
+    assert set(rouge.figures) == {"none", "D"}
     # Recall k of 13, precision 1: F1 = 2 k / (13 + k)
     assert rouge.figures["D"].value == pytest.approx(sum(2 * k / (13 + k) for k in (8, 9, 10, 11)) / 4)
     assert rouge.figures["D"].interval[0] < rouge.figures["D"].value < rouge.figures["D"].interval[1]
     assert rouge.figures["D"].p_holm < 0.05
-    assert rouge.figures["None"].p_holm is None
+    assert rouge.figures["none"].p_holm is None
     assert rouge.notes[0].startswith("ROUGE-1: F1")
     written, court = (line.figures["D"].value for line in block.lines[-2:])
     assert (written, court) == (9.5, 13)

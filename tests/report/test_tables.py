@@ -18,7 +18,7 @@ MARKDOWN = """\
 
 | Arm | n | Macro-F1 [95%] | Invalid wrong to right | F1 allowed | F1 dismissed | FPR | FNR | Accuracy | Invalid % | Cut off % | Dropped tokens | MCC [95%] | p skill |
 | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-| None (reference) | 12 | 1.000 [0.483, 1.000] |  | 1.000 | 1.000 | 0.000 | 0.000 | 1.000 | 0.0 | 0.0 | 0 | 1.000 [-0.034, 1.000] | 0.0011 |
+| none (reference) | 12 | 1.000 [0.483, 1.000] |  | 1.000 | 1.000 | 0.000 | 0.000 | 1.000 | 0.0 | 0.0 | 0 | 1.000 [-0.034, 1.000] | 0.0011 |
 | D/R | 12 | 1.000 [0.483, 1.000] |  | 1.000 | 1.000 | 0.000 | 0.000 | 1.000 | 0.0 | 0.0 | 0 | 1.000 [-0.034, 1.000] | 0.0011 |
 | all\\|no | 12 | 0.000 [0.000, 0.682] | 0.000 to 1.000 | 0.000 | 0.000 | 0.000 | 1.000 | 0.000 | 100.0 | 0.0 | 0 | 0.000 [-] |  |
 
@@ -30,7 +30,7 @@ DIFFERENCES = """\
 | D/R | 12 | +0.000 [-] | 1.0000 | 1.0000 | 1.0000 | 1.0000 | 0 | 0 | 0.601 |
 | all\\|no | 12 | -1.000 [-] | 0.0005 | 0.0010 | 1.0000 | 0.0005 | 0 | 12 | 0.712 |
 
-Holm over the 2 distinct differences of arms from None: 0 are significant at 5% (1 more only if the invalid answers do not count against the better arm); 12 judgments would have shown no true difference below 0.601 with power 0.8.
+Holm over the 2 distinct differences of arms from none: 0 are significant at 5% (1 more only if the invalid answers do not count against the better arm); 12 judgments would have shown no true difference below 0.601 with power 0.8.
 
 ## Cells without scores
 
@@ -75,7 +75,7 @@ def test_every_cell_has_a_row_of_its_columns(report, sweep):
     assert [row["job"] for row in found] == ["0", "1", "2", "7"]
     assert [row["status"] for row in found] == ["done", "done", "done", "failed"]
     first, second, *_, failed = found
-    assert (first["arm"], first["label"], first["turn_tokens"]) == ("plain", "None", "analysis=48 answer=8")
+    assert (first["arm"], first["label"], first["turn_tokens"]) == ("plain", "none", "analysis=48 answer=8")
     assert (first["macro_f1"], first["macro_f1_low"], first["macro_f1_high"]) == ("1.000000", "0.482770", "1.000000")
     assert (first["interval_method"], first["interval_note"], first["p_skill"]) == ("exact", "", "0.001082")
     assert (second["mcc"], second["mcc_low"], second["p_skill"], second["clusters"]) == ("0.000000", "", "", "12")
@@ -172,7 +172,7 @@ def test_tables_of_cells_that_are_all_failed_or_unlabelled(sweep):
     assert len(rows(results_csv(report))) == 2
     assert rows(pairs_csv(report)) == []
     assert pairs_csv(report).startswith("corpus,split,")
-    assert "| job 1 | None | done | no labelled judgment |" in results_md(report)
+    assert "| job 1 | none | done | no labelled judgment |" in results_md(report)
 
 
 def test_tables_do_not_depend_on_place_time_or_what_was_stored(sweep, another):
