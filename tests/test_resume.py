@@ -15,7 +15,7 @@ import pytest
 KILLS = 10
 SWEEP = (
     "experiment=paper",
-    "arm=c,direct",
+    "arm=plain,c,direct,majority",
     "backbone=echo",
     "backbone.seconds_per_call=0.02",
     "backbone.batch=3",
