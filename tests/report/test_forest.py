@@ -44,7 +44,7 @@ def test_macro_f1_has_a_line_per_row_between_chance_and_majority(sweep):
     report = read_report([sweep.folder])
     (panel,) = macro_f1_panels(report)
     rows = report.groups[0].rows
-    assert [dot.label for dot in panel.dots] == ["None (reference)", "majority"]
+    assert [dot.label for dot in panel.dots] == ["none (reference)", "majority"]
     assert [dot.kind for dot in panel.dots] == ["reference", "baseline"]
     assert [(dot.value, dot.interval) for dot in panel.dots] == [(r.scores.macro_f1, r.scores.interval) for r in rows]
     assert [position for position, _ in panel.rules] == [chance(rows[0]), majority(rows[0])]
