@@ -13,8 +13,8 @@ from clock import seconds
 from shape import smollm2
 from transformers import LlamaForCausalLM
 
-from legalrr.backbones.reading import read
-from legalrr.backbones.shared_prefix import register
+from legalrr.backbones.local.prefill import prefill_tokens
+from legalrr.backbones.local.shared_prefix import register
 
 RUNS = 5
 CASES = ((100, 1400), (600, 1500), (2000, 500), (6000, 200))
@@ -34,11 +34,11 @@ def main() -> None:
         ids = torch.randint(model.config.vocab_size, (past + new,)).tolist()
         found = {}
         with torch.inference_mode():
-            held = read(model, ids[:past], chunk=8192).state
+            held = prefill_tokens(model, ids[:past], chunk=8192).state
             for attention in ("sdpa", "split"):
                 model.set_attn_implementation(attention)
-                found[attention] = seconds(partial(read, model, ids, held, chunk=8192), runs=RUNS)
-            anew = seconds(partial(read, model, ids, chunk=8192), runs=RUNS)
+                found[attention] = seconds(partial(prefill_tokens, model, ids, held, chunk=8192), runs=RUNS)
+            anew = seconds(partial(prefill_tokens, model, ids, chunk=8192), runs=RUNS)
         sdpa, split = found["sdpa"], found["split"]
         print(f"{past:>6}{new:>6}{anew:>10.2f}{sdpa:>10.2f}{split:>10.2f}{sdpa / split:>14.2f}{anew / split:>14.2f}")
 

@@ -26,14 +26,14 @@ from typing import Any
 import torch
 from hydra import compose, initialize_config_dir
 
-from legalrr.backbones.asked import as_asked
-from legalrr.backbones.engine import TransformersEngine
-from legalrr.backbones.states import common
-from legalrr.backbones.transformers import forget_engine
-from legalrr.pipeline import Pipeline, build_pipeline
-from legalrr.places import root
+from legalrr.backbones.local.backbone import forget_engine
+from legalrr.backbones.local.engine import TransformersEngine
+from legalrr.backbones.local.prefill import tokenize_call
+from legalrr.backbones.local.prefix_cache import common
+from legalrr.paths import root
 from legalrr.protocols import Call, Reply
-from legalrr.together import ask_cells
+from legalrr.run.pipeline import Pipeline, build_pipeline
+from legalrr.run.prefetch import prefetch_cells
 
 ARMS = ("plain", "c", "d", "dc", "r", "rc", "dr", "drc")
 PARTS = (
@@ -108,10 +108,10 @@ def _measure(name: str, cells: Sequence[Pipeline], folder: Path, options: argpar
     engine.model  # noqa: B018 - loaded before the clock starts
     listener = Listener(engine)
     started = time.perf_counter()
-    ask_cells(cells, listener, set())
+    prefetch_cells(cells, listener, set())
     seconds = time.perf_counter() - started
     prompts = [
-        as_asked(call, engine.tokenizer, thinking_tokens=0, option="backbone").ids
+        tokenize_call(call, engine.tokenizer, thinking_tokens=0, option="backbone").ids
         for calls in listener.asked
         for call in calls
     ]

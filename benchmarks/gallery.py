@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from chromium import chromium, missing, open_page, picture, wait
 
-from legalrr.report.groups import read_report
+from legalrr.report.compare import read_report
 from legalrr.report.sweep import write_page
 
 if TYPE_CHECKING:

@@ -39,9 +39,9 @@ def peak_and_states(length: int, chunk: int) -> tuple[int, int]:
     from shape import smollm2
     from transformers import LlamaForCausalLM
 
-    from legalrr.backbones.footprint import cache_bytes
-    from legalrr.backbones.reading import read
-    from legalrr.backbones.shared_prefix import NAME, register
+    from legalrr.backbones.local.memory import cache_bytes
+    from legalrr.backbones.local.prefill import prefill_tokens
+    from legalrr.backbones.local.shared_prefix import NAME, register
 
     register()
     torch.manual_seed(0)
@@ -50,10 +50,10 @@ def peak_and_states(length: int, chunk: int) -> tuple[int, int]:
     model.set_attn_implementation(NAME)
     ids = torch.randint(config.vocab_size, (length,)).tolist()
     with torch.inference_mode():
-        read(model, ids[:64], chunk=chunk)
+        prefill_tokens(model, ids[:64], chunk=chunk)
         Path("/proc/self/clear_refs").write_text("5", "ascii")
         least = _peak()
-        reading = read(model, ids, chunk=chunk)
+        reading = prefill_tokens(model, ids, chunk=chunk)
         peak = _peak()
     assert reading.cached == 0
     return peak - least, cache_bytes(config, length, "float32")

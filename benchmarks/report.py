@@ -16,8 +16,8 @@ from pathlib import Path
 from chromium import chromium, missing, open_page
 from synthetic import Shape, write_sweep
 
-from legalrr.report.groups import read_report
-from legalrr.report.page.page import MEGABYTES
+from legalrr.report.compare import read_report
+from legalrr.report.html.page import MEGABYTES
 from legalrr.report.sweep import write_page
 
 SECONDS, OPENED, LARGEST = 20.0, 2.0, 30.0

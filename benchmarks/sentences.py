@@ -4,7 +4,7 @@
 
 Three golds. `lines`: the sentences of lawai50 and marro, repaired and joined to running text (`repaired`). `build`: the
 spans of BUILD after the preamble, in the text as it is; the number of a paragraph at the end of a span is counted to
-what follows (`covered`). `checked`: places read by hand, tests/segment/boundaries.csv, those of inabs with its line
+what follows (`covered`). `checked`: places read by hand, tests/boundaries.csv, those of inabs with its line
 breaks read as spaces; half of them drawn at random, half where splitters disagree; `unseen` are those that the rules
 were not corrected on. A boundary is the first visible character of a sentence that is not the first of its text.
 
@@ -23,7 +23,7 @@ from pathlib import Path
 
 from legalrr.corpora.catalogue import card
 from legalrr.records import Judgment
-from legalrr.segment.sentences import ABBREVIATIONS, split
+from legalrr.sentences import ABBREVIATIONS, split
 
 Splitter = Callable[[str], list[tuple[int, int]]]
 Gold = Sequence[tuple[str, list[int]]]

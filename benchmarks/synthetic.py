@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from legalrr.annotate.annotate import Annotate
 from legalrr.corpora.catalogue import card
-from legalrr.places import root
+from legalrr.paths import root
 from legalrr.predictions import Prediction
 from legalrr.records import (
     OUTCOMES,
@@ -28,9 +28,9 @@ from legalrr.records import (
     Verdict,
 )
 from legalrr.roles import scheme
-from legalrr.run_folder import prediction, write_run
-from legalrr.score.answered import answered
-from legalrr.score.prediction import PredictionScorer
+from legalrr.run.folder import prediction, write_run
+from legalrr.score.cases import answered
+from legalrr.score.scorer import PredictionScorer
 
 ARMS = ("direct", "direct_compare", "plain", "d", "r", "c", "dr", "dc", "rc", "drc")
 COURTS = ("Supreme Court of India", "High Court of Delhi", "High Court of Madras", "High Court of Bombay")

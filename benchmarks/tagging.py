@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from legalrr.corpora.catalogue import card
 from legalrr.protocols import Segmenter
 from legalrr.records import Judgment
-from legalrr.segment.choice import tagger
-from legalrr.segment.sentences import split
+from legalrr.segment.tagger import load_tagger
+from legalrr.sentences import split
 
 CORPUS = "inabs"
 REPEATS = 3
@@ -33,12 +33,12 @@ def main() -> None:
     judgments = [judgment for _, judgment in zip(range(options.judgments), reader.read(reader.split), strict=False)]
     sentences = sum(len(split(judgment.text)) for judgment in judgments)
     splitting = _best(lambda: [split(judgment.text) for judgment in judgments])
-    crf = tagger("crf", scheme="build")
+    crf = load_tagger("crf", scheme="build")
     whole = _best(lambda: _tag(crf, judgments))
     print(f"{CORPUS}, {len(judgments)} judgments, {sentences} sentences, one thread, best of {REPEATS}")
     print(f"splitting + CRF: {sentences / whole:,.0f} sentences/s ({splitting / whole:.0%} of it splitting)")
     few = judgments[: options.neural]
-    neural = tagger("neural", scheme="build")
+    neural = load_tagger("neural", scheme="build")
     _tag(neural, few[:1])
     multiple = _time(lambda: _tag(neural, few)) / _best(lambda: _tag(crf, few))
     print(f"neural: {multiple:,.0f} times the CRF's time ({len(few)} of these judgments)")

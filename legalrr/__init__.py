@@ -20,7 +20,6 @@ if TYPE_CHECKING:
         load_corpus,
         load_tagger,
         read_run,
-        score,
     )
     from legalrr.errors import UserError
     from legalrr.records import (
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
         Span,
         Verdict,
     )
+    from legalrr.score.scorer import score
 
 __version__ = "0.1.0"
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from legalrr import answer_patterns as patterns
-from legalrr.answer_text import ASSISTANT
+from legalrr.answer_patterns import ASSISTANT
 from legalrr.records import Outcome
 
 WINDOW = 240

@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from legalrr.errors import UserError
-from legalrr.records import OUTCOMES, CompletedTurn, Completion, Judgment, Prompt, Segments
+from legalrr.records import Judgment, Prompt, Segments
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from legalrr.protocols import Corpus, Segmenter
-    from legalrr.report.cells import Cell
-    from legalrr.score.answered import Answered
-    from legalrr.score.prediction import Scores
+    from legalrr.report.load import RunResult
+    from legalrr.score.scorer import Scores
     from legalrr.score.significance import Comparison
 
 TABLES = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz", ".parquet")
@@ -51,7 +50,7 @@ class Run:
 
     path: Path
     """The folder (runs/README.md)."""
-    cell: "Cell" = field(repr=False)
+    cell: "RunResult" = field(repr=False)
     """Its settings, predictions and scores, as the report reads them."""
     scores: "Scores"
     """Its scores; `n` is 0 if no judgment has an outcome."""
@@ -86,7 +85,7 @@ def load_corpus(name_or_path: str | Path, *, overrides: Sequence[str] = ()) -> J
 
     Args:
         name_or_path: a name that `legalrr data list` shows, or a path: a table (.csv, .jsonl, .parquet) or a folder of
-            .txt files (with roles marked, if they begin with a header, see `legalrr.corpora.marked`) or of PDFs. A
+            .txt files (with roles marked, if they begin with a header, see `legalrr.corpora.text`) or of PDFs. A
             string that is the name of a corpus is never taken for a path.
         overrides: as on the command line ("corpus.split=dev", "corpus.labels=labels.csv").
 
@@ -100,7 +99,7 @@ def load_corpus(name_or_path: str | Path, *, overrides: Sequence[str] = ()) -> J
     (24, 'dismissed')
     """
     from legalrr.configuration import compose
-    from legalrr.places import choices
+    from legalrr.paths import choices
     from legalrr.protocols import Corpus
     from legalrr.stage import build
 
@@ -130,10 +129,9 @@ def load_tagger(name: str = "crf", *, scheme: str = "build") -> "Segmenter":
     >>> segments.scheme, segments.spans[0].role
     ('build', 'PREAMBLE')
     """
-    from legalrr.segment.choice import tagger
-    from legalrr.segment.gold import GoldSegmenter
+    from legalrr.segment.tagger import GoldSegmenter, load_tagger
 
-    return GoldSegmenter() if name == "gold" else tagger(name, scheme=scheme, option="load_tagger")
+    return GoldSegmenter() if name == "gold" else load_tagger(name, scheme=scheme, option="load_tagger")
 
 
 def build_prompt(
@@ -157,12 +155,12 @@ def build_prompt(
     >>> [turn.name for turn in prompt.turns]
     ['analysis', 'ratio', 'ruling', 'answer']
     """
-    from legalrr.cell import Cell, Clock
     from legalrr.configuration import compose
-    from legalrr.pipeline import build_pipeline
+    from legalrr.run.cell import PreparedCell, StageTimer
+    from legalrr.run.pipeline import build_pipeline
 
     pipeline = build_pipeline(compose(overrides=[f"arm={arm}", *overrides]))
-    return Cell(pipeline=pipeline, clock=Clock()).case(judgment, segments, None).prompt
+    return PreparedCell(pipeline=pipeline, clock=StageTimer()).case(judgment, segments, None).prompt
 
 
 def evaluate(
@@ -193,10 +191,10 @@ def evaluate(
     >>> run.scores.n, sorted(run.scores.confusion)
     (6, ['allowed', 'dismissed'])
     """
-    from legalrr.cell import run_cell
     from legalrr.configuration import compose
-    from legalrr.pipeline import build_pipeline
-    from legalrr.run_folder import write_error
+    from legalrr.run.cell import run_cell
+    from legalrr.run.folder import write_error
+    from legalrr.run.pipeline import build_pipeline
     from legalrr.store import make_folder, write_atomically
 
     given = [f"corpus={corpus}", f"arm={arm}", f"backbone={backbone}"]
@@ -230,9 +228,9 @@ def read_run(path: str | Path) -> Run:
     >>> read_run(run.path).scores == run.scores
     True
     """
-    from legalrr.report.cells import read_cells
+    from legalrr.report.load import read_results
 
-    cells = read_cells([Path(path)])
+    cells = read_results([Path(path)])
     if cells[0].job is not None:
         jobs = ", ".join(str(cell.job) for cell in cells)
         raise UserError(f"a sweep of {len(cells)} runs", where=str(path), cure=f"read one of its folders {jobs}")
@@ -262,60 +260,6 @@ def compare(run_a: Run, run_b: Run) -> "Comparison":
 
     one, other = (() if run.cell.answers is None else run.cell.answers.cases for run in (run_a, run_b))
     return compare_cases(one, other, scorer=run_a.cell.scorer)
-
-
-def score(gold: Mapping[str, str] | Sequence[str], answers: Mapping[str, str] | Sequence[str]) -> "Scores":
-    """Score answers against true outcomes.
-
-    An answer that cannot be read is invalid: a miss in the class of its true outcome, and never one of the two classes.
-
-    Args:
-        gold: true outcomes, "allowed" or "dismissed": by id, or in the order of `answers`.
-        answers: labels ("allowed", "dismissed", "invalid") or texts of a model, in which YES or NO is read as
-            `verdict=strict` does (`legalrr.verdict`): by id, or in the order of `gold`.
-
-    Raises:
-        UserError: an outcome that does not exist, different ids, or different lengths.
-
-    >>> found = score(["allowed", "dismissed", "dismissed"], ["YES", "The answer is NO.", "I cannot say."])
-    >>> found.confusion["dismissed"]
-    {'allowed': 0, 'dismissed': 1, 'invalid': 1}
-    >>> found.accuracy == 2 / 3
-    True
-    """
-    from legalrr.score.prediction import PredictionScorer
-
-    keyed = _keyed(gold), _keyed(answers)
-    if isinstance(gold, Mapping) != isinstance(answers, Mapping):
-        raise UserError("one is a mapping, the other a sequence", where="gold, answers", cure="give both by id")
-    if keyed[0].keys() != keyed[1].keys():
-        lone = sorted(keyed[0].keys() ^ keyed[1].keys())
-        raise UserError(
-            f"{len(keyed[0])} outcomes and {len(keyed[1])} answers: only one of the two has {lone[0]!r}",
-            where="gold, answers",
-            cure="give both for each judgment",
-        )
-    return PredictionScorer().scores([_answered(key, keyed[0][key], text) for key, text in keyed[1].items()])
-
-
-def _keyed(values: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
-    return dict(values) if isinstance(values, Mapping) else {str(number): one for number, one in enumerate(values)}
-
-
-def _answered(key: str, outcome: str, answer: str) -> "Answered":
-    from legalrr.predictions import LABELS
-    from legalrr.score.answered import Answered
-    from legalrr.verdict import ANSWER, VerdictReader
-
-    gold = next((one for one in OUTCOMES if one == outcome), None)
-    if gold is None:
-        raise UserError(f"unknown outcome {outcome!r}", where=f"gold, {key}", cure=f"use {' or '.join(OUTCOMES)}")
-    if answer in LABELS:
-        label = next((one for one in OUTCOMES if one == answer), None)
-        return Answered(id=key, gold=gold, label=label or "invalid", reason="matched" if label else "unparsed")
-    turn = CompletedTurn(name=ANSWER, text=answer, finish_reason="stop")
-    verdict = VerdictReader().read_turn(Completion(id=key, turns=(turn,)), ANSWER)
-    return Answered(id=key, gold=gold, label=verdict.label, reason=verdict.reason)
 
 
 def _own(path: Path, names: Mapping[str, Path]) -> tuple[str, dict[str, str]]:

@@ -13,17 +13,17 @@ from textwrap import fill
 from typing import NoReturn
 
 from legalrr.errors import UserError
-from legalrr.places import conf_folders
+from legalrr.paths import conf_folders
 
 COMMANDS = {
-    "data": ("legalrr.corpora.__main__", "list, fetch and check corpora"),
-    "segment": ("legalrr.segment.__main__", "rhetorical roles: tag judgments, show, train and evaluate taggers"),
-    "models": ("legalrr.backbones.__main__", "list the backbones: licence, context, memory, files"),
-    "report": ("legalrr.report.__main__", "rebuild tables, figure and page of runs from their predictions"),
-    "explain": ("legalrr.score.__main__", "score what a model wrote against the court's own text"),
-    "leakage": ("legalrr.leakage.__main__", "measure what a backbone reads from parts of what is shown"),
+    "data": ("legalrr.corpora.cli", "list, fetch and check corpora"),
+    "segment": ("legalrr.segment.cli", "rhetorical roles: tag judgments, show, train and evaluate taggers"),
+    "models": ("legalrr.backbones.catalogue", "list the backbones: licence, context, memory, files"),
+    "report": ("legalrr.report.cli", "rebuild tables, figure and page of runs from their predictions"),
+    "explain": ("legalrr.score.explanation", "score what a model wrote against the court's own text"),
+    "leakage": ("legalrr.leakage.cli", "measure what a backbone reads from parts of what is shown"),
     "audit": ("legalrr.audit.cli", "check published tables of rates"),
-    "prime": ("legalrr.prime.__main__", "train the Gated KalmaNet layers of a hybrid model"),
+    "prime": ("legalrr.hybrids.cli", "train the Gated KalmaNet layers of a hybrid model"),
 }
 """Sub-command -> module of its `main`, and what it does."""
 GROUPS = (
@@ -85,7 +85,7 @@ def run_experiment() -> None:
 
     from hydra_plugins.together_launcher import TogetherLauncher
     from legalrr.configuration import run_hydra
-    from legalrr.job import Job
+    from legalrr.run.prefetch import Job
 
     job = Job()
     Plugins.instance().register(TogetherLauncher)
@@ -122,8 +122,7 @@ def _tell(folder: Path, calls: Counter[str], *, tables: bool) -> None:
 
     With `tables` they are written too: Hydra's callback does that at the end of a sweep, but not of an interrupted one.
     """
-    from legalrr.report.console import show
-    from legalrr.report.sweep import write_page, write_report
+    from legalrr.report.sweep import show, write_page, write_report
 
     report = show(folder)
     if tables:

@@ -55,7 +55,7 @@ class Prediction:
     messages: Sequence[Json] = ()
     """The conversation of the last turn, as it was sent."""
     earlier: Sequence[Json] = ()
-    """The conversations that do not open the last one, by their difference to it (`legalrr.run_folder`)."""
+    """The conversations that do not open the last one, by their difference to it (`legalrr.run.folder`)."""
     prompt: str | None = None
     """Digest of all that was to be sent; None for a baseline, and in older files."""
     shown: Sequence[Sequence[Any]] | None = None

@@ -1,4 +1,8 @@
-"""What each kind of stage offers. A stage is a frozen dataclass (`legalrr.stage`) that satisfies one of these
+"""Define what each kind of stage offers, and count the calls that stages make.
+
+Counting the answers of a model that a cell of a sweep used.
+
+What each kind of stage offers. A stage is a frozen dataclass (`legalrr.stage`) that satisfies one of these
 protocols.
 
 A stage's constructor stores and checks its fields and computes nothing; whatever is heavy happens on the first call.
@@ -26,7 +30,27 @@ from legalrr.records import (
 )
 from legalrr.roles import Scheme
 from legalrr.store import Store
-from legalrr.tally import Tally
+
+
+@dataclass
+class CallCounter:
+    """How many answers were made for a cell, and how many lay in the store. Of cells that share a call, the first one
+    that counts it made it."""
+
+    fresh: set[str] = field(default_factory=set)
+    """Keys of the calls that this process made and that no cell has counted yet; the cells of a sweep share the set."""
+    made: int = 0
+    """Answers that a model gave for this cell."""
+    stored: int = 0
+    """Answers that were there before."""
+
+    def count(self, key: str) -> None:
+        """Note that the answer to a call was used."""
+        if key in self.fresh:
+            self.fresh.remove(key)
+            self.made += 1
+        else:
+            self.stored += 1
 
 
 @runtime_checkable
@@ -230,7 +254,7 @@ class RepeatableBackbone(Backbone, Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bench:
+class PredictContext:
     """What a predictor may use."""
 
     engine: Engine | None
@@ -243,7 +267,7 @@ class Bench:
     """Outcomes of the cases, for baselines that cross-validate; a model never looks at them."""
     seed: int
     """Seed of whatever is random."""
-    tally: Tally = field(default_factory=Tally)
+    tally: CallCounter = field(default_factory=CallCounter)
     """Counts the answers that are used."""
 
 
@@ -261,9 +285,9 @@ class Predictor(Protocol):
 
     @property
     def needs_backbone(self) -> bool:
-        """Whether `Bench.engine` is needed."""
+        """Whether `PredictContext.engine` is needed."""
 
-    def predict(self, cases: Sequence[Case], bench: Bench) -> Iterator[Completion]:
+    def predict(self, cases: Sequence[Case], bench: PredictContext) -> Iterator[Completion]:
         """One completion per case, in any order."""
 
 
@@ -289,7 +313,7 @@ class Annotator(Protocol):
 
 
 @runtime_checkable
-class Reader(Protocol):
+class VerdictReader(Protocol):
     """Reads the verdict."""
 
     def read(self, completion: Completion, prompt: Prompt) -> Verdict:

@@ -37,7 +37,7 @@ class Span:
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """A page of the PDF that a judgment was read from; `legalrr.corpora.pdf_images` draws it."""
+    """A page of the PDF that a judgment was read from; `legalrr.corpora.pdf_folder` draws it."""
 
     path: str
     """The file."""
@@ -69,13 +69,13 @@ class Judgment:
     """Allowed (even in part) or dismissed for `party`; None where nobody knows."""
     party: Party | None = None
     """The party that came to the court, and that "decided in favour of" refers to; None where the corpus does not say
-    (then `legalrr.party` looks)."""
+    (then `legalrr.annotate.party` looks)."""
     petitioner: str | None = None
     """That party's name, where the corpus gives it."""
     confidence: str | None = None
     """How sure the label's reader was: high, medium or low; None where not stated."""
     court: str | None = None
-    """Name of the court; None where the corpus does not say (then `legalrr.court` looks)."""
+    """Name of the court; None where the corpus does not say (then `legalrr.annotate.party` looks)."""
     year: int | None = None
     """Year of the decision."""
     kind: str | None = None

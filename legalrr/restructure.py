@@ -9,14 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
-from legalrr.corpora.pages import clipped, images, shown_pages
 from legalrr.errors import UserError
-from legalrr.fit import OVERFLOWS, fit, fit_pages
-from legalrr.hide import hide, pieces
+from legalrr.hiding.hide import clipped, hide, images, pieces, shown_pages
 from legalrr.protocols import Tokens
 from legalrr.records import Block, Document, Hidden, Judgment, Segments
 from legalrr.roles import Scheme, scheme
 from legalrr.stage import at_least, check_fields, choice
+from legalrr.truncate import OVERFLOWS, truncate, truncate_pages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +40,7 @@ class Restructure:
     """Tokens for the judgment; None: what the context leaves."""
     last_pages_hidden: int | None = at_least(0, None)
     """Pages at the end of a scanned judgment, shown as images, that are hidden because they may tell the outcome; None:
-    such a judgment is refused. Pages with text are hidden by what they hold (`legalrr.corpora.pages`)."""
+    such a judgment is refused. Pages with text are hidden by what they hold (`legalrr.hiding.hide`)."""
 
     VERSION: ClassVar[int] = 3
 
@@ -99,7 +98,7 @@ class Restructure:
                 where="backbone.context",
                 cure="lower annotate.tokens or take a backbone with a longer context",
             )
-        fitted = fit_pages if pictured else fit
+        fitted = truncate_pages if pictured else truncate
         return fitted(document, tokens, min(room, self.budget or room), self.overflow)
 
     def _check_pages(self, id: str) -> None:

@@ -24,7 +24,7 @@ from legalrr.former_paths import FORMER
 LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 META = "meta"
-"""Key of a stage's node that states facts about it (`legalrr.metadata`); no part of the stage."""
+"""Key of a stage's node that states facts about it (`legalrr.configuration`); no part of the stage."""
 
 runtime = partial(field, metadata={"runtime": True})
 """`batch_tokens: int = runtime(default=8192)`: a field that changes how fast a stage runs, not what it computes."""

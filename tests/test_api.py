@@ -12,7 +12,7 @@ import pytest
 import legalrr
 from legalrr import api
 from legalrr.cli import main
-from legalrr.places import root
+from legalrr.paths import root
 
 FAST = ["score.resamples=99", "score.permutations=99"]
 
@@ -45,7 +45,7 @@ def test_every_public_name_is_there_and_documented() -> None:
 
 
 def test_score_is_a_function_whatever_was_imported_before() -> None:
-    for first in ("", "import legalrr.score.prediction; ", "from legalrr.score.prediction import Scores; "):
+    for first in ("", "import legalrr.score.scorer; ", "from legalrr.score.scorer import Scores; "):
         loaded(f"{first}import legalrr; assert legalrr.score(['allowed'], ['YES']).accuracy == 1.0")
 
 

@@ -9,7 +9,7 @@ from importlib import import_module
 import pytest
 
 from legalrr.cli import COMMANDS, main, renamed
-from legalrr.places import root
+from legalrr.paths import root
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -81,7 +81,7 @@ def test_an_interrupt_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     def interrupted() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("legalrr.corpora.__main__.main", interrupted)
+    monkeypatch.setattr("legalrr.corpora.cli.main", interrupted)
     status, _, err = run(main, monkeypatch, capsys, "legalrr", "data", "list")
     assert (status, err) == (130, "legalrr data: interrupted\n")
 

@@ -10,8 +10,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from legalrr.errors import UserError
-from legalrr.pipeline import KINDS, MEASURE, Pipeline, build_pipeline
-from legalrr.places import root
+from legalrr.paths import root
+from legalrr.run.pipeline import KINDS, MEASURE, Pipeline, build_pipeline
 from legalrr.stage import META, identity
 
 CONF = root() / "conf"
@@ -85,7 +85,7 @@ def test_a_typo_outside_the_stages_is_refused_by_name() -> None:
         ("limit=0", "limit"),
         ("arm.family=other", "arm.family"),
         ("segment._target_=legalrr.segment.no_such.Thing", "segment: cannot import"),
-        ("segment._target_=legalrr.verdict.VerdictReader", "segment"),
+        ("segment._target_=legalrr.verdict.PatternVerdictReader", "segment"),
     ],
 )
 def test_a_wrong_value_is_refused_by_the_name_of_its_option(override: str, named: str) -> None:

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from legalrr.places import root
+from legalrr.paths import root
 
 
 def python(code: str, *, path: Path | None = None) -> str:

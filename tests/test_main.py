@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from legalrr.cli import main
-from legalrr.pipeline import Pipeline
-from legalrr.places import root
+from legalrr.paths import root
+from legalrr.run.pipeline import Pipeline
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -113,7 +113,7 @@ def test_bad_input_is_one_line_and_exit_status_2(
 def test_an_interrupted_sweep_keeps_its_tables_and_says_how_to_go_on(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from legalrr import cell
+    from legalrr.run import cell
 
     whole = cell.run_cell
 
@@ -122,7 +122,7 @@ def test_an_interrupted_sweep_keeps_its_tables_and_says_how_to_go_on(
             raise KeyboardInterrupt
         return whole(pipeline, *rest)
 
-    monkeypatch.setattr("legalrr.cell.run_cell", interrupted)
+    monkeypatch.setattr("legalrr.run.cell.run_cell", interrupted)
     status, out, err = run("experiment=paper", "arm=plain,d,c", *QUICK)
     (sweep,) = (tmp_path / "runs/sweep").iterdir()
     assert status == 130
@@ -136,7 +136,7 @@ def test_interrupted_before_its_first_cell_a_sweep_says_how_to_go_on(run: Run, m
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("legalrr.together.ask_together", interrupted)
+    monkeypatch.setattr("legalrr.run.prefetch.prefetch", interrupted)
     status, _, err = run("experiment=paper", "arm=plain,c", *QUICK)
     assert status == 130
     assert "goes on where this one stopped" in complaint(err)[0]
@@ -157,7 +157,7 @@ def test_a_bug_is_not_dressed_up_as_bad_input(run: Run, monkeypatch: pytest.Monk
     def broken(*_: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("legalrr.cell.run_cell", broken)
+    monkeypatch.setattr("legalrr.run.cell.run_cell", broken)
     with pytest.raises(ZeroDivisionError):
         run("backbone=echo")
 

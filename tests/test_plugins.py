@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from legalrr import UserError, places
+from legalrr import UserError, paths
 from legalrr.configuration import compose
-from legalrr.places import choices, root
+from legalrr.paths import choices, root
 
 Legalrr = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -74,7 +74,7 @@ def test_without_the_folder_its_choices_do_not_exist(legalrr: Legalrr) -> None:
 def test_a_folder_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEGALRR_CONF", "no_such_folder")
     with pytest.raises(UserError, match=r"^LEGALRR_CONF=no_such_folder: no such folder"):
-        places.conf_folders()
+        paths.conf_folders()
 
 
 def test_a_name_that_ships_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

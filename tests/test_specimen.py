@@ -7,14 +7,14 @@ from functools import cache
 import pytest
 from omegaconf import OmegaConf
 
-from legalrr.corpora.marked import Marked
-from legalrr.places import root
-from legalrr.predict.baselines import TfidfPredictor
-from legalrr.protocols import Bench
+from legalrr.corpora.text import Marked
+from legalrr.paths import root
+from legalrr.predictors import TfidfPredictor
+from legalrr.protocols import PredictContext
 from legalrr.records import Case, Document, Judgment, Prompt
 from legalrr.restructure import Restructure
 from legalrr.roles import BUILD
-from legalrr.segment.gold import GoldSegmenter
+from legalrr.segment.tagger import GoldSegmenter
 from legalrr.store import Store
 
 CORPUS = OmegaConf.load(root() / "conf" / "corpus" / "specimen.yaml")
@@ -36,7 +36,7 @@ def macro_f1_of_probe(reads: str, seed: int, tmp_path_factory: pytest.TempPathFa
     gold = {j.id: j.outcome for j in judgments() if j.outcome}
     cases = [Case(judgment=j, document=document(j), prompt=Prompt(id=j.id, turns=())) for j in judgments()]
     store = Store(tmp_path_factory.mktemp("calls"), {})
-    bench = Bench(engine=None, calls=store, train=(), gold=gold, seed=seed)
+    bench = PredictContext(engine=None, calls=store, train=(), gold=gold, seed=seed)
     said = {c.id: c.turns[-1].text for c in TfidfPredictor(reads=reads).predict(cases, bench)}
     return f1_score([gold[i] == "allowed" for i in gold], [said[i] == "YES" for i in gold], average="macro")
 

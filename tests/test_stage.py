@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 import legalrr.stage
 from legalrr.errors import UserError
 from legalrr.former_paths import FORMER
-from legalrr.protocols import Predictor, Reader
+from legalrr.protocols import Predictor, VerdictReader
 from legalrr.stage import (
     at_least,
     build,
@@ -25,9 +25,9 @@ from legalrr.stage import (
     later,
     runtime,
 )
-from legalrr.verdict import VerdictReader
+from legalrr.verdict import PatternVerdictReader
 
-PREDICTOR = "legalrr.predict.baselines.TfidfPredictor"
+PREDICTOR = "legalrr.predictors.TfidfPredictor"
 
 
 def node(text: str, within: str = "") -> Any:
@@ -103,7 +103,7 @@ class TestBuild:
 
     def test_required_field_left_out_is_named(self) -> None:
         with pytest.raises(UserError, match=r"^corpus: .*\bfolder\b"):
-            build(node("{_target_: legalrr.corpora.marked.Marked, name: x}"), Anything, option="corpus")
+            build(node("{_target_: legalrr.corpora.text.Marked, name: x}"), Anything, option="corpus")
 
     def test_value_that_the_class_refuses_names_its_own_option(self) -> None:
         with pytest.raises(UserError, match=r"^predict\.reads: unknown reads 'all'"):
@@ -127,7 +127,7 @@ class TestBuild:
 
     def test_stage_of_another_kind_is_refused(self) -> None:
         with pytest.raises(UserError, match=r"^predict: legalrr\.verdict\.VerdictReader is no Predictor"):
-            build(node("{_target_: legalrr.verdict.VerdictReader}"), Predictor, option="predict")
+            build(node("{_target_: legalrr.verdict.PatternVerdictReader}"), Predictor, option="predict")
 
     @pytest.mark.parametrize("reference", ["${number}", "${..number}", "${other.number}", "${.spare}"])
     def test_interpolations_refer_to_the_whole_config(self, reference: str) -> None:
@@ -146,8 +146,10 @@ class TestBuild:
         assert OmegaConf.to_yaml(whole) == before
 
     def test_every_reading_of_the_verdict_is_a_reader(self) -> None:
-        built = build(node("{_target_: legalrr.verdict.VerdictReader, reading: study}"), Reader, option="verdict")
-        assert built == VerdictReader(reading="study")
+        built = build(
+            node("{_target_: legalrr.verdict.PatternVerdictReader, reading: study}"), VerdictReader, option="verdict"
+        )
+        assert built == PatternVerdictReader(reading="study")
 
 
 class TestIdentity:

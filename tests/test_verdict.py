@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from legalrr.errors import UserError
 from legalrr.records import CompletedTurn, Completion, Message, Prompt, PromptTurn, Verdict
-from legalrr.verdict import BLANK, READINGS, VerdictReader
+from legalrr.verdict import BLANK, READINGS, PatternVerdictReader
 
 ASK = (Message(role="user", parts=("YES or NO?",)),)
 PROMPT = Prompt(
@@ -28,7 +28,7 @@ def turn(text: str = "", finish_reason: Any = "stop", *, name: str = "answer", *
 
 
 def read(*turns: CompletedTurn, reading: str = "strict", error: str | None = None) -> Verdict:
-    return VerdictReader(reading=reading).read(Completion(id="j", turns=turns, error=error), PROMPT)
+    return PatternVerdictReader(reading=reading).read(Completion(id="j", turns=turns, error=error), PROMPT)
 
 
 def answered(text: str, reading: str = "strict") -> Verdict:
@@ -270,7 +270,7 @@ class TestCompared:
 
 def test_unknown_reading_is_refused() -> None:
     with pytest.raises(UserError, match=r"^verdict\.reading: unknown reading 'loose' \(use strict or study\)"):
-        VerdictReader(reading="loose")
+        PatternVerdictReader(reading="loose")
 
 
 answers = st.text(max_size=40) | st.lists(

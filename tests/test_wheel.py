@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from legalrr.places import root
+from legalrr.paths import root
 
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet")
 SOURCES = {
@@ -111,12 +111,12 @@ def test_the_wheel_holds_every_file_of_the_packages_and_no_other(wheel: Path) ->
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert held == expected
-    assert {"legalrr/py.typed", "legalrr/conf/config.yaml", "legalrr/report/page/page.j2"} <= held
+    assert {"legalrr/py.typed", "legalrr/conf/config.yaml", "legalrr/report/html/page.j2"} <= held
 
 
 def test_what_is_imported_is_what_was_installed(installed: Installed, tmp_path: Path) -> None:
     code = (
-        "from importlib.util import find_spec; from legalrr.places import root\n"
+        "from importlib.util import find_spec; from legalrr.paths import root\n"
         "names = ('legalrr', 'gated_kalmanet', 'hydra_plugins.together_launcher')\n"
         "print(*(find_spec(name).origin for name in names), root(), sep='\\n')"
     )

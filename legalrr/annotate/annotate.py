@@ -1,4 +1,8 @@
-"""The stage that writes prompts: the arms of the study as one template with switches.
+"""Write prompts from the templates beside this file.
+
+The words of the prompts: the templates (jinja2) beside this file.
+
+The stage that writes prompts: the arms of the study as one template with switches.
 
 | switch | what it adds |
 | --- | --- |
@@ -12,17 +16,41 @@ several parts: its pages in the place of its text, each under its number.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from functools import lru_cache
+from typing import TYPE_CHECKING, ClassVar
 
-from legalrr.annotate.template import template
-from legalrr.court import LONGEST_COURT, find_court
+from legalrr.annotate.party import LONGEST_COURT, LONGEST_NAME, MATTERS, MovingParty, find_court, find_party
 from legalrr.errors import UserError
-from legalrr.party import MATTERS, Side, find_party
-from legalrr.party_name import LONGEST_NAME
 from legalrr.protocols import Tokens
 from legalrr.records import Document, Judgment, Message, Page, Prompt, PromptTurn, Quote
 from legalrr.roles import Scheme, scheme
 from legalrr.stage import check_fields, choice
+
+if TYPE_CHECKING:
+    import jinja2
+
+
+@lru_cache
+def template(name: str) -> "jinja2.Template":
+    """The template in the file `name`, which refuses names that it is not given."""
+    return _environment().get_template(name)
+
+
+def source(name: str) -> str:
+    """The text of the file `name`."""
+    environment = _environment()
+    assert environment.loader is not None
+    return environment.loader.get_source(environment, name)[0]
+
+
+@lru_cache(maxsize=1)
+def _environment() -> "jinja2.Environment":
+    import jinja2
+
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("legalrr", "annotate"), undefined=jinja2.StrictUndefined, autoescape=False
+    )
+
 
 LAYOUTS = ("conversation", "study", "judgment_first")
 QUESTIONS = ("party", "relief")
@@ -114,7 +142,7 @@ class Annotate:
         court = "N " * (LONGEST_COURT // 2)
         beside = []
         for role in MATTERS:
-            last = longest._turns(scheme, "", Side(role=role, name=name), court, headings=True)[-1].messages
+            last = longest._turns(scheme, "", MovingParty(role=role, name=name), court, headings=True)[-1].messages
             words = "\n".join(part for message in last for part in message.parts if isinstance(part, str))
             beside.append(len(tokens.token_ends(words)) + TEMPLATE_TOKENS * len(last))
         return max(beside) + sum(self.tokens.of(turn) for turn in longest.names(scheme))
@@ -127,7 +155,7 @@ class Annotate:
         return (first, "ratio", "ruling", "answer") if self.chain else (first, "answer")
 
     def _turns(
-        self, roles: Scheme, shown: str | tuple[Page, ...], side: Side, court: str, *, headings: bool
+        self, roles: Scheme, shown: str | tuple[Page, ...], side: MovingParty, court: str, *, headings: bool
     ) -> tuple[PromptTurn, ...]:
         text = shown if isinstance(shown, str) else None
 

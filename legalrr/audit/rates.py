@@ -163,7 +163,7 @@ def _f1_of_means(counts: Counts) -> Floats:
 
 
 def _mcc(counts: Counts) -> Floats:
-    """Gorodkin's R_K with unanswered as a third answer, as `legalrr.score.prediction` has it; 0 where undefined."""
+    """Gorodkin's R_K with unanswered as a third answer, as `legalrr.score.scorer` has it; 0 where undefined."""
     tp, fp, fn, tn, xp, xn = counts
     positives, negatives, cases = tp + fn + xp, fp + tn + xn, np.sum(counts, axis=0)
     yes, no, none = tp + fp, fn + tn, xp + xn

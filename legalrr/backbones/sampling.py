@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Card:
+class CardSampling:
     """How a model card says that its model is to be sampled. Nothing is taken from the files of the model."""
 
     temperature: float
@@ -35,7 +35,7 @@ class Card:
                 raise UserError(f"{name} is {value}", where=f"{option}.{name}", cure=cure)
 
 
-def check_decoding(decoding: str, card: Card | None, *, option: str) -> None:
+def check_decoding(decoding: str, card: CardSampling | None, *, option: str) -> None:
     """Raises UserError for `card` without a card, or a card with values out of range, named under `option`."""
     if decoding == "card" and card is None:
         raise UserError(
@@ -65,7 +65,7 @@ class Sampler:
         width: tokens of the padded prompts.
     """
 
-    def __init__(self, card: Card, seeds: Sequence[int], width: int) -> None:
+    def __init__(self, card: CardSampling, seeds: Sequence[int], width: int) -> None:
         import torch
         from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 

@@ -9,11 +9,10 @@ from functools import lru_cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from legalrr.backbones.checkpoint import Checkpoint, answer_ends, open_checkpoint
-from legalrr.backbones.context import check_thinking, set_context
-from legalrr.backbones.footprint import cache_bytes
-from legalrr.backbones.sampling import Card, check_decoding
-from legalrr.backbones.source import origin
+from legalrr.backbones.local.checkpoint import CheckpointInfo, answer_ends, open_checkpoint
+from legalrr.backbones.local.memory import cache_bytes, check_thinking, set_context
+from legalrr.backbones.local.weights import origin
+from legalrr.backbones.sampling import CardSampling, check_decoding
 from legalrr.errors import UserError
 from legalrr.stage import at_least, check_fields, choice, runtime
 
@@ -50,7 +49,7 @@ class VLLMBackbone:
     that with YaRN, at 524288 and 786432."""
     decoding: str = choice("greedy", "greedy", "card")
     """greedy: the most probable token each time; card: drawn as the model card says."""
-    card: Card | None = None
+    card: CardSampling | None = None
     """What the model card says; None: it says nothing."""
     seed: int = 0
     """Of what is drawn."""
@@ -154,7 +153,7 @@ def _check_quantization(quantization: str) -> None:
         )
 
 
-def _ends(checkpoint: Checkpoint) -> list[int]:
+def _ends(checkpoint: CheckpointInfo) -> list[int]:
     from transformers import GenerationConfig
 
     try:
@@ -165,7 +164,7 @@ def _ends(checkpoint: Checkpoint) -> list[int]:
     return answer_ends(generation, checkpoint.tokenizer, option=OPTION)
 
 
-def _start(backbone: VLLMBackbone, checkpoint: Checkpoint, context: int, *, stretched: bool) -> LLM:
+def _start(backbone: VLLMBackbone, checkpoint: CheckpointInfo, context: int, *, stretched: bool) -> LLM:
     from transformers import AutoModelForImageTextToText
     from vllm import LLM
     from vllm.exceptions import VLLMError

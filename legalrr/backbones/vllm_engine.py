@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from vllm import SamplingParams
 from vllm.sampling_params import StructuredOutputsParams
 
-from legalrr.backbones.asked import Asked, as_asked
-from legalrr.backbones.sampling import Card, seed_of
-from legalrr.backbones.tree import walk
+from legalrr.backbones.local.prefill import TokenizedPrompt, tokenize_call
+from legalrr.backbones.local.prefix_cache import walk
+from legalrr.backbones.sampling import CardSampling, seed_of
 from legalrr.errors import UserError
 from legalrr.protocols import Abilities, Call, Reply
 from legalrr.records import FinishReason
@@ -52,7 +52,7 @@ class VLLMEngine:
         ends: Sequence[int],
         holds: int | None,
         thinking_tokens: int,
-        card: Card | None,
+        card: CardSampling | None,
         seed: int,
         option: str,
     ) -> None:
@@ -128,11 +128,11 @@ class VLLMEngine:
                 told.setdefault(one.call.key, {})[tuple(begun)] = output
             yield [(one.call.key, _compared(one, told[one.call.key], seconds / len(asked))) for one in asked]
 
-    def _prepare(self, calls: Sequence[Call]) -> tuple[list[Asked], list[tuple[str, Reply]]]:
+    def _prepare(self, calls: Sequence[Call]) -> tuple[list[TokenizedPrompt], list[tuple[str, Reply]]]:
         """Calls to answer, those that begin alike side by side, and replies to those that do not fit the context."""
         asked, refused = [], []
         for call in calls:
-            one = as_asked(call, self.tokenizer, thinking_tokens=self._thinking_tokens, option=self._option)
+            one = tokenize_call(call, self.tokenizer, thinking_tokens=self._thinking_tokens, option=self._option)
             if len(one.ids) + one.new > self.context + self._thinking_tokens:
                 refused.append((call.key, _reply(one, "overflow")))
             else:
@@ -149,7 +149,7 @@ class VLLMEngine:
         )
         return outputs, time.perf_counter() - started
 
-    def _writing(self, one: Asked) -> SamplingParams:
+    def _writing(self, one: TokenizedPrompt) -> SamplingParams:
         choices = list(one.call.choices)
         drawn: dict[str, Any] = {"temperature": 0.0}
         if self._card is not None:
@@ -162,7 +162,7 @@ class VLLMEngine:
             structured_outputs=StructuredOutputsParams(choice=choices) if choices else None,
         )
 
-    def _written(self, one: Asked, output: RequestOutput, seconds: float) -> Reply:
+    def _written(self, one: TokenizedPrompt, output: RequestOutput, seconds: float) -> Reply:
         (answer,) = output.outputs
         if answer.finish_reason not in ENDS:
             raise UserError(
@@ -201,7 +201,7 @@ def _weighing(following: Sequence[int]) -> SamplingParams:
     return SamplingParams(temperature=0.0, max_tokens=1, logprob_token_ids=list(following), detokenize=False)
 
 
-def _compared(one: Asked, told: Mapping[tuple[int, ...], RequestOutput], seconds: float) -> Reply:
+def _compared(one: TokenizedPrompt, told: Mapping[tuple[int, ...], RequestOutput], seconds: float) -> Reply:
     logprobs = {
         answer: sum(told[tuple(ids[:place])].outputs[0].logprobs[0][token].logprob for place, token in enumerate(ids))
         for answer, ids in one.answers.items()
@@ -210,7 +210,7 @@ def _compared(one: Asked, told: Mapping[tuple[int, ...], RequestOutput], seconds
 
 
 def _reply(
-    one: Asked,
+    one: TokenizedPrompt,
     finish_reason: FinishReason,
     *,
     text: str = "",

@@ -1,4 +1,8 @@
-"""The corpora of conf/corpus, as the `meta` node of each file describes them.
+"""List the corpora of conf/corpus, and draw a subsample of one.
+
+Take some judgments of a corpus: the same ones whatever the order in which it is read.
+
+The corpora of conf/corpus, as the `meta` node of each file describes them.
 
 meta:
   what: 50 judgments ...
@@ -14,11 +18,42 @@ from typing import Protocol, runtime_checkable
 
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 
+from legalrr.configuration import read_metadata
 from legalrr.errors import UserError
-from legalrr.metadata import read_metadata
-from legalrr.places import choices
+from legalrr.paths import choices
 from legalrr.protocols import Corpus
-from legalrr.stage import build
+from legalrr.records import Judgment
+from legalrr.stage import build, digest
+
+
+def subsample(judgments: Sequence[Judgment], limit: int | None, seed: int) -> list[Judgment]:
+    """At most `limit` judgments, the shares of the outcomes kept as far as whole judgments allow.
+
+    Which ones they are depends on seed and ids alone, and a greater limit adds judgments to those of a smaller one per
+    outcome. The order of the corpus is kept.
+
+    Args:
+        judgments: all of them.
+        limit: how many to take; None takes all.
+        seed: seed of the draw.
+    """
+    if limit is None or limit >= len(judgments):
+        return list(judgments)
+    groups: dict[str, list[Judgment]] = {}
+    for judgment in judgments:
+        groups.setdefault(judgment.outcome or "", []).append(judgment)
+    exact = {outcome: limit * len(group) / len(judgments) for outcome, group in groups.items()}
+    sizes = {outcome: int(share) for outcome, share in exact.items()}
+    # Largest remainder; a tie goes by name, so that the draw does not depend on the order of reading.
+    by_remainder = sorted(groups, key=lambda o: (sizes[o] - exact[o], o))
+    for outcome in by_remainder[: limit - sum(sizes.values())]:
+        sizes[outcome] += 1
+    taken: set[str] = set()
+    for outcome, group in groups.items():
+        drawn = sorted(group, key=lambda j: digest([seed, j.id]))
+        taken.update(j.id for j in drawn[: sizes[outcome]])
+    return [j for j in judgments if j.id in taken]
+
 
 FACTS = ("what", "licence", "citation", "get")
 
@@ -32,7 +67,7 @@ class OnDisk(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Card:
+class CorpusFacts:
     """What is stated of one corpus."""
 
     name: str
@@ -72,13 +107,13 @@ def present(reader: Corpus) -> list[Path]:
     return paths if all(path.exists() for path in paths) else []
 
 
-def cards() -> list[Card]:
+def cards() -> list[CorpusFacts]:
     """All corpora, by name."""
     return [card(name) for name in choices("corpus")]
 
 
-def card(name: str, folders: Sequence[Path] | None = None) -> Card:
-    """The corpus called `name`, of the folders of configuration (None: `legalrr.places.conf_folders`).
+def card(name: str, folders: Sequence[Path] | None = None) -> CorpusFacts:
+    """The corpus called `name`, of the folders of configuration (None: `legalrr.paths.conf_folders`).
 
     Raises:
         UserError: none is called so, or its file leaves out a fact.
@@ -91,4 +126,4 @@ def card(name: str, folders: Sequence[Path] | None = None) -> Card:
     lacking = [key for key in FACTS if key not in stated]
     if lacking:
         raise UserError(f"meta does not state {', '.join(lacking)}", where=str(file), cure="see the other files there")
-    return Card(name=name, file=file, **stated)
+    return CorpusFacts(name=name, file=file, **stated)

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from legalrr import places
+from legalrr import paths
 from legalrr.corpora.checks import FACTS, checked, facts_of, judgment_of, party_of, splits_to_read
 from legalrr.corpora.files import located, need_columns
 from legalrr.corpora.label_studio import task
@@ -273,7 +273,7 @@ class SavedDataset(_Exported):
 
     def paths(self, split: str | None) -> list[Path]:
         """The folder; it need not exist."""
-        return [places.resolve(self.folder)]
+        return [paths.resolve(self.folder)]
 
     def _judgments(self) -> Iterator[tuple[Judgment, object]]:
         from datasets import Dataset, load_from_disk
@@ -310,7 +310,7 @@ class DocBinFile(_Exported):
 
     def paths(self, split: str | None) -> list[Path]:
         """The file; it need not exist."""
-        return [places.resolve(self.file)]
+        return [paths.resolve(self.file)]
 
     def _judgments(self) -> Iterator[tuple[Judgment, object]]:
         from spacy.tokens import DocBin

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NoReturn, cast
 
-from legalrr import places
+from legalrr import paths
 from legalrr.errors import UserError
 
 TABLES = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz", ".parquet")
@@ -24,7 +24,7 @@ Row = Mapping[str, Any]
 
 def located(path: str) -> Path:
     """The file or folder that a config path names; raises UserError where it is not there."""
-    found = places.resolve(path)
+    found = paths.resolve(path)
     if not found.exists():
         cure = "correct the path, or see `legalrr data list` for how to get the corpus"
         if path.startswith("$LEGALRR_DATA/"):

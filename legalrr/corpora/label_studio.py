@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from legalrr import places
+from legalrr import paths
 from legalrr.corpora.checks import (
     Label,
     checked,
@@ -47,7 +47,7 @@ FACTS_KEY = "judgment"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class OutcomeRow:
     """What the outcomes CSV says of one judgment."""
 
     id: str
@@ -95,7 +95,7 @@ class LabelStudio:
 
     def paths(self, split: str | None) -> list[Path]:
         """Files that `read(split)` needs; they need not exist."""
-        return [places.resolve(self.files[one]) for one in splits_to_read(split, self.files, corpus=self.name)]
+        return [paths.resolve(self.files[one]) for one in splits_to_read(split, self.files, corpus=self.name)]
 
     def read(self, split: str | None) -> Iterator[Judgment]:
         """Judgments of a split (None: all), in the order of the file; duplicates are left out, which the log says."""
@@ -130,7 +130,9 @@ class LabelStudio:
                     "%s: left out %d judgments that repeat another: %s", self.name, len(repeated), ", ".join(repeated)
                 )
 
-    def _judgment(self, task: Mapping[str, Any], key: str, split: str, where: str, reading: Reading | None) -> Judgment:
+    def _judgment(
+        self, task: Mapping[str, Any], key: str, split: str, where: str, reading: OutcomeRow | None
+    ) -> Judgment:
         text = _member(_member(task, "data", where), "text", where)
         if not isinstance(text, str):
             raise UserError("data.text is no text", where=where)
@@ -152,7 +154,7 @@ class LabelStudio:
             spans=spans or None,
         )
 
-    def _exported(self, task: Mapping[str, Any], split: str, where: str, reading: Reading | None) -> Judgment:
+    def _exported(self, task: Mapping[str, Any], split: str, where: str, reading: OutcomeRow | None) -> Judgment:
         """A judgment that `task` wrote; it has its own id and facts."""
         text, facts = _member(task["data"], "text", where), task["data"][FACTS_KEY]
         if not isinstance(facts, dict):
@@ -257,8 +259,8 @@ def _member(container: Any, key: str, where: str) -> Any:
     return container[key]
 
 
-def _readings(path: Path, count: int) -> dict[int, Reading]:
-    found: dict[int, Reading] = {}
+def _readings(path: Path, count: int) -> dict[int, OutcomeRow]:
+    found: dict[int, OutcomeRow] = {}
     for where, row in csv_rows(path, COLUMNS):
         if not row["index"].isdecimal() or int(row["index"]) >= count:
             raise UserError(
@@ -271,7 +273,7 @@ def _readings(path: Path, count: int) -> dict[int, Reading]:
             raise UserError(f"duplicate index {index}", where=where, cure="one row per judgment")
         if row["kind"] not in KINDS:
             raise UserError(f"unknown kind {row['kind']!r}", where=where, cure=f"one of {', '.join(KINDS)}")
-        found[index] = Reading(
+        found[index] = OutcomeRow(
             id=row["id"], kind=row["kind"], label=label_of(row, where=where), duplicate_of=row["duplicate_of"]
         )
     return found

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from legalrr import places
+from legalrr import paths
 from legalrr.corpora.checks import (
     CONFIDENCES,
     check_labels,
@@ -19,8 +19,8 @@ from legalrr.corpora.checks import (
     party_of,
     splits_to_read,
 )
+from legalrr.corpora.fetch import hub_rows
 from legalrr.corpora.files import Row, file_rows, located
-from legalrr.corpora.hub import hub_rows
 from legalrr.errors import UserError
 from legalrr.records import Judgment, Span
 from legalrr.roles import scheme
@@ -109,8 +109,8 @@ class Table:
         if self.source == "hub":
             return []
         if self.file is not None:
-            return [places.resolve(self.file)]
-        return [places.resolve(self.files[one]) for one in splits_to_read(split, self.files, corpus=self.name)]
+            return [paths.resolve(self.file)]
+        return [paths.resolve(self.files[one]) for one in splits_to_read(split, self.files, corpus=self.name)]
 
     def read(self, split: str | None) -> Iterator[Judgment]:
         """Judgments of a split (None: all) in the order of the table; raises UserError with file and line or row."""

@@ -1,4 +1,8 @@
-"""Writes a run of the probe, and prints it.
+"""Score the views of a probe, and write and print its results.
+
+Scores of each view, against chance and against the whole.
+
+Writes a run of the probe, and prints it.
 
 judgments.jsonl  a row per judgment: outcome; per view the answer, its probability, and the sentence that weighs most
 views.csv        a row per view with every score
@@ -13,12 +17,74 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from legalrr.leakage.probe import Deciding, Probe, Probed, Read
-from legalrr.leakage.scores import ViewScores
-from legalrr.leakage.views import PREAMBLE, QUESTION, TAIL, WHOLE
-from legalrr.run_folder import as_json
-from legalrr.segment.windows import shortened
+from legalrr.leakage.probe import PREAMBLE, QUESTION, TAIL, VIEWS, WHOLE, Deciding, Probe, Probed, Read, log_odds
+from legalrr.records import Scored
+from legalrr.run.folder import as_json
+from legalrr.score.metrics import Auc, auc
+from legalrr.score.scorer import PredictionScorer, Scores
+from legalrr.segment.sentence_embeddings import shortened
 from legalrr.tables import Table, bounds, fixed, share, standard_output, write_files
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewScores:
+    """How well the outcome is read from a view."""
+
+    view: str
+    """Its name."""
+    lacking: int
+    """Judgments that have no such view."""
+    scores: Scores
+    """Scores on the judgments that have it."""
+    auc: Auc | None
+    """AUC of the log-odds of `allowed`; None without judgments of both outcomes."""
+    whole_auc: float | None
+    """AUC of the whole on the same judgments."""
+    only_view: int
+    """Judgments that this view gets right and the whole does not."""
+    only_whole: int
+    """Judgments that the whole gets right and this view does not."""
+
+    @property
+    def above_chance(self) -> bool | None:
+        """Whether the interval of AUC lies above 0.5; None without one."""
+        return None if self.auc is None else self.auc.interval[0] > 0.5
+
+
+def view_scores(probed: Sequence[Probed], scorer: PredictionScorer) -> list[ViewScores]:
+    """Scores of every view, in the order of `VIEWS`."""
+    found = []
+    for name in VIEWS:
+        some = [one for one in probed if name in one.views]
+        right = [(_right(one, name), _right(one, WHOLE)) for one in some]
+        whole = _auc(some, WHOLE, scorer)
+        found.append(
+            ViewScores(
+                view=name,
+                lacking=len(probed) - len(some),
+                scores=scorer.scores([_scored(one, name) for one in some]),
+                auc=_auc(some, name, scorer),
+                whole_auc=None if whole is None else whole.value,
+                only_view=sum(own and not other for own, other in right),
+                only_whole=sum(other and not own for own, other in right),
+            )
+        )
+    return found
+
+
+def _auc(probed: Sequence[Probed], name: str, scorer: PredictionScorer) -> Auc | None:
+    values = [log_odds(one.views[name].verdict, "allowed") for one in probed]
+    return auc(values, [one.gold == "allowed" for one in probed], confidence=scorer.confidence)
+
+
+def _scored(probed: Probed, name: str) -> Scored:
+    verdict = probed.views[name].verdict
+    return Scored(id=probed.id, gold=probed.gold, label=verdict.label, p_allowed=verdict.p_allowed)
+
+
+def _right(probed: Probed, name: str) -> bool:
+    return probed.views[name].verdict.label == probed.gold
+
 
 PAGE = "leakage.md"
 PIPE_WIDTH = 200
@@ -52,7 +118,7 @@ class Leakage:
     backbone: str
     """Name of the backbone."""
     scoring: str
-    """How it answered (`legalrr.predict.model`)."""
+    """How it answered (`legalrr.predictors`)."""
     confidence: float
     """Coverage of intervals."""
     probe: Probe

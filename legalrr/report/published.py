@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from legalrr.places import root
-from legalrr.report.sheet import Block, Figure, Line
-from legalrr.score.confusion import Counts, Floats, macro_f1_of_counts
-from legalrr.score.interval import Sample, bca_of_counts, wilson
-from legalrr.score.prediction import PredictionScorer
+from legalrr.paths import root
+from legalrr.report.paper_table import Line, TableBlock, TableNumber
+from legalrr.score.intervals import Sample, bca_of_counts, wilson
+from legalrr.score.metrics import Counts, Floats, macro_f1_of_counts
+from legalrr.score.scorer import PredictionScorer
 
 SOURCE = "printed in arXiv 2511.20669"
 FILES = {"prediction": ("khatri2025_prediction", "khatri2025_predex"), "explanation": ("khatri2025_explanation",)}
@@ -53,12 +53,12 @@ SHARES = {
     "fdr": ((3,), (0, 3)),
     "for": ((1,), (1, 4)),
 }
-"""Rate -> codes (`legalrr.score.confusion`) of its numerator and of its denominator; fdr and for are the false
+"""Rate -> codes (`legalrr.score.metrics`) of its numerator and of its denominator; fdr and for are the false
 discovery and the false omission rate."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Printed:
+class PublishedFigure:
     """One printed figure."""
 
     score: str
@@ -79,7 +79,7 @@ def remarks(table: str) -> tuple[str, ...]:
     return tuple(f"Printed figures, {COLUMNS[note['components']]}: {note['note']}" for note in found)
 
 
-def published(table: str, scorer: PredictionScorer) -> list[tuple[str, Block]]:
+def published(table: str, scorer: PredictionScorer) -> list[tuple[str, TableBlock]]:
     """The blocks of the study's table, each with the name of the corpus that it is about.
 
     Args:
@@ -88,7 +88,7 @@ def published(table: str, scorer: PredictionScorer) -> list[tuple[str, Block]]:
     """
     datasets = {row["dataset"]: row for row in _rows("khatri2025_datasets")}
     footnotes = [note for note in _footnotes(table) if _scope(note) or not note["components"]]
-    cells: dict[tuple[str, str, str], dict[str, list[Printed]]] = {}
+    cells: dict[tuple[str, str, str], dict[str, list[PublishedFigure]]] = {}
     for row in (row for file in FILES[table] for row in _rows(file)):
         key = row["dataset"], row.get("model", ""), row.get("subset", "all")
         cells.setdefault(key, {}).setdefault(row["components"], []).append(_printed(row, table, footnotes))
@@ -107,7 +107,7 @@ def published(table: str, scorer: PredictionScorer) -> list[tuple[str, Block]]:
             }
             notes = _notes(footnotes, dataset, model, score)
             lines.append(Line(score=SCORES[score], figures=figures, notes=notes))
-        block = Block(
+        block = TableBlock(
             title=", ".join(names), lines=tuple(lines), source=SOURCE, notes=_notes(footnotes, dataset, model, "")
         )
         blocks.append((about["corpus"], block))
@@ -134,7 +134,7 @@ def _notes(footnotes: Sequence[Mapping[str, str]], dataset: str, model: str, met
     )
 
 
-def _printed(row: Mapping[str, str], table: str, footnotes: Sequence[Mapping[str, str]]) -> Printed:
+def _printed(row: Mapping[str, str], table: str, footnotes: Sequence[Mapping[str, str]]) -> PublishedFigure:
     fits = [
         note
         for note in footnotes
@@ -142,7 +142,7 @@ def _printed(row: Mapping[str, str], table: str, footnotes: Sequence[Mapping[str
     ]
     readings = [note["reading"] for note in fits if note["reading"]]
     score = row["metric"]
-    return Printed(
+    return PublishedFigure(
         score=score,
         value=float(row["value"]) / (1 if row["dataset"] == "predex" else 100),
         n=int(row["n"]) if row.get("n") else None,
@@ -151,9 +151,11 @@ def _printed(row: Mapping[str, str], table: str, footnotes: Sequence[Mapping[str
     )
 
 
-def _figure(one: Printed, cell: Sequence[Printed], limits: tuple[int, int] | None, scorer: PredictionScorer) -> Figure:
+def _figure(
+    one: PublishedFigure, cell: Sequence[PublishedFigure], limits: tuple[int, int] | None, scorer: PredictionScorer
+) -> TableNumber:
     if one.n is None or limits is None or not one.reading:
-        return Figure(value=one.value, n=one.n, notes=one.notes)
+        return TableNumber(value=one.value, n=one.n, notes=one.notes)
     every = matrices(one.n, limits)
     away = {other.score: np.abs(_rate(other.reading, every) - other.value) for other in cell}
     fitting, how = np.all([distances <= DIGIT for distances in away.values()], axis=0), "fitting"
@@ -163,7 +165,7 @@ def _figure(one: Printed, cell: Sequence[Printed], limits: tuple[int, int] | Non
     found = np.unique(every[:, fitting], axis=1)
     bounds = [interval for matrix in found.T if (interval := _interval(one.reading, matrix, scorer)) is not None]
     named = "BCa" if one.reading == "macro_f1" else "Wilson"
-    return Figure(
+    return TableNumber(
         value=one.value,
         interval=(min(low for low, _ in bounds), max(high for _, high in bounds)) if bounds else None,
         method=f"{named}, {how} matrices: {found.shape[1]}" if bounds else "",

@@ -4,16 +4,16 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from legalrr.errors import UserError
-from legalrr.report.explanations import ExplainedRow, ExplainedTurn, explanations
-from legalrr.report.factorials import Pool, full_title, pools
-from legalrr.report.groups import Group, Pair, Report, Row
+from legalrr.report.compare import ArmComparison, ArmResult, Group, Report
+from legalrr.report.paper_table import Line, PaperTable, TableBlock, TableNumber
 from legalrr.report.published import COLUMNS, published, remarks
-from legalrr.report.sheet import Block, Figure, Line, Sheet
+from legalrr.report.sections import ExplainedRow, ExplainedTurn, explanations
+from legalrr.report.tables import Pool, full_title, pools
+from legalrr.score.cases import TREATMENTS
 from legalrr.score.effects import EFFECTS, MEASURES, Effect
 from legalrr.score.explanation import Measure
-from legalrr.score.interval import wilson
-from legalrr.score.prediction import PredictionScorer
-from legalrr.score.subsets import TREATMENTS
+from legalrr.score.intervals import wilson
+from legalrr.score.scorer import PredictionScorer
 
 ARMS = dict(zip(("drc", "dr", "dc", "d", "rc", "r", "c", "plain"), COLUMNS.values(), strict=True))
 """Arm -> its column in the study's layout."""
@@ -30,10 +30,10 @@ AGAINST = (
 )
 
 
-def prediction(report: Report, *, against: bool = False) -> Sheet:
+def prediction(report: Report, *, against: bool = False) -> PaperTable:
     """Macro-F1, FPR and FNR of the eight arms, per corpus and backbone."""
     own = [(group.setup.corpus, _prediction(group, report)) for group in _with_arms(report)]
-    return Sheet(
+    return PaperTable(
         caption=f"Prediction of the outcome, in percent, with {_level(report)} intervals over judgments: "
         "BCa bootstrap for macro-F1, exact where no resample changes it; Wilson's for FPR and FNR.",
         columns=tuple(ARMS.values()),
@@ -47,7 +47,7 @@ def prediction(report: Report, *, against: bool = False) -> Sheet:
     )
 
 
-def explanation(report: Report, *, against: bool = False) -> Sheet:
+def explanation(report: Report, *, against: bool = False) -> PaperTable:
     """Overlap of what was written with the court's text, per corpus, backbone and turn."""
     blocks = [
         (group.setup.corpus, _explanation(turn, _title(group, report)))
@@ -59,7 +59,7 @@ def explanation(report: Report, *, against: bool = False) -> Sheet:
         raise UserError(
             "no scores of explanations", where="--table explanation", cure="compute them: legalrr explain DIR"
         )
-    return Sheet(
+    return PaperTable(
         caption=f"Generated text against the court's text of the same role, in percent: mean over judgments with its "
         f"{_level(report)} BCa bootstrap interval.",
         columns=tuple(ARMS.values()),
@@ -68,7 +68,7 @@ def explanation(report: Report, *, against: bool = False) -> Sheet:
     )
 
 
-def effects(report: Report, *, against: bool = False) -> Sheet:
+def effects(report: Report, *, against: bool = False) -> PaperTable:
     """Main effects and interactions of D, R and C on macro-F1, accuracy and the YES rate.
 
     Raises:
@@ -77,7 +77,7 @@ def effects(report: Report, *, against: bool = False) -> Sheet:
     if against:
         raise UserError("the study printed no effects", where="--against", cure="use --table prediction or explanation")
     blocks = tuple(_effects(pool) for pool in pools(report))
-    return Sheet(
+    return PaperTable(
         caption=f"Effects of D, R and C in percentage points, with {_level(report)} jackknife intervals over "
         "judgments, each left out with all that was answered about it.",
         columns=tuple(HEADINGS.values()),
@@ -94,13 +94,13 @@ def effects(report: Report, *, against: bool = False) -> Sheet:
     )
 
 
-TABLES: Mapping[str, Callable[..., Sheet]] = MappingProxyType(
+TABLES: Mapping[str, Callable[..., PaperTable]] = MappingProxyType(
     {"prediction": prediction, "explanation": explanation, "effects": effects}
 )
 """Name of a table -> what makes it from a report."""
 
 
-def _bounded(blocks: Sequence[Block]) -> bool:
+def _bounded(blocks: Sequence[TableBlock]) -> bool:
     """Whether any p of the blocks has one under the unfavourable bound beside it."""
     lines = (line for block in blocks for line in block.lines)
     return any(figure.p_holm_bound is not None for line in lines for figure in line.figures.values())
@@ -113,19 +113,19 @@ def _with_arms(report: Report) -> list[Group]:
     return groups
 
 
-def _cells(group: Group) -> dict[str, list[Row]]:
+def _cells(group: Group) -> dict[str, list[ArmResult]]:
     """Column -> its cells."""
-    found: dict[str, list[Row]] = {}
+    found: dict[str, list[ArmResult]] = {}
     for row in group.rows:
         if row.setup.arm in ARMS and row.setup.family == "arm":
             found.setdefault(ARMS[row.setup.arm], []).append(row)
     return found
 
 
-def _beside(own: Sequence[tuple[str, Block]], printed: Sequence[tuple[str, Block]]) -> tuple[Block, ...]:
+def _beside(own: Sequence[tuple[str, TableBlock]], printed: Sequence[tuple[str, TableBlock]]) -> tuple[TableBlock, ...]:
     """Each printed block after the last block of its corpus; all of them at the end where no corpus is the study's."""
     corpora = list(dict.fromkeys(corpus for corpus, _ in own))
-    blocks: list[Block] = []
+    blocks: list[TableBlock] = []
     for corpus in corpora:
         blocks += [block for one, block in (*own, *printed) if one == corpus]
     if not any(corpus in corpora for corpus, _ in printed):
@@ -133,7 +133,7 @@ def _beside(own: Sequence[tuple[str, Block]], printed: Sequence[tuple[str, Block
     return tuple(blocks)
 
 
-def _prediction(group: Group, report: Report) -> Block:
+def _prediction(group: Group, report: Report) -> TableBlock:
     pairs = {id(pair.row): pair for pair in group.pairs}
     bounded = any(pair.bound is not None for pair in group.pairs)
     cells = _cells(group)
@@ -147,13 +147,13 @@ def _prediction(group: Group, report: Report) -> Block:
             for row in rows[:1]
         }
         lines.append(Line(score=score, figures=figures))
-    return Block(title=_title(group, report), lines=tuple(lines))
+    return TableBlock(title=_title(group, report), lines=tuple(lines))
 
 
-def _macro_f1(row: Row, pair: Pair | None, notes: tuple[str, ...], *, bounded: bool) -> Figure:
+def _macro_f1(row: ArmResult, pair: ArmComparison | None, notes: tuple[str, ...], *, bounded: bool) -> TableNumber:
     scores = row.scores
     told = (f"no interval: {scores.interval_note}",) if scores.interval_note else ()
-    return Figure(
+    return TableNumber(
         value=scores.macro_f1,
         interval=scores.interval,
         method=scores.interval_method,
@@ -164,32 +164,32 @@ def _macro_f1(row: Row, pair: Pair | None, notes: tuple[str, ...], *, bounded: b
     )
 
 
-def _rate(row: Row, gold: str, notes: tuple[str, ...]) -> Figure:
+def _rate(row: ArmResult, gold: str, notes: tuple[str, ...]) -> TableNumber:
     """FPR where `gold` is dismissed, FNR where it is allowed."""
     counts = row.scores.confusion[gold]
     n = sum(counts.values())
     if n == 0:
-        return Figure(value=None, n=row.scores.n, notes=(*notes, f"no judgment whose gold outcome is {gold}"))
+        return TableNumber(value=None, n=row.scores.n, notes=(*notes, f"no judgment whose gold outcome is {gold}"))
     wrong = counts["allowed"] if gold == "dismissed" else n - counts["allowed"]
     bounds = wilson(wrong, n, confidence=row.cell.scorer.confidence)
-    return Figure(value=wrong / n, interval=bounds, method="Wilson", n=row.scores.n, notes=notes)
+    return TableNumber(value=wrong / n, interval=bounds, method="Wilson", n=row.scores.n, notes=notes)
 
 
-def _several(rows: Sequence[Row]) -> tuple[str, ...]:
+def _several(rows: Sequence[ArmResult]) -> tuple[str, ...]:
     names = ", ".join(row.cell.name for row in rows)
     return (f"several cells of this arm ({names}): the first is shown",) if len(rows) > 1 else ()
 
 
-def _explanation(turn: ExplainedTurn, titled: str) -> Block:
+def _explanation(turn: ExplainedTurn, titled: str) -> TableBlock:
     cells: dict[str, list[ExplainedRow]] = {}
     for one in turn.rows:
         if one.row.setup.arm in ARMS and one.row.setup.family == "arm":
             cells.setdefault(ARMS[one.row.setup.arm], []).append(one)
     lines = [_overlap(measure, cells) for measure in turn.measures]
     for score, words in (("Words", "words"), ("Words of the court", "court_words")):
-        figures = {column: Figure(value=getattr(rows[0], words), n=rows[0].n) for column, rows in cells.items()}
+        figures = {column: TableNumber(value=getattr(rows[0], words), n=rows[0].n) for column, rows in cells.items()}
         lines.append(Line(score=score, figures=figures, percent=False))
-    return Block(title=f"{titled}, {turn.turn}", lines=tuple(lines))
+    return TableBlock(title=f"{titled}, {turn.turn}", lines=tuple(lines))
 
 
 def _overlap(measure: Measure, cells: Mapping[str, Sequence[ExplainedRow]]) -> Line:
@@ -198,7 +198,7 @@ def _overlap(measure: Measure, cells: Mapping[str, Sequence[ExplainedRow]]) -> L
         mean, pair = rows[0].means.get(measure), rows[0].pairs.get(measure)
         if mean is not None:
             told = (f"no interval: {mean.interval_note}",) if mean.interval_note else ()
-            figures[column] = Figure(
+            figures[column] = TableNumber(
                 value=mean.mean,
                 interval=mean.interval,
                 method="BCa" if mean.interval else "",
@@ -209,7 +209,7 @@ def _overlap(measure: Measure, cells: Mapping[str, Sequence[ExplainedRow]]) -> L
     return Line(score=measure.heading, figures=figures, notes=(f"{measure.heading}: {measure.detail}",))
 
 
-def _effects(pool: Pool) -> Block:
+def _effects(pool: Pool) -> TableBlock:
     found = {(one.name, one.measure): one for one in pool.effects}
     bounded = any(one.bound is not None for one in pool.effects)
     lines = []
@@ -219,12 +219,12 @@ def _effects(pool: Pool) -> Block:
         figures = {column: _effect(one, bounded=bounded) for column, one in ones.items()}
         lines.append(Line(score=name, figures=figures, notes=(note,) if note else ()))
     n = f", n = {pool.effects[0].n}" if pool.effects else ""
-    return Block(title=pool.title + n, lines=tuple(lines), notes=(pool.note,) if pool.note else ())
+    return TableBlock(title=pool.title + n, lines=tuple(lines), notes=(pool.note,) if pool.note else ())
 
 
-def _effect(one: Effect, *, bounded: bool) -> Figure:
+def _effect(one: Effect, *, bounded: bool) -> TableNumber:
     told = (f"{'' if one.interval else 'no '}interval: {one.interval_note}",) if one.interval_note else ()
-    return Figure(
+    return TableNumber(
         value=one.estimate,
         interval=one.interval,
         method="jackknife" if one.interval else "",

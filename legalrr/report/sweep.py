@@ -1,22 +1,84 @@
-"""Rebuilds what lies next to the cells of a sweep, tables and figure: while it runs, at its end, and on demand."""
+"""Rebuild and print the tables and the figure of a sweep.
+
+Prints the tables: with colours and lines in a terminal, as plain columns elsewhere.
+
+Rebuilds what lies next to the cells of a sweep, tables and figure: while it runs, at its end, and on demand.
+"""
 
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from legalrr.report.forest import forest_svg
-from legalrr.report.groups import Report, read_report
-from legalrr.report.measured import measured_rows
-from legalrr.report.measured_figure import measured_svg
+from legalrr.report.backbone_metrics import RULES, measured_rows, measured_svg, measured_view
+from legalrr.report.compare import Report, finding, read_report
+from legalrr.report.figures import forest_svg
+from legalrr.report.load import gc_paused
+from legalrr.report.sections import sections, shown_groups
+from legalrr.report.table_view import differences_view, missing_view, scores_view, title, treatment
 from legalrr.report.tables import write_tables
 from legalrr.store import make_folder, write_atomically
-from legalrr.uncollected import uncollected
+from legalrr.tables import standard_output
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+PIPE_WIDTH = 260
+"""Columns where no terminal says how wide it is; wide enough that no cell is wrapped."""
+
+
+def show(folder: Path, console: "Console | None" = None) -> Report:
+    """Print the tables of a sweep or single-run folder, and return its report; raises UserError as `read_report`
+    does."""
+    report = read_report([folder])
+    show_report(report, console)
+    return report
+
+
+def show_report(report: Report, console: "Console | None" = None) -> None:
+    """Print the tables of a report.
+
+    Args:
+        report: what to print.
+        console: where to; None: standard output.
+    """
+    console = console or standard_output(PIPE_WIDTH)
+    for group in shown_groups(report):
+        console.print()
+        console.print(title(group), style="bold", markup=False, highlight=False)
+        for line in treatment(group, report):
+            console.print(line, style="dim", markup=False, highlight=False)
+        scores_view(group).show(console)
+        if group.pairs:
+            differences_view(group).show(console)
+            console.print(finding(group), markup=False, highlight=False)
+    for section in sections(report):
+        console.print()
+        console.print(section.title, style="bold", markup=False, highlight=False)
+        for line in section.lines:
+            console.print(line, style="dim", markup=False, highlight=False)
+        for heading, _, view in section.tables:
+            if heading:
+                console.print(heading, markup=False, highlight=False)
+            view.show(console)
+    if rows := measured_rows(report):
+        console.print()
+        console.print("Backbones", style="bold", markup=False, highlight=False)
+        for line in RULES.splitlines():
+            console.print(line, style="dim", markup=False, highlight=False)
+        measured_view(rows).show(console)
+    missing = missing_view(report)
+    if missing.rows:
+        console.print()
+        console.print("Cells without scores", style="bold", markup=False, highlight=False)
+        missing.show(console)
+
 
 PAUSE = 30.0
 """Seconds from one rebuild of a running sweep to the next: each reads and compares all cells that there are."""
@@ -59,7 +121,7 @@ def rebuild(folder: Path) -> list[Path]:
     return write_report(read_report([folder]), folder)
 
 
-@uncollected()
+@gc_paused()
 def write_page(report: Report, folders: Sequence[Path], folder: Path, *, megabytes: float | None = None) -> Path:
     """Writes report.html into a folder, which must be there; returns its path.
 
@@ -74,7 +136,7 @@ def write_page(report: Report, folders: Sequence[Path], folder: Path, *, megabyt
     Raises:
         UserError: a file of a cell is damaged, or changed meanwhile.
     """
-    from legalrr.report.page.page import MEGABYTES, report_page
+    from legalrr.report.html.page import MEGABYTES, report_page
 
     path = folder / "report.html"
     write_atomically(path, report_page(report, folders, megabytes=MEGABYTES if megabytes is None else megabytes))

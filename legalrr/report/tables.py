@@ -1,4 +1,12 @@
-"""Writes the tables: results.csv and pairs.csv with every column, results.md and results.tex to be read; and where
+"""Write the tables of a report: results, pairs, effects of D, R and C.
+
+Effects of D, R and C in a report: of every group, of all backbones (and runs) on one corpus, and of all corpora
+together.
+
+Only groups under the same treatment are pooled: same layout, reading, roles, seed and every other option that is not
+the corpus or the backbone itself.
+
+Writes the tables: results.csv and pairs.csv with every column, results.md and results.tex to be read; and where
 there is something to put into them, repeats.csv, readings.csv and explanations.csv.
 
 Nothing in them depends on when or where a sweep ran, or on what the store held: two runs of the same sweep give the
@@ -6,22 +14,110 @@ same bytes, but for the columns `seconds_*` of results.csv.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
+from legalrr.errors import UserError
 from legalrr.records import OUTCOMES
-from legalrr.report.cells import Cell
-from legalrr.report.extras import SETUP_COLUMNS, UNTESTED, explanations_csv, readings_csv, repeats_csv
-from legalrr.report.groups import Group, Pair, Report, finding
-from legalrr.report.measured import RULES as MEASURED_RULES
-from legalrr.report.measured import measured_columns, measured_rows, measured_view
+from legalrr.report.backbone_metrics import RULES as MEASURED_RULES
+from legalrr.report.backbone_metrics import measured_columns, measured_rows, measured_view
+from legalrr.report.compare import ArmComparison, Group, Report, finding
+from legalrr.report.load import RunResult
+from legalrr.report.paper_table import SETUP_COLUMNS, UNTESTED, explanations_csv, readings_csv, repeats_csv
 from legalrr.report.sections import sections, shown_groups
-from legalrr.report.views import differences_view, missing_view, scores_view, title, treatment, why
-from legalrr.score.answered import Answers
+from legalrr.report.table_view import apart, differences_view, missing_view, scores_view, title, treatment, why
+from legalrr.report.verdict_readers import run_number
+from legalrr.score.cases import TREATMENTS, AnsweredCase, Answers
+from legalrr.score.effects import ARMS, Effect, Factorial, effects
 from legalrr.score.invalid_bounds import has_invalid, macro_f1_bounds, p_unfavourable
-from legalrr.score.prediction import Scores
-from legalrr.score.subsets import TREATMENTS
+from legalrr.score.scorer import Scores
 from legalrr.tables import Table, fixed, p_exact, write_files
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """The effects in some groups of a report."""
+
+    title: str
+    """What is pooled."""
+    groups: tuple[int, ...]
+    """Places of the groups in the report."""
+    effects: tuple[Effect, ...]
+    """All effects on all measures; empty where they cannot be computed."""
+    note: str = ""
+    """Why they cannot, or what of the groups was left out; else ""."""
+
+
+@lru_cache(maxsize=1)
+def pools(report: Report) -> list[Pool]:
+    """Effects of every group with at least two arms of the factorial, then of what can be pooled."""
+    able = [place for place, group in enumerate(report.groups) if len(_arms(group)[0]) > 1]
+    found = [_pool(report, full_title(report.groups[place], report), [place]) for place in able]
+    alike: dict[object, dict[str, list[int]]] = {}
+    for place in able:
+        corpora = alike.setdefault(_treatment(report.groups[place]), {})
+        corpora.setdefault(_corpus(report.groups[place]), []).append(place)
+    for corpora in alike.values():
+        for corpus, places in corpora.items():
+            if len(places) > 1:
+                names = ", ".join(_answerer(report.groups[place], report) for place in places)
+                found.append(_pool(report, f"{corpus}, pooled over {names}", places))
+        if len(corpora) > 1:
+            places = [place for members in corpora.values() for place in members]
+            found.append(_pool(report, f"pooled over {', '.join(corpora)}", places))
+    return found
+
+
+def full_title(group: Group, report: Report) -> str:
+    """What a group is about, with everything in which groups of the report may differ."""
+    # The title names runs that were numbered; those that differ by their seeds alone are counted.
+    counted = (run_number(group, report) or 1) if group.setup.repetition == 1 else 1
+    run = f"run {counted}" if counted > 1 else ""
+    parts = (title(group), run, group.setup.layout, group.setup.reading, apart(group, report))
+    return ", ".join(part for part in parts if part)
+
+
+def _pool(report: Report, named: str, places: Sequence[int]) -> Pool:
+    groups = [report.groups[place] for place in places]
+    factorials = [
+        Factorial(corpus=_corpus(group), backbone=group.setup.backbone, arms=_arms(group)[0]) for group in groups
+    ]
+    notes = dict.fromkeys(note for group in groups for note in _arms(group)[1])
+    try:
+        found = effects(factorials, scorer=groups[0].rows[0].cell.scorer)
+    except UserError as error:
+        return Pool(title=named, groups=tuple(places), effects=(), note=error.what)
+    return Pool(title=named, groups=tuple(places), effects=tuple(found), note="; ".join(notes))
+
+
+def _arms(group: Group) -> tuple[dict[str, Sequence[AnsweredCase]], list[str]]:
+    """The arms of the factorial, and which were left out as several cells of them differ."""
+    cells: dict[str, dict[str, Sequence[AnsweredCase]]] = {}
+    for row in group.rows:
+        if row.setup.arm in ARMS and row.setup.family == "arm":
+            cells.setdefault(row.setup.arm, {})[row.cell.digest] = row.cases
+    several = [f"left out, as several cells of it answer differently: {arm}" for arm in cells if len(cells[arm]) > 1]
+    return {arm: next(iter(found.values())) for arm, found in cells.items() if len(found) == 1}, several
+
+
+def _corpus(group: Group) -> str:
+    setup = group.setup
+    return setup.corpus if setup.split is None else f"{setup.corpus} ({setup.split})"
+
+
+def _answerer(group: Group, report: Report) -> str:
+    run = run_number(group, report) or group.setup.repetition
+    return group.setup.backbone if run == 1 else f"{group.setup.backbone} (run {run})"
+
+
+def _treatment(group: Group) -> tuple[object, ...]:
+    setup = group.setup
+    apart = ("corpus.", "segment.", "backbone.")
+    options = tuple(sorted(item for item in setup.options.items() if not item[0].startswith(apart)))
+    reread = group.rows[0].cell.reread
+    return (setup.segment, setup.layout, setup.reading, setup.overflow, setup.limit, setup.seed, reread, options)
+
 
 REASONS = ("unparsed", "budget", "overflow", "error")
 """Reasons of invalid answers (`legalrr.records.Verdict.reason`)."""
@@ -163,7 +259,7 @@ def _tabular(table: Table, about: Sequence[str]) -> str:
     return "".join(f"% {line}\n" for line in about) + table.latex()
 
 
-def _result(cell: Cell, report: Report) -> dict[str, object]:
+def _result(cell: RunResult, report: Report) -> dict[str, object]:
     row: dict[str, object] = {"sweep": cell.sweep, "job": cell.job, "label": cell.label, "status": cell.status}
     row |= {"problem": why(cell), "invalid_answers": report.invalid}
     if cell.setup is not None:
@@ -204,7 +300,7 @@ def _scores(scores: Scores) -> dict[str, object]:
     return row | {f"invalid_{reason}": scores.invalid.get(reason, 0) for reason in REASONS}
 
 
-def _pair(group: Group, pair: Pair, report: Report) -> dict[str, object]:
+def _pair(group: Group, pair: ArmComparison, report: Report) -> dict[str, object]:
     cell, setup, found = pair.row.cell, pair.row.setup, pair.comparison
     row: dict[str, object] = {column: getattr(group.setup, column) for column in SETUP_COLUMNS}
     row |= {"repetition": group.setup.repetition, "invalid_answers": report.invalid}

@@ -1,6 +1,6 @@
 """Scores of predictions, and what they can show: intervals, paired comparisons, corrections for many of them.
 
-The package is callable: `legalrr.score(gold, answers)` is `legalrr.api.score`, whatever was imported before.
+The package is callable: `legalrr.score(gold, answers)` is `legalrr.score.scorer.score`, whatever was imported before.
 """
 
 import sys
@@ -9,13 +9,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from legalrr.score.prediction import Scores
+    from legalrr.score.scorer import Scores
 
 
 class _Callable(ModuleType):
     def __call__(self, gold: Mapping[str, str] | Sequence[str], answers: Mapping[str, str] | Sequence[str]) -> "Scores":
-        """Score answers against true outcomes; see `legalrr.api.score`."""
-        from legalrr.api import score
+        """Score answers against true outcomes; see `legalrr.score.scorer.score`."""
+        from legalrr.score.scorer import score
 
         return score(gold, answers)
 

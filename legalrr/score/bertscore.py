@@ -15,10 +15,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from legalrr.backbones.layers import open_layers
-from legalrr.backbones.source import content_digest, locate
+from legalrr.backbones.local.checkpoint import open_layers
+from legalrr.backbones.local.weights import content_digest, locate
 from legalrr.errors import UserError
-from legalrr.score.metric import Pair
+from legalrr.score.metrics import Pair
 from legalrr.stage import check_fields, choice, runtime
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class BertScore:
 
     @property
     def detail(self) -> str:
-        """See `legalrr.score.metric.Metric`."""
+        """See `legalrr.score.metrics.Metric`."""
         name = Path(self.encoder).name if self.revision is None else f"{self.encoder} at {self.revision[:8]}"
         longer = {
             "error": "no text is longer than it reads",
@@ -75,19 +75,19 @@ class BertScore:
         return {"hub": self.encoder} if path is None else {"sha256": content_digest(path)}
 
     def scores(self, pairs: Sequence[Pair]) -> Iterator[Mapping[str, float]]:
-        """See `legalrr.score.metric.Metric`; pairs with the same court's text in a row read it once.
+        """See `legalrr.score.metrics.Metric`; pairs with the same court's text in a row read it once.
 
         Raises:
             UserError: no such encoder or layer, or a text that is too long under `error`.
         """
-        read: tuple[str, Reading] | None = None
+        read: tuple[str, EncodedText] | None = None
         for generated, court in pairs:
             if read is None or read[0] != court:
                 read = court, self.read(court)
             precision, recall, f1 = match(self.read(generated), read[1])
             yield {self.name: f1, f"{self.name}_precision": precision, f"{self.name}_recall": recall}
 
-    def read(self, text: str) -> "Reading":
+    def read(self, text: str) -> "EncodedText":
         """A text as the encoder reads it; raises UserError as `scores` does."""
         import torch
 
@@ -99,9 +99,9 @@ class BertScore:
                 found = model(ids, attention_mask=torch.ones_like(ids), output_hidden_states=True).hidden_states[-1]
             states.append(found[0, piece.kept])
             averaged += [not special for special in piece.special[piece.kept]]
-        return Reading(states=torch.cat(states).float().cpu(), averaged=torch.tensor(averaged))
+        return EncodedText(states=torch.cat(states).float().cpu(), averaged=torch.tensor(averaged))
 
-    def _pieces(self, text: str, tokenizer: "PreTrainedTokenizerBase") -> list["Piece"]:
+    def _pieces(self, text: str, tokenizer: "PreTrainedTokenizerBase") -> list["TextWindow"]:
         """The windows that a text is read in."""
         window = self._window(tokenizer)
         own = tokenizer.num_special_tokens_to_add()
@@ -132,7 +132,7 @@ class BertScore:
                 start = special.index(0) + overlap // 2
             if place < len(rows) - 1:
                 end -= special[::-1].index(0) + overlap - overlap // 2
-            pieces.append(Piece(ids=ids, special=special, kept=slice(start, end)))
+            pieces.append(TextWindow(ids=ids, special=special, kept=slice(start, end)))
         return pieces
 
     def _window(self, tokenizer: "PreTrainedTokenizerBase") -> int:
@@ -144,7 +144,7 @@ class BertScore:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Piece:
+class TextWindow:
     """A window of a text."""
 
     ids: list[int]
@@ -156,7 +156,7 @@ class Piece:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class EncodedText:
     """A text as an encoder reads it."""
 
     states: "Tensor"
@@ -165,7 +165,7 @@ class Reading:
     """Whether it is averaged over, which special tokens are not; bool of shape (tokens,)."""
 
 
-def match(generated: Reading, court: Reading) -> tuple[float, float, float]:
+def match(generated: EncodedText, court: EncodedText) -> tuple[float, float, float]:
     """Precision, recall and F1; 0 where a text has no token of its own."""
     import torch
 
@@ -178,7 +178,7 @@ def match(generated: Reading, court: Reading) -> tuple[float, float, float]:
     return precision, recall, _f1(precision, recall)
 
 
-def match_obviously(generated: Reading, court: Reading) -> tuple[float, float, float]:
+def match_reference(generated: EncodedText, court: EncodedText) -> tuple[float, float, float]:
     """The same pair of tokens by pair of tokens: what `match` is checked against."""
     sides = []
     for own, other in ((generated, court), (court, generated)):

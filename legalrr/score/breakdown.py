@@ -1,19 +1,114 @@
-"""Where an arm goes wrong: its scores by what is known of the judgments, from predictions.jsonl alone."""
+"""Break scores down by what is known of the judgments, and compute calibration.
+
+Whether the probabilities that an arm gives to `allowed` come true: reliability, Brier score, calibration error.
+
+    Brier = mean of (p - y)^2,   y = 1 where the gold outcome is allowed       (Brier 1950)
+    ECE   = sum over bins of n_bin / n * |mean p - share allowed|              (Naeini, Cooper, Hauskrecht, AAAI 2015)
+
+Bins are either equally wide, or hold equally many judgments: then their edges are quantiles of p, and equal p share a
+bin. ECE depends on the binning, which is why it is named.
+
+Where an arm goes wrong: its scores by what is known of the judgments, from predictions.jsonl alone.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Literal
 
 import numpy as np
 
 from legalrr.errors import UserError
 from legalrr.records import Scored
-from legalrr.score.about import About
-from legalrr.score.arm_interval import arm_intervals
-from legalrr.score.confusion import codes, count_codes, macro_f1_of_counts
-from legalrr.score.interval import Sample, wilson
-from legalrr.score.prediction import PredictionScorer, clusters
-from legalrr.score.quantiles import upper_edges
+from legalrr.score.cases import JudgmentMetadata
+from legalrr.score.intervals import Sample, upper_edges, wilson
+from legalrr.score.metrics import codes, count_codes, macro_f1_of_counts
+from legalrr.score.scorer import PredictionScorer, arm_intervals, clusters
+
+Binning = Literal["equal-width", "equal-mass"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bin:
+    """Judgments with about the same p."""
+
+    low: float
+    """Lower edge of p; belongs to the bin before, or to this one where it is the first."""
+    high: float
+    """Upper edge; belongs to the bin."""
+    n: int
+    """Judgments; more than 0."""
+    mean_p: float
+    """Mean of p."""
+    share_allowed: float
+    """Share of them whose gold outcome is allowed."""
+    interval: tuple[float, float]
+    """Wilson interval of that share."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """Calibration of one arm."""
+
+    n: int
+    """Judgments with a p."""
+    without: int
+    """Judgments that have none; they are in no figure here."""
+    brier: float
+    """Brier score; 0 is best."""
+    brier_of_share: float
+    """Brier score of saying the share of allowed every time: what has to be beaten."""
+    ece: float
+    """Expected calibration error; 0 is best."""
+    binning: Binning
+    """How the bins were made."""
+    bins: tuple[Bin, ...]
+    """Bins that hold a judgment, by rising p."""
+
+
+def calibration(
+    cases: Sequence[Scored], *, bins: int = 10, binning: Binning = "equal-width", confidence: float = 0.95
+) -> Calibration | None:
+    """Calibration of an arm; None where no case has a p.
+
+    Args:
+        cases: its cases.
+        bins: how many bins, at most; more than 0.
+        binning: how they are made.
+        confidence: coverage of the intervals.
+    """
+    known = [(case.p_allowed, case.gold == "allowed") for case in cases if case.p_allowed is not None]
+    if not known:
+        return None
+    p, allowed = (np.array(column, dtype=np.float64) for column in zip(*known, strict=True))
+    highs = np.linspace(0, 1, bins + 1)[1:] if binning == "equal-width" else upper_edges(p, bins)
+    lows = [0.0 if binning == "equal-width" else float(p.min()), *highs[:-1]]
+    places = np.searchsorted(highs, p)
+    found = []
+    for place in np.unique(places):
+        inside = places == place
+        n, successes = int(inside.sum()), int(allowed[inside].sum())
+        found.append(
+            Bin(
+                low=float(lows[place]),
+                high=float(highs[place]),
+                n=n,
+                mean_p=float(p[inside].mean()),
+                share_allowed=successes / n,
+                interval=wilson(successes, n, confidence=confidence),
+            )
+        )
+    share = float(allowed.mean())
+    return Calibration(
+        n=len(p),
+        without=len(cases) - len(p),
+        brier=float(np.mean((p - allowed) ** 2)),
+        brier_of_share=share * (1 - share),
+        ece=sum(one.n / len(p) * abs(one.mean_p - one.share_allowed) for one in found),
+        binning=binning,
+        bins=tuple(found),
+    )
+
 
 CONFIDENCES = ("high", "medium", "low")
 """Order of the parts by confidence."""
@@ -32,7 +127,7 @@ class Part:
     macro_f1: float
     """Macro-F1 of these judgments alone; low where they have but one outcome."""
     interval: tuple[float, float] | None
-    """Its interval (`legalrr.score.arm_interval`)."""
+    """Its interval (`legalrr.score.scorer`)."""
     interval_note: str | None
     """Why there is no interval; None where there is one."""
     accuracy: float
@@ -60,7 +155,7 @@ class Breakdown:
     property is known of no judgment."""
 
 
-PROPERTIES: Mapping[str, Callable[[About], int | str | None]] = MappingProxyType(
+PROPERTIES: Mapping[str, Callable[[JudgmentMetadata], int | str | None]] = MappingProxyType(
     {
         "length": lambda about: about.length,
         "shown": lambda about: about.shown,
@@ -74,7 +169,7 @@ PROPERTIES: Mapping[str, Callable[[About], int | str | None]] = MappingProxyType
 
 
 def breakdown(
-    cases: Sequence[Scored], known: Mapping[str, About], by: str, *, scorer: PredictionScorer, bins: int = 4
+    cases: Sequence[Scored], known: Mapping[str, JudgmentMetadata], by: str, *, scorer: PredictionScorer, bins: int = 4
 ) -> Breakdown:
     """The scores of an arm by a property of the judgments.
 
@@ -89,7 +184,7 @@ def breakdown(
     Raises:
         UserError: no such property.
     """
-    nothing = About()
+    nothing = JudgmentMetadata()
     if by == "roles":
         members = _by_role([(case, known.get(case.id, nothing).roles) for case in cases])
     elif by in PROPERTIES:

@@ -12,10 +12,10 @@ The smallest detectable difference is the macro-F1 (or effect) of the least d at
 depends on how often sides disagree, not on the difference that was observed, and is never below what the test can reach
 at all: without churn it needs six judgments on one side.
 
-The test is that of `legalrr.score.swap`. Its statistic is taken to be linear in the answers around the population: each
-judgment adds its value, or takes it off when swapped. With few judgments that differ (`FEW` in the mean) samples are
-drawn and each is tested; the signs are those of a group of 2,048 sign changes, all of them for up to eleven judgments.
-With more of them, statistic and null distribution are normal:
+The test is that of `legalrr.score.permutation`. Its statistic is taken to be linear in the answers around the
+population: each judgment adds its value, or takes it off when swapped. With few judgments that differ (`FEW` in the
+mean) samples are drawn and each is tested; the signs are those of a group of 2,048 sign changes, all of them for up to
+eleven judgments. With more of them, statistic and null distribution are normal:
 
     power = Phi((sqrt(n) m - z_.975 sqrt(q)) / sqrt(q - m^2)),     m, q: mean and mean square of a judgment's value
 
@@ -30,8 +30,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from legalrr.score.confusion import Counts, Floats
-from legalrr.score.swap import Side, Swap
+from legalrr.score.metrics import Counts, Floats
+from legalrr.score.permutation import Swap, SwapColumns
 
 LEVEL = 0.05
 """Significance level, two-sided."""
@@ -266,7 +266,7 @@ class Population:
         return found
 
 
-def _set_apart(side: Side) -> list[tuple[float, Counts]]:
+def _set_apart(side: SwapColumns) -> list[tuple[float, Counts]]:
     """Per outcome: its share, and how a judgment of it is answered where one side is right and the other wrong."""
     base = side.sample.counts(side.sample.sizes[None])[:, 0]
     columns = np.concatenate([side.first, side.second])
@@ -280,7 +280,7 @@ def _set_apart(side: Side) -> list[tuple[float, Counts]]:
     return found
 
 
-def _counts(side: Side, share: float) -> Counts:
+def _counts(side: SwapColumns, share: float) -> Counts:
     """Counts of shape (6, k) in the population, as large as the sample."""
     base = side.sample.counts(side.sample.sizes[None])[:, 0]
     alike = (base + _turned(base, side)) / 2
@@ -291,7 +291,7 @@ def _counts(side: Side, share: float) -> Counts:
     return found
 
 
-def _turned(counts: Counts, side: Side) -> Counts:
+def _turned(counts: Counts, side: SwapColumns) -> Counts:
     """Counts of shape (6, k) with the columns of the two sides swapped."""
     turned = counts.copy()
     turned[:, side.first], turned[:, side.second] = counts[:, side.second], counts[:, side.first]

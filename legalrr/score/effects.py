@@ -11,13 +11,14 @@ An effect is estimated within each setting of the other switches and the mean ta
 missing, only the settings remain that have all their arms, and `Effect.settings` names them: of the arms None, D, C,
 D/C the effect of D is that without R, and R has none.
 
-Intervals are jackknife intervals (`legalrr.score.jackknife`) over judgments, each left out with all that was answered
+Intervals are jackknife intervals (`legalrr.score.intervals`) over judgments, each left out with all that was answered
 about it by all arms and backbones. They are not adjusted for the number of effects.
 
 Three effects are tested (`CONFIRMATORY`): D, R and C on macro-F1. If a switch did nothing, the answers of a judgment
 with it and without it could as well be swapped, over all settings of the others, all backbones and runs at once
-(`legalrr.score.swap`). Holm's correction runs over the three. An effect counts as shown only if it also stands with
-the invalid answers against it (`legalrr.score.invalid_bounds`). All else is exploration, with an interval and no p.
+(`legalrr.score.permutation`). Holm's correction runs over the three. An effect counts as shown only if it also stands
+with the invalid answers against it (`legalrr.score.invalid_bounds`). All else is exploration, with an interval and no
+p.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,7 +32,10 @@ import numpy.typing as npt
 
 from legalrr.errors import UserError
 from legalrr.records import Scored, by_id
-from legalrr.score.confusion import (
+from legalrr.score.detectable import Population
+from legalrr.score.intervals import Interval, Sample, jackknife_of_counts, ruled
+from legalrr.score.invalid_bounds import Bound, has_invalid, if_right, if_wrong, p_unfavourable, stands
+from legalrr.score.metrics import (
     Codes,
     Counts,
     Floats,
@@ -40,13 +44,9 @@ from legalrr.score.confusion import (
     macro_f1_of_counts,
     yes_rate_of_counts,
 )
-from legalrr.score.detectable import Population
-from legalrr.score.interval import Interval, Sample, ruled
-from legalrr.score.invalid_bounds import Bound, has_invalid, if_right, if_wrong, p_unfavourable, stands
-from legalrr.score.jackknife import jackknife_of_counts
-from legalrr.score.prediction import PredictionScorer, clusters
+from legalrr.score.permutation import Swap, SwapColumns
+from legalrr.score.scorer import PredictionScorer, clusters
 from legalrr.score.significance import holm, joined
-from legalrr.score.swap import Side, Swap
 
 SWITCHES = ("D", "R", "C")
 ARMS: Mapping[str, str] = MappingProxyType(
@@ -229,7 +229,7 @@ def _swap(
         on = [(place, arm) for (place, arm), column in columns.items() if weights[column] > 0]
         off = [(place, _arm("", ARMS[arm].replace(switch, ""))) for place, arm in on]
         first, second = (np.array([columns[key] for key in keys], dtype=np.int64) for keys in (on, off))
-        sides.append(Side(sample=sample, first=first, second=second))
+        sides.append(SwapColumns(sample=sample, first=first, second=second))
     return Swap(sides=sides, statistic=statistic)
 
 

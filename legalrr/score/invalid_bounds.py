@@ -7,8 +7,8 @@ that an arm that leaves its wrong answers unreadable loses false positives. Two 
     right    every invalid answer is the gold outcome: the greatest
 
 A difference stands under its *unfavourable* bound: the invalid answers of the better arm are wrong, those of the other
-are right, and the test is the same (`legalrr.score.swap`). Of an effect, the better arms are those with the switch, or
-those without it where it is negative.
+are right, and the test is the same (`legalrr.score.permutation`). Of an effect, the better arms are those with the
+switch, or those without it where it is negative.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,17 +18,17 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from legalrr.records import OUTCOMES, Outcome, Scored
-from legalrr.score.confusion import codes, macro_f1_of_codes
 from legalrr.score.detectable import LEVEL
-from legalrr.score.prediction import PredictionScorer, clusters
+from legalrr.score.metrics import codes, macro_f1_of_codes
+from legalrr.score.permutation import Swap, swap_p
+from legalrr.score.scorer import PredictionScorer, clusters
 from legalrr.score.significance import joined, paired
-from legalrr.score.swap import Swap, swap_p
 
 S = TypeVar("S", bound=Scored)
 
 
 class Compared(Protocol):
-    """A comparison of two arms (`legalrr.score.significance`, `legalrr.score.repeated`), or an effect of a switch."""
+    """A comparison of two arms (`significance`, `paired_means`), or an effect of a switch."""
 
     @property
     def difference(self) -> float:

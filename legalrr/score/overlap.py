@@ -5,7 +5,7 @@ ROUGE    rouge-score, a re-implementation of ROUGE-1.5.5 (Lin, ROUGE: A Package 
          of all pairs of words in Python, seconds for a judgment; `common_subsequence` gives the same number.
 METEOR   nltk (Lavie, Agarwal, METEOR, 2007): alpha 0.9, beta 3, gamma 0.5; lower case; words matched as they are, then
          by Porter's stems, then as synonyms of WordNet (nltk looks up the stems, so only words that are their own stem
-         have any). Words are those of nltk's NLTKWordTokenizer, sentence by sentence as `legalrr.segment.sentences`
+         have any). Words are those of nltk's NLTKWordTokenizer, sentence by sentence as `legalrr.sentences`
          parts them: nltk's own splitter needs data that does not ship.
 """
 
@@ -17,8 +17,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from legalrr.errors import UserError
-from legalrr.score.metric import Pair
-from legalrr.segment.sentences import split
+from legalrr.score.metrics import Pair
+from legalrr.sentences import split
 from legalrr.stage import check_fields, choice
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Rouge:
 
     @property
     def detail(self) -> str:
-        """See `legalrr.score.metric.Metric`."""
+        """See `legalrr.score.metrics.Metric`."""
         return "F1, " + ("words stemmed by Porter's rules" if self.stemming == "porter" else "words not stemmed")
 
     def provenance(self) -> Mapping[str, Any]:
@@ -53,7 +53,7 @@ class Rouge:
         return _versions("rouge-score", "nltk")
 
     def scores(self, pairs: Sequence[Pair]) -> Iterator[Mapping[str, float]]:
-        """See `legalrr.score.metric.Metric`."""
+        """See `legalrr.score.metrics.Metric`."""
         from rouge_score.scoring import fmeasure
 
         scorer = _rouge(self.stemming)
@@ -87,17 +87,17 @@ class Meteor:
 
     @property
     def name(self) -> str:
-        """See `legalrr.score.metric.Metric`."""
+        """See `legalrr.score.metrics.Metric`."""
         return "meteor" if self.synonyms == "wordnet" else "meteor_no_synonyms"
 
     @property
     def shown(self) -> Mapping[str, str]:
-        """See `legalrr.score.metric.Metric`."""
+        """See `legalrr.score.metrics.Metric`."""
         return {self.name: "METEOR" if self.synonyms == "wordnet" else "METEOR without synonyms"}
 
     @property
     def detail(self) -> str:
-        """See `legalrr.score.metric.Metric`."""
+        """See `legalrr.score.metrics.Metric`."""
         return "exact words, Porter's stems" + (", synonyms of WordNet" if self.synonyms == "wordnet" else "")
 
     def provenance(self) -> Mapping[str, Any]:
@@ -106,7 +106,7 @@ class Meteor:
         return {**found, "wordnet": _wordnet().get_version()} if self.synonyms == "wordnet" else found
 
     def scores(self, pairs: Sequence[Pair]) -> Iterator[Mapping[str, float]]:
-        """See `legalrr.score.metric.Metric`."""
+        """See `legalrr.score.metrics.Metric`."""
         from nltk.translate.meteor_score import single_meteor_score
 
         synonyms = _wordnet() if self.synonyms == "wordnet" else NoSynonyms()
@@ -148,7 +148,7 @@ def common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
     return len(first) - unmatched.bit_count()
 
 
-def common_subsequence_obviously(first: Sequence[str], second: Sequence[str]) -> int:
+def common_subsequence_reference(first: Sequence[str], second: Sequence[str]) -> int:
     """The same by the table of all pairs: what `common_subsequence` is checked against."""
     row = [0] * (len(second) + 1)
     for word in first:

@@ -1,4 +1,8 @@
-"""The card beside a tagger's model file: what it was trained on, how, how it scores, and what reading it needs.
+"""Read and write the card beside a tagger's model, and the labelled judgments that it learns from.
+
+Judgments as a tagger learns them: sentences with their gold roles.
+
+The card beside a tagger's model file: what it was trained on, how, how it scores, and what reading it needs.
 
 A model is `<name>.crfsuite` or `<name>.safetensors`; its card is `<name>.json`.
 """
@@ -6,22 +10,76 @@ A model is `<name>.crfsuite` or `<name>.safetensors`; its card is `<name>.json`.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from legalrr.errors import UserError
+from legalrr.near_duplicates import near_duplicates
+from legalrr.records import Judgment
 from legalrr.roles import scheme
 from legalrr.segment.features import FEATURES
-from legalrr.segment.labelled import Labelled
+from legalrr.sentences import split
 from legalrr.store import write_atomically
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledJudgment:
+    """One judgment for training or evaluation."""
+
+    id: str
+    """The judgment's id."""
+    scheme: str
+    """Name of the role scheme."""
+    sentences: tuple[str, ...]
+    """Its sentences, in order."""
+    roles: tuple[str, ...]
+    """The gold role of each."""
+
+
+def labelled_judgments(judgments: Iterable[Judgment], *, split_spans: bool = False) -> list[LabelledJudgment]:
+    """Judgments with gold spans as sentences with roles; those without are left out, and of equal texts all but one.
+
+    Args:
+        judgments: judgments of one scheme.
+        split_spans: whether a gold span may hold several sentences (as the specimen's do); by default each is one.
+
+    Raises:
+        UserError: no judgment has gold roles, or two schemes are mixed.
+    """
+    found: dict[str, LabelledJudgment] = {}
+    for judgment in judgments:
+        if not judgment.spans or judgment.scheme is None:
+            continue
+        pairs = [
+            (judgment.text[span.start + start : span.start + end], span.role)
+            for span in judgment.spans
+            for start, end in (
+                split(judgment.text[span.start : span.end]) if split_spans else [(0, span.end - span.start)]
+            )
+        ]
+        sentences, roles = zip(*pairs, strict=True)
+        document = LabelledJudgment(id=judgment.id, scheme=judgment.scheme, sentences=sentences, roles=roles)
+        found.setdefault(" ".join(judgment.text.split()), document)
+    documents = list(found.values())
+    schemes = sorted({document.scheme for document in documents})
+    if len(schemes) != 1:
+        what = f"mixes the schemes {' and '.join(schemes)}" if schemes else "no judgment has gold roles"
+        raise UserError(what, cure="a tagger learns from annotated judgments of one scheme")
+    return documents
+
+
+def groups(documents: Sequence[LabelledJudgment]) -> list[int]:
+    """A group number per document; near-duplicates have the same, so that no fold tests on what another trained on."""
+    return near_duplicates([" ".join(d.sentences) for d in documents])
+
 
 AGAIN = "train it again: legalrr segment train"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Card:
+class TaggerCard:
     """What a tagger needs of its card."""
 
     sha256: str
@@ -31,7 +89,7 @@ class Card:
     shares: Mapping[str, float]
     """Share of each role among the sentences it was trained on, in the order of the scheme; none is 0."""
     temperature: float
-    """Temperature that calibrates its probabilities (`legalrr.segment.chances`)."""
+    """Temperature that calibrates its probabilities (`legalrr.segment.tagger`)."""
     settings: Mapping[str, Any]
     """How it was trained."""
 
@@ -52,12 +110,12 @@ def shares(counts: Mapping[str, int], scheme_name: str) -> dict[str, float]:
     return {role.code: (counts.get(role.code, 0) + 1) / total for role in scheme(scheme_name).roles}
 
 
-def count_roles(documents: Sequence[Labelled]) -> Counter[str]:
+def count_roles(documents: Sequence[LabelledJudgment]) -> Counter[str]:
     """Number of sentences per role."""
     return Counter(role for document in documents for role in document.roles)
 
 
-def read_card(model: Path) -> Card:
+def read_card(model: Path) -> TaggerCard:
     """The card of a model, checked against its file.
 
     Raises:
@@ -67,7 +125,7 @@ def read_card(model: Path) -> Card:
     try:
         told = json.loads(path.read_text("utf-8"))
         counts = {role: facts["sentences"] for role, facts in told["roles"].items()}
-        card = Card(
+        card = TaggerCard(
             sha256=told["sha256"],
             scheme=told["scheme"],
             shares=shares(counts, told["scheme"]),
@@ -88,7 +146,7 @@ def read_card(model: Path) -> Card:
 
 def write_card(
     model: Path,
-    documents: Sequence[Labelled],
+    documents: Sequence[LabelledJudgment],
     *,
     settings: Mapping[str, Any],
     corpora: Sequence[Mapping[str, str]],
@@ -103,7 +161,7 @@ def write_card(
         documents: what it was trained on.
         settings: how.
         corpora: name, what, licence and citation of each corpus.
-        scores: as in `legalrr.segment.training.Evaluation`; None where it was not cross-validated.
+        scores: as in `legalrr.segment.cross_validation.Evaluation`; None where it was not cross-validated.
         temperature: of its probabilities; 1 where it was not cross-validated.
         command: the command line that makes it again.
     """

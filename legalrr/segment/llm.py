@@ -13,16 +13,16 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
-from legalrr.annotate.template import source, template
+from legalrr.annotate.annotate import source, template
 from legalrr.errors import UserError
 from legalrr.protocols import Call, Engine, Reply
 from legalrr.records import Judgment, Segments, Span
 from legalrr.roles import scheme
-from legalrr.segment.sentences import split
-from legalrr.segment.windows import CUT, context, shortened, windows
+from legalrr.segment.sentence_embeddings import CUT, context, shortened, windows
+from legalrr.sentences import split
 from legalrr.stage import at_least, check_fields, digest
 from legalrr.store import Store
-from legalrr.thoughts import thought_end
+from legalrr.verdict import thought_end
 
 log = logging.getLogger(__name__)
 
@@ -216,7 +216,7 @@ def answered(text: str, codes: Set[str], *, whole: bool) -> dict[int, str]:
     """The roles of an answer by the number of the sentence.
 
     Args:
-        text: what the model wrote; what it thought before (`legalrr.thoughts`) is passed over.
+        text: what the model wrote; what it thought before (`legalrr.verdict`) is passed over.
         codes: roles of the scheme.
         whole: False for an answer that was cut off, whose last line does not count.
 

@@ -11,15 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from legalrr.errors import UserError
-from legalrr.places import resolve
+from legalrr.paths import resolve
 from legalrr.records import Judgment, Segments
-from legalrr.segment.card import AGAIN, Card, read_card, sha256
-from legalrr.segment.chances import Chances
-from legalrr.segment.crf import marginals, open_tagger
+from legalrr.segment.card import AGAIN, TaggerCard, read_card, sha256
+from legalrr.segment.crf import extra_features, marginals, open_tagger
 from legalrr.segment.features import features
-from legalrr.segment.hints import hints
-from legalrr.segment.states import OPTION, LanguageModel, StateReader
-from legalrr.segment.trained import check_options, open_model, tagged
+from legalrr.segment.sentence_embeddings import OPTION, LanguageModel, StateReader
+from legalrr.segment.tagger import RoleProbabilities, check_options, open_model, tagged
 
 if TYPE_CHECKING:
     import numpy as np
@@ -105,12 +103,12 @@ class NeuralSegmenter:
 class NeuralModel:
     """The content of a model file."""
 
-    card: Card
+    card: TaggerCard
     """Its card."""
     goes_with: Mapping[str, Any]
     """crf_sha256, language_model and told_sha256 (None: no other tagger): what it was trained with."""
     networks: tuple[Any, ...]
-    """The `legalrr.segment.network.TaggerNetwork`s."""
+    """The `legalrr.segment.mlp.TaggerNetwork`s."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +123,7 @@ class Opened:
     """The other tagger that they were trained with."""
 
     @property
-    def card(self) -> Card:
+    def card(self) -> TaggerCard:
         """That of the model."""
         return self.model.card
 
@@ -134,13 +132,13 @@ class Opened:
         """That of the model."""
         return self.model.goes_with
 
-    def chances(self, sentences: Sequence[str], states: "np.ndarray") -> Chances:
+    def chances(self, sentences: Sequence[str], states: "np.ndarray") -> RoleProbabilities:
         """Probabilities of the roles for each sentence of one judgment, given its states."""
         roles = tuple(self.card.shares)
         beliefs = [marginals(self.crf, features(sentences), roles)]
         if self.told is not None:
             beliefs.append(self.told.chances(sentences, states))
-        return mean_chances(self.model.networks, roles, states, hints(sentences, *beliefs))
+        return mean_probabilities(self.model.networks, roles, states, extra_features(sentences, *beliefs))
 
 
 def open_networks(model: str, crf: str, told: Adviser | None, *, scheme: str | None) -> Opened:
@@ -171,13 +169,13 @@ def open_networks(model: str, crf: str, told: Adviser | None, *, scheme: str | N
     return Opened(model=opened, crf=_crf(resolve(crf), opened.goes_with["crf_sha256"]), told=other)
 
 
-def mean_chances(
+def mean_probabilities(
     networks: Sequence[Any], roles: tuple[str, ...], states: "np.ndarray", hinted: "np.ndarray"
-) -> Chances:
+) -> RoleProbabilities:
     """Mean of the networks' marginal probabilities for one judgment.
 
     Args:
-        networks: `legalrr.segment.network.TaggerNetwork`s.
+        networks: `legalrr.segment.mlp.TaggerNetwork`s.
         roles: names of the columns.
         states: float32 [sentences, states], at least one sentence.
         hinted: float32 [sentences, hints].
@@ -188,7 +186,7 @@ def mean_chances(
         inputs = torch.from_numpy(states)[None], torch.from_numpy(hinted)[None]
         mask = torch.ones(1, len(states), dtype=torch.bool)
         told = [network.chain.marginals(network(*inputs, mask), mask)[0] for network in networks]
-    return Chances(roles=roles, values=torch.stack(told).mean(0).double().numpy())
+    return RoleProbabilities(roles=roles, values=torch.stack(told).mean(0).double().numpy())
 
 
 def _crf(path: Path, digest: str) -> Any:
@@ -213,7 +211,7 @@ def load(path: Path, changed: int) -> NeuralModel:
 
     Args:
         path: the model file.
-        changed: its time of change in nanoseconds; see `legalrr.segment.trained.open_model`.
+        changed: its time of change in nanoseconds; see `legalrr.segment.tagger.open_model`.
 
     Raises:
         UserError: as `read_card`, or a damaged file.
@@ -221,7 +219,7 @@ def load(path: Path, changed: int) -> NeuralModel:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from legalrr.segment.network import Shape, TaggerNetwork
+    from legalrr.segment.mlp import Shape, TaggerNetwork
 
     card = read_card(path)
     try:

@@ -13,19 +13,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from legalrr.progress import progress
 from legalrr.roles import scheme
-from legalrr.segment.card import sha256
-from legalrr.segment.chances import Chances
-from legalrr.segment.crf_training import CrfRecipe, FittedCrf
-from legalrr.segment.hints import hints
-from legalrr.segment.labelled import Labelled, groups
-from legalrr.segment.neural import Adviser, Opened, mean_chances, open_networks
-from legalrr.segment.states import StateReader
+from legalrr.segment.card import LabelledJudgment, groups, sha256
+from legalrr.segment.crf import CrfRecipe, FittedCrf, extra_features
+from legalrr.segment.neural import Adviser, Opened, mean_probabilities, open_networks
+from legalrr.segment.sentence_embeddings import StateReader
+from legalrr.segment.tagger import RoleProbabilities
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from legalrr.segment.network import Shape
+    from legalrr.segment.mlp import Shape
 
 
 POOL = 8
@@ -58,13 +56,13 @@ class NeuralRecipe:
     weight_decay: float = 0.01
     """Of AdamW."""
     narrow: int = 96
-    """As in `legalrr.segment.network.Shape`."""
+    """As in `legalrr.segment.mlp.Shape`."""
     hidden: int = 96
-    """As in `legalrr.segment.network.Shape`."""
+    """As in `legalrr.segment.mlp.Shape`."""
     layers: int = 1
-    """As in `legalrr.segment.network.Shape`."""
+    """As in `legalrr.segment.mlp.Shape`."""
     dropout: float = 0.4
-    """As in `legalrr.segment.network.Shape`."""
+    """As in `legalrr.segment.mlp.Shape`."""
 
     suffix: ClassVar[str] = ".safetensors"
 
@@ -73,12 +71,12 @@ class NeuralRecipe:
         own = {k: v for k, v in asdict(self).items() if k not in ("crf", "reader", "told")}
         return {"recipe": "neural", **own, "crf": self.crf.as_json(), "reading": self.reader.reading()}
 
-    def fit(self, documents: Sequence[Labelled], path: Path) -> "FittedNeural":
+    def fit(self, documents: Sequence[LabelledJudgment], path: Path) -> "FittedNeural":
         """Train on `documents`; writes the networks to `path`, and their CRF to `crf_path(path)`."""
         import torch
         from safetensors.torch import save
 
-        from legalrr.segment.network import Shape
+        from legalrr.segment.mlp import Shape
 
         roles = tuple(role.code for role in scheme(documents[0].scheme).roles)
         told = None if self.told is None else open_networks(self.told.model, self.told.crf, None, scheme=None)
@@ -89,7 +87,7 @@ class NeuralRecipe:
             for document, own in zip(documents, beliefs, strict=True):
                 states.append(self.reader.read_once(document.sentences))
                 others = [] if told is None else [told.chances(document.sentences, states[-1])]
-                hinted.append(hints(document.sentences, own, *others))
+                hinted.append(extra_features(document.sentences, own, *others))
                 advance(1)
         gold = [torch.tensor([roles.index(role) for role in document.roles]) for document in documents]
         shape = Shape(
@@ -122,11 +120,11 @@ class NeuralRecipe:
             crf_sha256=sha256(place),
         )
 
-    def _beliefs(self, documents: Sequence[Labelled], folder: Path) -> list[Chances]:
+    def _beliefs(self, documents: Sequence[LabelledJudgment], folder: Path) -> list[RoleProbabilities]:
         """What a CRF that was not trained on it believes of each document."""
         from sklearn.model_selection import GroupKFold
 
-        told: dict[int, Chances] = {}
+        told: dict[int, RoleProbabilities] = {}
         splitter = GroupKFold(self.inner_folds, shuffle=True, random_state=self.seed)
         for number, (kept, held) in enumerate(splitter.split(documents, groups=groups(documents))):
             fitted = self.crf.fit([documents[i] for i in kept], folder / f"{number}.crfsuite")
@@ -143,7 +141,7 @@ class NeuralRecipe:
     ) -> Any:
         import torch
 
-        from legalrr.segment.network import TaggerNetwork
+        from legalrr.segment.mlp import TaggerNetwork
 
         with torch.random.fork_rng():
             torch.manual_seed(seed)
@@ -194,12 +192,12 @@ class FittedNeural:
             "language_model": dict(self.reader.language_model.provenance()),
         }
 
-    def chances(self, sentences: Sequence[str]) -> Chances:
+    def chances(self, sentences: Sequence[str]) -> RoleProbabilities:
         """Probabilities of the roles for each sentence of one judgment."""
         states = self.reader.read_once(sentences)
         others = [] if self.told is None else [self.told.chances(sentences, states)]
-        hinted = hints(sentences, self.crf.chances(sentences), *others)
-        return mean_chances(self.networks, self.roles, states, hinted)
+        hinted = extra_features(sentences, self.crf.chances(sentences), *others)
+        return mean_probabilities(self.networks, self.roles, states, hinted)
 
 
 def crf_path(path: Path) -> Path:

@@ -8,7 +8,7 @@ each role.
 from collections import Counter
 from dataclasses import dataclass
 
-from legalrr.inline import environment, shown, source_hash, template_source
+from legalrr.html import environment, printable, source_hash, template_source
 from legalrr.records import Judgment, Segments
 from legalrr.roles import scheme
 
@@ -17,7 +17,7 @@ UNSURE = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Piece:
+class PagePiece:
     """A stretch of the page's text: a sentence with its role, or what stands between two."""
 
     text: str
@@ -65,7 +65,7 @@ def page(judgment: Judgment, segments: Segments, *, tagger: str) -> str:
     style = "\n".join(template_source(templates, f"segment/{name}") for name in ("page.css", "roles.css"))
     script = template_source(templates, "segment/page.js")
     return templates.get_template("segment/page.j2").render(
-        title=shown(judgment.id),
+        title=printable(judgment.id),
         tagger=tagger,
         scheme=segments.scheme,
         unsure=UNSURE,
@@ -78,16 +78,16 @@ def page(judgment: Judgment, segments: Segments, *, tagger: str) -> str:
     )
 
 
-def _pieces(text: str, segments: Segments) -> list[Piece]:
+def _pieces(text: str, segments: Segments) -> list[PagePiece]:
     roles = scheme(segments.scheme)
     pieces = []
     at, before = 0, ""
     for number, span in enumerate(segments.spans, start=1):
         if at < span.start:
-            pieces.append(Piece(text=shown(text[at : span.start])))
+            pieces.append(PagePiece(text=printable(text[at : span.start])))
         pieces.append(
-            Piece(
-                text=shown(text[span.start : span.end]),
+            PagePiece(
+                text=printable(text[span.start : span.end]),
                 number=number,
                 role=span.role,
                 heading=roles.role(span.role).heading,
@@ -96,7 +96,7 @@ def _pieces(text: str, segments: Segments) -> list[Piece]:
             )
         )
         at, before = span.end, span.role
-    pieces.append(Piece(text=shown(text[at:])))
+    pieces.append(PagePiece(text=printable(text[at:])))
     return pieces
 
 

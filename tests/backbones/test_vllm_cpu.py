@@ -9,10 +9,10 @@ from importlib.util import find_spec
 import pytest
 from hydra import compose, initialize_config_dir
 
-from legalrr.backbones.sampling import Card
-from legalrr.backbones.transformers import TransformersBackbone, forget_engine
+from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
+from legalrr.backbones.sampling import CardSampling
 from legalrr.backbones.vllm import VLLMBackbone
-from legalrr.places import root
+from legalrr.paths import root
 from legalrr.protocols import Call
 from legalrr.stage import build
 
@@ -152,7 +152,7 @@ def test_what_is_drawn_depends_on_the_seed_and_not_on_what_is_beside(far):
             ends=far._ends,
             holds=None,
             thinking_tokens=0,
-            card=Card(temperature=1.0, top_k=40),
+            card=CardSampling(temperature=1.0, top_k=40),
             seed=seed,
             option="backbone",
         )

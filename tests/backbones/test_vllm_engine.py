@@ -9,8 +9,8 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from legalrr.backbones import vllm as stage
-from legalrr.backbones.sampling import Card, seed_of
-from legalrr.backbones.transformers import TransformersBackbone
+from legalrr.backbones.local.backbone import TransformersBackbone
+from legalrr.backbones.sampling import CardSampling, seed_of
 from legalrr.backbones.vllm import VLLMBackbone
 from legalrr.errors import UserError
 from legalrr.protocols import Call, Engine
@@ -195,7 +195,7 @@ def test_calls_that_begin_alike_stand_side_by_side(tiny, vllm):
 
 
 def test_greedy_takes_nothing_from_the_card_and_a_draw_has_a_seed_of_its_own(tiny, vllm):
-    card = Card(temperature=0.7, top_p=0.8, top_k=20, presence_penalty=1.5)
+    card = CardSampling(temperature=0.7, top_p=0.8, top_k=20, presence_penalty=1.5)
     calls = [ask("a"), ask("b")]
     greedy = backbone(tiny, card=card).load()
     assert not greedy.can.seed

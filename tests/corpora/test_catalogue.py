@@ -3,7 +3,7 @@
 import pytest
 from omegaconf import OmegaConf
 
-from legalrr import places
+from legalrr import paths
 from legalrr.corpora.catalogue import card, cards, present
 from legalrr.protocols import Corpus
 from legalrr.stage import build
@@ -65,7 +65,7 @@ def test_an_unknown_corpus_names_those_there_are(refuses):
 
 
 def test_a_yaml_without_its_facts_is_refused(tmp_path, monkeypatch, write, refuses):
-    monkeypatch.setattr(places, "root", lambda: tmp_path)
+    monkeypatch.setattr(paths, "root", lambda: tmp_path)
     write("conf/corpus/mine.yaml", "meta:\n  what: >-\n    mine\n    and mine\nname: mine\n")
     with refuses("mine.yaml", "meta does not state licence, citation, get"):
         card("mine")

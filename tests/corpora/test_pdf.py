@@ -8,9 +8,9 @@ import pytest
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
-from legalrr.corpora.marked import Marked
 from legalrr.corpora.pdf import pdf_files, ranges, read_pdf
-from legalrr.segment.sentences import split
+from legalrr.corpora.text import Marked
+from legalrr.sentences import split
 
 STORY = ["The ferry had carried the villag-", "ers across until the bridge was built."]
 LEDGER = ["The ledger was kept by a clerk.", "He was well and well-known, as was well-", "known in the town."]

@@ -8,9 +8,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from legalrr.corpora.catalogue import card
-from legalrr.corpora.pages import pages_with, shown_pages
-from legalrr.corpora.pdf_folder import PdfFolder
-from legalrr.corpora.pdf_images import rendered
+from legalrr.corpora.pdf_folder import PdfFolder, rendered
+from legalrr.hiding.hide import pages_with, shown_pages
 from legalrr.records import Hidden
 from legalrr.stage import from_values
 

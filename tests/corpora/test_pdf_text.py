@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legalrr.corpora.pdf_text import cleaned, joined, mended, with_title, without_running_lines
+from legalrr.corpora.pdf import cleaned, joined, mended, with_title, without_running_lines
 
 WORDS = ["ferry", "well-built", "non", "rain", "Rs. 12", "3", "14", "ill-", "Bridge", "OF", "(b)", "ram-", "a"]
 LINES = st.lists(st.sampled_from(WORDS), min_size=1, max_size=4).map(" ".join)

@@ -1,6 +1,6 @@
 """A folder of plain text."""
 
-from legalrr.corpora.text_folder import TextFolder
+from legalrr.corpora.text import TextFolder
 
 
 def test_texts_and_labels_are_joined_by_id(tmp_path, write):

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from legalrr.predictions import Prediction
-from legalrr.score.answered import answered
-from legalrr.score.prediction import PredictionScorer
+from legalrr.score.cases import answered
+from legalrr.score.scorer import PredictionScorer
 
 SETTINGS = {"confidence": 0.95, "resamples": 200, "permutations": 400, "seed": 0}
 GOLD = "AAAAAADDDDDD"

@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 
 from legalrr.audit.rates import rate
-from legalrr.places import root
+from legalrr.paths import root
 from legalrr.report.published import COLUMNS, DIGIT, SHARES, matrices, published, remarks
-from legalrr.score.confusion import accuracy_of_counts, macro_f1_of_counts
-from legalrr.score.interval import wilson
-from legalrr.score.prediction import PredictionScorer
+from legalrr.score.intervals import wilson
+from legalrr.score.metrics import accuracy_of_counts, macro_f1_of_counts
+from legalrr.score.scorer import PredictionScorer
 
 SCORER = PredictionScorer(resamples=50)
 ROWS = [0, 3, 1, 4, 2, 5]
-"""Codes of legalrr.score.confusion in the order of legalrr.audit: TP, FP, FN, TN, unanswered."""
+"""Codes of legalrr.score.metrics in the order of legalrr.audit: TP, FP, FN, TN, unanswered."""
 
 
 @pytest.fixture(scope="module")

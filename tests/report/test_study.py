@@ -3,11 +3,11 @@ import json
 import pytest
 
 from legalrr.errors import UserError
-from legalrr.report.groups import read_report
-from legalrr.report.sheet import markdown
+from legalrr.report.compare import read_report
+from legalrr.report.paper_table import markdown
 from legalrr.report.study import ARMS, TABLES, effects, explanation, prediction
 from legalrr.score.explanation import score_explanations
-from legalrr.score.interval import wilson
+from legalrr.score.intervals import wilson
 from legalrr.score.overlap import Meteor, Rouge
 
 GOLD = "AAAAAADDDDDD"

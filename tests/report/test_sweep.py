@@ -4,7 +4,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from legalrr.errors import UserError
-from legalrr.report.groups import read_report
+from legalrr.report.compare import read_report
 from legalrr.report.sweep import SweepTables, rebuild, write_report
 
 FILES = ["results.csv", "results.md", "results.tex", "pairs.csv", "macro_f1.svg"]

@@ -3,7 +3,7 @@ import io
 
 import pytest
 
-from legalrr.report.groups import read_report
+from legalrr.report.compare import read_report
 from legalrr.report.tables import pairs_csv, results_csv, results_md, results_tex, write_tables
 from legalrr.tables import p_exact, p_value
 

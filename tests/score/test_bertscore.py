@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from legalrr.errors import UserError
-from legalrr.score.bertscore import BertScore, Reading, match, match_obviously
-from legalrr.score.metric import place
+from legalrr.score.bertscore import BertScore, EncodedText, match, match_reference
+from legalrr.score.metrics import place
 
 LONG = (
     "the court held that the appeal is allowed and that the tenant paid the rent in full and so the order is set aside"
@@ -38,10 +38,10 @@ def test_matching_equals_that_of_every_two_tokens(first, second):
     drawn = torch.Generator().manual_seed(len(first) * 10 + len(second))
     # Of one sign, as F1 is: precision and recall of opposite signs nearly cancel in its denominator.
     readings = [
-        Reading(states=torch.rand(len(marks), 5, generator=drawn), averaged=torch.tensor(marks))
+        EncodedText(states=torch.rand(len(marks), 5, generator=drawn), averaged=torch.tensor(marks))
         for marks in (first, second)
     ]
-    assert match(*readings) == pytest.approx(match_obviously(*readings), abs=1e-5)
+    assert match(*readings) == pytest.approx(match_reference(*readings), abs=1e-5)
 
 
 def test_a_text_without_a_word_scores_nothing(encoder):

@@ -2,10 +2,10 @@ import pytest
 
 from legalrr.errors import UserError
 from legalrr.records import Scored
-from legalrr.score.about import About
 from legalrr.score.breakdown import breakdown
-from legalrr.score.interval import wilson
-from legalrr.score.prediction import PredictionScorer
+from legalrr.score.cases import JudgmentMetadata
+from legalrr.score.intervals import wilson
+from legalrr.score.scorer import PredictionScorer
 
 SCORER = PredictionScorer(resamples=200)
 LETTERS = {"A": "allowed", "D": "dismissed", "-": "invalid"}
@@ -18,7 +18,7 @@ def scored(gold, labels):
 
 def known(**columns):
     names, rows = list(columns), zip(*columns.values(), strict=True)
-    return {str(i): About(**dict(zip(names, row, strict=True))) for i, row in enumerate(rows)}
+    return {str(i): JudgmentMetadata(**dict(zip(names, row, strict=True))) for i, row in enumerate(rows)}
 
 
 def sizes(found):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from legalrr.score.detectable import LEVEL, POWER, Population, rejected
+from legalrr.score.permutation import swap_p
 from legalrr.score.significance import paired
-from legalrr.score.swap import swap_p
 
 SETS = {"the study's balance": 0.45, "one outcome in five": 0.2}
 APART = np.array([(0, 1), (4, 3)], dtype=np.int8)

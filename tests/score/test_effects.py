@@ -6,11 +6,11 @@ from scipy import stats
 
 from legalrr.errors import UserError
 from legalrr.records import Scored
-from legalrr.score.confusion import macro_f1
 from legalrr.score.detectable import Population
 from legalrr.score.effects import ARMS, CONFIRMATORY, EFFECTS, MEASURES, SWITCHES, Factorial, effects
 from legalrr.score.invalid_bounds import if_right, if_wrong
-from legalrr.score.prediction import PredictionScorer
+from legalrr.score.metrics import macro_f1
+from legalrr.score.scorer import PredictionScorer
 from legalrr.score.significance import holm
 
 SCORER = PredictionScorer(resamples=300, seed=1)

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from legalrr.records import Scored
-from legalrr.score.confusion import codes, macro_f1_of_codes
 from legalrr.score.invalid_bounds import (
     if_right,
     if_wrong,
@@ -18,7 +17,8 @@ from legalrr.score.invalid_bounds import (
     unfavourable,
     unfavourable_bound,
 )
-from legalrr.score.prediction import PredictionScorer
+from legalrr.score.metrics import codes, macro_f1_of_codes
+from legalrr.score.scorer import PredictionScorer
 from legalrr.score.significance import compare
 
 WORDS = {"A": "allowed", "D": "dismissed", "-": "invalid"}

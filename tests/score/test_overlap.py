@@ -8,8 +8,8 @@ from nltk.translate.meteor_score import meteor_score
 from rouge_score.rouge_scorer import RougeScorer
 
 from legalrr.errors import UserError
-from legalrr.score.metric import place
-from legalrr.score.overlap import Meteor, Rouge, common_subsequence, common_subsequence_obviously, meteor_words
+from legalrr.score.metrics import place
+from legalrr.score.overlap import Meteor, Rouge, common_subsequence, common_subsequence_reference, meteor_words
 
 WORDS = st.lists(st.sampled_from("abcd"), max_size=90)
 
@@ -35,7 +35,7 @@ def test_stemming_makes_a_difference_that_the_identity_knows():
 
 @given(WORDS, WORDS)
 def test_the_common_subsequence_is_that_of_the_table(first, second):
-    assert common_subsequence(first, second) == common_subsequence_obviously(first, second)
+    assert common_subsequence(first, second) == common_subsequence_reference(first, second)
 
 
 def test_meteor_without_synonyms_equals_nltk_without_wordnet(pairs):

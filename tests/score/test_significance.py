@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from legalrr.errors import UserError
 from legalrr.records import Scored
-from legalrr.score.confusion import macro_f1
-from legalrr.score.interval import EXTENDED, HOLDS
-from legalrr.score.prediction import PredictionScorer
+from legalrr.score.intervals import EXTENDED, HOLDS
+from legalrr.score.metrics import macro_f1
+from legalrr.score.scorer import PredictionScorer
 from legalrr.score.significance import compare, holm
 
 SCORER = PredictionScorer(resamples=300, permutations=2000)

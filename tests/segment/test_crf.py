@@ -7,23 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from legalrr import places
+from legalrr import paths
 from legalrr.errors import UserError
 from legalrr.protocols import Segmenter
 from legalrr.records import Judgment
 from legalrr.roles import scheme
-from legalrr.segment.card import card_path, sha256, write_card
-from legalrr.segment.crf import CrfSegmenter
-from legalrr.segment.crf_training import CrfRecipe
+from legalrr.segment.card import card_path, labelled_judgments, sha256, write_card
+from legalrr.segment.crf import CrfRecipe, CrfSegmenter
+from legalrr.segment.cross_validation import evaluate
 from legalrr.segment.features import FEATURES
-from legalrr.segment.labelled import labelled
-from legalrr.segment.training import evaluate
 
 RECIPE = CrfRecipe(c1=0.1, c2=0.1)
 
 
 def make(path: Path, judgments, temperature: float = 1.0) -> Path:
-    documents = labelled(judgments)
+    documents = labelled_judgments(judgments)
     RECIPE.fit(documents, path)
     write_card(
         path,
@@ -48,7 +46,7 @@ def edit_card(model: Path, **facts) -> None:
 
 
 def test_training_twice_gives_the_same_bytes(tmp_path, judgments):
-    documents = labelled(judgments)
+    documents = labelled_judgments(judgments)
     for name in ("one", "two"):
         RECIPE.fit(documents, tmp_path / f"{name}.crfsuite")
     assert (tmp_path / "one.crfsuite").read_bytes() == (tmp_path / "two.crfsuite").read_bytes()
@@ -146,7 +144,7 @@ def test_a_higher_temperature_makes_it_less_sure_of_the_same_roles(tmp_path, jud
 
 @pytest.mark.parametrize(("name", "roles"), [("build", 13), ("seven", 7)])
 def test_the_models_that_ship_fit_their_cards(name, roles):
-    path = places.resolve(f"$LEGALRR/data/taggers/crf_{name}.crfsuite")
+    path = paths.resolve(f"$LEGALRR/data/taggers/crf_{name}.crfsuite")
     card = json.loads(card_path(path).read_text("utf-8"))
     assert card["sha256"] == sha256(path)
     assert card["bytes"] == path.stat().st_size < 3_000_000
@@ -172,7 +170,7 @@ def test_trained_on_few_real_judgments_it_beats_the_majority_role(monkeypatch):
     from legalrr.corpora.catalogue import card
 
     reader = card("marro").reader()
-    documents = labelled(reader.read(reader.split))
+    documents = labelled_judgments(reader.read(reader.split))
     found = evaluate(documents, CrfRecipe(max_iterations=40), folds=2, seed=0, tell=lambda line: None)
     counts = Counter(role for d in documents for role in d.roles)
     assert found.scores["micro"]["mean"] > max(counts.values()) / counts.total()

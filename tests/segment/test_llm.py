@@ -10,14 +10,14 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from legalrr.backbones.echo import EchoBackbone
-from legalrr.cell import run_cell
 from legalrr.errors import UserError
-from legalrr.pipeline import Pipeline, build_pipeline
-from legalrr.places import root
+from legalrr.paths import root
 from legalrr.protocols import Abilities, AskingSegmenter, Call, Reply, Segmenter
 from legalrr.records import Judgment
+from legalrr.run.cell import run_cell
+from legalrr.run.pipeline import Pipeline, build_pipeline
 from legalrr.segment.llm import LlmSegmenter, answered
-from legalrr.segment.sentences import split
+from legalrr.sentences import split
 from legalrr.stage import digest
 from legalrr.store import Store
 

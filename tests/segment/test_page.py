@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from legalrr.records import Judgment, Segments, Span
 from legalrr.roles import BUILD, SEVEN
 from legalrr.segment.page import page
-from legalrr.segment.sentences import split
+from legalrr.sentences import split
 
 HOSTILE = (
     "<script>alert(1)</script> </main></html> <img src=x onerror=alert(2)> & &lt;b&gt; \"' {{ 7 * 7 }} {% raw %} "

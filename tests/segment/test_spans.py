@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from legalrr.records import Judgment
 from legalrr.roles import scheme
-from legalrr.segment.choice import tagger
-from legalrr.segment.sentences import split
+from legalrr.segment.tagger import load_tagger
+from legalrr.sentences import split
 
 
 @pytest.mark.parametrize("roles", ["build", "seven"])
@@ -18,7 +18,7 @@ from legalrr.segment.sentences import split
 @example(text="\ud800. The end. \udfff")
 @example(text="आदेश। הערעור נדחה. \U0001f468\u200d\u2696\ufe0f e\u0301.")
 def test_spans_are_ordered_disjoint_covering_and_of_the_scheme(roles, text):
-    segments = tagger("crf", scheme=roles).segment(Judgment(id="a", text=text))
+    segments = load_tagger("crf", scheme=roles).segment(Judgment(id="a", text=text))
     known = scheme(roles)
     at = 0
     for span in segments.spans:

@@ -12,8 +12,8 @@ from importlib.util import find_spec
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
+from legalrr.backbones.local.weights import content_digest
 from legalrr.backbones.openai.tokens import characters_per_token, open_tokens, tokenizer_folder
-from legalrr.backbones.source import content_digest
 from legalrr.errors import UserError
 from legalrr.protocols import Engine, Reply
 from legalrr.records import CompletedTurn

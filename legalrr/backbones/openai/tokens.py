@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from legalrr.backbones.source import COMMIT, HUB_ID
+from legalrr.backbones.local.weights import COMMIT, HUB_ID
 from legalrr.errors import UserError
-from legalrr.places import resolve
+from legalrr.paths import resolve
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from legalrr.backbones.echo import EchoBackbone
 from legalrr.backbones.openai.backbone import OpenAIBackbone, Prices
-from legalrr.cell import run_cell
 from legalrr.errors import UserError
-from legalrr.pipeline import build_pipeline
-from legalrr.places import root
+from legalrr.paths import root
 from legalrr.protocols import Backbone, Call, Reply
+from legalrr.run.cell import run_cell
+from legalrr.run.pipeline import build_pipeline
 from legalrr.stage import description, identity
 
 SECRET = "sk-not-a-key-2f9c41"

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from legalrr.backbones.echo import EchoBackbone
+from legalrr.backbones.local.backbone import TransformersBackbone
 from legalrr.backbones.openai import engine as openai_engine
 from legalrr.backbones.openai import replies
 from legalrr.backbones.openai.backbone import OpenAIBackbone
-from legalrr.backbones.transformers import TransformersBackbone
 from legalrr.errors import UserError
 from legalrr.protocols import Call, Engine
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from legalrr.backbones.local.backbone import TransformersBackbone
 from legalrr.backbones.openai.tokens import CharacterTokens, characters_per_token, open_tokens, tokenizer_folder
-from legalrr.backbones.transformers import TransformersBackbone
 from legalrr.errors import UserError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -15,8 +15,8 @@ from importlib.util import find_spec
 
 import pytest
 
+from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
 from legalrr.backbones.openai.backbone import OpenAIBackbone
-from legalrr.backbones.transformers import TransformersBackbone, forget_engine
 from legalrr.protocols import Call
 
 pytestmark = [

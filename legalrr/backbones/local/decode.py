@@ -1,0 +1,94 @@
+"""Decode answers, free or constrained to given choices.
+
+Restricting what is written to given choices, token by token.
+
+Writing answers to a batch of prompts, by the `generate` of transformers.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from transformers import DynamicCache, LogitsProcessorList, PreTrainedModel
+
+from legalrr.backbones.local.page_images import padded
+from legalrr.backbones.local.prefill import TokenizedPrompt
+from legalrr.backbones.sampling import CardSampling, Sampler, seed_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class ConstrainedDecoder:
+    """A logits processor of transformers that leaves each row only its choices, and after a whole choice its end.
+
+    A choice is written in the tokens that its text by itself is cut into, those in which it is compared too.
+
+    Args:
+        choices: token ids of each choice of each row; a row without any may write what it likes.
+        ends: tokens that end an answer.
+        width: tokens of the padded prompts.
+    """
+
+    def __init__(self, choices: Sequence[Sequence[Sequence[int]]], ends: Sequence[int], width: int) -> None:
+        self._choices = choices
+        self._ends = ends
+        self._width = width
+
+    def __call__(self, input_ids: "Tensor", scores: "Tensor") -> "Tensor":
+        """Scores (rows, vocabulary) after the tokens (rows, tokens), with minus infinity for what may not follow."""
+        import torch
+
+        kept = torch.full_like(scores, -torch.inf)
+        for row, choices in enumerate(self._choices):
+            allowed = self._next(choices, input_ids[row, self._width :].tolist())
+            kept[row, allowed] = scores[row, allowed]
+        return kept
+
+    def _next(self, choices: Sequence[Sequence[int]], written: list[int]) -> list[int] | slice:
+        """Tokens that may follow; all of them where a row is free, or has ended and is only padded."""
+        if not choices or not set(self._ends).isdisjoint(written):
+            return slice(None)
+        begun = [choice for choice in choices if list(choice[: len(written)]) == written]
+        following = {choice[len(written)] for choice in begun if len(choice) > len(written)}
+        return sorted(following.union(self._ends if any(len(choice) == len(written) for choice in begun) else ()))
+
+
+def decode(
+    model: PreTrainedModel,
+    batch: Sequence[TokenizedPrompt],
+    cache: DynamicCache | None,
+    *,
+    card: CardSampling | None,
+    seed: int,
+) -> list[list[int]]:
+    """Tokens of each answer, with the one that ends it.
+
+    Args:
+        model: in evaluation mode, whose generation configuration tells ends and padding and is greedy.
+        batch: what is asked.
+        cache: holds all but the last token of each prompt, padded on the left; None: the prompts are read here.
+        card: how tokens are drawn; None: the most probable one each time.
+        seed: of what is drawn, with the key of each call.
+    """
+    generation = model.generation_config
+    width = max(len(one.ids) for one in batch)
+    given = padded(model, [one.ids for one in batch], [one.pictures for one in batch], pixels=cache is None)
+    processors: list[ConstrainedDecoder | Sampler] = []
+    if any(one.choices for one in batch):
+        processors.append(ConstrainedDecoder([one.choices for one in batch], generation.eos_token_id, width))
+    if card is not None:
+        processors.append(Sampler(card, [seed_of(seed, one.call.key) for one in batch], width))
+    written = model.generate(
+        given.pop("input_ids"),
+        max_new_tokens=max(one.new for one in batch),
+        past_key_values=cache,
+        logits_processor=LogitsProcessorList(processors),
+        disable_compile=True,
+        **given,
+    )
+    answers = []
+    for one, row in zip(batch, written.tolist(), strict=True):
+        answer = row[width:][: one.new]
+        ends = (place for place, token in enumerate(answer, start=1) if token in generation.eos_token_id)
+        answers.append(answer[: next(ends, None)])
+    return answers

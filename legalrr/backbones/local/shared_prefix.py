@@ -1,0 +1,229 @@
+"""Attention that reads a past once: apart from what is new, and once for all rows of a batch that share a prefix.
+
+Tokens that follow a past see all of it and, of each other, what came before. Under one mask for both, torch's kernels
+compute what the mask throws away. Here the past is attended to without a mask and the new by `is_causal`, each by the
+fused kernel, and the two are put together by their log-sum-exp. With scores s and values v, over past P and new N,
+
+    softmax(s) v = w softmax(s_P) v_P + (1 - w) softmax(s_N) v_N,   w = sigmoid(logsumexp(s_P) - logsumexp(s_N)),
+
+which is exact (Dao et al., FlashAttention, arXiv 2205.14135, put blocks together in this way).
+
+Shared prefixes go by the same equation. A token that is written is cheap to compute; what takes time is to read the
+keys and values of its prompt. Arms that show the same judgment hold the same keys and values for it, so one reading of
+them serves the next token of each of these arms.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+from legalrr.backbones.local.prefix_cache import common
+
+NAME = "split"
+SHARED_PREFIXES = "shared_prefixes"
+"""Attribute of a layer's keys that holds what their rows share."""
+WORTHWHILE = 64
+"""Tokens that a shared prefix must have; each costs a call of a kernel, in every layer, for every token written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedPrefix:
+    """First tokens of rows that stand next to each other in a batch."""
+
+    rows: slice
+    """Which rows."""
+    columns: slice
+    """Where the tokens stand in the first of them."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SharedPrefixes:
+    """The shared prefixes of all rows of a batch that is padded on the left."""
+
+    parts: tuple[SharedPrefix, ...]
+    """Every row belongs to one; that of a row by itself is its whole prompt."""
+    rest: tuple[int, ...]
+    """Per row the column after its shared prefix."""
+
+
+def find_shared_prefixes(prompts: Sequence[np.ndarray]) -> SharedPrefixes | None:
+    """Find the shared prefixes that save most; None where none saves any.
+
+    Args:
+        prompts: token ids of each, shape (tokens,), in the order of `legalrr.backbones.local.prefix_cache.walk`.
+    """
+    shared = [common(one, other) for one, other in pairwise(prompts)]
+    # Of the first n rows: tokens that need not be read, and where the last prefix starts.
+    best: list[tuple[int, int]] = [(0, 0)]
+    for stop in range(1, len(prompts) + 1):
+        found, length = (best[stop - 1][0], stop - 1), len(prompts[stop - 1])
+        for first in range(stop - 2, -1, -1):
+            length = min(length, shared[first])
+            if length < WORTHWHILE:
+                break
+            found = max(found, (best[first][0] + (stop - first - 1) * length, first))
+        best.append(found)
+    if not best[-1][0]:
+        return None
+    width = max(map(len, prompts))
+    parts: list[SharedPrefix] = []
+    rest = [0] * len(prompts)
+    stop = len(prompts)
+    while stop:
+        first = best[stop][1]
+        length = min([len(prompts[first]), *shared[first : stop - 1]])
+        start = width - len(prompts[first])
+        parts.append(SharedPrefix(rows=slice(first, stop), columns=slice(start, start + length)))
+        for row in range(first, stop):
+            rest[row] = width - len(prompts[row]) + length
+        stop = first
+    return SharedPrefixes(parts=tuple(reversed(parts)), rest=tuple(rest))
+
+
+def register() -> None:
+    """Make `attn_implementation="split"` known to transformers."""
+    AttentionInterface.register(NAME, split_attention)
+    AttentionMaskInterface.register(NAME, split_mask)
+
+
+def split_attention(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    scaling: float | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Attention of a layer, in the form that transformers asks for; with a mask, or without a past, its own `sdpa`.
+
+    One new token per row of a batch whose rows share prefixes reads each of these once.
+
+    Args:
+        module: the layer.
+        query: shape (batch, heads, new, head size).
+        key: shape (batch, key-value heads, past + new, head size); its attribute `shared_prefixes`, where it has
+            one, says what rows have in common.
+        value: the same shape.
+        attention_mask: None for causal attention without padding.
+        scaling: of the scores; None: 1 / sqrt(head size).
+        **kwargs: dropout and whatever else the layer tells.
+
+    Returns:
+        shape (batch, new, heads, head size), and None in the place of weights.
+    """
+    new = query.shape[2]
+    past = key.shape[2] - new
+    causal = kwargs.get("is_causal")
+    if causal is None:
+        causal = getattr(module, "is_causal", True)
+    shared: SharedPrefixes | None = getattr(key, SHARED_PREFIXES, None)
+    if shared is not None and new == 1:
+        return _attend_shared(query, key, value, shared, scale=scaling).transpose(1, 2).contiguous(), None
+    if attention_mask is not None or past <= 0 or new == 1 or not causal:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
+    before, weight_before = _fused(query, key[:, :, :past], value[:, :, :past], causal=False, scale=scaling)
+    among, weight_among = _fused(query, key[:, :, past:], value[:, :, past:], causal=True, scale=scaling)
+    weight = torch.sigmoid(weight_before - weight_among)[..., None].to(query.dtype)
+    return torch.lerp(among, before, weight).transpose(1, 2).contiguous(), None
+
+
+def split_mask(
+    *,
+    q_length: int,
+    kv_length: int,
+    q_offset: int = 0,
+    kv_offset: int = 0,
+    attention_mask: Tensor | None = None,
+    local_size: int | None = None,
+    allow_is_causal_skip: bool = True,
+    **kwargs: Any,
+) -> Tensor | None:
+    """The mask of a forward, as `transformers.masking_utils.sdpa_mask`; None where attention is causal and no more."""
+    causal = attention_mask is None and local_size is None and allow_is_causal_skip
+    if causal and kv_offset == 0 and q_offset + q_length == kv_length:
+        return None
+    return sdpa_mask(
+        q_length=q_length,
+        kv_length=kv_length,
+        q_offset=q_offset,
+        kv_offset=kv_offset,
+        attention_mask=attention_mask,
+        local_size=local_size,
+        allow_is_causal_skip=allow_is_causal_skip,
+        **kwargs,
+    )
+
+
+def _fused(
+    query: Tensor, key: Tensor, value: Tensor, *, causal: bool, scale: float | None, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Attention, and the log-sum-exp (natural) of the scores, float32 of shape (batch, heads, query length).
+
+    Args:
+        query: shape (batch, heads, query length, head size).
+        key: shape (batch, key-value heads, key length, head size).
+        value: the same shape.
+        causal: whether a token sees only what came before; then both lengths are the same.
+        scale: see `split_attention`.
+        mask: added to the scores, on a CPU alone.
+    """
+    kernels = torch.ops.aten
+    if query.device.type == "cpu":
+        return kernels._scaled_dot_product_flash_attention_for_cpu(
+            query, key, value, 0.0, causal, attn_mask=mask, scale=scale
+        )
+    groups = query.shape[1] // key.shape[1]
+    key, value = repeat_kv(key, groups), repeat_kv(value, groups)
+    if query.dtype == torch.float32:
+        given, told, *_ = kernels._scaled_dot_product_efficient_attention(
+            query, key, value, None, True, 0.0, causal, scale=scale
+        )
+    else:
+        given, told, *_ = kernels._scaled_dot_product_flash_attention(query, key, value, 0.0, causal, scale=scale)
+    # The kernels of an accelerator round the number of rows up.
+    return given, told[:, :, : query.shape[2]]
+
+
+def _attend_shared(query: Tensor, key: Tensor, value: Tensor, shared: SharedPrefixes, *, scale: float | None) -> Tensor:
+    """Attention of the next token of every row, on a CPU.
+
+    Args:
+        query: shape (batch, heads, 1, head size).
+        key: shape (batch, key-value heads, tokens, head size), padded on the left.
+        value: the same shape.
+        shared: shared prefixes of the rows.
+        scale: of the scores; None: 1 / sqrt(head size).
+
+    Returns:
+        shape (batch, heads, 1, head size).
+    """
+    # Heads with the same keys are to the kernel what queries with the same keys are: it takes both at once.
+    rows, heads, _, size = query.shape
+    groups = heads // key.shape[1]
+    query = query.reshape(rows, key.shape[1], groups, size)
+    rest = min(shared.rest)
+    places = torch.arange(rest, key.shape[2])
+    mask = torch.zeros((rows, 1, 1, len(places)), dtype=query.dtype)
+    mask.masked_fill_(places < torch.tensor(shared.rest)[:, None, None, None], -torch.inf)
+    mask = mask.expand(-1, -1, groups, -1)
+    among, weight_among = _fused(query, key[:, :, rest:], value[:, :, rest:], causal=False, scale=scale, mask=mask)
+    before, weight_before = torch.empty_like(among), torch.empty_like(weight_among)
+    for part in shared.parts:
+        one = slice(part.rows.start, part.rows.start + 1)
+        given = query[part.rows].transpose(0, 1).flatten(1, 2)[None]
+        seen = (tensor[one, :, part.columns] for tensor in (key, value))
+        found, weight = _fused(given, *seen, causal=False, scale=scale)
+        before[part.rows] = found[0].unflatten(1, (-1, groups)).transpose(0, 1)
+        weight_before[part.rows] = weight[0].unflatten(1, (-1, groups)).transpose(0, 1)
+    weight = torch.sigmoid(weight_before - weight_among)[..., None].to(query.dtype)
+    return torch.lerp(among, before, weight).reshape(rows, heads, 1, size)

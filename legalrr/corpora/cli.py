@@ -1,0 +1,224 @@
+"""The command `legalrr data`: which corpora there are, getting them, and checking one's own."""
+
+import argparse
+import logging
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import median
+
+from legalrr import tables
+from legalrr.annotate.party import find_party
+from legalrr.corpora.catalogue import card, cards, present
+from legalrr.corpora.exchange import DocBinFile, SavedDataset
+from legalrr.corpora.fetch import fetch, source
+from legalrr.corpora.label_studio import LabelStudio
+from legalrr.corpora.pdf_folder import PdfFolder
+from legalrr.corpora.table import Table
+from legalrr.corpora.text import Marked, SentenceLines, TextFolder
+from legalrr.errors import UserError
+from legalrr.hiding.hide import hide
+from legalrr.paths import data_root
+from legalrr.protocols import Corpus
+from legalrr.records import OUTCOMES, PARTIES, Document, Judgment, Party, Segments
+
+Reader = Marked | SentenceLines | LabelStudio | Table | TextFolder | PdfFolder | SavedDataset | DocBinFile
+PIPE_WIDTH = 120
+LAYOUTS = ("marked", "sentence-lines", "label-studio", "table", "text", "pdf", "dataset", "docbin")
+OWN_LABELS = {
+    "marked": "the header of each file states its outcome",
+    "table": "use --label-column",
+    "dataset": "its column outcome states them",
+    "docbin": "its documents state them",
+}
+"""Layouts that hold their outcomes, and where."""
+EXAMPLES = """\
+examples:
+  legalrr data list
+  legalrr data fetch lawai50
+  HF_TOKEN=... legalrr data fetch build --to ~/corpora     (then set LEGALRR_DATA=~/corpora)
+  legalrr data check my_judgments --layout text --labels labels.csv
+  legalrr data check cases.jsonl.gz --layout table --id-column doc_id --label-column label
+  legalrr data check annotated --layout marked --scheme build
+"""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command; exit status 2 for bad input, with one line that says what, where and what to do."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except UserError as error:
+        print(f"legalrr data: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="legalrr data",
+        description="Corpora of judgments: which there are, getting them, checking one's own.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    lister = commands.add_parser("list", help="the corpora, and which of them are here")
+    lister.add_argument("--no-count", action="store_true", help="do not read the corpora to count their judgments")
+    lister.set_defaults(run=_list)
+
+    fetcher = commands.add_parser("fetch", help="download lawai50, marro or build, and verify every file")
+    fetcher.add_argument("name", metavar="NAME", help="lawai50, marro or build")
+    fetcher.add_argument("--to", type=Path, metavar="DIR", help="folder of your corpora (default: LEGALRR_DATA)")
+    fetcher.add_argument("--base-url", metavar="URL", help="a mirror: the address before each file's path")
+    fetcher.set_defaults(run=_fetch)
+
+    checker = commands.add_parser("check", help="read judgments as an experiment would, and say what they are")
+    checker.add_argument("path", metavar="PATH", help="file or folder")
+    checker.add_argument("--layout", required=True, choices=LAYOUTS)
+    checker.add_argument("--scheme", choices=("build", "seven"), help="scheme of the roles")
+    checker.add_argument("--labels", metavar="CSV", help="outcomes (sentence-lines, label-studio, text, pdf)")
+    checker.add_argument("--id-column", metavar="NAME", default="id", help="table: column of ids (default: id)")
+    checker.add_argument("--no-id-column", action="store_true", help="table: there is none, the row is the id")
+    checker.add_argument("--text-column", metavar="NAME", default="text", help="table: column of texts (default: text)")
+    checker.add_argument("--label-column", metavar="NAME", help="table: column of labels")
+    checker.add_argument("--spans-column", metavar="NAME", help="table: column of gold roles")
+    checker.set_defaults(run=_check)
+    return parser
+
+
+def _list(options: argparse.Namespace) -> None:
+    rows = []
+    for one in cards():
+        reader = one.reader()
+        paths = present(reader) if reader else []
+        counts = _counts(reader) if reader and paths and not options.no_count else ["", "", ""]
+        place = f"here: {', '.join(map(str, paths))}" if paths else f"to get it: {one.get}"
+        rows.append((one.name, *counts, f"{one.what}\nlicence: {one.licence}\n{place}"))
+    header = ("corpus", "judgments", "labels", "roles", "what, licence, where it is or how to get it")
+    table = tables.Table(header=header, rows=tuple(rows))
+    table.show(tables.standard_output(PIPE_WIDTH), grid=True, lines=True)
+
+
+def _counts(reader: Corpus) -> list[str]:
+    judgments = labels = 0
+    schemes = set()
+    for judgment in reader.read(reader.split):
+        judgments += 1
+        labels += judgment.outcome is not None
+        schemes.add(judgment.scheme)
+    split = f" ({reader.split})" if reader.split else ""
+    return [f"{judgments}{split}", str(labels), ", ".join(sorted(filter(None, schemes))) or "none"]
+
+
+def _fetch(options: argparse.Namespace) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    origin, facts = source(options.name), card(options.name)
+    folder = (options.to.expanduser() if options.to else data_root()) / options.name
+    total = sum(item.size for item in origin.manifest())
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(options.name, total=total)
+        count = fetch(origin, folder, base_url=options.base_url, progress=lambda step: bar.advance(task, step))
+    there = len(origin.manifest()) - count
+    print(f"{options.name}: {count} files fetched, {there} were there already; all verified, in {folder}")
+    print(f"licence: {facts.licence}\nplease cite: {facts.citation}")
+    if folder.parent.resolve() != data_root().resolve():
+        print(f"so that experiments find it: export LEGALRR_DATA={folder.parent}")
+
+
+def _check(options: argparse.Namespace) -> None:
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("legalrr").setLevel(logging.INFO)
+    print("\n".join(_summary(_reader(options).read(None))))
+
+
+def _reader(options: argparse.Namespace) -> Reader:
+    """The reader of a layout over one path."""
+    path, labels = options.path, options.labels
+    if labels and options.layout in OWN_LABELS:
+        cure = OWN_LABELS[options.layout]
+        raise UserError("this layout takes no --labels", where=f"--layout {options.layout}", cure=cure)
+    match options.layout:
+        case "marked":
+            return Marked(name="check", folder=path, scheme=options.scheme or "build")
+        case "sentence-lines":
+            return SentenceLines(name="check", folder=path, scheme=options.scheme or "seven", outcomes=labels)
+        case "label-studio":
+            outcomes = {"check": labels} if labels else {}
+            return LabelStudio(name="check", files={"check": path}, outcomes=outcomes, scheme=options.scheme or "build")
+        case "table":
+            return Table(
+                name="check",
+                file=path,
+                id_column=None if options.no_id_column else options.id_column,
+                text_column=options.text_column,
+                label_column=options.label_column,
+                spans_column=options.spans_column,
+                scheme=options.scheme,
+            )
+        case "dataset":
+            return SavedDataset(name="check", folder=path, scheme=options.scheme)
+        case "docbin":
+            return DocBinFile(name="check", file=path, scheme=options.scheme)
+        case "pdf":
+            return PdfFolder(name="check", folder=path, labels=labels)
+        case _:
+            return TextFolder(name="check", folder=path, labels=labels)
+
+
+def _summary(judgments: Iterable[Judgment]) -> list[str]:
+    """Lines that say what the judgments are, and what may be wrong with them."""
+    words: list[int] = []
+    outcomes: Counter[str | None] = Counter()
+    parties: Counter[str | None] = Counter()
+    roles: Counter[str] = Counter()
+    texts: dict[int, str] = {}
+    problems: list[str] = []
+    unannotated = 0
+    for judgment in judgments:
+        words.append(len(judgment.text.split()))
+        outcomes[judgment.outcome] += 1
+        parties[_party(judgment)] += 1
+        roles.update(span.role for span in judgment.spans or ())
+        unannotated += judgment.spans is None
+        first = texts.setdefault(hash(judgment.text), judgment.id)
+        if first != judgment.id:
+            problems.append(f"{judgment.id} has the same text as {first}")
+    if not words:
+        raise UserError("no judgment", where="legalrr data check", cure="check the path")
+    if outcomes[None]:
+        problems.append(f"{outcomes[None]} of {len(words)} judgments have no label: they cannot be scored")
+    if parties[None]:
+        problems.append(
+            f"{parties[None]} of {len(words)} judgments do not tell which party came to the court: "
+            "set corpus.party, or ask annotate.question=relief"
+        )
+    if roles and unannotated:
+        problems.append(f"{unannotated} of {len(words)} judgments have no gold roles")
+    return [
+        f"judgments   {len(words)}",
+        "labels      "
+        + ", ".join(f"{outcomes[outcome]} {outcome}" for outcome in OUTCOMES)
+        + f", {outcomes[None]} none",
+        "party       " + ", ".join(f"{parties[party]} {party}" for party in PARTIES) + f", {parties[None]} not known",
+        "roles       " + (", ".join(f"{role} {count}" for role, count in roles.most_common()) or "none"),
+        f"words       {min(words)} least, {median(words):g} median, {max(words)} most",
+        "problems    " + ("; ".join(problems) or "none"),
+    ]
+
+
+def _party(judgment: Judgment) -> Party | None:
+    """The role that a question would name. Verdicts outside of decisive roles are not hidden here: that takes long, and
+    a caption is none."""
+    segments = Segments(id=judgment.id, scheme=judgment.scheme or "build", spans=judgment.spans or ())
+    hidden = hide(judgment, segments, also=frozenset(), verdicts=False)
+    document = Document(id=judgment.id, scheme=segments.scheme, headings=False, blocks=(), hidden=hidden)
+    return find_party(judgment, document, named=False).role
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Train hybrids of attention and Gated KalmaNet layers (`legalrr prime`)."""

@@ -1,1 +1,0 @@
-"""Predictors: turns over a backbone, and the baselines through the same door."""

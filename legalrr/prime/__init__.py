@@ -1,1 +1,0 @@
-"""Priming: new Gated KalmaNet layers learn what the attention did in whose place they are."""

@@ -1,0 +1,1 @@
+"""Write `report.html`: results, effects, errors, and every judgment with its conversation."""

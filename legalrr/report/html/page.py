@@ -1,0 +1,261 @@
+"""A report as one HTML page: data as JSON, figures as SVG, texts as compressed blocks, one style and one script.
+
+Nothing is loaded from outside, and a content security policy runs nothing but the page's own script, which inserts
+every text as text. What the template receives is escaped. The same run folders give the same bytes.
+
+A block is JSON, compressed (zlib) and in base64; the page decompresses it when the judgment is opened.
+"""
+
+import base64
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from legalrr.corpora.catalogue import card
+from legalrr.errors import UserError
+from legalrr.html import environment, printable, source_hash, template_source
+from legalrr.progress import progress
+from legalrr.report.compare import Report
+from legalrr.report.html.judgments import Collection, Conversations, Phrases, collections, read_judgments, read_rows
+from legalrr.report.html.results import (
+    SIZES,
+    breakdowns_json,
+    calibration_json,
+    cells_json,
+    effects_json,
+    explanations_json,
+    figures,
+    groups_json,
+    health_json,
+    power_json,
+    repeats_json,
+    verdict,
+)
+from legalrr.report.load import RunResult
+from legalrr.roles import BUILD, SEVEN
+from legalrr.score.cases import TREATMENTS
+
+MEGABYTES = 12.0
+"""Default size of the prompts and answers in a page, in megabytes."""
+STYLES = ("report/html/base.css", "report/html/parts.css", "report/html/reader.css", "segment/roles.css")
+SCRIPTS = tuple(
+    f"report/html/{name}.js"
+    for name in (
+        "dom",
+        "table",
+        "results",
+        "repeats",
+        "effects",
+        "explanations",
+        "errors",
+        "health",
+        "blocks",
+        "list",
+        "reader",
+        "talk",
+        "main",
+    )
+)
+"""Joined in this order they are the page's script."""
+BATCH = 40
+"""Judgments whose rows are in memory at once."""
+MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Texts:
+    """Blocks of a page."""
+
+    blocks: Mapping[tuple[int, int], str]
+    """(Number of a collection, place of a judgment in it) -> block in base64."""
+    phrases: str
+    """Block of the list of strings that judgments share."""
+
+
+def report_page(report: Report, folders: Sequence[Path], *, megabytes: float = MEGABYTES) -> str:
+    """Render the page.
+
+    Args:
+        report: read from `folders`.
+        folders: run folders, for their names and commands.
+        megabytes: size limit of prompts and answers; 0 leaves them all out.
+
+    Raises:
+        UserError: a file of a folder is damaged.
+    """
+    gathered = collections(report, read_judgments(report.cells))
+    texts = pack_texts(report, gathered, megabytes)
+    templates = environment()
+    style = "\n".join(template_source(templates, name) for name in STYLES)
+    parts = "\n".join(template_source(templates, name) for name in SCRIPTS)
+    script = f'"use strict";\n(() => {{\n{parts}}})();\n'
+    return templates.get_template("report/html/page.j2").render(
+        title=printable(" + ".join(folder.resolve().name for folder in folders)),
+        verdict=printable(verdict(report)),
+        data=in_script(page_json(report, gathered, texts, folders)),
+        phrases=texts.phrases,
+        figures=figures(report),
+        blocks={f"t{number}-{at}": block for (number, at), block in texts.blocks.items()},
+        script=script,
+        script_hash=source_hash(script),
+        style=style,
+        style_hash=source_hash(style),
+    )
+
+
+def page_json(report: Report, gathered: Sequence[Collection], texts: Texts, folders: Sequence[Path]) -> dict[str, Any]:
+    """Return the data of the page, without figures and texts."""
+    return {
+        "invalid": TREATMENTS[report.invalid],
+        "cells": cells_json(report),
+        "groups": groups_json(report),
+        "repeats": repeats_json(report),
+        "effects": effects_json(report),
+        "explanations": explanations_json(report),
+        "power": {"sizes": list(SIZES), "groups": power_json(report)},
+        "calibration": calibration_json(report),
+        "breakdowns": breakdowns_json(report),
+        "health": health_json(report),
+        "collections": [one.as_json() for one in gathered],
+        "texts": [sum(number == which for which, _ in texts.blocks) for number in range(len(gathered))],
+        "provenance": provenance_json(report, folders),
+        "headings": {role.code: role.heading for scheme in (SEVEN, BUILD) for role in scheme.roles},
+    }
+
+
+def in_script(value: object) -> str:
+    """Serialise to JSON for a script element: ASCII, without a character that could end the element."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+
+
+def pack(value: Any) -> str:
+    """Return a value as a block."""
+    return base64.b64encode(zlib.compress(json.dumps(value, separators=(",", ":")).encode("ascii"), 5)).decode("ascii")
+
+
+def pack_texts(report: Report, gathered: Sequence[Collection], megabytes: float) -> Texts:
+    """Pack the texts of as many judgments as fit, by disagreement of the arms, from all collections in turn.
+
+    Args:
+        report: its cells hold the rows.
+        gathered: the judgments.
+        megabytes: size limit of the blocks.
+
+    Raises:
+        UserError: a predictions file changed.
+    """
+    room = int(megabytes * MEGABYTE)
+    places = [[(number, at) for at in range(len(one.ids))] for number, one in enumerate(gathered)]
+    order = [place for round in zip_longest(*places) for place in round if place is not None]
+    blocks: dict[tuple[int, int], str] = {}
+    phrases = Phrases()
+    with progress("report.html", len(order), "judgments") as advance:
+        for start in range(0, len(order), BATCH):
+            some = order[start : start + BATCH]
+            for place, record in _records(report, gathered, some, phrases):
+                block = pack(record)
+                room -= len(block)
+                if room < 0:
+                    return Texts(blocks=blocks, phrases=pack(list(phrases.shared)))
+                blocks[place] = block
+            advance(len(some))
+    return Texts(blocks=blocks, phrases=pack(list(phrases.shared)))
+
+
+def _records(
+    report: Report, gathered: Sequence[Collection], places: Sequence[tuple[int, int]], phrases: Phrases
+) -> list[tuple[tuple[int, int], dict[str, Any]]]:
+    """Return the records of some judgments, in the order of `places`."""
+    found = {
+        (number, at): Conversations(
+            judgment=f"{number} {gathered[number].ids[at]}",
+            record=gathered[number].records.get(gathered[number].ids[at]),
+            phrases=phrases,
+        )
+        for number, at in places
+    }
+    for number, one in enumerate(gathered):
+        wanted = {one.ids[at]: at for which, at in places if which == number}
+        for cell in one.answers:
+            for id, row in read_rows(report.cells[cell], wanted).items():
+                found[number, wanted[id]].add(cell, row)
+    return [(place, conversations.as_json()) for place, conversations in found.items()]
+
+
+STUDY = (
+    "Khatri, Yusuf, Shah, Kumaraguru: Structured Definitions and Segmentations for Legal Reasoning in LLMs: "
+    "A Study on Indian Legal Data, arXiv 2511.20669"
+)
+
+
+def provenance_json(report: Report, folders: Sequence[Path]) -> dict[str, Any]:
+    """Return commands, versions, seeds, stage identities, and licence and citation of the corpora.
+
+    Raises:
+        UserError: a folder's multirun.yaml, or a cell's overrides, is not valid YAML.
+    """
+    corpora = dict.fromkeys(cell.setup.corpus for cell in report.cells if cell.setup is not None)
+    return {
+        "folders": [{"name": folder.resolve().name, "command": _command(folder)} for folder in folders],
+        "versions": _versions(report),
+        "cells": [_cell(cell) for cell in report.cells],
+        "corpora": [_corpus(name) for name in corpora],
+        "study": STUDY,
+    }
+
+
+def _command(folder: Path) -> str | None:
+    """Return the command that made a folder from Hydra's record, without the output folder; None without a record."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    for path, key in (
+        (folder / "multirun.yaml", "hydra.overrides.task"),
+        (folder / ".hydra" / "hydra.yaml", "hydra.overrides.task"),
+    ):
+        if path.is_file():
+            try:
+                recorded = OmegaConf.select(OmegaConf.load(path), key, default=[])
+            except (YAMLError, OmegaConfBaseException) as error:
+                raise UserError("not valid YAML", where=str(path), cure="delete the file") from error
+            return " ".join(["legalrr", *(str(one) for one in recorded if not str(one).startswith("runs="))])
+    return None
+
+
+def _versions(report: Report) -> list[dict[str, Any]]:
+    """Return the distinct sets of package versions, each with its cells."""
+    found: list[dict[str, Any]] = []
+    for number, cell in enumerate(report.cells):
+        versions = cell.run.get("versions")
+        if not versions:
+            continue
+        same = next((one for one in found if one["versions"] == versions), None)
+        if same is None:
+            found.append({"versions": versions, "cells": [number]})
+        else:
+            same["cells"].append(number)
+    return found
+
+
+def _cell(cell: RunResult) -> dict[str, Any]:
+    stages = cell.run.get("stages", {})
+    return {
+        "seed": None if cell.setup is None else cell.setup.seed,
+        "limit": None if cell.setup is None else cell.setup.limit,
+        "identities": {name: str(stage.get("identity", "")) for name, stage in stages.items()},
+        "provenance": cell.run.get("provenance", {}),
+        "judgments": cell.run.get("judgments", {}).get("sha256"),
+    }
+
+
+def _corpus(name: str) -> dict[str, str]:
+    try:
+        found = card(name)
+    except UserError:
+        return {"name": name, "what": "", "licence": "not stated: no corpus of conf/corpus", "citation": ""}
+    return {"name": name, "what": found.what, "licence": found.licence, "citation": found.citation}

@@ -1,1 +1,0 @@
-"""report.html: a sweep, or several, as one page without outside resources."""

@@ -1,0 +1,358 @@
+"""Score predicted outcomes, with intervals.
+
+Intervals of one arm's own scores: BCa bootstrap (`legalrr.score.intervals`), and exact ones where it defines none.
+
+Where every resample of the judgments gives the same score, as with an arm that is always right, the bootstrap knows
+no uncertainty. There the bounds follow from how many misses in each outcome are possible: with the Clopper-Pearson
+interval of the share of misses in each outcome at the level sqrt(0.95), as the outcomes are independent,
+
+    low     the score with as many misses as possible, each the other answer
+    high    the score with as few as possible, each invalid, which costs the other outcome nothing
+
+The class counts are taken as given. They cover at least 95 %.
+
+Scores of predicted outcomes.
+
+The labels are fixed to the two classes. An invalid answer is a miss in the class of its gold outcome: it lowers that
+class's recall and F1 and the accuracy, and raises the false negative rate where the gold outcome is `allowed`, but it
+is never a false positive and enters no precision. The positive class is `allowed`.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from legalrr.errors import UserError
+from legalrr.predictions import LABELS
+from legalrr.records import OUTCOMES, CompletedTurn, Completion, Scored
+from legalrr.score.cases import AnsweredCase
+from legalrr.score.intervals import Interval, Sample, bca_of_counts, ruled
+from legalrr.score.metrics import Counts, Floats, codes, macro_f1_of_codes, macro_f1_of_counts
+from legalrr.score.permutation import mcc_of_counts, skill_p
+from legalrr.stage import at_least, check_fields, digest
+from legalrr.verdict import ANSWER, PatternVerdictReader
+
+
+def arm_intervals(
+    sample: Sample, statistic: Callable[[Counts], Floats], *, confidence: float, resamples: int, seed: int
+) -> list[Interval]:
+    """Intervals of scores of one arm that fall as either outcome has more misses.
+
+    Args:
+        sample: its answers, one column.
+        statistic: of counts of shape (6, r, 1); gives q scores, shape (r, q).
+        confidence: coverage, such as 0.95.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+    """
+    found = bca_of_counts([sample], statistic, confidence=confidence, resamples=resamples, seed=seed)
+    if sample.n < 2 or all(one.bounds is not None for one in found):
+        return found
+    low, high = exact_bounds(sample, statistic, confidence=confidence)
+    return [
+        one
+        if one.bounds is not None
+        else Interval(bounds=(float(a), float(b)), note=None, standard_error=one.standard_error, method="exact")
+        for one, a, b in zip(found, low, high, strict=True)
+    ]
+
+
+def exact_bounds(sample: Sample, statistic: Callable[[Counts], Floats], *, confidence: float) -> tuple[Floats, Floats]:
+    """Exact bounds of scores, each of shape (q,); the arguments are those of `arm_intervals`."""
+    counts = sample.counts(sample.sizes[None])[:, 0, 0]
+    # Judgments of a cluster are one observation.
+    counts = counts * (sample.n / counts.sum())
+    golds = np.array([counts[:3].sum(), counts[3:].sum()])
+    misses = np.maximum(golds - counts[[0, 4]], 0.0)
+    least, most = golds * share_intervals(misses, golds, math.sqrt(confidence))
+    worst = np.array([golds[0] - most[0], most[0], 0.0, most[1], golds[1] - most[1], 0.0])
+    best = np.array([golds[0] - least[0], 0.0, least[0], 0.0, golds[1] - least[1], least[1]])
+    low, high = (statistic(one[:, None, None])[0] for one in (worst, best))
+    return low, high
+
+
+def share_intervals(parts: Floats, wholes: Floats, level: float) -> Floats:
+    """Compute Clopper-Pearson intervals of shares, shapes (m,) to (2, m); 0 to 1 of nothing.
+
+    Source: Clopper and Pearson 1934, doi 10.1093/biomet/26.4.404, as quantiles of the beta distribution.
+    """
+    from scipy.special import betaincinv
+
+    tail = (1 - level) / 2
+    # The beta distribution ends where a parameter is 0; there the bound is 0 or 1.
+    low = np.where(parts > 0, betaincinv(np.where(parts > 0, parts, 1), wholes - parts + 1, tail), 0.0)
+    high = np.where(parts < wholes, betaincinv(parts + 1, np.where(parts < wholes, wholes - parts, 1), 1 - tail), 1.0)
+    return np.stack([low, high])
+
+
+UNDEFINED = "no labelled judgment"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """Scores of one cell. Rates lie between 0 and 1; None where a score is undefined."""
+
+    n: int
+    """Judgments scored."""
+    confusion: Mapping[str, Mapping[str, int]]
+    """Gold outcome -> label (allowed, dismissed, invalid) -> judgments."""
+    macro_f1: float | None
+    """Mean of the two F1; the headline."""
+    interval: tuple[float, float] | None
+    """Interval of macro-F1 over judgments (`legalrr.score.scorer`)."""
+    interval_note: str | None
+    """Why there is no interval; None where there is one."""
+    interval_method: str
+    """BCa, or exact where no resample changes the score; "" without an interval."""
+    f1: Mapping[str, float | None]
+    """F1 per class; 0 where neither gold nor predicted has the class."""
+    precision: Mapping[str, float | None]
+    """Per class; 0 where nothing was predicted as the class."""
+    recall: Mapping[str, float | None]
+    """Per class; 0 where no gold outcome has the class."""
+    accuracy: float | None
+    """Share answered right, of all."""
+    fpr: float | None
+    """Gold dismissed, answered allowed, of all gold dismissed."""
+    fnr: float | None
+    """Gold allowed, not answered allowed (so also invalid), of all gold allowed."""
+    mcc: float | None
+    """Matthews correlation, with invalid as a third answer (Gorodkin's R_K); 0 where all gold outcomes, or all answers,
+    are the same."""
+    mcc_interval: tuple[float, float] | None
+    """Its interval over judgments, extended to 0 where the test of skill does not reject; None where all gold outcomes,
+    or all answers, are the same, and with fewer than two judgments."""
+    p_skill: float | None
+    """Two-sided p of the test that answers do not go with outcomes (`legalrr.score.permutation`); None where all gold
+    outcomes, or all answers, are the same."""
+    clusters: int
+    """Units of intervals and tests: judgments, those of a cluster of near-duplicates as one."""
+    invalid_rate: float | None
+    """Share of invalid answers."""
+    invalid: Mapping[str, int]
+    """Invalid answers by reason."""
+    cut_off_rate: float | None
+    """Share of judgments with a turn that was cut off."""
+    yes_rate: float | None
+    """Share answered allowed, of all."""
+    brier: float | None
+    """Mean squared error of `p_allowed` where it is known; None where it never is."""
+    tokens: Mapping[str, int] | None
+    """Tokens sent (prompt), of these cached, and written (new); None where the cases do not tell."""
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any], *, where: str) -> "Scores":
+        """The scores that a scores.json holds; raises UserError naming `where` if one is missing."""
+        missing = [f.name for f in fields(cls) if f.name not in values]
+        if missing:
+            raise UserError(f"{', '.join(missing)} missing", where=where, cure="run the cell again")
+        kept = {f.name: values[f.name] for f in fields(cls)}
+        bounds = {
+            name: kept[name] if kept[name] is None else tuple(kept[name]) for name in ("interval", "mcc_interval")
+        }
+        return cls(**{**kept, **bounds})
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionScorer:
+    """Computes `Scores` (protocol `Scorer`)."""
+
+    VERSION: ClassVar[int] = 3
+
+    confidence: float = 0.95
+    """Coverage of intervals."""
+    resamples: int = at_least(1, 20_000)
+    """Bootstrap resamples per interval; all different ones where they are few (`legalrr.score.intervals.EXACT`)."""
+    permutations: int = at_least(1, 10_000)
+    """Permutations per test (`legalrr.score.permutation`); all of them where they are no more."""
+    seed: int = at_least(0, 0)
+    """Seed of resampling and permuting."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.confidence < 1:
+            raise UserError(f"confidence {self.confidence} is no share", where="score.confidence", cure="0.95 is usual")
+        check_fields(self, "score")
+
+    def settings(self) -> dict[str, Any]:
+        """What intervals and tests depend on, as plain JSON values."""
+        return asdict(self)
+
+    def score(self, cases: Sequence[Scored]) -> dict[str, Any]:
+        """Scores as plain JSON values, with version, settings and a digest of the cases that they belong to."""
+        return {**self.stamp(cases), **asdict(self.scores(cases))}
+
+    def stamp(self, cases: Sequence[Scored]) -> dict[str, Any]:
+        """What scores were computed by and from: two equal stamps mean equal scores."""
+        return {
+            "version": self.VERSION,
+            "settings": self.settings(),
+            # Their fields are plain values, which `asdict` would copy one by one, for longer than all else here takes.
+            "cases": digest([vars(case) for case in _ordered(cases)]),
+        }
+
+    def scores(self, cases: Sequence[Scored]) -> Scores:
+        """Scores of the cases; their order does not matter. Ids must differ."""
+        from sklearn.metrics import matthews_corrcoef, precision_recall_fscore_support
+
+        cases = _ordered(cases)
+        n = len(cases)
+        if n == 0:
+            return _nothing()
+        gold: list[str] = [case.gold for case in cases]
+        labels: list[str] = [case.label for case in cases]
+        answers = codes(cases)
+        groups = clusters(cases)
+        sample = Sample.of(answers, groups)
+        interval, spread = arm_intervals(
+            sample, _scores, confidence=self.confidence, resamples=self.resamples, seed=self.seed
+        )
+        p_skill = skill_p(answers, groups, permutations=self.permutations, seed=self.seed)
+        precision, recall, f1, _ = precision_recall_fscore_support(gold, labels, labels=OUTCOMES, zero_division=0)
+        pairs = Counter(zip(gold, labels, strict=True))
+        support = Counter(gold)
+        known = [(case.p_allowed, case.gold == "allowed") for case in cases if case.p_allowed is not None]
+        told = [case for case in cases if isinstance(case, AnsweredCase)]
+        return Scores(
+            n=n,
+            confusion={outcome: {label: pairs[outcome, label] for label in LABELS} for outcome in OUTCOMES},
+            macro_f1=float(macro_f1_of_codes(answers)),
+            interval=interval.bounds,
+            interval_note=interval.note,
+            interval_method=interval.method if interval.bounds else "",
+            f1=_per_class(f1),
+            precision=_per_class(precision),
+            recall=_per_class(recall),
+            accuracy=(pairs["allowed", "allowed"] + pairs["dismissed", "dismissed"]) / n,
+            fpr=pairs["dismissed", "allowed"] / support["dismissed"] if support["dismissed"] else None,
+            fnr=(support["allowed"] - pairs["allowed", "allowed"]) / support["allowed"] if support["allowed"] else None,
+            mcc=float(matthews_corrcoef(gold, labels)) if len(set(gold)) > 1 and len(set(labels)) > 1 else 0.0,
+            mcc_interval=None if p_skill is None else ruled(spread, p_skill, self.confidence).bounds,
+            p_skill=p_skill,
+            clusters=sample.n,
+            invalid_rate=labels.count("invalid") / n,
+            invalid=dict(sorted(Counter(_reason(case) for case in cases if case.label == "invalid").items())),
+            cut_off_rate=sum(case.cut_off for case in cases) / n,
+            yes_rate=labels.count("allowed") / n,
+            brier=sum((p - allowed) ** 2 for p, allowed in known) / len(known) if known else None,
+            tokens=_tokens(told) if len(told) == n else None,
+        )
+
+
+def clusters(cases: Sequence[Scored]) -> npt.NDArray[np.int64] | None:
+    """Number of the cluster of each case, shape (n,); None where every one stands alone."""
+    names = [case.cluster or case.id for case in cases]
+    if len(set(names)) == len(names):
+        return None
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return np.array([numbers[name] for name in names], dtype=np.int64)
+
+
+def _scores(counts: Counts) -> Floats:
+    """Macro-F1 and MCC from counts of shape (6, r, 1); shape (r, 2)."""
+    return np.concatenate([macro_f1_of_counts(counts), mcc_of_counts(counts)], axis=-1)
+
+
+def _ordered(cases: Sequence[Scored]) -> list[Scored]:
+    ordered = sorted(cases, key=lambda case: case.id)
+    for one, other in pairwise(ordered):
+        if one.id == other.id:
+            raise UserError(f"duplicate id {one.id!r}", where="predictions", cure="every judgment is scored once")
+    return ordered
+
+
+def _nothing() -> Scores:
+    per_class: dict[str, float | None] = dict.fromkeys(OUTCOMES)
+    return Scores(
+        n=0,
+        confusion={outcome: dict.fromkeys(LABELS, 0) for outcome in OUTCOMES},
+        macro_f1=None,
+        interval=None,
+        interval_note=UNDEFINED,
+        interval_method="",
+        f1=per_class,
+        precision=per_class,
+        recall=per_class,
+        accuracy=None,
+        fpr=None,
+        fnr=None,
+        mcc=None,
+        mcc_interval=None,
+        p_skill=None,
+        clusters=0,
+        invalid_rate=None,
+        invalid={},
+        cut_off_rate=None,
+        yes_rate=None,
+        brier=None,
+        tokens=None,
+    )
+
+
+def _per_class(values: Iterable[float]) -> dict[str, float | None]:
+    return {outcome: float(value) for outcome, value in zip(OUTCOMES, values, strict=True)}
+
+
+def _reason(case: Scored) -> str:
+    return case.reason if isinstance(case, AnsweredCase) else "unstated"
+
+
+def _tokens(cases: Sequence[AnsweredCase]) -> dict[str, int]:
+    return {
+        "prompt": sum(case.prompt_tokens for case in cases),
+        "cached": sum(case.cached_tokens for case in cases),
+        "new": sum(case.new_tokens for case in cases),
+    }
+
+
+def score(gold: Mapping[str, str] | Sequence[str], answers: Mapping[str, str] | Sequence[str]) -> Scores:
+    """Score answers against true outcomes.
+
+    An answer that cannot be read is invalid: a miss in the class of its true outcome, and never one of the two classes.
+
+    Args:
+        gold: true outcomes, "allowed" or "dismissed": by id, or in the order of `answers`.
+        answers: labels ("allowed", "dismissed", "invalid") or texts of a model, in which YES or NO is read as
+            `verdict=strict` does (`legalrr.verdict`): by id, or in the order of `gold`.
+
+    Raises:
+        UserError: an outcome that does not exist, different ids, or different lengths.
+
+    >>> found = score(["allowed", "dismissed", "dismissed"], ["YES", "The answer is NO.", "I cannot say."])
+    >>> found.confusion["dismissed"]
+    {'allowed': 0, 'dismissed': 1, 'invalid': 1}
+    >>> found.accuracy == 2 / 3
+    True
+    """
+    keyed = _keyed(gold), _keyed(answers)
+    if isinstance(gold, Mapping) != isinstance(answers, Mapping):
+        raise UserError("one is a mapping, the other a sequence", where="gold, answers", cure="give both by id")
+    if keyed[0].keys() != keyed[1].keys():
+        lone = sorted(keyed[0].keys() ^ keyed[1].keys())
+        raise UserError(
+            f"{len(keyed[0])} outcomes and {len(keyed[1])} answers: only one of the two has {lone[0]!r}",
+            where="gold, answers",
+            cure="give both for each judgment",
+        )
+    return PredictionScorer().scores([_answered(key, keyed[0][key], text) for key, text in keyed[1].items()])
+
+
+def _keyed(values: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
+    return dict(values) if isinstance(values, Mapping) else {str(number): one for number, one in enumerate(values)}
+
+
+def _answered(key: str, outcome: str, answer: str) -> AnsweredCase:
+    gold = next((one for one in OUTCOMES if one == outcome), None)
+    if gold is None:
+        raise UserError(f"unknown outcome {outcome!r}", where=f"gold, {key}", cure=f"use {' or '.join(OUTCOMES)}")
+    if answer in LABELS:
+        label = next((one for one in OUTCOMES if one == answer), None)
+        return AnsweredCase(id=key, gold=gold, label=label or "invalid", reason="matched" if label else "unparsed")
+    turn = CompletedTurn(name=ANSWER, text=answer, finish_reason="stop")
+    verdict = PatternVerdictReader().read_turn(Completion(id=key, turns=(turn,)), ANSWER)
+    return AnsweredCase(id=key, gold=gold, label=verdict.label, reason=verdict.reason)

@@ -1,0 +1,327 @@
+"""Score a tagger by cross-validation: averages, confusion matrix, learning curve.
+
+Confusion matrix of a tagger as a picture: a row per gold role, shaded by the share of its sentences.
+
+Scoring a way of making a tagger on judgments that it has not seen.
+
+Learning curve of a tagger: its cross-validated scores by the number of judgments that it is trained on.
+"""
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import mean, stdev
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol
+
+from legalrr.errors import UserError
+from legalrr.html import SVG_SALT
+from legalrr.segment.card import LabelledJudgment, count_roles, groups, shares
+from legalrr.segment.tagger import RoleProbabilities, calibration_error, fit_temperature
+from legalrr.tables import Table
+
+CELL_INCHES, MARGIN_INCHES = 0.52, 2.2
+DARK = 0.55
+"""From this share on a cell is dark enough for white digits."""
+
+
+def confusion_svg(gold: Sequence[str], found: Sequence[str], *, title: str) -> str:
+    """The matrix as SVG text; each cell shows the number of sentences.
+
+    Args:
+        gold: gold role of every sentence.
+        found: role given to it, in the same order.
+        title: what was scored.
+    """
+    import numpy as np
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+    from sklearn.metrics import confusion_matrix
+
+    roles = sorted(set(gold) | set(found))
+    counts = confusion_matrix(gold, found, labels=roles)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = CELL_INCHES * len(roles) + MARGIN_INCHES
+    with rc_context({"svg.hashsalt": SVG_SALT, "font.family": "DejaVu Sans", "font.size": 8}):
+        figure = Figure(figsize=(side, side), layout="constrained")
+        FigureCanvasSVG(figure)
+        axes = figure.subplots()
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        axes.set_xticks(range(len(roles)), roles, rotation=45, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(len(roles)), roles)
+        axes.set_xlabel("role found")
+        axes.set_ylabel("gold role")
+        axes.set_title(title)
+        for (row, column), count in np.ndenumerate(counts):
+            if count:
+                colour = "white" if shares[row, column] >= DARK else "black"
+                axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=7)
+        axes.tick_params(length=0)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        text = io.StringIO()
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    return text.getvalue()
+
+
+AVERAGES = ("micro", "macro", "weighted")
+DIGITS = 4
+
+
+class Fitted(Protocol):
+    """A trained tagger."""
+
+    def chances(self, sentences: Sequence[str]) -> RoleProbabilities:
+        """Probabilities of the roles for each sentence of one judgment."""
+
+    def as_json(self) -> dict[str, Any]:
+        """What its card says beside the recipe."""
+
+
+class Recipe(Protocol):
+    """A way of training a tagger."""
+
+    def fit(self, documents: Sequence[LabelledJudgment], path: Path) -> Fitted:
+        """Train on `documents`, write the model to `path` (its suffix is `suffix`), and open it."""
+
+    @property
+    def suffix(self) -> str:
+        """Suffix of the model file."""
+
+    def as_json(self) -> dict[str, Any]:
+        """All settings, for the model's card."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What cross-validation found."""
+
+    scores: Mapping[str, Any]
+    """As described in `evaluate`."""
+    temperature: float
+    """Temperature that calibrates the probabilities, fitted on the held-out sentences of all folds."""
+    gold: tuple[str, ...]
+    """Gold role of every sentence."""
+    found: tuple[str, ...]
+    """Role given to it by the tagger that had not seen its judgment, in the same order."""
+    trained_on: float
+    """Judgments that a fold's tagger was trained on, mean over folds."""
+
+
+def evaluate(
+    documents: Sequence[LabelledJudgment],
+    recipe: Recipe,
+    *,
+    folds: int,
+    seed: int,
+    also: Sequence[LabelledJudgment] = (),
+    prior_correction: float = 0.0,
+    share: float = 1.0,
+    jobs: int = 1,
+    tell: Callable[[str], None] = print,
+) -> Evaluation:
+    """Cross-validate, folded by document; near-duplicates stay in one fold.
+
+    Args:
+        documents: annotated judgments of one scheme; every one is held out once.
+        recipe: how each fold's tagger is trained.
+        folds: how many folds, at least 2.
+        seed: seed of the assignment of documents to folds.
+        also: further judgments to train on in every fold that holds out no near-duplicate of them; never scored.
+        prior_correction: as in `RoleProbabilities.decode`.
+        share: of the judgments a fold could train on, drawn by `seed`; a smaller share is part of a larger one.
+        jobs: folds at once, each in a process of its own; the scores do not depend on it.
+        tell: receives a line per fold.
+
+    Returns:
+        scores: folds, seed, prior_correction; micro, macro and weighted F1 as {"mean", "sd"} over folds (macro: over
+        the roles of the fold's gold); pooled: the same averages over all folds' sentences together; roles: per role its
+        number of sentences and its pooled precision, recall and F1; calibration_error before and after tempering.
+
+    Raises:
+        UserError: more folds than different judgments, or a share that leaves a fold nothing to train on.
+    """
+    from sklearn.model_selection import GroupKFold
+
+    every = [*documents, *also]
+    group = groups(every)
+    own = group[: len(documents)]
+    if not 2 <= folds <= len(set(own)):
+        raise UserError(
+            f"{folds} folds of {len(set(own))} different judgments", where="--folds", cure="from 2 to their number"
+        )
+    per_fold: dict[str, list[float]] = {average: [] for average in AVERAGES}
+    held_out: list[LabelledJudgment] = []
+    chances: list[RoleProbabilities] = []
+    found: list[str] = []
+    work = []
+    for _, held in GroupKFold(folds, shuffle=True, random_state=seed).split(documents, groups=own):
+        gone = {group[i] for i in held}
+        kept = [document for document, of in zip(every, group, strict=True) if of not in gone]
+        work.append((recipe, _drawn(kept, share, seed), [documents[i] for i in held]))
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) if jobs > 1 else nullcontext() as pool:
+        results = pool.map(_held_out, work) if pool else map(_held_out, work)
+        for number, (told, (_, kept, fold)) in enumerate(zip(results, work, strict=True), start=1):
+            prior = shares(count_roles(kept), kept[0].scheme)
+            decoded = [role for one in told for role, _ in one.decode(prior, prior_correction)]
+            fold_gold = [role for document in fold for role in document.roles]
+            for average in AVERAGES:
+                per_fold[average].append(_f1(fold_gold, decoded, average))
+            tell(f"fold {number} of {folds}: " + ", ".join(f"{a} F1 {per_fold[a][-1]:.3f}" for a in AVERAGES))
+            held_out += fold
+            chances += told
+            found += decoded
+    gold = [role for document in held_out for role in document.roles]
+    temperature = fit_temperature(chances, [document.roles for document in held_out])
+    scores = {
+        "folds": folds,
+        "seed": seed,
+        "prior_correction": prior_correction,
+        **{a: {"mean": round(mean(v), DIGITS), "sd": round(stdev(v), DIGITS)} for a, v in per_fold.items()},
+        "pooled": {a: round(_f1(gold, found, a), DIGITS) for a in AVERAGES},
+        "roles": _per_role(gold, found),
+        "calibration_error": {
+            "before": _gap(chances, gold),
+            "after": _gap([one.tempered(temperature) for one in chances], gold),
+        },
+    }
+    return Evaluation(
+        scores=scores,
+        temperature=temperature,
+        gold=tuple(gold),
+        found=tuple(found),
+        trained_on=mean(len(kept) for _, kept, _ in work),
+    )
+
+
+def _drawn(documents: Sequence[LabelledJudgment], share: float, seed: int) -> list[LabelledJudgment]:
+    """A share of the documents in their order, the same ones for a seed, and those of smaller shares among them."""
+    from random import Random
+
+    count = round(share * len(documents))
+    if not 0 < count <= len(documents):
+        raise UserError(
+            f"a share of {share:g} of {len(documents)} judgments", where="--shares", cure="more than 0, and 1 at most"
+        )
+    places = list(range(len(documents)))
+    Random(seed).shuffle(places)
+    return [documents[i] for i in sorted(places[:count])]
+
+
+def _held_out(work: tuple[Recipe, Sequence[LabelledJudgment], Sequence[LabelledJudgment]]) -> list[RoleProbabilities]:
+    """What a tagger that was trained on the first documents makes of the others."""
+    recipe, kept, fold = work
+    with TemporaryDirectory() as folder:
+        fitted = recipe.fit(kept, Path(folder) / f"model{recipe.suffix}")
+        return [fitted.chances(document.sentences) for document in fold]
+
+
+def _f1(gold: Sequence[str], found: Sequence[str], average: str) -> float:
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(gold, found, labels=sorted(set(gold)), average=average, zero_division=0))
+
+
+def _per_role(gold: Sequence[str], found: Sequence[str]) -> dict[str, dict[str, float]]:
+    from sklearn.metrics import precision_recall_fscore_support
+
+    names = sorted(set(gold))
+    rows = zip(*precision_recall_fscore_support(gold, found, labels=names, zero_division=0), strict=True)
+    return {
+        name: {
+            "sentences": int(count),
+            "precision": round(float(precision), DIGITS),
+            "recall": round(float(recall), DIGITS),
+            "f1": round(float(f1), DIGITS),
+        }
+        for name, (precision, recall, f1, count) in zip(names, rows, strict=True)
+    }
+
+
+def _gap(chances: Sequence[RoleProbabilities], gold: Sequence[str]) -> float:
+    flat = dict.fromkeys(chances[0].roles, 1.0)
+    decoded = [pair for one in chances for pair in one.decode(flat, 0.0)]
+    right = [role == true for (role, _), true in zip(decoded, gold, strict=True)]
+    return round(calibration_error([sure for _, sure in decoded], right), DIGITS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """What cross-validation found where each fold trained on a share of its judgments."""
+
+    share: float
+    """The share."""
+    judgments: float
+    """How many judgments that is, mean over folds."""
+    mean: dict[str, float]
+    """Average (micro, macro, weighted) -> F1, mean over folds."""
+    sd: dict[str, float]
+    """Average -> standard deviation over folds."""
+
+
+def point(share: float, found: Evaluation) -> Point:
+    """An evaluation as a point of the curve."""
+    return Point(
+        share=share,
+        judgments=found.trained_on,
+        mean={average: found.scores[average]["mean"] for average in AVERAGES},
+        sd={average: found.scores[average]["sd"] for average in AVERAGES},
+    )
+
+
+def shares_of(text: str) -> tuple[float, ...]:
+    """Shares such as `0.25,0.5,1`, ascending; raises UserError for anything else, or a share that is not in (0, 1]."""
+    try:
+        shares = tuple(sorted({float(part) for part in text.split(",")}))
+    except ValueError as error:
+        raise UserError(f"{text!r}", where="--shares", cure="give numbers, such as 0.25,0.5,1") from error
+    if not all(0 < share <= 1 for share in shares):
+        raise UserError(f"{text!r}", where="--shares", cure="more than 0, and 1 at most")
+    return shares
+
+
+def curve_csv(points: Sequence[Point]) -> str:
+    """The points as CSV, a row each."""
+    rows = []
+    for one in points:
+        figures = (value for average in AVERAGES for value in (one.mean[average], one.sd[average]))
+        rows.append((f"{one.share:g}", f"{one.judgments:.1f}", *(f"{value:.4f}" for value in figures)))
+    header = ("share", "judgments", *(f"{average}_{what}" for average in AVERAGES for what in ("mean", "sd")))
+    return Table(header=header, rows=tuple(rows)).csv()
+
+
+def curve_svg(points: Sequence[Point], *, title: str) -> str:
+    """The curve as SVG text: micro-F1 and macro-F1 by judgments (logarithmic), with a standard deviation on each side.
+
+    Args:
+        points: at least one.
+        title: what was scored.
+    """
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    with rc_context({"svg.hashsalt": SVG_SALT, "font.family": "DejaVu Sans", "font.size": 9}):
+        figure = Figure(figsize=(6.0, 4.0), layout="constrained")
+        FigureCanvasSVG(figure)
+        axes = figure.subplots()
+        at = [one.judgments for one in points]
+        for average, mark in (("micro", "o"), ("macro", "s")):
+            means, sds = [one.mean[average] for one in points], [one.sd[average] for one in points]
+            axes.errorbar(at, means, yerr=sds, marker=mark, capsize=3, label=f"{average}-F1")
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(at, [f"{count:.0f}" for count in at])
+        axes.minorticks_off()
+        axes.set_xlabel("judgments trained on")
+        axes.set_ylabel("F1, mean over folds")
+        axes.set_title(title)
+        axes.grid(alpha=0.3)
+        axes.legend()
+        text = io.StringIO()
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    return text.getvalue()

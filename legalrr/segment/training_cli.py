@@ -1,0 +1,253 @@
+"""The commands `legalrr segment train`, `evaluate` and `curve`."""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from legalrr.corpora.catalogue import CorpusFacts, card
+from legalrr.errors import UserError
+from legalrr.records import Judgment
+from legalrr.segment.card import LabelledJudgment, labelled_judgments, sha256, write_card
+from legalrr.segment.crf import CrfRecipe
+from legalrr.segment.cross_validation import (
+    AVERAGES,
+    Evaluation,
+    Point,
+    Recipe,
+    confusion_svg,
+    curve_csv,
+    curve_svg,
+    evaluate,
+    point,
+    shares_of,
+)
+from legalrr.segment.neural import Adviser
+from legalrr.segment.neural_training import NeuralRecipe, crf_path
+from legalrr.segment.sentence_embeddings import PRECISIONS, LanguageModel, StateReader
+from legalrr.store import write_atomically
+from legalrr.tables import Table, fixed, standard_output
+
+if TYPE_CHECKING:
+    from argparse import _SubParsersAction
+
+PIPE_WIDTH = 160
+
+
+def add_commands(commands: "_SubParsersAction[Any]") -> None:
+    """Add `train`, `evaluate` and `curve` to the command's parser."""
+    learning = argparse.ArgumentParser(add_help=False)
+    learning.add_argument("--corpus", required=True, metavar="NAME[+NAME]", help="annotated corpora of one scheme")
+    learning.add_argument("--also", metavar="NAME[+NAME]", help="further corpora to train on, never scored")
+    learning.add_argument("--split", help="split that is read (default: the corpus' own choice)")
+    learning.add_argument("--split-spans", action="store_true", help="a gold span may hold several sentences")
+    learning.add_argument("--folds", type=int, default=5, help="folds by document (default 5)")
+    learning.add_argument("--seed", type=int, default=0, help="seed of the folds (default 0)")
+    learning.add_argument("--jobs", type=int, default=1, help="folds at once, a processor core each (default 1)")
+    learning.add_argument("--prior-correction", type=float, default=0.0, help="0 to 1: favour rare roles (default 0)")
+    learning.add_argument("--tagger", choices=("crf", "neural"), default="crf", help="what is trained (default crf)")
+    settings = learning.add_argument_group("the CRF")
+    settings.add_argument("--c1", type=float, default=0.5, help="L1 penalty (default 0.5)")
+    settings.add_argument("--c2", type=float, default=3.0, help="L2 penalty (default 3)")
+    settings.add_argument("--iterations", type=int, default=100, help="iterations at most (default 100)")
+    settings.add_argument("--min-frequency", type=int, default=2, help="leave out rarer features (default 2)")
+
+    network = learning.add_argument_group("the neural tagger")
+    reader, recipe = StateReader(), NeuralRecipe()
+    network.add_argument(
+        "--crf", type=Path, metavar="FILE", help="CRF of the same recipe and corpora that the networks shall share"
+    )
+    network.add_argument("--told", metavar="FILE", help="neural tagger of another scheme whose beliefs it is told")
+    network.add_argument("--told-crf", metavar="FILE", help="the CRF of that tagger")
+    network.add_argument(
+        "--language-model", default=reader.language_model.model, help="what reads the judgments (default: what ships)"
+    )
+    network.add_argument("--revision", help="commit of a language model of the hub")
+    network.add_argument("--layer", type=int, default=reader.layer, help=f"layer that is read (default {reader.layer})")
+    network.add_argument("--window", type=int, default=reader.window, help=f"tokens at once (default {reader.window})")
+    network.add_argument("--overlap", type=int, default=reader.overlap, help=f"read twice (default {reader.overlap})")
+    network.add_argument(
+        "--matmul-precision",
+        choices=PRECISIONS,
+        default=reader.matmul_precision,
+        help=f"of its products (default {reader.matmul_precision})",
+    )
+    network.add_argument("--device", default="cpu", help="device of the language model (default cpu)")
+    network.add_argument("--networks", type=int, default=recipe.networks, help=f"averaged (default {recipe.networks})")
+    network.add_argument("--epochs", type=int, default=recipe.epochs, help=f"default {recipe.epochs}")
+
+    trainer = commands.add_parser("train", parents=[learning], help="train a tagger, write it and its card")
+    trainer.add_argument(
+        "--out", required=True, type=Path, metavar="FILE", help="model file: *.crfsuite, or *.safetensors"
+    )
+    trainer.set_defaults(run=_train)
+
+    scorer = commands.add_parser("evaluate", parents=[learning], help="cross-validated scores of a tagger")
+    scorer.add_argument("--out", type=Path, metavar="FOLDER", help="also write scores.json and confusion.svg there")
+    scorer.set_defaults(run=_evaluate)
+
+    shares = "0.125,0.25,0.5,1"
+    curve = commands.add_parser("curve", parents=[learning], help="scores by the number of judgments trained on")
+    curve.add_argument(
+        "--shares",
+        default=shares,
+        metavar="SHARE[,SHARE]",
+        help=f"of each fold's training judgments (default {shares})",
+    )
+    curve.add_argument(
+        "--out", required=True, type=Path, metavar="FOLDER", help="curve.csv and curve.svg, written after each share"
+    )
+    curve.set_defaults(run=_curve)
+
+
+def _train(options: argparse.Namespace) -> None:
+    recipe = _recipe(options)
+    if options.out.suffix != recipe.suffix or not options.out.parent.is_dir():
+        raise UserError(
+            "no place for a model",
+            where=f"--out {options.out}",
+            cure=f"name a *{recipe.suffix} in a folder that exists",
+        )
+    chosen, documents, also = _documents(options)
+    found = _cross_validate(options, documents, also) if options.folds else None
+    every = [*documents, *also]
+    print(f"training on all {len(every)} judgments")
+    fitted = recipe.fit(every, options.out)
+    if options.crf:
+        _share(crf_path(options.out), options.crf)
+    write_card(
+        options.out,
+        every,
+        settings={**recipe.as_json(), **fitted.as_json()},
+        corpora=[{"name": c.name, "what": c.what, "licence": c.licence, "citation": c.citation} for c in chosen],
+        scores=found.scores if found else None,
+        temperature=found.temperature if found else 1.0,
+        command=options.command_line,
+    )
+    print(f"wrote {options.out} ({options.out.stat().st_size / 1e6:.1f} MB) and its card")
+
+
+def _share(made: Path, kept: Path) -> None:
+    """Drop a CRF just made for one that is the same."""
+    if not kept.is_file() or sha256(kept) != sha256(made):
+        raise UserError(
+            f"{kept} is not the CRF that this recipe makes",
+            where="--crf",
+            cure=f"use {made}, which is, or train it anew",
+        )
+    made.unlink()
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    _, documents, also = _documents(options)
+    found = _cross_validate(options, documents, also)
+    _print(found.scores)
+    if options.out:
+        title = f"{options.tagger} on {options.corpus}, {options.folds} folds by document, seed {options.seed}"
+        told = {"corpus": options.corpus, "also": options.also, "settings": _recipe(options).as_json(), **found.scores}
+        options.out.mkdir(parents=True, exist_ok=True)
+        write_atomically(options.out / "scores.json", json.dumps(told, indent=2, ensure_ascii=False) + "\n")
+        write_atomically(options.out / "confusion.svg", confusion_svg(found.gold, found.found, title=title))
+        print(f"wrote {options.out / 'scores.json'} and {options.out / 'confusion.svg'}")
+
+
+def _curve(options: argparse.Namespace) -> None:
+    shares = shares_of(options.shares)
+    _, documents, also = _documents(options)
+    title = f"{options.tagger} on {options.corpus}, {options.folds} folds by document, seed {options.seed}"
+    options.out.mkdir(parents=True, exist_ok=True)
+    points: list[Point] = []
+    for share in shares:
+        print(f"a share of {share:g} of the judgments")
+        points.append(point(share, _cross_validate(options, documents, also, share=share)))
+        write_atomically(options.out / "curve.csv", curve_csv(points))
+        write_atomically(options.out / "curve.svg", curve_svg(points, title=title))
+    print(f"wrote {options.out / 'curve.csv'} and {options.out / 'curve.svg'}")
+
+
+def _print(scores: Mapping[str, Any]) -> None:
+    """Averages, roles and calibration as tables."""
+    averages = [
+        (average, fixed(scores[average]["mean"]), fixed(scores[average]["sd"]), fixed(scores["pooled"][average]))
+        for average in AVERAGES
+    ]
+    roles = [
+        (role, str(found["sentences"]), *(fixed(found[key]) for key in ("precision", "recall", "f1")))
+        for role, found in sorted(scores["roles"].items(), key=lambda item: -item[1]["sentences"])
+    ]
+    console = standard_output(PIPE_WIDTH)
+    header: tuple[str, ...] = ("average", "F1, mean over folds", "sd", "F1, all sentences together")
+    Table(header=header, rows=tuple(averages)).show(console)
+    header = ("role", "sentences", "precision", "recall", "F1")
+    Table(header=header, rows=tuple(roles)).show(console)
+    gap = scores["calibration_error"]
+    print(f"expected calibration error {gap['before']:.3f}, after tempering {gap['after']:.3f}")
+
+
+def _cross_validate(
+    options: argparse.Namespace,
+    documents: Sequence[LabelledJudgment],
+    also: Sequence[LabelledJudgment],
+    share: float = 1.0,
+) -> Evaluation:
+    return evaluate(
+        documents,
+        _recipe(options),
+        folds=options.folds,
+        seed=options.seed,
+        also=also,
+        prior_correction=options.prior_correction,
+        share=share,
+        jobs=options.jobs,
+    )
+
+
+def _recipe(options: argparse.Namespace) -> Recipe:
+    crf = CrfRecipe(
+        c1=options.c1, c2=options.c2, max_iterations=options.iterations, min_frequency=options.min_frequency
+    )
+    if options.tagger == "crf":
+        return crf
+    reader = StateReader(
+        language_model=LanguageModel(model=options.language_model, revision=options.revision, device=options.device),
+        layer=options.layer,
+        window=options.window,
+        overlap=options.overlap,
+        matmul_precision=options.matmul_precision,
+    )
+    if (options.told is None) != (options.told_crf is None):
+        raise UserError("one file of two", where="--told", cure="give both --told and --told-crf")
+    told = Adviser(model=options.told, crf=options.told_crf) if options.told else None
+    return NeuralRecipe(crf=crf, reader=reader, told=told, networks=options.networks, epochs=options.epochs)
+
+
+def _documents(options: argparse.Namespace) -> tuple[list[CorpusFacts], list[LabelledJudgment], list[LabelledJudgment]]:
+    """The corpora, the judgments that are scored, and the further ones."""
+    scored = [card(name) for name in options.corpus.split("+")]
+    further = [card(name) for name in options.also.split("+")] if options.also else []
+    documents = _read(scored, options)
+    also = _read(further, options) if further else []
+    if also and also[0].scheme != documents[0].scheme:
+        raise UserError(
+            f"{options.also} has the roles of {also[0].scheme!r}, not of {documents[0].scheme!r}",
+            where="--also",
+            cure="name corpora of the same scheme",
+        )
+    return [*scored, *further], documents, also
+
+
+def _read(chosen: Sequence[CorpusFacts], options: argparse.Namespace) -> list[LabelledJudgment]:
+    judgments: list[Judgment] = []
+    for one in chosen:
+        reader = one.reader()
+        if reader is None:
+            raise UserError(
+                "this corpus waits for your own path", where=str(one.file), cure="put the path into a copy of it"
+            )
+        judgments += reader.read(options.split or reader.split)
+    documents = labelled_judgments(judgments, split_spans=options.split_spans)
+    sentences = sum(len(d.sentences) for d in documents)
+    names = "+".join(one.name for one in chosen)
+    print(f"{names}: {len(documents)} of {len(judgments)} judgments, {sentences} sentences with roles")
+    return documents

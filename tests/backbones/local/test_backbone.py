@@ -1,0 +1,210 @@
+import subprocess
+import sys
+
+import pytest
+
+from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
+from legalrr.backbones.sampling import CardSampling
+from legalrr.errors import UserError
+from legalrr.protocols import Backbone, Call
+from legalrr.stage import identity
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+CALL = Call(key="k", messages=({"role": "user", "content": "x"},), max_new_tokens=2)
+
+
+def make(**fields):
+    return TransformersBackbone(**({"name": "m", "model": "somewhere"} | fields))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("dtype", "auto"),
+        ("attention", "flash"),
+        ("quantization", "int8"),
+        ("decoding", "beam"),
+        ("matmul_precision", "low"),
+        ("device", "gpu"),
+        ("device", "cuda:"),
+        ("context", 0),
+        ("batch_tokens", 0),
+        ("threads", 0),
+        ("prefill_chunk", 0),
+        ("thinking_tokens", -1),
+        ("prefix_cache_gb", -1.0),
+    ],
+)
+def test_impossible_values_are_refused_by_name(field, value):
+    with pytest.raises(UserError, match=rf"^backbone\.{field}: .*{value}"):
+        make(**{field: value})
+
+
+def test_drawing_needs_what_the_card_says():
+    with pytest.raises(UserError, match=r"^backbone\.card: the model card says nothing .*temperature, top_p"):
+        make(decoding="card")
+    with pytest.raises(UserError, match=r"^backbone\.card\.top_p: top_p is 2"):
+        make(card=CardSampling(temperature=1.0, top_p=2.0))
+    assert isinstance(make(decoding="card", card=CardSampling(temperature=0.7)), Backbone)
+
+
+def test_split_attention_is_refused_where_it_has_no_kernel():
+    with pytest.raises(UserError, match=r"^backbone\.attention: split has no kernel for mps .use sdpa"):
+        make(device="mps")
+    assert make(device="mps", attention="sdpa").device == "mps"
+
+
+def test_making_one_imports_no_torch():
+    program = (
+        "import sys; from legalrr.backbones.local.backbone import TransformersBackbone as T; T(name='n', model='m')\n"
+        "print(sorted({'torch', 'transformers'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_what_changes_only_the_speed_is_no_part_of_the_identity():
+    quick = make(device="cuda:1", batch_tokens=1, prefill_chunk=9, prefix_cache_gb=0.0, threads=3, name="other")
+    assert identity(quick) == identity(make())
+    changes = {"dtype": "bfloat16", "context": 9, "thinking_tokens": 1, "seed": 1, "quantization": "bitsandbytes-int8"}
+    assert len({identity(make(**{name: value})) for name, value in changes.items()} | {identity(make())}) == 6
+
+
+def test_provenance_is_the_content_of_local_files_and_the_commit_of_hub_models(tiny):
+    assert set(make(model=str(tiny)).provenance()) == {"sha256"}
+    assert make(model="owner/model", revision=COMMIT).provenance() == {"revision": COMMIT}
+
+
+@pytest.mark.usefixtures("no_network")
+def test_a_local_folder_is_read_without_the_network(tiny):
+    forget_engine()
+    assert next(make(model=str(tiny)).load().generate([CALL]))
+
+
+def test_equal_backbones_share_one_engine(tiny):
+    forget_engine()
+    first = make(model=str(tiny)).load()
+    assert make(model=str(tiny)).load() is first
+    assert make(model=str(tiny), context=64).load().context == 64
+    assert make(model=str(tiny)).load() is not first
+
+
+def test_the_context_is_the_models_unless_given(tiny):
+    assert make(model=str(tiny)).load().context == 512
+    with pytest.raises(UserError, match=r"backbone\.context: a context of 513 tokens .*at most 512"):
+        make(model=str(tiny), context=513).load()
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "cuda:7"])
+def test_a_device_that_is_not_there_is_an_error(tiny, device):
+    with pytest.raises(UserError, match=rf"backbone\.device: there is no {device} here"):
+        make(model=str(tiny), device=device).load()
+
+
+def test_the_weights_have_the_dtype_and_attention_asked_for(tiny):
+    import torch
+
+    model = make(model=str(tiny), dtype="bfloat16", attention="eager").load().model
+    assert {tensor.dtype for tensor in model.parameters()} == {torch.bfloat16}
+    assert model.config._attn_implementation == "eager"
+    assert not model.training
+
+
+def test_attention_that_is_not_installed_is_an_error(tiny, monkeypatch):
+    from transformers import AutoModelForCausalLM
+
+    def missing(*_, **__):
+        raise ImportError("FlashAttention2 has been toggled on, but it cannot be used")
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", missing)
+    forget_engine()
+    with pytest.raises(UserError, match=r"backbone\.attention: attention flash_attention_2 is not installed.*use sdpa"):
+        next(make(model=str(tiny), attention="flash_attention_2").load().generate([CALL]))
+
+
+def test_quantisation_names_the_package_that_it_needs(tiny, monkeypatch):
+    from legalrr.backbones.local import weights
+
+    monkeypatch.setattr(weights, "find_spec", lambda name: None)
+    forget_engine()
+    with pytest.raises(UserError, match=r"backbone\.quantization: .* needs the package bitsandbytes.*pip install"):
+        make(model=str(tiny), quantization="bitsandbytes-int4").load()
+
+
+def test_parts_are_spread_where_they_find_room(tiny, monkeypatch):
+    from transformers import AutoModelForCausalLM
+
+    load, asked = AutoModelForCausalLM.from_pretrained, []
+    monkeypatch.setattr(
+        AutoModelForCausalLM, "from_pretrained", lambda *a, **kw: asked.append(kw["device_map"]) or load(*a, **kw)
+    )
+    for device in ("auto", "cpu"):
+        forget_engine()
+        assert next(make(model=str(tiny), device=device).load().generate([CALL]))[0][1].new_tokens == 2
+    assert asked == ["auto", None]
+
+
+def test_a_thought_as_long_as_the_context_is_refused(tiny):
+    forget_engine()
+    with pytest.raises(UserError, match=r"backbone\.thinking_tokens: thinking_tokens is 512, and the context 512"):
+        make(model=str(tiny), thinking_tokens=512).load()
+
+
+def test_a_model_with_an_attention_of_its_own_is_refused_by_split(tiny, monkeypatch):
+    from transformers import LlamaForCausalLM
+
+    monkeypatch.setattr(LlamaForCausalLM, "_supports_sdpa", False)
+    forget_engine()
+    with pytest.raises(UserError, match=r"backbone\.attention: llama has an attention of its own .use eager"):
+        next(make(model=str(tiny)).load().generate([CALL]))
+
+
+def test_layers_that_forget_need_a_run_without_prefix_cache(save_tiny, tmp_path):
+    folder = save_tiny(tmp_path / "sliding", sliding_window=16)
+    with pytest.raises(
+        UserError, match=r"backbone\.prefix_cache_gb: .* cannot be continued .*DynamicSlidingWindowLayer"
+    ):
+        make(model=str(folder)).load()
+    ((_, reply),) = next(make(model=str(folder), prefix_cache_gb=0.0).load().generate([CALL]))
+    assert reply.new_tokens == 2
+
+
+def test_a_model_without_a_chat_template_is_refused(save_tiny, tmp_path):
+    folder = save_tiny(tmp_path / "base")
+    (folder / "chat_template.jinja").unlink()
+    with pytest.raises(UserError, match=r"backbone\.model: .* has no chat template"):
+        make(model=str(folder)).load()
+
+
+def test_a_tokenizer_without_offsets_is_refused(tiny, monkeypatch):
+    from transformers import PreTrainedTokenizerFast
+
+    monkeypatch.setattr(PreTrainedTokenizerFast, "is_fast", False)
+    forget_engine()
+    with pytest.raises(UserError, match=r"the tokenizer of .* does not tell offsets"):
+        make(model=str(tiny)).load()
+
+
+def test_a_damaged_configuration_is_an_error(save_tiny, tmp_path):
+    folder = save_tiny(tmp_path / "broken")
+    (folder / "config.json").write_text('{"model_type": "nothing known"}')
+    with pytest.raises(UserError, match=r"backbone\.model: transformers cannot load"):
+        make(model=str(folder)).load()
+
+
+def test_damaged_weights_are_an_error(save_tiny, tmp_path):
+    folder = save_tiny(tmp_path / "torn")
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(UserError, match=r"backbone\.model: transformers cannot load"):
+        next(make(model=str(folder)).load().generate([CALL]))
+
+
+def test_absent_weights_are_not_made_up(save_tiny, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    folder = save_tiny(tmp_path / "holes")
+    weights = load_file(folder / "model.safetensors")
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=r"lacks 1 of its weights, the first one model\.layers\.1\.mlp\.up_proj"):
+        next(make(model=str(folder)).load().generate([CALL]))

@@ -1,0 +1,63 @@
+import shutil
+
+import pytest
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+
+from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
+from legalrr.backbones.local.checkpoint import open_checkpoint
+from legalrr.errors import UserError
+from legalrr.protocols import Call
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """The local cache of the hub, empty."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"
+
+
+def opened(model, revision=None):
+    return open_checkpoint(model, revision, dtype="float32", option="backbone")
+
+
+@pytest.mark.parametrize(
+    ("name", "auto"),
+    [
+        ("llama", AutoModelForCausalLM),
+        ("phi3", AutoModelForCausalLM),
+        ("qwen3_vl", AutoModelForImageTextToText),
+        ("qwen3_vl_moe", AutoModelForImageTextToText),
+    ],
+)
+def test_the_configuration_says_which_architecture_it_is(family, name, auto):
+    assert opened(str(family(name))).auto is auto
+
+
+def test_a_model_that_does_not_write_is_refused(save_tiny, tmp_path):
+    folder = save_tiny(tmp_path / "bert")
+    (folder / "config.json").write_text('{"model_type": "vit"}')
+    with pytest.raises(UserError, match=r"backbone\.model: the model is a vit, which does not write text"):
+        opened(str(folder))
+
+
+@pytest.mark.usefixtures("no_network", "hub")
+def test_files_of_the_hub_that_are_not_here_are_not_fetched_in_passing():
+    with pytest.raises(
+        UserError,
+        match=rf"backbone\.model: the files of Qwen/Qwen3-VL-8B-Instruct at {COMMIT} are not here "
+        rf"\(hf download Qwen/Qwen3-VL-8B-Instruct --revision {COMMIT}",
+    ):
+        opened("Qwen/Qwen3-VL-8B-Instruct", COMMIT)
+
+
+@pytest.mark.usefixtures("no_network")
+def test_a_model_of_the_hub_is_read_at_its_commit_from_the_local_cache(hub, tiny):
+    shutil.copytree(tiny, hub / "models--owner--model" / "snapshots" / COMMIT)
+    forget_engine()
+    engine = TransformersBackbone(name="m", model="owner/model", revision=COMMIT).load()
+    call = Call(key="k", messages=({"role": "user", "content": "x"},), max_new_tokens=2)
+    assert next(engine.generate([call]))

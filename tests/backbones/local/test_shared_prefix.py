@@ -1,0 +1,201 @@
+"""Split attention, and attention that reads shared prefixes once, against eager attention in float64."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers.masking_utils import causal_mask_function, sdpa_mask
+
+from legalrr.backbones.local.prefix_cache import common, walk
+from legalrr.backbones.local.shared_prefix import (
+    SHARED_PREFIXES,
+    WORTHWHILE,
+    find_shared_prefixes,
+    split_attention,
+    split_mask,
+)
+
+gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+def tensors(past, new, *, dtype, device="cpu", batch=2, heads=4, groups=2, size=16):
+    random = torch.Generator().manual_seed(past + 7 * new)
+    lengths = (heads, new), (heads // groups, past + new), (heads // groups, past + new)
+    return [torch.randn(batch, h, n, size, generator=random).to(device, dtype) for h, n in lengths]
+
+
+def eager(query, key, value, scaling):
+    """softmax(scaling q k + mask) v, of shape (batch, new, heads, size)."""
+    groups = query.shape[1] // key.shape[1]
+    key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+    new, every = query.shape[2], key.shape[2]
+    seen = torch.arange(every)[None] <= torch.arange(every - new, every)[:, None]
+    scores = (query @ key.transpose(2, 3) * scaling).masked_fill(~seen.to(query.device), -torch.inf)
+    return (scores.softmax(-1) @ value).transpose(1, 2)
+
+
+class Layer(torch.nn.Module):
+    is_causal = True
+    num_key_value_groups = 2
+
+
+def split(query, key, value, scaling, mask=None, layer=None):
+    return split_attention(layer or Layer(), query, key, value, mask, scaling=scaling, dropout=0.0)[0]
+
+
+def masked(query, key, value, scaling):
+    """What split attention stands in for: one kernel under one mask."""
+    new, every = query.shape[2], key.shape[2]
+    mask = sdpa_mask(
+        batch_size=query.shape[0], q_length=new, kv_length=every, q_offset=every - new, device=query.device
+    )
+    return split(query, key, value, scaling, mask)
+
+
+def check(past, new, dtype, device="cpu"):
+    query, key, value = tensors(past, new, dtype=dtype, device=device)
+    exact = eager(query.double(), key.double(), value.double(), 0.3)
+    error = (split(query, key, value, 0.3) - exact).abs().max()
+    # Two kernels and a mean round more often than one kernel does, each time by no more than it.
+    allowed = 3 * (masked(query, key, value, 0.3) - exact).abs().max()
+    assert error <= max(allowed, torch.finfo(dtype).eps), (error, allowed)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("past", "new"), [(1, 2), (5, 40), (64, 3), (129, 65), (300, 200)])
+def test_it_is_as_exact_as_one_kernel_under_a_mask(past, new, dtype):
+    check(past, new, dtype)
+
+
+@pytest.mark.gpu
+@gpu
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(("past", "new"), [(1, 2), (129, 65), (4096, 1000)])
+def test_it_is_as_exact_on_an_accelerator(past, new, dtype):
+    check(past, new, dtype, "cuda")
+
+
+@pytest.mark.parametrize(("past", "new"), [(0, 8), (8, 1)])
+def test_without_a_past_or_with_one_token_it_is_the_librarys(past, new):
+    query, key, value = tensors(past, new, dtype=torch.float64)
+    torch.testing.assert_close(split(query, key, value, 0.3), eager(query, key, value, 0.3))
+
+
+def test_a_far_more_likely_part_takes_all():
+    query, key, value = tensors(4, 3, dtype=torch.float32)
+    query[:], key[:, :, :4], key[:, :, 4:] = 1.0, 100.0, -100.0
+    torch.testing.assert_close(split(query, key, value, 1.0)[:, -1, 0], value[:, 0, :4].mean(1))
+    key *= -1
+    torch.testing.assert_close(split(query, key, value, 1.0)[:, -1, 0], value[:, 0, 4:].mean(1))
+
+
+def test_what_looks_ahead_is_left_to_the_library():
+    class Encoder(Layer):
+        is_causal = False
+
+    query, key, value = tensors(3, 3, dtype=torch.float64)
+    whole = torch.nn.functional.scaled_dot_product_attention(query, key, value, scale=0.3, enable_gqa=True)
+    torch.testing.assert_close(split(query, key, value, 0.3, layer=Encoder()), whole.transpose(1, 2))
+
+
+def test_there_is_no_mask_for_causal_attention_and_the_librarys_for_all_else():
+    sizes = {"batch_size": 1, "q_length": 3, "kv_length": 8, "q_offset": 5, "mask_function": causal_mask_function}
+    assert split_mask(**sizes) is None
+    for change in (
+        {"attention_mask": torch.tensor([[0] + [1] * 7], dtype=torch.bool)},
+        {"allow_is_causal_skip": False},
+        {"local_size": 4},
+        {"kv_length": 12},
+    ):
+        assert torch.equal(split_mask(**sizes | change), sdpa_mask(**sizes | change))
+
+
+LONG = WORTHWHILE + 6
+texts = st.lists(st.sampled_from([WORTHWHILE - 1, WORTHWHILE, LONG]), min_size=1, max_size=3)
+
+
+@st.composite
+def prompts(draw):
+    """Prompts in the order of a tree, some of which share long prefixes."""
+    stems = [np.full(length, 10 + i) for i, length in enumerate(draw(texts))]
+    made = []
+    for row in range(draw(st.integers(1, 7))):
+        stem = draw(st.sampled_from(stems))
+        made.append(np.concatenate([stem, np.full(draw(st.integers(1, 9)), row)]))
+    return [made[place] for place in walk(made, [len(one) for one in made])]
+
+
+def saved(rows, held):
+    """Tokens that need not be read, for shared prefixes of rows."""
+    parts = [] if held is None else held.parts
+    return sum((p.rows.stop - p.rows.start - 1) * (p.columns.stop - p.columns.start) for p in parts)
+
+
+def most(rows):
+    """The most that can be saved, by trying all ways to cut the rows."""
+    if not rows:
+        return 0
+    found = 0
+    for first in range(len(rows)):
+        length = min(common(rows[first], one) for one in rows[first:])
+        alone = len(rows) - first == 1
+        if alone or length >= WORTHWHILE:
+            found = max(found, most(rows[:first]) + (0 if alone else (len(rows) - first - 1) * length))
+    return found
+
+
+@given(prompts())
+def test_shared_prefixes_are_what_rows_share_and_save_most(rows):
+    held = find_shared_prefixes(rows)
+    assert saved(rows, held) == most(rows)
+    if held is None:
+        return
+    width = max(map(len, rows))
+    assert [row for part in held.parts for row in range(part.rows.start, part.rows.stop)] == list(range(len(rows)))
+    for part in held.parts:
+        length = part.columns.stop - part.columns.start
+        assert part.columns.start == width - len(rows[part.rows.start])
+        for row in range(part.rows.start, part.rows.stop):
+            assert common(rows[part.rows.start], rows[row]) >= length
+            assert held.rest[row] == width - len(rows[row]) + length
+
+
+def batch(rows, new, *, dtype, heads=4, groups=2, size=8):
+    """Query, keys, values and the mask of a padded batch, whose rows hold the same where they share a prefix."""
+    width, kept = max(map(len, rows)) + new, heads // groups
+    random = torch.Generator().manual_seed(0)
+    pool = torch.randn(2, 13, width, kept, size, generator=random, dtype=dtype)
+    key, value = (torch.zeros(len(rows), kept, width, size, dtype=dtype) for _ in range(2))
+    mask = torch.zeros(len(rows), 1, 1, width, dtype=torch.bool)
+    for row, ids in enumerate(rows):
+        tokens = np.concatenate([ids, np.full(new, 9)])
+        start = width - len(tokens)
+        for place, token in enumerate(tokens):
+            key[row, :, start + place], value[row, :, start + place] = pool[:, token, place]
+        mask[row, ..., start:] = True
+    query = torch.randn(len(rows), heads, 1, size, generator=random, dtype=dtype)
+    return query, key, value, mask
+
+
+@given(prompts(), st.integers(1, 5))
+def test_attention_reads_shared_prefixes_once_and_is_as_exact_as_under_one_mask(rows, new):
+    exact = split_attention(Layer(), *batch(rows, new, dtype=torch.float64), scaling=0.3)[0]
+    query, key, value, mask = batch(rows, new, dtype=torch.float32)
+    masked = split_attention(Layer(), query, key, value, mask, scaling=0.3)[0]
+    setattr(key, SHARED_PREFIXES, find_shared_prefixes(rows))
+    found = split_attention(Layer(), query, key, value, mask, scaling=0.3)[0]
+    # Two kernels and a mean round more often than one kernel does, each time by no more than it.
+    allowed = max(3 * (masked - exact).abs().max(), 4 * torch.finfo(torch.float32).eps * value.abs().max())
+    assert (found - exact).abs().max() <= allowed
+
+
+def test_a_row_by_itself_keeps_its_prompt_out_of_what_is_read_for_all():
+    lone, shared = np.arange(1000, 1300), np.arange(LONG)
+    held = find_shared_prefixes([np.append(shared, 7), np.append(shared, 8), lone])
+    assert held.rest == (299, 299, 300)
+
+
+@pytest.mark.parametrize("rows", [[np.arange(200)], [np.arange(200), np.arange(500, 700)]], ids=["one", "strangers"])
+def test_without_a_prefix_in_common_there_are_none(rows):
+    assert find_shared_prefixes(rows) is None

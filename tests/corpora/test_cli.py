@@ -1,0 +1,185 @@
+"""The command `legalrr data`."""
+
+import json
+import logging
+
+import pytest
+
+from legalrr.corpora import cli as command
+from legalrr.corpora import fetch as module
+from legalrr.corpora.catalogue import card
+from legalrr.corpora.cli import main
+from legalrr.corpora.exchange import DocBinFile, export
+
+
+def refused(capsys, *arguments):
+    with pytest.raises(SystemExit) as caught:
+        main([str(argument) for argument in arguments])
+    assert caught.value.code == 2
+    return capsys.readouterr().err
+
+
+@pytest.fixture
+def texts(write, tmp_path):
+    write("t/a.txt", "one two three")
+    write("t/b.txt", "one two three")
+    write("t/c.txt", "one")
+    return tmp_path / "t"
+
+
+def test_help_shows_examples(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    assert "legalrr data check" in capsys.readouterr().out
+
+
+def test_list_shows_what_is_here_and_how_to_get_the_rest(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LEGALRR_DATA", str(tmp_path))
+    main(["list"])
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "specimen 24 24 build" in shown
+    assert "legalrr data fetch lawai50" in shown
+    main(["list", "--no-count"])
+    assert "specimen 24 24 build" not in " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
+def test_list_counts_the_split_that_is_evaluated(tmp_path, monkeypatch, capsys, write):
+    monkeypatch.setenv("LEGALRR_DATA", str(tmp_path))
+    write("ildc/ILDC_multi.csv", "text,label,split,name\nx,1,train,a\ny,0,test,b\n")
+    main(["list"])
+    assert "ildc 1 (test) 1 none" in " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
+def test_fetch_downloads_and_states_licence_and_citation(tmp_path, monkeypatch, capsys, server):
+    server.files = {"LICENSE": b"free\n"}
+    server.manifest(tmp_path, "lawai50")
+    monkeypatch.setattr(module, "root", lambda: tmp_path)
+    monkeypatch.setenv("LEGALRR_DATA", str(tmp_path / "elsewhere"))
+    main(["fetch", "lawai50", "--to", str(tmp_path / "to"), "--base-url", server.url])
+    said = capsys.readouterr().out
+    assert (tmp_path / "to" / "lawai50" / "LICENSE").read_bytes() == b"free\n"
+    for words in ("1 files fetched", "licence: MIT", "JURIX 2019", f"LEGALRR_DATA={tmp_path / 'to'}"):
+        assert words in said
+    monkeypatch.setenv("LEGALRR_DATA", str(tmp_path / "to"))
+    main(["fetch", "lawai50", "--base-url", server.url])
+    said = capsys.readouterr().out
+    assert "0 files fetched, 1 were there already" in said
+    assert "LEGALRR_DATA" not in said
+
+
+def test_fetch_refuses_what_it_cannot_get_with_one_line(capsys):
+    assert refused(capsys, "fetch", "nosuch").count("\n") == 1
+
+
+def test_check_summarises_and_names_what_may_be_wrong(texts, write, capsys):
+    main(["check", str(texts), "--layout", "text", "--labels", str(write("l.csv", "id,label\na,1\nb,0\n"))])
+    said = capsys.readouterr().out
+    assert "judgments   3" in said
+    assert "1 allowed, 1 dismissed, 1 none" in said
+    assert "1 least, 3 median, 3 most" in said
+    assert "b has the same text as a" in said
+    assert "1 of 3 judgments have no label" in said
+
+
+def test_check_counts_the_parties_that_came_and_judgments_that_do_not_tell_one(write, tmp_path, capsys):
+    write("t/a.txt", "WRIT PETITION NO. 7 OF 2001\nThe plaintiff fell.")
+    write("t/b.txt", "It rained.")
+    write("t/c.txt", "The appellant sued the petitioner.")
+    main(["check", str(tmp_path / "t"), "--layout", "text"])
+    said = capsys.readouterr().out
+    assert "party       1 appellant, 1 petitioner, 0 plaintiff, 1 not known" in said
+    assert "1 of 3 judgments do not tell which party came to the court: set corpus.party, or ask" in said
+    write("t/b.txt", "TITLE SHEET FOR SUITS\nPlaintiff: Kishan Lal")
+    main(["check", str(tmp_path / "t"), "--layout", "text"])
+    assert "do not tell" not in capsys.readouterr().out
+
+
+def test_check_reads_every_layout(write, tmp_path, task, export, capsys):
+    write("m/a.txt", "---\nid: a\noutcome: allowed\n---\n[FAC] x\n")
+    write("s/a.txt", "x\tFAC\n")
+    labels = write("s.csv", "doc_id,label\na,1\n")
+    exported = export(task(1, "Facts.", (0, 6, "FAC")), task(2, "More."))
+    outcomes = write("o.csv", "index,id,kind,label,confidence,duplicate_of\n0,1,appeal_or_petition,1,,\n1,2,trial,,,\n")
+    table = write("t.jsonl", json.dumps({"text": "Facts.", "y": 1, "s": [[0, 6, "FAC"]]}) + "\n")
+    for arguments in (
+        ["m", "--layout", "marked", "--scheme", "seven"],
+        ["s", "--layout", "sentence-lines", "--labels", labels],
+        [exported, "--layout", "label-studio", "--labels", outcomes],
+        [
+            table,
+            "--layout",
+            "table",
+            "--no-id-column",
+            "--label-column",
+            "y",
+            "--spans-column",
+            "s",
+            "--scheme",
+            "build",
+        ],
+    ):
+        main(
+            [
+                "check",
+                *(str(tmp_path / a) if a in {"m", "s"} else str(a) for a in arguments[:1]),
+                *map(str, arguments[1:]),
+            ]
+        )
+        said = capsys.readouterr().out
+        assert "1 allowed" in said
+        assert "roles       FAC 1" in said
+    main(["check", str(exported), "--layout", "label-studio"])
+    assert "1 of 2 judgments have no gold roles" in capsys.readouterr().out
+
+
+def test_check_reads_a_folder_of_pdfs(tmp_path, capsys):
+    from matplotlib.backends.backend_pdf import PdfPages
+    from matplotlib.figure import Figure
+
+    with PdfPages(tmp_path / "a.pdf") as book:
+        figure = Figure()
+        figure.text(0.1, 0.9, "The appeal is dismissed.")
+        book.savefig(figure)
+    main(["check", str(tmp_path), "--layout", "pdf"])
+    assert "words       4 least, 4 median, 4 most" in capsys.readouterr().out
+
+
+def test_check_stops_at_the_first_bad_input_with_one_line(write, capsys):
+    path = write("t.csv", "id,text,label\na,x,1\na,y,0\n")
+    said = refused(capsys, "check", path, "--layout", "table", "--label-column", "label")
+    assert said == (f"legalrr data: {path}:3: duplicate id 'a' (every judgment of a corpus needs its own id)\n")
+
+
+def test_check_refuses_what_makes_no_sense(texts, write, capsys):
+    assert "takes no --labels" in refused(capsys, "check", texts, "--layout", "marked", "--labels", "l.csv")
+    assert "use --label-column" in refused(capsys, "check", "x.csv", "--layout", "table", "--labels", "l.csv")
+    assert "no judgment" in refused(capsys, "check", write("t.csv", "id,text\n"), "--layout", "table")
+
+
+def test_every_layout_of_the_option_has_a_reader():
+    layouts = {"marked", "sentence-lines", "label-studio", "table", "text", "pdf", "dataset", "docbin"}
+    assert set(command.LAYOUTS) == layouts
+
+
+@pytest.mark.parametrize("layout", ["dataset", "docbin"])
+def test_check_reads_what_was_exported(tmp_path, capsys, layout):
+    judgments = list(card("specimen").reader().read(None))
+    export(judgments, tmp_path / "gold", form=layout)
+    main(["check", str(tmp_path / "gold"), "--layout", layout])
+    said = capsys.readouterr().out
+    assert "judgments   24" in said
+    assert "roles       none" not in said
+    export(judgments, tmp_path / "tagged", form=layout, tagger="crf")
+    main(["check", str(tmp_path / "tagged"), "--layout", layout])
+    assert "roles       none" in capsys.readouterr().out
+    assert "takes no --labels" in refused(capsys, "check", tmp_path / "gold", "--layout", layout, "--labels", "l.csv")
+
+
+def test_roles_of_a_tagger_that_are_not_read_are_logged_on_one_line(tmp_path, caplog):
+    judgments = list(card("specimen").reader().read(None))
+    export(judgments, tmp_path / "x", form="docbin", tagger="crf")
+    with caplog.at_level(logging.INFO):
+        list(DocBinFile(name="c", file=str(tmp_path / "x")).read(None))
+    told = [record.getMessage() for record in caplog.records if record.name.startswith("legalrr")]
+    assert told == ["c: the roles of 24 judgments are a tagger's and not read; tagged=true reads them"]

@@ -1,0 +1,126 @@
+"""Judgments marked by hand."""
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from legalrr.corpora.text import Marked, parse
+from legalrr.roles import BUILD, SEVEN
+
+HEAD = "---\nid: rent-1\n---\n"
+SPECIMEN = Path(__file__).parents[2] / "data" / "specimen" / "judgments"
+
+# Words that are no marker: a line end, brackets and small letters among them.
+pieces = st.text(st.sampled_from("ab .,[]\n9T"), min_size=1).filter(lambda t: t.strip() and not re.search(r"\[TT", t))
+
+
+def test_header_and_body_become_a_judgment(tmp_path, write):
+    write(
+        "rent-1.txt",
+        "---\nid: rent-1\ntitle: A v. B\ncourt: High Court\nyear: 1987\nkind: rent\nparty: petitioner\n"
+        "petitioner: Ram\ngroup: rent-a\noutcome: dismissed\n---\n"
+        "[PREAMBLE] HEAD\n\n[FAC] 1. He [T]ook it.\n\n2. More. [RLC]\nLost.\n",
+    )
+    [found] = Marked(name="c", folder=str(tmp_path)).read(None)
+    assert found.text == "HEAD\n\n1. He [T]ook it.\n\n2. More. Lost.\n"
+    assert [(found.text[s.start : s.end], s.role) for s in found.spans] == [
+        ("HEAD", "PREAMBLE"),
+        ("1. He [T]ook it.\n\n2. More.", "FAC"),
+        ("Lost.", "RLC"),
+    ]
+    assert (found.id, found.court, found.year, found.kind) == ("rent-1", "High Court", 1987, "rent")
+    assert (found.party, found.petitioner, found.outcome) == ("petitioner", "Ram", "dismissed")
+    assert (found.group, found.scheme, found.source) == ("rent-a", "build", f"{tmp_path}/rent-1.txt:1")
+
+
+def test_party_and_court_of_the_corpus_count_where_the_header_does_not_say_them(tmp_path, write, refuses):
+    write("a.txt", "---\nid: a\n---\n[FAC] x\n")
+    write("b.txt", "---\nid: b\nparty: plaintiff\ncourt: High Court\n---\n[FAC] x\n")
+    found = Marked(name="c", folder=str(tmp_path), party="petitioner", court="Supreme Court").read(None)
+    assert [(j.party, j.court) for j in found] == [("petitioner", "Supreme Court"), ("plaintiff", "High Court")]
+    with refuses("corpus c: party", "unknown party 'defendant'"):
+        Marked(name="c", folder=str(tmp_path), party="defendant")
+
+
+def test_all_but_the_id_may_be_left_out():
+    found = parse(HEAD + "[ARG] x", roles=SEVEN, source="f")
+    assert (found.outcome, found.party, found.year, found.court) == (None, None, None, None)
+
+
+@given(st.lists(st.tuples(st.sampled_from([role.code for role in BUILD.roles]), pieces), min_size=1))
+def test_offsets_reproduce_what_stands_under_each_marker(marked):
+    body = "".join(f"[{role}] {piece}\n" for role, piece in marked)
+    found = parse(HEAD + body, roles=BUILD, source="f")
+    assert found.text == "".join(f"{piece}\n" for _, piece in marked)
+    assert [(s.role, found.text[s.start : s.end]) for s in found.spans] == [(r, p.strip()) for r, p in marked]
+    assert all(a.end <= b.start for a, b in zip(found.spans, found.spans[1:], strict=False))
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("[PREAMBLE] x\n[FACTS] y", ("f:5", "unknown role 'FACTS'")),
+        ("[ARG] x", ("f:4", "unknown role 'ARG'")),
+        ("x\n[FAC] y", ("f:4", "text before the first marker")),
+        ("plain text", ("f:4", "text before the first marker")),
+        ("[FAC] x\n[RLC] [RPC] y", ("f:5", "no text under [RLC]")),
+        ("[FAC] x\n[RLC]y", ("f:5", "[RLC] stands inside a word")),
+        ("[FAC] x[RLC] y", ("f:4", "[RLC] stands inside a word")),
+        ("[FAC]", ("f:4", "[FAC] stands inside a word")),
+    ],
+)
+def test_a_bad_body_is_named_by_line(refuses, body, words):
+    with refuses(*words):
+        parse(HEAD + body, roles=BUILD, source="f")
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ("", ("f:1", "no header")),
+        ("---\nid: a\n", ("f:1", "no header")),
+        ("---\nid: a\ntitle: A: B: C\n---\n", ("f:3", "bad header")),
+        ("---\nid: a\nx: \x00\n---\n", ("bad header",)),
+        ("---\ntitle: A\n---\n", ("f:2", "no id")),
+        ("---\n- a\n---\n", ("f:2", "no id")),
+        ("---\nid: a\njudge: B\n---\n", ("f:2", "unknown key 'judge'")),
+        ("---\nid: a\npetitioner: No\n---\n", ("petitioner is no text", "quotes")),
+        ("---\nid: a\nyear: eighty\n---\n", ("year 'eighty'",)),
+        ("---\nid: a\nyear: true\n---\n", ("year True",)),
+        ("---\nid: a\noutcome: won\n---\n", ("outcome 'won'",)),
+        ("---\nid: a\nparty: state\n---\n", ("unknown party 'state'",)),
+    ],
+)
+def test_a_bad_header_is_refused(refuses, header, words):
+    with refuses(*words):
+        parse(header + "[FAC] x", roles=BUILD, source="f")
+
+
+def test_two_files_with_one_id_are_refused(tmp_path, write, refuses):
+    write("a.txt", HEAD + "[FAC] x")
+    write("b.txt", HEAD + "[FAC] y")
+    corpus = Marked(name="c", folder=str(tmp_path))
+    with refuses("b.txt:1", "duplicate id 'rent-1'"):
+        list(corpus.read(None))
+    with refuses("no split 'test'"):
+        corpus.paths("test")
+
+
+def test_an_unknown_scheme_is_refused_at_once(refuses):
+    with refuses("unknown role scheme"):
+        Marked(name="c", folder="x", scheme="thirteen")
+
+
+def test_the_specimen_is_sound_and_balanced():
+    found = list(Marked(name="specimen", folder=str(SPECIMEN)).read(None))
+    assert len(found) == 24
+    assert sum(j.outcome == "allowed" for j in found) == 12
+    for judgment in found:
+        assert judgment.petitioner
+        assert judgment.party
+        assert judgment.year
+        covered = "".join(judgment.text[s.start : s.end] for s in judgment.spans)
+        assert len("".join(covered.split())) == len("".join(judgment.text.split()))

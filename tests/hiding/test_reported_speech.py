@@ -1,0 +1,54 @@
+"""A statement is the court's own, or it is asked, argued, prayed for or told of others."""
+
+import re
+
+import pytest
+
+from legalrr.hiding.reported_speech import reported
+
+STATEMENT = re.compile(r"(?:the|this) appeal (?:must|may kindly|is sought to) be allowed|we allow the appeal")
+
+
+def of_others(sentence: str) -> bool:
+    match = STATEMENT.search(sentence)
+    assert match
+    return reported(sentence, match)
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Whether the appeal must be allowed is the question.",
+        "If there was no notice, the appeal must be allowed.",
+        "When the notice is bad the appeal must be allowed.",
+        "Counsel submitted that the appeal must be allowed.",
+        "It is alleged by the tenant that the appeal must be allowed.",
+        "The contention of the tenant is that the appeal must be allowed.",
+        "The High Court held that the appeal must be allowed.",
+        "They were of the opinion that the appeal must be allowed.",
+        "It is prayed that the appeal must be allowed.",
+        "For all this, the appeal may kindly be allowed.",
+        "By this motion the appeal is sought to be allowed.",
+    ],
+)
+def test_what_is_asked_argued_or_told_of_others_is_not_the_courts(sentence):
+    assert of_others(sentence)
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "The appeal must be allowed.",
+        "Counsel urged delay, but the appeal must be allowed.",
+        "It was contended that time had run; the appeal must be allowed.",
+        "The respondent submitted much, and the appeal must be allowed.",
+        "Having considered the submissions of counsel, the appeal must be allowed.",
+        "This Court held that the appeal must be allowed.",
+        "Even if the notice was good the appeal must be allowed.",
+        "When the notice is bad, the appeal must be allowed.",
+        "For the offence alleged, the appeal must be allowed.",
+        "Counsel submitted that time had run, but we allow the appeal.",
+    ],
+)
+def test_what_the_court_says_itself_is_its_own(sentence):
+    assert not of_others(sentence[0].lower() + sentence[1:])

@@ -1,0 +1,142 @@
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from legalrr.report.cli import main
+
+
+def test_tables_are_rebuilt_next_to_each_folder(sweep, another, capsys):
+    sweep.cell(0)
+    another.cell(0, "dr")
+    assert main([str(another.folder), str(sweep.folder)]) == 0
+    assert (sweep.folder / "results.md").is_file()
+    assert (another.folder / "results.md").is_file()
+    told = capsys.readouterr().out
+    assert "none (reference)" in told
+    assert told.index(str(sweep.folder / "results.csv")) < told.index(str(another.folder / "results.csv"))
+
+
+def test_out_gives_one_joint_set_in_the_order_of_the_paths(sweep, another, tmp_path, capsys):
+    sweep.cell(0)
+    another.cell(0, "dr", "AAADDDDDDAAA")
+    out = tmp_path / "deep" / "joint"
+    assert main([str(another.folder), str(sweep.folder), "--out", str(out), "--quiet"]) == 0
+    text = (out / "results.csv").read_text().splitlines()
+    assert [line.split(",")[:4] for line in text[1:]] == [["1", "0", "none", "plain"], ["2", "0", "D/R", "dr"]]
+    assert not (sweep.folder / "results.csv").exists()
+    assert capsys.readouterr().out.splitlines()[0] == str(out / "results.csv")
+
+
+def test_the_page_lies_beside_the_tables(sweep, tmp_path, capsys):
+    sweep.cell(0)
+    assert main([str(sweep.folder), "--out", str(tmp_path / "out"), "--quiet", "--texts", "0"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "out" / "report.html")
+    assert 'id="t0-0"' not in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert main([str(sweep.folder), "--quiet"]) == 0
+    assert 'id="t0-0"' in (sweep.folder / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("texts", ["-1", "nan", "inf"])
+def test_a_page_of_no_size_is_refused(texts, sweep, capsys):
+    sweep.cell(0)
+    assert main([str(sweep.folder), "--texts", texts]) == 2
+    assert "megabytes (give 0 or more)" in capsys.readouterr().err
+    assert not (sweep.folder / "results.csv").exists()
+
+
+def test_a_folder_without_cells_is_one_line_and_status_2(tmp_path, capsys):
+    assert main([str(tmp_path)]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"legalrr report: {tmp_path}: no cells (")
+    assert told.count("\n") == 1
+
+
+def test_help_names_files_and_options(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    told = capsys.readouterr().out
+    assert "--out" in told
+    assert "pairs.csv" in told
+
+
+def test_help_loads_none_of_the_heavy_libraries():
+    code = (
+        "import sys, legalrr.report.cli;"
+        "print([m for m in ('pandas', 'scipy', 'sklearn', 'matplotlib', 'hydra', 'rich') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_module_runs_as_a_command(sweep):
+    sweep.cell(0)
+    done = subprocess.run(
+        [sys.executable, "-m", "legalrr.report", "--quiet", str(sweep.folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+BLOCKED = """\
+import sys
+
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "transformers", "triton", "spacy", "datasets", "accelerate"):
+            raise ModuleNotFoundError(f"{name} is not installed here")
+
+
+sys.meta_path.insert(0, Blocked())
+"""
+
+
+def test_all_tables_rebuild_from_a_copied_folder_where_no_model_could_run(sweep, tmp_path):
+    for job, (arm, answers) in enumerate({"plain": "AAADDDDDDAAA", "dr": "AAAADDDDDDAA", "d": "AAADDDDDDDAA"}.items()):
+        sweep.cell(job, arm, answers)
+    elsewhere = shutil.move(sweep.folder, tmp_path / "copied")
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "sitecustomize.py").write_text(BLOCKED)
+    paths = os.pathsep.join([str(tmp_path / "bare"), *(path for path in sys.path if path)])
+    code = (
+        "import sys; from legalrr.report.cli import main;"
+        "codes = [main([sys.argv[1], *more.split()]) for more in sys.argv[2:]];"
+        "print(codes, [m for m in ('torch', 'transformers') if m in sys.modules])"
+    )
+    kinds = ("--quiet", "--table prediction --format latex --against published", "--table effects --format csv")
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(elsewhere), *kinds],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": paths},
+    )
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert done.stdout.splitlines()[-1] == "[0, 0, 0] []"
+    assert "\\toprule" in done.stdout
+    assert (tmp_path / "copied" / "results.md").is_file()
+
+
+def test_a_table_goes_to_standard_output_or_a_folder_and_nothing_else_is_written(sweep, tmp_path, capsys):
+    sweep.cell(0, "plain", "AAADDDDDDAAA")
+    assert main([str(sweep.folder), "--table", "prediction"]) == 0
+    printed = capsys.readouterr().out
+    assert "| Macro-F1 |" in printed
+    assert not (sweep.folder / "results.md").exists()
+    out = tmp_path / "deep" / "paper"
+    for form, ending in (("markdown", "md"), ("latex", "tex"), ("csv", "csv")):
+        assert main([str(sweep.folder), "--table", "prediction", "--format", form, "--out", str(out)]) == 0
+        assert capsys.readouterr().out.strip() == str(out / f"prediction.{ending}")
+    assert (out / "prediction.md").read_text() == printed
+    assert sorted(path.name for path in out.iterdir()) == ["prediction.csv", "prediction.md", "prediction.tex"]
+
+
+def test_against_needs_a_table(sweep, capsys):
+    sweep.cell(0)
+    assert main([str(sweep.folder), "--against", "published"]) == 2
+    assert "name one with --table" in capsys.readouterr().err

@@ -1,0 +1,158 @@
+import json
+from dataclasses import asdict
+
+import pytest
+
+from legalrr.errors import UserError
+from legalrr.report.load import read_results
+from legalrr.score.scorer import PredictionScorer
+
+
+def edit(path, change):
+    value = json.loads(path.read_text())
+    change(value)
+    path.write_text(json.dumps(value))
+
+
+def test_jobs_come_in_the_order_of_their_numbers(sweep):
+    for job in (10, 9, 0, 2):
+        sweep.cell(job)
+    (sweep.folder / ".hydra").mkdir()
+    assert [cell.job for cell in read_results([sweep.folder])] == [0, 2, 9, 10]
+
+
+def test_a_single_run_is_one_cell(sweep):
+    sweep.cell(None)
+    (cell,) = read_results([sweep.folder])
+    assert (cell.job, cell.status, cell.name) == (None, "done", "run")
+
+
+def test_a_failed_cell_keeps_its_reason_and_what_was_overridden(sweep):
+    sweep.failed(3, what="two\nlines", overrides=("arm=rc", "seed=1", "runs=elsewhere"))
+    (cell,) = read_results([sweep.folder])
+    assert (cell.status, cell.problem) == ("failed", "MemoryError: two lines")
+    assert cell.label == "arm=rc seed=1"
+    assert cell.scores is None
+
+
+def test_failed_cells_are_told_apart_by_what_their_overrides_do_not_share(sweep):
+    sweep.failed(0, overrides=("arm=d", "limit=3"))
+    sweep.failed(1, overrides=("limit=3", "arm=rc", "seed=1"))
+    assert [cell.label for cell in read_results([sweep.folder])] == ["arm=d", "arm=rc seed=1"]
+
+
+def test_a_folder_with_neither_scores_nor_error_is_unfinished(sweep):
+    (sweep.folder / "0").mkdir(parents=True)
+    sweep.cell(1, scored=False)
+    assert [(cell.status, cell.label) for cell in read_results([sweep.folder])] == [
+        ("unfinished", ""),
+        ("unfinished", "none"),
+    ]
+
+
+def test_stored_scores_are_used_while_settings_and_predictions_are_the_same(sweep):
+    folder = sweep.cell(0)
+    edit(folder / "scores.json", lambda scores: scores.update(mcc=-0.5))
+    assert read_results([sweep.folder])[0].scores.mcc == -0.5
+
+
+@pytest.mark.parametrize("change", [{"settings": {"seed": 9}}, {"cases": "other"}, {"version": 0}])
+def test_stored_scores_of_something_else_are_computed_again(sweep, change):
+    folder = sweep.cell(0)
+    edit(folder / "scores.json", lambda scores: scores.update(mcc=-0.5, **change))
+    assert read_results([sweep.folder])[0].scores.mcc == pytest.approx(1)
+
+
+def test_scores_computed_again_equal_the_stored_ones(sweep):
+    folder = sweep.cell(0, answers="AAD-AADDDA-D")
+    stored = read_results([sweep.folder])[0].scores
+    (folder / "scores.json").write_text("{}")
+    again = read_results([sweep.folder])[0].scores
+    assert json.dumps(asdict(again)) == json.dumps(asdict(stored))
+
+
+def test_the_settings_of_the_run_are_used(sweep):
+    sweep.cell(0, settings={"confidence": 0.9, "resamples": 100, "seed": 4})
+    assert read_results([sweep.folder])[0].scorer == PredictionScorer(confidence=0.9, resamples=100, seed=4)
+
+
+def test_the_same_baseline_is_kept_once_and_another_is_kept(sweep):
+    for job, layout in enumerate(("study", "conversation")):
+        sweep.cell(job, "majority", "A" * 12, backbone="-", layout=layout)
+    sweep.cell(2, "majority", "D" * 12, backbone="-")
+    sweep.cell(3, "majority", "A" * 12, backbone="-", limit=12)
+    assert [cell.job for cell in read_results([sweep.folder])] == [0, 2, 3]
+
+
+def test_baselines_on_another_visible_text_are_another_cell(sweep):
+    for job, preamble in enumerate((True, False)):
+        stages = {"restructure": {"class": "R", "fields": {"preamble": preamble, "budget": job, "order": str(job)}}}
+        sweep.cell(job, "majority", "A" * 12, backbone="-", stages=stages)
+    sweep.cell(2, "majority", "A" * 12, backbone="-", stages={**stages, "annotate": {"fields": {"layout": "study"}}})
+    assert [cell.job for cell in read_results([sweep.folder])] == [0, 1]
+
+
+def test_model_cells_that_recur_are_kept(sweep):
+    sweep.cell(0)
+    sweep.cell(1)
+    assert len(read_results([sweep.folder])) == 2
+
+
+def test_options_are_flat_and_without_the_switches_of_the_arm(sweep):
+    annotate = {"define": True, "tokens": {"class": "T", "fields": {"analysis": 48}}, "party": "name"}
+    sweep.cell(0, stages={"annotate": {"class": "A", "fields": annotate}, "predict": {"fields": {"x": 1}}})
+    assert read_results([sweep.folder])[0].setup.options == {
+        "annotate.class": '"A"',
+        "annotate.tokens.analysis": "48",
+        "annotate.party": '"name"',
+    }
+
+
+def test_folders_are_numbered_from_one(sweep, another):
+    sweep.cell(0)
+    another.cell(0)
+    assert [(cell.sweep, cell.job) for cell in read_results([another.folder, sweep.folder])] == [(1, 0), (2, 0)]
+
+
+def test_a_damaged_prediction_is_named_by_file_and_line(sweep):
+    folder = sweep.cell(0)
+    lines = (folder / "predictions.jsonl").read_text().splitlines()
+    (folder / "predictions.jsonl").write_text("\n".join([*lines[:2], "{", *lines[3:]]) + "\n")
+    with pytest.raises(UserError, match=r"0/predictions\.jsonl:3: damaged prediction"):
+        read_results([sweep.folder])
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        ("run.json", "{", r"run\.json: no JSON"),
+        ("run.json", "[]", r"run\.json: no JSON object"),
+        ("run.json", '{"cell": {}}', r"run\.json: 'arm' missing"),
+        ("scores.json", "{", r"scores\.json: no JSON"),
+        (".hydra/overrides.yaml", "a: [", r"overrides\.yaml: no YAML"),
+    ],
+)
+def test_a_damaged_file_is_named(sweep, file, text, said):
+    folder = sweep.cell(0)
+    if file.startswith(".hydra"):
+        folder = sweep.failed(1)
+    (folder / file).write_text(text)
+    with pytest.raises(UserError, match=said):
+        read_results([sweep.folder])
+
+
+def test_unknown_settings_and_a_missing_run_file_are_refused(sweep):
+    folder = sweep.cell(0)
+    edit(folder / "run.json", lambda run: run["settings"].update(alpha=1))
+    with pytest.raises(UserError, match="unknown settings of scores"):
+        read_results([sweep.folder])
+    (folder / "run.json").unlink()
+    with pytest.raises(UserError, match="missing beside scores"):
+        read_results([sweep.folder])
+
+
+def test_a_folder_without_cells_is_refused(tmp_path):
+    with pytest.raises(UserError, match="no cells"):
+        read_results([tmp_path])
+    with pytest.raises(UserError, match="no such folder"):
+        read_results([tmp_path / "none"])

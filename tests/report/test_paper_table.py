@@ -1,0 +1,145 @@
+import csv
+import io
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from legalrr.report.paper_table import (
+    SPECIAL,
+    Line,
+    PaperTable,
+    TableBlock,
+    TableNumber,
+    as_csv,
+    escaped,
+    latex,
+    markdown,
+)
+
+
+@pytest.fixture
+def sheet():
+    own = TableBlock(
+        title="build, a_model & co",
+        lines=(
+            Line(
+                score="Macro-F1",
+                figures={
+                    "D/R": TableNumber(value=0.75, interval=(0.61234567, 0.85), method="BCa", n=44, p_holm=0.04),
+                    "none": TableNumber(value=0.5, n=44, p_holm=0.2, notes=("no interval: too few",)),
+                },
+            ),
+            Line(score="FPR", figures={"none": TableNumber(value=None, notes=("none|dismissed",))}),
+        ),
+    )
+    printed = TableBlock(
+        title="Dataset 1",
+        lines=(Line(score="Macro-F1", figures={"D/R": TableNumber(value=0.6818, n=44)}, notes=("is accuracy",)),),
+        source="printed elsewhere",
+        notes=("44 cases", "no interval: too few"),
+    )
+    return PaperTable(caption="In 100 %", columns=("D/R", "none"), blocks=(own, printed), notes=("* differs",))
+
+
+MARKDOWN = """\
+In 100 %
+
+|  | D/R | none |
+| --- | ---: | ---: |
+| **build, a_model & co** |  |  |
+| Macro-F1 | 75.00* [61.2, 85.0] | 50.00[1] |
+| FPR |  | -[2] |
+| **Dataset 1; printed elsewhere**[1,3] |  |  |
+| Macro-F1[4] | 68.18 |  |
+
+- * differs
+- [1] no interval: too few
+- [2] none|dismissed
+- [3] 44 cases
+- [4] is accuracy
+"""
+
+LATEX = r"""% needs \usepackage{booktabs}
+\begin{table*}
+\centering\small
+\caption{In 100 \%}
+\begin{tabular}{lrr}
+\toprule
+ & D/R & none \\
+\midrule
+\multicolumn{3}{l}{\textbf{build, a\_model \& co}} \\
+Macro-F1 & 75.00* & 50.00\textsuperscript{1} \\
+ & {\scriptsize [61.2, 85.0]} &  \\
+FPR &  & -\textsuperscript{2} \\
+\midrule
+\multicolumn{3}{l}{\textbf{Dataset 1; printed elsewhere}\textsuperscript{1,3}} \\
+Macro-F1\textsuperscript{4} & 68.18 &  \\
+\bottomrule
+\end{tabular}
+\par\medskip
+\begin{minipage}{\linewidth}\footnotesize
+* differs\par
+\textsuperscript{1} no interval: too few\par
+\textsuperscript{2} none\textbar{}dismissed\par
+\textsuperscript{3} 44 cases\par
+\textsuperscript{4} is accuracy\par
+\end{minipage}
+\end{table*}
+"""
+
+
+def test_markdown_has_intervals_stars_and_numbered_footnotes(sheet):
+    assert markdown(sheet) == MARKDOWN
+
+
+def test_latex_is_booktabs_with_the_intervals_below(sheet):
+    assert latex(sheet) == LATEX
+
+
+def test_csv_has_a_row_per_figure_with_all_digits_and_the_footnotes_in_words(sheet):
+    rows = list(csv.DictReader(io.StringIO(as_csv(sheet))))
+    assert [(row["score"], row["column"], row["value"]) for row in rows] == [
+        ("Macro-F1", "D/R", "0.750000"),
+        ("Macro-F1", "none", "0.500000"),
+        ("FPR", "none", ""),
+        ("Macro-F1", "D/R", "0.681800"),
+    ]
+    first, *_, last = rows
+    assert (first["low"], first["high"], first["n"], first["interval"], first["p_holm"]) == (
+        *("0.612346", "0.850000"),
+        *("44", "BCa", "0.040000"),
+    )
+    assert (last["source"], last["notes"]) == ("printed elsewhere", "44 cases; no interval: too few; is accuracy")
+
+
+def test_a_star_and_the_interval_tell_of_the_bound_of_invalid_answers():
+    figures = {
+        "D/R": TableNumber(value=0.2, interval=(0.1, 0.3), p=0.001, p_holm=0.003, p_holm_bound=0.02),
+        "none": TableNumber(value=0.2, interval=(0.1, 0.3), p=0.001, p_holm=0.003, p_holm_bound=0.3),
+    }
+    blocks = (TableBlock(title="b", lines=(Line(score="D", figures=figures),)),)
+    one = PaperTable(caption="c", columns=("D/R", "none"), blocks=blocks)
+    told = "p 0.0010, Holm 0.0030, bound"
+    assert f"| 20.00* [10.0, 30.0]; {told} 0.0200 | 20.00 [10.0, 30.0]; {told} 0.3000 |" in markdown(one)
+    assert [row["p_holm_bound"] for row in csv.DictReader(io.StringIO(as_csv(one)))] == ["0.020000", "0.300000"]
+
+
+def test_differences_carry_their_sign():
+    figure = TableNumber(value=-0.01, interval=(-0.02, 0.0))
+    line = Line(score="D", figures={"Accuracy": figure, "YES rate": TableNumber(value=0.0)})
+    columns = ("Accuracy", "YES rate")
+    one = PaperTable(caption="c", columns=columns, blocks=(TableBlock(title="b", lines=(line,)),), signed=True)
+    assert "| D | -1.00 [-2.0, +0.0] | +0.00 |" in markdown(one)
+    assert latex(one).endswith("\\end{tabular}\n\\end{table*}\n")
+
+
+@settings(deadline=None)
+@given(st.text())
+def test_escaped_text_holds_nothing_that_latex_reads_otherwise(text):
+    known = "|".join(sorted(map(re.escape, SPECIAL.values()), key=len, reverse=True))
+    assert not set(re.sub(known, "", escaped(text))) & set(SPECIAL)
+    plain = escaped(text)
+    for character, command in sorted(SPECIAL.items(), key=lambda item: -len(item[1])):
+        assert plain.count(command) >= text.count(character)

@@ -1,0 +1,223 @@
+"""Answers read anew, and the treatments of invalid ones: from the predictions alone."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+
+import pytest
+
+from legalrr.errors import UserError
+from legalrr.report.cli import main
+from legalrr.report.compare import read_report
+from legalrr.report.paper_table import readings_csv
+from legalrr.report.tables import pairs_csv, results_csv, results_md, results_tex, rules
+from legalrr.report.verdict_readers import compare_readers, unread
+from legalrr.score.cases import read_answers
+from legalrr.verdict import PatternVerdictReader
+
+# The letters of conftest as words: an answer that nobody can read is one for the study's reading too.
+SAID = {"A": "YES", "D": "NO", "-": "Perhaps yes, perhaps no."}
+SWITCHED = {"plain": (False, False), "c": (True, False), "d": (False, True), "dc": (True, True)}
+
+
+def stages(arm):
+    chain, define = SWITCHED[arm]
+    return {"annotate": {"fields": {"chain": chain, "define": define}}}
+
+
+@pytest.fixture
+def cell(sweep):
+    """Function (job, arm, answers) that makes a cell whose turns have the text of its verdicts."""
+
+    def make(job, arm, answers, **changes):
+        if arm in SWITCHED:
+            changes = {"stages": stages(arm), **changes}
+        folder = sweep.cell(job, arm, answers, **changes)
+        path = folder / "predictions.jsonl"
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        for row, letter in zip(rows, answers, strict=True):
+            row["turns"] = [{**row["turns"][0], "name": "answer", "text": SAID[letter]}]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return folder
+
+    return make
+
+
+def rows(text):
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+ANSWERS = {"plain": "AAAA--DDDDAA", "c": "AAAAADDDD---", "d": "-AAAAADDDDDD", "dc": "AAAAAADDDDD-"}
+
+
+@pytest.fixture
+def four(sweep, cell):
+    for job, (arm, answers) in enumerate(ANSWERS.items()):
+        cell(job, arm, answers)
+    cell(4, "lines", "A----------D", backbone="-")
+    return sweep.folder
+
+
+def test_the_reading_that_a_cell_ran_with_gives_the_verdicts_that_it_has(four):
+    path = four / "0" / "predictions.jsonl"
+    assert read_answers(path, PatternVerdictReader()) == read_answers(path)
+
+
+def test_both_readings_stand_side_by_side(four):
+    report = read_report([four], reading="study")
+    strict, study = report.groups
+    assert (strict.setup.reading, study.setup.reading) == ("strict", "study")
+    assert [row.setup.arm for row in strict.rows] == [row.setup.arm for row in study.rows]
+    ((group, twice),) = compare_readers(report)
+    assert group is strict
+    plain = twice[0]
+    assert (plain.row.scores.invalid_rate, plain.again.scores.invalid_rate) == (2 / 12, 0)
+    assert plain.changed == 2
+    # An empty answer of the study's reading is dismissed; "yes" in it is allowed.
+    assert plain.again.scores.yes_rate == plain.row.scores.yes_rate + 2 / 12
+    assert plain.comparison.difference == pytest.approx(plain.again.scores.macro_f1 - plain.row.scores.macro_f1)
+    (told, *_) = rows(readings_csv(report))
+    assert (told["reading"], told["other_reading"], told["changed"]) == ("strict", "study", "2")
+    assert float(told["other_macro_f1"]) == pytest.approx(plain.again.scores.macro_f1, abs=1e-6)
+    text = results_md(report)
+    assert "## specimen, roles: gold, tiny: the readings strict and study" in text
+    assert "| none (reference) | 12 |" in text
+    assert [row["reading"] for row in rows(results_csv(report))] == ["strict"] * 5 + ["study"] * 5
+
+
+def versioned(version, reading="strict"):
+    return {"verdict": {"class": "x", "version": version, "fields": {"reading": reading}}}
+
+
+def test_an_old_run_is_read_anew_and_says_how_many_answers_change(sweep, caplog):
+    # The first version took the last line with a YES or NO.
+    said = ["YES\n\nThere was no default."] * 2 + ["There was no notice."] + ["YES, as"] + ["NO"] * 8
+    old = sweep.cell(0, "plain", "DDD-DDDDDDDD", stages=versioned(1))
+    new = sweep.cell(1, "d", "AAAAAADDDDDD", stages=versioned(2))
+    for folder, texts in ((old, said), (new, ["YES"] * 6 + ["NO"] * 6)):
+        path = folder / "predictions.jsonl"
+        rows_ = [json.loads(line) for line in path.read_text().splitlines()]
+        for row, text in zip(rows_, texts, strict=True):
+            row["turns"] = [{**row["turns"][0], "name": "answer", "text": text}]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows_))
+    plain = read_report([sweep.folder])
+    assert "answers read by version 1 of the reader; --reading strict reads them anew" in results_md(plain)
+    with caplog.at_level("INFO"):
+        report = read_report([sweep.folder], reading="strict")
+    assert "job 0, none: 4 of 12 answers are read anew" in caplog.text
+    ((_, (twice,)),) = compare_readers(report)
+    assert (twice.changed, twice.opposite, twice.found, twice.lost) == (4, 2, 1, 1)
+    assert [case.label for case in twice.again.cases[:4]] == ["allowed", "allowed", "invalid", "allowed"]
+    text = results_md(report)
+    assert "the readings strict (version 1) and strict (version 2)" in text
+    assert "4 of 12 answers are read anew: 2 into the opposite, 1 that were invalid, 1 that are invalid now" in text
+    assert "| 4 of 12 | 2 |" in text
+    (told,) = rows(readings_csv(report))
+    assert [told[name] for name in ("reader_version", "other_reader_version", "opposite", "found", "lost")] == [
+        *("1", "2"),
+        *("2", "1", "1"),
+    ]
+
+
+def test_arms_that_different_versions_of_the_reader_read_are_not_compared(sweep, cell):
+    cell(0, "plain", "AAAAAADDDDDD", stages=versioned(1))
+    cell(1, "d", "AAAAAADDDDDD", stages=versioned(2))
+    cell(2, "dc", "AAAAAADDDDDD", stages=versioned(1, "study"), reading="study")
+    assert [len(group.rows) for group in read_report([sweep.folder]).groups] == [1, 1, 1]
+    # The study's reading never changed, so the two are read anew alike, and the third is as it was.
+    study = [group for group in read_report([sweep.folder], reading="study").groups if group.setup.reading == "study"]
+    assert sorted(len(group.rows) for group in study) == [1, 2]
+
+
+def test_cells_that_were_read_so_already_are_not_read_again(sweep, cell):
+    cell(0, "plain", "AAAAAADDDDDD", reading="study")
+    report = read_report([sweep.folder], reading="study")
+    assert len(report.groups) == 1
+    assert compare_readers(report) == []
+
+
+def test_compared_answers_have_no_text_to_read_and_are_named(sweep, cell):
+    cell(0, "plain", "AAAAAADDDDDD")
+    folder = cell(1, "direct_compare", "AAAAAADDDDDD")
+    run = json.loads((folder / "run.json").read_text())
+    run["cell"]["scoring"] = "compare"
+    (folder / "run.json").write_text(json.dumps(run))
+    report = read_report([sweep.folder], reading="study")
+    assert [row.setup.arm for row in unread(report)] == ["direct_compare"]
+    assert "not read anew, as probabilities were compared: direct_compare" in results_md(report)
+    assert unread(read_report([sweep.folder])) == []
+
+
+def test_an_answer_without_text_is_a_damaged_prediction(sweep):
+    sweep.cell(0, "plain")
+    with pytest.raises(UserError, match=r"predictions\.jsonl:1: damaged prediction: 'name' is missing"):
+        read_report([sweep.folder], reading="study")
+
+
+@pytest.mark.parametrize(
+    ("invalid", "kept"),
+    [
+        ("miss", {"plain": 12, "c": 12, "d": 12, "dc": 12, "lines": 12}),
+        ("independent", {"plain": 10, "c": 9, "d": 11, "dc": 11, "lines": 2}),
+        ("common", {"plain": 6, "c": 6, "d": 6, "dc": 6}),
+        ("chainwise", {"plain": 7, "c": 7, "d": 10, "dc": 10}),
+    ],
+)
+def test_invalid_answers_are_treated_as_the_choice_says(four, invalid, kept):
+    report = read_report([four], invalid=invalid)
+    (group,) = report.groups
+    assert {row.setup.arm: row.scores.n for row in group.rows} == kept
+    assert all(row.scores.invalid_rate == 0 for row in group.rows) == (invalid != "miss")
+    assert f"invalid answers: {'a miss' if invalid == 'miss' else 'left out'}" in results_md(report)
+    assert {row["invalid_answers"] for row in rows(results_csv(report))} == {invalid}
+    assert {row["invalid_answers"] for row in rows(pairs_csv(report))} == {invalid}
+    assert {row["arm"]: row["n"] for row in rows(results_csv(report))} == {arm: str(n) for arm, n in kept.items()}
+    assert ("a miss in the class" in rules(report)) == (invalid == "miss")
+    assert rules(report).splitlines()[0] in results_tex(report)
+
+
+def test_arms_are_compared_on_the_judgments_that_both_answered(four):
+    (group,) = read_report([four], invalid="independent").groups
+    (pair,) = [pair for pair in group.pairs if pair.row.setup.arm == "d"]
+    # plain lacks two judgments, d another one.
+    assert pair.comparison.n == 9
+
+
+def test_what_a_treatment_leaves_without_a_judgment_is_named(sweep, cell):
+    cell(0, "plain", "AAAAAADDDDDD")
+    cell(1, "d", "-" * 12)
+    chainwise = read_report([sweep.folder], invalid="chainwise")
+    assert chainwise.groups == ()
+    assert {reason for _, reason in chainwise.left_out} == {"no arm is the same but for C"}
+    independent = results_md(read_report([sweep.folder], invalid="independent"))
+    assert "| job 1 | d | done | no judgment is left |" in independent
+
+
+def test_the_command_puts_other_treatments_into_folders_of_their_own(four, capsys):
+    assert main([str(four), "--quiet"]) == 0
+    before = (four / "results.csv").read_bytes()
+    assert main([str(four), "--reading", "study", "--invalid", "common"]) == 0
+    assert (four / "results.csv").read_bytes() == before
+    target = four / "reading-study-invalid-common"
+    assert (target / "readings.csv").is_file()
+    assert "the readings strict and study" in capsys.readouterr().out
+    assert main([str(four), "--quiet"]) == 0
+
+
+def test_tables_need_no_torch_and_load_no_engine(four):
+    code = (
+        "import sys\n"
+        "class Missing:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name in ('torch', 'transformers', 'openai'): raise ModuleNotFoundError(name, name=name)\n"
+        "sys.meta_path.insert(0, Missing())\n"
+        "from legalrr.report.cli import main\n"
+        f"status = main([{str(four)!r}, '--reading', 'study', '--invalid', 'common', '--quiet'])\n"
+        "print([name for name in sys.modules if name.startswith(('legalrr.backbones', 'legalrr.run.pipeline'))])\n"
+        "sys.exit(status)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -1,0 +1,186 @@
+"""The calls that the cells of a sweep share are made before them, judgment by judgment."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from legalrr.backbones.echo import EchoBackbone
+from legalrr.paths import root
+from legalrr.protocols import Abilities, Call, Engine, Reply
+from legalrr.run.cell import run_cell
+from legalrr.run.pipeline import Pipeline, Prepared, build_pipeline
+from legalrr.run.prefetch import prefetch
+from legalrr.stage import identity
+
+SETTINGS = ("backbone=echo", "limit=5", "score.resamples=99", "score.permutations=99")
+
+
+@dataclass
+class Recorder:
+    """Passes everything on to an engine that holds `holds` tokens, and keeps the calls in the order asked."""
+
+    engine: Engine
+    holds: int | None = None
+    asked: list[Call] = field(default_factory=list)
+
+    @property
+    def can(self) -> Abilities:
+        return self.engine.can
+
+    @property
+    def context(self) -> int:
+        return self.engine.context
+
+    def token_ends(self, text: str) -> list[int]:
+        return self.engine.token_ends(text)
+
+    def generate(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
+        self.asked += calls
+        return self.engine.generate(calls)
+
+    def compare(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
+        self.asked += calls
+        return self.engine.compare(calls)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded(EchoBackbone):
+    """The echo backbone with a recorder that was made beforehand."""
+
+    recorder: Any = field(metadata={"runtime": True})
+
+    def load(self) -> Any:
+        return self.recorder
+
+
+def cells(runs: Path, *arms: str, recorder: Recorder | None = None, more: Sequence[str] = ()) -> list[Pipeline]:
+    made = []
+    with initialize_config_dir(str(root() / "conf"), version_base="1.3"):
+        for arm in arms:
+            config = compose("config", [*SETTINGS, f"arm={arm}", f"runs={runs}", *more])
+            pipeline = build_pipeline(config)
+            if recorder is not None:
+                pipeline = replace(pipeline, backbone=Recorded(recorder=recorder))
+            made.append(pipeline)
+    return made
+
+
+def test_cells_find_every_call_and_count_each_once(tmp_path: Path) -> None:
+    pipelines = cells(tmp_path, "plain", "c", "direct_compare", "majority")
+    fresh: dict[str, set[str]] = {}
+    prefetch(pipelines, fresh)
+    ((backbone, keys),) = fresh.items()
+    assert backbone == identity(pipelines[0].backbone)
+    # The first turn of plain and c is the same call.
+    assert len(keys) == 5 * (2 + 3 + 1)
+    told = [run_cell(p, tmp_path / p.settings.arm.id, keys)["calls"] for p in pipelines]
+    assert told == [
+        {"made": 10, "stored": 0},
+        {"made": 15, "stored": 5},
+        {"made": 5, "stored": 0},
+        {"made": 0, "stored": 0},
+    ]
+    assert not keys
+
+
+def test_the_runs_of_a_repeated_experiment_are_counted_each_by_itself(tmp_path: Path) -> None:
+    fresh: dict[str, set[str]] = {}
+    runs = [p for number in (1, 2) for p in cells(tmp_path, "plain", "c", more=(f"repetition={number}",))]
+    prefetch(runs, fresh)
+    made = [run_cell(p, tmp_path / str(n), fresh[identity(p.backbone)])["calls"]["made"] for n, p in enumerate(runs)]
+    assert made == [10, 15, 10, 15]
+    assert runs[0].described()["backbone"]["identity"] != runs[2].described()["backbone"]["identity"]
+
+
+def test_answers_are_those_of_cells_that_run_alone(tmp_path: Path) -> None:
+    arms = "plain", "c", "d", "direct_compare"
+    prefetch(cells(tmp_path / "together", *arms), {})
+    for name in ("together", "alone"):
+        for pipeline in cells(tmp_path / name, *arms):
+            run_cell(pipeline, tmp_path / name / pipeline.settings.arm.id)
+    for arm in arms:
+        one, other = ((tmp_path / name / arm / "predictions.jsonl").read_bytes() for name in ("together", "alone"))
+        assert one == other
+
+
+def test_what_was_prepared_beforehand_is_not_prepared_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipelines = cells(tmp_path, "plain", "c", "r", "direct_compare")
+    prepared = Prepared()
+    prefetch(pipelines, {}, prepared)
+
+    def again(*_: object) -> None:
+        pytest.fail("prepared again")
+
+    first = pipelines[0]
+    monkeypatch.setattr(type(first.corpus), "read", again)
+    monkeypatch.setattr(type(first.segment), "segment", again)
+    monkeypatch.setattr(type(first.restructure), "restructure", again)
+    monkeypatch.setattr(type(first.annotate), "annotate", again)
+    for pipeline in pipelines:
+        assert run_cell(pipeline, tmp_path / pipeline.settings.arm.id, set(), prepared)["counts"]["taken"] == 5
+
+
+def test_cells_that_share_only_the_process_get_their_own_judgments_and_prompts(tmp_path: Path) -> None:
+    different = (
+        cells(tmp_path / "runs", "plain", "r", "majority", "tfidf_lr", more=("limit=6",))
+        + cells(tmp_path / "runs", "plain", "tfidf_lr", more=("limit=7", "segment=crf"))
+        + cells(tmp_path / "runs", "plain", more=("backbone.context=3000", "restructure.overflow=middle"))
+        + cells(tmp_path / "runs", "plain", more=("annotate.question=relief", "restructure.hide_verdicts=false"))
+    )
+    prepared = Prepared()
+    for number, pipeline in enumerate(different):
+        run_cell(pipeline, tmp_path / "shared" / str(number), set(), prepared)
+        run_cell(pipeline, tmp_path / "alone" / str(number))
+        one, other = (tmp_path / name / str(number) / "predictions.jsonl" for name in ("shared", "alone"))
+        assert one.read_text() == other.read_text()
+
+
+def test_without_room_a_case_is_prepared_again_and_the_answers_are_the_same(tmp_path: Path) -> None:
+    for name, room in (("much", 10**9), ("some", 40_000), ("none", 0)):
+        prepared = Prepared(room=room)
+        pipelines = cells(tmp_path / name, "plain", "c")
+        prefetch(pipelines, {}, prepared)
+        kept = sum(map(len, prepared.cases.values()))
+        assert (kept == 10, kept == 0) == (name == "much", name == "none")
+        for pipeline in pipelines:
+            run_cell(pipeline, tmp_path / name / pipeline.settings.arm.id, set(), prepared)
+    for arm in ("plain", "c"):
+        one, *others = ((tmp_path / n / arm / "predictions.jsonl").read_bytes() for n in ("much", "some", "none"))
+        assert others == [one, one]
+
+
+@pytest.mark.parametrize(("holds", "turns"), [(1, 5), (10**9, 1)])
+def test_judgments_go_through_their_turns_in_groups_that_the_engine_can_hold(
+    tmp_path: Path, holds: int, turns: int
+) -> None:
+    recorder = Recorder(EchoBackbone().load(), holds=holds)
+    prefetch(cells(tmp_path, "plain", "c", "d", recorder=recorder), {})
+    first = [at for at, call in enumerate(recorder.asked) if len(call.messages) == 2]
+    # A group is a run of calls that opens conversations, and the ones that go on with them.
+    groups = sum(b != a + 1 for a, b in zip([-2, *first], first, strict=False))
+    assert groups == turns
+    assert len({call.key for call in recorder.asked}) == len(recorder.asked)
+
+
+def test_a_cell_that_cannot_be_prepared_is_left_to_itself_and_the_others_are_asked(tmp_path: Path) -> None:
+    good = cells(tmp_path, "plain", "c")
+    bad = cells(tmp_path, "d", more=("restructure.budget=1", "restructure.overflow=error"))
+    fresh: dict[str, set[str]] = {}
+    prefetch([*bad, *good], fresh)
+    assert sum(map(len, fresh.values())) == 5 * (2 + 3)
+
+
+def test_a_single_cell_is_not_asked_beforehand(tmp_path: Path) -> None:
+    fresh: dict[str, set[str]] = {}
+    prefetch(cells(tmp_path, "plain", "majority"), fresh)
+    assert not fresh
+
+
+def test_cells_of_different_run_folders_share_nothing(tmp_path: Path) -> None:
+    fresh: dict[str, set[str]] = {}
+    prefetch([*cells(tmp_path / "a", "plain"), *cells(tmp_path / "b", "plain")], fresh)
+    assert not fresh

@@ -1,0 +1,88 @@
+import json
+
+import pytest
+
+from legalrr.errors import UserError
+from legalrr.predictions import Prediction
+from legalrr.score.cases import JudgmentMetadata, answered, read_answers
+
+
+def row(**changes):
+    turn = {"finish_reason": "stop", "prompt_tokens": 10, "cached_tokens": 4, "new_tokens": 2}
+    whole = {"id": "a", "gold": "allowed", "verdict": "allowed", "reason": "matched", "p_allowed": None}
+    return {**whole, "turns": [turn, {**turn, "finish_reason": "length"}], "dropped_tokens": 5, **changes}
+
+
+def write(path, *rows, end="\n"):
+    path.write_text("\n".join(one if isinstance(one, str) else json.dumps(one) for one in rows) + end)
+    return path
+
+
+def test_tokens_are_summed_over_turns_and_one_cut_off_turn_counts():
+    case = answered(Prediction.from_json(row(), where="x"), where="x")
+    assert (case.prompt_tokens, case.cached_tokens, case.new_tokens, case.dropped_tokens) == (20, 8, 4, 5)
+    assert case.cut_off
+    assert not case.skipped
+
+
+def test_unlabelled_judgments_are_counted_and_left_out(tmp_path):
+    path = write(tmp_path / "p.jsonl", row(), row(id="b", gold=None), row(id="c", gold="dismissed"))
+    answers = read_answers(path)
+    assert [case.id for case in answers.cases] == ["a", "c"]
+    assert answers.unlabelled == 1
+
+
+def test_facts_about_the_scored_judgments_come_by_id_and_are_no_part_of_the_cases(tmp_path):
+    told = write(tmp_path / "p.jsonl", row(year=1987, kind="tax"), row(id="b", gold=None, year=1990))
+    untold = write(tmp_path / "q.jsonl", row())
+    assert read_answers(told).about == {"a": JudgmentMetadata(year=1987, kind="tax")}
+    assert read_answers(told).cases == read_answers(untold).cases
+
+
+def test_an_empty_file_has_no_cases(tmp_path):
+    (tmp_path / "p.jsonl").write_text("")
+    assert read_answers(tmp_path / "p.jsonl").cases == ()
+
+
+@pytest.mark.parametrize("bad", ["{torn", "[1]", "", '"text"'])
+def test_a_damaged_line_is_named_by_file_and_line(tmp_path, bad):
+    path = write(tmp_path / "p.jsonl", row(), bad, row(id="c"))
+    with pytest.raises(UserError, match=r"p\.jsonl:2: damaged prediction"):
+        read_answers(path)
+
+
+def test_a_torn_last_line_is_refused(tmp_path):
+    path = write(tmp_path / "p.jsonl", row(), '{"id": "b", "go', end="")
+    with pytest.raises(UserError, match=r"p\.jsonl:2"):
+        read_answers(path)
+
+
+def test_a_duplicate_id_names_both_lines(tmp_path):
+    path = write(tmp_path / "p.jsonl", row(), row(id="b"), row())
+    with pytest.raises(UserError, match=r"p\.jsonl:3: duplicate id 'a', first on line 1"):
+        read_answers(path)
+
+
+def test_a_missing_file_says_so(tmp_path):
+    with pytest.raises(UserError, match="cannot read the predictions"):
+        read_answers(tmp_path / "none.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"gold": "won"}, "gold 'won' is none of allowed, dismissed"),
+        ({"verdict": "maybe"}, "verdict 'maybe' is none of"),
+        ({"verdict": None}, "'verdict' is missing"),
+        ({"p_allowed": 1.5}, "p_allowed 1.5 is no probability"),
+        ({"p_allowed": float("nan")}, "is no probability"),
+        ({"turns": ["text"]}, "a turn is no JSON object"),
+        ({"turns": [{"finish_reason": "stop"}]}, "'prompt_tokens' is missing"),
+        ({"dropped_tokens": "many"}, "'dropped_tokens' is 'many'"),
+        ({"id": 7}, "'id' is 7"),
+    ],
+)
+def test_a_field_that_cannot_be_is_named(changes, said):
+    with pytest.raises(UserError, match=said) as caught:
+        Prediction.from_json(row(**changes), where="file:9")
+    assert caught.value.where == "file:9"

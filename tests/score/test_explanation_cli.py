@@ -1,0 +1,99 @@
+"""The command `legalrr explain`."""
+
+import subprocess
+import sys
+
+import pytest
+
+from legalrr.score.explanation import explanation_scores, main
+
+SAID = {"a": [("analysis", "The tenant paid.", "stop")], "b": [("analysis", "The rent was due.", "stop")]}
+
+
+@pytest.fixture
+def sweep(explain, tmp_path):
+    for job in ("0", "1"):
+        explain(tmp_path / job, SAID, "The court holds that the tenant paid.")
+    (tmp_path / "2").mkdir()
+    return tmp_path
+
+
+def scores(folder):
+    return sorted(measure.column for _, measure in explanation_scores(folder).values)
+
+
+def test_rouge_and_meteor_are_computed_for_every_cell_that_wrote_something(sweep, capsys):
+    assert main([str(sweep)]) == 0
+    assert scores(sweep / "0") == scores(sweep / "1") == ["meteor_no_synonyms", "rouge_1", "rouge_2", "rouge_l"]
+    assert not (sweep / "2" / "explanation").exists()
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "rouge: 2 pairs of texts scored in 2 cells (F1, words stemmed by Porter's rules)"
+    assert main([str(sweep)]) == 0
+    assert capsys.readouterr().out.startswith("rouge: 0 pairs of texts scored")
+
+
+def test_a_single_run_is_a_cell_too(sweep, capsys):
+    assert main([str(sweep / "1"), "--metric", "rouge", "--stemming", "none"]) == 0
+    assert capsys.readouterr().out == "rouge: 2 pairs of texts scored in 1 cells (F1, words not stemmed)\n"
+
+
+def test_bertscore_is_kept_so_that_reading_it_needs_no_encoder(sweep, encoder):
+    chosen = [
+        "--metric",
+        "bertscore",
+        "--encoder",
+        str(encoder),
+        "--layer",
+        "2",
+        "--overlong",
+        "windows",
+        "--window",
+        "9",
+    ]
+    assert main([str(sweep), *chosen]) == 0
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from legalrr.score.explanation import explanation_scores\n"
+        f"found = explanation_scores(Path({str(sweep / '0')!r}))\n"
+        "print([len(scores) for scores in found.values.values()], 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[2] False"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        (["--metric", "bertscore", "--layer", "2"], "--encoder: BERTScore is that of a layer of an encoder"),
+        (["--metric", "bertscore", "--encoder", "x"], "--layer: BERTScore is that of a layer of an encoder"),
+    ],
+)
+def test_an_impossible_choice_is_one_line_and_status_2(sweep, chosen, message, capsys):
+    assert main([str(sweep), *chosen]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"legalrr explain: {message} (")
+    assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize(("folder", "message"), [("2", "no cell with references.jsonl"), ("9", "no such folder")])
+def test_a_folder_without_explanations_says_what_to_run(sweep, folder, message, capsys):
+    assert main([str(sweep / folder)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_an_interruption_says_that_the_rest_is_kept(sweep, monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("legalrr.score.explanation.score_explanations", interrupted)
+    assert main([str(sweep)]) == 130
+    assert "goes on where this one stopped" in capsys.readouterr().err
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys, legalrr.score.explanation;"
+        "print([m for m in ('torch', 'transformers', 'nltk', 'rouge_score', 'scipy', 'pandas') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,52 @@
+"""What a reasoning model thought is told from its answer, by every format of tags."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from legalrr.verdict import thought_end, thoughts
+
+
+@pytest.mark.parametrize(
+    ("text", "end"),
+    [
+        ("", 0),
+        ("YES", 0),
+        ("<think>", 0),
+        ("a</think>b", 9),
+        ("</think></think>", 16),
+        ("<thought>a</thought> b", 20),
+        ("[THINK]a[/THINK]b", 16),
+        ("<seed:think>a</seed:think>b", 26),
+        ("<|channel|>final<|message|>b", 27),
+        ("<|channel|>analysis<|message|>a<|end|>b", 38),
+        ("b<|end|>", 0),
+        ("analysisThe rent.assistantfinalb", 31),
+        ("analysis of the rent", 0),
+    ],
+)
+def test_answer_begins_after_the_last_closed_thought(text: str, end: int) -> None:
+    assert thought_end(text) == end
+
+
+def test_sections_are_thoughts_only_where_one_word_was_asked_for() -> None:
+    text = "<analysis>The rent was paid.</analysis>"
+    assert thought_end(text) == 0
+    assert thoughts(text, sections=True).kept(text) == []
+
+
+def test_thought_that_is_never_closed_goes_on_to_the_end() -> None:
+    text = "a<think>b</think>c<think>d"
+    found = thoughts(text)
+    assert found.unfinished == 18
+    assert [text[start:end] for start, end in found.kept(text)] == ["a", "c"]
+
+
+pieces = st.lists(st.sampled_from(["<think>", "</think>", "[THINK]", "<|end|>", "x", "\n", "<|channel|>final"]))
+
+
+@given(pieces.map("".join))
+def test_thoughts_and_what_is_kept_are_ordered_and_disjoint(text: str) -> None:
+    found = thoughts(text)
+    ends = [0, *(at for piece in sorted([*found.closed, *found.kept(text)]) for at in piece), len(text)]
+    assert ends == sorted(ends)
