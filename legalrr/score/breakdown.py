@@ -241,7 +241,7 @@ def _by_role(pairs: Sequence[tuple[Scored, frozenset[str] | None]]) -> dict[str,
 def _score_part(name: str, cases: Sequence[Scored], scorer: PredictionScorer) -> Part:
     n = len(cases)
     answers = codes(cases)
-    (spread,) = arm_intervals(
+    (interval,) = arm_intervals(
         Sample.of(answers, clusters(cases)),
         macro_f1_of_counts,
         confidence=scorer.confidence,
@@ -254,8 +254,8 @@ def _score_part(name: str, cases: Sequence[Scored], scorer: PredictionScorer) ->
         name=name,
         n=n,
         macro_f1=float(macro_f1_of_counts(counts)),
-        interval=spread.bounds,
-        interval_note=spread.note,
+        interval=interval.bounds,
+        interval_note=interval.note,
         accuracy=right / n,
         accuracy_interval=wilson(right, n, confidence=scorer.confidence),
         yes_rate=int(counts[0] + counts[3]) / n,

@@ -104,16 +104,16 @@ def smallest_shift(differences: Floats) -> float | None:
     detect any.
     """
     n, rest = len(differences), np.abs(differences - differences.mean())
-    spread = math.sqrt(float(rest @ rest) / max(n - 1, 1))
-    if n < 2 or spread < 1e-12:
+    sd = math.sqrt(float(rest @ rest) / max(n - 1, 1))
+    if n < 2 or sd < 1e-12:
         return None
     if n > SIMULATED_UNITS:
         # power = Phi((sqrt(n) m - z sqrt(s^2 + m^2)) / s) with the mean m and the standard deviation s
-        return _smallest_mean(lambda shift: _normal_power(n, shift, shift**2 + spread**2), spread / math.sqrt(n))
+        return _smallest_mean(lambda shift: _normal_power(n, shift, shift**2 + sd**2), sd / math.sqrt(n))
     rng = np.random.default_rng(0)
     residuals = rng.choice(rest, size=(n, SAMPLES)) * rng.choice([-1.0, 1.0], size=(n, SAMPLES))
     residuals *= math.sqrt(n / max(n - 1, 1))
-    return _smallest_mean(lambda shift: float(np.mean(sign_flip_rejects(residuals + shift))), spread / math.sqrt(n))
+    return _smallest_mean(lambda shift: float(np.mean(sign_flip_rejects(residuals + shift))), sd / math.sqrt(n))
 
 
 def _smallest_mean(power: Callable[[float], float], error: float) -> float | None:
@@ -219,13 +219,13 @@ class Population:
 
     def needed(self, difference: float) -> int | None:
         """Return the units needed to detect a difference of this size; None for 0, or if above `MAX_JUDGMENTS`."""
-        wanted = abs(difference)
-        if wanted == 0:
+        target = abs(difference)
+        if target == 0:
             return None
         low, high = 0.0, 1.0
         for _ in range(50):
             middle = (low + high) / 2
-            low, high = (middle, high) if self.difference(middle) < wanted else (low, middle)
+            low, high = (middle, high) if self.difference(middle) < target else (low, middle)
         values = self.values(high)
         below, above = 0, values.judgments()
         if above > MAX_JUDGMENTS:

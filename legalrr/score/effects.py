@@ -168,18 +168,18 @@ def effects(factorials: Sequence[Factorial], *, scorer: PredictionScorer) -> lis
     if able:
         values = statistic(*(sample.counts(sample.sizes[None]) for sample in samples))[0]
         intervals = jackknife_of_counts(samples, statistic, confidence=scorer.confidence, reach=1.0)
-        spreads = dict(zip(product(MEASURES, able), intervals, strict=True))
-        for (key, spread), value in zip(spreads.items(), values, strict=True):
-            found[key] = {"estimate": float(value), **_interval_fields(spread)}
+        by_key = dict(zip(product(MEASURES, able), intervals, strict=True))
+        for (key, interval), value in zip(by_key.items(), values, strict=True):
+            found[key] = {"estimate": float(value), **_interval_fields(interval)}
         tested = [(measure, name) for measure, name in CONFIRMATORY if name in able]
         unfavourable = []
         for measure, name in tested:
             own = [contrast[:, able.index(name)] for contrast in contrasts]
             swap = _swap(measure, name, samples, own, corpora.values())
             effect = Bound.of(swap, scorer=scorer)
-            spread = reconcile_with_test(spreads[measure, name], effect.p_permutation, scorer.confidence)
+            interval = reconcile_with_test(by_key[measure, name], effect.p_permutation, scorer.confidence)
             test = {"p_permutation": effect.p_permutation, "smallest_detectable": Population(swap=swap).smallest()}
-            found[measure, name] |= {**_interval_fields(spread), **test}
+            found[measure, name] |= {**_interval_fields(interval), **test}
             bound = None
             if has_invalid(*_contributing_cases(name, settings[name], factorials)):
                 against = [_unfavourable_factorials(name, effect.difference, members) for members in corpora.values()]
@@ -204,8 +204,8 @@ def effects(factorials: Sequence[Factorial], *, scorer: PredictionScorer) -> lis
     ]
 
 
-def _interval_fields(spread: Interval) -> dict[str, Any]:
-    return {"interval": spread.bounds, "interval_note": spread.note}
+def _interval_fields(interval: Interval) -> dict[str, Any]:
+    return {"interval": interval.bounds, "interval_note": interval.note}
 
 
 def _swap(

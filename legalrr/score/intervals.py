@@ -170,7 +170,7 @@ def bca_of_counts(
     weights: Floats | None = None
     if len(samples) == 1 and _count_resamples(samples[0]) <= EXACT_FACTOR * resamples:
         drawn, weights = _all_resamples(samples[0])
-        spread = np.round(statistic(samples[0].counts(drawn)), DECIMALS)
+        resampled = np.round(statistic(samples[0].counts(drawn)), DECIMALS)
     else:
         rng = np.random.default_rng(seed)
         rows = max(1, BATCH_CELLS // sum(len(sample.sizes) for sample in samples))
@@ -179,7 +179,7 @@ def bca_of_counts(
             [sample.counts(rng.multinomial(sample.n, sample.sizes / sample.n, size=batch)) for sample in samples]
             for batch in batches
         )
-        spread = np.round(np.concatenate([statistic(*counts) for counts in random]), DECIMALS)
+        resampled = np.round(np.concatenate([statistic(*counts) for counts in random]), DECIMALS)
     left_out = []
     for place, sample in enumerate(samples):
         without = sizes[place] - sample.indicators
@@ -188,7 +188,7 @@ def bca_of_counts(
     own = [sample.sizes for sample in samples]
     return [
         bca_interval(
-            value[q], spread[:, q], [one[:, q] for one in left_out], own, confidence=confidence, weights=weights
+            value[q], resampled[:, q], [one[:, q] for one in left_out], own, confidence=confidence, weights=weights
         )
         for q in range(len(value))
     ]
@@ -214,7 +214,7 @@ def _all_resamples(sample: Sample) -> tuple[npt.NDArray[np.int64], Floats]:
 
 def bca_interval(
     value: float,
-    spread: Floats,
+    resampled: Floats,
     left_out: Sequence[Floats],
     sizes: Sequence[npt.NDArray[np.int64]],
     *,
@@ -225,7 +225,7 @@ def bca_interval(
 
     Args:
         value: the statistic.
-        spread: its resampled values, shape (r,).
+        resampled: its resampled values, shape (r,).
         left_out: per sample, its values without one judgment, shape (m,).
         sizes: per sample, number of judgments with each of these values, shape (m,).
         confidence: coverage.
@@ -235,27 +235,27 @@ def bca_interval(
 
     error: float | None
     if weights is None:
-        error = float(np.std(spread, ddof=1)) if len(spread) > 1 else None
-        below = float(np.count_nonzero(spread < value) + np.count_nonzero(spread <= value)) / (2 * len(spread))
+        error = float(np.std(resampled, ddof=1)) if len(resampled) > 1 else None
+        below = float(np.count_nonzero(resampled < value) + np.count_nonzero(resampled <= value)) / (2 * len(resampled))
     else:
-        error = float(np.sqrt(weights @ (spread - weights @ spread) ** 2))
-        below = float(weights @ (spread < value) + weights @ (spread <= value)) / 2
+        error = float(np.sqrt(weights @ (resampled - weights @ resampled) ** 2))
+        below = float(weights @ (resampled < value) + weights @ (resampled <= value)) / 2
     cubes, squares = 0.0, 0.0
     for values, many in zip(left_out, sizes, strict=True):
         n = many.sum()
         influence = (n - 1) * (np.average(values, weights=many) - values)
         cubes += float(many @ influence**3) / n**3
         squares += float(many @ influence**2) / n**2
-    if np.ptp(spread) == 0:
+    if np.ptp(resampled) == 0:
         return Interval(bounds=None, note=UNCHANGED, standard_error=error)
     # Ignore a spread of the influences that is due to rounding.
     if squares < 10.0 ** (-2 * DECIMALS) or below in (0.0, 1.0):
         return Interval(bounds=None, note=UNDEFINED_BCA, standard_error=error)
     bias, acceleration = ndtri(below), cubes / (6 * squares**1.5)
     tail = ndtri((1 - confidence) / 2)
-    moved = bias + np.array([tail, -tail])
-    at = ndtr(bias + moved / (1 - acceleration * moved))
-    low, high = np.quantile(spread, at) if weights is None else _weighted_quantiles(spread, weights, at)
+    shifted = bias + np.array([tail, -tail])
+    levels = ndtr(bias + shifted / (1 - acceleration * shifted))
+    low, high = np.quantile(resampled, levels) if weights is None else _weighted_quantiles(resampled, weights, levels)
     return Interval(bounds=(float(low), float(high)), note=None, standard_error=error)
 
 
@@ -267,21 +267,21 @@ def _weighted_quantiles(values: Floats, weights: Floats, at: Floats) -> Floats:
     return found
 
 
-def reconcile_with_test(spread: Interval, p: float, confidence: float) -> Interval:
+def reconcile_with_test(interval: Interval, p: float, confidence: float) -> Interval:
     """Make the interval of a difference (or of MCC) agree with its test: the test decides.
 
     If the interval excludes 0 but the test does not reject at its level, the interval is extended to 0. If it includes
     0 but the test rejects, it is kept, with a note.
     """
-    if spread.bounds is None:
-        return spread
-    low, high = spread.bounds
+    if interval.bounds is None:
+        return interval
+    low, high = interval.bounds
     rejects, excludes_zero = p <= 1 - confidence + 1e-12, low > 0 or high < 0
     if rejects == excludes_zero:
-        return spread
+        return interval
     if rejects:
-        return replace(spread, note=INCLUDES_ZERO)
-    return replace(spread, bounds=(min(low, 0.0), max(high, 0.0)), note=EXTENDED)
+        return replace(interval, note=INCLUDES_ZERO)
+    return replace(interval, bounds=(min(low, 0.0), max(high, 0.0)), note=EXTENDED)
 
 
 def bca(
@@ -315,10 +315,10 @@ def bca(
             rng=np.random.default_rng(seed),
         )
     low, high = (float(bound) for bound in result.confidence_interval)
-    spread, error = result.bootstrap_distribution, float(result.standard_error)
+    resampled, error = result.bootstrap_distribution, float(result.standard_error)
     if np.isfinite(low) and np.isfinite(high):
         return Interval(bounds=(low, high), note=None, standard_error=error)
-    note = UNCHANGED if np.ptp(spread) == 0 else UNDEFINED_BCA
+    note = UNCHANGED if np.ptp(resampled) == 0 else UNDEFINED_BCA
     return Interval(bounds=None, note=note, standard_error=error)
 
 
@@ -370,18 +370,18 @@ def jackknife_of_counts(
         others[place] = whole[place] - sample.indicators
         left_out = np.round(statistic(*others), DECIMALS)
         # Ignore a spread that is due to rounding.
-        moved = np.ptp(left_out, axis=0) > 0
-        spread = left_out - np.average(left_out, axis=0, weights=sample.sizes)
-        squares[place] = np.where(moved, (n - 1) / n * (sample.sizes @ spread**2), 0.0)
+        varies = np.ptp(left_out, axis=0) > 0
+        deviations = left_out - np.average(left_out, axis=0, weights=sample.sizes)
+        squares[place] = np.where(varies, (n - 1) / n * (sample.sizes @ deviations**2), 0.0)
     total = squares.sum(axis=0)
     freedom = np.array([sample.n - 1 for sample in samples])[:, None]
     found = []
-    for value, square, of in zip(values, total, (squares**2 / freedom).sum(axis=0), strict=True):
+    for value, square, weighted in zip(values, total, (squares**2 / freedom).sum(axis=0), strict=True):
         if square == 0:
             found.append(Interval(bounds=None, note=UNMOVED, standard_error=0.0))
             continue
         error = float(np.sqrt(square))
-        half = float(stdtrit(square**2 / of, (1 + confidence) / 2)) * error
+        half = float(stdtrit(square**2 / weighted, (1 + confidence) / 2)) * error
         bounds = max(-reach, float(value) - half), min(reach, float(value) + half)
         found.append(Interval(bounds=bounds, note=None, standard_error=error, method="jackknife"))
     return found

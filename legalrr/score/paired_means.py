@@ -87,8 +87,8 @@ def mean_of(values: Mapping[str, float], *, scorer: PredictionScorer) -> Mean | 
     if not values:
         return None
     sample = _sorted_values(values)
-    spread = bca_of_mean(sample, scorer=scorer)
-    return Mean(n=len(values), mean=float(sample.mean()), interval=spread.bounds, interval_note=spread.note)
+    interval = bca_of_mean(sample, scorer=scorer)
+    return Mean(n=len(values), mean=float(sample.mean()), interval=interval.bounds, interval_note=interval.note)
 
 
 def compare_means(
@@ -100,13 +100,13 @@ def compare_means(
         return None
     difference = _sorted_values({key: values[key] - reference[key] for key in both})
     p = sign_flip_p(difference, scorer=scorer)
-    spread = reconcile_with_test(bca_of_mean(difference, scorer=scorer), p, scorer.confidence)
+    interval = reconcile_with_test(bca_of_mean(difference, scorer=scorer), p, scorer.confidence)
     return MeanDifference(
         n=len(both),
         lone=len(values.keys() ^ reference.keys()),
         difference=float(difference.mean()),
-        interval=spread.bounds,
-        interval_note=spread.note,
+        interval=interval.bounds,
+        interval_note=interval.note,
         p_permutation=p,
         smallest_detectable=smallest_shift(difference),
     )
@@ -120,11 +120,11 @@ def bca_of_mean(values: Floats, *, scorer: PredictionScorer) -> Interval:
     rng = np.random.default_rng(scorer.seed)
     rows = max(1, BATCH_CELLS // n)
     batches = [min(rows, scorer.resamples - start) for start in range(0, scorer.resamples, rows)]
-    spread = np.concatenate([values[rng.integers(n, size=(batch, n))].mean(axis=1) for batch in batches])
+    resampled = np.concatenate([values[rng.integers(n, size=(batch, n))].mean(axis=1) for batch in batches])
     left_out = (values.sum() - values) / (n - 1)
     return bca_interval(
         round(float(values.mean()), DECIMALS),
-        np.round(spread, DECIMALS),
+        np.round(resampled, DECIMALS),
         [np.round(left_out, DECIMALS)],
         [np.ones(n, dtype=np.int64)],
         confidence=scorer.confidence,
@@ -207,7 +207,7 @@ def score_repeated(runs: Sequence[Sequence[Scored]], *, scorer: PredictionScorer
         UserError: no judgments, a duplicate id, or an id that not all runs have.
     """
     answers, groups = _answer_codes(runs)
-    (spread,) = bca_of_counts(
+    (interval,) = bca_of_counts(
         [Sample.of(answers, groups)],
         lambda counts: macro_f1_of_counts(counts).mean(axis=-1, keepdims=True),
         confidence=scorer.confidence,
@@ -220,8 +220,8 @@ def score_repeated(runs: Sequence[Sequence[Scored]], *, scorer: PredictionScorer
         runs=scores,
         mean=fmean(scores),
         sd=stdev(scores) if len(scores) > 1 else None,
-        interval=spread.bounds,
-        interval_note=spread.note,
+        interval=interval.bounds,
+        interval_note=interval.note,
     )
 
 
@@ -241,14 +241,14 @@ def compare_repeated(
         )
     swap = paired_swap(*_answer_codes([*runs, *reference]))
     sample = swap.sides[0].sample
-    (spread,) = jackknife_of_counts([sample], macro_f1_difference, confidence=scorer.confidence, reach=1.0)
+    (interval,) = jackknife_of_counts([sample], macro_f1_difference, confidence=scorer.confidence, reach=1.0)
     p = swap_p(swap, permutations=scorer.permutations, seed=scorer.seed)
-    spread = reconcile_with_test(spread, p, scorer.confidence)
+    interval = reconcile_with_test(interval, p, scorer.confidence)
     return RepeatedComparison(
         n=len(runs[0]),
         difference=float(macro_f1_difference(sample.counts(sample.sizes[None]))[0, 0]),
-        interval=spread.bounds,
-        interval_note=spread.note,
+        interval=interval.bounds,
+        interval_note=interval.note,
         p_permutation=p,
         smallest_detectable=Population(swap=swap).smallest(),
     )

@@ -74,8 +74,8 @@ class Swap:
 
 def _changed_patterns(change: Floats, sample: Sample) -> Indices:
     """Return the patterns that swapping changes, by ascending size."""
-    moved = np.flatnonzero(change.any(axis=(0, 2)))
-    return moved[np.argsort(sample.sizes[moved], kind="stable")]
+    changed = np.flatnonzero(change.any(axis=(0, 2)))
+    return changed[np.argsort(sample.sizes[changed], kind="stable")]
 
 
 def _draw_swaps(sizes: npt.NDArray[np.int64], rows: int, rng: np.random.Generator) -> Floats:
@@ -102,8 +102,8 @@ def swap_p(swap: Swap, *, permutations: int, seed: int) -> float:
 
     whole = [side.sample.counts(side.sample.sizes[None]) for side in swap.sides]
     changes = [side.swapped.indicators - side.sample.indicators for side in swap.sides]
-    moved = [_changed_patterns(change, side.sample) for change, side in zip(changes, swap.sides, strict=True)]
-    sizes = [side.sample.sizes[at] for side, at in zip(swap.sides, moved, strict=True)]
+    changed = [_changed_patterns(change, side.sample) for change, side in zip(changes, swap.sides, strict=True)]
+    sizes = [side.sample.sizes[at] for side, at in zip(swap.sides, changed, strict=True)]
     every = np.concatenate(sizes)
     # Swapping the only unit that differs reverses the sign of the statistic, which is as extreme.
     if every.sum() < 2:
@@ -111,7 +111,7 @@ def swap_p(swap: Swap, *, permutations: int, seed: int) -> float:
 
     def null(parts: Sequence[Floats]) -> Floats:
         counts = [
-            one + part @ change[:, at] for one, part, change, at in zip(whole, parts, changes, moved, strict=True)
+            one + part @ change[:, at] for one, part, change, at in zip(whole, parts, changes, changed, strict=True)
         ]
         return np.round(swap.statistic(*counts)[:, 0], DECIMALS)
 
@@ -136,11 +136,11 @@ def swap_p(swap: Swap, *, permutations: int, seed: int) -> float:
 def mcc_of_counts(counts: Counts) -> Floats:
     """Compute MCC (R_K) from counts of shape (6, ...); shape (...); 0 if all outcomes or all answers are the same."""
     table = counts.reshape(2, 3, *counts.shape[1:]).astype(np.float64)
-    gold, said = table.sum(axis=1), table.sum(axis=0)
+    gold, predicted = table.sum(axis=1), table.sum(axis=0)
     n = gold.sum(axis=0)
-    together = n * (table[0, 0] + table[1, 1]) - gold[0] * said[0] - gold[1] * said[1]
-    spreads = (n**2 - (gold**2).sum(axis=0)) * (n**2 - (said**2).sum(axis=0))
-    found: Floats = np.divide(together, np.sqrt(spreads), out=np.zeros(n.shape), where=spreads > 0)
+    covariance = n * (table[0, 0] + table[1, 1]) - gold[0] * predicted[0] - gold[1] * predicted[1]
+    variances = (n**2 - (gold**2).sum(axis=0)) * (n**2 - (predicted**2).sum(axis=0))
+    found: Floats = np.divide(covariance, np.sqrt(variances), out=np.zeros(n.shape), where=variances > 0)
     return found
 
 
@@ -217,7 +217,7 @@ def _permute_clusters(
     answers: Codes, clusters: npt.NDArray[np.int64], permutations: int, seed: int
 ) -> tuple[Floats, float, float]:
     """Count right answers in random orders of whole clusters; also returns the observed count and the mean."""
-    gold, said = np.divmod(answers.astype(np.int64), 3)
+    gold, predicted = np.divmod(answers.astype(np.int64), 3)
     blocks: dict[int, list[npt.NDArray[np.int64]]] = {}
     order = np.argsort(clusters, kind="stable")
     for members in np.split(order, np.flatnonzero(np.diff(clusters[order])) + 1):
@@ -236,6 +236,6 @@ def _permute_clusters(
         for start in range(0, permutations, step):
             batch = min(step, permutations - start)
             places = rng.permuted(np.tile(np.arange(len(rows)), (batch, 1)), axis=1)
-            within = rng.permuted(said[rows][places], axis=2)
+            within = rng.permuted(predicted[rows][places], axis=2)
             total[start : start + batch] += (within == gold[rows]).sum(axis=(1, 2))
-    return total, float((gold == said).sum()), centre
+    return total, float((gold == predicted).sum()), centre

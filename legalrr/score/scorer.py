@@ -208,7 +208,7 @@ class PredictionScorer:
         answers = codes(cases)
         groups = clusters(cases)
         sample = Sample.of(answers, groups)
-        interval, spread = arm_intervals(
+        interval, mcc_interval = arm_intervals(
             sample, _scores, confidence=self.confidence, resamples=self.resamples, seed=self.seed
         )
         p_skill = skill_p(answers, groups, permutations=self.permutations, seed=self.seed)
@@ -231,7 +231,9 @@ class PredictionScorer:
             fpr=pairs["dismissed", "allowed"] / support["dismissed"] if support["dismissed"] else None,
             fnr=(support["allowed"] - pairs["allowed", "allowed"]) / support["allowed"] if support["allowed"] else None,
             mcc=float(matthews_corrcoef(gold, labels)) if len(set(gold)) > 1 and len(set(labels)) > 1 else 0.0,
-            mcc_interval=None if p_skill is None else reconcile_with_test(spread, p_skill, self.confidence).bounds,
+            mcc_interval=None
+            if p_skill is None
+            else reconcile_with_test(mcc_interval, p_skill, self.confidence).bounds,
             p_skill=p_skill,
             clusters=sample.n,
             invalid_rate=labels.count("invalid") / n,

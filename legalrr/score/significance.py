@@ -81,11 +81,11 @@ def compare(cases: Sequence[Scored], reference: Sequence[Scored], *, scorer: Pre
     answers = np.stack([codes(first), codes(second)], axis=1)
     groups = clusters(first)
     swap = paired_swap(answers, groups)
-    (spread,) = jackknife_of_counts(
+    (interval,) = jackknife_of_counts(
         [swap.sides[0].sample], macro_f1_difference, confidence=scorer.confidence, reach=1.0
     )
     p = swap_p(swap, permutations=scorer.permutations, seed=scorer.seed)
-    spread = reconcile_with_test(spread, p, scorer.confidence)
+    interval = reconcile_with_test(interval, p, scorer.confidence)
     right = np.isin(answers, (0, 4))
     net = right[:, 0].astype(np.int64) - right[:, 1]
     b, c = int(np.count_nonzero(net > 0)), int(np.count_nonzero(net < 0))
@@ -96,8 +96,8 @@ def compare(cases: Sequence[Scored], reference: Sequence[Scored], *, scorer: Pre
     return Comparison(
         n=len(first),
         difference=float(macro_f1_difference(swap.sides[0].sample.counts(swap.sides[0].sample.sizes[None]))[0, 0]),
-        interval=spread.bounds,
-        interval_note=spread.note,
+        interval=interval.bounds,
+        interval_note=interval.note,
         p_permutation=p,
         p_mcnemar=float(stats.binomtest(up, up + down).pvalue) if up + down else 1.0,
         b=b,

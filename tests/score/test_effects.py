@@ -138,8 +138,8 @@ def test_corpora_are_weighted_by_judgments_and_are_separate_samples():
 
 def test_a_second_backbone_with_equal_answers_changes_nothing():
     one, twin = factorial(80), factorial(80, backbone="twin")
-    alone, together = table(one), table(one, twin)
-    for key, pooled in together.items():
+    alone, both = table(one), table(one, twin)
+    for key, pooled in both.items():
         assert pooled.n == 80
         assert pooled.estimate == pytest.approx(alone[key].estimate)
         assert pooled.interval == pytest.approx(alone[key].interval)
