@@ -29,7 +29,7 @@ from legalrr.records import (
 )
 from legalrr.roles import scheme
 from legalrr.run.folder import prediction, write_run
-from legalrr.score.cases import answered
+from legalrr.score.cases import answered_case
 from legalrr.score.scorer import PredictionScorer
 
 ARMS = ("direct", "direct_compare", "plain", "d", "r", "c", "dr", "dc", "rc", "drc")
@@ -72,7 +72,7 @@ def write_sweep(folder: Path, shape: Shape) -> None:
                 prediction(judgment, case, *_answer(judgment, case, drawn, ability + gifts[judgment.id], sentences))
                 for judgment, case in zip(judgments, cases, strict=True)
             ]
-            scores = SETTINGS.score([answered(one, where=one.id) for one in rows])
+            scores = SETTINGS.score([answered_case(one, where=one.id) for one in rows])
             record = _record(arm, node, f"model-{number}", by_role=by_role, annotate=annotate, rows=rows)
             write_run(folder / str(job), rows, judgments=judgments, references=[], record=record, scores=scores)
             (folder / str(job) / ".hydra").mkdir(exist_ok=True)

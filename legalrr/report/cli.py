@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from legalrr.errors import UserError
-from legalrr.score.cases import TREATMENTS
+from legalrr.score.cases import INVALID_POLICIES
 from legalrr.verdict import READINGS
 
 EPILOG = """\
@@ -52,10 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--invalid",
-        choices=tuple(TREATMENTS),
+        choices=tuple(INVALID_POLICIES),
         default="miss",
         help="invalid answers: "
-        + "; ".join(f"{name}: {meaning}" for name, meaning in TREATMENTS.items())
+        + "; ".join(f"{name}: {meaning}" for name, meaning in INVALID_POLICIES.items())
         + " (default: miss)",
     )
     paper = parser.add_argument_group("tables for papers", "one joint table of all DIRs in the study's layout")

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from legalrr.errors import UserError
 from legalrr.report.load import NO_BACKBONE, RunResult, Setup, base, gc_paused, read_again, read_results
-from legalrr.score.cases import AnsweredCase, check_invalid_policy, kept
+from legalrr.score.cases import AnsweredCase, check_invalid_policy, scored_ids
 from legalrr.score.detectable import LEVEL, POWER
-from legalrr.score.invalid_bounds import Bound, p_unfavourable, stands, unfavourable_bound
+from legalrr.score.invalid_bounds import Bound, p_unfavourable, significant_under_bound, unfavourable_bound
 from legalrr.score.scorer import Scores
 from legalrr.score.significance import Comparison, compare, holm
 
@@ -92,7 +92,7 @@ class ArmComparison:
     @property
     def shown(self) -> bool:
         """Whether the difference is significant, and stays so whatever its invalid answers were."""
-        return stands(self.p_holm, self.p_holm_bound)
+        return significant_under_bound(self.p_holm, self.p_holm_bound)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,9 +275,9 @@ def _said(row: ArmResult) -> tuple[object, ...] | None:
 
 def _restricted(rows: Sequence[ArmResult], invalid: str) -> tuple[list[ArmResult], list[tuple[ArmResult, str]]]:
     """Rows on the judgments that a treatment of invalid answers keeps, and those without any, with the reason."""
-    found = kept(
+    found = scored_ids(
         {n: [case.id for case in row.cases if case.label != "invalid"] for n, row in enumerate(rows)},
-        treatment=invalid,
+        policy=invalid,
         arms=[n for n, row in enumerate(rows) if row.setup.family == "arm"],
         partners={n: partner for n, row in enumerate(rows) if (partner := _partner(row, rows)) is not None},
     )

@@ -14,7 +14,7 @@ from legalrr.report.load import VERSION
 from legalrr.report.sections import ExplainedRow, ExplainedTurn, explanations
 from legalrr.report.verdict_readers import compare_readers, repeats
 from legalrr.score.explanation import Measure
-from legalrr.score.invalid_bounds import stands
+from legalrr.score.invalid_bounds import significant_under_bound
 from legalrr.tables import Table, fixed, p_exact, p_value
 
 SETUP_COLUMNS = ("corpus", "split", "segment", "backbone", "layout", "reading", "overflow", "limit", "seed")
@@ -321,7 +321,7 @@ def _value(figure: TableNumber, line: Line, sheet: PaperTable) -> str:
         return "-"
     if not line.percent:
         return f"{figure.value:.1f}"
-    star = "*" if stands(figure.p_holm, figure.p_holm_bound) else ""
+    star = "*" if significant_under_bound(figure.p_holm, figure.p_holm_bound) else ""
     return f"{100 * figure.value:{'+' if sheet.signed else ''}z.2f}{star}"
 
 

@@ -9,7 +9,7 @@ from legalrr.report.paper_table import Line, PaperTable, TableBlock, TableNumber
 from legalrr.report.published import COLUMNS, published, remarks
 from legalrr.report.sections import ExplainedRow, ExplainedTurn, explanations
 from legalrr.report.tables import Pool, full_title, pools
-from legalrr.score.cases import TREATMENTS
+from legalrr.score.cases import INVALID_POLICIES
 from legalrr.score.effects import EFFECTS, MEASURES, Effect
 from legalrr.score.explanation import Measure
 from legalrr.score.intervals import wilson
@@ -41,7 +41,7 @@ def prediction(report: Report, *, against: bool = False) -> PaperTable:
         notes=(
             STAR,
             *((STAR_BOUND,) if _bounded([block for _, block in own]) else ()),
-            f"Invalid answers: {TREATMENTS[report.invalid]}",
+            f"Invalid answers: {INVALID_POLICIES[report.invalid]}",
             *((AGAINST, *remarks("prediction")) if against else ()),
         ),
     )

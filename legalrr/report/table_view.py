@@ -4,7 +4,7 @@ import json
 
 from legalrr.report.compare import ArmComparison, ArmResult, Group, Report
 from legalrr.report.load import NO_BACKBONE, VERSION, RunResult, Setup, is_outdated
-from legalrr.score.cases import PARTY_UNKNOWN, TREATMENTS
+from legalrr.score.cases import INVALID_POLICIES, PARTY_UNKNOWN
 from legalrr.score.invalid_bounds import macro_f1_bounds
 from legalrr.tables import Table, bounds, fixed, p_value, share
 
@@ -151,7 +151,7 @@ def treatment(group: Group, report: Report) -> list[str]:
             if value is not None
         ),
         "turn lengths in tokens: " + ", ".join(f"{turn} {lengths[turn]}" for turn in turns),
-        f"invalid answers: {TREATMENTS[report.invalid]}",
+        f"invalid answers: {INVALID_POLICIES[report.invalid]}",
         _judgments(group),
         f"question: {_question(group)}",
         f"intervals: {scorer.confidence:.0%} BCa bootstrap over judgments, {scorer.resamples} resamples or all, "

@@ -28,7 +28,7 @@ from legalrr.report.paper_table import SETUP_COLUMNS, UNTESTED, explanations_csv
 from legalrr.report.sections import sections, shown_groups
 from legalrr.report.table_view import apart, differences_view, missing_view, scores_view, title, treatment, why
 from legalrr.report.verdict_readers import run_number
-from legalrr.score.cases import TREATMENTS, AnsweredCase, Answers
+from legalrr.score.cases import INVALID_POLICIES, AnsweredCase, Answers
 from legalrr.score.effects import ARMS, Effect, Factorial, effects
 from legalrr.score.invalid_bounds import has_invalid, macro_f1_bounds, p_unfavourable
 from legalrr.score.scorer import Scores
@@ -250,7 +250,7 @@ def results_tex(report: Report) -> str:
 def rules(report: Report) -> str:
     """How the scores of a report come about."""
     if report.invalid != "miss":
-        return LEFT_OUT.format(treatment=TREATMENTS[report.invalid]) + RULES
+        return LEFT_OUT.format(treatment=INVALID_POLICIES[report.invalid]) + RULES
     invalid = has_invalid(*(row.cases for group in report.groups for row in group.rows))
     return MISS + (BOUNDS if invalid else "") + RULES
 

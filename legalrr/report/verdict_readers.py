@@ -12,8 +12,8 @@ from functools import lru_cache
 from legalrr.errors import UserError
 from legalrr.report.compare import ArmResult, Group, Report, difference_key, holm_distinct, is_constant, place
 from legalrr.report.load import NO_BACKBONE, VERSION
-from legalrr.score.invalid_bounds import Bound, p_unfavourable, stands, unfavourable_bound
-from legalrr.score.paired_means import Repeated, RepeatedComparison, compare_repeated, repeated
+from legalrr.score.invalid_bounds import Bound, p_unfavourable, significant_under_bound, unfavourable_bound
+from legalrr.score.paired_means import Repeated, RepeatedComparison, compare_repeated, score_repeated
 from legalrr.score.significance import Comparison, compare
 
 
@@ -141,7 +141,7 @@ class RepeatedRow:
     @property
     def shown(self) -> bool:
         """Whether the difference is significant, and stays so whatever its invalid answers were."""
-        return stands(self.p_holm, self.p_holm_bound)
+        return significant_under_bound(self.p_holm, self.p_holm_bound)
 
     @property
     def invalid_rate(self) -> float:
@@ -221,7 +221,7 @@ def _repeats(groups: Sequence[Group]) -> Repeats:
 
 def _row(runs: Sequence[ArmResult]) -> RepeatedRow:
     try:
-        scores = repeated([row.cases for row in runs], scorer=runs[0].cell.scorer)
+        scores = score_repeated([row.cases for row in runs], scorer=runs[0].cell.scorer)
     except UserError as error:
         return RepeatedRow(rows=tuple(runs), scores=None, note=error.what)
     return RepeatedRow(rows=tuple(runs), scores=scores)

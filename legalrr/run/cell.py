@@ -19,7 +19,7 @@ from legalrr.records import Case, Completion, Example, Judgment, Segments, Span,
 from legalrr.roles import scheme
 from legalrr.run.folder import described, prediction, versions, write_run
 from legalrr.run.pipeline import Pipeline, Prepared, cache_folder, reference_texts
-from legalrr.score.cases import PARTY_UNKNOWN, answered
+from legalrr.score.cases import PARTY_UNKNOWN, answered_case
 from legalrr.stage import description, digest, identity
 from legalrr.store import Store
 
@@ -89,7 +89,7 @@ def run_cell(
             prediction(j, c, completions[j.id], verdicts[j.id], cluster=names[j.id])
             for j, c in zip(judgments, cases, strict=True)
         ]
-        labelled = [answered(one, where=one.id) for one in predictions if one.gold is not None]
+        labelled = [answered_case(one, where=one.id) for one in predictions if one.gold is not None]
         scores = pipeline.score.score(labelled) if counts["scored"] else {}
     references = [
         reference_texts(j, segments[j.id], c.prompt.turns, segmenter=pipeline.segment.name)

@@ -1,6 +1,7 @@
-"""Scores of predictions, and what they can show: intervals, paired comparisons, corrections for many of them.
+"""Compute scores of predictions, intervals, paired comparisons and corrections for multiple tests.
 
-The package is callable: `legalrr.score(gold, answers)` is `legalrr.score.scorer.score`, whatever was imported before.
+The package is callable: `legalrr.score(gold, answers)` is `legalrr.score.scorer.score`, regardless of what was imported
+before.
 """
 
 import sys

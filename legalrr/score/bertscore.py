@@ -1,12 +1,12 @@
-"""BERTScore by an encoder of one's choice (Zhang, Kishore, Wu, Weinberger, Artzi: BERTScore, ICLR 2020).
+"""Compute BERTScore with a given encoder and layer (Zhang, Kishore, Wu, Weinberger, Artzi: BERTScore, ICLR 2020).
 
-Every token of the generated text is matched with the most similar one of the court's, by the cosine of their hidden
-states, and the other way round (section 3, without importance weights and without rescaling):
+Every token of the generated text is matched with the most similar token of the court's, by cosine similarity of their
+hidden states, and vice versa (section 3, without importance weights and without rescaling):
 
-    precision = mean over generated tokens of max over court tokens of cos     recall the other way     F1 of both
+    precision = mean over generated tokens of max over court tokens of cos     recall vice versa     F1 of both
 
-As in the package bert-score, a special token such as [CLS] may be matched and is never averaged over. Scores mean
-something beside scores of the same encoder and layer alone.
+As in the package bert-score, special tokens such as [CLS] can be matched but do not count in averages. Scores are
+comparable only for the same encoder and layer.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 OPTION = "encoder"
 OVERLONG = ("error", "truncate", "windows")
 UNKNOWN_LENGTH = 10**9
-"""From here on a tokenizer's longest input means that nobody said."""
+"""A tokenizer's maximum length from here on means that it is not set."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,20 +42,20 @@ class BertScore:
     layer: int
     """Layer whose states are compared, from 1."""
     window: int | None = None
-    """Tokens that the encoder reads at once, special ones too; None: as many as its tokenizer says."""
+    """Maximum input length in tokens, including special ones; None: that of the tokenizer."""
     overlong: str = choice("error", *OVERLONG)
-    """What happens to a longer text: `error`; `truncate`: its beginning alone is compared, as the package bert-score
-    does; `windows`: all of it is, read in windows that overlap by half, a token's state from where it is nearer the
+    """Handling of longer texts: `error`; `truncate`: compare the first tokens only, as the package bert-score does;
+    `windows`: encode windows that overlap by half, and take each token's state from the window where it is nearer the
     middle."""
     device: str = runtime(default="cpu")
     """cpu, cuda, cuda:N or mps."""
 
     VERSION: ClassVar[int] = 1
     name: ClassVar[str] = "bertscore"
-    shown: ClassVar[Mapping[str, str]] = {"bertscore": "BERTScore"}
+    headings: ClassVar[Mapping[str, str]] = {"bertscore": "BERTScore"}
 
     def __post_init__(self) -> None:
-        """Refuse a choice that does not exist."""
+        """Raise UserError for an unknown choice."""
         check_fields(self, OPTION)
 
     @property
@@ -70,48 +70,48 @@ class BertScore:
         return f"F1, encoder {name}, layer {self.layer}, {longer[self.overlong]}"
 
     def provenance(self) -> Mapping[str, Any]:
-        """The content digest of a local encoder, or the hub id of another; raises UserError where there is none."""
+        """Return the content digest of a local encoder, or the hub id; raises UserError if the encoder is missing."""
         path = locate(self.encoder, self.revision, option=OPTION)
         return {"hub": self.encoder} if path is None else {"sha256": content_digest(path)}
 
     def scores(self, pairs: Sequence[Pair]) -> Iterator[Mapping[str, float]]:
-        """See `legalrr.score.metrics.Metric`; pairs with the same court's text in a row read it once.
+        """See `legalrr.score.metrics.Metric`; consecutive pairs with the same court's text encode it once.
 
         Raises:
             UserError: no such encoder or layer, or a text that is too long under `error`.
         """
-        read: tuple[str, EncodedText] | None = None
+        cached: tuple[str, EncodedText] | None = None
         for generated, court in pairs:
-            if read is None or read[0] != court:
-                read = court, self.read(court)
-            precision, recall, f1 = match(self.read(generated), read[1])
+            if cached is None or cached[0] != court:
+                cached = court, self.encode(court)
+            precision, recall, f1 = match(self.encode(generated), cached[1])
             yield {self.name: f1, f"{self.name}_precision": precision, f"{self.name}_recall": recall}
 
-    def read(self, text: str) -> "EncodedText":
-        """A text as the encoder reads it; raises UserError as `scores` does."""
+    def encode(self, text: str) -> "EncodedText":
+        """Encode a text; raises UserError as `scores` does."""
         import torch
 
         model, tokenizer = _load(self)
         states, averaged = [], []
-        for piece in self._pieces(text, tokenizer):
-            ids = torch.tensor([piece.ids], device=model.device)
+        for window in self._windows(text, tokenizer):
+            ids = torch.tensor([window.ids], device=model.device)
             with torch.inference_mode():
                 found = model(ids, attention_mask=torch.ones_like(ids), output_hidden_states=True).hidden_states[-1]
-            states.append(found[0, piece.kept])
-            averaged += [not special for special in piece.special[piece.kept]]
+            states.append(found[0, window.kept])
+            averaged += [not special for special in window.special[window.kept]]
         return EncodedText(states=torch.cat(states).float().cpu(), averaged=torch.tensor(averaged))
 
-    def _pieces(self, text: str, tokenizer: "PreTrainedTokenizerBase") -> list["TextWindow"]:
-        """The windows that a text is read in."""
-        window = self._window(tokenizer)
+    def _windows(self, text: str, tokenizer: "PreTrainedTokenizerBase") -> list["TextWindow"]:
+        """Tokenize a text into windows."""
+        length = self._window_length(tokenizer)
         own = tokenizer.num_special_tokens_to_add()
-        if window < own + 2:
-            raise UserError(f"a window of {window} tokens", where=f"{OPTION}.window", cure=f"give {own + 2} or more")
-        overlap = (window - own) // 2
+        if length < own + 2:
+            raise UserError(f"a window of {length} tokens", where=f"{OPTION}.window", cure=f"use {own + 2} or more")
+        overlap = (length - own) // 2
         encoded = tokenizer(
             text.strip(),
             truncation=True,
-            max_length=window,
+            max_length=length,
             stride=overlap,
             return_overflowing_tokens=True,
             return_special_tokens_mask=True,
@@ -119,54 +119,56 @@ class BertScore:
         rows = list(zip(encoded["input_ids"], encoded["special_tokens_mask"], strict=True))
         if len(rows) > 1 and self.overlong == "error":
             raise UserError(
-                f"a text of more than the {window} tokens that the encoder reads: {' '.join(text.split()[:8])} ...",
+                f"text longer than the encoder's {length} tokens: {' '.join(text.split()[:8])} ...",
                 where=f"{OPTION}.overlong",
-                cure="use windows, or truncate, which compares its beginning alone",
+                cure="use windows, or truncate, which compares the first tokens only",
             )
         if self.overlong == "truncate":
             rows = rows[:1]
-        pieces = []
-        for place, (ids, special) in enumerate(rows):
+        windows = []
+        for number, (ids, special) in enumerate(rows):
             start, end = 0, len(ids)
-            if place:
+            if number:
                 start = special.index(0) + overlap // 2
-            if place < len(rows) - 1:
+            if number < len(rows) - 1:
                 end -= special[::-1].index(0) + overlap - overlap // 2
-            pieces.append(TextWindow(ids=ids, special=special, kept=slice(start, end)))
-        return pieces
+            windows.append(TextWindow(ids=ids, special=special, kept=slice(start, end)))
+        return windows
 
-    def _window(self, tokenizer: "PreTrainedTokenizerBase") -> int:
+    def _window_length(self, tokenizer: "PreTrainedTokenizerBase") -> int:
         if self.window is None and tokenizer.model_max_length >= UNKNOWN_LENGTH:
             raise UserError(
-                "its tokenizer does not say how many tokens the encoder reads", where=f"{OPTION}.window", cure="say it"
+                "the tokenizer has no maximum length",
+                where=f"{OPTION}.window",
+                cure="set the encoder's input length in tokens",
             )
         return int(self.window or tokenizer.model_max_length)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextWindow:
-    """A window of a text."""
+    """Window of a tokenized text."""
 
     ids: list[int]
-    """Its tokens, with the special ones of a text of its own."""
+    """Token ids, including special tokens."""
     special: list[int]
-    """1 for each that is special."""
+    """1 for each special token, else 0."""
     kept: slice
-    """Those whose states are taken from this window."""
+    """Tokens whose states are taken from this window."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncodedText:
-    """A text as an encoder reads it."""
+    """Hidden states of a text."""
 
     states: "Tensor"
     """Hidden state of every token, float32 of shape (tokens, hidden)."""
     averaged: "Tensor"
-    """Whether it is averaged over, which special tokens are not; bool of shape (tokens,)."""
+    """Whether the token counts in averages, which special tokens do not; bool of shape (tokens,)."""
 
 
 def match(generated: EncodedText, court: EncodedText) -> tuple[float, float, float]:
-    """Precision, recall and F1; 0 where a text has no token of its own."""
+    """Compute precision, recall and F1; 0 if a text has only special tokens."""
     import torch
 
     if not (generated.averaged.any() and court.averaged.any()):
@@ -179,7 +181,7 @@ def match(generated: EncodedText, court: EncodedText) -> tuple[float, float, flo
 
 
 def match_reference(generated: EncodedText, court: EncodedText) -> tuple[float, float, float]:
-    """The same pair of tokens by pair of tokens: what `match` is checked against."""
+    """Compute the same by a loop over pairs of tokens: the reference for `match`."""
     sides = []
     for own, other in ((generated, court), (court, generated)):
         best = []

@@ -1,14 +1,14 @@
-"""Break scores down by what is known of the judgments, and compute calibration.
+"""Compute calibration, and scores by judgment metadata, from predictions.jsonl alone.
 
-Whether the probabilities that an arm gives to `allowed` come true: reliability, Brier score, calibration error.
+Calibration compares the probabilities p that an arm gives to `allowed` with the outcomes:
 
-    Brier = mean of (p - y)^2,   y = 1 where the gold outcome is allowed       (Brier 1950)
+    Brier = mean of (p - y)^2,   y = 1 if the gold outcome is allowed          (Brier 1950)
     ECE   = sum over bins of n_bin / n * |mean p - share allowed|              (Naeini, Cooper, Hauskrecht, AAAI 2015)
 
-Bins are either equally wide, or hold equally many judgments: then their edges are quantiles of p, and equal p share a
-bin. ECE depends on the binning, which is why it is named.
+Bins have equal width, or about equally many judgments: their edges are then quantiles of p, and equal p share a bin.
+ECE depends on the binning, so the binning is recorded.
 
-Where an arm goes wrong: its scores by what is known of the judgments, from predictions.jsonl alone.
+A breakdown scores the parts of the judgments that share a value of a property, such as court, year or length.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,22 +26,26 @@ from legalrr.score.metrics import codes, count_codes, macro_f1_of_counts
 from legalrr.score.scorer import PredictionScorer, arm_intervals, clusters
 
 Binning = Literal["equal-width", "equal-mass"]
+CONFIDENCES = ("high", "medium", "low")
+"""Order of the parts by confidence."""
+UNKNOWN = "not stated"
+"""Name of the part with an unknown property; it comes last."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bin:
-    """Judgments with about the same p."""
+    """Bin of judgments with similar p."""
 
     low: float
-    """Lower edge of p; belongs to the bin before, or to this one where it is the first."""
+    """Lower edge of p; included in the first bin only."""
     high: float
-    """Upper edge; belongs to the bin."""
+    """Upper edge of p; included."""
     n: int
     """Judgments; more than 0."""
     mean_p: float
     """Mean of p."""
     share_allowed: float
-    """Share of them whose gold outcome is allowed."""
+    """Share of judgments with the gold outcome allowed."""
     interval: tuple[float, float]
     """Wilson interval of that share."""
 
@@ -53,28 +57,28 @@ class Calibration:
     n: int
     """Judgments with a p."""
     without: int
-    """Judgments that have none; they are in no figure here."""
+    """Judgments without a p; they are left out."""
     brier: float
     """Brier score; 0 is best."""
     brier_of_share: float
-    """Brier score of saying the share of allowed every time: what has to be beaten."""
+    """Brier score of the constant prediction that equals the share of allowed: the baseline."""
     ece: float
     """Expected calibration error; 0 is best."""
     binning: Binning
-    """How the bins were made."""
+    """Rule for the edges of the bins."""
     bins: tuple[Bin, ...]
-    """Bins that hold a judgment, by rising p."""
+    """Non-empty bins, by ascending p."""
 
 
 def calibration(
     cases: Sequence[Scored], *, bins: int = 10, binning: Binning = "equal-width", confidence: float = 0.95
 ) -> Calibration | None:
-    """Calibration of an arm; None where no case has a p.
+    """Compute the calibration of an arm; None if no case has a p.
 
     Args:
-        cases: its cases.
-        bins: how many bins, at most; more than 0.
-        binning: how they are made.
+        cases: cases of the arm.
+        bins: greatest number of bins; more than 0.
+        binning: bins of equal width, or with about equally many judgments.
         confidence: coverage of the intervals.
     """
     known = [(case.p_allowed, case.gold == "allowed") for case in cases if case.p_allowed is not None]
@@ -110,90 +114,89 @@ def calibration(
     )
 
 
-CONFIDENCES = ("high", "medium", "low")
-"""Order of the parts by confidence."""
-UNKNOWN = "not stated"
-"""Part of the judgments of which a property is not known; it comes last."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """The scores of some judgments."""
+    """Scores of the judgments that share a value of a property."""
 
     name: str
-    """What they have in common."""
+    """Value of the property."""
     n: int
-    """How many they are; more than 0."""
+    """Judgments; more than 0."""
     macro_f1: float
-    """Macro-F1 of these judgments alone; low where they have but one outcome."""
+    """Macro-F1 of these judgments alone; low if they all have the same outcome."""
     interval: tuple[float, float] | None
-    """Its interval (`legalrr.score.scorer`)."""
+    """Interval of macro-F1 (`legalrr.score.scorer`)."""
     interval_note: str | None
-    """Why there is no interval; None where there is one."""
+    """Reason for a missing interval; else None."""
     accuracy: float
-    """Share answered right."""
+    """Share answered correctly."""
     accuracy_interval: tuple[float, float]
-    """Its Wilson interval."""
+    """Wilson interval of the accuracy."""
     yes_rate: float
     """Share answered allowed."""
     gold_rate: float
-    """Share whose gold outcome is allowed."""
+    """Share with the gold outcome allowed."""
     invalid_rate: float
     """Share of invalid answers."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Breakdown:
-    """The scores of an arm by one property."""
+    """Scores of an arm by one property."""
 
     by: str
     """A key of `PROPERTIES`, or `roles`."""
     overlapping: bool
     """Whether a judgment can be in several parts, as with roles."""
     parts: tuple[Part, ...]
-    """Parts that hold a judgment: numbers rising, confidence from high to low, else the largest first. Empty where the
-    property is known of no judgment."""
+    """Non-empty parts: numbers ascending, confidence from high to low, others by size. Empty if the property is unknown
+    for all judgments."""
 
 
 PROPERTIES: Mapping[str, Callable[[JudgmentMetadata], int | str | None]] = MappingProxyType(
     {
-        "length": lambda about: about.length,
-        "shown": lambda about: about.shown,
-        "year": lambda about: about.year,
-        "court": lambda about: about.court,
-        "kind": lambda about: about.kind,
-        "confidence": lambda about: about.confidence,
+        "length": lambda metadata: metadata.length,
+        "shown": lambda metadata: metadata.shown,
+        "year": lambda metadata: metadata.year,
+        "court": lambda metadata: metadata.court,
+        "kind": lambda metadata: metadata.kind,
+        "confidence": lambda metadata: metadata.confidence,
     }
 )
-"""Property -> its value; `roles` comes beside them."""
+"""Property -> function of the metadata; the property `roles` is handled separately."""
 
 
 def breakdown(
-    cases: Sequence[Scored], known: Mapping[str, JudgmentMetadata], by: str, *, scorer: PredictionScorer, bins: int = 4
+    cases: Sequence[Scored],
+    metadata: Mapping[str, JudgmentMetadata],
+    by: str,
+    *,
+    scorer: PredictionScorer,
+    bins: int = 4,
 ) -> Breakdown:
-    """The scores of an arm by a property of the judgments.
+    """Score an arm by a property of the judgments.
 
     Args:
         cases: the cases of the arm.
-        known: id -> what is known of the judgment; ids that lack are judgments of which nothing is known.
-        by: length, shown, year (cut into bins of about equally many judgments), court, kind, confidence, or roles (the
-            judgments in which a role is shown, and those in which it is not).
+        metadata: id -> metadata of the judgment; may lack ids.
+        by: length, shown, year (bins with about equally many judgments), court, kind, confidence, or roles (judgments
+            with a role in the prompt, and those without).
         scorer: confidence, resamples and seed of the intervals.
-        bins: how many bins numbers are cut into, at most.
+        bins: greatest number of bins for numbers.
 
     Raises:
-        UserError: no such property.
+        UserError: unknown property.
     """
-    nothing = JudgmentMetadata()
+    unknown = JudgmentMetadata()
     if by == "roles":
-        members = _by_role([(case, known.get(case.id, nothing).roles) for case in cases])
+        members = _by_role([(case, metadata.get(case.id, unknown).roles) for case in cases])
     elif by in PROPERTIES:
-        pairs = [(case, PROPERTIES[by](known.get(case.id, nothing))) for case in cases]
+        pairs = [(case, PROPERTIES[by](metadata.get(case.id, unknown))) for case in cases]
         members = _by_value(pairs, bins)
     else:
         choices = ", ".join((*PROPERTIES, "roles"))
-        raise UserError(f"no property {by!r}", where="breakdown", cure=f"choose from {choices}")
-    parts = [_part(name, inside, scorer) for name, inside in members.items() if inside]
+        raise UserError(f"unknown property {by!r}", where="breakdown", cure=f"use {choices}")
+    parts = [_score_part(name, inside, scorer) for name, inside in members.items() if inside]
     return Breakdown(by=by, overlapping=by == "roles", parts=tuple(parts))
 
 
@@ -235,10 +238,10 @@ def _by_role(pairs: Sequence[tuple[Scored, frozenset[str] | None]]) -> dict[str,
     return members
 
 
-def _part(name: str, cases: Sequence[Scored], scorer: PredictionScorer) -> Part:
+def _score_part(name: str, cases: Sequence[Scored], scorer: PredictionScorer) -> Part:
     n = len(cases)
     answers = codes(cases)
-    (spread,) = arm_intervals(
+    (interval,) = arm_intervals(
         Sample.of(answers, clusters(cases)),
         macro_f1_of_counts,
         confidence=scorer.confidence,
@@ -251,8 +254,8 @@ def _part(name: str, cases: Sequence[Scored], scorer: PredictionScorer) -> Part:
         name=name,
         n=n,
         macro_f1=float(macro_f1_of_counts(counts)),
-        interval=spread.bounds,
-        interval_note=spread.note,
+        interval=interval.bounds,
+        interval_note=interval.note,
         accuracy=right / n,
         accuracy_interval=wilson(right, n, confidence=scorer.confidence),
         yes_rate=int(counts[0] + counts[3]) / n,

@@ -1,19 +1,14 @@
-"""Read scored cases from predictions.jsonl, with their metadata and the policy on invalid answers.
+"""Read scored cases and judgment metadata from predictions.jsonl, and apply the policy on invalid answers.
 
-What is known of a judgment beside its outcome, as a row of predictions.jsonl tells it.
+Scores need no other file: it holds every answer as the model gave it, so that verdicts can be extracted again without a
+model. The default policy is `miss`; the others are the subsets of judgments that the study scored on.
 
-What becomes of invalid answers: the headline rule, and the subsets of judgments that the study scored on.
-
-| treatment | judgments of an arm |
+| policy | judgments of an arm |
 | --- | --- |
 | miss | all; an invalid answer is a miss in the class of its gold outcome |
 | independent | those that the arm answered |
 | common | those that all arms answered |
 | chainwise | those that the arm answered both with and without C |
-
-What is scored of predictions.jsonl: a judged case per row, so that scores rest on this file alone.
-
-The file holds every answer as it came, so that another reading of the answers needs no model.
 """
 
 from collections import Counter
@@ -31,26 +26,26 @@ from legalrr.verdict import ANSWER, PatternVerdictReader
 
 @dataclass(frozen=True, kw_only=True)
 class JudgmentMetadata:
-    """What is known of a judgment. None: the corpus does not say, or the run is older than the field."""
+    """Metadata of a judgment; None where the corpus lacks the value or the run is older than the field."""
 
     court: str | None = None
     """Name of the court."""
     year: int | None = None
     """Year of the decision."""
     kind: str | None = None
-    """Kind of matter, as the corpus has it."""
+    """Kind of matter, as named by the corpus."""
     confidence: str | None = None
-    """How sure the label's reader was: high, medium or low."""
+    """Confidence of the label: high, medium or low."""
     length: int | None = None
     """Characters of the whole judgment."""
     shown: int | None = None
-    """Characters of it that were shown."""
+    """Characters of the judgment that were part of the prompt."""
     roles: frozenset[str] | None = None
-    """Roles of what was shown; without text that no span covers."""
+    """Roles of the text in the prompt; text outside all spans has none."""
 
 
 def judgment_metadata(prediction: Prediction) -> JudgmentMetadata:
-    """What a prediction tells of its judgment."""
+    """Return the metadata of the judgment that a prediction is about."""
     known = {name: getattr(prediction, name) for name in ("court", "year", "kind", "confidence", "length")}
     if prediction.shown is None:
         return JudgmentMetadata(**known)
@@ -61,70 +56,68 @@ def judgment_metadata(prediction: Prediction) -> JudgmentMetadata:
     )
 
 
-TREATMENTS: Mapping[str, str] = {
+INVALID_POLICIES: Mapping[str, str] = {
     "miss": "a miss in the class of the true outcome (all judgments)",
     "independent": "left out (each arm: the judgments that it answered)",
     "common": "left out (the judgments that all arms answered)",
     "chainwise": "left out (each arm: the judgments that it answered both with and without C)",
 }
-"""Treatment -> what it does with invalid answers, in words."""
+"""Policy on invalid answers -> its description."""
+JUDGMENTS = "judgments.jsonl.gz"
+"""File with the judgments of a cell, in the same folder as its predictions."""
+PARTY_UNKNOWN = "party unknown"
+"""Key of a count in run.json: judgments whose shown text does not name the party that the question is about."""
 K = TypeVar("K", bound=Hashable)
 
 
 def check_invalid_policy(name: str) -> None:
-    """Raises UserError for a treatment that does not exist."""
-    if name not in TREATMENTS:
-        raise UserError(f"unknown treatment {name!r}", where="--invalid", cure=f"use {', '.join(TREATMENTS)}")
+    """Raise UserError for an unknown policy."""
+    if name not in INVALID_POLICIES:
+        raise UserError(f"unknown policy {name!r}", where="--invalid", cure=f"use {', '.join(INVALID_POLICIES)}")
 
 
-def kept(
-    answered: Mapping[K, Collection[str]], *, treatment: str, arms: Collection[K], partners: Mapping[K, K]
+def scored_ids(
+    answered: Mapping[K, Collection[str]], *, policy: str, arms: Collection[K], partners: Mapping[K, K]
 ) -> dict[K, frozenset[str]]:
-    """The judgments that each row is scored on under a treatment other than `miss`.
+    """Return the ids of the judgments that each row is scored on, for a policy other than `miss`.
 
     Args:
-        answered: row -> ids of the judgments that it answered, of one group.
-        treatment: independent, common or chainwise.
-        arms: the rows that are arms; baselines and probes are scored on what the arms have in common, as far as they
-            answered it.
+        answered: row -> ids of the judgments with a valid answer, for the rows of one group.
+        policy: independent, common or chainwise.
+        arms: the rows that are arms; under `common`, baselines and probes are scored on those judgments common to all
+            arms that they answered.
         partners: arm -> the same arm with the other setting of C.
 
     Returns:
-        row -> ids; rows without a partner are missing under `chainwise`.
+        row -> ids; under `chainwise` without the rows that have no partner.
     """
     own = {row: frozenset(ids) for row, ids in answered.items()}
-    if treatment == "independent":
+    if policy == "independent":
         return own
-    if treatment == "common":
-        together = frozenset.intersection(*(own[row] for row in arms)) if arms else frozenset.union(*own.values())
-        return {row: ids & together for row, ids in own.items()}
+    if policy == "common":
+        common = frozenset.intersection(*(own[row] for row in arms)) if arms else frozenset.union(*own.values())
+        return {row: ids & common for row, ids in own.items()}
     return {row: ids & own[partners[row]] for row, ids in own.items() if row in partners}
-
-
-JUDGMENTS = "judgments.jsonl.gz"
-"""File beside it, of the judgments that a cell is about."""
-PARTY_UNKNOWN = "party unknown"
-"""Among the counts in run.json: judgments of which nothing shown tells which party came that the question is about."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AnsweredCase(Scored):
-    """A judged case with what it took to answer it."""
+    """A scored case with its token counts and the reason of its label."""
 
     reason: str
-    """Why the label is what it is (`legalrr.records.Verdict.reason`)."""
+    """Reason of the label (`legalrr.records.Verdict.reason`)."""
     prompt_tokens: int = 0
-    """Tokens sent, over all turns."""
+    """Prompt tokens, over all turns."""
     cached_tokens: int = 0
-    """Of these, how many a cache already held."""
+    """Prompt tokens that were read from a cache."""
     new_tokens: int = 0
-    """Tokens written, over all turns."""
+    """Generated tokens, over all turns."""
     dropped_tokens: int = 0
-    """Tokens of the judgment left out to keep within the budget."""
+    """Tokens of the judgment that were left out to fit the budget."""
     skipped: bool = False
-    """Not asked about at all (overflow policy `skip`); its verdict is invalid by overflow."""
+    """Whether no call was made (overflow policy `skip`); the verdict is then invalid with reason overflow."""
     prompt: str | None = None
-    """Digest of all that was sent about it; None where the row does not tell, and for what asks no model."""
+    """Digest of all prompts about it; None in older rows and for predictors without a model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,31 +125,31 @@ class Answers:
     """The predictions of one cell."""
 
     cases: tuple[AnsweredCase, ...]
-    """What is scored: all judgments whose outcome is known, in the order of the file."""
+    """Scored cases: all judgments with a gold outcome, in the order of the file."""
     unlabelled: int = 0
-    """Judgments whose outcome nobody knows; they are in no score."""
-    about: Mapping[str, JudgmentMetadata] = field(default_factory=dict)
-    """Id -> what is known of the judgment, for the cases that are scored."""
+    """Judgments without a gold outcome; they are not scored."""
+    metadata: Mapping[str, JudgmentMetadata] = field(default_factory=dict)
+    """Id -> metadata of the judgment, for the scored cases."""
     places: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    """Id of each case -> where its row lies in the file: offset and length, in bytes."""
+    """Id of each case -> position of its row in the file: offset and length, in bytes."""
     hidden: Mapping[str, int] = field(default_factory=dict)
-    """Reason (`legalrr.records.HideReason`) -> stretches hidden for it, over all cases."""
+    """Reason (`legalrr.records.HideReason`) -> number of hidden passages, over all cases."""
     hidden_length: int = 0
     """Characters hidden, over all cases."""
 
 
 def read_answers(path: Path, reader: PatternVerdictReader | None = None) -> Answers:
-    """The predictions of one cell from its predictions.jsonl.
+    """Read the predictions of one cell from its predictions.jsonl.
 
     Args:
         path: the file.
-        reader: reads the answers anew; None: the verdicts are those in the file.
+        reader: extracts the verdicts again; None: use those in the file.
 
     Raises:
-        UserError: the file is missing, a line is damaged (names file and line), or an id comes twice.
+        UserError: the file is missing, a line is damaged (named by file and line), or an id is duplicated.
     """
     cases: list[AnsweredCase] = []
-    known: dict[str, JudgmentMetadata] = {}
+    metadata: dict[str, JudgmentMetadata] = {}
     places: dict[str, tuple[int, int]] = {}
     hidden: list[tuple[str, int]] = []
     unlabelled = 0
@@ -164,14 +157,14 @@ def read_answers(path: Path, reader: PatternVerdictReader | None = None) -> Answ
         if one.gold is None:
             unlabelled += 1
         else:
-            cases.append(answered(one if reader is None else reread(one, reader, where=where), where=where))
-            known[one.id] = judgment_metadata(one)
+            cases.append(answered_case(one if reader is None else reread(one, reader, where=where), where=where))
+            metadata[one.id] = judgment_metadata(one)
             places[one.id] = place
             hidden += [(reason, end - start) for start, end, _, reason in one.hidden]
     return Answers(
         cases=tuple(cases),
         unlabelled=unlabelled,
-        about=known,
+        metadata=metadata,
         places=places,
         hidden=Counter(reason for reason, _ in hidden),
         hidden_length=sum(length for _, length in hidden),
@@ -179,8 +172,7 @@ def read_answers(path: Path, reader: PatternVerdictReader | None = None) -> Answ
 
 
 def reread(prediction: Prediction, reader: PatternVerdictReader, *, where: str) -> Prediction:
-    """A prediction with the verdict that `reader` finds in its answers; raises UserError naming `where` for a damaged
-    answer."""
+    """Return a prediction with the verdict that `reader` extracts; raises UserError at `where` for a damaged answer."""
     turns = tuple(
         CompletedTurn(
             name=json_field(turn, "name", str, where),
@@ -197,8 +189,8 @@ def reread(prediction: Prediction, reader: PatternVerdictReader, *, where: str) 
     )
 
 
-def answered(prediction: Prediction, *, where: str) -> AnsweredCase:
-    """A labelled prediction as a judged case; raises UserError naming `where` for one without a label."""
+def answered_case(prediction: Prediction, *, where: str) -> AnsweredCase:
+    """Convert a labelled prediction to a case; raises UserError at `where` for one without a label."""
     if prediction.gold is None:
         raise damaged(where, f"gold None is none of {', '.join(OUTCOMES)}")
     turns = prediction.turns

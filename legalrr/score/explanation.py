@@ -1,16 +1,12 @@
-"""Score what a model wrote against the court's own text, and run the command `legalrr explain`.
+"""Score generated explanations against the court's own text of the same roles: the command `legalrr explain`.
 
-What a cell's model wrote before its answer, beside what the court wrote in the same roles, and how alike they are.
-
-A run folder holds both: the turns in predictions.jsonl, the court's text in references.jsonl. Scores are computed by
-`legalrr explain` and kept in the run folder by the content of the two texts, so that nothing is computed twice, an
-edited text is computed anew, and the folder tells all without the corpus, and without the encoder of BERTScore:
+A run folder holds both texts: the turns in predictions.jsonl, the court's text in references.jsonl. Scores are stored
+in the run folder under the content of the two texts. So nothing is computed twice, an edited text is scored again, and
+reading the scores needs neither the corpus nor the encoder of BERTScore:
 
     explanation/<metric>-<identity>/{key.json, <shard>.jsonl}        a store (`legalrr.store`) per metric
 
-Scores of two encoders, layers or variants lie in stores of their own and are never compared.
-
-The command `legalrr explain`: scores of what a model wrote against the court's own text, kept in the run folder.
+Scores of different encoders, layers or variants are in separate stores and are never compared.
 """
 
 import argparse
@@ -19,109 +15,115 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from legalrr.errors import UserError
 from legalrr.predictions import PREDICTIONS, damaged, read_predictions, read_rows
 from legalrr.records import whole
-from legalrr.score.metrics import Metric, Pair, place, told
+from legalrr.score.metrics import Metric, Pair, metric_identity, store_name
 from legalrr.stage import digest
 from legalrr.store import Store
 from legalrr.verdict import thought_end
 
-if TYPE_CHECKING:
-    from legalrr.score.metrics import Metric
-
-
 FOLDER = "explanation"
 REFERENCES = "references.jsonl"
+METRICS = ("rouge", "meteor", "bertscore")
+EPILOG = """\
+Scores are stored per judgment in the run folder of each cell, under explanation/; existing ones are not computed again.
+The tables come with legalrr report DIR. No model is called; only bertscore needs torch.
+
+examples:
+  legalrr explain runs/sweep/2025-01-31_12-00-00
+  legalrr explain runs/sweep/2025-01-31_12-00-00 --metric meteor --meteor wordnet
+  legalrr explain runs/sweep/* --metric bertscore --encoder /models/roberta-large --layer 17 --overlong windows
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Explanation:
-    """One turn that a model wrote about one judgment, and the court's text of the same role."""
+    """Generated turn about one judgment, and the court's text of the same role."""
 
     id: str
-    """The judgment's id."""
+    """Id of the judgment."""
     turn: str
     """analysis, statutes, ratio or ruling."""
     role: str
-    """The role whose text the court's is."""
+    """Role of the court's text."""
     source: str
-    """Where the court's text comes from: `gold`, or the name of the segmenter that found it."""
+    """Source of the court's text: `gold`, or the name of the segmenter."""
     generated: str
-    """What the model wrote, without its thoughts, as `legalrr.records.whole` has it."""
+    """Generated text without thoughts, normalised by `legalrr.records.whole`."""
     court: str
-    """What the court wrote."""
+    """The court's text."""
     cut_off: bool
     """Whether the turn was cut off."""
 
     @property
     def pair(self) -> Pair:
-        """The two texts, as metrics take them."""
+        """The two texts as input of a metric."""
         return self.generated, self.court
 
     @property
     def key(self) -> str:
-        """Key of their scores in a store."""
+        """Key of the scores in a store."""
         return digest(self.pair)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Explanations:
-    """What there is to compare in a cell, and what there is not."""
+    """Explanations of a cell, and the judgments that lack one of the two texts."""
 
     found: tuple[Explanation, ...]
-    """Turns that a model wrote about judgments that have the court's text of that role, in the order of the file."""
+    """Generated turns with a court's text of the same role, in the order of the file."""
     no_turn: Mapping[str, tuple[str, ...]]
-    """Turn -> ids of judgments whose court's text is there and the turn is not: not asked after an overflow."""
+    """Turn -> ids of judgments with a court's text but without the turn, because of an overflow."""
     no_text: Mapping[str, tuple[str, ...]]
-    """Turn -> ids of judgments in which the court's text of that role is not found."""
+    """Turn -> ids of judgments without a court's text of that role."""
 
     @property
     def turns(self) -> tuple[str, ...]:
-        """Names of the turns, in the order in which they are asked."""
+        """Names of the turns, in the order of the conversation."""
         return tuple(self.no_turn)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
-    """One score of one metric as it was computed. Only scores of equal measures may be compared."""
+    """Score of a metric and its settings. Only scores of equal measures may be compared."""
 
     store: str
-    """Name of the metric's store, with its identity."""
+    """Name of the metric's store, which includes its identity."""
     column: str
     """Name of the score in the store."""
     heading: str
-    """Its name in tables."""
+    """Name of the score in tables."""
     detail: str
-    """How it was computed, in words."""
+    """Description of the computation."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExplanationScores:
-    """All explanation scores of one cell."""
+    """Explanation scores of one cell."""
 
     explanations: Explanations
-    """What was compared."""
+    """The compared texts."""
     values: Mapping[tuple[str, Measure], Mapping[str, float]]
-    """(turn, measure) -> judgment id -> score; a judgment whose texts were not scored yet is not in it."""
+    """(turn, measure) -> judgment id -> score; without judgments that are not scored yet."""
     words: Mapping[str, Mapping[str, tuple[int, int]]]
-    """Turn -> judgment id -> words generated, and words of the court."""
+    """Turn -> judgment id -> number of generated words, and of the court's words."""
 
 
 def explanation_scores(folder: Path) -> ExplanationScores | None:
-    """Explanation scores of a cell from its run folder, without computing any; None where nothing was written.
+    """Read the explanation scores of a cell, without computing any; None for arms that answer directly.
 
     Raises:
-        UserError: a damaged file of the run folder.
+        UserError: a damaged file in the run folder.
     """
     explanations = read_explanations(folder)
     if explanations is None:
         return None
     values: dict[tuple[str, Measure], dict[str, float]] = {}
     for path in sorted((folder / FOLDER).glob("*/key.json")):
-        key = _key(path)
+        key = _read_key(path)
         store = Store(path.parent, key)
         for column, heading in key.get("shown", {}).items():
             measure = Measure(store=path.parent.name, column=column, heading=heading, detail=key.get("detail", ""))
@@ -135,7 +137,7 @@ def explanation_scores(folder: Path) -> ExplanationScores | None:
 
 
 def read_explanations(folder: Path) -> Explanations | None:
-    """What there is to compare in a run folder; None where no turn was written, as in the arms that answer at once.
+    """Read the explanations of a run folder; None for arms that answer directly.
 
     Raises:
         UserError: a damaged line.
@@ -143,32 +145,32 @@ def read_explanations(folder: Path) -> Explanations | None:
     path = folder / REFERENCES
     if not path.is_file():
         return None
-    written: dict[str, dict[str, Mapping[str, Any]]] = {}
+    generated: dict[str, dict[str, Mapping[str, Any]]] = {}
     for where, _, one in read_predictions(folder / PREDICTIONS):
-        written[one.id] = {_text(turn, "name", where, "prediction"): turn for turn in one.turns}
+        generated[one.id] = {_text_field(turn, "name", where, "prediction"): turn for turn in one.turns}
     found: list[Explanation] = []
     no_turn: dict[str, list[str]] = {}
     no_text: dict[str, list[str]] = {}
     for where, row in read_rows(path, "reference"):
-        id, source = _text(row, "id", where), _text(row, "source", where)
-        for asked in row.get("turns", []):
-            turn, role, court = (_text(asked, name, where) for name in ("name", "role", "text"))
+        id, source = _text_field(row, "id", where), _text_field(row, "source", where)
+        for reference in row.get("turns", []):
+            turn, role, court = (_text_field(reference, name, where) for name in ("name", "role", "text"))
             no_turn.setdefault(turn, [])
             no_text.setdefault(turn, [])
-            answer = written.get(id, {}).get(turn)
+            answer = generated.get(id, {}).get(turn)
             if not court.strip():
                 no_text[turn].append(id)
             elif answer is None or answer.get("finish_reason") == "overflow":
                 no_turn[turn].append(id)
             else:
-                said = _text(answer, "text", f"{folder / PREDICTIONS}, {id}", "prediction")
+                text = _text_field(answer, "text", f"{folder / PREDICTIONS}, {id}", "prediction")
                 found.append(
                     Explanation(
                         id=id,
                         turn=turn,
                         role=role,
                         source=source,
-                        generated=whole(said[thought_end(said) :].strip()),
+                        generated=whole(text[thought_end(text) :].strip()),
                         court=court,
                         cut_off=answer.get("finish_reason") == "length",
                     )
@@ -180,8 +182,8 @@ def read_explanations(folder: Path) -> Explanations | None:
     )
 
 
-def unscored(folder: Path, metric: Metric) -> dict[str, Pair]:
-    """The pairs of texts of a run folder that the metric has no score of there, by key."""
+def unscored_pairs(folder: Path, metric: Metric) -> dict[str, Pair]:
+    """Return the pairs of texts of a run folder that the metric has not scored yet, by key."""
     explanations = read_explanations(folder)
     if explanations is None:
         return {}
@@ -190,22 +192,22 @@ def unscored(folder: Path, metric: Metric) -> dict[str, Pair]:
 
 
 def score_explanations(folders: Sequence[Path], metric: Metric) -> Iterator[int]:
-    """Computes what the run folders lack of a metric's scores and keeps each in its folder; yields after each pair.
+    """Compute and store the missing scores of a metric in run folders; yields 1 after each pair.
 
-    What several folders lack is computed once.
+    A pair that several folders lack is scored once.
 
     Raises:
         UserError: a damaged run folder, or as the metric does.
     """
-    lacking = {folder: unscored(folder, metric) for folder in folders}
-    wanted = {key: pair for pairs in lacking.values() for key, pair in pairs.items()}
-    # One after another what belongs to one court's text, which an encoder then reads once.
-    ordered = sorted(wanted, key=lambda key: (wanted[key][1], key))
-    stores = {folder: _store(folder, metric) for folder, pairs in lacking.items() if pairs}
+    missing = {folder: unscored_pairs(folder, metric) for folder in folders}
+    pairs = {key: pair for found in missing.values() for key, pair in found.items()}
+    # Pairs with the same court's text are consecutive, so that an encoder encodes it once.
+    ordered = sorted(pairs, key=lambda key: (pairs[key][1], key))
+    stores = {folder: _store(folder, metric) for folder, found in missing.items() if found}
     try:
-        for key, scores in zip(ordered, metric.scores([wanted[key] for key in ordered]), strict=True):
+        for key, scores in zip(ordered, metric.scores([pairs[key] for key in ordered]), strict=True):
             for folder, store in stores.items():
-                if key in lacking[folder]:
+                if key in missing[folder]:
                     store.add([(key, dict(scores))])
             yield 1
     finally:
@@ -214,48 +216,41 @@ def score_explanations(folders: Sequence[Path], metric: Metric) -> Iterator[int]
 
 
 def _store(folder: Path, metric: Metric) -> Store:
-    described = {"name": metric.name, "shown": dict(metric.shown), "detail": metric.detail, **told(metric)}
-    return Store(folder / FOLDER / place(metric), described)
+    described = {
+        "name": metric.name,
+        "shown": dict(metric.headings),
+        "detail": metric.detail,
+        **metric_identity(metric),
+    }
+    return Store(folder / FOLDER / store_name(metric), described)
 
 
-def _key(path: Path) -> Mapping[str, Any]:
+def _read_key(path: Path) -> Mapping[str, Any]:
     try:
         value = json.loads(path.read_bytes())
     except ValueError as error:
-        raise UserError("no JSON", where=str(path), cure="delete its folder and run legalrr explain again") from error
+        raise UserError("not JSON", where=str(path), cure="delete its folder and run legalrr explain again") from error
     assert isinstance(value, dict)
     return value
 
 
-def _text(row: Mapping[str, Any], name: str, where: str, what: str = "reference") -> str:
+def _text_field(row: Mapping[str, Any], name: str, where: str, what: str = "reference") -> str:
     value = row.get(name)
     if not isinstance(value, str):
         raise damaged(where, f"no text under {name!r}", what)
     return value
 
 
-METRICS = ("rouge", "meteor", "bertscore")
-EPILOG = """\
-Each metric's scores are kept per judgment in the run folder of their cell, under explanation/; what is there already is
-not computed again. The tables come with legalrr report DIR. No model is asked; only bertscore needs torch.
-
-examples:
-  legalrr explain runs/sweep/2025-01-31_12-00-00
-  legalrr explain runs/sweep/2025-01-31_12-00-00 --metric meteor --meteor wordnet
-  legalrr explain runs/sweep/* --metric bertscore --encoder /models/roberta-large --layer 17 --overlong windows
-"""
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status: 0, or 2 for bad input, told in one line."""
-    chosen = _parser().parse_args(arguments)
+    """Run the command and return the exit status: 0, or 2 for bad input, reported in one line."""
+    options = _parser().parse_args(arguments)
     try:
-        _score(chosen)
+        _run(options)
     except UserError as error:
         print(f"legalrr explain: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("legalrr explain: interrupted; the same command goes on where this one stopped", file=sys.stderr)
+        print("legalrr explain: interrupted; run the same command again to continue", file=sys.stderr)
         return 130
     return 0
 
@@ -273,49 +268,48 @@ def _parser() -> argparse.ArgumentParser:
         "--metric",
         action="append",
         choices=METRICS,
-        help="what to compute; again for several (default: rouge and meteor)",
+        help="metric to compute; repeat for several (default: rouge and meteor)",
     )
     parser.add_argument(
-        "--stemming", default="porter", choices=("porter", "none"), help="words of ROUGE (default: porter)"
+        "--stemming", default="porter", choices=("porter", "none"), help="stemming of ROUGE (default: porter)"
     )
     parser.add_argument(
         "--meteor",
         default="no_synonyms",
         choices=("no_synonyms", "wordnet"),
-        help="whether METEOR knows synonyms; wordnet needs the data of WordNet (default: no_synonyms)",
+        help="synonyms of METEOR; wordnet needs the WordNet data of nltk (default: no_synonyms)",
     )
     encoder = parser.add_argument_group("BERTScore")
     encoder.add_argument("--encoder", metavar="MODEL", help="folder with safetensors, or a hub id")
     encoder.add_argument("--revision", metavar="COMMIT", help="commit of a hub encoder")
     encoder.add_argument("--layer", type=int, metavar="N", help="layer whose states are compared, from 1")
     encoder.add_argument(
-        "--window", type=int, metavar="TOKENS", help="tokens read at once (default: as the tokenizer says)"
+        "--window", type=int, metavar="TOKENS", help="input length of the encoder (default: that of the tokenizer)"
     )
     encoder.add_argument(
         "--overlong",
         default="error",
         choices=("error", "truncate", "windows"),
-        help="longer texts: an error, cut as the package bert-score does, or read in windows (default: error)",
+        help="longer texts: an error, truncated as in the package bert-score, or in windows (default: error)",
     )
     encoder.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N or mps (default: cpu)")
     return parser
 
 
-def _score(chosen: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> None:
     from legalrr.progress import progress
 
-    folders = [cell for folder in sorted(set(chosen.folders)) for cell in cells_of(folder)]
-    for metric in [_metric(name, chosen) for name in dict.fromkeys(chosen.metric or METRICS[:2])]:
-        lacking = {key for folder in folders for key in unscored(folder, metric)}
-        with progress(metric.name, len(lacking), "pairs of texts") as advance:
+    folders = [cell for folder in sorted(set(options.folders)) for cell in explained_cells(folder)]
+    for metric in [_metric(name, options) for name in dict.fromkeys(options.metric or METRICS[:2])]:
+        missing = {key for folder in folders for key in unscored_pairs(folder, metric)}
+        with progress(metric.name, len(missing), "pairs of texts") as advance:
             for done in score_explanations(folders, metric):
                 advance(done)
-        print(f"{metric.name}: {len(lacking)} pairs of texts scored in {len(folders)} cells ({metric.detail})")
+        print(f"{metric.name}: {len(missing)} pairs of texts scored in {len(folders)} cells ({metric.detail})")
 
 
-def cells_of(folder: Path) -> list[Path]:
-    """The cells of a sweep or single-run folder that let a model write something; raises UserError where none did."""
-
+def explained_cells(folder: Path) -> list[Path]:
+    """Return the cells with explanations in the folder of a sweep or single run; raises UserError if there are none."""
     if not folder.is_dir():
         raise UserError("no such folder", where=str(folder), cure="give a folder under runs/sweep or runs/single")
     found = [path for path in [folder, *sorted(folder.iterdir())] if (path / REFERENCES).is_file()]
@@ -323,34 +317,34 @@ def cells_of(folder: Path) -> list[Path]:
         raise UserError(
             f"no cell with {REFERENCES}",
             where=str(folder),
-            cure="run arms that write before they answer, such as plain or c; a folder of an older run: run it again, "
-            "its answers are in the store",
+            cure="use arms that generate text before the answer, such as plain or c; repeat an older run, as its "
+            "answers are in the store",
         )
     return found
 
 
-def _metric(name: str, chosen: argparse.Namespace) -> "Metric":
+def _metric(name: str, options: argparse.Namespace) -> Metric:
     from legalrr.score.bertscore import BertScore
     from legalrr.score.overlap import Meteor, Rouge
 
     if name == "rouge":
-        return Rouge(stemming=chosen.stemming)
+        return Rouge(stemming=options.stemming)
     if name == "meteor":
-        return Meteor(synonyms=chosen.meteor)
+        return Meteor(synonyms=options.meteor)
     for option in ("encoder", "layer"):
-        if getattr(chosen, option) is None:
+        if getattr(options, option) is None:
             raise UserError(
-                "BERTScore is that of a layer of an encoder",
+                "BERTScore needs an encoder and a layer",
                 where=f"--{option}",
                 cure="e.g. --encoder /models/roberta-large --layer 17",
             )
     return BertScore(
-        encoder=chosen.encoder,
-        revision=chosen.revision,
-        layer=chosen.layer,
-        window=chosen.window,
-        overlong=chosen.overlong,
-        device=chosen.device,
+        encoder=options.encoder,
+        revision=options.revision,
+        layer=options.layer,
+        window=options.window,
+        overlong=options.overlong,
+        device=options.device,
     )
 
 

@@ -1,12 +1,13 @@
-"""Overlap of words between a generated text and the court's: ROUGE and METEOR, by their reference packages.
+"""Compute ROUGE and METEOR of a generated text against the court's, with their reference packages.
 
 ROUGE    rouge-score, a re-implementation of ROUGE-1.5.5 (Lin, ROUGE: A Package for Automatic Evaluation of Summaries,
          2004): lower case, words of [a-z0-9], words of more than three letters stemmed. Its own ROUGE-L fills a table
-         of all pairs of words in Python, seconds for a judgment; `common_subsequence` gives the same number.
-METEOR   nltk (Lavie, Agarwal, METEOR, 2007): alpha 0.9, beta 3, gamma 0.5; lower case; words matched as they are, then
-         by Porter's stems, then as synonyms of WordNet (nltk looks up the stems, so only words that are their own stem
-         have any). Words are those of nltk's NLTKWordTokenizer, sentence by sentence as `legalrr.sentences`
-         parts them: nltk's own splitter needs data that does not ship.
+         of all pairs of words in Python, which takes seconds for a judgment; `common_subsequence` gives the same
+         number.
+METEOR   nltk (Lavie, Agarwal, METEOR, 2007): alpha 0.9, beta 3, gamma 0.5; lower case; words matched exactly, then by
+         Porter stems, then as synonyms of WordNet (nltk looks up the stems, so only words that equal their stem have
+         any). Words are those of nltk's NLTKWordTokenizer, applied to each sentence of `legalrr.sentences`: nltk's own
+         splitter needs data that does not ship.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,8 +25,8 @@ from legalrr.stage import check_fields, choice
 if TYPE_CHECKING:
     from rouge_score.rouge_scorer import RougeScorer
 
-REMEMBERED = 4096
-"""Texts whose words are remembered: the court's text is compared with what every arm wrote."""
+CACHED_TEXTS = 4096
+"""Number of texts whose words are cached: the court's text is compared with those of every arm."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +38,10 @@ class Rouge:
 
     VERSION: ClassVar[int] = 1
     name: ClassVar[str] = "rouge"
-    shown: ClassVar[Mapping[str, str]] = {"rouge_1": "ROUGE-1", "rouge_2": "ROUGE-2", "rouge_l": "ROUGE-L"}
+    headings: ClassVar[Mapping[str, str]] = {"rouge_1": "ROUGE-1", "rouge_2": "ROUGE-2", "rouge_l": "ROUGE-L"}
 
     def __post_init__(self) -> None:
-        """Refuse a stemming that does not exist."""
+        """Raise UserError for an unknown stemming."""
         check_fields(self, "")
 
     @property
@@ -49,7 +50,7 @@ class Rouge:
         return "F1, " + ("words stemmed by Porter's rules" if self.stemming == "porter" else "words not stemmed")
 
     def provenance(self) -> Mapping[str, Any]:
-        """Versions of the packages; raises UserError where one is not installed."""
+        """Return the versions of the packages; raises UserError if one is not installed."""
         return _versions("rouge-score", "nltk")
 
     def scores(self, pairs: Sequence[Pair]) -> Iterator[Mapping[str, float]]:
@@ -59,9 +60,9 @@ class Rouge:
         scorer = _rouge(self.stemming)
         for generated, court in pairs:
             found = scorer.score(court, generated)
-            words, wanted = (_rouge_words(text, self.stemming) for text in (generated, court))
-            common = common_subsequence(words, wanted)
-            precision, recall = (common / max(len(side), 1) for side in (words, wanted))
+            words, reference = (_rouge_words(text, self.stemming) for text in (generated, court))
+            common = common_subsequence(words, reference)
+            precision, recall = (common / max(len(side), 1) for side in (words, reference))
             row: dict[str, float] = {}
             for column, (p, r, f) in {
                 "rouge_1": found["rouge1"],
@@ -74,15 +75,15 @@ class Rouge:
 
 @dataclass(frozen=True, kw_only=True)
 class Meteor:
-    """METEOR (protocol `Metric`); without synonyms it goes by a name of its own."""
+    """METEOR (protocol `Metric`); without synonyms it has a different name."""
 
     synonyms: str = choice("no_synonyms", "wordnet", "no_synonyms")
-    """`wordnet`: its data must be where nltk looks; `no_synonyms`: words match as they are or by their stems."""
+    """`wordnet`: needs the WordNet data of nltk; `no_synonyms`: words match exactly or by their stems."""
 
     VERSION: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        """Refuse a choice that does not exist."""
+        """Raise UserError for an unknown choice."""
         check_fields(self, "")
 
     @property
@@ -91,7 +92,7 @@ class Meteor:
         return "meteor" if self.synonyms == "wordnet" else "meteor_no_synonyms"
 
     @property
-    def shown(self) -> Mapping[str, str]:
+    def headings(self) -> Mapping[str, str]:
         """See `legalrr.score.metrics.Metric`."""
         return {self.name: "METEOR" if self.synonyms == "wordnet" else "METEOR without synonyms"}
 
@@ -101,7 +102,7 @@ class Meteor:
         return "exact words, Porter's stems" + (", synonyms of WordNet" if self.synonyms == "wordnet" else "")
 
     def provenance(self) -> Mapping[str, Any]:
-        """Versions of nltk and WordNet; raises UserError where one is not there."""
+        """Return the versions of nltk and WordNet; raises UserError if one is missing."""
         found = _versions("nltk")
         return {**found, "wordnet": _wordnet().get_version()} if self.synonyms == "wordnet" else found
 
@@ -112,22 +113,22 @@ class Meteor:
         synonyms = _wordnet() if self.synonyms == "wordnet" else NoSynonyms()
         for generated, court in pairs:
             score = single_meteor_score(
-                meteor_words(court), meteor_words(generated), stemmer=_Stems(), wordnet=synonyms
+                meteor_words(court), meteor_words(generated), stemmer=_CachedStemmer(), wordnet=synonyms
             )
             yield {self.name: float(score)}
 
 
 class NoSynonyms:
-    """A WordNet without a word."""
+    """Empty WordNet."""
 
     def synsets(self, word: str) -> list[Any]:
-        """None."""
+        """Return no synsets."""
         return []
 
 
-@lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=CACHED_TEXTS)
 def meteor_words(text: str) -> tuple[str, ...]:
-    """The words that METEOR counts, punctuation too."""
+    """Split a text into the words that METEOR counts, including punctuation."""
     from nltk.tokenize import NLTKWordTokenizer
 
     tokenizer = NLTKWordTokenizer()
@@ -135,31 +136,33 @@ def meteor_words(text: str) -> tuple[str, ...]:
 
 
 def common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
-    """Length of the longest common subsequence, with a bit per word of `first` (Hyyrö, Bit-Parallel LCS-length
-    Computation Revisited, AWOCA 2004, figure 5)."""
-    places: dict[str, int] = {}
-    for place, word in enumerate(first):
-        places[word] = places.get(word, 0) | 1 << place
-    every = (1 << len(first)) - 1
-    unmatched = every
+    """Compute the length of the longest common subsequence, with one bit per word of `first`.
+
+    Source: Hyyrö, Bit-Parallel LCS-length Computation Revisited, AWOCA 2004, figure 5.
+    """
+    masks: dict[str, int] = {}
+    for position, word in enumerate(first):
+        masks[word] = masks.get(word, 0) | 1 << position
+    all_bits = (1 << len(first)) - 1
+    unmatched = all_bits
     for word in second:
-        hits = unmatched & places.get(word, 0)
-        unmatched = (unmatched + hits | unmatched - hits) & every
+        hits = unmatched & masks.get(word, 0)
+        unmatched = (unmatched + hits | unmatched - hits) & all_bits
     return len(first) - unmatched.bit_count()
 
 
 def common_subsequence_reference(first: Sequence[str], second: Sequence[str]) -> int:
-    """The same by the table of all pairs: what `common_subsequence` is checked against."""
+    """Compute the same by dynamic programming over all pairs: the reference for `common_subsequence`."""
     row = [0] * (len(second) + 1)
     for word in first:
         above, row = row, [0]
-        for place, other in enumerate(second):
-            row.append(above[place] + 1 if word == other else max(above[place + 1], row[place]))
+        for column, other in enumerate(second):
+            row.append(above[column] + 1 if word == other else max(above[column + 1], row[column]))
     return row[-1]
 
 
-class _Stems:
-    """Porter's stems, each word's looked up once."""
+class _CachedStemmer:
+    """Porter stemmer with a cache."""
 
     def stem(self, word: str) -> str:
         return _stem(word)
@@ -177,37 +180,37 @@ def _porter() -> Any:
     return PorterStemmer()
 
 
-@lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=CACHED_TEXTS)
 def _rouge_words(text: str, stemming: str) -> tuple[str, ...]:
     from rouge_score.tokenize import tokenize
 
-    return tuple(tokenize(text, _Stems() if stemming == "porter" else None))
+    return tuple(tokenize(text, _CachedStemmer() if stemming == "porter" else None))
 
 
 @lru_cache
 def _rouge(stemming: str) -> "RougeScorer":
-    """A scorer of n-grams over the words that are remembered."""
+    """Build a scorer of n-grams over cached words."""
     from rouge_score.rouge_scorer import RougeScorer
     from rouge_score.tokenizers import Tokenizer
 
-    class Remembered(Tokenizer):
+    class CachedTokenizer(Tokenizer):
         def tokenize(self, text: str) -> tuple[str, ...]:
             return _rouge_words(text, stemming)
 
-    return RougeScorer(["rouge1", "rouge2"], tokenizer=Remembered())
+    return RougeScorer(["rouge1", "rouge2"], tokenizer=CachedTokenizer())
 
 
 def _wordnet() -> Any:
-    """The WordNet of nltk; raises UserError where its data is not."""
+    """Return the WordNet of nltk; raises UserError if its data is missing."""
     from nltk.corpus import wordnet
 
     try:
         wordnet.ensure_loaded()
     except (LookupError, OSError) as error:
         raise UserError(
-            "the data of WordNet is not where nltk looks, or not whole",
+            "the WordNet data of nltk is missing or incomplete",
             where="meteor",
-            cure="python -m nltk.downloader wordnet (or put its folder at $NLTK_DATA/corpora/wordnet), or choose "
+            cure="python -m nltk.downloader wordnet (or put its folder at $NLTK_DATA/corpora/wordnet), or use "
             "no_synonyms",
         ) from error
     return wordnet

@@ -1,21 +1,18 @@
 """Score predicted outcomes, with intervals.
 
-Intervals of one arm's own scores: BCa bootstrap (`legalrr.score.intervals`), and exact ones where it defines none.
+The labels are fixed to the two classes; the positive class is `allowed`. An invalid answer is a miss in the class of
+its gold outcome: it lowers that class's recall and F1 and the accuracy, and raises the false negative rate if the gold
+outcome is `allowed`, but it is never a false positive and affects no precision.
 
-Where every resample of the judgments gives the same score, as with an arm that is always right, the bootstrap knows
-no uncertainty. There the bounds follow from how many misses in each outcome are possible: with the Clopper-Pearson
-interval of the share of misses in each outcome at the level sqrt(0.95), as the outcomes are independent,
+Intervals are those of the BCa bootstrap (`legalrr.score.intervals`), or exact ones if BCa is undefined. If every
+resample gives the same score, as for an arm that is always right, the bootstrap shows no uncertainty. The bounds then
+follow from the possible numbers of misses in each outcome: with the Clopper-Pearson interval of the share of misses in
+each outcome at the level sqrt(0.95), as the outcomes are independent,
 
     low     the score with as many misses as possible, each the other answer
     high    the score with as few as possible, each invalid, which costs the other outcome nothing
 
-The class counts are taken as given. They cover at least 95 %.
-
-Scores of predicted outcomes.
-
-The labels are fixed to the two classes. An invalid answer is a miss in the class of its gold outcome: it lowers that
-class's recall and F1 and the accuracy, and raises the false negative rate where the gold outcome is `allowed`, but it
-is never a false positive and enters no precision. The positive class is `allowed`.
+The class counts are taken as given. These intervals cover at least 95 %.
 """
 
 import math
@@ -32,24 +29,27 @@ from legalrr.errors import UserError
 from legalrr.predictions import LABELS
 from legalrr.records import OUTCOMES, CompletedTurn, Completion, Scored
 from legalrr.score.cases import AnsweredCase
-from legalrr.score.intervals import Interval, Sample, bca_of_counts, ruled
+from legalrr.score.intervals import Interval, Sample, bca_of_counts, reconcile_with_test
 from legalrr.score.metrics import Counts, Floats, codes, macro_f1_of_codes, macro_f1_of_counts
 from legalrr.score.permutation import mcc_of_counts, skill_p
 from legalrr.stage import at_least, check_fields, digest
 from legalrr.verdict import ANSWER, PatternVerdictReader
 
+UNDEFINED = "no labelled judgment"
+"""Reason for a missing interval of no cases."""
+
 
 def arm_intervals(
     sample: Sample, statistic: Callable[[Counts], Floats], *, confidence: float, resamples: int, seed: int
 ) -> list[Interval]:
-    """Intervals of scores of one arm that fall as either outcome has more misses.
+    """Compute intervals of scores of one arm that decrease with the misses in either outcome.
 
     Args:
-        sample: its answers, one column.
-        statistic: of counts of shape (6, r, 1); gives q scores, shape (r, q).
+        sample: answers of the arm, one column.
+        statistic: function of counts of shape (6, r, 1) to q scores, shape (r, q).
         confidence: coverage, such as 0.95.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
+        resamples: number of bootstrap resamples.
+        seed: seed of the bootstrap.
     """
     found = bca_of_counts([sample], statistic, confidence=confidence, resamples=resamples, seed=seed)
     if sample.n < 2 or all(one.bounds is not None for one in found):
@@ -64,7 +64,7 @@ def arm_intervals(
 
 
 def exact_bounds(sample: Sample, statistic: Callable[[Counts], Floats], *, confidence: float) -> tuple[Floats, Floats]:
-    """Exact bounds of scores, each of shape (q,); the arguments are those of `arm_intervals`."""
+    """Compute exact bounds of scores, each of shape (q,); the arguments are those of `arm_intervals`."""
     counts = sample.counts(sample.sizes[None])[:, 0, 0]
     # Judgments of a cluster are one observation.
     counts = counts * (sample.n / counts.sum())
@@ -78,138 +78,137 @@ def exact_bounds(sample: Sample, statistic: Callable[[Counts], Floats], *, confi
 
 
 def share_intervals(parts: Floats, wholes: Floats, level: float) -> Floats:
-    """Compute Clopper-Pearson intervals of shares, shapes (m,) to (2, m); 0 to 1 of nothing.
+    """Compute Clopper-Pearson intervals of shares, shapes (m,) to (2, m); 0 to 1 if the whole is 0.
 
     Source: Clopper and Pearson 1934, doi 10.1093/biomet/26.4.404, as quantiles of the beta distribution.
     """
     from scipy.special import betaincinv
 
     tail = (1 - level) / 2
-    # The beta distribution ends where a parameter is 0; there the bound is 0 or 1.
+    # The beta distribution is undefined if a parameter is 0; the bound is then 0 or 1.
     low = np.where(parts > 0, betaincinv(np.where(parts > 0, parts, 1), wholes - parts + 1, tail), 0.0)
     high = np.where(parts < wholes, betaincinv(parts + 1, np.where(parts < wholes, wholes - parts, 1), 1 - tail), 1.0)
     return np.stack([low, high])
 
 
-UNDEFINED = "no labelled judgment"
-
-
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """Scores of one cell. Rates lie between 0 and 1; None where a score is undefined."""
+    """Scores of one cell. Rates lie between 0 and 1; None if a score is undefined."""
 
     n: int
     """Judgments scored."""
     confusion: Mapping[str, Mapping[str, int]]
     """Gold outcome -> label (allowed, dismissed, invalid) -> judgments."""
     macro_f1: float | None
-    """Mean of the two F1; the headline."""
+    """Mean of the two F1; the main score."""
     interval: tuple[float, float] | None
-    """Interval of macro-F1 over judgments (`legalrr.score.scorer`)."""
+    """Interval of macro-F1 over judgments."""
     interval_note: str | None
-    """Why there is no interval; None where there is one."""
+    """Reason for a missing interval; else None."""
     interval_method: str
-    """BCa, or exact where no resample changes the score; "" without an interval."""
+    """BCa, or exact if no resample changes the score; "" without an interval."""
     f1: Mapping[str, float | None]
-    """F1 per class; 0 where neither gold nor predicted has the class."""
+    """F1 per class; 0 if neither gold nor predicted has the class."""
     precision: Mapping[str, float | None]
-    """Per class; 0 where nothing was predicted as the class."""
+    """Precision per class; 0 if no answer is the class."""
     recall: Mapping[str, float | None]
-    """Per class; 0 where no gold outcome has the class."""
+    """Recall per class; 0 if no gold outcome is the class."""
     accuracy: float | None
-    """Share answered right, of all."""
+    """Share of all judgments answered correctly."""
     fpr: float | None
-    """Gold dismissed, answered allowed, of all gold dismissed."""
+    """Gold dismissed and answered allowed, of all gold dismissed."""
     fnr: float | None
-    """Gold allowed, not answered allowed (so also invalid), of all gold allowed."""
+    """Gold allowed and not answered allowed (so also invalid), of all gold allowed."""
     mcc: float | None
-    """Matthews correlation, with invalid as a third answer (Gorodkin's R_K); 0 where all gold outcomes, or all answers,
-    are the same."""
+    """Matthews correlation with invalid as a third answer (Gorodkin's R_K); 0 if all gold outcomes or all answers are
+    the same."""
     mcc_interval: tuple[float, float] | None
-    """Its interval over judgments, extended to 0 where the test of skill does not reject; None where all gold outcomes,
-    or all answers, are the same, and with fewer than two judgments."""
+    """Interval of MCC over judgments, extended to 0 if the test of skill does not reject; None if all gold outcomes or
+    all answers are the same, and with fewer than two judgments."""
     p_skill: float | None
-    """Two-sided p of the test that answers do not go with outcomes (`legalrr.score.permutation`); None where all gold
-    outcomes, or all answers, are the same."""
+    """Two-sided p of the test of skill (`legalrr.score.permutation`); None if all gold outcomes or all answers are the
+    same."""
     clusters: int
-    """Units of intervals and tests: judgments, those of a cluster of near-duplicates as one."""
+    """Units of intervals and tests: judgments, with a cluster of near-duplicates as one."""
     invalid_rate: float | None
     """Share of invalid answers."""
     invalid: Mapping[str, int]
-    """Invalid answers by reason."""
+    """Number of invalid answers by reason."""
     cut_off_rate: float | None
     """Share of judgments with a turn that was cut off."""
     yes_rate: float | None
-    """Share answered allowed, of all."""
+    """Share of all judgments answered allowed."""
     brier: float | None
-    """Mean squared error of `p_allowed` where it is known; None where it never is."""
+    """Mean squared error of `p_allowed` over the cases that have it; None if none has."""
     tokens: Mapping[str, int] | None
-    """Tokens sent (prompt), of these cached, and written (new); None where the cases do not tell."""
+    """Tokens of the prompts (prompt), of these cached, and generated (new); None for cases without counts."""
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], *, where: str) -> "Scores":
-        """The scores that a scores.json holds; raises UserError naming `where` if one is missing."""
+        """Parse the content of scores.json; raises UserError at `where` if a score is missing."""
         missing = [f.name for f in fields(cls) if f.name not in values]
         if missing:
             raise UserError(f"{', '.join(missing)} missing", where=where, cure="run the cell again")
-        kept = {f.name: values[f.name] for f in fields(cls)}
+        known = {f.name: values[f.name] for f in fields(cls)}
         bounds = {
-            name: kept[name] if kept[name] is None else tuple(kept[name]) for name in ("interval", "mcc_interval")
+            name: known[name] if known[name] is None else tuple(known[name]) for name in ("interval", "mcc_interval")
         }
-        return cls(**{**kept, **bounds})
+        return cls(**{**known, **bounds})
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionScorer:
-    """Computes `Scores` (protocol `Scorer`)."""
+    """Scorer of predicted outcomes (protocol `Scorer`)."""
 
     VERSION: ClassVar[int] = 3
 
     confidence: float = 0.95
     """Coverage of intervals."""
     resamples: int = at_least(1, 20_000)
-    """Bootstrap resamples per interval; all different ones where they are few (`legalrr.score.intervals.EXACT`)."""
+    """Bootstrap resamples per interval; all distinct ones if they are few (`legalrr.score.intervals.EXACT_FACTOR`)."""
     permutations: int = at_least(1, 10_000)
-    """Permutations per test (`legalrr.score.permutation`); all of them where they are no more."""
+    """Permutations per test (`legalrr.score.permutation`); all of them if there are no more."""
     seed: int = at_least(0, 0)
     """Seed of resampling and permuting."""
 
     def __post_init__(self) -> None:
         if not 0 < self.confidence < 1:
-            raise UserError(f"confidence {self.confidence} is no share", where="score.confidence", cure="0.95 is usual")
+            raise UserError(
+                f"confidence {self.confidence} is not between 0 and 1", where="score.confidence", cure="0.95 is usual"
+            )
         check_fields(self, "score")
 
     def settings(self) -> dict[str, Any]:
-        """What intervals and tests depend on, as plain JSON values."""
+        """Return the settings of intervals and tests as JSON values."""
         return asdict(self)
 
     def score(self, cases: Sequence[Scored]) -> dict[str, Any]:
-        """Scores as plain JSON values, with version, settings and a digest of the cases that they belong to."""
+        """Compute scores as JSON values, with version, settings and a digest of the cases."""
         return {**self.stamp(cases), **asdict(self.scores(cases))}
 
     def stamp(self, cases: Sequence[Scored]) -> dict[str, Any]:
-        """What scores were computed by and from: two equal stamps mean equal scores."""
+        """Return version, settings and a digest of the cases: equal stamps mean equal scores."""
         return {
             "version": self.VERSION,
             "settings": self.settings(),
-            # Their fields are plain values, which `asdict` would copy one by one, for longer than all else here takes.
-            "cases": digest([vars(case) for case in _ordered(cases)]),
+            # `vars`, as the fields are plain values and copying them by `asdict` would dominate the run time.
+            "cases": digest([vars(case) for case in _sorted_by_id(cases)]),
         }
 
     def scores(self, cases: Sequence[Scored]) -> Scores:
-        """Scores of the cases; their order does not matter. Ids must differ."""
+        """Compute the scores of cases in any order; raises UserError for a duplicate id."""
         from sklearn.metrics import matthews_corrcoef, precision_recall_fscore_support
 
-        cases = _ordered(cases)
+        cases = _sorted_by_id(cases)
         n = len(cases)
         if n == 0:
-            return _nothing()
+            return _empty_scores()
         gold: list[str] = [case.gold for case in cases]
         labels: list[str] = [case.label for case in cases]
         answers = codes(cases)
         groups = clusters(cases)
         sample = Sample.of(answers, groups)
-        interval, spread = arm_intervals(
+        interval, mcc_interval = arm_intervals(
             sample, _scores, confidence=self.confidence, resamples=self.resamples, seed=self.seed
         )
         p_skill = skill_p(answers, groups, permutations=self.permutations, seed=self.seed)
@@ -217,7 +216,7 @@ class PredictionScorer:
         pairs = Counter(zip(gold, labels, strict=True))
         support = Counter(gold)
         known = [(case.p_allowed, case.gold == "allowed") for case in cases if case.p_allowed is not None]
-        told = [case for case in cases if isinstance(case, AnsweredCase)]
+        counted = [case for case in cases if isinstance(case, AnsweredCase)]
         return Scores(
             n=n,
             confusion={outcome: {label: pairs[outcome, label] for label in LABELS} for outcome in OUTCOMES},
@@ -232,7 +231,9 @@ class PredictionScorer:
             fpr=pairs["dismissed", "allowed"] / support["dismissed"] if support["dismissed"] else None,
             fnr=(support["allowed"] - pairs["allowed", "allowed"]) / support["allowed"] if support["allowed"] else None,
             mcc=float(matthews_corrcoef(gold, labels)) if len(set(gold)) > 1 and len(set(labels)) > 1 else 0.0,
-            mcc_interval=None if p_skill is None else ruled(spread, p_skill, self.confidence).bounds,
+            mcc_interval=None
+            if p_skill is None
+            else reconcile_with_test(mcc_interval, p_skill, self.confidence).bounds,
             p_skill=p_skill,
             clusters=sample.n,
             invalid_rate=labels.count("invalid") / n,
@@ -240,12 +241,12 @@ class PredictionScorer:
             cut_off_rate=sum(case.cut_off for case in cases) / n,
             yes_rate=labels.count("allowed") / n,
             brier=sum((p - allowed) ** 2 for p, allowed in known) / len(known) if known else None,
-            tokens=_tokens(told) if len(told) == n else None,
+            tokens=_tokens(counted) if len(counted) == n else None,
         )
 
 
 def clusters(cases: Sequence[Scored]) -> npt.NDArray[np.int64] | None:
-    """Number of the cluster of each case, shape (n,); None where every one stands alone."""
+    """Number the cluster of each case, shape (n,); None if every case is a cluster of its own."""
     names = [case.cluster or case.id for case in cases]
     if len(set(names)) == len(names):
         return None
@@ -254,19 +255,19 @@ def clusters(cases: Sequence[Scored]) -> npt.NDArray[np.int64] | None:
 
 
 def _scores(counts: Counts) -> Floats:
-    """Macro-F1 and MCC from counts of shape (6, r, 1); shape (r, 2)."""
+    """Compute macro-F1 and MCC from counts of shape (6, r, 1); shape (r, 2)."""
     return np.concatenate([macro_f1_of_counts(counts), mcc_of_counts(counts)], axis=-1)
 
 
-def _ordered(cases: Sequence[Scored]) -> list[Scored]:
+def _sorted_by_id(cases: Sequence[Scored]) -> list[Scored]:
     ordered = sorted(cases, key=lambda case: case.id)
     for one, other in pairwise(ordered):
         if one.id == other.id:
-            raise UserError(f"duplicate id {one.id!r}", where="predictions", cure="every judgment is scored once")
+            raise UserError(f"duplicate id {one.id!r}", where="predictions", cure="give each judgment once")
     return ordered
 
 
-def _nothing() -> Scores:
+def _empty_scores() -> Scores:
     per_class: dict[str, float | None] = dict.fromkeys(OUTCOMES)
     return Scores(
         n=0,
@@ -313,15 +314,15 @@ def _tokens(cases: Sequence[AnsweredCase]) -> dict[str, int]:
 def score(gold: Mapping[str, str] | Sequence[str], answers: Mapping[str, str] | Sequence[str]) -> Scores:
     """Score answers against true outcomes.
 
-    An answer that cannot be read is invalid: a miss in the class of its true outcome, and never one of the two classes.
+    An answer without a verdict is invalid: a miss in the class of its true outcome, and never one of the two classes.
 
     Args:
         gold: true outcomes, "allowed" or "dismissed": by id, or in the order of `answers`.
-        answers: labels ("allowed", "dismissed", "invalid") or texts of a model, in which YES or NO is read as
-            `verdict=strict` does (`legalrr.verdict`): by id, or in the order of `gold`.
+        answers: labels ("allowed", "dismissed", "invalid") or texts of a model, from which YES or NO is extracted as by
+            `verdict=strict` (`legalrr.verdict`): by id, or in the order of `gold`.
 
     Raises:
-        UserError: an outcome that does not exist, different ids, or different lengths.
+        UserError: an unknown outcome, different ids, or different lengths.
 
     >>> found = score(["allowed", "dismissed", "dismissed"], ["YES", "The answer is NO.", "I cannot say."])
     >>> found.confusion["dismissed"]
@@ -329,7 +330,7 @@ def score(gold: Mapping[str, str] | Sequence[str], answers: Mapping[str, str] | 
     >>> found.accuracy == 2 / 3
     True
     """
-    keyed = _keyed(gold), _keyed(answers)
+    keyed = _by_key(gold), _by_key(answers)
     if isinstance(gold, Mapping) != isinstance(answers, Mapping):
         raise UserError("one is a mapping, the other a sequence", where="gold, answers", cure="give both by id")
     if keyed[0].keys() != keyed[1].keys():
@@ -339,14 +340,14 @@ def score(gold: Mapping[str, str] | Sequence[str], answers: Mapping[str, str] | 
             where="gold, answers",
             cure="give both for each judgment",
         )
-    return PredictionScorer().scores([_answered(key, keyed[0][key], text) for key, text in keyed[1].items()])
+    return PredictionScorer().scores([_case(key, keyed[0][key], text) for key, text in keyed[1].items()])
 
 
-def _keyed(values: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
+def _by_key(values: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
     return dict(values) if isinstance(values, Mapping) else {str(number): one for number, one in enumerate(values)}
 
 
-def _answered(key: str, outcome: str, answer: str) -> AnsweredCase:
+def _case(key: str, outcome: str, answer: str) -> AnsweredCase:
     gold = next((one for one in OUTCOMES if one == outcome), None)
     if gold is None:
         raise UserError(f"unknown outcome {outcome!r}", where=f"gold, {key}", cure=f"use {' or '.join(OUTCOMES)}")

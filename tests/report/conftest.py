@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from legalrr.predictions import Prediction
-from legalrr.score.cases import answered
+from legalrr.score.cases import answered_case
 from legalrr.score.scorer import PredictionScorer
 
 SETTINGS = {"confidence": 0.95, "resamples": 200, "permutations": 400, "seed": 0}
@@ -75,7 +75,7 @@ class Sweep:
         (folder / "predictions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         if scored:
             labelled = [Prediction.from_json(row, where="test") for row in rows if row["gold"]]
-            cases = [answered(one, where="test") for one in labelled]
+            cases = [answered_case(one, where="test") for one in labelled]
             scores = PredictionScorer(**run["settings"]).score(cases)
             (folder / "scores.json").write_text(json.dumps(scores))
         return folder

@@ -1,4 +1,4 @@
-"""A tiny encoder that the tests make: three layers, random weights, a token per letter; and run folders to explain."""
+"""Fixtures: a tiny encoder with three layers, random weights and a token per letter; run folders with explanations."""
 
 import json
 import random
@@ -18,7 +18,7 @@ WORDS = (
 
 @pytest.fixture(scope="session")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a tiny BERT, saved as one that fills in words: without a pooler."""
+    """Folder of a tiny BERT, saved as a masked language model: without a pooler."""
     import torch
     from transformers import BertConfig, BertForMaskedLM, BertTokenizer
 
@@ -46,28 +46,28 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def pairs() -> list[tuple[str, str]]:
     """Fifty pairs of texts of one to twelve words."""
-    drawn = random.Random(3)
+    rng = random.Random(3)
     return [
-        (" ".join(drawn.choices(WORDS, k=drawn.randint(1, 12))), " ".join(drawn.choices(WORDS, k=drawn.randint(1, 12))))
+        (" ".join(rng.choices(WORDS, k=rng.randint(1, 12))), " ".join(rng.choices(WORDS, k=rng.randint(1, 12))))
         for _ in range(50)
     ]
 
 
 @pytest.fixture
 def explain() -> Callable[..., Path]:
-    """Function (folder, said, court) that writes what a run folder holds of explanations.
+    """Function (folder, generated, court) that writes the files of a run folder that hold explanations.
 
-    `said` has (turn, text, how it ended) of each judgment by id. The court's analysis is `court`, its ratio another
-    text, which judgment d lacks; roles of judgment a were found by a tagger.
+    `generated` maps ids to lists of (turn, text, finish reason). The court's analysis is `court`, its ratio another
+    text, which judgment d lacks; the roles of judgment a come from a tagger.
     """
 
-    def write(folder: Path, said: dict[str, list[tuple[str, str, str]]], court: str) -> Path:
+    def write(folder: Path, generated: dict[str, list[tuple[str, str, str]]], court: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         predictions, references = [], []
-        for id, turns in said.items():
+        for id, turns in generated.items():
             tokens = {"prompt_tokens": 9, "cached_tokens": 0, "new_tokens": 5}
-            told = [{"name": name, "text": text, "finish_reason": end, **tokens} for name, text, end in turns]
-            predictions.append({"id": id, "verdict": "allowed", "reason": "matched", "turns": told})
+            rows = [{"name": name, "text": text, "finish_reason": end, **tokens} for name, text, end in turns]
+            predictions.append({"id": id, "verdict": "allowed", "reason": "matched", "turns": rows})
             ratio = {"name": "ratio", "role": "RATIO", "text": " " if id == "d" else "Rent paid is not due."}
             analysis = {"name": "analysis", "role": "ANALYSIS", "text": court}
             source = "crf" if id == "a" else "gold"

@@ -1,4 +1,4 @@
-"""BERTScore against the package bert-score, by an encoder that the tests make."""
+"""BERTScore against the package bert-score, with a tiny encoder."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from legalrr.errors import UserError
 from legalrr.score.bertscore import BertScore, EncodedText, match, match_reference
-from legalrr.score.metrics import place
+from legalrr.score.metrics import store_name
 
 LONG = (
     "the court held that the appeal is allowed and that the tenant paid the rent in full and so the order is set aside"
@@ -15,10 +15,10 @@ LONG = (
 
 
 @pytest.mark.parametrize("layer", [1, 3])
-def test_bertscore_equals_its_reference_package(encoder, pairs, layer):
+def test_bertscore_equals_that_of_its_reference_package(encoder, pairs, layer):
     import bert_score
 
-    # One text is longer than the encoder reads: the package cuts it.
+    # One text exceeds the input length of the encoder: the package truncates it.
     some = [*pairs[1:], (LONG, pairs[0][1])]
     reference = bert_score.score(
         [generated for generated, _ in some],
@@ -34,42 +34,43 @@ def test_bertscore_equals_its_reference_package(encoder, pairs, layer):
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=7), st.lists(st.booleans(), min_size=1, max_size=7))
-def test_matching_equals_that_of_every_two_tokens(first, second):
-    drawn = torch.Generator().manual_seed(len(first) * 10 + len(second))
-    # Of one sign, as F1 is: precision and recall of opposite signs nearly cancel in its denominator.
-    readings = [
-        EncodedText(states=torch.rand(len(marks), 5, generator=drawn), averaged=torch.tensor(marks))
+def test_match_equals_the_loop_over_pairs_of_tokens(first, second):
+    generator = torch.Generator().manual_seed(len(first) * 10 + len(second))
+    # Positive states, as precision and recall of opposite signs nearly cancel in the denominator of F1.
+    texts = [
+        EncodedText(states=torch.rand(len(marks), 5, generator=generator), averaged=torch.tensor(marks))
         for marks in (first, second)
     ]
-    assert match(*readings) == pytest.approx(match_reference(*readings), abs=1e-5)
+    assert match(*texts) == pytest.approx(match_reference(*texts), abs=1e-5)
 
 
-def test_a_text_without_a_word_scores_nothing(encoder):
+def test_a_text_without_a_word_scores_0(encoder):
     metric = BertScore(encoder=str(encoder), layer=2)
     scores = list(metric.scores([("", "the court"), ("the court", " ")]))
     assert {value for row in scores for value in row.values()} == {0.0}
 
 
-def test_a_text_that_is_too_long_is_refused_unless_the_choice_says_how_it_is_read(encoder):
+def test_an_overlong_text_is_an_error_unless_truncated_or_windowed(encoder):
     with pytest.raises(
-        UserError, match=r"encoder\.overlong: a text of more than the 64 tokens .*use windows, or truncate"
+        UserError, match=r"encoder\.overlong: text longer than the encoder's 64 tokens.*use windows, or truncate"
     ):
         list(BertScore(encoder=str(encoder), layer=2).scores([(LONG, "the court")]))
-    cut = BertScore(encoder=str(encoder), layer=2, overlong="truncate").read(LONG)
-    whole = BertScore(encoder=str(encoder), layer=2, overlong="windows").read(LONG)
+    cut = BertScore(encoder=str(encoder), layer=2, overlong="truncate").encode(LONG)
+    whole = BertScore(encoder=str(encoder), layer=2, overlong="windows").encode(LONG)
     letters = sum(letter != " " for letter in LONG)
     assert (len(cut.states), int(cut.averaged.sum())) == (64, 62)
     assert (len(whole.states), int(whole.averaged.sum())) == (letters + 2, letters)
-    # What stands at the beginning of the first window is the same; its end is taken from where it is nearer the middle.
+    # The first half of the first window is the same; its last states come from the next window, nearer the middle.
     assert whole.states[:32] == pytest.approx(cut.states[:32], abs=1e-6)
     assert not torch.allclose(whole.states[60], cut.states[60], atol=1e-3)
 
 
-def test_each_token_is_taken_from_one_window(encoder):
+def test_each_token_is_taken_from_exactly_one_window(encoder):
     for window in range(4, 20):
-        read = BertScore(encoder=str(encoder), layer=1, overlong="windows", window=window).read("the court held, so")
-        assert int(read.averaged.sum()) == 15
-        assert [bool(mark) for mark in read.averaged] == [False, *[True] * 15, False]
+        metric = BertScore(encoder=str(encoder), layer=1, overlong="windows", window=window)
+        encoded = metric.encode("the court held, so")
+        assert int(encoded.averaged.sum()) == 15
+        assert [bool(mark) for mark in encoded.averaged] == [False, *[True] * 15, False]
 
 
 @pytest.mark.parametrize(
@@ -83,33 +84,33 @@ def test_each_token_is_taken_from_one_window(encoder):
         ({"device": "cuda:99"}, r"^encoder\.device"),
     ],
 )
-def test_an_impossible_choice_is_named(encoder, choice, message):
+def test_an_invalid_option_is_named(encoder, choice, message):
     with pytest.raises(UserError, match=message):
-        BertScore(**{"encoder": str(encoder), "layer": 1} | choice).read("the court")
+        BertScore(**{"encoder": str(encoder), "layer": 1} | choice).encode("the court")
 
 
-def test_a_tokenizer_that_does_not_know_its_longest_text_asks_for_the_window(encoder, tmp_path):
+def test_a_tokenizer_without_a_maximum_length_needs_a_window(encoder, tmp_path):
     import json
     import shutil
 
     folder = shutil.copytree(encoder, tmp_path / "copy")
-    told = json.loads((folder / "tokenizer_config.json").read_text())
-    del told["model_max_length"]
-    (folder / "tokenizer_config.json").write_text(json.dumps(told))
-    with pytest.raises(UserError, match=r"^encoder\.window: .*say it"):
-        BertScore(encoder=str(folder), layer=1).read("the court")
-    assert len(BertScore(encoder=str(folder), layer=1, window=64).read("so").states) == 4
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    del config["model_max_length"]
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=r"^encoder\.window: .*set the encoder's input length"):
+        BertScore(encoder=str(folder), layer=1).encode("the court")
+    assert len(BertScore(encoder=str(folder), layer=1, window=64).encode("so").states) == 4
 
 
-def test_encoders_are_told_apart_by_content_and_not_by_where_they_lie(encoder, tmp_path):
+def test_the_identity_of_an_encoder_depends_on_its_content_not_its_path(encoder, tmp_path):
     import shutil
 
     moved = shutil.copytree(encoder, tmp_path / "moved")
     here, there = (BertScore(encoder=str(folder), layer=1) for folder in (encoder, moved))
-    assert place(here) == place(there)
+    assert store_name(here) == store_name(there)
     (moved / "vocab.txt").write_text("changed\n")
-    assert place(here) != place(there)
-    assert place(BertScore(encoder=str(encoder), layer=2)) != place(here)
+    assert store_name(here) != store_name(there)
+    assert store_name(BertScore(encoder=str(encoder), layer=2)) != store_name(here)
     at = "0123456789" * 4
     assert BertScore(encoder="owner/name", revision=at, layer=2).provenance() == {"hub": "owner/name"}
     assert "owner/name at 01234567, layer 2" in BertScore(encoder="owner/name", revision=at, layer=2).detail

@@ -17,7 +17,7 @@ def scored(p, allowed):
     ]
 
 
-def test_by_hand():
+def test_calibration_by_hand():
     found = calibration(scored([0.1, 0.1, 0.4, 0.9, 0.9, 0.9], [0, 1, 0, 1, 1, 0]), bins=2)
     low, high = found.bins
     assert (low.low, low.high, low.n, low.mean_p, low.share_allowed) == (0, 0.5, 3, pytest.approx(0.2), 1 / 3)
@@ -30,28 +30,28 @@ def test_by_hand():
 
 
 @pytest.mark.parametrize("binning", ["equal-width", "equal-mass"])
-def test_bins_are_those_of_scikit_learn(binning):
+def test_bins_equal_those_of_scikit_learn(binning):
     rng = np.random.default_rng(0)
     p = rng.beta(0.6, 0.4, 1000)
     allowed = rng.random(1000) < 0.2 + 0.6 * p
     found = calibration(scored(p, allowed), binning=binning)
     strategy = {"equal-width": "uniform", "equal-mass": "quantile"}[binning]
-    true, said = calibration_curve(allowed, p, n_bins=10, strategy=strategy)
+    true, predicted = calibration_curve(allowed, p, n_bins=10, strategy=strategy)
     tolerance = {"equal-width": 1e-12, "equal-mass": 0.02}[binning]
-    # Between two values a quantile is a matter of taste: theirs lies between them, ours is one of them.
+    # Quantile definitions differ: theirs interpolates between two values, ours is one of them.
     assert [one.share_allowed for one in found.bins] == pytest.approx(true.tolist(), abs=tolerance)
-    assert [one.mean_p for one in found.bins] == pytest.approx(said.tolist(), abs=tolerance)
+    assert [one.mean_p for one in found.bins] == pytest.approx(predicted.tolist(), abs=tolerance)
     assert found.brier == pytest.approx(brier_score_loss(allowed, p))
 
 
-def test_equal_mass_bins_hold_as_many_and_equal_p_share_one():
+def test_equal_mass_bins_hold_equally_many_and_equal_p_share_one():
     found = calibration(scored(np.arange(100) / 100, [1] * 100), bins=4, binning="equal-mass")
     assert [one.n for one in found.bins] == [25] * 4
     found = calibration(scored([0.2] * 5 + [0.8] * 5, [0, 1] * 5), bins=4, binning="equal-mass")
     assert [(one.low, one.high, one.n) for one in found.bins] == [(0.2, 0.2, 5), (0.2, 0.8, 5)]
 
 
-def test_judgments_without_p_are_counted_and_an_arm_without_any_has_no_calibration():
+def test_cases_without_p_are_counted_and_without_any_p_there_is_no_calibration():
     found = calibration([*scored([0.0, 1.0], [0, 1]), Scored(id="x", gold="allowed", label="invalid")])
     assert (found.n, found.without, found.ece, found.brier) == (2, 1, 0, 0)
     assert calibration([Scored(id="x", gold="allowed", label="invalid")]) is None
@@ -59,7 +59,7 @@ def test_judgments_without_p_are_counted_and_an_arm_without_any_has_no_calibrati
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=30), st.integers(1, 12))
-def test_every_judgment_lies_in_one_bin_whatever_the_binning(pairs, bins):
+def test_every_judgment_lies_in_exactly_one_bin(pairs, bins):
     for binning in ("equal-width", "equal-mass"):
         found = calibration(scored(*zip(*pairs, strict=True)), bins=bins, binning=binning)
         assert sum(one.n for one in found.bins) == len(pairs)

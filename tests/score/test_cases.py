@@ -4,7 +4,7 @@ import pytest
 
 from legalrr.errors import UserError
 from legalrr.predictions import Prediction
-from legalrr.score.cases import JudgmentMetadata, answered, read_answers
+from legalrr.score.cases import JudgmentMetadata, answered_case, read_answers
 
 
 def row(**changes):
@@ -18,25 +18,25 @@ def write(path, *rows, end="\n"):
     return path
 
 
-def test_tokens_are_summed_over_turns_and_one_cut_off_turn_counts():
-    case = answered(Prediction.from_json(row(), where="x"), where="x")
+def test_tokens_are_summed_and_one_cut_off_turn_marks_the_case():
+    case = answered_case(Prediction.from_json(row(), where="x"), where="x")
     assert (case.prompt_tokens, case.cached_tokens, case.new_tokens, case.dropped_tokens) == (20, 8, 4, 5)
     assert case.cut_off
     assert not case.skipped
 
 
-def test_unlabelled_judgments_are_counted_and_left_out(tmp_path):
+def test_unlabelled_judgments_are_counted_but_not_scored(tmp_path):
     path = write(tmp_path / "p.jsonl", row(), row(id="b", gold=None), row(id="c", gold="dismissed"))
     answers = read_answers(path)
     assert [case.id for case in answers.cases] == ["a", "c"]
     assert answers.unlabelled == 1
 
 
-def test_facts_about_the_scored_judgments_come_by_id_and_are_no_part_of_the_cases(tmp_path):
-    told = write(tmp_path / "p.jsonl", row(year=1987, kind="tax"), row(id="b", gold=None, year=1990))
-    untold = write(tmp_path / "q.jsonl", row())
-    assert read_answers(told).about == {"a": JudgmentMetadata(year=1987, kind="tax")}
-    assert read_answers(told).cases == read_answers(untold).cases
+def test_metadata_is_keyed_by_id_and_separate_from_the_cases(tmp_path):
+    with_metadata = write(tmp_path / "p.jsonl", row(year=1987, kind="tax"), row(id="b", gold=None, year=1990))
+    without = write(tmp_path / "q.jsonl", row())
+    assert read_answers(with_metadata).metadata == {"a": JudgmentMetadata(year=1987, kind="tax")}
+    assert read_answers(with_metadata).cases == read_answers(without).cases
 
 
 def test_an_empty_file_has_no_cases(tmp_path):
@@ -51,7 +51,7 @@ def test_a_damaged_line_is_named_by_file_and_line(tmp_path, bad):
         read_answers(path)
 
 
-def test_a_torn_last_line_is_refused(tmp_path):
+def test_a_truncated_last_line_is_an_error(tmp_path):
     path = write(tmp_path / "p.jsonl", row(), '{"id": "b", "go', end="")
     with pytest.raises(UserError, match=r"p\.jsonl:2"):
         read_answers(path)
@@ -63,13 +63,13 @@ def test_a_duplicate_id_names_both_lines(tmp_path):
         read_answers(path)
 
 
-def test_a_missing_file_says_so(tmp_path):
+def test_a_missing_file_is_an_error(tmp_path):
     with pytest.raises(UserError, match="cannot read the predictions"):
         read_answers(tmp_path / "none.jsonl")
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"gold": "won"}, "gold 'won' is none of allowed, dismissed"),
         ({"verdict": "maybe"}, "verdict 'maybe' is none of"),
@@ -82,7 +82,7 @@ def test_a_missing_file_says_so(tmp_path):
         ({"id": 7}, "'id' is 7"),
     ],
 )
-def test_a_field_that_cannot_be_is_named(changes, said):
-    with pytest.raises(UserError, match=said) as caught:
+def test_an_invalid_field_is_named(changes, message):
+    with pytest.raises(UserError, match=message) as caught:
         Prediction.from_json(row(**changes), where="file:9")
     assert caught.value.where == "file:9"

@@ -5,11 +5,13 @@ from legalrr.predictions import Prediction
 from legalrr.score.cases import JudgmentMetadata, judgment_metadata
 
 
-def prediction(**told):
-    return Prediction.from_json({"id": "a", "verdict": "invalid", "reason": "error", "turns": [], **told}, where="p:1")
+def prediction(**fields):
+    return Prediction.from_json(
+        {"id": "a", "verdict": "invalid", "reason": "error", "turns": [], **fields}, where="p:1"
+    )
 
 
-def test_a_row_tells_what_is_known_and_how_much_of_it_was_shown():
+def test_metadata_includes_the_length_and_roles_of_the_shown_text():
     row = {
         "court": "High Court",
         "year": 1987,
@@ -29,11 +31,11 @@ def test_a_row_tells_what_is_known_and_how_much_of_it_was_shown():
     )
 
 
-def test_of_a_row_from_before_these_fields_nothing_is_known():
+def test_older_rows_have_no_metadata():
     assert judgment_metadata(prediction(court=None)) == JudgmentMetadata()
 
 
 @pytest.mark.parametrize("row", [{"year": "1987"}, {"court": 3}, {"shown": 3}, {"shown": [["FAC", 0]]}, {"shown": [1]}])
-def test_a_damaged_row_is_named(row):
+def test_a_field_of_the_wrong_type_is_an_error(row):
     with pytest.raises(UserError, match=r"p:1: damaged prediction: '(year|court|shown)' is"):
         prediction(**row)

@@ -8,7 +8,7 @@ from legalrr.errors import UserError
 from legalrr.records import Scored
 from legalrr.score.detectable import Population
 from legalrr.score.effects import ARMS, CONFIRMATORY, EFFECTS, MEASURES, SWITCHES, Factorial, effects
-from legalrr.score.invalid_bounds import if_right, if_wrong
+from legalrr.score.invalid_bounds import invalid_as_right, invalid_as_wrong
 from legalrr.score.metrics import macro_f1
 from legalrr.score.scorer import PredictionScorer
 from legalrr.score.significance import holm
@@ -18,7 +18,7 @@ LABELS = ("allowed", "dismissed", "invalid")
 
 
 def arms(n, seed=0, only=ARMS, shift=0.0):
-    """Answers of every arm; with R, more of them YES."""
+    """Return answers of every arm; with R, more of them are YES."""
     rng = np.random.default_rng(seed)
     gold = rng.random(n) < 0.5
     found = {}
@@ -45,14 +45,14 @@ def score(measure, cases):
     return getattr(found, measure)
 
 
-def test_every_effect_comes_on_every_measure():
+def test_every_effect_is_estimated_on_every_measure():
     found = effects([factorial()], scorer=SCORER)
     assert [(one.measure, one.name) for one in found] == list(product(MEASURES, EFFECTS))
     assert EFFECTS == ("D", "R", "C", "D:R", "D:C", "R:C", "D:R:C")
     assert all(one.note == "" and one.n == 60 for one in found)
 
 
-def test_effects_are_twice_the_coefficients_of_the_effect_coded_regression():
+def test_effects_are_twice_the_coefficients_of_effect_coded_regression():
     whole = factorial()
     found = table(whole)
     signs = np.array([[1 if switch in ARMS[arm] else -1 for switch in SWITCHES] for arm in whole.arms])
@@ -78,14 +78,14 @@ def test_a_main_effect_and_an_interaction_by_hand():
     assert found["accuracy", "D:R"].estimate == pytest.approx((with_r - without_r) / 2)
 
 
-def test_the_shift_of_the_yes_rate_is_found():
+def test_a_shift_of_the_yes_rate_is_found():
     found = table(factorial(300))
     assert found["yes_rate", "R"].interval[0] > 0.1
     low, high = found["yes_rate", "D"].interval
     assert low < 0 < high
 
 
-def test_the_standard_error_of_accuracy_is_that_of_the_judgments_contrasts():
+def test_the_interval_of_accuracy_is_that_of_the_mean_contrast_per_judgment():
     # Accuracy is a mean over judgments, so its effect is the mean of each judgment's own contrast.
     whole = factorial(200)
     own = np.zeros(200)
@@ -99,11 +99,13 @@ def test_the_standard_error_of_accuracy_is_that_of_the_judgments_contrasts():
 
 def test_judgments_are_joined_by_id_not_by_position():
     whole = factorial()
-    turned = Factorial(corpus="build", backbone="tiny", arms={arm: c[::-1] for arm, c in reversed(whole.arms.items())})
-    assert table(turned) == table(whole)
+    reversed_order = Factorial(
+        corpus="build", backbone="tiny", arms={arm: c[::-1] for arm, c in reversed(whole.arms.items())}
+    )
+    assert table(reversed_order) == table(whole)
 
 
-def test_without_r_the_effects_of_d_and_c_are_those_without_r():
+def test_without_arms_with_r_effects_are_those_without_r():
     part = factorial(only=("plain", "d", "c", "dc"))
     found = table(part)
     y = {arm: score("macro_f1", cases) for arm, cases in part.arms.items()}
@@ -119,11 +121,11 @@ def test_without_r_the_effects_of_d_and_c_are_those_without_r():
         assert (lost.estimate, lost.interval, lost.smallest_detectable, lost.settings) == (None, None, None, ())
 
 
-def test_one_arm_has_no_effect_at_all():
+def test_one_arm_has_no_effects():
     assert all(one.estimate is None for one in effects([factorial(only=("d",))], scorer=SCORER))
 
 
-def test_corpora_are_weighted_by_their_judgments_and_resampled_apart():
+def test_corpora_are_weighted_by_judgments_and_are_separate_samples():
     small, large = factorial(40, corpus="marro"), factorial(120, seed=7)
     one, other, both = table(small), table(large), table(small, large)
     for key, pooled in both.items():
@@ -134,16 +136,16 @@ def test_corpora_are_weighted_by_their_judgments_and_resampled_apart():
     assert np.ptp(both["yes_rate", "C"].interval) == pytest.approx(expected, rel=0.03)
 
 
-def test_a_second_backbone_with_equal_answers_adds_nothing_on_the_same_judgments():
+def test_a_second_backbone_with_equal_answers_changes_nothing():
     one, twin = factorial(80), factorial(80, backbone="twin")
-    alone, together = table(one), table(one, twin)
-    for key, pooled in together.items():
+    alone, both = table(one), table(one, twin)
+    for key, pooled in both.items():
         assert pooled.n == 80
         assert pooled.estimate == pytest.approx(alone[key].estimate)
         assert pooled.interval == pytest.approx(alone[key].interval)
 
 
-def test_pooled_effects_rest_on_the_settings_that_all_have():
+def test_pooled_effects_use_the_settings_that_all_factorials_have():
     whole, part = factorial(50), factorial(50, corpus="predex", only=("plain", "d", "c", "dc"), seed=3)
     pooled = table(whole, part)
     assert pooled["accuracy", "D"].settings == ("", "C")
@@ -156,7 +158,7 @@ def test_pooled_effects_rest_on_the_settings_that_all_have():
     assert pooled["accuracy", "R"].estimate is None
 
 
-def test_a_backbone_that_lacks_judgments_is_scored_on_those_it_has():
+def test_a_backbone_that_lacks_judgments_is_scored_on_its_own():
     whole = factorial(60)
     fewer = Factorial(corpus="build", backbone="short", arms={arm: cases[:40] for arm, cases in whole.arms.items()})
     pooled = table(whole, fewer)
@@ -165,14 +167,14 @@ def test_a_backbone_that_lacks_judgments_is_scored_on_those_it_has():
     assert pooled["accuracy", "R"].estimate == pytest.approx(expected)
 
 
-def test_where_nothing_differs_there_is_a_reason_instead_of_an_interval():
+def test_without_differences_a_reason_replaces_the_interval():
     same = arms(10)["plain"]
     found = table(Factorial(corpus="build", backbone="tiny", arms=dict.fromkeys(ARMS, same)))["macro_f1", "D"]
     assert (found.estimate, found.interval, found.p_permutation) == (0, None, 1)
     assert found.interval_note == "leaving out one judgment never changes the difference"
 
 
-def test_d_r_and_c_on_macro_f1_are_tested_and_the_rest_is_exploration():
+def test_only_d_r_and_c_on_macro_f1_are_tested():
     found = table(factorial(80))
     tested = [key for key, one in found.items() if one.p_permutation is not None]
     assert tuple(tested) == CONFIRMATORY == (("macro_f1", "D"), ("macro_f1", "R"), ("macro_f1", "C"))
@@ -180,7 +182,7 @@ def test_d_r_and_c_on_macro_f1_are_tested_and_the_rest_is_exploration():
     assert all((one.smallest_detectable is None) == (key not in tested) for key, one in found.items())
 
 
-def test_the_p_of_an_effect_is_that_over_all_swaps_of_whole_judgments():
+def test_p_of_an_effect_equals_that_over_all_swaps_of_whole_judgments():
     whole = factorial(7, seed=5)
     names = list(whole.arms)
     labels = {arm: [case.label for case in cases] for arm, cases in whole.arms.items()}
@@ -190,8 +192,8 @@ def test_the_p_of_an_effect_is_that_over_all_swaps_of_whole_judgments():
         total = 0.0
         for arm in names:
             other = next(a for a in ARMS if set(ARMS[a]) == set(ARMS[arm]) ^ {"R"})
-            said = [labels[other if swap else arm][place] for place, swap in enumerate(swaps)]
-            total += (1 if "R" in ARMS[arm] else -1) * macro_f1(gold, said) / 4
+            answers = [labels[other if swap else arm][place] for place, swap in enumerate(swaps)]
+            total += (1 if "R" in ARMS[arm] else -1) * macro_f1(gold, answers) / 4
         return total
 
     null = np.array([effect(swaps) for swaps in product((False, True), repeat=7)])
@@ -200,8 +202,8 @@ def test_the_p_of_an_effect_is_that_over_all_swaps_of_whole_judgments():
 
 
 @pytest.mark.parametrize("better", [True, False])
-def test_an_effect_is_bounded_with_the_invalid_answers_against_it(better):
-    # R leaves answers unread and is else right; turned round, it is the arms without R that do so.
+def test_the_bound_of_an_effect_resolves_invalid_answers_against_it(better):
+    # The arms with R (or, reversed, those without) have invalid answers and are right otherwise.
     gold = ["allowed", "dismissed"] * 20
     some = {
         True: [label if place % 10 else "invalid" for place, label in enumerate(gold)],
@@ -212,15 +214,18 @@ def test_an_effect_is_bounded_with_the_invalid_answers_against_it(better):
         backbone="tiny",
         arms={
             arm: [
-                Scored(id=f"{i:02}", gold=true, label=said)
-                for i, (true, said) in enumerate(zip(gold, some[("R" in on) == better], strict=True))
+                Scored(id=f"{i:02}", gold=true, label=label)
+                for i, (true, label) in enumerate(zip(gold, some[("R" in on) == better], strict=True))
             ]
             for arm, on in ARMS.items()
         },
     )
     found = table(whole)["macro_f1", "R"]
     assert (found.estimate > 0) is better
-    filled = {arm: (if_wrong if ("R" in ARMS[arm]) == better else if_right)(cases) for arm, cases in whole.arms.items()}
+    filled = {
+        arm: (invalid_as_wrong if ("R" in ARMS[arm]) == better else invalid_as_right)(cases)
+        for arm, cases in whole.arms.items()
+    }
     against = table(Factorial(corpus="build", backbone="tiny", arms=filled))
     assert found.bound == pytest.approx(against["macro_f1", "R"].estimate)
     assert abs(found.bound) < abs(found.estimate)
@@ -229,14 +234,14 @@ def test_an_effect_is_bounded_with_the_invalid_answers_against_it(better):
     assert [one.shown for one in others] == [False, max(found.p_holm, found.p_holm_bound) < 0.05, False]
 
 
-def test_an_effect_that_the_invalid_answers_can_turn_round_is_not_shown():
+def test_an_effect_that_invalid_answers_could_reverse_is_not_shown():
     gold = ["allowed", "dismissed"] * 20
     silent = [label if place < 24 else "invalid" for place, label in enumerate(gold)]
     wrong = [label if place < 24 else LABELS[int(label == "allowed")] for place, label in enumerate(gold)]
     arms = {
         arm: [
-            Scored(id=f"{i:02}", gold=true, label=said)
-            for i, (true, said) in enumerate(zip(gold, silent if "D" in on else wrong, strict=True))
+            Scored(id=f"{i:02}", gold=true, label=label)
+            for i, (true, label) in enumerate(zip(gold, silent if "D" in on else wrong, strict=True))
         ]
         for arm, on in ARMS.items()
     }
@@ -247,22 +252,24 @@ def test_an_effect_that_the_invalid_answers_can_turn_round_is_not_shown():
 
 def test_without_invalid_answers_an_effect_has_no_bound():
     whole = factorial(40)
-    whole = Factorial(corpus="build", backbone="tiny", arms={arm: if_wrong(cases) for arm, cases in whole.arms.items()})
+    whole = Factorial(
+        corpus="build", backbone="tiny", arms={arm: invalid_as_wrong(cases) for arm, cases in whole.arms.items()}
+    )
     found = table(whole)
     assert all(one.bound is None and one.p_holm_bound == one.p_holm for one in found.values())
 
 
-def test_the_bound_of_an_effect_rests_on_the_arms_of_its_settings_alone():
-    # Without D/C, the effect of D is that without C: what C left unread is nothing to it.
+def test_the_bound_of_an_effect_uses_only_the_arms_of_its_settings():
+    # Without D/C, the effect of D is that without C, so the invalid answers of C do not affect it.
     part = factorial(40, only=("plain", "d", "c"))
-    arms = {arm: cases if arm == "c" else if_wrong(cases) for arm, cases in part.arms.items()}
+    arms = {arm: cases if arm == "c" else invalid_as_wrong(cases) for arm, cases in part.arms.items()}
     found = table(Factorial(corpus="build", backbone="tiny", arms=arms))
     assert found["macro_f1", "D"].bound is None
     assert found["macro_f1", "C"].bound is not None
 
 
-def drawn(rng, n, effect):
-    """Answers with a difficulty of each judgment that all arms share; D adds to being right, R to saying YES."""
+def draw(rng, n, effect):
+    """Draw answers with a difficulty per judgment shared by all arms; D adds right answers, R adds YES."""
     gold, hard = rng.random(n) < 0.45, rng.normal(0.5, 1.2, n)
     found = {}
     for arm, on in ARMS.items():
@@ -277,24 +284,24 @@ def drawn(rng, n, effect):
 
 @pytest.mark.parametrize("effect", [0.0, 0.3])
 @pytest.mark.parametrize("n", [20, 44])
-def test_95_of_100_intervals_hold_the_effect_and_5_of_100_tests_reject_without_one(n, effect, monkeypatch):
+def test_intervals_cover_95_percent_and_tests_reject_at_their_level(n, effect, monkeypatch):
     monkeypatch.setattr(Population, "smallest", lambda population: None)
     rng, quick = np.random.default_rng(0), PredictionScorer(permutations=400)
-    # Its standard error is at most a twentieth of that of a sample.
-    truth = table(drawn(rng, 20_000, effect), scorer=PredictionScorer(permutations=1))
-    samples = [table(drawn(rng, n, effect), scorer=quick) for _ in range(250)]
-    held = [
+    # The standard error of the truth is at most a twentieth of that of a sample.
+    truth = table(draw(rng, 20_000, effect), scorer=PredictionScorer(permutations=1))
+    samples = [table(draw(rng, n, effect), scorer=quick) for _ in range(250)]
+    covered = [
         [sample[key].interval[0] <= truth[key].estimate <= sample[key].interval[1] for key in CONFIRMATORY]
         for sample in samples
         if all(sample[key].interval for key in CONFIRMATORY)
     ]
     # 750 intervals of three effects; the standard error of the share is 0.008.
-    assert 0.935 <= np.mean(held) <= 0.97
+    assert 0.935 <= np.mean(covered) <= 0.97
     rejected = np.mean([[sample["macro_f1", name].p_permutation <= 0.05 for name in "C"] for sample in samples])
     assert rejected <= 0.08
 
 
-def test_what_cannot_be_compared_is_refused():
+def test_invalid_factorials_are_errors():
     whole = factorial(6)
     with pytest.raises(UserError, match="no arms"):
         effects([], scorer=SCORER)
@@ -305,6 +312,6 @@ def test_what_cannot_be_compared_is_refused():
         effects([Factorial(corpus="build", backbone="tiny", arms={"plain": []})], scorer=SCORER)
     with pytest.raises(UserError, match="unknown arm 'direct'"):
         effects([Factorial(corpus="build", backbone="tiny", arms={"direct": whole.arms["d"]})], scorer=SCORER)
-    turned = [Scored(id=c.id, gold="allowed", label=c.label) for c in whole.arms["d"]]
+    other_gold = [Scored(id=c.id, gold="allowed", label=c.label) for c in whole.arms["d"]]
     with pytest.raises(UserError, match="two gold outcomes"):
-        effects([whole, Factorial(corpus="build", backbone="other", arms={"d": turned})], scorer=SCORER)
+        effects([whole, Factorial(corpus="build", backbone="other", arms={"d": other_gold})], scorer=SCORER)

@@ -1,13 +1,13 @@
-"""Explanation scores in run folders: what is compared, what is not, and that nothing is computed twice."""
+"""Explanations and their scores in run folders."""
 
 import pytest
 
 from legalrr.errors import UserError
-from legalrr.score.explanation import explanation_scores, read_explanations, score_explanations, unscored
+from legalrr.score.explanation import explanation_scores, read_explanations, score_explanations, unscored_pairs
 from legalrr.score.overlap import Meteor, Rouge
 
 COURT = "The court holds that the tenant paid the rent."
-SAID = {
+GENERATED = {
     "a": [("analysis", "The tenant paid.", "stop"), ("ratio", "Rent is due.", "length")],
     "b": [("analysis", "<thought>hm</think> The rent was paid in full.", "stop"), ("ratio", "", "overflow")],
     "c": [("analysis", "", "stop")],
@@ -17,14 +17,14 @@ SAID = {
 
 @pytest.fixture
 def folder(explain, tmp_path):
-    return explain(tmp_path / "cell", SAID, COURT)
+    return explain(tmp_path / "cell", GENERATED, COURT)
 
 
 def compute(folders, metric):
     return sum(score_explanations(folders, metric))
 
 
-def test_what_cannot_be_compared_is_counted_by_its_reason(folder):
+def test_judgments_without_an_explanation_are_listed_by_reason(folder):
     found = read_explanations(folder)
     assert [(one.id, one.turn, one.source, one.cut_off) for one in found.found] == [
         ("a", "analysis", "crf", False),
@@ -38,59 +38,59 @@ def test_what_cannot_be_compared_is_counted_by_its_reason(folder):
     assert found.no_text == {"analysis": (), "ratio": ("d",)}
 
 
-def test_thoughts_are_no_part_of_an_explanation(folder):
+def test_thoughts_are_not_part_of_an_explanation(folder):
     (thought,) = [one for one in read_explanations(folder).found if one.id == "b"]
     assert thought.generated == "The rent was paid in full."
     assert thought.role == "ANALYSIS"
 
 
-def test_scores_are_those_of_the_metric_and_come_from_the_folder_alone(folder):
+def test_scores_are_those_of_the_metric_and_need_only_the_run_folder(folder):
     assert compute([folder], Rouge()) == 5
     compute([folder], Meteor())
     found = explanation_scores(folder)
     values = {(turn, measure.column): scores for (turn, measure), scores in found.values.items()}
     expected = next(iter(Rouge().scores([("The tenant paid.", COURT)])))
     assert values["analysis", "rouge_1"]["a"] == pytest.approx(expected["rouge_1"])
-    # An empty answer is an answer.
+    # An empty turn is scored too.
     assert values["analysis", "rouge_l"]["c"] == 0
     assert set(values["ratio", "meteor_no_synonyms"]) == {"a"}
     assert found.words["analysis"]["a"] == (3, 9)
 
 
-def test_nothing_is_computed_twice_and_a_changed_text_is_computed_anew(folder, explain, tmp_path, monkeypatch):
-    asked = []
+def test_a_pair_is_scored_once_and_a_changed_text_again(folder, explain, tmp_path, monkeypatch):
+    scored = []
     scores = Rouge.scores
-    monkeypatch.setattr(Rouge, "scores", lambda metric, pairs: asked.extend(pairs) or scores(metric, pairs))
-    other, metric = explain(tmp_path / "other", SAID, COURT), Rouge()
+    monkeypatch.setattr(Rouge, "scores", lambda metric, pairs: scored.extend(pairs) or scores(metric, pairs))
+    other, metric = explain(tmp_path / "other", GENERATED, COURT), Rouge()
     compute([folder, other], metric)
     # Both folders hold the same texts.
-    assert len(asked) == 5
-    assert unscored(other, metric) == {}
-    explain(folder, {**SAID, "a": [("analysis", "Another view.", "stop")]}, COURT)
-    assert [pair[0] for pair in unscored(folder, metric).values()] == ["Another view."]
+    assert len(scored) == 5
+    assert unscored_pairs(other, metric) == {}
+    explain(folder, {**GENERATED, "a": [("analysis", "Another view.", "stop")]}, COURT)
+    assert [pair[0] for pair in unscored_pairs(folder, metric).values()] == ["Another view."]
     assert "a" not in next(iter(explanation_scores(folder).values.values()))
     compute([folder, other], metric)
-    assert asked[5:] == [("Another view.", COURT)]
+    assert scored[5:] == [("Another view.", COURT)]
 
 
-def test_what_was_scored_before_an_interruption_is_kept(folder):
+def test_scores_from_before_an_interruption_are_kept(folder):
     steps = score_explanations([folder], Rouge())
     next(steps)
     steps.close()
-    assert len(unscored(folder, Rouge())) == 4
+    assert len(unscored_pairs(folder, Rouge())) == 4
 
 
-def test_scores_computed_otherwise_stand_apart(folder):
+def test_variants_of_a_metric_have_separate_measures(folder):
     for metric in (Rouge(stemming="porter"), Rouge(stemming="none")):
         compute([folder], metric)
     measures = {measure for _, measure in explanation_scores(folder).values if measure.column == "rouge_1"}
     assert len({measure.store for measure in measures}) == len({measure.detail for measure in measures}) == 2
 
 
-def test_a_cell_that_let_nothing_be_written_has_no_explanations(tmp_path):
+def test_a_cell_without_references_has_no_explanations(tmp_path):
     assert read_explanations(tmp_path) is None
     assert explanation_scores(tmp_path) is None
-    assert unscored(tmp_path, Rouge()) == {}
+    assert unscored_pairs(tmp_path, Rouge()) == {}
 
 
 @pytest.mark.parametrize(
@@ -107,9 +107,9 @@ def test_a_damaged_line_is_named(folder, file, text, message):
         read_explanations(folder)
 
 
-def test_a_damaged_store_says_how_to_mend_it(folder):
+def test_the_error_for_a_damaged_store_says_how_to_repair_it(folder):
     compute([folder], Rouge())
     (key,) = folder.glob("explanation/*/key.json")
     key.write_text("{")
-    with pytest.raises(UserError, match=r"key\.json: no JSON \(delete its folder"):
+    with pytest.raises(UserError, match=r"key\.json: not JSON \(delete its folder"):
         explanation_scores(folder)

@@ -7,13 +7,13 @@ import pytest
 
 from legalrr.score.explanation import explanation_scores, main
 
-SAID = {"a": [("analysis", "The tenant paid.", "stop")], "b": [("analysis", "The rent was due.", "stop")]}
+GENERATED = {"a": [("analysis", "The tenant paid.", "stop")], "b": [("analysis", "The rent was due.", "stop")]}
 
 
 @pytest.fixture
 def sweep(explain, tmp_path):
     for job in ("0", "1"):
-        explain(tmp_path / job, SAID, "The court holds that the tenant paid.")
+        explain(tmp_path / job, GENERATED, "The court holds that the tenant paid.")
     (tmp_path / "2").mkdir()
     return tmp_path
 
@@ -22,22 +22,22 @@ def scores(folder):
     return sorted(measure.column for _, measure in explanation_scores(folder).values)
 
 
-def test_rouge_and_meteor_are_computed_for_every_cell_that_wrote_something(sweep, capsys):
+def test_rouge_and_meteor_are_computed_for_every_cell_with_explanations(sweep, capsys):
     assert main([str(sweep)]) == 0
     assert scores(sweep / "0") == scores(sweep / "1") == ["meteor_no_synonyms", "rouge_1", "rouge_2", "rouge_l"]
     assert not (sweep / "2" / "explanation").exists()
-    told = capsys.readouterr().out.splitlines()
-    assert told[0] == "rouge: 2 pairs of texts scored in 2 cells (F1, words stemmed by Porter's rules)"
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "rouge: 2 pairs of texts scored in 2 cells (F1, words stemmed by Porter's rules)"
     assert main([str(sweep)]) == 0
     assert capsys.readouterr().out.startswith("rouge: 0 pairs of texts scored")
 
 
-def test_a_single_run_is_a_cell_too(sweep, capsys):
+def test_the_folder_of_a_single_run_is_accepted(sweep, capsys):
     assert main([str(sweep / "1"), "--metric", "rouge", "--stemming", "none"]) == 0
     assert capsys.readouterr().out == "rouge: 2 pairs of texts scored in 1 cells (F1, words not stemmed)\n"
 
 
-def test_bertscore_is_kept_so_that_reading_it_needs_no_encoder(sweep, encoder):
+def test_reading_stored_bertscores_needs_no_encoder(sweep, encoder):
     chosen = [
         "--metric",
         "bertscore",
@@ -64,33 +64,33 @@ def test_bertscore_is_kept_so_that_reading_it_needs_no_encoder(sweep, encoder):
 @pytest.mark.parametrize(
     ("chosen", "message"),
     [
-        (["--metric", "bertscore", "--layer", "2"], "--encoder: BERTScore is that of a layer of an encoder"),
-        (["--metric", "bertscore", "--encoder", "x"], "--layer: BERTScore is that of a layer of an encoder"),
+        (["--metric", "bertscore", "--layer", "2"], "--encoder: BERTScore needs an encoder and a layer"),
+        (["--metric", "bertscore", "--encoder", "x"], "--layer: BERTScore needs an encoder and a layer"),
     ],
 )
-def test_an_impossible_choice_is_one_line_and_status_2(sweep, chosen, message, capsys):
+def test_an_invalid_option_is_one_line_and_exit_status_2(sweep, chosen, message, capsys):
     assert main([str(sweep), *chosen]) == 2
-    told = capsys.readouterr().err
-    assert told.startswith(f"legalrr explain: {message} (")
-    assert told.count("\n") == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"legalrr explain: {message} (")
+    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize(("folder", "message"), [("2", "no cell with references.jsonl"), ("9", "no such folder")])
-def test_a_folder_without_explanations_says_what_to_run(sweep, folder, message, capsys):
+def test_a_folder_without_explanations_is_an_error(sweep, folder, message, capsys):
     assert main([str(sweep / folder)]) == 2
     assert message in capsys.readouterr().err
 
 
-def test_an_interruption_says_that_the_rest_is_kept(sweep, monkeypatch, capsys):
+def test_an_interruption_says_how_to_continue(sweep, monkeypatch, capsys):
     def interrupted(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("legalrr.score.explanation.score_explanations", interrupted)
     assert main([str(sweep)]) == 130
-    assert "goes on where this one stopped" in capsys.readouterr().err
+    assert "run the same command again to continue" in capsys.readouterr().err
 
 
-def test_help_loads_nothing_heavy():
+def test_import_loads_no_heavy_libraries():
     code = (
         "import sys, legalrr.score.explanation;"
         "print([m for m in ('torch', 'transformers', 'nltk', 'rouge_score', 'scipy', 'pandas') if m in sys.modules])"

@@ -6,7 +6,7 @@ from scipy import stats
 
 from legalrr.score.intervals import UNMOVED, Sample, bca_of_counts, jackknife_of_counts
 from legalrr.score.metrics import macro_f1_of_codes
-from legalrr.score.significance import difference
+from legalrr.score.significance import macro_f1_difference
 
 PAIRS = np.array([(0, 0), (0, 1), (1, 0), (1, 1), (3, 3), (3, 4), (4, 3), (4, 4)], dtype=np.int8)
 SHARES = {
@@ -17,22 +17,22 @@ SHARES = {
 
 
 def interval_of(answers, confidence=0.95, reach=1.0):
-    (found,) = jackknife_of_counts([Sample.of(answers)], difference, confidence=confidence, reach=reach)
+    (found,) = jackknife_of_counts([Sample.of(answers)], macro_f1_difference, confidence=confidence, reach=reach)
     return found
 
 
 def coverage(shares, n, interval, *, draws):
-    """Share of intervals that hold the true difference; where there is none it does not."""
-    truth = float(difference(Sample(patterns=PAIRS, sizes=shares).counts(shares[None]))[0, 0])
+    """Return the share of intervals that contain the true difference; a missing interval does not."""
+    truth = float(macro_f1_difference(Sample(patterns=PAIRS, sizes=shares).counts(shares[None]))[0, 0])
     rng = np.random.default_rng(0)
-    held = 0
+    covered = 0
     for _ in range(draws):
         bounds = interval(np.repeat(PAIRS, rng.multinomial(n, shares), axis=0)).bounds
-        held += bounds is not None and bounds[0] <= truth <= bounds[1]
-    return held / draws
+        covered += bounds is not None and bounds[0] <= truth <= bounds[1]
+    return covered / draws
 
 
-def test_leaving_out_each_judgment_in_turn_gives_the_same():
+def test_jackknife_equals_leaving_out_each_judgment_in_turn():
     answers = np.repeat(PAIRS, [5, 2, 1, 3, 4, 0, 2, 6], axis=0)
 
     def slow(rows):
@@ -47,7 +47,7 @@ def test_leaving_out_each_judgment_in_turn_gives_the_same():
     assert found.bounds == pytest.approx((slow(answers) - half, slow(answers) + half), abs=1e-9)
 
 
-def test_the_standard_error_of_a_difference_of_accuracies_is_that_of_a_mean():
+def test_the_standard_error_of_an_accuracy_difference_is_that_of_a_mean():
     answers = np.repeat(PAIRS, [9, 4, 2, 5, 8, 1, 3, 7], axis=0)
     right = np.isin(answers, [0, 4])
     (found,) = jackknife_of_counts(
@@ -61,17 +61,17 @@ def test_the_standard_error_of_a_difference_of_accuracies_is_that_of_a_mean():
 
 @pytest.mark.parametrize("shares", SHARES.values(), ids=SHARES)
 @pytest.mark.parametrize("n", [44, 300])
-def test_95_of_100_intervals_hold_the_true_difference(n, shares):
+def test_95_of_100_intervals_contain_the_true_difference(n, shares):
     assert coverage(np.array(shares), n, interval_of, draws=2000) == pytest.approx(0.95, abs=0.02)
 
 
-def test_of_44_judgments_bootstrap_intervals_hold_the_true_difference_less_often():
+def test_bootstrap_intervals_of_44_judgments_cover_the_difference_less_often():
     def bootstrap(answers):
-        (found,) = bca_of_counts([Sample.of(answers)], difference, confidence=0.95, resamples=600, seed=0)
+        (found,) = bca_of_counts([Sample.of(answers)], macro_f1_difference, confidence=0.95, resamples=600, seed=0)
         return found
 
     covered = [coverage(np.array(shares), 44, bootstrap, draws=500) for shares in SHARES.values()]
-    # The standard error of a share of 500 is 0.012; of 1,000 draws with 1,000 resamples 0.923, 0.876 and 0.930 held it.
+    # The standard error of a share of 500 is 0.012; 1,000 draws with 1,000 resamples gave 0.923, 0.876 and 0.93.
     assert covered == pytest.approx([0.923, 0.876, 0.93], abs=0.04)
     assert max(covered) < 0.95
 
@@ -80,12 +80,12 @@ def test_of_44_judgments_bootstrap_intervals_hold_the_true_difference_less_often
     ("answers", "note"),
     [([(0, 1)], "fewer than two judgments"), ([(0, 0), (4, 4), (1, 1)], UNMOVED)],
 )
-def test_where_there_is_no_interval_there_is_a_reason(answers, note):
+def test_a_missing_interval_has_a_reason(answers, note):
     found = interval_of(np.array(answers, dtype=np.int8))
     assert (found.bounds, found.note) == (None, note)
     assert not found.standard_error
 
 
-def test_bounds_stay_where_a_difference_can_be():
+def test_bounds_stay_between_minus_1_and_1():
     low, high = interval_of(np.array([(0, 1), (4, 3), (4, 4)], dtype=np.int8), confidence=0.99).bounds
     assert -1.0 <= low <= high == 1.0

@@ -1,4 +1,4 @@
-"""What invalid answers could have been worth: bounds of a score, and of a difference."""
+"""Bounds of scores and differences with invalid answers."""
 
 from dataclasses import replace
 from itertools import product
@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from legalrr.records import Scored
 from legalrr.score.invalid_bounds import (
-    if_right,
-    if_wrong,
+    invalid_as_right,
+    invalid_as_wrong,
     macro_f1_bounds,
     p_unfavourable,
-    stands,
+    significant_under_bound,
     unfavourable,
     unfavourable_bound,
 )
@@ -24,10 +24,10 @@ from legalrr.score.significance import compare
 WORDS = {"A": "allowed", "D": "dismissed", "-": "invalid"}
 
 
-def cases(gold: str, said: str) -> list[Scored]:
+def cases(gold: str, answers: str) -> list[Scored]:
     return [
         Scored(id=f"{number:03}", gold=WORDS[true], label=WORDS[letter])
-        for number, (true, letter) in enumerate(zip(gold, said, strict=True))
+        for number, (true, letter) in enumerate(zip(gold, answers, strict=True))
     ]
 
 
@@ -35,11 +35,11 @@ def macro_f1(some: list[Scored]) -> float:
     return float(macro_f1_of_codes(codes(some)))
 
 
-def test_invalid_answers_can_raise_the_headline_and_the_lower_bound_says_so() -> None:
+def test_invalid_answers_can_raise_macro_f1_but_not_its_lower_bound() -> None:
     gold = "A" * 20 + "D" * 20
-    read, unread = cases(gold, "D" * 40), cases(gold, "-" * 5 + "D" * 35)
-    assert macro_f1(unread) > macro_f1(read)
-    assert macro_f1_bounds(unread) == (pytest.approx(macro_f1(read)), macro_f1(cases(gold, "A" * 5 + "D" * 35)))
+    valid, invalid = cases(gold, "D" * 40), cases(gold, "-" * 5 + "D" * 35)
+    assert macro_f1(invalid) > macro_f1(valid)
+    assert macro_f1_bounds(invalid) == (pytest.approx(macro_f1(valid)), macro_f1(cases(gold, "A" * 5 + "D" * 35)))
 
 
 def test_without_an_invalid_answer_there_are_no_bounds() -> None:
@@ -47,24 +47,24 @@ def test_without_an_invalid_answer_there_are_no_bounds() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from("AD"), st.sampled_from("AD-")), min_size=1, max_size=7))
-def test_no_reading_of_the_invalid_answers_lies_outside_the_bounds(pairs: list[tuple[str, str]]) -> None:
-    gold, said = ("".join(side) for side in zip(*pairs, strict=True))
-    found = macro_f1_bounds(cases(gold, said))
-    ways = product("AD", repeat=said.count("-"))
-    scores = [macro_f1(cases(gold, said.replace("-", "{}").format(*way))) for way in ways]
+def test_every_resolution_of_invalid_answers_is_within_the_bounds(pairs: list[tuple[str, str]]) -> None:
+    gold, answers = ("".join(side) for side in zip(*pairs, strict=True))
+    found = macro_f1_bounds(cases(gold, answers))
+    ways = product("AD", repeat=answers.count("-"))
+    scores = [macro_f1(cases(gold, answers.replace("-", "{}").format(*way))) for way in ways]
     if found is None:
-        assert scores == [macro_f1(cases(gold, said))]
+        assert scores == [macro_f1(cases(gold, answers))]
     else:
         assert found == (pytest.approx(min(scores)), pytest.approx(max(scores)))
 
 
-def test_the_unfavourable_bound_is_against_the_better_arm() -> None:
+def test_the_unfavourable_bound_disadvantages_the_better_arm() -> None:
     arm, reference = cases("AADD", "A-DD"), cases("AADD", "D-AD")
-    assert unfavourable(arm, reference, difference=0.5) == (if_wrong(arm), if_right(reference))
-    assert unfavourable(arm, reference, difference=-0.5) == (if_right(arm), if_wrong(reference))
+    assert unfavourable(arm, reference, difference=0.5) == (invalid_as_wrong(arm), invalid_as_right(reference))
+    assert unfavourable(arm, reference, difference=-0.5) == (invalid_as_right(arm), invalid_as_wrong(reference))
 
 
-def test_a_difference_that_the_bound_turns_round_is_not_shown() -> None:
+def test_p_is_1_if_the_bound_reverses_the_difference() -> None:
     scorer = PredictionScorer(resamples=10, permutations=1000)
     gold = "A" * 30 + "D" * 30
     arm = cases(gold, "A" * 12 + "-" * 18 + "D" * 30)
@@ -78,7 +78,7 @@ def test_a_difference_that_the_bound_turns_round_is_not_shown() -> None:
 
 
 @pytest.mark.parametrize("near", [False, True])
-def test_the_bound_has_the_test_of_the_table_with_near_duplicates_as_one(near: bool) -> None:
+def test_the_bound_is_tested_as_a_difference_is_with_clusters_as_units(near: bool) -> None:
     scorer = PredictionScorer(resamples=10, permutations=1000)
     gold = "AAAAAADDDDDD" * 2
     arm, reference = cases(gold, "AAAAA-DDDDD-AAAAADDDDDDD"), cases(gold, "AAADDDDDDAAAAA-DDDDDDDAA")
@@ -101,5 +101,7 @@ def test_without_an_invalid_answer_a_difference_has_no_bound() -> None:
     ("p", "p_bound", "shown"),
     [(0.01, None, True), (0.01, 0.04, True), (0.01, 0.06, False), (0.06, 0.01, False), (None, None, False)],
 )
-def test_a_difference_is_shown_if_both_p_are_small(p: float | None, p_bound: float | None, shown: bool) -> None:
-    assert stands(p, p_bound) is shown
+def test_a_difference_is_shown_if_both_p_are_below_the_level(
+    p: float | None, p_bound: float | None, shown: bool
+) -> None:
+    assert significant_under_bound(p, p_bound) is shown

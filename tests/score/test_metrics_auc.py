@@ -16,7 +16,7 @@ VALUES = st.lists(
 
 
 @given(VALUES)
-def test_it_is_the_share_of_pairs_in_the_right_order(cases):
+def test_auc_is_the_share_of_pairs_in_the_right_order(cases):
     values, allowed = zip(*cases, strict=True)
     yes = [value for value, one in cases if one]
     no = [value for value, one in cases if not one]
@@ -34,7 +34,7 @@ def test_it_is_the_share_of_pairs_in_the_right_order(cases):
 
 
 @given(VALUES)
-def test_the_other_way_round_is_the_rest_to_1(cases):
+def test_negated_values_give_1_minus_auc(cases):
     values, allowed = zip(*cases, strict=True)
     one, other = (auc([sign * value for value in values], allowed, confidence=0.9) for sign in (1, -1))
     if one is not None:
@@ -59,11 +59,11 @@ def test_a_perfect_order_of_few_judgments_has_an_interval():
 
 @pytest.mark.parametrize(("m", "n"), [(8, 8), (22, 22), (20, 60)])
 @pytest.mark.parametrize("shift", [0.0, 0.8, 2.0])
-def test_the_interval_holds_the_truth_as_often_as_it_says(m, n, shift):
-    draw, truth, held = np.random.default_rng(7), norm.cdf(shift / math.sqrt(2)), 0
+def test_the_interval_contains_the_true_auc_at_its_level(m, n, shift):
+    draw, truth, covered = np.random.default_rng(7), norm.cdf(shift / math.sqrt(2)), 0
     for _ in range(400):
         values = [*draw.normal(shift, 1, m), *draw.normal(0, 1, n)]
         low, high = auc(values, [True] * m + [False] * n, confidence=0.95).interval
-        held += low <= truth <= high
-    # Two standard errors of 400 draws are 0.022; high AUCs are held a little more often.
-    assert 0.925 <= held / 400 <= 0.985
+        covered += low <= truth <= high
+    # Two standard errors of 400 draws are 0.022; intervals of high AUCs cover a little more.
+    assert 0.925 <= covered / 400 <= 0.985

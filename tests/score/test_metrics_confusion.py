@@ -33,9 +33,9 @@ def test_fast_macro_f1_equals_that_of_scikit_learn(pairs):
 def test_many_resamples_at_once_equal_one_at_a_time(pairs, seed):
     whole = codes(scored(pairs))
     resampled = whole[np.random.default_rng(seed).integers(0, len(whole), (5, len(whole)))]
-    together = macro_f1_of_codes(resampled, axis=-1)
-    assert together.shape == (5,)
-    assert together.tolist() == [float(macro_f1_of_codes(one)) for one in resampled]
+    batch = macro_f1_of_codes(resampled, axis=-1)
+    assert batch.shape == (5,)
+    assert batch.tolist() == [float(macro_f1_of_codes(one)) for one in resampled]
 
 
 def test_macro_f1_by_hand_with_an_invalid_answer():
@@ -49,12 +49,12 @@ def test_macro_f1_by_hand_with_an_invalid_answer():
     assert float(macro_f1_of_codes(codes(scored(pairs)))) == pytest.approx((4 / 6 + 2 / 3) / 2)
 
 
-def test_codes_count_each_way_to_answer():
+def test_each_combination_of_outcome_and_label_has_its_code():
     every = [(gold, label) for gold in OUTCOMES for label in LABELS]
     assert count_codes(codes(scored(every))).tolist() == [1] * 6
 
 
-def test_accuracy_and_yes_rate_are_shares_of_all_and_0_of_nothing():
+def test_accuracy_and_yes_rate_are_shares_of_all_and_0_without_cases():
     counts = np.array([[3, 1, 1, 2, 2, 1], [0, 0, 0, 0, 0, 0]]).T
     assert accuracy_of_counts(counts).tolist() == [0.5, 0]
     assert yes_rate_of_counts(counts).tolist() == [0.5, 0]

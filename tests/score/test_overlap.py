@@ -8,14 +8,14 @@ from nltk.translate.meteor_score import meteor_score
 from rouge_score.rouge_scorer import RougeScorer
 
 from legalrr.errors import UserError
-from legalrr.score.metrics import place
+from legalrr.score.metrics import store_name
 from legalrr.score.overlap import Meteor, Rouge, common_subsequence, common_subsequence_reference, meteor_words
 
 WORDS = st.lists(st.sampled_from("abcd"), max_size=90)
 
 
 @pytest.mark.parametrize("stemming", ["porter", "none"])
-def test_rouge_equals_its_reference_package(pairs, stemming):
+def test_rouge_equals_that_of_its_reference_package(pairs, stemming):
     reference = RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=stemming == "porter")
     for (generated, court), found in zip(pairs, Rouge(stemming=stemming).scores(pairs), strict=True):
         for column, score in reference.score(target=court, prediction=generated).items():
@@ -25,16 +25,16 @@ def test_rouge_equals_its_reference_package(pairs, stemming):
             assert found[f"{name}_recall"] == pytest.approx(score.recall, abs=1e-6)
 
 
-def test_stemming_makes_a_difference_that_the_identity_knows():
+def test_stemming_is_part_of_the_identity_of_rouge():
     one, other = Rouge(stemming="porter"), Rouge(stemming="none")
     (stemmed,), (plain,) = (list(metric.scores([("appeals", "appeal")])) for metric in (one, other))
     assert (stemmed["rouge_1"], plain["rouge_1"]) == (1.0, 0.0)
-    assert place(one) != place(other)
+    assert store_name(one) != store_name(other)
     assert one.detail != other.detail
 
 
 @given(WORDS, WORDS)
-def test_the_common_subsequence_is_that_of_the_table(first, second):
+def test_the_common_subsequence_equals_that_of_dynamic_programming(first, second):
     assert common_subsequence(first, second) == common_subsequence_reference(first, second)
 
 
@@ -48,7 +48,7 @@ def test_meteor_without_synonyms_equals_nltk_without_wordnet(pairs):
         assert found == {"meteor_no_synonyms": pytest.approx(expected, abs=1e-6)}
 
 
-def test_words_of_meteor_are_parted_sentence_by_sentence():
+def test_meteor_tokenizes_sentence_by_sentence():
     assert meteor_words("The appeal fails. It's dismissed.") == (
         *("The", "appeal", "fails", ".", "It", "'s", "dismissed", "."),
     )
@@ -56,13 +56,13 @@ def test_words_of_meteor_are_parted_sentence_by_sentence():
 
 @pytest.mark.parametrize("metric", [Rouge(), Meteor()])
 @pytest.mark.parametrize("pair", [("", "the court"), ("the court", ""), ("", ""), ("...", "the")])
-def test_a_text_without_a_word_of_the_other_scores_nothing(metric, pair):
+def test_texts_without_a_common_word_score_0(metric, pair):
     (found,) = metric.scores([pair])
     assert set(found.values()) == {0.0}
 
 
 def wordnet_of_two_words(folder):
-    """The least that nltk takes for a WordNet: one synset, with the nouns `appeal` and `plea`."""
+    """Write a minimal WordNet: one synset, with the nouns `appeal` and `plea`."""
     wordnet = folder / "corpora" / "wordnet"
     wordnet.mkdir(parents=True)
     for part in ("adj", "adv", "noun", "verb"):
@@ -79,8 +79,8 @@ def wordnet_of_two_words(folder):
 
 
 @pytest.fixture
-def looks_in(monkeypatch):
-    """Function that makes nltk look for its data in a folder alone."""
+def nltk_data(monkeypatch):
+    """Function that makes nltk search for its data only in the given folder."""
     from nltk.corpus.reader.wordnet import WordNetCorpusReader
     from nltk.corpus.util import LazyCorpusLoader
 
@@ -91,8 +91,8 @@ def looks_in(monkeypatch):
     return look
 
 
-def test_meteor_with_wordnet_finds_synonyms(looks_in, tmp_path):
-    looks_in(wordnet_of_two_words(tmp_path))
+def test_meteor_with_wordnet_finds_synonyms(nltk_data, tmp_path):
+    nltk_data(wordnet_of_two_words(tmp_path))
     found = [
         next(iter(metric.scores([("the plea", "the appeal")]))) for metric in (Meteor(synonyms="wordnet"), Meteor())
     ]
@@ -101,10 +101,10 @@ def test_meteor_with_wordnet_finds_synonyms(looks_in, tmp_path):
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_a_missing_wordnet_is_an_error_that_says_how_to_get_it(looks_in, tmp_path, whole):
+def test_the_error_for_a_missing_wordnet_says_how_to_install_it(nltk_data, tmp_path, whole):
     if not whole:
         (wordnet_of_two_words(tmp_path) / "corpora" / "wordnet" / "lexnames").unlink()
-    looks_in(tmp_path)
+    nltk_data(tmp_path)
     with pytest.raises(UserError, match=r"WordNet.*nltk\.downloader wordnet.*no_synonyms"):
         Meteor(synonyms="wordnet").provenance()
 
@@ -118,6 +118,6 @@ def test_a_package_that_is_not_installed_is_named(monkeypatch):
 @pytest.mark.parametrize(
     ("make", "named"), [(lambda: Rouge(stemming="snowball"), "stemming"), (lambda: Meteor(synonyms="all"), "synonyms")]
 )
-def test_an_unknown_choice_is_refused(make, named):
+def test_an_unknown_choice_is_an_error(make, named):
     with pytest.raises(UserError, match=f"^{named}: unknown"):
         make()

@@ -19,7 +19,7 @@ def p_of(codes, clusters=None, permutations=20_000):
 
 @pytest.mark.parametrize("shares", COINS.values(), ids=COINS)
 @pytest.mark.parametrize("n", [44, 200, 277])
-def test_of_100_coins_5_seem_to_have_skill(n, shares):
+def test_about_5_of_100_coins_appear_skilled(n, shares):
     rng, known, found = np.random.default_rng(0), {}, []
     allowed = rng.binomial(n, 0.45, size=6000)
     for a, d in zip(rng.multinomial(allowed, shares), rng.multinomial(n - allowed, shares), strict=True):
@@ -31,7 +31,7 @@ def test_of_100_coins_5_seem_to_have_skill(n, shares):
     assert 0.04 <= np.mean(found) <= 0.06
 
 
-def test_of_two_answers_it_is_fishers_exact_test_with_mid_p_weight():
+def test_p_of_two_answers_is_that_of_fishers_exact_test_with_mid_p():
     right, n = np.arange(0, 15), 30
     law = stats.hypergeom(n, 13, 14)
     away = abs(right - law.mean())
@@ -53,15 +53,15 @@ def test_p_equals_that_over_random_orders_of_the_answers():
     assert p_of(codes, np.arange(len(codes))) == p_of(codes, np.arange(len(codes)))
 
 
-def test_a_cluster_is_permuted_as_one():
+def test_a_cluster_is_permuted_as_one_unit():
     once = answers(8, 3, 1, 3, 9, 1)
     twice, clusters = np.repeat(once, 2), np.repeat(np.arange(len(once)), 2)
     assert p_of(twice, clusters) == pytest.approx(p_of(once), abs=0.01)
     assert p_of(twice) < p_of(once) / 2
 
 
-def test_of_pairs_with_opposite_outcomes_each_right_pair_is_evidence():
-    # Ten pairs, both judgments of each answered right: a coin that favours one of the two does so with 1/2 a pair.
+def test_right_pairs_with_opposite_outcomes_are_evidence_of_skill():
+    # Ten pairs with both judgments answered right: without skill, a pair has this order with probability 1/2.
     codes, clusters = np.tile(np.array([0, 4], dtype=np.int8), 10), np.repeat(np.arange(10), 2)
     assert p_of(codes, clusters) < 0.01
     same = np.tile(np.array([0, 3], dtype=np.int8), 10)
@@ -70,12 +70,12 @@ def test_of_pairs_with_opposite_outcomes_each_right_pair_is_evidence():
 
 
 @pytest.mark.parametrize("counts", [(5, 0, 0, 5, 0, 0), (5, 5, 0, 0, 0, 0), (0, 0, 4, 0, 0, 4)])
-def test_where_all_outcomes_or_all_answers_are_the_same_nothing_is_tested(counts):
+def test_equal_outcomes_or_equal_answers_are_not_tested(counts):
     assert p_of(answers(*counts)) is None
     assert mcc_of_counts(np.array(counts)) == 0
 
 
-def test_mcc_is_that_of_scikit_learn():
+def test_mcc_equals_that_of_scikit_learn():
     rng = np.random.default_rng(2)
     for _ in range(20):
         codes = rng.integers(0, 6, 40).astype(np.int8)
@@ -83,5 +83,5 @@ def test_mcc_is_that_of_scikit_learn():
         assert mcc_of_counts(count_codes(codes)) == pytest.approx(matthews_corrcoef(gold, said))
 
 
-def test_a_p_is_never_0():
+def test_p_is_never_0():
     assert 0 < p_of(answers(2000, 0, 0, 0, 2000, 0)) <= 1e-16

@@ -53,7 +53,7 @@ def test_mcc_by_hand_without_invalid_answers():
     assert found.mcc == pytest.approx((3 * 2 - 2 * 1) / (5 * 4 * 4 * 3) ** 0.5)
 
 
-def test_an_invalid_answer_never_is_a_false_positive():
+def test_an_invalid_answer_is_never_a_false_positive():
     found = QUICK.scores(scored("DDDDAAAA", "-----AAA"))
     assert found.fpr == 0
     assert found.recall["dismissed"] == 0
@@ -71,13 +71,13 @@ def test_one_class_and_one_answer_give_defined_scores():
     assert (found.p_skill, found.mcc_interval) == (None, None)
 
 
-def test_one_judgment_has_no_interval_and_none_has_no_scores():
+def test_one_judgment_has_no_interval_and_no_judgments_have_no_scores():
     assert QUICK.scores(scored("A", "A")).interval_note == "fewer than two judgments"
     nothing = QUICK.scores([])
     assert (nothing.n, nothing.macro_f1, nothing.interval_note) == (0, None, "no labelled judgment")
 
 
-def test_reasons_cut_offs_tokens_and_brier_come_from_the_answers():
+def test_reasons_cut_offs_tokens_and_brier_come_from_the_cases():
     cases = [
         AnsweredCase(
             id="a", gold="allowed", label="invalid", reason="budget", cut_off=True, prompt_tokens=10, new_tokens=1
@@ -95,7 +95,7 @@ def test_reasons_cut_offs_tokens_and_brier_come_from_the_answers():
 
 @given(st.lists(st.tuples(st.sampled_from(OUTCOMES), st.sampled_from(LABELS)), max_size=12), st.randoms())
 @settings(max_examples=25, deadline=None)
-def test_scores_are_json_without_nan_and_do_not_depend_on_the_order(pairs, shuffler):
+def test_scores_are_json_without_nan_and_independent_of_the_order(pairs, shuffler):
     cases = [Scored(id=str(i), gold=gold, label=label) for i, (gold, label) in enumerate(pairs)]
     first = QUICK.score(cases)
     shuffler.shuffle(cases)
@@ -104,14 +104,14 @@ def test_scores_are_json_without_nan_and_do_not_depend_on_the_order(pairs, shuff
     assert Scores.from_json(json.loads(text), where="scores.json") == QUICK.scores(cases)
 
 
-def test_the_stamp_tells_other_predictions_and_other_settings_apart():
+def test_the_stamp_depends_on_predictions_and_settings():
     cases = scored("AD", "AD")
     assert QUICK.stamp(cases) == QUICK.stamp(cases[::-1])
     assert QUICK.stamp(cases) != QUICK.stamp(scored("AD", "AA"))
     assert QUICK.stamp(cases) != PredictionScorer().stamp(cases)
 
 
-def test_a_duplicate_id_is_refused():
+def test_a_duplicate_id_is_an_error():
     with pytest.raises(UserError, match="duplicate id '000'"):
         QUICK.scores(scored("A", "A") * 2)
 
@@ -122,18 +122,18 @@ def test_a_missing_score_in_a_file_is_named():
 
 
 @pytest.mark.parametrize("bad", [{"confidence": 1.0}, {"resamples": 0}, {"permutations": 0}, {"seed": -1}])
-def test_an_impossible_setting_names_its_option(bad):
+def test_the_error_for_an_invalid_setting_names_its_option(bad):
     with pytest.raises(UserError, match=rf"score\.{next(iter(bad))}"):
         PredictionScorer(**bad)
 
 
-def test_the_shipped_configuration_builds_a_scorer_with_the_seed_of_the_run():
+def test_the_default_configuration_uses_the_seed_of_the_run():
     config = OmegaConf.create({"seed": 5, "score": OmegaConf.load(root() / "conf" / "score" / "default.yaml")})
     scorer = build(config.score, Scorer, option="score")
     assert scorer == PredictionScorer(seed=5)
 
 
-def test_scores_are_importable_without_the_heavy_libraries():
+def test_import_loads_no_heavy_libraries():
     code = (
         "import sys, legalrr.score.scorer, legalrr.score.significance;"
         "print([m for m in ('pandas', 'scipy', 'sklearn', 'matplotlib') if m in sys.modules])"

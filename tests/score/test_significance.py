@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from legalrr.errors import UserError
 from legalrr.records import Scored
-from legalrr.score.intervals import EXTENDED, HOLDS
+from legalrr.score.intervals import EXTENDED, INCLUDES_ZERO
 from legalrr.score.metrics import macro_f1
 from legalrr.score.scorer import PredictionScorer
 from legalrr.score.significance import compare, holm
@@ -22,7 +22,7 @@ def scored(gold, labels):
 
 
 def exhaustive_p(gold, first, second):
-    """Two-sided p over all ways to swap the answers, each side doubled."""
+    """Compute the two-sided p over all swaps of answers, twice the smaller tail."""
     gold = [LETTERS[g] for g in gold]
 
     def difference(swaps):
@@ -41,13 +41,13 @@ def exhaustive_p(gold, first, second):
     return min(1.0, 2 * min(above, below))
 
 
-def test_identical_predictions_differ_in_nothing():
+def test_identical_predictions_have_difference_0_and_p_1():
     cases = scored("AADDAD", "AADAD-")
     found = compare(cases, cases, scorer=SCORER)
     assert (found.difference, found.p_permutation, found.p_mcnemar, found.b, found.c) == (0, 1, 1, 0, 0)
     assert found.interval is None
     assert found.interval_note == "leaving out one judgment never changes the difference"
-    assert found.smallest_detectable > 0.9, "six judgments show a difference only where all of them differ"
+    assert found.smallest_detectable > 0.9, "six judgments show a difference only if all of them differ"
 
 
 def test_permutation_p_equals_that_over_all_swaps():
@@ -56,7 +56,7 @@ def test_permutation_p_equals_that_over_all_swaps():
     assert found.p_permutation == pytest.approx(exhaustive_p(gold, first, second))
 
 
-def test_permutation_p_by_sampling_is_near_that_over_all_swaps():
+def test_sampled_permutation_p_is_near_that_over_all_swaps():
     gold, first, second = "AAAADDD", "AAAADDA", "DDDDAAD"
     few = PredictionScorer(resamples=50, permutations=100, seed=1)
     found = compare(scored(gold, first), scored(gold, second), scorer=few)
@@ -64,7 +64,7 @@ def test_permutation_p_by_sampling_is_near_that_over_all_swaps():
     assert found.p_permutation > 0
 
 
-def test_one_judgment_answered_otherwise_shows_nothing():
+def test_one_differing_judgment_gives_p_1():
     found = compare(scored("AADD", "AADD"), scored("AADD", "AADA"), scorer=SCORER)
     assert (found.p_permutation, found.p_mcnemar, found.b, found.c) == (1, 1, 1, 0)
 
@@ -77,8 +77,8 @@ def test_mcnemar_by_hand():
 
 
 @pytest.mark.parametrize(("b", "c"), [(3, 0), (4, 2), (1, 1), (0, 5), (7, 3)])
-def test_mcnemar_equals_its_enumeration(b, c):
-    # Each discordant judgment could as well have fallen to the other arm: all 2^(b + c) ways are alike.
+def test_mcnemar_equals_enumeration(b, c):
+    # Each discordant judgment is equally likely to favour either arm: all 2^(b + c) ways are equally likely.
     gold, first, second = "A" * (b + c) + "D" * 3, "A" * b + "D" * c + "DDA", "D" * b + "A" * c + "DDA"
     ways = [sum(way) for way in product((0, 1), repeat=b + c)]
     extreme = sum(max(one, b + c - one) >= max(b, c) for one in ways) / len(ways)
@@ -94,7 +94,7 @@ def test_permutation_p_of_any_answers_equals_that_over_all_swaps(answers):
     assert found.p_permutation == pytest.approx(exhaustive_p(gold, first, second))
 
 
-def test_the_difference_is_that_of_the_macro_f1_and_turns_its_sign():
+def test_the_difference_is_that_of_macro_f1_and_antisymmetric():
     first, second = scored("AAADDD", "AAADDA"), scored("AAADDD", "ADDDAA")
     forth, back = (compare(a, b, scorer=SCORER) for a, b in ((first, second), (second, first)))
     assert forth.difference == pytest.approx(SCORER.scores(first).macro_f1 - SCORER.scores(second).macro_f1)
@@ -104,7 +104,7 @@ def test_the_difference_is_that_of_the_macro_f1_and_turns_its_sign():
     assert forth.interval[0] <= forth.difference <= forth.interval[1]
 
 
-def test_more_judgments_could_have_shown_a_smaller_difference():
+def test_more_judgments_detect_a_smaller_difference():
     gold, first, second = "AAADDD", "AAADDA", "ADDDAA"
     few = compare(scored(gold, first), scored(gold, second), scorer=SCORER)
     many = compare(scored(gold * 4, first * 4), scored(gold * 4, second * 4), scorer=SCORER)
@@ -112,18 +112,18 @@ def test_more_judgments_could_have_shown_a_smaller_difference():
 
 
 @pytest.mark.parametrize("n", [1, 5])
-def test_fewer_than_six_judgments_can_show_no_difference(n):
+def test_fewer_than_six_judgments_detect_no_difference(n):
     assert compare(scored("A" * n, "A" * n), scored("A" * n, "D" * n), scorer=SCORER).smallest_detectable is None
 
 
-def test_one_discordant_judgment_of_44_still_asks_for_the_six_that_the_test_needs():
+def test_one_discordant_judgment_of_44_still_needs_six_on_one_side():
     gold = "A" * 20 + "D" * 24
     found = compare(scored(gold, gold), scored(gold, "D" + gold[1:]), scorer=SCORER)
-    # With six of 44 on one side in four samples of five, about eight are expected.
+    # Six of 44 on one side in four samples of five means about eight expected.
     assert 7 / 44 < found.smallest_detectable < 10 / 44
 
 
-def test_an_interval_never_leaves_out_0_where_the_test_does_not_reject():
+def test_an_interval_includes_0_if_the_test_does_not_reject():
     gold, reference = "A" * 22 + "D" * 22, "A" * 16 + "D" * 6 + "D" * 22
     found = compare(scored(gold, "A" * 20 + "DD" + "D" * 22), scored(gold, reference), scorer=SCORER)
     assert (found.b, found.c, found.p_permutation) == (4, 0, pytest.approx(0.125))
@@ -133,10 +133,10 @@ def test_an_interval_never_leaves_out_0_where_the_test_does_not_reject():
 
 @given(st.lists(st.sampled_from([g + a + b for g in "AD" for a in "AD-" for b in "AD-"]), min_size=2, max_size=30))
 @settings(max_examples=30, deadline=None)
-def test_interval_and_p_of_any_answers_agree_or_say_which_rules(answers):
+def test_interval_and_p_of_any_answers_agree_or_have_a_note(answers):
     gold, first, second = ("".join(column) for column in zip(*answers, strict=True))
     found = compare(scored(gold, first), scored(gold, second), scorer=SCORER)
-    if found.interval is not None and found.interval_note != HOLDS:
+    if found.interval is not None and found.interval_note != INCLUDES_ZERO:
         low, high = found.interval
         assert (low > 0 or high < 0) == (found.p_permutation <= 0.05)
 
@@ -161,7 +161,7 @@ def test_judgments_are_joined_by_id_not_by_position():
     assert compare(first, second, scorer=SCORER) == compare(first[::-1], second, scorer=SCORER)
 
 
-def test_other_judgments_are_named():
+def test_judgments_that_one_arm_lacks_are_named():
     first, second = scored("AADD", "AADA"), scored("AADD", "AADA")[1:]
     with pytest.raises(UserError, match="judgments that not all of the 2 arms have: 000"):
         compare(first, second, scorer=SCORER)
@@ -169,7 +169,7 @@ def test_other_judgments_are_named():
         compare(scored("A" * 8, "A" * 8), [], scorer=SCORER)
 
 
-def test_no_judgments_two_gold_outcomes_and_duplicates_are_refused():
+def test_no_judgments_two_gold_outcomes_and_duplicates_are_errors():
     with pytest.raises(UserError, match="no labelled judgments"):
         compare([], [], scorer=SCORER)
     with pytest.raises(UserError, match="two gold outcomes for '001'"):
@@ -179,7 +179,7 @@ def test_no_judgments_two_gold_outcomes_and_duplicates_are_refused():
 
 
 def test_holm_on_a_textbook_case():
-    # Wright 1992 (doi 10.2307/2532694): adjusted P values for simultaneous inference, as R's p.adjust has them
+    # Wright 1992 (doi 10.2307/2532694): adjusted P values for simultaneous inference, as computed by R's p.adjust
     assert holm([0.01, 0.02, 0.03, 0.04, 0.05]) == pytest.approx([0.05, 0.08, 0.09, 0.09, 0.09])
 
 

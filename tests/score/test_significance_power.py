@@ -4,8 +4,8 @@ from scipy import stats
 
 from legalrr.score.detectable import LEVEL, POWER
 from legalrr.score.significance import (
-    MOST,
-    SIZES,
+    CURVE_SIZES,
+    MAX_JUDGMENTS,
     Comparison,
     mcnemar_judgments,
     mcnemar_power,
@@ -47,36 +47,36 @@ def test_power_is_the_sum_over_all_tables_of_few_judgments():
     assert mcnemar_power(0.4, 0.6, n) == pytest.approx(power, abs=1e-9)
 
 
-def test_without_discordance_or_difference_there_is_nothing_to_find():
+def test_without_discordance_or_difference_there_is_no_power():
     assert mcnemar_power(0, 0, 100) == 0
     assert mcnemar_power(0, 0.3, 500) < LEVEL
     assert mcnemar_judgments(0, 0.3) is None
 
 
 @pytest.mark.parametrize(("difference", "discordance"), [(0.05, 0.2), (0.2, 0.2), (-0.1, 0.4), (1, 1)])
-def test_the_judgments_needed_are_where_power_passes_and_near_connors_formula(difference, discordance):
+def test_judgments_needed_reach_the_power_and_are_near_connors_formula(difference, discordance):
     needed = mcnemar_judgments(difference, discordance)
     assert mcnemar_power(difference, discordance, needed) >= POWER > mcnemar_power(difference, discordance, needed - 1)
     z = stats.norm.ppf(1 - LEVEL / 2) * discordance**0.5 + stats.norm.ppf(POWER) * (discordance - difference**2) ** 0.5
-    # The exact test needs more than the approximation says, about 1 / |d| + 2 judgments more (Fleiss's correction).
+    # The exact test needs about 1 / |d| + 2 more judgments than the approximation (Fleiss's correction).
     assert 0 <= needed - (z / difference) ** 2 <= 2 / abs(difference) + 4
 
 
-def test_differences_too_small_for_any_corpus_need_no_number():
+def test_for_tiny_differences_no_number_is_given():
     assert mcnemar_judgments(1e-5, 0.3) is None
-    assert mcnemar_judgments(1e-3, 0.1) < MOST
+    assert mcnemar_judgments(1e-3, 0.1) < MAX_JUDGMENTS
 
 
-def test_a_curve_is_that_of_the_observed_difference_unless_another_is_asked_for():
+def test_a_power_curve_uses_the_observed_difference_by_default():
     curve = power_curve(FOUND)
     assert (curve.difference, curve.discordance) == (pytest.approx(3 / 44), pytest.approx(13 / 44))
-    assert curve.sizes == SIZES
-    assert (SIZES[0], SIZES[-1]) == (10, 100_000)
+    assert curve.sizes == CURVE_SIZES
+    assert (CURVE_SIZES[0], CURVE_SIZES[-1]) == (10, 100_000)
     assert curve.power[-1] == pytest.approx(1)
     assert curve.needed == mcnemar_judgments(3 / 44, 13 / 44)
     assert power_curve(FOUND, 0.02, [44]).needed > curve.needed
     assert power_curve(FOUND, 0.02, [44]).power == (mcnemar_power(0.02, 13 / 44, 44),)
 
 
-def test_a_difference_cannot_be_larger_than_the_discordance_that_it_is_made_of():
+def test_discordance_is_at_least_the_difference():
     assert power_curve(FOUND, 0.5, ()).discordance == 0.5

@@ -153,7 +153,7 @@ def _collection(report: Report, numbers: Sequence[int], judgments: Mapping[int, 
         assert answers is not None
         for case in answers.cases:
             gold.setdefault(case.id, LETTERS[case.gold])
-            about.setdefault(case.id, answers.about[case.id])
+            about.setdefault(case.id, answers.metadata[case.id])
         for id, record in judgments.get(number, {}).items():
             records.setdefault(id, record)
     ids = sorted(gold)

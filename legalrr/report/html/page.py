@@ -37,7 +37,7 @@ from legalrr.report.html.results import (
 )
 from legalrr.report.load import RunResult
 from legalrr.roles import BUILD, SEVEN
-from legalrr.score.cases import TREATMENTS
+from legalrr.score.cases import INVALID_POLICIES
 
 MEGABYTES = 12.0
 """Default size of the prompts and answers in a page, in megabytes."""
@@ -110,7 +110,7 @@ def report_page(report: Report, folders: Sequence[Path], *, megabytes: float = M
 def page_json(report: Report, gathered: Sequence[Collection], texts: Texts, folders: Sequence[Path]) -> dict[str, Any]:
     """Return the data of the page, without figures and texts."""
     return {
-        "invalid": TREATMENTS[report.invalid],
+        "invalid": INVALID_POLICIES[report.invalid],
         "cells": cells_json(report),
         "groups": groups_json(report),
         "repeats": repeats_json(report),

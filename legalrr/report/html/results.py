@@ -209,7 +209,7 @@ def breakdowns_json(report: Report) -> dict[str, dict[str, Any]]:
 def _breakdowns(row: ArmResult) -> dict[str, list[dict[str, Any]]]:
     assert row.cell.answers is not None
     scorer = replace(row.cell.scorer, resamples=min(row.cell.scorer.resamples, RESAMPLES))
-    made = (breakdown(row.cases, row.cell.answers.about, by, scorer=scorer) for by in BY)
+    made = (breakdown(row.cases, row.cell.answers.metadata, by, scorer=scorer) for by in BY)
     return {one.by: [rounded(asdict(part)) for part in one.parts[:MOST_PARTS]] for one in made if one.parts}
 
 
@@ -298,7 +298,7 @@ def _health(cell: RunResult) -> dict[str, Any] | None:
     if cell.answers is None or cell.scores is None or not cell.answers.cases:
         return None
     cases, scores = cell.answers.cases, cell.scores
-    length = sum(about.length or 0 for about in cell.answers.about.values())
+    length = sum(about.length or 0 for about in cell.answers.metadata.values())
     return {
         "n": scores.n,
         "invalid": dict(scores.invalid),
