@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legalrr.audit.reported_cells import Printed
-from legalrr.audit.table import Sizes, read_table
+from legalrr.audit.table import Printed, Sizes, read_table
 from legalrr.errors import UserError
 from legalrr.paths import root
 

@@ -1,7 +1,6 @@
 import pytest
 
-from legalrr.audit.audit import Settings, audit
-from legalrr.audit.claims import read_claims
+from legalrr.audit.audit import Settings, audit, read_claims
 from legalrr.audit.findings import findings
 from legalrr.errors import UserError
 
