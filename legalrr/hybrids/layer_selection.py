@@ -14,10 +14,10 @@ from legalrr.backbones.local.backbone import GKA_OPTION, TransformersBackbone
 from legalrr.backbones.local.gka_model import gka_layers
 from legalrr.backbones.local.gka_surgery import judge_swap, successor
 from legalrr.backbones.local.weights import torch_settings as numerics
-from legalrr.hybrids.bench import lay_out
-from legalrr.hybrids.objective import named
-from legalrr.hybrids.priming import Course, identity
-from legalrr.hybrids.settings import PrimeSettings, claim
+from legalrr.hybrids.context import prepare_priming
+from legalrr.hybrids.objective import named_weights
+from legalrr.hybrids.priming import PrimingRun, run_identity
+from legalrr.hybrids.settings import PrimeSettings, claim_folder
 from legalrr.hybrids.training import Checkpoints, Progress, RunClock
 from legalrr.progress import progress
 from legalrr.protocols import Corpus
@@ -49,12 +49,12 @@ def select(
         UserError: bad input, an impossible choice, or a folder that belongs to another run.
     """
     folder = Path(settings.folder) / FOLDER
-    claim(folder, {"command": "select", **identity(settings, corpus, backbone)})
+    claim_folder(folder, {"command": "select", **run_identity(settings, corpus, backbone)})
     with numerics(backbone.matmul_precision, backbone.threads):
         checkpoints = Checkpoints(folder)
         clock = RunClock((checkpoints.progress() or Progress()).seconds)
-        bench = lay_out(settings, corpus, backbone)
-        course = Course.begun(bench, folder, clock)
+        bench = prepare_priming(settings, corpus, backbone)
+        course = PrimingRun.begun(bench, folder, clock)
         teacher = bench.teacher
         kalmanet = judge_swap(teacher.config, (), backbone.gka, option=GKA_OPTION)
         decoder, taken = teacher.get_decoder(), gka_layers(teacher.config)
@@ -64,14 +64,14 @@ def select(
             if place not in taken
         }
         if checkpoints.progress() is not None:
-            checkpoints.restore(named(layers))
+            checkpoints.restore(named_weights(layers))
         if course.training.progress.stage == "align":
             course.align(layers)
         before = ln(course.perplexity("before", teacher))
         rise = {}
         with progress("importance", len(layers), "layers") as advance:
             for place, layer in layers.items():
-                with replaced(teacher, place, layer):
+                with replace_attention(teacher, place, layer):
                     rise[place] = ln(course.perplexity(f"layer_{place}", teacher)) - before
                 advance(1)
     told = {
@@ -90,7 +90,7 @@ def select(
 
 
 @contextmanager
-def replaced(model: PreTrainedModel, place: int, attention: nn.Module) -> Iterator[None]:
+def replace_attention(model: PreTrainedModel, place: int, attention: nn.Module) -> Iterator[None]:
     """While it lasts, a layer of a model has another attention."""
     layer = model.get_decoder().layers[place]
     kept, layer.self_attn = layer.self_attn, attention

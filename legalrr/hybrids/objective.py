@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 Tokenise = Callable[[str], list[int]]
 Window = tuple[list[int], list[int]]
 """Tokens, and the position of each in its judgment or, after a cut, in what is left of it."""
+RIDGE = 1e-4
+"""Of the fit of output projections, relative to the mean square of what is projected."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +74,7 @@ def pack_windows(documents: Iterator[list[int]], length: int) -> Iterator[Window
                 ids, positions = [], []
 
 
-def endless(judgments: Sequence[Judgment], tokenise: Tokenise, seed: int) -> Iterator[list[int]]:
+def repeat_shuffled(judgments: Sequence[Judgment], tokenise: Tokenise, seed: int) -> Iterator[list[int]]:
     """The tokens of the judgments again and again, each time in another order drawn by the seed."""
     for epoch in count():
         order = list(judgments)
@@ -93,12 +95,12 @@ def batches(
         seed: of the order.
         after: how many batches to pass over, which were read before.
     """
-    stream = islice(pack_windows(endless(judgments, tokenise, seed), length), after * size, None)
+    stream = islice(pack_windows(repeat_shuffled(judgments, tokenise, seed), length), after * size, None)
     while True:
-        yield batch(list(islice(stream, size)))
+        yield stack_windows(list(islice(stream, size)))
 
 
-def batch(rows: Sequence[Window]) -> Batch:
+def stack_windows(rows: Sequence[Window]) -> Batch:
     """Windows of one length as a batch."""
     import torch
 
@@ -107,7 +109,7 @@ def batch(rows: Sequence[Window]) -> Batch:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Learner:
+class ParameterGroup:
     """Weights that learn at one rate."""
 
     weights: Mapping[str, nn.Parameter]
@@ -124,7 +126,7 @@ class Objective(Protocol):
         """align or distil."""
 
     @property
-    def learners(self) -> Sequence[Learner]:
+    def learners(self) -> Sequence[ParameterGroup]:
         """What learns; all other weights stay as they are."""
 
     @property
@@ -135,13 +137,9 @@ class Objective(Protocol):
         """Add the gradients of the loss on a batch; returns the losses that are logged, `loss` among them."""
 
 
-def named(layers: Mapping[int, nn.Module]) -> dict[str, nn.Parameter]:
+def named_weights(layers: Mapping[int, nn.Module]) -> dict[str, nn.Parameter]:
     """The weights of the new layers by name, from the layers by their place in the model."""
     return {f"layers.{i}.{name}": p for i, layer in layers.items() for name, p in layer.named_parameters()}
-
-
-RIDGE = 1e-4
-"""Of the fit of output projections, relative to the mean square of what is projected."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,9 +158,9 @@ class AlignmentObjective:
     name = "align"
 
     @cached_property
-    def learners(self) -> Sequence[Learner]:
+    def learners(self) -> Sequence[ParameterGroup]:
         """All weights of the new layers."""
-        return (Learner(weights=named(self.layers), rate=self.rate),)
+        return (ParameterGroup(weights=named_weights(self.layers), rate=self.rate),)
 
     @property
     def clipped(self) -> Sequence[Sequence[nn.Parameter]]:
@@ -175,7 +173,7 @@ class AlignmentObjective:
         for place, (given, made) in self._taught(batch).items():
             with self.accelerator.autocast():
                 found, _ = self.layers[place](given, position_ids=batch.positions)
-            loss = unexplained(found, made)
+            loss = unexplained_variance(found, made)
             self.accelerator.backward(loss)
             losses[f"layer_{place}"] = loss.item()
         return {"loss": sum(losses.values()) / len(losses), **losses}
@@ -190,7 +188,7 @@ class AlignmentObjective:
         for batch in batches:
             for place, (given, made) in self._taught(batch).items():
                 layer = self.layers[place]
-                with torch.no_grad(), self.accelerator.autocast(), inputs_of(layer.o_proj) as projected:
+                with torch.no_grad(), self.accelerator.autocast(), capture_inputs(layer.o_proj) as projected:
                     layer(given, position_ids=batch.positions)
                 z, y = (rows.flatten(0, 1).double() for rows in (projected[0], made))
                 before = sums.get(place, (0.0, 0.0))
@@ -203,12 +201,12 @@ class AlignmentObjective:
 
     def _taught(self, batch: Batch) -> dict[int, tuple[Tensor, Tensor]]:
         """What the attention layers are given, and what they make of it, [B, N, hidden] each."""
-        with torch.no_grad(), self.accelerator.autocast(), watched(self.teacher, self.layers) as seen:
+        with torch.no_grad(), self.accelerator.autocast(), capture_attention(self.teacher, self.layers) as seen:
             hidden_states(self.teacher, batch.ids, batch.positions)
         return seen
 
 
-def unexplained(found: Tensor, made: Tensor) -> Tensor:
+def unexplained_variance(found: Tensor, made: Tensor) -> Tensor:
     """Mean squared error over the variance of the target, [B, N, hidden] twice -> scalar; 1 for the target's mean."""
     made = made.float()
     spread = made - made.mean(dim=(0, 1))
@@ -216,7 +214,7 @@ def unexplained(found: Tensor, made: Tensor) -> Tensor:
 
 
 @contextmanager
-def watched(teacher: PreTrainedModel, places: Iterable[int]) -> Iterator[dict[int, tuple[Tensor, Tensor]]]:
+def capture_attention(teacher: PreTrainedModel, places: Iterable[int]) -> Iterator[dict[int, tuple[Tensor, Tensor]]]:
     """While it lasts, the teacher has no layers above the last of `places`, and what their attention is given and
     makes is put into the yielded mapping."""
     decoder = teacher.get_decoder()
@@ -240,7 +238,7 @@ def watched(teacher: PreTrainedModel, places: Iterable[int]) -> Iterator[dict[in
 
 
 @contextmanager
-def inputs_of(module: nn.Module) -> Iterator[list[Tensor]]:
+def capture_inputs(module: nn.Module) -> Iterator[list[Tensor]]:
     """While it lasts, what a module is given is put into the yielded list."""
     given: list[Tensor] = []
     handle = module.register_forward_pre_hook(lambda _, args: given.append(args[0]))
@@ -272,14 +270,14 @@ class DistillationObjective:
     name = "distil"
 
     @cached_property
-    def learners(self) -> Sequence[Learner]:
+    def learners(self) -> Sequence[ParameterGroup]:
         """The new layers and, where they learn, all other weights."""
-        new = named(self.layers)
-        learners = [Learner(weights=new, rate=self.rate)]
+        new = named_weights(self.layers)
+        learners = [ParameterGroup(weights=new, rate=self.rate)]
         if self.rest_rate is not None:
             known = {id(weight) for weight in new.values()}
             rest = {name: p for name, p in self.student.named_parameters() if id(p) not in known}
-            learners.append(Learner(weights=rest, rate=self.rest_rate))
+            learners.append(ParameterGroup(weights=rest, rate=self.rest_rate))
         return learners
 
     @property

@@ -16,12 +16,12 @@ from legalrr.backbones.local.gka_model import ENTRY
 from legalrr.backbones.local.gka_options import chosen_layers
 from legalrr.backbones.local.gka_surgery import swap
 from legalrr.backbones.local.weights import torch_settings as numerics
-from legalrr.hybrids.bench import PrimingContext, curve_svg, lay_out, read_split
-from legalrr.hybrids.objective import AlignmentObjective, DistillationObjective, Objective, named
-from legalrr.hybrids.settings import Measured, PrimeSettings, claim
+from legalrr.hybrids.context import PrimingContext, curve_svg, prepare_priming, training_split
+from legalrr.hybrids.objective import AlignmentObjective, DistillationObjective, Objective, named_weights
+from legalrr.hybrids.settings import PrimeSettings, StoredMeasurements, claim_folder
 from legalrr.hybrids.training import Checkpoints, Progress, RunClock, Schedule, Training, TrainingLog
 from legalrr.protocols import Corpus
-from legalrr.run.folder import versions
+from legalrr.run.folder import package_versions
 from legalrr.stage import description
 from legalrr.store import write_atomically
 
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MODEL, CARD, CURVE = "model", "card.json", "curve.svg"
-POINTS = ("before", "swapped", "aligned", "primed")
+EVALUATION_POINTS = ("before", "swapped", "aligned", "primed")
 """When perplexity is measured: of the model itself, with new layers, after (a), after (b)."""
-SPARE = 1.3
+PERPLEXITY_MARGIN = 1.3
 """So much longer than the last time measuring perplexity may take, before the minutes are over."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Course:
+class PrimingRun:
     """What a run of priming or selecting goes by."""
 
     bench: PrimingContext
@@ -49,11 +49,11 @@ class Course:
     """Where everything is written."""
     training: Training
     """The loop, where it is."""
-    measured: Measured
+    measured: StoredMeasurements
     """What was measured."""
 
     @classmethod
-    def begun(cls, bench: PrimingContext, folder: Path, clock: RunClock) -> Course:
+    def begun(cls, bench: PrimingContext, folder: Path, clock: RunClock) -> PrimingRun:
         """The course of a folder, where it stopped or at its beginning."""
         own, checkpoints, journal = bench.settings, Checkpoints(folder), TrainingLog(folder)
         progress = checkpoints.progress() or Progress()
@@ -67,7 +67,7 @@ class Course:
             every_steps=own.checkpoint.steps,
             every_seconds=60 * own.checkpoint.minutes,
         )
-        return cls(bench=bench, folder=folder, training=training, measured=Measured(folder))
+        return cls(bench=bench, folder=folder, training=training, measured=StoredMeasurements(folder))
 
     def align(self, layers: Mapping[int, GkaAttention]) -> None:
         """Stage (a); a checkpoint of its end is saved."""
@@ -82,7 +82,7 @@ class Course:
         if training.progress.step:
             self._fit(lesson)
         training.progress.stage, training.progress.step, training.progress.begun = "distil", 0, None
-        training.save(named(layers), {})
+        training.save(named_weights(layers), {})
 
     def distil(self, student: PreTrainedModel, layers: Mapping[int, GkaAttention]) -> None:
         """Stage (b)."""
@@ -96,7 +96,7 @@ class Course:
             slice=own.distil.slice,
             accelerator=self.bench.accelerator,
         )
-        until = None if own.minutes is None else 60 * own.minutes - SPARE * self.training.progress.reserve
+        until = None if own.minutes is None else 60 * own.minutes - PERPLEXITY_MARGIN * self.training.progress.reserve
         self._learn(lesson, own.distil.steps, until)
 
     def perplexity(self, name: str, model: PreTrainedModel) -> float:
@@ -146,7 +146,7 @@ def prime(
     """
     folder = Path(settings.folder)
     card = folder / MODEL / CARD
-    claim(folder, {"command": "prime", **identity(settings, corpus, backbone)})
+    claim_folder(folder, {"command": "prime", **run_identity(settings, corpus, backbone)})
     if card.is_file():
         log.info("%s was primed already", folder / MODEL)
         Checkpoints(folder).clear()
@@ -154,8 +154,8 @@ def prime(
     with numerics(backbone.matmul_precision, backbone.threads):
         checkpoints = Checkpoints(folder)
         clock = RunClock((checkpoints.progress() or Progress()).seconds)
-        bench = lay_out(settings, corpus, backbone)
-        course = Course.begun(bench, folder, clock)
+        bench = prepare_priming(settings, corpus, backbone)
+        course = PrimingRun.begun(bench, folder, clock)
         student = copy.deepcopy(bench.teacher)
         count = student.config.get_text_config(decoder=True).num_hidden_layers
         places = chosen_layers(backbone.gka.layers, count, backbone.gka.importance, option=GKA_OPTION)
@@ -167,7 +167,7 @@ def prime(
         course.perplexity("swapped", student)
         progress = course.training.progress
         if checkpoints.progress() is not None:
-            checkpoints.restore(dict(student.named_parameters()) | named(layers))
+            checkpoints.restore(dict(student.named_parameters()) | named_weights(layers))
             log.info("going on at step %d of %s", progress.step, progress.stage)
         if progress.stage == "align":
             course.align(layers)
@@ -175,12 +175,12 @@ def prime(
         course.distil(student, layers)
         course.perplexity("primed", student)
     told = _card(course, corpus, backbone, student, facts)
-    _write(folder, student, bench, told)
+    _save_model(folder, student, bench, told)
     checkpoints.clear()
     return told
 
 
-def identity(settings: PrimeSettings, corpus: Corpus, backbone: TransformersBackbone) -> dict[str, Any]:
+def run_identity(settings: PrimeSettings, corpus: Corpus, backbone: TransformersBackbone) -> dict[str, Any]:
     """All that a run's result depends on, as JSON."""
     return {
         "settings": settings.identity(),
@@ -190,7 +190,7 @@ def identity(settings: PrimeSettings, corpus: Corpus, backbone: TransformersBack
 
 
 def _card(
-    course: Course,
+    course: PrimingRun,
     corpus: Corpus,
     backbone: TransformersBackbone,
     student: PreTrainedModel,
@@ -217,21 +217,21 @@ def _card(
         "layers": [i for i, kind in enumerate(text.layer_types) if kind == "linear_attention"],
         "gka": getattr(text, ENTRY),
         "corpus": corpus.name,
-        "split": read_split(corpus),
+        "split": training_split(corpus),
         "judgments": {"learned_from": len(bench.split.learned), "held_out": [j.id for j in bench.split.held_out]},
         "settings": own.identity(),
         "stages": stages,
-        "perplexity": {point: round(course.measured.all()[point], 4) for point in POINTS},
+        "perplexity": {point: round(course.measured.all()[point], 4) for point in EVALUATION_POINTS},
         "perplexity_on": {"judgments": len(bench.held_out), "tokens": sum(map(len, bench.held_out))},
         "minutes": round(course.training.clock.seconds() / 60, 2),
         "device": str(bench.accelerator.device),
         "threads": torch.get_num_threads(),
-        "versions": versions(),
+        "versions": package_versions(),
         **facts,
     }
 
 
-def _write(folder: Path, student: PreTrainedModel, bench: PrimingContext, card: Mapping[str, Any]) -> None:
+def _save_model(folder: Path, student: PreTrainedModel, bench: PrimingContext, card: Mapping[str, Any]) -> None:
     """The model with its card, whole or not at all; and the curve."""
     part = folder / f".{MODEL}.part"
     shutil.rmtree(part, ignore_errors=True)

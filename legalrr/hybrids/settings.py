@@ -16,6 +16,7 @@ from legalrr.stage import at_least, check_fields, choice
 from legalrr.store import make_folder, write_atomically
 
 PRECISIONS = ("float32", "bf16")
+SETTINGS, MEASURED = "settings.json", "measured.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,10 +142,7 @@ class PrimeSettings:
         return {name: value for name, value in asdict(self).items() if name not in ("folder", "runs", "checkpoint")}
 
 
-SETTINGS, MEASURED = "settings.json", "measured.json"
-
-
-def claim(folder: Path, settings: Mapping[str, Any]) -> None:
+def claim_folder(folder: Path, settings: Mapping[str, Any]) -> None:
     """Make a folder that of a run with these settings, or go on there.
 
     Args:
@@ -156,7 +154,7 @@ def claim(folder: Path, settings: Mapping[str, Any]) -> None:
     """
     path = folder / SETTINGS
     if path.is_file():
-        held, wanted = _flat(json.loads(path.read_bytes())), _flat(json.loads(json.dumps(settings)))
+        held, wanted = _flatten(json.loads(path.read_bytes())), _flatten(json.loads(json.dumps(settings)))
         other = sorted(key for key in held.keys() | wanted.keys() if held.get(key) != wanted.get(key))
         if other:
             raise UserError(
@@ -169,7 +167,7 @@ def claim(folder: Path, settings: Mapping[str, Any]) -> None:
     write_atomically(path, json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
 
 
-class Measured:
+class StoredMeasurements:
     """Numbers that were measured at certain points of a run, each of them once.
 
     Args:
@@ -192,7 +190,9 @@ class Measured:
         return found[name]
 
 
-def _flat(value: Any, name: str = "") -> dict[str, Any]:
+def _flatten(value: Any, name: str = "") -> dict[str, Any]:
     if isinstance(value, Mapping):
-        return {k: v for key, inner in value.items() for k, v in _flat(inner, f"{name}.{key}" if name else key).items()}
+        return {
+            k: v for key, inner in value.items() for k, v in _flatten(inner, f"{name}.{key}" if name else key).items()
+        }
     return {name: value}

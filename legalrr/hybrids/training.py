@@ -45,6 +45,13 @@ if TYPE_CHECKING:
 
 
 LOG_NAME = "loss.jsonl"
+NAME = re.compile(r"checkpoint-(\d+)")
+WEIGHTS, OPTIMISER, STATE = "weights.safetensors", "optimiser.safetensors", "state.json"
+log = logging.getLogger(__name__)
+BETAS = (0.9, 0.95)
+"""Of Adam: gradients of one window are noisy, and a run has few steps."""
+LOG_INTERVAL = 60.0
+"""Seconds between two lines of the log."""
 
 
 class TrainingLog:
@@ -119,10 +126,6 @@ class RunClock:
         return time.perf_counter() - self._started
 
 
-NAME = re.compile(r"checkpoint-(\d+)")
-WEIGHTS, OPTIMISER, STATE = "weights.safetensors", "optimiser.safetensors", "state.json"
-
-
 @dataclass(kw_only=True)
 class Progress:
     """Where a run is."""
@@ -160,8 +163,10 @@ class Checkpoints:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         for name, tensors in ((WEIGHTS, weights), (OPTIMISER, optimiser)):
-            _write(part / name, save({key: tensor.detach().contiguous().cpu() for key, tensor in tensors.items()}))
-        _write(part / STATE, json.dumps(asdict(progress), indent=2).encode())
+            _write_synced(
+                part / name, save({key: tensor.detach().contiguous().cpu() for key, tensor in tensors.items()})
+            )
+        _write_synced(part / STATE, json.dumps(asdict(progress), indent=2).encode())
         part.rename(self._folder / f"checkpoint-{(old[-1][0] if old else 0) + 1:06d}")
         for _, path in old:
             shutil.rmtree(path)
@@ -228,19 +233,11 @@ def optimiser_tensors(optimiser: torch.optim.Adam, weights: Mapping[str, nn.Para
     }
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write_synced(path: Path, content: bytes) -> None:
     with path.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-log = logging.getLogger(__name__)
-
-BETAS = (0.9, 0.95)
-"""Of Adam: gradients of one window are noisy, and a run has few steps."""
-TOLD = 60.0
-"""Seconds between two lines of the log."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,7 +277,7 @@ class Training:
                 before, now = spent, self.clock.seconds()
                 spent = schedule.spent(self.progress.step, now)
                 advance(round(100 * spent) - round(100 * before))
-                if now - told >= TOLD:
+                if now - told >= LOG_INTERVAL:
                     told = now
                     log.info(
                         "%s: step %d, loss %.4f, %.0f %% done", lesson.name, line["step"], line["loss"], 100 * spent

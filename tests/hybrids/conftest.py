@@ -12,7 +12,7 @@ import torch
 
 from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
 from legalrr.backbones.local.gka_options import GkaOptions
-from legalrr.hybrids.bench import PrimingContext, lay_out
+from legalrr.hybrids.context import PrimingContext, prepare_priming
 from legalrr.hybrids.settings import AlignSettings, CheckpointSettings, DistilSettings, HeldOut, PrimeSettings
 from legalrr.records import Judgment
 
@@ -117,5 +117,5 @@ def settings(tmp_path: Path) -> Callable[..., PrimeSettings]:
 def bench(backbone: TransformersBackbone, settings: Callable[..., PrimeSettings]) -> Iterator[PrimingContext]:
     """What a short run works with; the model is loaded anew, as tests may change it."""
     forget_engine()
-    yield lay_out(settings(), MadeUp(), backbone)
+    yield prepare_priming(settings(), MadeUp(), backbone)
     forget_engine()

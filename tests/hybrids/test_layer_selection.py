@@ -11,8 +11,8 @@ import torch
 
 from legalrr.backbones.local.backbone import TransformersBackbone
 from legalrr.backbones.local.gka_options import GkaOptions, chosen_layers
-from legalrr.hybrids.bench import PrimingContext
-from legalrr.hybrids.layer_selection import replaced, select
+from legalrr.hybrids.context import PrimingContext
+from legalrr.hybrids.layer_selection import replace_attention, select
 from legalrr.hybrids.priming import prime
 from legalrr.hybrids.settings import PrimeSettings
 
@@ -62,6 +62,6 @@ def test_a_layer_has_its_attention_again_afterwards(bench: PrimingContext) -> No
     model = bench.teacher
     before = model.model.layers[2].self_attn
     other = torch.nn.Identity()
-    with replaced(model, 2, other):
+    with replace_attention(model, 2, other):
         assert model.model.layers[2].self_attn is other
     assert model.model.layers[2].self_attn is before

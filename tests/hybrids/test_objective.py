@@ -9,14 +9,14 @@ from torch.nn import functional
 from legalrr.backbones.local.backbone import TransformersBackbone
 from legalrr.backbones.local.gka_surgery import swap
 from legalrr.backbones.local.measurements import hidden_states, perplexity
-from legalrr.hybrids.bench import PrimingContext
+from legalrr.hybrids.context import PrimingContext
 from legalrr.hybrids.objective import (
     AlignmentObjective,
     DistillationObjective,
     Objective,
+    capture_attention,
     divergence,
-    unexplained,
-    watched,
+    unexplained_variance,
 )
 
 
@@ -43,7 +43,7 @@ def test_a_layer_is_taught_what_its_attention_was_given_and_made(bench: PrimingC
     teacher, batch = bench.teacher, next(bench.stream(0))
     with torch.no_grad():
         states = teacher.model(input_ids=batch.ids, position_ids=batch.positions, output_hidden_states=True)
-        with watched(teacher, [2, 1]) as seen:
+        with capture_attention(teacher, [2, 1]) as seen:
             hidden_states(teacher, batch.ids, batch.positions)
     assert sorted(seen) == [1, 2]
     given, made = seen[2]
@@ -56,7 +56,7 @@ def test_the_teacher_runs_only_up_to_the_last_layer_and_keeps_all_afterwards(ben
     ran = []
     for place, layer in enumerate(teacher.model.layers):
         layer.register_forward_hook(lambda *_, place=place: ran.append(place))
-    with watched(teacher, [1]):
+    with capture_attention(teacher, [1]):
         hidden_states(teacher, batch.ids, batch.positions)
     assert ran == [0, 1]
     hidden_states(teacher, batch.ids, batch.positions)
@@ -69,7 +69,7 @@ def test_the_fit_is_the_least_squares_solution(bench: PrimingContext, layers) ->
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
     some = [next(bench.stream(number)) for number in range(4)]
     for batch in some:
-        with torch.no_grad(), watched(bench.teacher, [3]) as taught:
+        with torch.no_grad(), capture_attention(bench.teacher, [3]) as taught:
             hidden_states(bench.teacher, batch.ids, batch.positions)
             kept: list[torch.Tensor] = []
             handle = layers[3].o_proj.register_forward_pre_hook(lambda _, args, kept=kept: kept.append(args[0]))
@@ -88,9 +88,9 @@ def test_the_fit_is_the_least_squares_solution(bench: PrimingContext, layers) ->
 
 def test_unexplained_is_one_for_the_mean_and_nothing_for_the_target() -> None:
     target = torch.randn(2, 7, 5)
-    assert unexplained(target, target).item() == 0
-    assert unexplained(target.mean(dim=(0, 1)).expand_as(target), target).item() == pytest.approx(1.0)
-    assert torch.isfinite(unexplained(torch.ones(1, 3, 2), torch.ones(1, 3, 2)))
+    assert unexplained_variance(target, target).item() == 0
+    assert unexplained_variance(target.mean(dim=(0, 1)).expand_as(target), target).item() == pytest.approx(1.0)
+    assert torch.isfinite(unexplained_variance(torch.ones(1, 3, 2), torch.ones(1, 3, 2)))
 
 
 def test_aligning_moves_the_new_layers_towards_the_attention_and_leaves_the_teacher(

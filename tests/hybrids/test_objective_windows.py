@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from legalrr.backbones.local.gka_options import GkaOptions
 from legalrr.backbones.local.gka_surgery import swap
 from legalrr.backbones.local.measurements import hidden_states
-from legalrr.hybrids.bench import PrimingContext
-from legalrr.hybrids.objective import batch, batches, endless, pack_windows
+from legalrr.hybrids.context import PrimingContext
+from legalrr.hybrids.objective import batches, pack_windows, repeat_shuffled, stack_windows
 
 from .conftest import judgments
 
@@ -33,7 +33,7 @@ def test_windows_hold_every_token_in_order_and_positions_restart_per_document(
 
 def test_the_stream_has_every_judgment_once_per_epoch_in_orders_of_its_own() -> None:
     some = judgments(5, words=4)
-    stream = endless(some, lambda text: [some.index(next(j for j in some if j.text == text))], seed=1)
+    stream = repeat_shuffled(some, lambda text: [some.index(next(j for j in some if j.text == text))], seed=1)
     epochs = [[next(stream)[0] for _ in some] for _ in range(3)]
     assert all(sorted(epoch) == list(range(5)) for epoch in epochs)
     assert epochs[0] != epochs[1]
@@ -57,7 +57,7 @@ def test_packed_documents_are_read_as_if_alone_by_attention_and_by_new_layers(be
     model = bench.teacher
     swap(model, [1], GkaOptions(num_iter=5, chunk_size=16))
     documents = [torch.randint(250, (n,)).tolist() for n in (9, 20, 1, 18)]
-    packed = batch([next(pack_windows(iter(documents), 48))])
+    packed = stack_windows([next(pack_windows(iter(documents), 48))])
     with torch.no_grad():
         whole = hidden_states(model, packed.ids, packed.positions)[0]
         alone = [hidden_states(model, torch.tensor([ids]), torch.arange(len(ids))[None])[0] for ids in documents]

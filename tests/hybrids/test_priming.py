@@ -19,9 +19,9 @@ from safetensors.torch import load_file
 from legalrr.backbones.local.backbone import TransformersBackbone
 from legalrr.backbones.local.gka_options import GkaOptions
 from legalrr.errors import UserError
-from legalrr.hybrids.bench import PrimingContext
+from legalrr.hybrids.context import PrimingContext
 from legalrr.hybrids.objective import DistillationObjective
-from legalrr.hybrids.priming import POINTS, prime
+from legalrr.hybrids.priming import EVALUATION_POINTS, prime
 from legalrr.hybrids.settings import AlignSettings, CheckpointSettings, DistilSettings, PrimeSettings
 from legalrr.hybrids.training import Training, TrainingLog
 from legalrr.protocols import Call
@@ -58,7 +58,7 @@ def test_a_run_leaves_a_model_that_opens_as_a_backbone_with_a_card_and_a_curve(
     card = json.loads((folder / "model" / "card.json").read_text())
     assert card["layers"] == [1, 3]
     assert card["gka"]["num_iter"] == 5
-    assert list(card["perplexity"]) == list(POINTS)
+    assert list(card["perplexity"]) == list(EVALUATION_POINTS)
     assert card["stages"]["align"]["steps"] == card["stages"]["distil"]["steps"] == 4
     assert card["stages"]["distil"]["tokens"] == 4 * 48
     assert card["judgments"]["learned_from"] + len(card["judgments"]["held_out"]) == 12

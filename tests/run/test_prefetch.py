@@ -12,7 +12,7 @@ from legalrr.backbones.echo import EchoBackbone
 from legalrr.paths import root
 from legalrr.protocols import Abilities, Call, Engine, Reply
 from legalrr.run.cell import run_cell
-from legalrr.run.pipeline import Pipeline, Prepared, build_pipeline
+from legalrr.run.pipeline import Pipeline, PreparationCache, build_pipeline
 from legalrr.run.prefetch import prefetch
 from legalrr.stage import identity
 
@@ -109,7 +109,7 @@ def test_answers_are_those_of_cells_that_run_alone(tmp_path: Path) -> None:
 
 def test_what_was_prepared_beforehand_is_not_prepared_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pipelines = cells(tmp_path, "plain", "c", "r", "direct_compare")
-    prepared = Prepared()
+    prepared = PreparationCache()
     prefetch(pipelines, {}, prepared)
 
     def again(*_: object) -> None:
@@ -131,7 +131,7 @@ def test_cells_that_share_only_the_process_get_their_own_judgments_and_prompts(t
         + cells(tmp_path / "runs", "plain", more=("backbone.context=3000", "restructure.overflow=middle"))
         + cells(tmp_path / "runs", "plain", more=("annotate.question=relief", "restructure.hide_verdicts=false"))
     )
-    prepared = Prepared()
+    prepared = PreparationCache()
     for number, pipeline in enumerate(different):
         run_cell(pipeline, tmp_path / "shared" / str(number), set(), prepared)
         run_cell(pipeline, tmp_path / "alone" / str(number))
@@ -141,7 +141,7 @@ def test_cells_that_share_only_the_process_get_their_own_judgments_and_prompts(t
 
 def test_without_room_a_case_is_prepared_again_and_the_answers_are_the_same(tmp_path: Path) -> None:
     for name, room in (("much", 10**9), ("some", 40_000), ("none", 0)):
-        prepared = Prepared(room=room)
+        prepared = PreparationCache(capacity=room)
         pipelines = cells(tmp_path / name, "plain", "c")
         prefetch(pipelines, {}, prepared)
         kept = sum(map(len, prepared.cases.values()))

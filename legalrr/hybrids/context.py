@@ -36,12 +36,16 @@ if TYPE_CHECKING:
     from legalrr.backbones.local.engine import TransformersEngine
 
 
-SAMPLED = 16
+SAMPLED_SHINGLES = 16
 """One of so many runs of words is compared."""
+COLOUR, SHADE = "#1f4e79", "#9db6cf"
+LAYER = "layer_"
+log = logging.getLogger(__name__)
+DEVICES = ("cpu", "cuda", "mps")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Split:
+class HeldOutSplit:
     """Judgments in two parts that share no group."""
 
     learned: tuple[Judgment, ...]
@@ -50,7 +54,7 @@ class Split:
     """Those that are never learned from, in an order drawn by the seed."""
 
 
-def split(judgments: Iterable[Judgment], share: float, seed: int) -> Split:
+def hold_out(judgments: Iterable[Judgment], share: float, seed: int) -> HeldOutSplit:
     """Hold out about a share of the judgments, whole groups of near-duplicates at a time.
 
     Which ones they are depends on seed and ids, not on the order of reading; a greater share holds out more, never
@@ -68,9 +72,9 @@ def split(judgments: Iterable[Judgment], share: float, seed: int) -> Split:
     names: dict[int, str] = {}
     chosen: list[Judgment] = []
     learned: list[Judgment] = []
-    for judgment, group in zip(known, related(known, sampled=SAMPLED), strict=True):
+    for judgment, group in zip(known, related(known, sampled=SAMPLED_SHINGLES), strict=True):
         name = names.setdefault(group, judgment.id)
-        (chosen if _draw(seed, name) < share else learned).append(judgment)
+        (chosen if _hash_to_unit(seed, name) < share else learned).append(judgment)
     for part, what in ((chosen, "held out"), (learned, "left to learn from")):
         if not part:
             raise UserError(
@@ -78,17 +82,13 @@ def split(judgments: Iterable[Judgment], share: float, seed: int) -> Split:
                 where="held_out.share",
                 cure="give another share, another seed, or more judgments",
             )
-    chosen.sort(key=lambda j: _draw(seed, j.id))
-    return Split(learned=tuple(learned), held_out=tuple(chosen))
+    chosen.sort(key=lambda j: _hash_to_unit(seed, j.id))
+    return HeldOutSplit(learned=tuple(learned), held_out=tuple(chosen))
 
 
-def _draw(seed: int, name: str) -> float:
+def _hash_to_unit(seed: int, name: str) -> float:
     """A number from [0, 1) that depends on seed and name alone."""
     return int(digest([seed, name])[:13], 16) / 16**13
-
-
-COLOUR, SHADE = "#1f4e79", "#9db6cf"
-LAYER = "layer_"
 
 
 def curve_svg(lines: Sequence[Mapping[str, Any]], perplexity: Mapping[str, float]) -> str:
@@ -145,11 +145,6 @@ def _smooth(values: Sequence[float]) -> list[float]:
     return found
 
 
-log = logging.getLogger(__name__)
-
-DEVICES = ("cpu", "cuda", "mps")
-
-
 @dataclass(frozen=True, kw_only=True)
 class PrimingContext:
     """What priming works with."""
@@ -162,7 +157,7 @@ class PrimingContext:
     """The model before layers are replaced, on the device; none of its weights learns."""
     engine: TransformersEngine
     """What loaded it, with its tokenizer."""
-    split: Split
+    split: HeldOutSplit
     """The judgments."""
     held_out: tuple[list[int], ...]
     """Tokens that perplexity is measured on: the first of some held-out judgments."""
@@ -182,14 +177,14 @@ class PrimingContext:
             return perplexity(model, self.held_out)
 
 
-def lay_out(settings: PrimeSettings, corpus: Corpus, backbone: TransformersBackbone) -> PrimingContext:
+def prepare_priming(settings: PrimeSettings, corpus: Corpus, backbone: TransformersBackbone) -> PrimingContext:
     """Load the teacher, read and divide the corpus.
 
     Raises:
         UserError: a backbone that cannot be trained as it is configured, a window that it cannot read, bad input, or
             too few judgments.
     """
-    accelerator = accelerate(backbone, settings.precision)
+    accelerator = open_accelerator(backbone, settings.precision)
     engine = replace(backbone, gka=GkaOptions(), prefix_cache_gb=0).load()
     if settings.window > engine.context:
         raise UserError(
@@ -197,7 +192,7 @@ def lay_out(settings: PrimeSettings, corpus: Corpus, backbone: TransformersBackb
             where="window",
             cure="give a smaller one",
         )
-    parts = split(corpus.read(read_split(corpus)), settings.held_out.share, settings.seed)
+    parts = hold_out(corpus.read(training_split(corpus)), settings.held_out.share, settings.seed)
     log.info("%d judgments to learn from, %d held out", len(parts.learned), len(parts.held_out))
     return PrimingContext(
         settings=settings,
@@ -205,17 +200,17 @@ def lay_out(settings: PrimeSettings, corpus: Corpus, backbone: TransformersBackb
         teacher=engine.model.requires_grad_(False).to(accelerator.device),
         engine=engine,
         split=parts,
-        held_out=_windows(engine, parts, settings),
+        held_out=_first_windows(engine, parts, settings),
     )
 
 
-def read_split(corpus: Corpus) -> str | None:
+def training_split(corpus: Corpus) -> str | None:
     """The split of a corpus that is learned from and held out: its train split, or the evaluated one of a corpus
     without."""
     return corpus.split if corpus.train_split is None else corpus.train_split
 
 
-def accelerate(backbone: TransformersBackbone, precision: str) -> Accelerator:
+def open_accelerator(backbone: TransformersBackbone, precision: str) -> Accelerator:
     """The device that a backbone names, in a precision.
 
     Raises:
@@ -247,7 +242,7 @@ def accelerate(backbone: TransformersBackbone, precision: str) -> Accelerator:
     return found
 
 
-def _windows(engine: TransformersEngine, parts: Split, settings: PrimeSettings) -> tuple[list[int], ...]:
+def _first_windows(engine: TransformersEngine, parts: HeldOutSplit, settings: PrimeSettings) -> tuple[list[int], ...]:
     """The first tokens of held-out judgments, those that fill a window first."""
     found = []
     with progress("tokenise", len(parts.held_out), "judgments") as advance:
