@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LOG_NAME = "loss.jsonl"
-CHECKPOINT_NAME = re.compile(r"checkpoint-(\d+)")
+FOLDER_NAME = re.compile(r"checkpoint-(\d+)")
 WEIGHTS, OPTIMISER, STATE = "weights.safetensors", "optimiser.safetensors", "state.json"
 BETAS = (0.9, 0.95)
 """Betas of Adam: gradients of one window are noisy, and a run has few steps."""
@@ -215,7 +215,7 @@ class Checkpoints:
         return sorted(
             (int(match[1]), p)
             for p in self._folder.glob("checkpoint-*")
-            if (match := CHECKPOINT_NAME.fullmatch(p.name))
+            if (match := FOLDER_NAME.fullmatch(p.name))
         )
 
 

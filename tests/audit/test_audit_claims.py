@@ -31,7 +31,7 @@ def test_a_claim_is_traced_to_the_cells_that_differ_so(printed, table):
     assert [one.claim for one in again.claims] == [one.claim for one in found.claims]
 
 
-def test_tables_that_a_claim_names_are_read_from_beside_it(printed, table, tmp_path):
+def test_tables_named_by_a_claim_are_read_from_its_folder(printed, table, tmp_path):
     first, second = table(*rows_of(printed)), table(*rows_of(printed), name="second.csv")
     (first.parent / "second.csv").write_bytes(second.read_bytes())
     claims = written(first.parent / "said.csv", "a gain,,second.csv,,none,macro_f1,6.76\n")

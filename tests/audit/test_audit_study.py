@@ -67,7 +67,7 @@ def test_dataset_1_has_44_cases_22_of_each_class_and_dataset_2_20_with_16_and_4(
     assert told[1].endswith("16 positive and 4 negative; one case is 5.0 points of accuracy.")
 
 
-def test_the_sizes_are_found_from_the_rates_even_where_the_column_n_is_taken_away(tmp_path):
+def test_the_sample_sizes_are_found_without_the_column_n(tmp_path):
     rows = [
         line.split(",") for line in TABLE.read_text().splitlines() if line.split(",")[1] in ("model", "Llama", "Phi")
     ]
@@ -80,7 +80,7 @@ def test_the_sizes_are_found_from_the_rates_even_where_the_column_n_is_taken_awa
     }
 
 
-def test_llamas_f1_is_accuracy_and_its_rates_are_false_discovery_and_omission_rates(study):
+def test_llamas_f1_is_accuracy_and_its_rates_are_discovery_rates(study):
     cells = block(study, "dataset1", "Llama")
     assert len(cells) == 8
     for one in cells.values():
@@ -162,7 +162,7 @@ def test_no_one_class_balance_suits_the_rows_of_predex(study):
     assert {one.verdict for one in cells} == {"balance"}
 
 
-def test_the_page_and_the_files_of_the_docs_are_what_the_command_writes(tmp_path, capsys):
+def test_the_files_in_docs_are_what_the_command_writes(tmp_path, capsys):
     assert main([str(TABLE), str(PREDEX), str(EXPLANATION), "--out", str(tmp_path), "--quiet"]) == 0
     told = capsys.readouterr().out.splitlines()
     assert told == [str(tmp_path / name) for name in ("audit.md", "audit.csv", "audit_pairs.csv")]

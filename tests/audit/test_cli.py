@@ -24,7 +24,7 @@ def path(printed, table):
     )
 
 
-def test_the_command_prints_cells_differences_and_findings_and_writes_three_files(path, tmp_path, capsys):
+def test_the_command_prints_its_findings_and_writes_three_files(path, tmp_path, capsys):
     out = tmp_path / "deep" / "audit"
     assert main([str(path), "--n", "44", "--positives", "22", "--out", str(out)]) == 0
     told = capsys.readouterr().out

@@ -54,7 +54,7 @@ def test_dropped_cases_leave_the_matrices_of_every_part(positives):
     ends=st.tuples(*[st.floats(0, 1)] * 4),
     data=st.data(),
 )
-def test_two_rates_narrow_down_to_what_going_through_all_matrices_finds(n, names, ends, data):
+def test_two_rates_give_the_matrices_of_the_exhaustive_search(n, names, ends, data):
     positives = tuple(sorted(data.draw(st.sets(st.integers(0, n), min_size=1))))
     bounds = {names[0]: tuple(sorted(ends[:2])), names[1]: tuple(sorted(ends[2:]))}
     cases = Cases(n=n, positives=positives)

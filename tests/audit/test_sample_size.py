@@ -55,7 +55,7 @@ def test_a_balance_that_hardly_any_cell_fits_is_left_open(table):
     assert not sample_size(read_table(table(*runs)), max_n=60).settled
 
 
-def test_two_numbers_of_positives_on_the_same_cases_are_refused_with_their_lines(printed, table):
+def test_contradicting_numbers_of_positives_are_refused_with_their_lines(printed, table):
     rows = rows_of(printed, n=44, positives=22)
     rows[2]["positives"] = 21
     with pytest.raises(UserError, match=r"table\.csv:4: 21 positives, but 22 on line 2"):

@@ -14,7 +14,7 @@ from legalrr.audit.table import read_table
         [("macro_f1", "fpr", "fnr"), ("accuracy", "tnr", "tpr"), ("ppv", "f1_negative", "fpr", "fnr")]
     ),
 )
-def test_the_share_of_positives_of_a_real_matrix_is_among_those_needed(printed, table, sizes, parts, captions):
+def test_the_prevalence_of_a_real_matrix_is_feasible(printed, table, sizes, parts, captions):
     positives, negatives = sizes
     tp, fp = round(parts[0] * positives), round(parts[1] * negatives)
     figures = printed((tp, fp, positives - tp, negatives - fp), captions, decimals=4, scale=1)

@@ -58,7 +58,7 @@ def test_truncated_figures_lie_above_what_is_printed():
     assert Printed(value=61.3, decimals=1, rounding="either").bounds() == pytest.approx((61.25, 61.4))
 
 
-def test_a_small_figure_among_percentages_may_be_a_fraction_a_small_column_is_one(tmp_path):
+def test_small_figures_are_fractions_by_column_or_possibly_among_percentages(tmp_path):
     path = written(tmp_path, "components,macro_f1,fpr\nD,61.36,0.3\nC,0.75,0.2\n")
     first, second = read_table(path)
     assert first.figures["macro_f1"].scales == {100.0: 0}

@@ -60,7 +60,7 @@ def test_a_table_of_real_matrices_is_never_called_wrong(printed, table, made, ca
 
 @settings(max_examples=15)
 @given(made=block(most=16, cells=3), data=st.data())
-def test_unanswered_cases_that_count_as_misses_are_reckoned_with(printed, table, made, data):
+def test_unanswered_cases_count_as_misses(printed, table, made, data):
     n, p, matrices = made
     rows = []
     for number, (tp, fp, fn, tn) in enumerate(matrices):
@@ -94,7 +94,7 @@ def test_figures_of_the_answered_cases_alone_fit_under_their_own_n(printed, tabl
         [{"macro_f1": "accuracy"}, {"fpr": "fdr", "fnr": "for"}, {"macro_f1": "weighted_f1", "fpr": "fdr"}]
     ),
 )
-def test_a_swap_planted_in_a_column_is_found_or_told_to_be_ambiguous(printed, table, made, swap):
+def test_a_planted_swap_is_found_or_reported_as_ambiguous(printed, table, made, swap):
     n, p, matrices = made
     rows = []
     for number, matrix in enumerate(matrices):
@@ -135,7 +135,7 @@ def test_a_planted_swap_in_every_cell_is_told_with_its_support(printed, table):
     assert f"{100 * judged[0].recomputed['macro_f1'].low:.2f}" == "74.88"
 
 
-def test_a_lone_swap_in_a_sound_column_is_told_as_one_that_may_be_chance(printed, table):
+def test_a_single_swap_in_a_consistent_column_may_be_chance(printed, table):
     matrices = [(18, 7, 4, 15), (16, 8, 6, 14), (12, 7, 10, 15)]
     rows = [{"components": str(i), "n": 44, "positives": 22, **printed(one)} for i, one in enumerate(matrices)]
     rows[1]["fpr"] = printed(matrices[1], ("fdr",))["fdr"]
@@ -243,7 +243,7 @@ def test_large_tables_are_judged_by_two_rates_of_one_side(printed, table):
         assert one.hypothesis.changes() == {"fpr": "false discovery rate", "fnr": "false omission rate"}
 
 
-def test_large_tables_without_two_rates_go_by_the_share_of_positives_or_not_at_all(printed, table):
+def test_large_tables_are_checked_by_prevalence_or_not_at_all(printed, table):
     (one,) = found(table({"n": 3044, **printed((1200, 600, 310, 934), ("macro_f1", "accuracy"), decimals=4, scale=1)}))
     assert (one.verdict, one.detail[:22]) == ("unchecked", "too many cases to try,")
     row = {"components": "a", "n": 900, "fpr": "0.3541", "fnr": "0.2143", "macro_f1": "0.9123"}
@@ -252,7 +252,7 @@ def test_large_tables_without_two_rates_go_by_the_share_of_positives_or_not_at_a
     assert "fewer cases were not tried" in one.detail
 
 
-def test_captions_that_hold_under_one_share_of_positives_are_consistent_without_n(printed, table):
+def test_captions_with_one_feasible_prevalence_are_consistent_without_n(printed, table):
     matrices = [(12000, 6000, 3100, 9340), (10000, 4000, 5100, 11340)]
     rows = [{"components": str(i), **printed(one, decimals=5, scale=1)} for i, one in enumerate(matrices)]
     judged = found(table(*rows), max_n=10)
