@@ -198,9 +198,9 @@ def _judge_by_matrices(found: Sequence[tuple[Fits, Cases]], size: SampleSize) ->
     most = max(fitted.values(), default=0)
     leading = [one for one, count in fitted.items() if count == most and most]
     least = min((one.cost for one in leading), default=0)
-    apart = _apart(found)
-    if apart:
-        return apart
+    contradicting = _contradicting_balances(found)
+    if contradicting:
+        return contradicting
     lead = _Lead(
         first=tuple(one for one in leading if one.cost == least),
         leading=tuple(leading),
@@ -210,7 +210,7 @@ def _judge_by_matrices(found: Sequence[tuple[Fits, Cases]], size: SampleSize) ->
     return [_judge(one, known, size, lead) for one, known in found]
 
 
-def _apart(found: Sequence[tuple[Fits, Cases]]) -> list[Audited]:
+def _contradicting_balances(found: Sequence[tuple[Fits, Cases]]) -> list[Audited]:
     """Judge cells on the same cases whose captions all hold, but not under one class balance; none if they do."""
     if (
         len({known for _, known in found}) != 1
@@ -372,8 +372,10 @@ def _judge_by_prevalence(cells: Sequence[ReportedCell], size: SampleSize) -> lis
         if one is not None:
             shares.append(one)
             continue
-        why = "too many cases to try" if size.n else f"n not found up to {size.bound}" if size.bound else "n not known"
-        detail = f"{why}, and a check without n needs FPR, FNR and a third figure"
+        reason = (
+            "too many cases to try" if size.n else f"n not found up to {size.bound}" if size.bound else "n not known"
+        )
+        detail = f"{reason}, and a check without n needs FPR, FNR and a third figure"
         judged.append(Audited(cell=cell, verdict="unchecked", n=size.n, detail=detail))
     common = intersect_prevalence(shares)
     for one in shares:

@@ -213,9 +213,7 @@ class Checkpoints:
 
     def _found(self) -> list[tuple[int, Path]]:
         return sorted(
-            (int(match[1]), p)
-            for p in self._folder.glob("checkpoint-*")
-            if (match := FOLDER_NAME.fullmatch(p.name))
+            (int(match[1]), p) for p in self._folder.glob("checkpoint-*") if (match := FOLDER_NAME.fullmatch(p.name))
         )
 
 

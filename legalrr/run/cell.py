@@ -311,7 +311,7 @@ class PreparedCell:
         return store[key]
 
     def examples(self) -> list[Example]:
-        """Return the train split as the examples of a baseline, prepared like the evaluated one; empty without either."""
+        """Return the examples of a baseline: the train split, prepared like the evaluated one, or nothing."""
         p = self.pipeline
         if p.predict.needs_backbone or p.corpus.train_split is None:
             return []

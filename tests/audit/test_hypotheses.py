@@ -27,7 +27,7 @@ def as_set(counts):
 
 @pytest.mark.parametrize("unanswered", [0, 2, 4, None])
 @pytest.mark.parametrize("positives", [(2,), (0, 1, 2, 3, 4), (4,), ()])
-def test_the_matrices_are_all_there_are(positives, unanswered):
+def test_all_matrices_are_enumerated(positives, unanswered):
     cases = Cases(n=4, positives=positives, unanswered=unanswered)
     found = as_set(cases.matrices())
     assert found == brute(4, positives, unanswered)

@@ -63,7 +63,7 @@ def test_rates_of_the_study_are_shares_of_answers_and_not_of_cases():
     assert of("invalid_rate", (1, 0, 0, 0, 2, 1)) == 3 / 4
 
 
-def test_every_name_is_told_computed_and_reachable():
+def test_every_rate_is_named_and_computed():
     assert set(MISTAKEN) == set(NAMES)
     assert set(ALIASES.values()) <= set(NAMES)
     for name, others in MISTAKEN.items():

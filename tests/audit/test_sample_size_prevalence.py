@@ -23,7 +23,7 @@ def test_the_prevalence_of_a_real_matrix_is_feasible(printed, table, sizes, part
     assert any(low <= share <= high for low, high in feasible_prevalence(cell).ranges())
 
 
-def test_rows_of_other_balances_need_shares_apart(printed, table):
+def test_rows_of_different_balances_have_no_common_prevalence(printed, table):
     rows = [
         {"components": name, **printed((p - fn, fp, fn, 1000 - p - fp), decimals=4, scale=1)}
         for name, p, fn, fp in (("a", 500, 50, 200), ("b", 400, 90, 150))
@@ -37,6 +37,6 @@ def test_rows_of_other_balances_need_shares_apart(printed, table):
 @pytest.mark.parametrize(
     "figures", [{"macro_f1": "60.0"}, {"fpr": "20.0", "fnr": "30.0"}, {"fpr": "20.0", "macro_f1": "60.0"}]
 )
-def test_too_few_figures_need_no_share(table, figures):
+def test_too_few_figures_have_no_feasible_prevalence(table, figures):
     (cell,) = read_table(table(figures))
     assert feasible_prevalence(cell) is None

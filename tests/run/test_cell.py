@@ -210,9 +210,7 @@ def test_judgments_are_written_and_run_json_has_their_digest(tmp_path: Path) -> 
         (("arm=direct_calibrated",), ["blank"]),
     ],
 )
-def test_every_conversation_sent_can_be_restored(
-    tmp_path: Path, overrides: tuple[str, ...], turns: list[str]
-) -> None:
+def test_every_conversation_sent_can_be_restored(tmp_path: Path, overrides: tuple[str, ...], turns: list[str]) -> None:
     folder = tmp_path / "cell"
     one = pipeline(tmp_path, "limit=2", *overrides)
     run_cell(one, folder)

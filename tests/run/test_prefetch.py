@@ -154,9 +154,7 @@ def test_a_full_cache_does_not_change_predictions(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("holds", "turns"), [(1, 5), (10**9, 1)])
-def test_judgments_are_grouped_by_what_the_engine_can_hold(
-    tmp_path: Path, holds: int, turns: int
-) -> None:
+def test_judgments_are_grouped_by_what_the_engine_can_hold(tmp_path: Path, holds: int, turns: int) -> None:
     recorder = Recorder(EchoBackbone().load(), holds=holds)
     prefetch(cells(tmp_path, "plain", "c", "d", recorder=recorder), {})
     first = [at for at, call in enumerate(recorder.calls) if len(call.messages) == 2]

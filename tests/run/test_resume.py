@@ -87,7 +87,9 @@ def calls(folder: Path) -> Counter[str]:
     return found
 
 
-def test_a_sweep_killed_ten_times_has_the_tables_of_an_undisturbed_one(tmp_path: Path, server: ForkServerContext) -> None:
+def test_a_sweep_killed_ten_times_has_the_tables_of_an_undisturbed_one(
+    tmp_path: Path, server: ForkServerContext
+) -> None:
     begun = time.monotonic()
     assert status(sweep(server, tmp_path / "whole")) == 0
     whole = time.monotonic() - begun
