@@ -146,7 +146,7 @@ class PreparedCell:
         return known[key]
 
     def judgments(self, engine: Engine | None) -> tuple[list[Judgment], dict[str, int]]:
-        """Select the judgments to predict; return them with counts, those of excluded judgments by reason.
+        """Select the judgments to predict; return them and counts, of excluded judgments by reason.
 
         Args:
             engine: the loaded backbone; None for a predictor without one.
@@ -300,10 +300,8 @@ class PreparedCell:
             "backbone": _store_description(p.backbone),
             "corpus": description(p.corpus),
         }
-        store, key = (
-            Store(cache_folder(p) / "measure" / digest(options)[:16], options),
-            digest(_machine_description(p.backbone)),
-        )
+        store = Store(cache_folder(p) / "measure" / digest(options)[:16], options)
+        key = digest(_machine_description(p.backbone))
         if key not in store:
             with self.timer.time("measure"):
                 store.add([(key, dict(p.measures.measure(p.backbone, p.corpus)))])
