@@ -28,7 +28,7 @@ from legalrr.records import (
     Verdict,
 )
 from legalrr.roles import scheme
-from legalrr.run.folder import prediction, write_run
+from legalrr.run.folder import build_prediction, write_run
 from legalrr.score.cases import answered_case
 from legalrr.score.scorer import PredictionScorer
 
@@ -69,7 +69,9 @@ def write_sweep(folder: Path, shape: Shape) -> None:
             ability = 0.15 * number + 0.05 * ARMS.index(arm)
             drawn = random.Random(f"{arm}{number}")
             rows = [
-                prediction(judgment, case, *_answer(judgment, case, drawn, ability + gifts[judgment.id], sentences))
+                build_prediction(
+                    judgment, case, *_answer(judgment, case, drawn, ability + gifts[judgment.id], sentences)
+                )
                 for judgment, case in zip(judgments, cases, strict=True)
             ]
             scores = SETTINGS.score([answered_case(one, where=one.id) for one in rows])

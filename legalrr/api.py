@@ -160,7 +160,7 @@ def build_prompt(
     from legalrr.run.pipeline import build_pipeline
 
     pipeline = build_pipeline(compose(overrides=[f"arm={arm}", *overrides]))
-    return PreparedCell(pipeline=pipeline, clock=StageTimer()).case(judgment, segments, None).prompt
+    return PreparedCell(pipeline=pipeline, timer=StageTimer()).case(judgment, segments, None).prompt
 
 
 def evaluate(

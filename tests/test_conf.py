@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from legalrr.errors import UserError
 from legalrr.paths import root
-from legalrr.run.pipeline import KINDS, MEASURE, Pipeline, build_pipeline
+from legalrr.run.pipeline import MEASURE, STAGE_TYPES, Pipeline, build_pipeline
 from legalrr.stage import META, identity
 
 CONF = root() / "conf"
@@ -48,14 +48,14 @@ def built(*overrides: str) -> Pipeline:
 @pytest.mark.parametrize(("group", "choice"), CHOICES)
 def test_every_choice_composes_and_builds(group: str, choice: str) -> None:
     pipeline = built(f"{group}={choice}", *NEEDED.get((group, choice), []))
-    assert set(pipeline.stages()) == set(KINDS)
-    if group in {*KINDS, MEASURE, "arm"}:
+    assert set(pipeline.stages()) == set(STAGE_TYPES)
+    if group in {*STAGE_TYPES, MEASURE, "arm"}:
         stages = pipeline.stages() | ({} if pipeline.measures is None else {MEASURE: pipeline.measures})
         digests = {name: identity(stage)[:16] for name, stage in stages.items()}
         assert digests == IDENTITIES["default"] | IDENTITIES[f"{group}={choice}"]
 
 
-@pytest.mark.parametrize(("group", "choice"), [c for c in CHOICES if c[0] in {*KINDS, MEASURE}])
+@pytest.mark.parametrize(("group", "choice"), [c for c in CHOICES if c[0] in {*STAGE_TYPES, MEASURE}])
 def test_every_field_of_a_stage_stands_in_its_yaml(group: str, choice: str) -> None:
     node = composed(f"{group}={choice}", *NEEDED.get((group, choice), []))[group]
     module, _, name = node["_target_"].rpartition(".")
@@ -63,7 +63,7 @@ def test_every_field_of_a_stage_stands_in_its_yaml(group: str, choice: str) -> N
     assert set(node) - {"_target_", META} == fields
 
 
-@pytest.mark.parametrize("stage", sorted(KINDS))
+@pytest.mark.parametrize("stage", sorted(STAGE_TYPES))
 def test_a_typo_in_a_stage_is_refused_by_name(stage: str) -> None:
     with pytest.raises(UserError, match=rf"^{stage}: .*no_such_field"):
         built(f"+{stage}.no_such_field=1")
@@ -109,7 +109,7 @@ def test_a_repetition_draws_by_another_seed() -> None:
     ("overrides", "message"),
     [
         (["repetition=2"], r"^repetition=2: greedy answers are the same in every run \(use backbone\.decoding=card"),
-        (["repetition=2", "backbone=echo", "arm=direct_compare"], "^repetition=2: compared answers are not drawn"),
+        (["repetition=2", "backbone=echo", "arm=direct_compare"], "^repetition=2: compared answers are not sampled"),
         (["repetition=0"], "^repetition: repetition=0"),
     ],
 )

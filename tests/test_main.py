@@ -122,7 +122,7 @@ def test_an_interrupted_sweep_keeps_its_tables_and_says_how_to_go_on(
             raise KeyboardInterrupt
         return whole(pipeline, *rest)
 
-    monkeypatch.setattr("legalrr.run.cell.run_cell", interrupted)
+    monkeypatch.setattr("legalrr.run.prefetch.run_cell", interrupted)
     status, out, err = run("experiment=paper", "arm=plain,d,c", *QUICK)
     (sweep,) = (tmp_path / "runs/sweep").iterdir()
     assert status == 130
@@ -157,7 +157,7 @@ def test_a_bug_is_not_dressed_up_as_bad_input(run: Run, monkeypatch: pytest.Monk
     def broken(*_: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("legalrr.run.cell.run_cell", broken)
+    monkeypatch.setattr("legalrr.run.prefetch.run_cell", broken)
     with pytest.raises(ZeroDivisionError):
         run("backbone=echo")
 

@@ -3,12 +3,11 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from legalrr.audit.audit import Audit
-from legalrr.audit.claims import Traced
+from legalrr.audit.audit import Audit, Traced
 from legalrr.audit.hypotheses import describe_all
 from legalrr.audit.mcnemar_bounds import Difference
-from legalrr.audit.reported_cells import join_numbers, join_words
 from legalrr.audit.sample_size import DENOMINATORS, SampleSize, common_denominators, least_denominator
+from legalrr.audit.table import join_numbers, join_words
 from legalrr.audit.verdicts import WRONG, Audited, Kind
 
 SUMMARIES = {

@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 
 from legalrr.audit.rates import SLACK, rate
-from legalrr.audit.reported_cells import Figure, Printed, ReportedCell
+from legalrr.audit.table import Figure, Printed, ReportedCell
 
 MAX_RUNS = 10
 """Largest number of runs that is tried where it is not stated."""

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from legalrr.audit.rates import MISTAKEN, NAMES, SLACK, Floats, Integers, rate
-from legalrr.audit.reported_cells import Figure, ReportedCell, join_words
+from legalrr.audit.table import Figure, ReportedCell, join_words
 
 MAX_MATRICES = 3_000_000
 """Matrices that are enumerated; beyond, two rates have to narrow them down."""

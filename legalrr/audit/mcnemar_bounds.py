@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from legalrr.audit.rates import Integers, rate
-from legalrr.audit.reported_cells import WHOLE
+from legalrr.audit.table import WHOLE
 from legalrr.audit.verdicts import Audited
 
 MAX_WAYS = 20_000

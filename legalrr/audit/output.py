@@ -9,7 +9,7 @@ from legalrr.audit.audit import Audit
 from legalrr.audit.findings import CAUTION, blocks, findings, kinds, total
 from legalrr.audit.mcnemar_bounds import Difference
 from legalrr.audit.rates import NAMES
-from legalrr.audit.reported_cells import join_words
+from legalrr.audit.table import join_words
 from legalrr.audit.verdicts import FURTHER, Audited
 from legalrr.tables import Table, standard_output, write_files
 

@@ -1,9 +1,13 @@
-"""Sample size of a dataset: its number of cases and of positive cases, stated by the table or found by search.
+"""Sample size and prevalence of a dataset: its cases and positive cases, stated by the table or found by search.
 
 The cells that cover all cases of a dataset share one number of cases and one class balance. What the table does not
 state is searched: first the smallest n under which every such cell fits its captions, and only where no n does, the
 smallest under which every cell fits, each block by one hypothesis. Given n, the balance is the one under which most
 cells fit, with the least far-fetched hypotheses among equals; all equals are kept.
+
+Prevalence is the share of positive cases. With FPR and FNR printed, every other figure depends on it alone, so rates of
+one set of cases need one prevalence, whatever n is. A table whose rows need different ones was not computed on one set
+of cases by its captions.
 """
 
 import math
@@ -12,11 +16,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from legalrr.audit.grim import MAX_RUNS, RunCases, fits_runs
-from legalrr.audit.hypotheses import MAX_MATRICES, Cases, Fits, block_hypotheses, fits, fits_among, rates_of
-from legalrr.audit.rates import SLACK, Integers
-from legalrr.audit.reported_cells import WHOLE, ReportedCell
+from legalrr.audit.hypotheses import GOLD_SIDE, MAX_MATRICES, Cases, Fits, block_hypotheses, fits, fits_among, rates_of
+from legalrr.audit.rates import SLACK, Integers, rate
+from legalrr.audit.table import WHOLE, Figure, ReportedCell, join_words
 from legalrr.errors import UserError
 from legalrr.progress import progress
 
@@ -24,6 +29,12 @@ CELL_WEIGHT = 1_000
 """Weight of a cell that fits when balances are ranked, in units of cost: larger than any sum of costs."""
 DENOMINATORS = {"fpr": "negatives", "tnr": "negatives", "fnr": "positives", "tpr": "positives"}
 """Rate -> the cases that it is a share of; one number for all cells on the same cases."""
+PREVALENCE_STEPS = 20_000
+"""Shares that are tried; between two neighbours a figure is assumed to be monotone."""
+MONOTONE_RATES = frozenset(
+    {"macro_f1", "weighted_f1", "f1_positive", "f1_negative", "accuracy", "micro_f1", "ppv", "npv", "fdr"}
+)
+"""Figures that are monotone in FPR and in FNR, so that the corners of both bound them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,3 +210,59 @@ def common_denominators(bounds: Sequence[tuple[float, float]], max_size: int) ->
 def least_denominator(bounds: tuple[float, float], max_size: int) -> int | None:
     """Find the smallest denominator of which a figure can be a share; None where it is above `max_size`."""
     return next(iter(common_denominators([bounds], max_size)), None)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FeasiblePrevalence:
+    """Shares of positives under which a cell's captions hold."""
+
+    cell: ReportedCell
+    fit: npt.NDArray[np.bool_]
+    """Whether they hold in the i-th of as many equal parts of 0 to 1, bool [PREVALENCE_STEPS]."""
+
+    def ranges(self) -> list[tuple[float, float]]:
+        """Intervals of shares that fit, the lowest first."""
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], self.fit, [False]]).astype(np.int8)))
+        return [(float(low / PREVALENCE_STEPS), float(high / PREVALENCE_STEPS)) for low, high in edges.reshape(-1, 2)]
+
+    def __str__(self) -> str:
+        """The intervals in percent."""
+        return join_words([f"{100 * low:.1f} to {100 * high:.1f} %" for low, high in self.ranges()], "or")
+
+
+def feasible_prevalence(cell: ReportedCell) -> FeasiblePrevalence | None:
+    """Find the shares that a cell needs; None where it lacks FPR, FNR (or complements), or a third figure."""
+    pair = [_gold_rate(cell, names) for names in GOLD_SIDE]
+    others = [figure for caption, figure in cell.figures.items() if caption in MONOTONE_RATES]
+    if pair[0] is None or pair[1] is None or not others or cell.unanswered != 0 or cell.repeated:
+        return None
+    share = np.linspace(0, 1, PREVALENCE_STEPS + 1)
+    corners = [
+        np.stack([share * (1 - fnr), (1 - share) * fpr, share * fnr, (1 - share) * (1 - fpr), 0 * share, 0 * share])
+        for fpr in pair[0]
+        for fnr in pair[1]
+    ]
+    fit = np.ones(PREVALENCE_STEPS, dtype=bool)
+    for figure in others:
+        values = np.stack([np.nan_to_num(rate(figure.caption, corner)) for corner in corners])
+        least, most = values.min(axis=0), values.max(axis=0)
+        low, high = figure.bounds(figure.scale)
+        fit &= np.minimum(least[1:], least[:-1]) <= high + SLACK
+        fit &= np.maximum(most[1:], most[:-1]) >= low - SLACK
+    return FeasiblePrevalence(cell=cell, fit=fit)
+
+
+def intersect_prevalence(cells: Sequence[FeasiblePrevalence]) -> FeasiblePrevalence | None:
+    """Intersect the shares that several cells need; None for no cells."""
+    if not cells:
+        return None
+    return FeasiblePrevalence(cell=cells[0].cell, fit=np.all([one.fit for one in cells], axis=0))
+
+
+def _gold_rate(cell: ReportedCell, names: tuple[str, str]) -> tuple[float, float] | None:
+    for name in names:
+        figure: Figure | None = cell.figures.get(name)
+        if figure is not None:
+            low, high = figure.bounds(figure.scale)
+            return (max(0.0, low), min(1.0, high)) if name == names[0] else (max(0.0, 1 - high), min(1.0, 1 - low))
+    return None

@@ -20,10 +20,15 @@ import numpy as np
 
 from legalrr.audit.grim import MAX_RUNS, RunCases, Sums, fits_runs
 from legalrr.audit.hypotheses import MAX_MATRICES, Cases, Fits, Hypothesis, block_hypotheses, fits_among, rates_of
-from legalrr.audit.prevalence import Needed, intersect, needed
 from legalrr.audit.rates import Integers, intervals, rate
-from legalrr.audit.reported_cells import WHOLE, ReportedCell, join_numbers, join_words
-from legalrr.audit.sample_size import SampleSize, count_positives
+from legalrr.audit.sample_size import (
+    FeasiblePrevalence,
+    SampleSize,
+    count_positives,
+    feasible_prevalence,
+    intersect_prevalence,
+)
+from legalrr.audit.table import WHOLE, ReportedCell, join_numbers, join_words
 
 Verdict = Literal[
     "consistent", "ambiguous", "mislabelled", "balance", "other n", "impossible", "out of range", "unchecked"
@@ -193,9 +198,9 @@ def _judge_by_matrices(found: Sequence[tuple[Fits, Cases]], size: SampleSize) ->
     most = max(fitted.values(), default=0)
     leading = [one for one, count in fitted.items() if count == most and most]
     least = min((one.cost for one in leading), default=0)
-    apart = _apart(found)
-    if apart:
-        return apart
+    contradicting = _contradicting_balances(found)
+    if contradicting:
+        return contradicting
     lead = _Lead(
         first=tuple(one for one in leading if one.cost == least),
         leading=tuple(leading),
@@ -205,7 +210,7 @@ def _judge_by_matrices(found: Sequence[tuple[Fits, Cases]], size: SampleSize) ->
     return [_judge(one, known, size, lead) for one, known in found]
 
 
-def _apart(found: Sequence[tuple[Fits, Cases]]) -> list[Audited]:
+def _contradicting_balances(found: Sequence[tuple[Fits, Cases]]) -> list[Audited]:
     """Judge cells on the same cases whose captions all hold, but not under one class balance; none if they do."""
     if (
         len({known for _, known in found}) != 1
@@ -360,17 +365,19 @@ def _judge_repeated(block: Sequence[ReportedCell], size: SampleSize) -> list[Aud
 
 def _judge_by_prevalence(cells: Sequence[ReportedCell], size: SampleSize) -> list[Audited]:
     """Judge cells whose n is unknown or too large: do the captions of the block hold under one share of positives?"""
-    shares: list[Needed] = []
+    shares: list[FeasiblePrevalence] = []
     judged: list[Audited] = []
     for cell in cells:
-        one = needed(cell)
+        one = feasible_prevalence(cell)
         if one is not None:
             shares.append(one)
             continue
-        why = "too many cases to try" if size.n else f"n not found up to {size.bound}" if size.bound else "n not known"
-        detail = f"{why}, and a check without n needs FPR, FNR and a third figure"
+        reason = (
+            "too many cases to try" if size.n else f"n not found up to {size.bound}" if size.bound else "n not known"
+        )
+        detail = f"{reason}, and a check without n needs FPR, FNR and a third figure"
         judged.append(Audited(cell=cell, verdict="unchecked", n=size.n, detail=detail))
-    common = intersect(shares)
+    common = intersect_prevalence(shares)
     for one in shares:
         if not one.fit.any():
             judged.append(Audited(cell=one.cell, verdict="impossible", detail="no share of positives, whatever n"))

@@ -1,4 +1,4 @@
-"""The command `legalrr prime`: a hybrid of attention and Gated KalmaNet layers, trained and saved.
+"""The command `legalrr prime`: train and save a hybrid of attention and Gated KalmaNet layers.
 
 legalrr prime corpus=inabs backbone.gka.layers=every:4 minutes=40
 legalrr prime corpus=inabs --select
@@ -21,7 +21,7 @@ SELECT = "--select"
 
 
 def main() -> None:
-    """Run Hydra over `run`; exit status 2 for bad input, with one line that says what, where and what to do."""
+    """Run the command with Hydra; exit with status 2 and one line on standard error for invalid input."""
     sys.argv = ["select=true" if argument == SELECT else argument for argument in sys.argv]
     status = 0
     try:
@@ -31,12 +31,12 @@ def main() -> None:
         print(f"legalrr prime: {' '.join(f'{error} {error.__cause__ or str()}'.split())}", file=sys.stderr)
     except KeyboardInterrupt:
         status = 130
-        print("legalrr prime: interrupted; the same command goes on where this one stopped", file=sys.stderr)
+        print("legalrr prime: interrupted; the same command resumes", file=sys.stderr)
     sys.exit(status)
 
 
 def run(config: DictConfig) -> None:
-    """Prime a backbone, or measure the importance of its layers, and say where the result lies."""
+    """Prime a backbone, or measure the importance of its layers, and print the path of the result."""
     from legalrr.backbones.local.backbone import TransformersBackbone
     from legalrr.hybrids.layer_selection import FOLDER, ORDER, select
     from legalrr.hybrids.priming import MODEL, prime
@@ -55,24 +55,24 @@ def run(config: DictConfig) -> None:
     backbone = build(config["backbone"], TransformersBackbone, option="backbone")
     facts = {"licences": _licences(), "command": shlex.join(["legalrr", "prime", *sys.argv[1:]])}
     if settings.select:
-        told = select(settings, corpus, backbone, facts)
-        print("missed least first:", *told["order"])
+        result = select(settings, corpus, backbone, facts)
+        print("least important first:", *result["order"])
         print(f"order: {Path(settings.folder) / FOLDER / ORDER}")
         return
-    told = prime(settings, corpus, backbone, facts)
-    print("held-out perplexity:", ", ".join(f"{name} {value:.3f}" for name, value in told["perplexity"].items()))
+    card = prime(settings, corpus, backbone, facts)
+    print("held-out perplexity:", ", ".join(f"{name} {value:.3f}" for name, value in card["perplexity"].items()))
     print(f"model: {Path(settings.folder) / MODEL}")
 
 
 def _licences() -> dict[str, Any]:
-    """What the configuration states of the licences of corpus and backbone."""
+    """Read the licences of corpus and backbone from the configuration."""
     from legalrr.backbones.catalogue import facts
-    from legalrr.corpora.catalogue import card
+    from legalrr.corpora.catalogue import card as corpus_card
 
     runtime = HydraConfig.get().runtime
-    # Those of LEGALRR_CONF and --config-dir too.
+    # Including those of LEGALRR_CONF and --config-dir.
     folders = list(dict.fromkeys(Path(one.path) for one in runtime.config_sources if one.schema == "file"))
-    corpus = card(runtime.choices["corpus"], folders)
+    corpus = corpus_card(runtime.choices["corpus"], folders)
     return {
         "corpus": {name: getattr(corpus, name) for name in ("what", "licence", "citation")},
         "backbone": facts(runtime.choices["backbone"], folders).get("licence", ""),

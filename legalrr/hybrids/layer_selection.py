@@ -1,4 +1,4 @@
-"""How much each layer is missed: the rise in held-out loss when it alone is replaced, after (a)."""
+"""Measure layer importance: the rise in held-out loss when one aligned layer alone replaces its attention."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from legalrr.backbones.local.backbone import GKA_OPTION, TransformersBackbone
 from legalrr.backbones.local.gka_model import gka_layers
 from legalrr.backbones.local.gka_surgery import judge_swap, successor
-from legalrr.backbones.local.weights import torch_settings as numerics
-from legalrr.hybrids.bench import lay_out
-from legalrr.hybrids.objective import named
-from legalrr.hybrids.priming import Course, identity
-from legalrr.hybrids.settings import PrimeSettings, claim
+from legalrr.backbones.local.weights import torch_settings
+from legalrr.hybrids.context import prepare_priming
+from legalrr.hybrids.objective import named_weights
+from legalrr.hybrids.priming import PrimingRun, run_identity
+from legalrr.hybrids.settings import PrimeSettings, claim_folder
 from legalrr.hybrids.training import Checkpoints, Progress, RunClock
 from legalrr.progress import progress
 from legalrr.protocols import Corpus
@@ -35,66 +35,66 @@ FOLDER, ORDER = "importance", "importance.json"
 def select(
     settings: PrimeSettings, corpus: Corpus, backbone: TransformersBackbone, facts: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """Measure the importance of every attention layer, and write the order that `by_importance` goes by.
+    """Measure the importance of each attention layer, and write the order that `by_importance` reads.
 
-    All layers learn at once in stage (a), from one reading of the teacher; then perplexity is measured once per layer
-    with that layer alone replaced. Goes on where an earlier call with the same arguments stopped.
+    All layers are aligned at once, in stage (a); then perplexity is measured once per layer, with that layer alone
+    replaced. An interrupted call with the same arguments is resumed.
 
-    Args: see `legalrr.hybrids.priming.prime`; `backbone.gka.layers` is of no account.
+    Args: see `legalrr.hybrids.priming.prime`; `backbone.gka.layers` is ignored.
 
     Returns:
-        what the file holds: `order`, the layer first that is missed least, and `rise`, nats per token by layer.
+        the content of the file: `order`, least important layer first, and `rise`, nats per token by layer.
 
     Raises:
-        UserError: bad input, an impossible choice, or a folder that belongs to another run.
+        UserError: invalid input or options, or a folder that belongs to another run.
     """
     folder = Path(settings.folder) / FOLDER
-    claim(folder, {"command": "select", **identity(settings, corpus, backbone)})
-    with numerics(backbone.matmul_precision, backbone.threads):
+    claim_folder(folder, {"command": "select", **run_identity(settings, corpus, backbone)})
+    with torch_settings(backbone.matmul_precision, backbone.threads):
         checkpoints = Checkpoints(folder)
         clock = RunClock((checkpoints.progress() or Progress()).seconds)
-        bench = lay_out(settings, corpus, backbone)
-        course = Course.begun(bench, folder, clock)
-        teacher = bench.teacher
+        context = prepare_priming(settings, corpus, backbone)
+        run = PrimingRun.resume(context, folder, clock)
+        teacher = context.teacher
         kalmanet = judge_swap(teacher.config, (), backbone.gka, option=GKA_OPTION)
-        decoder, taken = teacher.get_decoder(), gka_layers(teacher.config)
+        decoder, replaced = teacher.get_decoder(), gka_layers(teacher.config)
         layers = {
-            place: successor(layer.self_attn, kalmanet, place, backbone.gka.seed).requires_grad_(False)
-            for place, layer in enumerate(decoder.layers)
-            if place not in taken
+            index: successor(layer.self_attn, kalmanet, index, backbone.gka.seed).requires_grad_(False)
+            for index, layer in enumerate(decoder.layers)
+            if index not in replaced
         }
         if checkpoints.progress() is not None:
-            checkpoints.restore(named(layers))
-        if course.training.progress.stage == "align":
-            course.align(layers)
-        before = ln(course.perplexity("before", teacher))
+            checkpoints.restore(named_weights(layers))
+        if run.training.progress.stage == "align":
+            run.align(layers)
+        before = ln(run.perplexity("before", teacher))
         rise = {}
         with progress("importance", len(layers), "layers") as advance:
-            for place, layer in layers.items():
-                with replaced(teacher, place, layer):
-                    rise[place] = ln(course.perplexity(f"layer_{place}", teacher)) - before
+            for index, layer in layers.items():
+                with replace_attention(teacher, index, layer):
+                    rise[index] = ln(run.perplexity(f"layer_{index}", teacher)) - before
                 advance(1)
-    told = {
-        "order": sorted(rise, key=lambda place: (rise[place], place)),
-        "rise": {str(place): round(nats, 6) for place, nats in rise.items()},
-        "perplexity": {name: round(value, 4) for name, value in course.measured.all().items()},
+    result = {
+        "order": sorted(rise, key=lambda index: (rise[index], index)),
+        "rise": {str(index): round(nats, 6) for index, nats in rise.items()},
+        "perplexity": {name: round(value, 4) for name, value in run.measured.all().items()},
         "base": {"name": backbone.name, "model": backbone.model, **backbone.provenance()},
         "corpus": corpus.name,
         "settings": settings.identity(),
         "minutes": round(clock.seconds() / 60, 2),
         **facts,
     }
-    write_atomically(folder / ORDER, json.dumps(told, indent=2, ensure_ascii=False) + "\n")
+    write_atomically(folder / ORDER, json.dumps(result, indent=2, ensure_ascii=False) + "\n")
     checkpoints.clear()
-    return told
+    return result
 
 
 @contextmanager
-def replaced(model: PreTrainedModel, place: int, attention: nn.Module) -> Iterator[None]:
-    """While it lasts, a layer of a model has another attention."""
-    layer = model.get_decoder().layers[place]
-    kept, layer.self_attn = layer.self_attn, attention
+def replace_attention(model: PreTrainedModel, index: int, attention: nn.Module) -> Iterator[None]:
+    """Replace the attention of a layer within the block."""
+    layer = model.get_decoder().layers[index]
+    original, layer.self_attn = layer.self_attn, attention
     try:
         yield
     finally:
-        layer.self_attn = kept
+        layer.self_attn = original

@@ -1,15 +1,12 @@
-"""Pack text into windows, and define the two training objectives: alignment and distillation.
+"""The two training objectives of priming, and the packed windows of text that they train on.
 
-Text as a model learns from it: judgments packed into windows of equal length that do not see each other.
+(a) Alignment: each new layer learns the output of the attention layer that it replaces. All layers learn from one
+forward pass of the teacher: each gets the input of its attention layer, so none depends on another, and the teacher
+runs only up to the last of them.
 
-What the two stages of priming have in common for the loop that runs them.
+(b) Distillation: the whole hybrid learns the teacher's next-token probabilities.
 
-(a): each new layer learns the output of the attention layer in whose place it will be.
-
-The layers learn next to each other from one reading of the teacher: each is given what its attention layer was given,
-so none depends on another, and of the teacher only the layers up to the last of them run.
-
-(b): the whole hybrid learns the probabilities that the teacher gives to the next token.
+Judgments are packed into windows of equal length; a judgment does not see the others in its window.
 """
 
 from __future__ import annotations
@@ -31,32 +28,33 @@ from legalrr.records import Judgment
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-    from torch import Tensor, nn
+    from torch import Tensor
     from transformers import PreTrainedModel
 
     from legalrr.backbones.local.gka_model import GkaAttention
 
-
 Tokenise = Callable[[str], list[int]]
 Window = tuple[list[int], list[int]]
-"""Tokens, and the position of each in its judgment or, after a cut, in what is left of it."""
+"""Token ids, and the position of each in its judgment or, after a cut, in the rest of it."""
+RIDGE = 1e-4
+"""Ridge of the fit of output projections, relative to the mean square of their inputs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Windows that are read together."""
+    """Windows of one training step."""
 
     ids: Tensor
-    """Tokens, int64 [B, N]."""
+    """Token ids, int64 [B, N]."""
     positions: Tensor
-    """Their positions, int64 [B, N]; where they do not go on by one another sequence begins. Attention is masked and
-    recurrent states begin anew by them."""
+    """Their positions, int64 [B, N]. A new sequence begins where they do not increase by one: attention is masked, and
+    recurrent states are reset, accordingly."""
 
 
 def pack_windows(documents: Iterator[list[int]], length: int) -> Iterator[Window]:
-    """Pack tokens of documents, one after another, into windows of `length`; what fills none at the end is left out.
+    """Pack the tokens of consecutive documents into windows of `length`; an incomplete last window is dropped.
 
-    A document that a window cuts goes on in the next one, where its positions begin anew.
+    A document that a window cuts continues in the next one, with positions from 0.
     """
     ids: list[int] = []
     positions: list[int] = []
@@ -72,8 +70,8 @@ def pack_windows(documents: Iterator[list[int]], length: int) -> Iterator[Window
                 ids, positions = [], []
 
 
-def endless(judgments: Sequence[Judgment], tokenise: Tokenise, seed: int) -> Iterator[list[int]]:
-    """The tokens of the judgments again and again, each time in another order drawn by the seed."""
+def repeat_shuffled(judgments: Sequence[Judgment], tokenise: Tokenise, seed: int) -> Iterator[list[int]]:
+    """Yield the tokens of the judgments epoch after epoch, shuffled anew by seed and epoch."""
     for epoch in count():
         order = list(judgments)
         random.Random(f"{seed} {epoch}").shuffle(order)
@@ -83,154 +81,152 @@ def endless(judgments: Sequence[Judgment], tokenise: Tokenise, seed: int) -> Ite
 def batches(
     judgments: Sequence[Judgment], tokenise: Tokenise, *, length: int, size: int, seed: int, after: int = 0
 ) -> Iterator[Batch]:
-    """Batches without end, the same ones for the same arguments.
+    """Yield batches without end, the same ones for the same arguments.
 
     Args:
-        judgments: what to learn from, at least one token altogether.
+        judgments: judgments to train on, with at least one token altogether.
         tokenise: text -> token ids.
-        length: tokens of a window.
-        size: windows of a batch.
-        seed: of the order.
-        after: how many batches to pass over, which were read before.
+        length: tokens per window.
+        size: windows per batch.
+        seed: seed of the order.
+        after: number of batches to skip.
     """
-    stream = islice(pack_windows(endless(judgments, tokenise, seed), length), after * size, None)
+    stream = islice(pack_windows(repeat_shuffled(judgments, tokenise, seed), length), after * size, None)
     while True:
-        yield batch(list(islice(stream, size)))
+        yield stack_windows(list(islice(stream, size)))
 
 
-def batch(rows: Sequence[Window]) -> Batch:
-    """Windows of one length as a batch."""
-    import torch
-
+def stack_windows(rows: Sequence[Window]) -> Batch:
+    """Stack windows of one length into a batch."""
     ids, positions = (torch.tensor(part) for part in zip(*rows, strict=True))
     return Batch(ids=ids, positions=positions)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Learner:
-    """Weights that learn at one rate."""
+class ParameterGroup:
+    """Trained weights with one learning rate."""
 
     weights: Mapping[str, nn.Parameter]
-    """By name, unique among the learners of a lesson."""
+    """Name -> weight; names are unique within an objective."""
     rate: float
-    """Learning rate at its peak."""
+    """Peak learning rate."""
 
 
 class Objective(Protocol):
-    """One stage of priming."""
+    """Training objective of one stage of priming."""
 
     @property
     def name(self) -> str:
-        """align or distil."""
+        """Name of the stage: align or distil."""
 
     @property
-    def learners(self) -> Sequence[Learner]:
-        """What learns; all other weights stay as they are."""
+    def groups(self) -> Sequence[ParameterGroup]:
+        """Trained weights; all others are frozen."""
 
     @property
-    def clipped(self) -> Sequence[Sequence[nn.Parameter]]:
-        """Weights whose gradients are cut to one norm together."""
+    def clip_groups(self) -> Sequence[Sequence[nn.Parameter]]:
+        """Groups of weights whose gradients are clipped to one norm each."""
 
-    def study(self, batch: Batch) -> dict[str, float]:
-        """Add the gradients of the loss on a batch; returns the losses that are logged, `loss` among them."""
+    def backward(self, batch: Batch) -> dict[str, float]:
+        """Accumulate the gradients of the loss on a batch; return the losses to log, `loss` among them."""
 
 
-def named(layers: Mapping[int, nn.Module]) -> dict[str, nn.Parameter]:
-    """The weights of the new layers by name, from the layers by their place in the model."""
+def named_weights(layers: Mapping[int, nn.Module]) -> dict[str, nn.Parameter]:
+    """Name the weights of new layers, given by index in the model."""
     return {f"layers.{i}.{name}": p for i, layer in layers.items() for name, p in layer.named_parameters()}
-
-
-RIDGE = 1e-4
-"""Of the fit of output projections, relative to the mean square of what is projected."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AlignmentObjective:
-    """The lesson of stage (a)."""
+    """Objective of stage (a), alignment."""
 
     teacher: PreTrainedModel
-    """The model before its layers are replaced; it stays as it is."""
+    """The model before its layers are replaced; it is not changed."""
     layers: Mapping[int, GkaAttention]
-    """The new layers by their place in the model."""
+    """New layers by index in the model."""
     rate: float
-    """Learning rate at its peak."""
+    """Peak learning rate."""
     accelerator: Accelerator
     """Device and precision."""
 
     name = "align"
 
     @cached_property
-    def learners(self) -> Sequence[Learner]:
-        """All weights of the new layers."""
-        return (Learner(weights=named(self.layers), rate=self.rate),)
+    def groups(self) -> Sequence[ParameterGroup]:
+        """All weights of the new layers, in one group."""
+        return (ParameterGroup(weights=named_weights(self.layers), rate=self.rate),)
 
     @property
-    def clipped(self) -> Sequence[Sequence[nn.Parameter]]:
-        """Each layer by itself."""
+    def clip_groups(self) -> Sequence[Sequence[nn.Parameter]]:
+        """One group per layer."""
         return [list(layer.parameters()) for layer in self.layers.values()]
 
-    def study(self, batch: Batch) -> dict[str, float]:
-        """Gradients of the unexplained share of each layer's output; `loss` is their mean."""
+    def backward(self, batch: Batch) -> dict[str, float]:
+        """Accumulate the gradients of each layer's unexplained variance; `loss` is their mean."""
         losses = {}
-        for place, (given, made) in self._taught(batch).items():
+        for index, (inputs, target) in self._attention_io(batch).items():
             with self.accelerator.autocast():
-                found, _ = self.layers[place](given, position_ids=batch.positions)
-            loss = unexplained(found, made)
+                output, _ = self.layers[index](inputs, position_ids=batch.positions)
+            loss = unexplained_variance(output, target)
             self.accelerator.backward(loss)
-            losses[f"layer_{place}"] = loss.item()
+            losses[f"layer_{index}"] = loss.item()
         return {"loss": sum(losses.values()) / len(losses), **losses}
 
     def fit(self, batches: Iterable[Batch]) -> None:
-        """Set the output projections to those that explain most of the attention's output on some batches.
+        """Fit the output projections to the attention's output on some batches in closed form.
 
-        Least squares over the tokens of all batches, with a ridge; sums and solution in float64. Gradients would take
-        hundreds of steps to this point, since the size of what is projected is another one than the attention's.
+        Ridge regression over the tokens of all batches; sums and solution in float64. Gradient descent would take
+        hundreds of steps to this point, since the inputs of the projections differ in scale from the attention's.
         """
         sums: dict[int, tuple[Tensor, Tensor]] = {}
         for batch in batches:
-            for place, (given, made) in self._taught(batch).items():
-                layer = self.layers[place]
-                with torch.no_grad(), self.accelerator.autocast(), inputs_of(layer.o_proj) as projected:
-                    layer(given, position_ids=batch.positions)
-                z, y = (rows.flatten(0, 1).double() for rows in (projected[0], made))
-                before = sums.get(place, (0.0, 0.0))
-                sums[place] = (before[0] + z.T @ z, before[1] + z.T @ y)
-        for place, (zz, zy) in sums.items():
+            for index, (inputs, target) in self._attention_io(batch).items():
+                layer = self.layers[index]
+                with torch.no_grad(), self.accelerator.autocast(), capture_inputs(layer.o_proj) as projected:
+                    layer(inputs, position_ids=batch.positions)
+                z, y = (rows.flatten(0, 1).double() for rows in (projected[0], target))
+                before = sums.get(index, (0.0, 0.0))
+                sums[index] = (before[0] + z.T @ z, before[1] + z.T @ y)
+        for index, (zz, zy) in sums.items():
             zz.diagonal().add_(RIDGE * zz.diagonal().mean())
-            weight = self.layers[place].o_proj.weight
+            weight = self.layers[index].o_proj.weight
             with torch.no_grad():
                 weight.copy_(torch.linalg.solve(zz, zy).T)
 
-    def _taught(self, batch: Batch) -> dict[int, tuple[Tensor, Tensor]]:
-        """What the attention layers are given, and what they make of it, [B, N, hidden] each."""
-        with torch.no_grad(), self.accelerator.autocast(), watched(self.teacher, self.layers) as seen:
+    def _attention_io(self, batch: Batch) -> dict[int, tuple[Tensor, Tensor]]:
+        """Compute input and output of each attention layer, [B, N, hidden] each."""
+        with torch.no_grad(), self.accelerator.autocast(), capture_attention(self.teacher, self.layers) as seen:
             hidden_states(self.teacher, batch.ids, batch.positions)
         return seen
 
 
-def unexplained(found: Tensor, made: Tensor) -> Tensor:
-    """Mean squared error over the variance of the target, [B, N, hidden] twice -> scalar; 1 for the target's mean."""
-    made = made.float()
-    spread = made - made.mean(dim=(0, 1))
-    return (found.float() - made).square().mean() / spread.square().mean().clamp(min=torch.finfo(torch.float32).tiny)
+def unexplained_variance(output: Tensor, target: Tensor) -> Tensor:
+    """Divide the mean squared error by the variance of the target; 1 for its mean.
+
+    Args:
+        output: [B, N, hidden].
+        target: the same shape.
+    """
+    target = target.float()
+    spread = target - target.mean(dim=(0, 1))
+    return (output.float() - target).square().mean() / spread.square().mean().clamp(min=torch.finfo(torch.float32).tiny)
 
 
 @contextmanager
-def watched(teacher: PreTrainedModel, places: Iterable[int]) -> Iterator[dict[int, tuple[Tensor, Tensor]]]:
-    """While it lasts, the teacher has no layers above the last of `places`, and what their attention is given and
-    makes is put into the yielded mapping."""
+def capture_attention(teacher: PreTrainedModel, indices: Iterable[int]) -> Iterator[dict[int, tuple[Tensor, Tensor]]]:
+    """Record input and output of attention layers by index; within the block, the teacher ends at the last of them."""
     decoder = teacher.get_decoder()
-    layers, places = decoder.layers, sorted(places)
+    layers, indices = decoder.layers, sorted(indices)
     seen: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def hook(place: int) -> torch.utils.hooks.RemovableHandle:
-        def keep(_: nn.Module, args: tuple, told: dict, made: tuple) -> None:
-            seen[place] = (told["hidden_states"], made[0])
+    def hook(index: int) -> torch.utils.hooks.RemovableHandle:
+        def record(_: nn.Module, args: tuple, kwargs: dict, output: tuple) -> None:
+            seen[index] = (kwargs["hidden_states"], output[0])
 
-        return layers[place].self_attn.register_forward_hook(keep, with_kwargs=True)
+        return layers[index].self_attn.register_forward_hook(record, with_kwargs=True)
 
-    handles = [hook(place) for place in places]
-    decoder.layers = layers[: places[-1] + 1]
+    handles = [hook(index) for index in indices]
+    decoder.layers = layers[: indices[-1] + 1]
     try:
         yield seen
     finally:
@@ -240,76 +236,76 @@ def watched(teacher: PreTrainedModel, places: Iterable[int]) -> Iterator[dict[in
 
 
 @contextmanager
-def inputs_of(module: nn.Module) -> Iterator[list[Tensor]]:
-    """While it lasts, what a module is given is put into the yielded list."""
-    given: list[Tensor] = []
-    handle = module.register_forward_pre_hook(lambda _, args: given.append(args[0]))
+def capture_inputs(module: nn.Module) -> Iterator[list[Tensor]]:
+    """Record the inputs of a module within the block."""
+    inputs: list[Tensor] = []
+    handle = module.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
     try:
-        yield given
+        yield inputs
     finally:
         handle.remove()
 
 
 @dataclass(frozen=True, kw_only=True)
 class DistillationObjective:
-    """The lesson of stage (b)."""
+    """Objective of stage (b), distillation."""
 
     teacher: PreTrainedModel
-    """The model before its layers were replaced; it stays as it is."""
+    """The model before its layers were replaced; it is not changed."""
     student: PreTrainedModel
     """The hybrid."""
     layers: Mapping[int, GkaAttention]
-    """Its new layers by their place."""
+    """Its new layers by index."""
     rate: float
-    """Learning rate of the new layers at its peak."""
+    """Peak learning rate of the new layers."""
     rest_rate: float | None
-    """Learning rate of all other weights; None: they stay as they are."""
+    """Peak learning rate of all other weights; None: frozen."""
     slice: int
-    """Tokens whose probabilities are held at once."""
+    """Tokens whose logits are in memory at once."""
     accelerator: Accelerator
     """Device and precision."""
 
     name = "distil"
 
     @cached_property
-    def learners(self) -> Sequence[Learner]:
-        """The new layers and, where they learn, all other weights."""
-        new = named(self.layers)
-        learners = [Learner(weights=new, rate=self.rate)]
+    def groups(self) -> Sequence[ParameterGroup]:
+        """The new layers and, if they are trained, all other weights."""
+        new = named_weights(self.layers)
+        groups = [ParameterGroup(weights=new, rate=self.rate)]
         if self.rest_rate is not None:
             known = {id(weight) for weight in new.values()}
             rest = {name: p for name, p in self.student.named_parameters() if id(p) not in known}
-            learners.append(Learner(weights=rest, rate=self.rest_rate))
-        return learners
+            groups.append(ParameterGroup(weights=rest, rate=self.rest_rate))
+        return groups
 
     @property
-    def clipped(self) -> Sequence[Sequence[nn.Parameter]]:
-        """All that learns together."""
-        return [[p for learner in self.learners for p in learner.weights.values()]]
+    def clip_groups(self) -> Sequence[Sequence[nn.Parameter]]:
+        """All trained weights, in one group."""
+        return [[p for group in self.groups for p in group.weights.values()]]
 
-    def study(self, batch: Batch) -> dict[str, float]:
-        """Gradients of the mean divergence per token; `loss` is it, in nats."""
+    def backward(self, batch: Batch) -> dict[str, float]:
+        """Accumulate the gradients of the mean divergence per token, which is `loss`, in nats."""
         with torch.no_grad(), self.accelerator.autocast():
-            taught = hidden_states(self.teacher, batch.ids, batch.positions)
+            teacher_states = hidden_states(self.teacher, batch.ids, batch.positions)
         with self.accelerator.autocast():
             hidden = hidden_states(self.student, batch.ids, batch.positions)
-        # The head is left and entered again slice by slice; its input collects the gradient of them all.
-        entered = hidden.detach().requires_grad_()
+        # The head runs slice by slice; its detached input accumulates the gradients of all slices.
+        head_input = hidden.detach().requires_grad_()
         heads = self.student.get_output_embeddings(), self.teacher.get_output_embeddings()
         total = 0.0
         for own, target in zip(
-            entered.flatten(0, 1).split(self.slice), taught.flatten(0, 1).split(self.slice), strict=True
+            head_input.flatten(0, 1).split(self.slice), teacher_states.flatten(0, 1).split(self.slice), strict=True
         ):
             with self.accelerator.autocast():
                 loss = divergence(heads[0](own), heads[1](target).detach()) / batch.ids.numel()
             self.accelerator.backward(loss)
             total += loss.item()
-        hidden.backward(entered.grad)
+        hidden.backward(head_input.grad)
         return {"loss": total}
 
 
 def divergence(student: Tensor, teacher: Tensor) -> Tensor:
-    """Kullback-Leibler divergence of the student's distributions from the teacher's in nats, summed over tokens.
+    """Compute the KL divergence of the student's distributions from the teacher's in nats, summed over tokens.
 
     Args:
         student: logits [tokens, vocabulary].

@@ -1,12 +1,13 @@
-"""A run of priming, from the model to the hybrid that is saved."""
+"""A priming run: align, distil, evaluate and save a hybrid, with its card and training curve."""
 
 from __future__ import annotations
 
 import copy
+import io
 import json
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,17 +16,19 @@ from legalrr.backbones.local.backbone import GKA_OPTION, TransformersBackbone
 from legalrr.backbones.local.gka_model import ENTRY
 from legalrr.backbones.local.gka_options import chosen_layers
 from legalrr.backbones.local.gka_surgery import swap
-from legalrr.backbones.local.weights import torch_settings as numerics
-from legalrr.hybrids.bench import PrimingContext, curve_svg, lay_out, read_split
-from legalrr.hybrids.objective import AlignmentObjective, DistillationObjective, Objective, named
-from legalrr.hybrids.settings import Measured, PrimeSettings, claim
+from legalrr.backbones.local.weights import torch_settings
+from legalrr.html import SVG_SALT
+from legalrr.hybrids.context import PrimingContext, prepare_priming, training_split
+from legalrr.hybrids.objective import AlignmentObjective, DistillationObjective, Objective, named_weights
+from legalrr.hybrids.settings import PrimeSettings, StoredMeasurements, claim_folder
 from legalrr.hybrids.training import Checkpoints, Progress, RunClock, Schedule, Training, TrainingLog
 from legalrr.protocols import Corpus
-from legalrr.run.folder import versions
+from legalrr.run.folder import package_versions
 from legalrr.stage import description
 from legalrr.store import write_atomically
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from transformers import PreTrainedModel
 
     from legalrr.backbones.local.gka_model import GkaAttention
@@ -33,78 +36,81 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MODEL, CARD, CURVE = "model", "card.json", "curve.svg"
-POINTS = ("before", "swapped", "aligned", "primed")
-"""When perplexity is measured: of the model itself, with new layers, after (a), after (b)."""
-SPARE = 1.3
-"""So much longer than the last time measuring perplexity may take, before the minutes are over."""
+LINE_COLOUR, LAYER_COLOUR = "#1f4e79", "#9db6cf"
+LAYER_PREFIX = "layer_"
+"""Prefix of the losses of single layers in the log."""
+EVALUATION_POINTS = ("before", "swapped", "aligned", "primed")
+"""Points at which perplexity is measured: of the teacher, with untrained new layers, after (a), after (b)."""
+PERPLEXITY_MARGIN = 1.3
+"""Time reserved for the last perplexity measurement, as a multiple of the previous one."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Course:
-    """What a run of priming or selecting goes by."""
+class PrimingRun:
+    """A run of priming or layer selection."""
 
-    bench: PrimingContext
-    """What it works with."""
+    context: PrimingContext
+    """Teacher, text and device."""
     folder: Path
-    """Where everything is written."""
+    """Output folder."""
     training: Training
-    """The loop, where it is."""
-    measured: Measured
-    """What was measured."""
+    """The training loop, at its current position."""
+    measured: StoredMeasurements
+    """Perplexities measured so far."""
 
     @classmethod
-    def begun(cls, bench: PrimingContext, folder: Path, clock: RunClock) -> Course:
-        """The course of a folder, where it stopped or at its beginning."""
-        own, checkpoints, journal = bench.settings, Checkpoints(folder), TrainingLog(folder)
+    def resume(cls, context: PrimingContext, folder: Path, clock: RunClock) -> PrimingRun:
+        """Resume the run of a folder at its last checkpoint, or start it."""
+        own, checkpoints, log_file = context.settings, Checkpoints(folder), TrainingLog(folder)
         progress = checkpoints.progress() or Progress()
-        journal.cut(progress.batches)
+        log_file.truncate(progress.batches)
         training = Training(
             progress=progress,
             checkpoints=checkpoints,
-            journal=journal,
+            log=log_file,
             clock=clock,
             clip=own.clip,
             every_steps=own.checkpoint.steps,
             every_seconds=60 * own.checkpoint.minutes,
         )
-        return cls(bench=bench, folder=folder, training=training, measured=Measured(folder))
+        return cls(context=context, folder=folder, training=training, measured=StoredMeasurements(folder))
 
     def align(self, layers: Mapping[int, GkaAttention]) -> None:
-        """Stage (a); a checkpoint of its end is saved."""
-        own, training = self.bench.settings, self.training
-        lesson = AlignmentObjective(
-            teacher=self.bench.teacher, layers=layers, rate=own.align.rate, accelerator=self.bench.accelerator
+        """Run stage (a), and save a checkpoint at its end."""
+        own, training = self.context.settings, self.training
+        objective = AlignmentObjective(
+            teacher=self.context.teacher, layers=layers, rate=own.align.rate, accelerator=self.context.accelerator
         )
         if not training.progress.batches:
-            self._fit(lesson)
+            self._fit(objective)
         until = None if own.minutes is None else 60 * own.minutes * own.align.share
-        self._learn(lesson, own.align.steps, until)
+        self._train(objective, own.align.steps, until)
         if training.progress.step:
-            self._fit(lesson)
+            self._fit(objective)
         training.progress.stage, training.progress.step, training.progress.begun = "distil", 0, None
-        training.save(named(layers), {})
+        training.save(named_weights(layers), {})
 
     def distil(self, student: PreTrainedModel, layers: Mapping[int, GkaAttention]) -> None:
-        """Stage (b)."""
-        own = self.bench.settings
-        lesson = DistillationObjective(
-            teacher=self.bench.teacher,
+        """Run stage (b)."""
+        own = self.context.settings
+        objective = DistillationObjective(
+            teacher=self.context.teacher,
             student=student,
             layers=layers,
             rate=own.distil.rate,
             rest_rate=own.distil.rest_rate,
             slice=own.distil.slice,
-            accelerator=self.bench.accelerator,
+            accelerator=self.context.accelerator,
         )
-        until = None if own.minutes is None else 60 * own.minutes - SPARE * self.training.progress.reserve
-        self._learn(lesson, own.distil.steps, until)
+        until = None if own.minutes is None else 60 * own.minutes - PERPLEXITY_MARGIN * self.training.progress.reserve
+        self._train(objective, own.distil.steps, until)
 
     def perplexity(self, name: str, model: PreTrainedModel) -> float:
-        """Perplexity of a model on the held-out judgments, measured once."""
+        """Measure the perplexity of a model on the held-out judgments, once per name."""
 
         def measure() -> float:
             started = self.training.clock.seconds()
-            found = self.bench.perplexity(model)
+            found = self.context.perplexity(model)
             self.training.progress.reserve = self.training.clock.seconds() - started
             return found
 
@@ -112,76 +118,78 @@ class Course:
         log.info("held-out perplexity, %s: %.3f", name, found)
         return found
 
-    def _fit(self, lesson: AlignmentObjective) -> None:
+    def _fit(self, objective: AlignmentObjective) -> None:
         """Fit the output projections to the next batches."""
-        progress, count = self.training.progress, self.bench.settings.align.fit
-        stream = self.bench.stream(progress.batches)
-        lesson.fit(next(stream) for _ in range(count))
+        progress, count = self.training.progress, self.context.settings.align.fit
+        stream = self.context.stream(progress.batches)
+        objective.fit(next(stream) for _ in range(count))
         progress.batches += count
 
-    def _learn(self, lesson: Objective, steps: int | None, until: float | None) -> None:
+    def _train(self, objective: Objective, steps: int | None, until: float | None) -> None:
         training = self.training
         if training.progress.begun is None:
             training.progress.begun = training.clock.seconds()
-        schedule = Schedule(steps=steps, begun=training.progress.begun, until=until, warmup=self.bench.settings.warmup)
-        training.run(lesson, self.bench.stream(training.progress.batches), schedule)
+        schedule = Schedule(
+            steps=steps, begun=training.progress.begun, until=until, warmup=self.context.settings.warmup
+        )
+        training.run(objective, self.context.stream(training.progress.batches), schedule)
 
 
 def prime(
     settings: PrimeSettings, corpus: Corpus, backbone: TransformersBackbone, facts: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """Make a hybrid of a backbone and prime it; goes on where an earlier call with the same arguments stopped.
+    """Turn a backbone into a hybrid and prime it; an interrupted call with the same arguments is resumed.
 
     Args:
-        settings: how.
-        corpus: where text comes from: its train split, or the evaluated one of a corpus without.
-        backbone: the model; its `gka` says which layers become Gated KalmaNet, and of what numbers.
-        facts: what else the card states (command, licences).
+        settings: the options.
+        corpus: source of text: its train split, or its evaluated split without one.
+        backbone: the model; its `gka` options choose the layers that become Gated KalmaNet.
+        facts: further entries of the card (command, licences).
 
     Returns:
-        what the card of the model holds.
+        the card of the model.
 
     Raises:
-        UserError: bad input, an impossible choice, or a folder that belongs to another run.
+        UserError: invalid input or options, or a folder that belongs to another run.
     """
     folder = Path(settings.folder)
     card = folder / MODEL / CARD
-    claim(folder, {"command": "prime", **identity(settings, corpus, backbone)})
+    claim_folder(folder, {"command": "prime", **run_identity(settings, corpus, backbone)})
     if card.is_file():
-        log.info("%s was primed already", folder / MODEL)
+        log.info("%s is already primed", folder / MODEL)
         Checkpoints(folder).clear()
         return json.loads(card.read_bytes())
-    with numerics(backbone.matmul_precision, backbone.threads):
+    with torch_settings(backbone.matmul_precision, backbone.threads):
         checkpoints = Checkpoints(folder)
         clock = RunClock((checkpoints.progress() or Progress()).seconds)
-        bench = lay_out(settings, corpus, backbone)
-        course = Course.begun(bench, folder, clock)
-        student = copy.deepcopy(bench.teacher)
+        context = prepare_priming(settings, corpus, backbone)
+        run = PrimingRun.resume(context, folder, clock)
+        student = copy.deepcopy(context.teacher)
         count = student.config.get_text_config(decoder=True).num_hidden_layers
         places = chosen_layers(backbone.gka.layers, count, backbone.gka.importance, option=GKA_OPTION)
         swap(student, places, backbone.gka, option=GKA_OPTION)
         student.requires_grad_(False)
         layers = {place: student.get_decoder().layers[place].self_attn for place in places}
-        log.info("layers that become Gated KalmaNet: %s", ", ".join(map(str, places)))
-        course.perplexity("before", bench.teacher)
-        course.perplexity("swapped", student)
-        progress = course.training.progress
+        log.info("Gated KalmaNet layers: %s", ", ".join(map(str, places)))
+        run.perplexity("before", context.teacher)
+        run.perplexity("swapped", student)
+        progress = run.training.progress
         if checkpoints.progress() is not None:
-            checkpoints.restore(dict(student.named_parameters()) | named(layers))
-            log.info("going on at step %d of %s", progress.step, progress.stage)
+            checkpoints.restore(dict(student.named_parameters()) | named_weights(layers))
+            log.info("resuming at step %d of %s", progress.step, progress.stage)
         if progress.stage == "align":
-            course.align(layers)
-        course.perplexity("aligned", student)
-        course.distil(student, layers)
-        course.perplexity("primed", student)
-    told = _card(course, corpus, backbone, student, facts)
-    _write(folder, student, bench, told)
+            run.align(layers)
+        run.perplexity("aligned", student)
+        run.distil(student, layers)
+        run.perplexity("primed", student)
+    content = _card(run, corpus, backbone, student, facts)
+    _save_model(folder, student, context, content)
     checkpoints.clear()
-    return told
+    return content
 
 
-def identity(settings: PrimeSettings, corpus: Corpus, backbone: TransformersBackbone) -> dict[str, Any]:
-    """All that a run's result depends on, as JSON."""
+def run_identity(settings: PrimeSettings, corpus: Corpus, backbone: TransformersBackbone) -> dict[str, Any]:
+    """Return everything that the result of a run depends on, as JSON."""
     return {
         "settings": settings.identity(),
         "corpus": description(corpus)["fields"],
@@ -190,7 +198,7 @@ def identity(settings: PrimeSettings, corpus: Corpus, backbone: TransformersBack
 
 
 def _card(
-    course: Course,
+    run: PrimingRun,
     corpus: Corpus,
     backbone: TransformersBackbone,
     student: PreTrainedModel,
@@ -198,8 +206,8 @@ def _card(
 ) -> dict[str, Any]:
     import torch
 
-    bench, lines = course.bench, course.training.journal.lines()
-    own = bench.settings
+    context, lines = run.context, run.training.log.lines()
+    own = context.settings
     text = student.config.get_text_config(decoder=True)
     stages = {}
     for stage in ("align", "distil"):
@@ -217,27 +225,85 @@ def _card(
         "layers": [i for i, kind in enumerate(text.layer_types) if kind == "linear_attention"],
         "gka": getattr(text, ENTRY),
         "corpus": corpus.name,
-        "split": read_split(corpus),
-        "judgments": {"learned_from": len(bench.split.learned), "held_out": [j.id for j in bench.split.held_out]},
+        "split": training_split(corpus),
+        "judgments": {"learned_from": len(context.split.training), "held_out": [j.id for j in context.split.held_out]},
         "settings": own.identity(),
         "stages": stages,
-        "perplexity": {point: round(course.measured.all()[point], 4) for point in POINTS},
-        "perplexity_on": {"judgments": len(bench.held_out), "tokens": sum(map(len, bench.held_out))},
-        "minutes": round(course.training.clock.seconds() / 60, 2),
-        "device": str(bench.accelerator.device),
+        "perplexity": {point: round(run.measured.all()[point], 4) for point in EVALUATION_POINTS},
+        "perplexity_on": {"judgments": len(context.held_out), "tokens": sum(map(len, context.held_out))},
+        "minutes": round(run.training.clock.seconds() / 60, 2),
+        "device": str(context.accelerator.device),
         "threads": torch.get_num_threads(),
-        "versions": versions(),
+        "versions": package_versions(),
         **facts,
     }
 
 
-def _write(folder: Path, student: PreTrainedModel, bench: PrimingContext, card: Mapping[str, Any]) -> None:
-    """The model with its card, whole or not at all; and the curve."""
+def _save_model(folder: Path, student: PreTrainedModel, context: PrimingContext, card: Mapping[str, Any]) -> None:
+    """Save the training curve, and the model with its card, atomically."""
     part = folder / f".{MODEL}.part"
     shutil.rmtree(part, ignore_errors=True)
     student.save_pretrained(part)
-    bench.engine.tokenizer.save_pretrained(part)
+    context.engine.tokenizer.save_pretrained(part)
     write_atomically(part / CARD, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
     write_atomically(folder / CURVE, curve_svg(TrainingLog(folder).lines(), card["perplexity"]))
     shutil.rmtree(folder / MODEL, ignore_errors=True)
     part.rename(folder / MODEL)
+
+
+def curve_svg(lines: Sequence[Mapping[str, Any]], perplexity: Mapping[str, float]) -> str:
+    """Plot losses of both stages and perplexities as SVG; equal input gives equal bytes.
+
+    Args:
+        lines: lines of the training log.
+        perplexity: point of measurement -> perplexity, in order.
+    """
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    with rc_context({"svg.hashsalt": SVG_SALT, "font.family": "DejaVu Sans", "font.size": 9}):
+        figure = Figure(figsize=(9.6, 3.0))
+        FigureCanvasSVG(figure)
+        figure.set_layout_engine("constrained")
+        align, distil, held_out = figure.subplots(1, 3)
+        _losses(
+            align, [line for line in lines if line["stage"] == "align"], "(a) layers: unexplained variance of output"
+        )
+        _losses(
+            distil, [line for line in lines if line["stage"] == "distil"], "(b) hybrid: KL divergence, nats per token"
+        )
+        _bars(held_out, perplexity)
+        for axes in (align, distil, held_out):
+            axes.spines[["top", "right"]].set_visible(False)
+        text = io.StringIO()
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    return text.getvalue()
+
+
+def _losses(axes: Axes, lines: Sequence[Mapping[str, Any]], title: str) -> None:
+    axes.set_title(title, loc="left", fontsize=9)
+    axes.set_xlabel("step")
+    if not lines:
+        return
+    steps = [line["step"] for line in lines]
+    for layer in [key for key in lines[0] if key.startswith(LAYER_PREFIX)]:
+        axes.plot(steps, _smooth([line[layer] for line in lines]), color=LAYER_COLOUR, linewidth=0.7)
+    axes.plot(steps, _smooth([line["loss"] for line in lines]), color=LINE_COLOUR)
+    axes.set_yscale("log")
+
+
+def _bars(axes: Axes, perplexity: Mapping[str, float]) -> None:
+    axes.set_title("perplexity, held-out judgments", loc="left", fontsize=9)
+    bars = axes.bar(list(perplexity), list(perplexity.values()), color=LINE_COLOUR, width=0.6)
+    axes.bar_label(bars, [f"{value:.4g}" for value in perplexity.values()], fontsize=8)
+    axes.set_yscale("log")
+
+
+def _smooth(values: Sequence[float]) -> list[float]:
+    """Smooth by running means over the last tenth of the values so far, at most 20."""
+    found = []
+    for end in range(1, len(values) + 1):
+        near = values[end - min(20, 1 + end // 10) : end]
+        found.append(sum(near) / len(near))
+    return found

@@ -1,9 +1,4 @@
-"""Define the options and the run folder of `legalrr prime`.
-
-The options of `legalrr prime` that belong neither to the corpus nor to the backbone.
-
-The folder of a run of priming: whose it is, and what was measured so far.
-"""
+"""The options of `legalrr prime` beyond corpus and backbone, and the folder of a run: its settings and measurements."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -16,108 +11,109 @@ from legalrr.stage import at_least, check_fields, choice
 from legalrr.store import make_folder, write_atomically
 
 PRECISIONS = ("float32", "bf16")
+SETTINGS, MEASURED = "settings.json", "measured.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
-    """Judgments that are never learned from."""
+    """Judgments never trained on."""
 
     share: float = 0.05
-    """Their share of the judgments; near-duplicates go together."""
+    """Share of the judgments to hold out; near-duplicates stay together."""
     judgments: int = at_least(1, 16)
-    """Of how many of them perplexity is measured, on the first `window` tokens of each."""
+    """Number of them that perplexity is measured on, with the first `window` tokens of each."""
 
     def __post_init__(self) -> None:
-        """Refuse an impossible value."""
+        """Check the values."""
         check_fields(self, "held_out")
 
 
 @dataclass(frozen=True, kw_only=True)
 class AlignSettings:
-    """(a): each new layer learns the output of the attention layer in whose place it will be."""
+    """Options of stage (a), alignment: each new layer learns the output of the attention layer that it replaces."""
 
     share: float = 0.4
-    """Share of the minutes."""
+    """Share of `minutes`."""
     steps: int | None = at_least(0, None)
-    """How often the weights change at most; None: as often as the minutes allow."""
+    """Maximum number of steps; None: as many as `minutes` allow."""
     rate: float = 3e-3
-    """Learning rate of Adam at its peak."""
+    """Peak learning rate of Adam."""
     fit: int = at_least(0, 8)
-    """Batches that the output projections are fitted to in closed form, before the steps and once more after them; 0:
-    they begin as the attention's."""
+    """Batches to fit the output projections to in closed form, before and after the steps; 0: no fit, they start as the
+    attention's."""
 
     def __post_init__(self) -> None:
-        """Refuse an impossible value."""
+        """Check the values."""
         check_fields(self, "align")
 
 
 @dataclass(frozen=True, kw_only=True)
 class DistilSettings:
-    """(b): the whole hybrid learns the probabilities that the teacher gives to the next token."""
+    """Options of stage (b), distillation: the hybrid learns the teacher's next-token probabilities."""
 
     steps: int | None = at_least(0, None)
-    """How often the weights change at most; None: as often as the minutes allow."""
+    """Maximum number of steps; None: as many as `minutes` allow."""
     rate: float = 1e-3
-    """Learning rate of the new layers at its peak."""
+    """Peak learning rate of the new layers."""
     rest_rate: float | None = None
-    """Learning rate of all other weights; None: they stay as they are."""
+    """Peak learning rate of all other weights; None: frozen."""
     slice: int = at_least(1, 256)
-    """Tokens whose probabilities are held at once: what bounds the memory, whatever the vocabulary."""
+    """Tokens whose logits are in memory at once, which bounds memory for a large vocabulary."""
 
     def __post_init__(self) -> None:
-        """Refuse an impossible value."""
+        """Check the values."""
         check_fields(self, "distil")
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointSettings:
-    """How often the state of a run is saved."""
+    """How often a checkpoint is saved."""
 
     minutes: float = 5.0
-    """Minutes between two savings."""
+    """Minutes between two checkpoints."""
     steps: int | None = at_least(1, None)
-    """Steps between two, beside."""
+    """Steps between two checkpoints, in addition; None: by time alone."""
 
     def __post_init__(self) -> None:
-        """Refuse an impossible value."""
+        """Check the values."""
         check_fields(self, "checkpoint")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PrimeSettings:
-    """What belongs to no stage."""
+    """All options of `legalrr prime` but corpus and backbone."""
 
     folder: str = "runs/prime"
-    """Where everything is written; the same command goes on there."""
+    """Output folder; the same command resumes there."""
     select: bool = False
-    """Measure the importance of every layer, instead of priming some."""
+    """Measure the importance of each layer instead of priming."""
     seed: int = 0
-    """Of the draw of held-out judgments and of the order in which the others are read."""
+    """Seed of the held-out draw and of the order of training."""
     window: int = at_least(2, 2048)
-    """Tokens that are read together."""
+    """Tokens per window."""
     batch: int = at_least(1, 1)
     """Windows per step."""
     minutes: float | None = 40.0
-    """Minutes that the whole run may take, with what it took before it was interrupted; None: no limit."""
+    """Time limit of the whole run, including time before an interruption; None: no limit."""
     warmup: int = at_least(0, 5)
-    """Steps in which the learning rate rises to its peak, from which it falls to 0."""
+    """Steps in which the learning rate rises to its peak; then it falls to 0."""
     clip: float = 1.0
-    """Norm that the gradient of (a) each layer, (b) all weights is cut to."""
+    """Norm that gradients are clipped to: per layer in (a), of all weights in (b)."""
     precision: str = choice("float32", *PRECISIONS)
-    """float32, or bf16: products in bfloat16, weights and sums as they are (autocast, by accelerate)."""
+    """float32, or bf16: matrix products in bfloat16, weights and sums in float32 (autocast, by accelerate)."""
     held_out: HeldOut = field(default_factory=HeldOut)
-    """Judgments that are never learned from."""
+    """Judgments never trained on."""
     align: AlignSettings = field(default_factory=AlignSettings)
-    """(a)."""
+    """Stage (a)."""
     distil: DistilSettings = field(default_factory=DistilSettings)
-    """(b)."""
+    """Stage (b)."""
     checkpoint: CheckpointSettings = field(default_factory=CheckpointSettings)
     """How often the state is saved."""
     runs: str = "runs"
     """Folder of results."""
 
     def __post_init__(self) -> None:
-        """Raises UserError for an impossible value."""
+        """Check the values; raises UserError."""
         check_fields(self, "")
         for option, number in (
             ("minutes", self.minutes),
@@ -134,57 +130,54 @@ class PrimeSettings:
                 raise UserError(f"{option} is {share}", where=option, cure="give a share between 0 and 1")
         for option, steps in (("align.steps", self.align.steps), ("distil.steps", self.distil.steps)):
             if steps is None and self.minutes is None and not (self.select and option == "distil.steps"):
-                raise UserError("nothing says when to end", where=option, cure=f"give minutes or {option}")
+                raise UserError("no time or step limit", where=option, cure=f"give minutes or {option}")
 
     def identity(self) -> dict[str, Any]:
-        """What decides the result, as JSON: another command may not go on where this one stopped."""
+        """Return the options that the result depends on, as JSON; a run is resumed only with the same ones."""
         return {name: value for name, value in asdict(self).items() if name not in ("folder", "runs", "checkpoint")}
 
 
-SETTINGS, MEASURED = "settings.json", "measured.json"
-
-
-def claim(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Make a folder that of a run with these settings, or go on there.
+def claim_folder(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Create the folder of a run, or check that an existing one has the same settings.
 
     Args:
-        folder: it.
-        settings: all that the result depends on, as JSON.
+        folder: the folder.
+        settings: everything that the result depends on, as JSON.
 
     Raises:
-        UserError: it belongs to a run with other settings, or cannot be made.
+        UserError: the folder belongs to a run with other settings, or cannot be created.
     """
     path = folder / SETTINGS
     if path.is_file():
-        held, wanted = _flat(json.loads(path.read_bytes())), _flat(json.loads(json.dumps(settings)))
-        other = sorted(key for key in held.keys() | wanted.keys() if held.get(key) != wanted.get(key))
+        stored, wanted = _flatten(json.loads(path.read_bytes())), _flatten(json.loads(json.dumps(settings)))
+        other = sorted(key for key in stored.keys() | wanted.keys() if stored.get(key) != wanted.get(key))
         if other:
             raise UserError(
-                f"a run with another {other[0]} is there ({held.get(other[0])}, now {wanted.get(other[0])})",
+                f"the folder has a run with another {other[0]} ({stored.get(other[0])}, now {wanted.get(other[0])})",
                 where=str(folder),
-                cure="name another folder=..., or delete this one",
+                cure="set another folder=..., or delete this one",
             )
         return
     make_folder(folder)
     write_atomically(path, json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
 
 
-class Measured:
-    """Numbers that were measured at certain points of a run, each of them once.
+class StoredMeasurements:
+    """Numbers measured once each during a run, stored in its folder.
 
     Args:
-        folder: of the run.
+        folder: the folder of the run.
     """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / MEASURED
 
     def all(self) -> dict[str, float]:
-        """Everything measured so far, by name."""
+        """Return all measurements so far, by name."""
         return json.loads(self._path.read_bytes()) if self._path.is_file() else {}
 
     def once(self, name: str, measure: Callable[[], float]) -> float:
-        """What was measured under a name; measured now if it was not."""
+        """Return the measurement of a name; measure and store it the first time."""
         found = self.all()
         if name not in found:
             found[name] = measure()
@@ -192,7 +185,9 @@ class Measured:
         return found[name]
 
 
-def _flat(value: Any, name: str = "") -> dict[str, Any]:
+def _flatten(value: Any, name: str = "") -> dict[str, Any]:
     if isinstance(value, Mapping):
-        return {k: v for key, inner in value.items() for k, v in _flat(inner, f"{name}.{key}" if name else key).items()}
+        return {
+            k: v for key, inner in value.items() for k, v in _flatten(inner, f"{name}.{key}" if name else key).items()
+        }
     return {name: value}

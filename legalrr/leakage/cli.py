@@ -26,7 +26,7 @@ from legalrr.leakage.probe import Asker, Probe
 from legalrr.protocols import CallCounter
 from legalrr.records import Case, Judgment, Outcome
 from legalrr.run.cell import PreparedCell, StageTimer, call_store
-from legalrr.run.folder import versions
+from legalrr.run.folder import package_versions
 from legalrr.run.pipeline import Pipeline
 from legalrr.score.scorer import PredictionScorer
 from legalrr.stage import description, identity
@@ -60,7 +60,7 @@ def run(pipeline: Pipeline, probe: Probe, folder: Path) -> tuple[Leakage, CallCo
     engine = pipeline.backbone.load()
     calls = call_store(pipeline)
     asker = Asker(pipeline, engine, calls)
-    cell = PreparedCell(pipeline=pipeline, clock=clock)
+    cell = PreparedCell(pipeline=pipeline, timer=clock)
     with clock.time("corpus"):
         judgments, counts = cell.judgments(engine)
     _check_outcomes(judgments, pipeline)
@@ -96,7 +96,7 @@ def run(pipeline: Pipeline, probe: Probe, folder: Path) -> tuple[Leakage, CallCo
             "segment": dict(pipeline.segment.provenance()),
             "backbone": dict(pipeline.backbone.provenance()),
         },
-        "versions": {"python": platform.python_version(), **versions()},
+        "versions": {"python": platform.python_version(), **package_versions()},
         "seconds": clock.seconds,
     }
     write(found, record, folder)

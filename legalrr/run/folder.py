@@ -1,13 +1,13 @@
-"""What a run folder holds.
+"""Write the folder of a run: predictions, judgments, run.json, scores.
 
-predictions.jsonl   a row per judgment: gold, verdict, reason, turns, what was sent (and a digest of it), shown and
-                    hidden (as offsets in its text; of one shown as images, also the pages by digest of the file,
-                    number and dots per inch), the cluster of judgments that it nearly repeats
-judgments.jsonl.gz  the judgments themselves: the text that the offsets point into, parties, gold roles
-references.jsonl    the court's text of the roles that the model wrote, for arms that let it write any
+predictions.jsonl   a row per judgment: gold, verdict, reason, turns, the messages sent and a digest of the prompt, the
+                    spans shown and hidden as offsets in its text (for page images also each page by digest of the
+                    file, number and dots per inch), its cluster of near-duplicates
+judgments.jsonl.gz  the judgments: the text that the offsets point into, parties, gold roles
+references.jsonl    the court's text of each role that the model was prompted to write, if there is any
 run.json            cell, counts, calls, versions, seeds, stage identities, timings
-scores.json         written last: its presence means complete
-error.json          instead, when the cell failed
+scores.json         written last: its presence means that the run is complete
+error.json          written instead when the cell failed
 """
 
 import gzip
@@ -45,6 +45,7 @@ PACKAGES = (
     "hydra-core",
     "triton",
 )
+"""Packages whose versions run.json records."""
 
 
 def write_run(
@@ -56,13 +57,15 @@ def write_run(
     record: Mapping[str, Any],
     scores: Mapping[str, Any],
 ) -> None:
-    """Write a finished cell; scores.json comes last. run.json names the digest of the judgments' lines, as the cells of
-    a sweep have much the same ones."""
+    """Write the folder of a finished cell, scores.json last.
+
+    run.json has the digest of the judgments' lines, as most cells of a sweep have the same judgments.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    lines = "".join(json.dumps(_judgment(judgment)) + "\n" for judgment in judgments).encode("ascii")
+    lines = "".join(json.dumps(_judgment_row(judgment)) + "\n" for judgment in judgments).encode("ascii")
     record = {**record, "judgments": {"file": JUDGMENTS, "sha256": hashlib.sha256(lines).hexdigest()}}
     write_atomically(folder / PREDICTIONS, "".join(as_json(one.to_json()) + "\n" for one in predictions))
-    # Without a time in it, equal judgments give equal bytes.
+    # Without a time stamp, equal judgments give equal bytes.
     write_atomically(folder / JUDGMENTS, gzip.compress(lines, compresslevel=6, mtime=0))
     if any(one["turns"] for one in references):
         write_atomically(folder / REFERENCES, "".join(as_json(one) + "\n" for one in references))
@@ -70,10 +73,10 @@ def write_run(
     write_atomically(folder / "scores.json", as_json(scores, indent=2) + "\n")
 
 
-def prediction(
+def build_prediction(
     judgment: Judgment, case: Case, completion: Completion, verdict: Verdict, *, cluster: str = ""
 ) -> Prediction:
-    """A row of predictions.jsonl; `cluster` is the name that the judgment shares with those that it nearly repeats."""
+    """Build a row of predictions.jsonl; `cluster` identifies the judgment's near-duplicates (default: its id)."""
     document = case.document
     return Prediction(
         id=judgment.id,
@@ -91,81 +94,83 @@ def prediction(
         cut_off=any(t.finish_reason == "length" for t in completion.turns),
         error=completion.error,
         turns=[asdict(t) for t in completion.turns],
-        messages=_messages(case, completion),
-        earlier=_earlier(case, completion),
-        prompt=_prompt(case, completion),
+        messages=_last_conversation(case, completion),
+        earlier=_earlier_conversations(case, completion),
+        prompt=_prompt_digest(case, completion),
         shown=[[b.role, b.start, b.start + len(b.text)] for b in document.blocks],
         hidden=[[h.start, h.end, h.role, h.reason] for h in document.hidden],
-        pages=_pages(judgment, document),
+        pages=_page_status(judgment, document),
         dropped_tokens=document.dropped_tokens,
         skipped=document.skipped,
     )
 
 
-def _prompt(case: Case, completion: Completion) -> str | None:
-    """Digest of all that is to be sent: arms with the same one differ in name alone; None for a baseline, which answers
-    without being sent any of it."""
+def _prompt_digest(case: Case, completion: Completion) -> str | None:
+    """Compute the digest of the whole prompt, equal for arms that differ in name alone; None for a baseline."""
     turns = case.prompt.turns
-    if completion.turns and not _messages(case, completion):
+    if completion.turns and not _last_conversation(case, completion):
         return None
-    told = [
-        [turn.name, turn.max_new_tokens, [[m.role, [_part(part) for part in m.parts]] for m in turn.messages]]
+    content = [
+        [turn.name, turn.max_new_tokens, [[m.role, [_part_as_json(part) for part in m.parts]] for m in turn.messages]]
         for turn in turns
     ]
-    return digest(told) if turns else None
+    return digest(content) if turns else None
 
 
-def _part(part: str | Quote | Page) -> object:
+def _part_as_json(part: str | Quote | Page) -> object:
     if isinstance(part, Page):
         return part.seen()
     return {"quote": part.turn} if isinstance(part, Quote) else part
 
 
-def _pages(judgment: Judgment, document: Document) -> dict[str, list[dict[str, Any]]]:
-    """What became of each page; nothing of a judgment that is shown as text."""
+def _page_status(judgment: Judgment, document: Document) -> dict[str, list[dict[str, Any]]]:
+    """List the pages shown, hidden and dropped; empty for a judgment shown as text."""
     drawn = images(judgment.pages)
     dropped = [page for page in drawn if page not in document.pages and page not in document.hidden_pages]
-    sorts = {"shown": document.pages, "hidden": document.hidden_pages, "dropped": dropped}
-    return {sort: [page.seen() for page in pages] for sort, pages in sorts.items()} if drawn else {}
+    status = {"shown": document.pages, "hidden": document.hidden_pages, "dropped": dropped}
+    return {name: [page.seen() for page in pages] for name, pages in status.items()} if drawn else {}
 
 
-def _messages(case: Case, completion: Completion) -> list[dict[str, Any]]:
-    """The conversation of the last turn as it was sent; nothing for a baseline, which is sent none."""
-    said = {t.name: t.text for t in completion.turns if t.name != BLANK}
-    asked = list(takewhile(lambda t: t.name in said, case.prompt.turns))
-    return [m.fill(said) for m in asked[-1].messages] if asked else []
+def _last_conversation(case: Case, completion: Completion) -> list[dict[str, Any]]:
+    """Return the messages of the last turn as sent; empty for a baseline."""
+    replies = {t.name: t.text for t in completion.turns if t.name != BLANK}
+    turns = list(takewhile(lambda t: t.name in replies, case.prompt.turns))
+    return [m.fill(replies) for m in turns[-1].messages] if turns else []
 
 
-def _earlier(case: Case, completion: Completion) -> list[dict[str, Any]]:
-    """The conversations that do not open the last one (layout `study`, the prior of `calibrated`), turn by turn.
+def _earlier_conversations(case: Case, completion: Completion) -> list[dict[str, Any]]:
+    """List the conversations that are no prefix of the last one (layout `study`, the prior of `calibrated`), by turn.
 
-    A message is [role, k, rest]: its content is the first k characters of the last conversation's message at the same
-    place, and then `rest`; so what turns share, which is nearly all, is not written again.
+    A message is [role, k, rest]: its content is the first k characters of the message at the same position in the last
+    conversation, followed by `rest`. Nearly all text is shared between turns, and is not written twice.
     """
-    said = {t.name: t.text for t in completion.turns if t.name != BLANK}
-    last = _messages(case, completion)
-    asked = list(takewhile(lambda t: t.name in said, case.prompt.turns))[:-1]
+    replies = {t.name: t.text for t in completion.turns if t.name != BLANK}
+    last = _last_conversation(case, completion)
+    turns = list(takewhile(lambda t: t.name in replies, case.prompt.turns))[:-1]
     if case.prompt.blank is not None and any(t.name == BLANK for t in completion.turns):
-        asked.insert(0, replace(case.prompt.blank, name=BLANK))
+        turns.insert(0, replace(case.prompt.blank, name=BLANK))
     found = []
-    for turn in asked:
-        sent = [m.fill(said) for m in turn.messages]
+    for turn in turns:
+        sent = [m.fill(replies) for m in turn.messages]
         if sent != last[: len(sent)]:
             found.append(
-                {"turn": turn.name, "messages": [_apart(m, other) for m, other in zip_longest(sent, last[: len(sent)])]}
+                {
+                    "turn": turn.name,
+                    "messages": [_difference(m, other) for m, other in zip_longest(sent, last[: len(sent)])],
+                }
             )
     return found
 
 
-def _apart(message: Mapping[str, str], other: Mapping[str, str] | None) -> list[Any]:
-    content, model = message["content"], "" if other is None else other["content"]
-    pairs = enumerate(zip(content, model, strict=False))
-    same = next((at for at, (one, two) in pairs if one != two), min(len(content), len(model)))
+def _difference(message: Mapping[str, str], other: Mapping[str, str] | None) -> list[Any]:
+    content, base = message["content"], "" if other is None else other["content"]
+    pairs = enumerate(zip(content, base, strict=False))
+    same = next((at for at, (one, two) in pairs if one != two), min(len(content), len(base)))
     return [message["role"], same, content[same:]]
 
 
-def _judgment(judgment: Judgment) -> dict[str, Any]:
-    """A line of the judgments' file: what a row of predictions.jsonl does not say."""
+def _judgment_row(judgment: Judgment) -> dict[str, Any]:
+    """Build a line of judgments.jsonl.gz: the fields that predictions.jsonl lacks."""
     spans = judgment.spans
     return {
         "id": judgment.id,
@@ -178,8 +183,8 @@ def _judgment(judgment: Judgment) -> dict[str, Any]:
     }
 
 
-def described(pipeline: Pipeline, cases: Sequence[Case]) -> dict[str, Any]:
-    """What a row of the table says of its cell."""
+def describe_cell(pipeline: Pipeline, cases: Sequence[Case]) -> dict[str, Any]:
+    """Describe a cell as the tables do, for run.json."""
     p = pipeline
     model = p.predict.needs_backbone
     options = {name: description(stage)["fields"] for name, stage in p.stages().items()}
@@ -189,7 +194,7 @@ def described(pipeline: Pipeline, cases: Sequence[Case]) -> dict[str, Any]:
         "arm": p.settings.arm.id,
         "label": p.settings.arm.label,
         "family": p.settings.arm.family,
-        # What is shown as images is another experiment than what is shown as text.
+        # Page images are another experiment than their text.
         "corpus": p.corpus.name + (" (page images)" if any(c.document.pictured for c in cases) else ""),
         "split": p.corpus.split,
         "segment": p.segment.name,
@@ -205,8 +210,8 @@ def described(pipeline: Pipeline, cases: Sequence[Case]) -> dict[str, Any]:
     }
 
 
-def versions() -> dict[str, str]:
-    """Versions of the packages that results depend on; those not installed are left out."""
+def package_versions() -> dict[str, str]:
+    """Get the versions of the packages that results depend on, of those installed."""
     found = {}
     for package in PACKAGES:
         try:
@@ -217,12 +222,12 @@ def versions() -> dict[str, str]:
 
 
 def as_json(value: object, indent: int | None = None) -> str:
-    """JSON text; raises ValueError for a number that JSON does not have."""
+    """Serialize to JSON; raises ValueError for NaN and infinity."""
     return json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
 
 
 def write_error(folder: Path, error: BaseException) -> None:
-    """Leave error.json in a cell that failed."""
+    """Write error.json into the folder of a failed cell."""
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(
         folder / "error.json", as_json({"what": str(error), "type": type(error).__name__}, indent=2) + "\n"

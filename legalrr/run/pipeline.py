@@ -1,13 +1,8 @@
-"""Build all stages of a cell from its config before the first one runs, and prepare its judgments.
+"""Build the stages of a cell from its config, and cache what the cells of a process prepare alike.
 
-What cells of one process prepare alike: judgments, their roles, and what is shown and asked of each.
-
-The calls that the cells of a sweep share are made before the cells run (`legalrr.run.prefetch`), which prepares every
-judgment of every cell. A `Prepared` that both are given hands this over, so that nothing is prepared twice.
-
-The court's own text of the roles that a model is asked to write: what explanations are compared with.
-
-One cell of a sweep: all stages built from the config before the first one runs.
+All stages are built, and their options checked, before the first one runs. `PreparationCache` keeps judgments, roles
+and prompts, so that the cells of a sweep, and the prefetch before them (`legalrr.run.prefetch`), prepare each once.
+`reference_texts` extracts the court's own text of the roles that a model writes, which explanations are scored against.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -37,159 +32,12 @@ from legalrr.protocols import (
 from legalrr.records import Case, Judgment, PromptTurn, Segments, Span
 from legalrr.stage import build, check_fields, choice, description, from_values, identity
 
-ROOM = 200_000_000
-"""Characters of shown text and prompts that are kept: one byte each, or two where a text is not Latin-1."""
-
-
-@dataclass
-class Prepared:
-    """Kept as long as the sweep lasts; what finds no room is prepared again by the cell that needs it."""
-
-    room: int = ROOM
-    """Characters of cases that can still be kept."""
-    judgments: dict[Hashable, Mapping[str, Judgment]] = field(default_factory=dict)
-    """Identity of a corpus, and split -> its judgments by id."""
-    segments: dict[Hashable, dict[str, Segments]] = field(default_factory=dict)
-    """What decides the roles -> the roles of judgments by id, of as many as were asked for."""
-    cases: dict[Hashable, dict[str, Case]] = field(default_factory=dict)
-    """What decides documents and prompts -> cases by id, as far as there was room."""
-
-    def keep(self, key: Hashable, case: Case) -> None:
-        """Keep a case, if there is room."""
-        size = _characters(case)
-        if size <= self.room:
-            self.room -= size
-            self.cases.setdefault(key, {})[case.judgment.id] = case
-
-
-def _characters(case: Case) -> int:
-    """Characters that a case holds beside the judgment; a string that several turns share counts once."""
-    turns = case.prompt.turns if case.prompt.blank is None else (*case.prompt.turns, case.prompt.blank)
-    parts = {id(part): len(part) for turn in turns for m in turn.messages for part in m.parts if isinstance(part, str)}
-    return sum(parts.values()) + sum(len(block.text) for block in case.document.blocks)
-
-
-def reference_texts(
-    judgment: Judgment, segments: Segments, turns: Sequence[PromptTurn], *, segmenter: str
-) -> dict[str, Any]:
-    """A line of references.jsonl: for every turn that writes a role, the court's text of that role.
-
-    The roles are the corpus's own where it has any in the scheme that the turns are of, else the segmenter's.
-
-    Args:
-        judgment: with its gold roles.
-        segments: the roles that the segmenter found.
-        turns: what the model is asked; those that write no role are passed over.
-        segmenter: name of the segmenter.
-
-    Returns:
-        id, scheme, source (`gold` or the segmenter's name), and name, role and text of each turn; the text is "" where
-        the judgment has none of the role.
-    """
-    spans, source = segments.spans, segmenter
-    if judgment.spans is not None and judgment.scheme == segments.scheme:
-        spans, source = judgment.spans, "gold"
-    written = [(turn.name, HEADING_OF[turn.name]) for turn in turns if turn.name in HEADING_OF]
-    return {
-        "id": judgment.id,
-        "scheme": segments.scheme,
-        "source": source,
-        "turns": [{"name": name, "role": role, "text": _text(judgment.text, spans, role)} for name, role in written],
-    }
-
-
-def _text(text: str, spans: Sequence[Span], role: str) -> str:
-    return "\n".join(text[span.start : span.end].strip() for span in spans if span.role == role)
-
-
+MAX_CHARACTERS = 200_000_000
+"""Characters of documents and prompts in the cache: one byte each, or two in a text beyond Latin-1."""
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Arm:
-    """What a row of the table stands for."""
-
-    id: str
-    """Name of the choice in conf/arm."""
-    label: str
-    """Name in tables, as in the study: D/R/C, None, ..."""
-    family: str = choice("arm", "arm", "baseline", "probe")
-    """`arm`: an arm of the experiment; `baseline`: something to measure it against; `probe`: a leakage probe."""
-
-    def __post_init__(self) -> None:
-        """Refuse a family that does not exist."""
-        check_fields(self, "arm")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExperimentSettings:
-    """The options that belong to no stage."""
-
-    arm: Arm
-    """The arm."""
-    limit: int | None = None
-    """How many judgments to take; None: all."""
-    seed: int = 0
-    """Seed of sample, folds, bootstrap and permutations."""
-    reference: str = "plain"
-    """Arm that the others are compared with."""
-    repetition: int = 1
-    """Which of several runs of the same experiment this is, where answers are drawn; the tables join them."""
-    runs: str = "runs"
-    """Folder of results and cache."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pipeline:
-    """The stages of one cell."""
-
-    settings: ExperimentSettings
-    """What belongs to no stage."""
-    corpus: Corpus
-    """Where judgments come from."""
-    segment: Segmenter
-    """Finds their roles."""
-    restructure: Restructurer
-    """Makes the visible document."""
-    annotate: Annotator
-    """Makes the prompt."""
-    backbone: Backbone
-    """The language model; unused by baselines after a segmenter that asks none."""
-    predict: Predictor
-    """Answers."""
-    verdict: VerdictReader
-    """Reads the answer."""
-    score: Scorer
-    """Computes scores."""
-    measure: Meter | None = None
-    """Measures the backbone by itself; None: nobody asks for that."""
-
-    def stages(self) -> dict[str, Any]:
-        """Every stage by name, in the order of the flow."""
-        names = ("corpus", "segment", "restructure", "annotate", "backbone", "predict", "verdict", "score")
-        return {name: getattr(self, name) for name in names}
-
-    @property
-    def needs_backbone(self) -> bool:
-        """Whether any stage of this cell asks the backbone."""
-        return self.predict.needs_backbone or isinstance(self.segment, AskingSegmenter)
-
-    @property
-    def measures(self) -> Meter | None:
-        """What measures the backbone of this cell, if the predictor asks it."""
-        return self.measure if self.predict.needs_backbone else None
-
-    def described(self) -> dict[str, Mapping[str, Any]]:
-        """Identity and description of every stage that this cell uses, for the run's record."""
-        used = {k: v for k, v in self.stages().items() if k != "backbone" or self.needs_backbone}
-        if self.measures is not None:
-            used["measure"] = self.measures
-        return {name: {"identity": identity(stage), **description(stage)} for name, stage in used.items()}
-
-
 MEASURE = "measure"
-"""The one stage that may be left out."""
-KINDS: Mapping[str, type[Any]] = {
+"""The only stage that can be left out."""
+STAGE_TYPES: Mapping[str, type[Any]] = {
     "corpus": Corpus,
     "segment": Segmenter,
     "restructure": Restructurer,
@@ -201,49 +49,195 @@ KINDS: Mapping[str, type[Any]] = {
 }
 
 
+@dataclass
+class PreparationCache:
+    """Judgments, roles and cases prepared in this process; cases beyond the capacity are prepared again."""
+
+    capacity: int = MAX_CHARACTERS
+    """Remaining capacity for cases, in characters."""
+    judgments: dict[Hashable, Mapping[str, Judgment]] = field(default_factory=dict)
+    """Identity of a corpus, and split -> judgments by id."""
+    segments: dict[Hashable, dict[str, Segments]] = field(default_factory=dict)
+    """Key of all that roles depend on -> roles by id, of the judgments segmented so far."""
+    cases: dict[Hashable, dict[str, Case]] = field(default_factory=dict)
+    """Key of all that documents and prompts depend on -> cases by id."""
+
+    def add(self, key: Hashable, case: Case) -> None:
+        """Add a case if the capacity allows."""
+        size = _count_characters(case)
+        if size <= self.capacity:
+            self.capacity -= size
+            self.cases.setdefault(key, {})[case.judgment.id] = case
+
+
+def _count_characters(case: Case) -> int:
+    """Count the characters of a case without its judgment; a string shared by several turns counts once."""
+    turns = case.prompt.turns if case.prompt.blank is None else (*case.prompt.turns, case.prompt.blank)
+    parts = {id(part): len(part) for turn in turns for m in turn.messages for part in m.parts if isinstance(part, str)}
+    return sum(parts.values()) + sum(len(block.text) for block in case.document.blocks)
+
+
+def reference_texts(
+    judgment: Judgment, segments: Segments, turns: Sequence[PromptTurn], *, segmenter: str
+) -> dict[str, Any]:
+    """Build a line of references.jsonl: the court's text of each role that the model is prompted to write.
+
+    The roles are the gold ones of the judgment if they follow the segmenter's scheme, else the segmenter's.
+
+    Args:
+        judgment: the judgment, with its gold roles.
+        segments: the roles found by the segmenter.
+        turns: the turns of the prompt; those that write no role are skipped.
+        segmenter: name of the segmenter.
+
+    Returns:
+        id, scheme, source (`gold` or the segmenter's name), and name, role and text of each turn; the text is "" if the
+        judgment has no sentence of the role.
+    """
+    spans, source = segments.spans, segmenter
+    if judgment.spans is not None and judgment.scheme == segments.scheme:
+        spans, source = judgment.spans, "gold"
+    written = [(turn.name, HEADING_OF[turn.name]) for turn in turns if turn.name in HEADING_OF]
+    return {
+        "id": judgment.id,
+        "scheme": segments.scheme,
+        "source": source,
+        "turns": [
+            {"name": name, "role": role, "text": _text_of_role(judgment.text, spans, role)} for name, role in written
+        ],
+    }
+
+
+def _text_of_role(text: str, spans: Sequence[Span], role: str) -> str:
+    return "\n".join(text[span.start : span.end].strip() for span in spans if span.role == role)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """An arm: one row of the tables."""
+
+    id: str
+    """Name of its file in conf/arm."""
+    label: str
+    """Name in tables, as in the study: D/R/C, None, ..."""
+    family: str = choice("arm", "arm", "baseline", "probe")
+    """`arm`: an arm of the experiment; `baseline`: a predictor to compare with; `probe`: a leakage probe."""
+
+    def __post_init__(self) -> None:
+        """Check the family."""
+        check_fields(self, "arm")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentSettings:
+    """The options that belong to no stage."""
+
+    arm: Arm
+    """The arm."""
+    limit: int | None = None
+    """Maximum number of judgments; None: all."""
+    seed: int = 0
+    """Seed of sample, folds, bootstrap and permutations."""
+    reference: str = "plain"
+    """Reference arm, with which the others are compared."""
+    repetition: int = 1
+    """Number of this run among repeated runs with sampled answers, from 1; the tables join them."""
+    runs: str = "runs"
+    """Folder of results and cache."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pipeline:
+    """The stages of one cell."""
+
+    settings: ExperimentSettings
+    """Options of no stage."""
+    corpus: Corpus
+    """Reads judgments."""
+    segment: Segmenter
+    """Tags their sentences with roles."""
+    restructure: Restructurer
+    """Builds the visible document."""
+    annotate: Annotator
+    """Builds the prompt."""
+    backbone: Backbone
+    """Language model; unused if neither predictor nor segmenter prompts it."""
+    predict: Predictor
+    """Produces completions."""
+    verdict: VerdictReader
+    """Reads the verdict from a completion."""
+    score: Scorer
+    """Computes scores."""
+    measure: Meter | None = None
+    """Measures the backbone by itself; None: no measurement."""
+
+    def stages(self) -> dict[str, Any]:
+        """Return every stage by name, in the order of the data flow."""
+        names = ("corpus", "segment", "restructure", "annotate", "backbone", "predict", "verdict", "score")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def needs_backbone(self) -> bool:
+        """Whether any stage of this cell prompts the backbone."""
+        return self.predict.needs_backbone or isinstance(self.segment, AskingSegmenter)
+
+    @property
+    def measures(self) -> Meter | None:
+        """The meter, if the predictor prompts the backbone; else None."""
+        return self.measure if self.predict.needs_backbone else None
+
+    def described(self) -> dict[str, Mapping[str, Any]]:
+        """Return identity and description of every stage that this cell uses, for run.json."""
+        used = {k: v for k, v in self.stages().items() if k != "backbone" or self.needs_backbone}
+        if self.measures is not None:
+            used["measure"] = self.measures
+        return {name: {"identity": identity(stage), **description(stage)} for name, stage in used.items()}
+
+
 def build_pipeline(config: DictConfig) -> Pipeline:
-    """All stages of a composed config.
+    """Build all stages of a composed config.
 
     Raises:
-        UserError: an option that does not exist, a wrong type, or choices that exclude each other; names the option.
+        UserError: an unknown option, a wrong type, or options that exclude each other; names the option.
     """
     try:
         whole = OmegaConf.to_container(config, resolve=True)
         assert isinstance(whole, dict)
-        rest = {key: value for key, value in whole.items() if key not in KINDS and key != MEASURE}
+        rest = {key: value for key, value in whole.items() if key not in STAGE_TYPES and key != MEASURE}
         settings = from_values(ExperimentSettings, rest)
     except OmegaConfBaseException as error:
-        known = ", ".join([*KINDS, MEASURE, *ExperimentSettings.__dataclass_fields__])
+        known = ", ".join([*STAGE_TYPES, MEASURE, *ExperimentSettings.__dataclass_fields__])
         raise UserError(str(error).splitlines()[0], where="config", cure=f"the options are {known}") from error
     if settings.limit is not None and settings.limit < 1:
         raise UserError(f"limit={settings.limit}", where="limit", cure="give a positive number, or null for all")
-    stages = {name: build(config[name], kind, option=name) for name, kind in KINDS.items()}
+    stages = {name: build(config[name], kind, option=name) for name, kind in STAGE_TYPES.items()}
     if settings.repetition < 1:
         raise UserError(f"repetition={settings.repetition}", where="repetition", cure="count from 1")
     compared = getattr(stages["predict"], "scoring", "generate") in COMPARED
     if compared and getattr(stages["verdict"], "reading", "strict") == "study":
         raise UserError(
-            "the study's reading reads text, and compared answers have none",
+            "verdict.reading=study needs the text of an answer, and compared answers have none",
             where="verdict.reading",
             cure="use verdict.reading=strict or predict.scoring=generate",
         )
     meter = build(config[MEASURE], Meter, option=MEASURE) if config.get(MEASURE) else None  # type: ignore[type-abstract]
     pipeline = Pipeline(settings=settings, **stages, measure=meter)
     if settings.repetition > 1 and pipeline.needs_backbone:
-        return replace(pipeline, backbone=_repeated(pipeline.backbone, settings.repetition, compared=compared))
+        return replace(pipeline, backbone=_with_repetition(pipeline.backbone, settings.repetition, compared=compared))
     return pipeline
 
 
-def _repeated(backbone: Backbone, repetition: int, *, compared: bool) -> Backbone:
+def _with_repetition(backbone: Backbone, repetition: int, *, compared: bool) -> Backbone:
+    """Return the backbone with the seed of a repetition."""
     if compared:
         raise UserError(
-            "compared answers are not drawn, and the same in every run",
+            "compared answers are not sampled, so every run gives the same",
             where=f"repetition={repetition}",
             cure="use predict.scoring=generate, or repetition=1",
         )
     if not isinstance(backbone, RepeatableBackbone):
         raise UserError(
-            f"backbone {backbone.name} cannot be run again with other draws",
+            f"backbone {backbone.name} cannot sample other answers in a repeated run",
             where=f"repetition={repetition}",
             cure="use repetition=1",
         )
@@ -251,5 +245,5 @@ def _repeated(backbone: Backbone, repetition: int, *, compared: bool) -> Backbon
 
 
 def cache_folder(pipeline: Pipeline) -> Path:
-    """Where expensive results are kept."""
+    """Return the folder of stored results."""
     return Path(pipeline.settings.runs) / "cache"

@@ -1,12 +1,8 @@
-"""Run Hydra's jobs: before the first cell of a sweep, make the calls that its cells share.
+"""Run Hydra's jobs: one cell per job, and before the first job of a sweep the calls that its cells share.
 
-The calls of all arms of a sweep, judgment by judgment, so that a model reads only once what several arms show it.
-
-Cell after cell, a judgment would be read anew for every arm that shows the same text, as no memory holds the states of
-all judgments. So before the cells of a sweep run one by one, the calls of those that share a backbone are made together
-and kept in the store, where the cells find them.
-
-What Hydra runs: one cell per job, and before the first job of a sweep the calls that its cells share.
+Cell after cell, a judgment would be prefilled anew for each arm that shows the same text, as no memory holds the states
+of all judgments. So the calls of all cells with the same backbone are made first, judgment by judgment, and stored; the
+cells find them in the store.
 """
 
 import logging
@@ -26,46 +22,49 @@ from legalrr.predictors import ModelPredictor, lead
 from legalrr.progress import progress
 from legalrr.protocols import Engine, PageTokens
 from legalrr.records import Case, Judgment, Message, Segments
-from legalrr.run.cell import PreparedCell, StageTimer, call_store
-from legalrr.run.pipeline import Pipeline, Prepared
+from legalrr.run.cell import PreparedCell, StageTimer, call_store, run_cell
+from legalrr.run.folder import write_error
+from legalrr.run.pipeline import Pipeline, PreparationCache, build_pipeline
 from legalrr.stage import identity
 
 log = logging.getLogger("legalrr")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ready:
-    """A cell that can be asked."""
+class PrefetchCell:
+    """A cell whose calls can be made."""
 
     number: int
-    """Its place among the cells."""
+    """Index of the cell."""
     cell: PreparedCell
-    """Its steps."""
+    """Prepares its judgments and prompts."""
     predict: ModelPredictor
     """Its predictor."""
     judgments: Mapping[str, Judgment]
-    """Its judgments by id."""
+    """Judgments by id."""
     segments: Mapping[str, Segments]
-    """Their roles by id."""
+    """Roles by id."""
     calls: int
-    """Calls that it takes; all judgments of a cell go through the same turns."""
+    """Number of its calls; all judgments of a cell take the same turns."""
 
     def case(self, id: str, engine: Engine) -> Case:
-        """What is asked about the judgment with this id."""
+        """Build document and prompt of the judgment with this id."""
         return self.cell.case(self.judgments[id], self.segments[id], engine)
 
 
-def prefetch(pipelines: Sequence[Pipeline], fresh: dict[str, set[str]], prepared: Prepared | None = None) -> None:
-    """Make the calls of several cells and keep them in the store.
+def prefetch(
+    pipelines: Sequence[Pipeline], fresh: dict[str, set[str]], prepared: PreparationCache | None = None
+) -> None:
+    """Make the calls of several cells and store the replies.
 
-    A cell that cannot be prepared or asked is left out: it says why when its own turn comes.
+    A cell that cannot be prepared, or whose calls fail, is skipped: it reports the error when it runs.
 
     Args:
-        pipelines: cells of one sweep; those whose predictor asks no backbone are left out.
-        fresh: identity of a backbone -> keys of the calls that were made of it, which are added to.
-        prepared: what the cells are given afterwards, which is added to.
+        pipelines: cells of one sweep; those whose predictor needs no backbone are skipped.
+        fresh: identity of a backbone -> keys of the calls made, which are added here.
+        prepared: cache that the cells use afterwards; what is prepared here is added.
     """
-    prepared = Prepared() if prepared is None else prepared
+    prepared = PreparationCache() if prepared is None else prepared
     sharing: dict[tuple[str, str], list[Pipeline]] = {}
     for pipeline in pipelines:
         if isinstance(pipeline.predict, ModelPredictor):
@@ -76,43 +75,43 @@ def prefetch(pipelines: Sequence[Pipeline], fresh: dict[str, set[str]], prepared
             try:
                 prefetch_cells(some, some[0].backbone.load(), fresh.setdefault(backbone, set()), prepared)
             except UserError as error:
-                log.debug("left to the cells: %s", error)
+                log.debug("prefetch left to the cells: %s", error)
 
 
 def prefetch_cells(
-    pipelines: Sequence[Pipeline], engine: Engine, fresh: set[str], prepared: Prepared | None = None
+    pipelines: Sequence[Pipeline], engine: Engine, fresh: set[str], prepared: PreparationCache | None = None
 ) -> None:
     """Make the calls of cells that share a backbone and a run folder, for `prefetch`.
 
     Args:
-        pipelines: the cells; their predictors ask a backbone.
+        pipelines: the cells; their predictors prompt a backbone.
         engine: their backbone, loaded.
-        fresh: the keys of the calls that were made are added to it.
-        prepared: what was prepared before, which is added to.
+        fresh: set to which the keys of the calls made are added.
+        prepared: cache of what was prepared; extended here.
 
     Raises:
         UserError: the engine fails.
     """
-    cells = list(_ready(pipelines, engine, Prepared() if prepared is None else prepared))
+    cells = list(_prepare_cells(pipelines, engine, PreparationCache() if prepared is None else prepared))
     # Judgments of different corpora may have the same id.
-    wanted: dict[tuple[str, str], list[Ready]] = {}
-    for ready in cells:
-        for id in ready.judgments:
-            wanted.setdefault((identity(ready.cell.pipeline.corpus), id), []).append(ready)
+    wanted: dict[tuple[str, str], list[PrefetchCell]] = {}
+    for one in cells:
+        for id in one.judgments:
+            wanted.setdefault((identity(one.cell.pipeline.corpus), id), []).append(one)
     store = call_store(pipelines[0])
     try:
-        with progress("ask together", sum(ready.calls for ready in cells), "calls") as advance:
-            for group in _groups(wanted, engine):
-                talks = {(ready.number, case.document.id): ready.predict.talk(case) for ready, case in group}
-                for _ in lead(talks, store, engine, fresh=fresh, used=lambda key: None, advance=advance):
+        with progress("prefetch", sum(one.calls for one in cells), "calls") as advance:
+            for group in _group_cases(wanted, engine):
+                conversations = {(one.number, case.document.id): one.predict.talk(case) for one, case in group}
+                for _ in lead(conversations, store, engine, fresh=fresh, used=lambda key: None, advance=advance):
                     pass
     finally:
         store.close()
 
 
-def _ready(pipelines: Iterable[Pipeline], engine: Engine, prepared: Prepared) -> Iterator[Ready]:
+def _prepare_cells(pipelines: Iterable[Pipeline], engine: Engine, prepared: PreparationCache) -> Iterator[PrefetchCell]:
     for number, pipeline in enumerate(pipelines):
-        cell = PreparedCell(pipeline=pipeline, clock=StageTimer(), prepared=prepared)
+        cell = PreparedCell(pipeline=pipeline, timer=StageTimer(), prepared=prepared)
         predict = pipeline.predict
         assert isinstance(predict, ModelPredictor)
         try:
@@ -121,9 +120,9 @@ def _ready(pipelines: Iterable[Pipeline], engine: Engine, prepared: Prepared) ->
             segments = cell.segment(judgments)
             calls = predict.calls(cell.case(judgments[0], segments[judgments[0].id], engine)) if judgments else 0
         except UserError as error:
-            log.debug("left to its cell: %s", error)
+            log.debug("prefetch left to the cell: %s", error)
             continue
-        yield Ready(
+        yield PrefetchCell(
             number=number,
             cell=cell,
             predict=predict,
@@ -133,23 +132,25 @@ def _ready(pipelines: Iterable[Pipeline], engine: Engine, prepared: Prepared) ->
         )
 
 
-def _groups(wanted: Mapping[tuple[str, str], Sequence[Ready]], engine: Engine) -> Iterator[list[tuple[Ready, Case]]]:
-    """Cases of judgments whose conversations fit the states that the engine holds, of at least one judgment."""
-    group: list[tuple[Ready, Case]] = []
+def _group_cases(
+    wanted: Mapping[tuple[str, str], Sequence[PrefetchCell]], engine: Engine
+) -> Iterator[list[tuple[PrefetchCell, Case]]]:
+    """Group the cases of judgments so that the engine can hold the states of a group; at least one judgment each."""
+    group: list[tuple[PrefetchCell, Case]] = []
     judgments = taken = 0
     failed: set[int] = set()
     for (_, id), cells in wanted.items():
         cases = []
-        for ready in cells:
+        for one in cells:
             try:
-                if ready.number not in failed:
-                    cases.append((ready, ready.case(id, engine)))
+                if one.number not in failed:
+                    cases.append((one, one.case(id, engine)))
             except UserError as error:
-                log.debug("left to its cell: %s", error)
-                failed.add(ready.number)
-        needed = _tokens([case for _, case in cases], engine)
+                log.debug("prefetch left to the cell: %s", error)
+                failed.add(one.number)
+        needed = _count_tokens([case for _, case in cases], engine)
         full = engine.holds is not None and taken + needed > engine.holds
-        if group and (full or judgments >= min(ready.predict.group for ready in cells)):
+        if group and (full or judgments >= min(one.predict.group for one in cells)):
             yield group
             group, judgments, taken = [], 0, 0
         group += cases
@@ -159,19 +160,19 @@ def _groups(wanted: Mapping[tuple[str, str], Sequence[Ready]], engine: Engine) -
         yield group
 
 
-def _tokens(cases: Sequence[Case], engine: Engine) -> int:
-    """Tokens of some conversations about a judgment; of those that open with the same words the longest counts."""
+def _count_tokens(cases: Sequence[Case], engine: Engine) -> int:
+    """Count the tokens of conversations about a judgment; of those with the same first turn, the longest counts."""
     longest: dict[str, int] = {}
     for case in cases:
         turns = case.prompt.turns
-        said = "\n".join(str(message.fill({})["content"]) for message in turns[0].messages)
-        length = _length(turns[-1].messages, engine) + sum(turn.max_new_tokens for turn in turns)
-        longest[said] = max(longest.get(said, 0), length)
+        opening = "\n".join(str(message.fill({})["content"]) for message in turns[0].messages)
+        length = _count_message_tokens(turns[-1].messages, engine) + sum(turn.max_new_tokens for turn in turns)
+        longest[opening] = max(longest.get(opening, 0), length)
     return sum(longest.values())
 
 
-def _length(messages: Sequence[Message], engine: Engine) -> int:
-    """Tokens of messages without quotations."""
+def _count_message_tokens(messages: Sequence[Message], engine: Engine) -> int:
+    """Count the tokens of messages, without quotations."""
     words = "\n".join("".join(part for part in message.parts if isinstance(part, str)) for message in messages)
     length = len(engine.token_ends(words))
     if isinstance(engine, PageTokens):
@@ -180,12 +181,12 @@ def _length(messages: Sequence[Message], engine: Engine) -> int:
 
 
 class Job:
-    """The function that Hydra calls with each job's config.
+    """Callable that Hydra runs with the config of each job.
 
     Attributes:
-        failures: (number of the cell, message) of every cell that failed.
-        folders: the folder whose tables are to be shown: of the sweep, or of a single cell that ran.
-        calls: how many model calls were made, and how many came from the store.
+        failures: (number of the cell, message) of each failed cell.
+        folders: the folder whose tables are printed: that of the sweep, or of a single finished cell.
+        calls: number of model calls made, and of those found in the store.
     """
 
     def __init__(self) -> None:
@@ -193,46 +194,39 @@ class Job:
         self.folders: list[Path] = []
         self.calls: Counter[str] = Counter()
         self._fresh: dict[str, set[str]] = {}
-        self._prepared = Prepared()
+        self._prepared = PreparationCache()
         self._process = os.getpid()
 
     def prepare(self, configs: Iterable[DictConfig]) -> None:
-        """Make the calls that cells share; what is wrong with a config is left to its own job to say."""
-        from legalrr.run.pipeline import build_pipeline
-
+        """Make the calls that cells share; an invalid config is reported by its own job."""
         pipelines = []
         for config in configs:
             try:
                 pipelines.append(build_pipeline(config))
             except (UserError, OmegaConfBaseException) as error:
-                log.debug("left to its job: %s", error)
+                log.debug("invalid config, left to its job: %s", error)
         prefetch(pipelines, self._fresh, self._prepared)
 
     def __call__(self, config: DictConfig) -> None:
-        """Run one cell."""
-        from legalrr.run.cell import run_cell
-        from legalrr.run.folder import write_error
-        from legalrr.run.pipeline import build_pipeline
-        from legalrr.stage import identity
-
-        place = HydraConfig.get()
-        folder = Path(place.runtime.output_dir)
-        sweep = place.mode == RunMode.MULTIRUN
+        """Run one cell; write error.json if it fails."""
+        hydra = HydraConfig.get()
+        folder = Path(hydra.runtime.output_dir)
+        sweep = hydra.mode == RunMode.MULTIRUN
         if sweep and not self.folders:
-            self.folders.append(Path(place.sweep.dir))
+            self.folders.append(Path(hydra.sweep.dir))
         try:
             pipeline = build_pipeline(config)
             if sweep:
-                log.info("[%s] %s", place.job.num, place.job.override_dirname)
-            # Two backbones are asked the same things, under the same keys.
+                log.info("[%s] %s", hydra.job.num, hydra.job.override_dirname)
+            # The keys of calls do not name the backbone.
             fresh = self._fresh.setdefault(identity(pipeline.backbone), set())
             self.calls.update(run_cell(pipeline, folder, fresh, self._prepared)["calls"])
         except Exception as error:
-            # The traceback goes to the cell's log file alone; the console says it once, at the end.
+            # The traceback goes to the log file of the cell; the console shows the message once, at the end.
             log.debug("cell failed", exc_info=True)
             write_error(folder, error)
-            self.failures.append((str(place.job.num) if sweep else "", str(error)))
-            # Of what is raised, Hydra prints a line of its own; from a worker process that is how the launcher knows.
+            self.failures.append((str(hydra.job.num) if sweep else "", str(error)))
+            # Hydra prints a line for an exception; in a worker process, the launcher learns of the failure by it.
             if isinstance(error, UserError) and os.getpid() == self._process:
                 return
             raise

@@ -24,13 +24,13 @@ def path(printed, table):
     )
 
 
-def test_the_command_prints_cells_differences_and_findings_and_writes_three_files(path, tmp_path, capsys):
+def test_the_command_prints_its_findings_and_writes_three_files(path, tmp_path, capsys):
     out = tmp_path / "deep" / "audit"
     assert main([str(path), "--n", "44", "--positives", "22", "--out", str(out)]) == 0
-    told = capsys.readouterr().out
-    assert "18 / 7 / 4 / 15" in told
-    assert "3 cells; in 1 of them a caption does not hold." in told
-    assert told.splitlines()[-3:] == [str(out / name) for name in ("audit.md", "audit.csv", "audit_pairs.csv")]
+    output = capsys.readouterr().out
+    assert "18 / 7 / 4 / 15" in output
+    assert "3 cells; in 1 of them a caption does not hold." in output
+    assert output.splitlines()[-3:] == [str(out / name) for name in ("audit.md", "audit.csv", "audit_pairs.csv")]
     with (out / "audit.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["verdict"] for row in rows] == ["consistent", "consistent", "impossible"]
@@ -41,18 +41,18 @@ def test_the_command_prints_cells_differences_and_findings_and_writes_three_file
     assert (pair["components"], pair["reference"], pair["p_mcnemar_least"]) == ("D|x", "none", "0.250000")
 
 
-def test_the_page_keeps_the_columns_of_a_table_whatever_a_label_holds(path):
+def test_the_page_keeps_the_columns_with_any_label(path):
     text = page(audit([path], settings=SAID))
     rows = [line.replace("\\|", "").count("|") for line in text.splitlines() if line.startswith("| D\\|x")]
     assert rows == [11]
 
 
-def test_a_terminal_gets_the_same_in_lines(path):
+def test_a_terminal_shows_the_same_tables(path):
     console = Console(force_terminal=True, width=160, file=io.StringIO())
     show(audit([path], settings=SAID), console)
-    told = console.file.getvalue()
-    assert "a caption does not hold" in told
-    assert "\N{BOX DRAWINGS LIGHT HORIZONTAL}" in told
+    output = console.file.getvalue()
+    assert "a caption does not hold" in output
+    assert "\N{BOX DRAWINGS LIGHT HORIZONTAL}" in output
 
 
 def test_options_by_dataset_names_and_rounding_reach_the_audit(table, capsys):
@@ -62,15 +62,15 @@ def test_options_by_dataset_names_and_rounding_reach_the_audit(table, capsys):
     )
     options = ["--n", "a=44", "--n", "b=44", "--positives", "22", "--as", "F1=macro_f1", "--scale", "percent"]
     assert main([str(path), *options, "--rounding", "truncated"]) == 0
-    told = capsys.readouterr().out
-    assert told.count("18 / 7 / 4 / 15") == 2
-    assert "in 0 of them" in told
+    output = capsys.readouterr().out
+    assert output.count("18 / 7 / 4 / 15") == 2
+    assert "in 0 of them" in output
     assert main([str(path), *options, "--rounding", "nearest", "--unanswered", "a=1", "--runs", "b=2"]) == 0
     assert "2 cells; in" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (["--n", "x"], "--n: 'x' is not a number (such as --n 44 or --n test=44)"),
         (["--n", "0"], "--n: '0' is not a number"),
@@ -80,33 +80,35 @@ def test_options_by_dataset_names_and_rounding_reach_the_audit(table, capsys):
         (["--claims", "none.csv"], "none.csv: cannot read the claims"),
     ],
 )
-def test_wrong_options_are_one_line_and_status_2(path, options, told, capsys):
+def test_wrong_options_are_one_line_and_status_2(path, options, message, capsys):
     assert main([str(path), *options]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"legalrr audit: {told}")
+    assert error.startswith(f"legalrr audit: {message}")
     assert error.count("\n") == 1
 
 
-def test_a_folder_that_cannot_be_made_is_told(path, tmp_path, capsys):
+def test_a_folder_that_cannot_be_made_is_reported(path, tmp_path, capsys):
     (tmp_path / "file").touch()
     assert main([str(path), "--n", "44", "--out", str(tmp_path / "file" / "x"), "--quiet"]) == 2
     assert "cannot make this folder" in capsys.readouterr().err
 
 
-def test_ambiguous_cells_and_a_searched_n_are_told(table):
+def test_ambiguous_cells_and_a_searched_n_are_reported(table):
     rows = [{"components": str(number), "accuracy": "75.00", "macro_f1": "75.00"} for number in range(2)]
-    told = findings(audit([table(*rows)], settings=Settings()))
+    output = findings(audit([table(*rows)], settings=Settings()))
     how = "the smallest n that gives every cell's figures"
-    assert told["Cases"] == [f"table.csv: 8 cases ({how}); the figures do not determine how many of them are positive."]
-    assert "but others would fit" in told["Figures"][0]
+    assert output["Cases"] == [
+        f"table.csv: 8 cases ({how}); the figures do not determine how many of them are positive."
+    ]
+    assert "but others would fit" in output["Figures"][0]
 
 
 def test_help_names_the_columns_and_loads_none_of_the_heavy_libraries(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])
-    told = capsys.readouterr().out
-    assert "--positives" in told
-    assert "audit_pairs.csv" in told
+    output = capsys.readouterr().out
+    assert "--positives" in output
+    assert "audit_pairs.csv" in output
     code = (
         "import sys, legalrr.audit.cli;"
         "print([m for m in ('numpy', 'pandas', 'scipy', 'matplotlib', 'hydra', 'rich') if m in sys.modules])"

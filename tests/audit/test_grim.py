@@ -34,7 +34,7 @@ def cell_of(path, runs, n, p, captions, *, sd=True, decimals=2):
     ),
     sd=st.booleans(),
 )
-def test_means_of_runs_fit_with_their_own_errors_among_the_sums(tmp_path_factory, n, data, captions, sd):
+def test_the_errors_of_real_runs_are_among_the_sums_found(tmp_path_factory, n, data, captions, sd):
     p = data.draw(st.integers(1, n - 1))
     runs = data.draw(st.lists(st.tuples(st.integers(0, n - p), st.integers(0, p)), min_size=2, max_size=4))
     cell = cell_of(tmp_path_factory.getbasetemp() / "runs.csv", runs, n, p, captions, sd=sd)

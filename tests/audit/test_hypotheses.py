@@ -27,7 +27,7 @@ def as_set(counts):
 
 @pytest.mark.parametrize("unanswered", [0, 2, 4, None])
 @pytest.mark.parametrize("positives", [(2,), (0, 1, 2, 3, 4), (4,), ()])
-def test_the_matrices_are_all_there_are(positives, unanswered):
+def test_all_matrices_are_enumerated(positives, unanswered):
     cases = Cases(n=4, positives=positives, unanswered=unanswered)
     found = as_set(cases.matrices())
     assert found == brute(4, positives, unanswered)
@@ -54,7 +54,7 @@ def test_dropped_cases_leave_the_matrices_of_every_part(positives):
     ends=st.tuples(*[st.floats(0, 1)] * 4),
     data=st.data(),
 )
-def test_two_rates_narrow_down_to_what_going_through_all_matrices_finds(n, names, ends, data):
+def test_two_rates_give_the_matrices_of_the_exhaustive_search(n, names, ends, data):
     positives = tuple(sorted(data.draw(st.sets(st.integers(0, n), min_size=1))))
     bounds = {names[0]: tuple(sorted(ends[:2])), names[1]: tuple(sorted(ends[2:]))}
     cases = Cases(n=n, positives=positives)

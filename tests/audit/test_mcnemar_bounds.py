@@ -17,7 +17,7 @@ def column(tp, fp, fn, tn):
 
 
 def all_ways(one, other):
-    """Every way in which the answers of two matrices can fall together, as judged cases."""
+    """Enumerate the ways to pair the answers of two matrices, as judged cases."""
     positives, negatives = one[0] + one[2], one[1] + one[3]
     for shared_p in range(max(0, one[0] + other[0] - positives), min(one[0], other[0]) + 1):
         for shared_n in range(max(0, one[3] + other[3] - negatives), min(one[3], other[3]) + 1):
@@ -69,7 +69,7 @@ def test_more_discordant_cases_at_the_same_difference_never_lower_mcnemars_p(dif
     assert mcnemar(difference + further, further) <= mcnemar(difference + further + 1, further + 1) + 1e-12
 
 
-def test_without_a_case_that_only_the_second_gets_right_p_is_two_halves_to_the_b():
+def test_with_c_equal_to_0_mcnemars_p_is_2_to_the_1_minus_b():
     for b in range(1, 10):
         assert mcnemar(b, 0) == pytest.approx(min(1, 2 * 0.5**b))
 
@@ -89,7 +89,7 @@ def test_bounds_are_over_all_fitting_matrices_and_only_equal_class_counts_pair()
     assert bounds(column(1, 0, 0, 1), column(1, 0, 1, 0)) is None
 
 
-def test_where_the_ways_are_too_many_permutations_are_left_out():
+def test_permutations_are_skipped_with_too_many_pairings():
     large = column(300, 200, 200, 300)
     assert MAX_WAYS < 201**2
     assert bounds(large, column(310, 190, 190, 310)).p_permutation is None

@@ -63,7 +63,7 @@ def test_rates_of_the_study_are_shares_of_answers_and_not_of_cases():
     assert of("invalid_rate", (1, 0, 0, 0, 2, 1)) == 3 / 4
 
 
-def test_every_name_is_told_computed_and_reachable():
+def test_every_rate_is_named_and_computed():
     assert set(MISTAKEN) == set(NAMES)
     assert set(ALIASES.values()) <= set(NAMES)
     for name, others in MISTAKEN.items():
@@ -94,7 +94,7 @@ def test_a_share_has_the_interval_of_its_own_cases(name):
 @pytest.mark.parametrize("name", ["macro_f1", "accuracy", "f1_positive"])
 @pytest.mark.parametrize("truth", [(0.1, 0.2), (0.5, 0.5), (0.9, 0.3)])
 @pytest.mark.parametrize("sizes", [(4, 16), (22, 22)])
-def test_intervals_of_averages_cover_the_truth_at_least_as_often_as_they_say(name, truth, sizes):
+def test_intervals_of_averages_have_at_least_nominal_coverage(name, truth, sizes):
     """Exact coverage: over all matrices, by their probability at true FPR and FNR."""
     negatives, positives = sizes
     fp, fn = (axis.ravel() for axis in np.meshgrid(np.arange(negatives + 1), np.arange(positives + 1)))

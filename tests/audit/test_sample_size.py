@@ -24,12 +24,12 @@ def test_n_is_found_under_another_hypothesis_where_the_captions_never_hold(print
     assert (found.n, found.positives) == (44, (22,))
 
 
-def test_a_said_number_of_positives_starts_the_search(printed, table):
+def test_a_stated_number_of_positives_starts_the_search(printed, table):
     found = sample_size(read_table(table(*rows_of(printed, positives=22))), max_n=60)
     assert (found.n, found.positives) == (44, (22,))
 
 
-def test_no_n_up_to_the_bound_is_told(printed, table):
+def test_no_n_up_to_the_bound_is_reported(printed, table):
     found = sample_size(read_table(table(*rows_of(printed))), max_n=40)
     assert (found.n, found.settled, found.bound) == (None, False, 40)
 
@@ -55,7 +55,7 @@ def test_a_balance_that_hardly_any_cell_fits_is_left_open(table):
     assert not sample_size(read_table(table(*runs)), max_n=60).settled
 
 
-def test_two_numbers_of_positives_on_the_same_cases_are_refused_with_their_lines(printed, table):
+def test_contradicting_numbers_of_positives_are_refused_with_their_lines(printed, table):
     rows = rows_of(printed, n=44, positives=22)
     rows[2]["positives"] = 21
     with pytest.raises(UserError, match=r"table\.csv:4: 21 positives, but 22 on line 2"):

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legalrr.audit.reported_cells import Printed
-from legalrr.audit.table import Sizes, read_table
+from legalrr.audit.table import Printed, Sizes, read_table
 from legalrr.errors import UserError
 from legalrr.paths import root
 
@@ -16,7 +15,7 @@ def written(tmp_path, text):
     return path
 
 
-def test_the_tables_that_ship_are_read_whole():
+def test_all_rows_of_the_included_tables_are_read():
     folder = root() / "data" / "published"
     sizes = {"khatri2025_prediction": 96, "khatri2025_predex": 4, "khatri2025_explanation": 56, "prediction_other": 12}
     for name, count in sizes.items():
@@ -59,7 +58,7 @@ def test_truncated_figures_lie_above_what_is_printed():
     assert Printed(value=61.3, decimals=1, rounding="either").bounds() == pytest.approx((61.25, 61.4))
 
 
-def test_a_small_figure_among_percentages_may_be_a_fraction_a_small_column_is_one(tmp_path):
+def test_small_figures_are_fractions_by_column_or_possibly_among_percentages(tmp_path):
     path = written(tmp_path, "components,macro_f1,fpr\nD,61.36,0.3\nC,0.75,0.2\n")
     first, second = read_table(path)
     assert first.figures["macro_f1"].scales == {100.0: 0}
@@ -73,7 +72,7 @@ def test_a_small_figure_among_percentages_may_be_a_fraction_a_small_column_is_on
     assert sign.figures["macro_f1"].scale == 100
 
 
-def test_options_stand_above_the_table_but_the_n_of_a_subset_is_its_own(tmp_path):
+def test_options_override_the_table_except_n_of_a_subset(tmp_path):
     path = written(tmp_path, "dataset,subset,n,accuracy\na,all,9,50\na,part,5,50\nb,all,7,50\n")
     sizes = Sizes(n={"": 40, "b": 30}, positives={"a": 10}, unanswered={"": None}, runs={"b": 3})
     a, part, b = read_table(path, sizes=sizes)
@@ -82,7 +81,7 @@ def test_options_stand_above_the_table_but_the_n_of_a_subset_is_its_own(tmp_path
     assert (b.n, b.positives, b.runs) == (30, None, 3)
 
 
-def test_unanswered_cases_are_none_unless_the_table_prints_their_rate_or_says_any(tmp_path):
+def test_unanswered_cases_are_0_unless_the_table_states_any(tmp_path):
     (plain,) = read_table(written(tmp_path, "accuracy\n50\n"))
     (rate,) = read_table(written(tmp_path, "accuracy,invalid\n50,10\n"))
     (any_number,) = read_table(written(tmp_path, "accuracy,unanswered\n50,any\n"))
@@ -97,7 +96,7 @@ def test_empty_figures_and_ignored_metrics_are_left_out(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", r":1: no column is a rate"),
         ("a,b\n1,2\n", r":1: no column is a rate"),
@@ -118,12 +117,12 @@ def test_empty_figures_and_ignored_metrics_are_left_out(tmp_path):
         ('arm,fpr\n"D,1\n', r"table\.csv: cannot read the table"),
     ],
 )
-def test_bad_input_is_told_with_file_and_line(tmp_path, text, told):
-    with pytest.raises(UserError, match=told):
+def test_bad_input_is_reported_with_file_and_line(tmp_path, text, message):
+    with pytest.raises(UserError, match=message):
         read_table(written(tmp_path, text))
 
 
-def test_a_missing_file_and_one_that_is_not_utf8_are_told(tmp_path):
+def test_a_missing_file_and_one_that_is_not_utf8_are_reported(tmp_path):
     with pytest.raises(UserError, match=r"none\.csv: cannot read the table: No such file"):
         read_table(tmp_path / "none.csv")
     path = tmp_path / "latin.csv"

@@ -1,4 +1,4 @@
-"""Made-up tables: none that is right is called wrong, and what is planted is found."""
+"""Verdicts on synthetic tables: consistent ones pass, and planted faults are found."""
 
 import pytest
 from hypothesis import assume, given, settings
@@ -60,7 +60,7 @@ def test_a_table_of_real_matrices_is_never_called_wrong(printed, table, made, ca
 
 @settings(max_examples=15)
 @given(made=block(most=16, cells=3), data=st.data())
-def test_unanswered_cases_that_count_as_misses_are_reckoned_with(printed, table, made, data):
+def test_unanswered_cases_count_as_misses(printed, table, made, data):
     n, p, matrices = made
     rows = []
     for number, (tp, fp, fn, tn) in enumerate(matrices):
@@ -94,7 +94,7 @@ def test_figures_of_the_answered_cases_alone_fit_under_their_own_n(printed, tabl
         [{"macro_f1": "accuracy"}, {"fpr": "fdr", "fnr": "for"}, {"macro_f1": "weighted_f1", "fpr": "fdr"}]
     ),
 )
-def test_a_swap_planted_in_a_column_is_found_or_told_to_be_ambiguous(printed, table, made, swap):
+def test_a_planted_swap_is_found_or_reported_as_ambiguous(printed, table, made, swap):
     n, p, matrices = made
     rows = []
     for number, matrix in enumerate(matrices):
@@ -105,10 +105,10 @@ def test_a_swap_planted_in_a_column_is_found_or_told_to_be_ambiguous(printed, ta
         )
     for one, matrix in zip(found(table(*rows), scale="percent"), matrices, strict=True):
         assert one.verdict in ("mislabelled", "ambiguous", "consistent")
-        told = [one.hypothesis, *one.others]
-        planted = [all(dict(h.options)[c].rate == swap.get(c, c) for c in CAPTIONS) for h in told]
+        reported = [one.hypothesis, *one.others]
+        planted = [all(dict(h.options)[c].rate == swap.get(c, c) for c in CAPTIONS) for h in reported]
         if one.verdict == "mislabelled" and one.support[0] == len(matrices):
-            # What is told may be less far-fetched than what was planted, but never more.
+            # What is reported may be less far-fetched than what was planted, but never more.
             assert any(planted) or one.hypothesis.cost <= sum(1 for _ in swap)
         if any(planted):
             assert [*matrix, 0, 0] in one.counts.T.tolist() or one.verdict == "ambiguous"
@@ -117,7 +117,7 @@ def test_a_swap_planted_in_a_column_is_found_or_told_to_be_ambiguous(printed, ta
             assert one.hypothesis.cost == 0
 
 
-def test_a_planted_swap_in_every_cell_is_told_with_its_support(printed, table):
+def test_a_planted_swap_in_every_cell_is_reported_with_its_support(printed, table):
     rows = []
     for number, (tp, fp) in enumerate([(18, 7), (16, 8), (12, 7), (10, 4)]):
         matrix = (tp, fp, 22 - tp, 22 - fp)
@@ -135,7 +135,7 @@ def test_a_planted_swap_in_every_cell_is_told_with_its_support(printed, table):
     assert f"{100 * judged[0].recomputed['macro_f1'].low:.2f}" == "74.88"
 
 
-def test_a_lone_swap_in_a_sound_column_is_told_as_one_that_may_be_chance(printed, table):
+def test_a_single_swap_in_a_consistent_column_may_be_chance(printed, table):
     matrices = [(18, 7, 4, 15), (16, 8, 6, 14), (12, 7, 10, 15)]
     rows = [{"components": str(i), "n": 44, "positives": 22, **printed(one)} for i, one in enumerate(matrices)]
     rows[1]["fpr"] = printed(matrices[1], ("fdr",))["fdr"]
@@ -145,7 +145,7 @@ def test_a_lone_swap_in_a_sound_column_is_told_as_one_that_may_be_chance(printed
     assert "chance" in judged[1].detail
 
 
-def test_another_balance_of_a_column_and_of_a_cell_are_told(printed, table):
+def test_another_balance_of_a_column_and_of_a_cell_are_reported(printed, table):
     said = {"n": 40, "positives": 20}
     other = [(11, 6, 2, 21), (9, 3, 4, 24), (13, 7, 0, 20)]
     judged = found(table(*[{"components": str(i), **said, **printed(one)} for i, one in enumerate(other)]))
@@ -157,14 +157,14 @@ def test_another_balance_of_a_column_and_of_a_cell_are_told(printed, table):
     assert judged[2].detail == "its captions hold with 13 positives of 40"
 
 
-def test_a_swap_that_another_balance_would_explain_as_well_says_so(printed, table):
+def test_a_swap_that_another_balance_explains_too_says_so(printed, table):
     # 6 of 24: no share of 22 negatives, but one of 44, 40, 36 and so on.
     (one,) = found(table({"n": 44, "positives": 22, **printed((15, 6, 5, 18), ("fpr",))}))
     assert one.verdict == "mislabelled"
     assert one.detail.startswith("or the captions of all its column hold with 0, 4, 8, 12,")
 
 
-def test_cells_that_each_need_a_balance_of_their_own_are_told(printed, table):
+def test_cells_with_contradicting_balances_are_reported(printed, table):
     matrices = [(31, 12, 9, 28), (25, 10, 10, 35), (21, 19, 9, 31), (33, 14, 17, 16)]
     rows = [{"components": str(i), "n": 80, **printed(one)} for i, one in enumerate(matrices)]
     judged = found(table(*rows))
@@ -173,7 +173,7 @@ def test_cells_that_each_need_a_balance_of_their_own_are_told(printed, table):
         assert str(matrix[0] + matrix[2]) in one.detail
 
 
-def test_fewer_cases_than_said_are_told(printed, table):
+def test_fewer_cases_than_stated_are_reported(printed, table):
     rows = [
         {"components": "a", "n": 40, "positives": 20, **printed((15, 6, 5, 14))},
         {"components": "b", "n": 40, "positives": 20, **printed((13, 5, 6, 12))},
@@ -183,7 +183,7 @@ def test_fewer_cases_than_said_are_told(printed, table):
     assert "36" in judged[1].detail
 
 
-def test_figures_that_nothing_gives_are_told_with_the_parts_that_can_hold(table):
+def test_impossible_figures_are_reported_with_the_captions_that_hold(table):
     row = {"n": "10", "positives": "5", "macro_f1": "70.00", "fpr": "33.00", "fnr": "47.00"}
     (one,) = found(table(row))
     assert (one.verdict, one.counts) == ("impossible", None)
@@ -197,7 +197,7 @@ def test_figures_that_no_rate_can_have_are_out_of_range(table):
     assert {one.verdict for one in judged} == {"out of range"}
 
 
-def test_a_fraction_among_percentages_is_told(printed, table):
+def test_a_fraction_among_percentages_is_reported(printed, table):
     rows = [
         {"components": str(i), "n": 44, "positives": 22, **printed((tp, 7, 22 - tp, 15))}
         for i, tp in enumerate((18, 15))
@@ -208,7 +208,7 @@ def test_a_fraction_among_percentages_is_told(printed, table):
     assert judged[1].hypothesis.changes() == {"macro_f1": "macro-F1 as a fraction among percentages"}
 
 
-def test_scores_of_texts_are_looked_at_for_their_range_alone(table):
+def test_scores_of_texts_are_checked_for_their_range_alone(table):
     judged = found(
         table({"rouge1": "40.3", "bertscore": "-3.0"}, {"components": "b", "rouge1": "140.3", "bertscore": "83"})
     )
@@ -216,7 +216,7 @@ def test_scores_of_texts_are_looked_at_for_their_range_alone(table):
 
 
 @pytest.mark.parametrize("figures", [{"accuracy": "61.36"}, {"accuracy": "61.36", "fpr": "31.82"}])
-def test_too_little_to_check_against_is_told(table, figures):
+def test_too_little_to_check_against_is_reported(table, figures):
     # One figure, or two that no n up to the bound gives.
     (one,) = found(table({**figures, "accuracy": "61.3613"}), max_n=20)
     assert one.verdict == "unchecked"
@@ -243,7 +243,7 @@ def test_large_tables_are_judged_by_two_rates_of_one_side(printed, table):
         assert one.hypothesis.changes() == {"fpr": "false discovery rate", "fnr": "false omission rate"}
 
 
-def test_large_tables_without_two_rates_go_by_the_share_of_positives_or_not_at_all(printed, table):
+def test_large_tables_are_checked_by_prevalence_or_not_at_all(printed, table):
     (one,) = found(table({"n": 3044, **printed((1200, 600, 310, 934), ("macro_f1", "accuracy"), decimals=4, scale=1)}))
     assert (one.verdict, one.detail[:22]) == ("unchecked", "too many cases to try,")
     row = {"components": "a", "n": 900, "fpr": "0.3541", "fnr": "0.2143", "macro_f1": "0.9123"}
@@ -252,7 +252,7 @@ def test_large_tables_without_two_rates_go_by_the_share_of_positives_or_not_at_a
     assert "fewer cases were not tried" in one.detail
 
 
-def test_captions_that_hold_under_one_share_of_positives_are_consistent_without_n(printed, table):
+def test_captions_with_one_feasible_prevalence_are_consistent_without_n(printed, table):
     matrices = [(12000, 6000, 3100, 9340), (10000, 4000, 5100, 11340)]
     rows = [{"components": str(i), **printed(one, decimals=5, scale=1)} for i, one in enumerate(matrices)]
     judged = found(table(*rows), max_n=10)
@@ -262,7 +262,7 @@ def test_captions_that_hold_under_one_share_of_positives_are_consistent_without_
     assert (one.verdict, one.detail) == ("impossible", "no share of positives, whatever n")
 
 
-def test_a_part_may_say_its_own_class_balance(printed, table):
+def test_a_subset_may_state_its_own_class_balance(printed, table):
     whole = {"n": 44, "positives": 22, "components": "a", "subset": "all", **printed((18, 7, 4, 15))}
     part = {"n": 20, "positives": 12, "components": "a", "subset": "part", **printed((10, 3, 2, 5))}
     judged = found(table(whole, part, {**part, "components": "b", "positives": 11}))

@@ -1,4 +1,4 @@
-"""A tiny Llama of four layers, and made-up judgments to prime it on."""
+"""Fixtures: a tiny Llama of four layers, and synthetic judgments to prime it on."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ import torch
 
 from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
 from legalrr.backbones.local.gka_options import GkaOptions
-from legalrr.hybrids.bench import PrimingContext, lay_out
+from legalrr.hybrids.context import PrimingContext, prepare_priming
 from legalrr.hybrids.settings import AlignSettings, CheckpointSettings, DistilSettings, HeldOut, PrimeSettings
 from legalrr.records import Judgment
 
@@ -45,7 +45,7 @@ def judgments(count: int = 12, words: int = 60) -> list[Judgment]:
 
 @dataclass(frozen=True, kw_only=True)
 class MadeUp:
-    """A corpus of made-up judgments."""
+    """A corpus of synthetic judgments."""
 
     name: str = "made up"
     split: str | None = None
@@ -109,13 +109,13 @@ def short(folder: Path, **changes: Any) -> PrimeSettings:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Callable[..., PrimeSettings]:
-    """Function (**changes) that gives the settings of a short run in a folder of its own."""
+    """Function (**changes) that returns the settings of a short run in its own folder."""
     return partial(short, tmp_path / "run")
 
 
 @pytest.fixture
-def bench(backbone: TransformersBackbone, settings: Callable[..., PrimeSettings]) -> Iterator[PrimingContext]:
-    """What a short run works with; the model is loaded anew, as tests may change it."""
+def context(backbone: TransformersBackbone, settings: Callable[..., PrimeSettings]) -> Iterator[PrimingContext]:
+    """Context of a short run; the model is loaded anew, as tests may change it."""
     forget_engine()
-    yield lay_out(settings(), MadeUp(), backbone)
+    yield prepare_priming(settings(), MadeUp(), backbone)
     forget_engine()

@@ -1,4 +1,4 @@
-"""The command `legalrr prime`: what it prints, and one line for bad input."""
+"""The command `legalrr prime`: output, and one line for invalid input."""
 
 import re
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def short(four: Path) -> list[str]:
     ]
 
 
-def test_priming_prints_perplexities_and_where_the_model_lies(run: Run, short: list[str], tmp_path: Path) -> None:
+def test_priming_prints_perplexities_and_the_path_of_the_model(run: Run, short: list[str], tmp_path: Path) -> None:
     status, out, _ = run(*short)
     assert status == 0
     assert "held-out perplexity: before " in out
@@ -42,10 +42,10 @@ def test_priming_prints_perplexities_and_where_the_model_lies(run: Run, short: l
     assert "legalrr prime backbone=local" in card
 
 
-def test_selecting_prints_the_order(run: Run, short: list[str], tmp_path: Path) -> None:
+def test_select_prints_the_order_of_layers(run: Run, short: list[str], tmp_path: Path) -> None:
     status, out, _ = run(*short, "--select")
     assert status == 0
-    assert "missed least first:" in out
+    assert "least important first:" in out
     assert (tmp_path / "runs/prime/four/importance/importance.json").is_file()
 
 
@@ -59,31 +59,31 @@ def test_selecting_prints_the_order(run: Run, short: list[str], tmp_path: Path) 
         ("align.steps=-1", r"align\.steps: steps is -1 \(give at least 0\)"),
         ("distil.slice=0", r"distil\.slice: slice is 0 \(give at least 1\)"),
         ("align.share=1.5", r"align\.share is 1\.5"),
-        ("minutes=null", r"align\.steps: nothing says when to end"),
+        ("minutes=null", r"align\.steps: no time or step limit"),
         ("precision=fp16", "precision: unknown precision 'fp16'"),
         ("backbone=echo", "backbone"),
         ("+corpus.no_such=1", "corpus: .*no_such"),
         ("no_such=1", "no_such"),
     ],
 )
-def test_a_wrong_option_is_one_line_and_status_2(run: Run, override: str, named: str) -> None:
+def test_an_invalid_option_gives_one_line_and_status_2(run: Run, override: str, named: str) -> None:
     status, _, err = run(override)
     assert status == 2
     (line,) = [line for line in err.splitlines() if line.startswith("legalrr prime: ")]
     assert re.search(named, line)
 
 
-def test_an_interruption_says_how_to_go_on(run: Run, short: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interruption_says_how_to_resume(run: Run, short: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("legalrr.hybrids.priming.prime", interrupt)
     status, _, err = run(*short)
     assert status == 130
-    assert "the same command goes on" in err
+    assert "the same command resumes" in err
 
 
-def test_every_option_stands_in_the_yaml() -> None:
+def test_prime_yaml_lists_every_option_with_its_default() -> None:
     with initialize_config_dir(str(root() / "conf"), version_base="1.3"):
         config = compose("prime")
     own = {key: value for key, value in config.items() if key not in ("corpus", "backbone")}
@@ -93,7 +93,7 @@ def test_every_option_stands_in_the_yaml() -> None:
         assert dict(own[name]) == {key: getattr(default, key) for key in default.__dataclass_fields__}
 
 
-def test_selecting_by_steps_needs_none_for_the_second_stage() -> None:
+def test_select_needs_no_steps_for_distillation() -> None:
     values = {"minutes": None, "align": {"steps": 3}}
     assert from_values(PrimeSettings, values | {"select": True}).align.steps == 3
     with pytest.raises(UserError, match=r"distil\.steps"):

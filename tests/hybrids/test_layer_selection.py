@@ -1,4 +1,4 @@
-"""Selecting: which layers are missed least, in the file that `by_importance` reads."""
+"""Layer selection: the order of importance, in the file that `by_importance` reads."""
 
 import json
 from collections.abc import Callable
@@ -11,33 +11,33 @@ import torch
 
 from legalrr.backbones.local.backbone import TransformersBackbone
 from legalrr.backbones.local.gka_options import GkaOptions, chosen_layers
-from legalrr.hybrids.bench import PrimingContext
-from legalrr.hybrids.layer_selection import replaced, select
+from legalrr.hybrids.context import PrimingContext
+from legalrr.hybrids.layer_selection import replace_attention, select
 from legalrr.hybrids.priming import prime
 from legalrr.hybrids.settings import PrimeSettings
 
 from .conftest import MadeUp
 
 
-def test_the_order_goes_by_the_rise_in_loss_and_is_what_by_importance_reads(
+def test_the_order_follows_the_rise_in_loss_and_by_importance_reads_it(
     settings: Callable[..., PrimeSettings], backbone: TransformersBackbone, tmp_path: Path
 ) -> None:
     own = replace(settings(), select=True)
-    told = select(own, MadeUp(), backbone, {"command": "legalrr prime --select"})
+    result = select(own, MadeUp(), backbone, {"command": "legalrr prime --select"})
     file = tmp_path / "run" / "importance" / "importance.json"
-    assert json.loads(file.read_text()) == told
-    assert sorted(told["order"]) == [0, 1, 2, 3]
-    rises = [told["rise"][str(layer)] for layer in told["order"]]
+    assert json.loads(file.read_text()) == result
+    assert sorted(result["order"]) == [0, 1, 2, 3]
+    rises = [result["rise"][str(layer)] for layer in result["order"]]
     assert rises == sorted(rises)
-    found = told["perplexity"]
-    assert told["rise"]["2"] == pytest.approx(log(found["layer_2"]) - log(found["before"]), abs=1e-4)
-    assert set(chosen_layers("by_importance:2", 4, file)) == set(told["order"][:2])
-    # Both go in one folder.
+    found = result["perplexity"]
+    assert result["rise"]["2"] == pytest.approx(log(found["layer_2"]) - log(found["before"]), abs=1e-4)
+    assert set(chosen_layers("by_importance:2", 4, file)) == set(result["order"][:2])
+    # Selection and priming share a folder.
     primed = replace(backbone, gka=GkaOptions(layers="by_importance:1", importance=str(file), num_iter=5))
-    assert prime(settings(), MadeUp(), primed, {})["layers"] == told["order"][:1]
+    assert prime(settings(), MadeUp(), primed, {})["layers"] == result["order"][:1]
 
 
-def test_interrupted_it_measures_only_what_is_not_known(
+def test_a_resumed_selection_measures_only_what_is_missing(
     settings: Callable[..., PrimeSettings], backbone: TransformersBackbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = replace(settings(), select=True)
@@ -54,14 +54,14 @@ def test_interrupted_it_measures_only_what_is_not_known(
     with pytest.raises(KeyboardInterrupt):
         select(own, MadeUp(), backbone, {})
     select(own, MadeUp(), backbone, {})
-    # Five values, and one that was not finished.
+    # Five values, one of them measured twice.
     assert len(measured) == 6
 
 
-def test_a_layer_has_its_attention_again_afterwards(bench: PrimingContext) -> None:
-    model = bench.teacher
+def test_replace_attention_restores_the_layer_afterwards(context: PrimingContext) -> None:
+    model = context.teacher
     before = model.model.layers[2].self_attn
     other = torch.nn.Identity()
-    with replaced(model, 2, other):
+    with replace_attention(model, 2, other):
         assert model.model.layers[2].self_attn is other
     assert model.model.layers[2].self_attn is before

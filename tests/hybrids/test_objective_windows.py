@@ -1,4 +1,4 @@
-"""Packing: every token once, in order, and no document sees another."""
+"""Packed windows: every token once, in order, and no document sees another."""
 
 from itertools import islice
 
@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from legalrr.backbones.local.gka_options import GkaOptions
 from legalrr.backbones.local.gka_surgery import swap
 from legalrr.backbones.local.measurements import hidden_states
-from legalrr.hybrids.bench import PrimingContext
-from legalrr.hybrids.objective import batch, batches, endless, pack_windows
+from legalrr.hybrids.context import PrimingContext
+from legalrr.hybrids.objective import batches, pack_windows, repeat_shuffled, stack_windows
 
 from .conftest import judgments
 
 
 @given(documents=st.lists(st.lists(st.integers(0, 9), max_size=30), max_size=12), length=st.integers(1, 17))
-def test_windows_hold_every_token_in_order_and_positions_restart_per_document(
+def test_windows_have_all_tokens_in_order_and_positions_restart_per_document(
     documents: list[list[int]], length: int
 ) -> None:
     found = list(pack_windows(iter(documents), length))
@@ -31,16 +31,16 @@ def test_windows_hold_every_token_in_order_and_positions_restart_per_document(
             assert position == (0 if begins else positions[place - 1] + 1)
 
 
-def test_the_stream_has_every_judgment_once_per_epoch_in_orders_of_its_own() -> None:
+def test_each_epoch_has_every_judgment_once_in_its_own_order() -> None:
     some = judgments(5, words=4)
-    stream = endless(some, lambda text: [some.index(next(j for j in some if j.text == text))], seed=1)
+    stream = repeat_shuffled(some, lambda text: [some.index(next(j for j in some if j.text == text))], seed=1)
     epochs = [[next(stream)[0] for _ in some] for _ in range(3)]
     assert all(sorted(epoch) == list(range(5)) for epoch in epochs)
     assert epochs[0] != epochs[1]
 
 
 @pytest.mark.parametrize("after", [0, 1, 7])
-def test_a_stream_that_is_taken_up_again_goes_on_with_the_same_batches(after: int) -> None:
+def test_a_resumed_stream_continues_with_the_same_batches(after: int) -> None:
     some = judgments(6)
 
     def stream(after: int):
@@ -53,11 +53,11 @@ def test_a_stream_that_is_taken_up_again_goes_on_with_the_same_batches(after: in
         assert one.ids.shape == (3, 50)
 
 
-def test_packed_documents_are_read_as_if_alone_by_attention_and_by_new_layers(bench: PrimingContext) -> None:
-    model = bench.teacher
+def test_packed_documents_give_the_states_of_single_ones_in_both_layer_kinds(context: PrimingContext) -> None:
+    model = context.teacher
     swap(model, [1], GkaOptions(num_iter=5, chunk_size=16))
     documents = [torch.randint(250, (n,)).tolist() for n in (9, 20, 1, 18)]
-    packed = batch([next(pack_windows(iter(documents), 48))])
+    packed = stack_windows([next(pack_windows(iter(documents), 48))])
     with torch.no_grad():
         whole = hidden_states(model, packed.ids, packed.positions)[0]
         alone = [hidden_states(model, torch.tensor([ids]), torch.arange(len(ids))[None])[0] for ids in documents]

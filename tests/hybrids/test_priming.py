@@ -1,4 +1,4 @@
-"""A run of priming: what it leaves, and that an interruption changes nothing."""
+"""A priming run: its output, its options, and that an interruption changes nothing."""
 
 import json
 import random
@@ -19,9 +19,9 @@ from safetensors.torch import load_file
 from legalrr.backbones.local.backbone import TransformersBackbone
 from legalrr.backbones.local.gka_options import GkaOptions
 from legalrr.errors import UserError
-from legalrr.hybrids.bench import PrimingContext
+from legalrr.hybrids.context import PrimingContext
 from legalrr.hybrids.objective import DistillationObjective
-from legalrr.hybrids.priming import POINTS, prime
+from legalrr.hybrids.priming import EVALUATION_POINTS, prime
 from legalrr.hybrids.settings import AlignSettings, CheckpointSettings, DistilSettings, PrimeSettings
 from legalrr.hybrids.training import Training, TrainingLog
 from legalrr.protocols import Call
@@ -32,7 +32,7 @@ Settings = Callable[..., PrimeSettings]
 
 
 class Interrupted(BaseException):
-    """What an interruption raises here."""
+    """Raised by the simulated interruption."""
 
 
 def weights(settings: PrimeSettings) -> dict[str, torch.Tensor]:
@@ -45,20 +45,20 @@ def losses(settings: PrimeSettings) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def whole(backbone: TransformersBackbone, tmp_path_factory: pytest.TempPathFactory) -> PrimeSettings:
-    """The settings of an unbroken run, which has been run."""
+    """Settings of a run that has finished without interruption."""
     own = short(tmp_path_factory.mktemp("whole") / "run")
     prime(own, MadeUp(), backbone, {})
     return own
 
 
-def test_a_run_leaves_a_model_that_opens_as_a_backbone_with_a_card_and_a_curve(
+def test_a_run_saves_a_model_that_loads_as_backbone_with_card_and_curve(
     whole: PrimeSettings, backbone: TransformersBackbone
 ) -> None:
     folder = Path(whole.folder)
     card = json.loads((folder / "model" / "card.json").read_text())
     assert card["layers"] == [1, 3]
     assert card["gka"]["num_iter"] == 5
-    assert list(card["perplexity"]) == list(POINTS)
+    assert list(card["perplexity"]) == list(EVALUATION_POINTS)
     assert card["stages"]["align"]["steps"] == card["stages"]["distil"]["steps"] == 4
     assert card["stages"]["distil"]["tokens"] == 4 * 48
     assert card["judgments"]["learned_from"] + len(card["judgments"]["held_out"]) == 12
@@ -74,9 +74,7 @@ def test_a_run_leaves_a_model_that_opens_as_a_backbone_with_a_card_and_a_curve(
     assert set(reply.logprobs) == {"YES", "NO"}
 
 
-def test_both_stages_bring_the_loss_down_and_each_line_of_the_log_says_where(
-    settings: Settings, backbone: TransformersBackbone
-) -> None:
+def test_both_stages_lower_the_loss_and_log_every_step(settings: Settings, backbone: TransformersBackbone) -> None:
     long = settings(align=AlignSettings(steps=25, fit=0, rate=1e-2), distil=DistilSettings(steps=25, rate=3e-3))
     prime(long, MadeUp(), backbone, {})
     lines = losses(long)
@@ -86,22 +84,22 @@ def test_both_stages_bring_the_loss_down_and_each_line_of_the_log_says_where(
         assert sum(line["loss"] for line in stage[-5:]) < sum(line["loss"] for line in stage[:5])
 
 
-def test_a_second_call_finds_the_model_and_other_settings_are_refused(
+def test_a_second_call_returns_the_model_and_other_settings_are_refused(
     whole: PrimeSettings, backbone: TransformersBackbone
 ) -> None:
     changed = (Path(whole.folder) / "model" / "model.safetensors").stat().st_mtime_ns
     assert prime(whole, MadeUp(), backbone, {})["layers"] == [1, 3]
     assert (Path(whole.folder) / "model" / "model.safetensors").stat().st_mtime_ns == changed
-    with pytest.raises(UserError, match=r"another settings.window is there \(48, now 32\)"):
+    with pytest.raises(UserError, match=r"another settings.window \(48, now 32\)"):
         prime(replace(whole, window=32), MadeUp(), backbone, {})
     with pytest.raises(UserError, match=r"another backbone\.gka"):
         prime(whole, MadeUp(), replace(backbone, gka=GkaOptions(layers=[0], num_iter=5, chunk_size=16)), {})
-    # How often it is saved does not matter.
+    # Checkpoint intervals do not affect the result.
     prime(replace(whole, checkpoint=CheckpointSettings(minutes=1.0)), MadeUp(), backbone, {})
 
 
 @pytest.mark.parametrize("at", [0, 3, 6, 9])
-def test_interrupted_anywhere_the_command_ends_with_the_weights_of_an_unbroken_run(
+def test_an_interrupted_run_resumes_to_the_same_weights(
     at: int,
     whole: PrimeSettings,
     settings: Settings,
@@ -134,18 +132,18 @@ def test_interrupted_anywhere_the_command_ends_with_the_weights_of_an_unbroken_r
 
 KILLED = """
 import sys
-from tests.prime.conftest import MadeUp, short
+from tests.hybrids.conftest import MadeUp, short
 from legalrr.backbones.local.gka_options import GkaOptions
 from legalrr.backbones.local.backbone import TransformersBackbone
 from legalrr.hybrids.priming import prime
-from legalrr.hybrids.settings import Align, Checkpoint, Distil, HeldOut, PrimeSettings
+from legalrr.hybrids.settings import AlignSettings, CheckpointSettings, DistilSettings, HeldOut, PrimeSettings
 own = {settings}
 backbone = {backbone}
 prime(own, MadeUp(), backbone, {{}})
 """
 
 
-def test_killed_at_random_the_command_ends_with_the_weights_of_an_unbroken_run(
+def test_a_killed_run_resumes_to_the_same_weights(
     settings: Settings, backbone: TransformersBackbone, tmp_path: Path
 ) -> None:
     long = settings(
@@ -164,7 +162,7 @@ def test_killed_at_random_the_command_ends_with_the_weights_of_an_unbroken_run(
     assert all(torch.equal(tensor, weights(whole)[name]) for name, tensor in weights(long).items())
 
 
-def test_by_the_clock_a_stage_ends_when_its_minutes_are_over(
+def test_a_stage_ends_when_its_minutes_are_over(
     settings: Settings, backbone: TransformersBackbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
@@ -179,7 +177,7 @@ def test_by_the_clock_a_stage_ends_when_its_minutes_are_over(
             tick()
         return 9.0
 
-    # The clock of the run alone: whatever else looks at the time, in other threads too, does not make it go.
+    # Only the clock of the run is patched, so that other users of the time do not advance it.
     monkeypatch.setattr("legalrr.hybrids.training.time", SimpleNamespace(perf_counter=tick))
     monkeypatch.setattr(PrimingContext, "perplexity", measured)
     timed = settings(minutes=2.0, align=AlignSettings(share=0.25, fit=0), distil=DistilSettings())
@@ -192,9 +190,7 @@ def test_by_the_clock_a_stage_ends_when_its_minutes_are_over(
     assert lines[-1]["factor"] < 0.2
 
 
-def test_all_other_weights_learn_where_they_are_told_to(
-    settings: Settings, backbone: TransformersBackbone, four: Path
-) -> None:
+def test_rest_rate_trains_all_other_weights(settings: Settings, backbone: TransformersBackbone, four: Path) -> None:
     free = settings(distil=DistilSettings(steps=3, rest_rate=1e-3))
     prime(free, MadeUp(), backbone, {})
     before, after = load_file(four / "model.safetensors"), weights(free)
@@ -202,7 +198,7 @@ def test_all_other_weights_learn_where_they_are_told_to(
         assert not torch.equal(before[name], after[name])
 
 
-def test_without_that_they_stay_as_they_were(whole: PrimeSettings, four: Path) -> None:
+def test_without_rest_rate_all_other_weights_are_unchanged(whole: PrimeSettings, four: Path) -> None:
     before, after = load_file(four / "model.safetensors"), weights(whole)
     same = [name for name in before if ".1.self_attn" not in name and ".3.self_attn" not in name]
     assert all(torch.equal(before[name], after[name]) for name in same)
@@ -212,13 +208,13 @@ def test_without_that_they_stay_as_they_were(whole: PrimeSettings, four: Path) -
     ("changes", "message"),
     [
         ({"dtype": "bfloat16"}, r"backbone\.dtype: weights in bfloat16"),
-        ({"device": "auto"}, r"backbone\.device: priming on auto"),
-        ({"device": "cuda"}, r"backbone\.device: accelerate finds cpu here"),
+        ({"device": "auto"}, r"backbone\.device: cannot prime on auto"),
+        ({"device": "cuda"}, r"backbone\.device: accelerate found cpu, not cuda"),
         ({"gka": GkaOptions(layers=[7])}, r"backbone\.gka\.layers: no layer 7"),
         ({"gka": GkaOptions()}, r"backbone\.gka\.layers: no layer is named"),
     ],
 )
-@pytest.mark.skipif(torch.cuda.is_available(), reason="one of the cases asks for a device that is not there")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="one case needs a machine without CUDA")
 def test_a_backbone_that_cannot_be_primed_is_refused(
     settings: Settings, backbone: TransformersBackbone, changes: dict[str, Any], message: str
 ) -> None:
@@ -227,26 +223,26 @@ def test_a_backbone_that_cannot_be_primed_is_refused(
 
 
 def test_a_window_longer_than_the_context_is_refused(settings: Settings, backbone: TransformersBackbone) -> None:
-    with pytest.raises(UserError, match="window: a window of 300 tokens, and the model can take 256"):
+    with pytest.raises(UserError, match="window: a window of 300 tokens exceeds the context of the model, 256"):
         prime(settings(window=300), MadeUp(), backbone, {})
 
 
-def test_in_bf16_products_are_bfloat16_and_weights_float32(
+def test_bf16_has_bfloat16_products_and_float32_weights(
     settings: Settings, backbone: TransformersBackbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from accelerate.state import AcceleratorState
 
     seen = []
-    study = DistillationObjective.study
+    backward = DistillationObjective.backward
 
     def noted(self: DistillationObjective, batch: Any) -> dict[str, float]:
-        handle = self.student.model.layers[0].mlp.register_forward_hook(lambda *told: seen.append(told[2].dtype))
+        handle = self.student.model.layers[0].mlp.register_forward_hook(lambda *args: seen.append(args[2].dtype))
         try:
-            return study(self, batch)
+            return backward(self, batch)
         finally:
             handle.remove()
 
-    monkeypatch.setattr(DistillationObjective, "study", noted)
+    monkeypatch.setattr(DistillationObjective, "backward", noted)
     AcceleratorState._reset_state(True)
     try:
         low = settings(precision="bf16")

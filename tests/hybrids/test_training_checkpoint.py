@@ -1,4 +1,4 @@
-"""A checkpoint is whole or not there, and gives back what was saved."""
+"""Checkpoints are complete or absent, and restore what was saved."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ def stepped(weights: dict[str, torch.nn.Parameter], optimiser: torch.optim.Adam)
     optimiser.step()
 
 
-def test_weights_optimiser_and_progress_come_back_and_go_on_alike(tmp_path: Path) -> None:
+def test_weights_optimiser_and_progress_are_restored(tmp_path: Path) -> None:
     weights = layer(0)
     optimiser = torch.optim.Adam(weights.values(), lr=0.1)
     stepped(weights, optimiser)
@@ -40,7 +40,7 @@ def test_weights_optimiser_and_progress_come_back_and_go_on_alike(tmp_path: Path
     assert all(torch.equal(again[name], weight) for name, weight in weights.items())
 
 
-def test_the_last_one_counts_and_the_others_are_deleted(tmp_path: Path) -> None:
+def test_saving_deletes_the_previous_checkpoints(tmp_path: Path) -> None:
     checkpoints, weights = Checkpoints(tmp_path), layer(0)
     for step in range(1, 4):
         checkpoints.save(Progress(step=step), weights, {})
@@ -51,7 +51,7 @@ def test_the_last_one_counts_and_the_others_are_deleted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("torn", [".checkpoint.7.part", "checkpoint-000002-old"])
-def test_what_was_being_written_does_not_count(tmp_path: Path, torn: str) -> None:
+def test_an_incomplete_checkpoint_is_ignored(tmp_path: Path, torn: str) -> None:
     checkpoints, weights = Checkpoints(tmp_path), layer(0)
     (tmp_path / torn).mkdir()
     (tmp_path / torn / "state.json").write_text(json.dumps({"step": 9}))
@@ -60,7 +60,7 @@ def test_what_was_being_written_does_not_count(tmp_path: Path, torn: str) -> Non
     assert checkpoints.progress() == Progress(step=2)
 
 
-def test_a_checkpoint_that_was_not_yet_deleted_is_passed_over_for_a_newer_one(tmp_path: Path) -> None:
+def test_the_newest_of_two_checkpoints_is_read(tmp_path: Path) -> None:
     checkpoints, weights = Checkpoints(tmp_path), layer(0)
     checkpoints.save(Progress(step=1), weights, {})
     (tmp_path / "checkpoint-000001").rename(tmp_path / "kept")
@@ -73,7 +73,7 @@ def test_a_checkpoint_that_was_not_yet_deleted_is_passed_over_for_a_newer_one(tm
 def test_other_weights_and_damage_are_refused(tmp_path: Path) -> None:
     checkpoints, weights = Checkpoints(tmp_path), layer(0)
     checkpoints.save(Progress(), weights, {})
-    with pytest.raises(UserError, match="of other weights"):
+    with pytest.raises(UserError, match="has other weights"):
         checkpoints.restore({"one": weights["one"]})
     (tmp_path / "checkpoint-000001" / "weights.safetensors").write_bytes(b"torn")
     with pytest.raises(UserError, match="damaged checkpoint"):
@@ -83,13 +83,13 @@ def test_other_weights_and_damage_are_refused(tmp_path: Path) -> None:
         checkpoints.progress()
 
 
-def test_the_log_is_cut_to_what_a_checkpoint_knows_and_a_torn_line_is_none(tmp_path: Path) -> None:
+def test_the_log_is_truncated_to_a_checkpoint_and_ignores_a_torn_line(tmp_path: Path) -> None:
     journal = TrainingLog(tmp_path)
     assert journal.lines() == []
     for batches in range(1, 5):
-        journal.note({"batches": batches, "loss": 1 / 3})
+        journal.append({"batches": batches, "loss": 1 / 3})
     with journal.path.open("a") as file:
         file.write('{"batches": 5, "lo')
     assert [line["batches"] for line in journal.lines()] == [1, 2, 3, 4]
-    journal.cut(2)
+    journal.truncate(2)
     assert journal.lines() == [{"batches": 1, "loss": 0.333333}, {"batches": 2, "loss": 0.333333}]

@@ -1,4 +1,4 @@
-"""One cell, from judgments to its run folder."""
+"""One cell: from judgments to its run folder."""
 
 import gzip
 import hashlib
@@ -65,7 +65,7 @@ def rows(folder: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(("arm", "reader"), [("direct", "backbone echo"), ("majority", "this predictor")])
-def test_images_of_pages_are_refused_where_nobody_reads_them(tmp_path: Path, arm: str, reader: str) -> None:
+def test_page_images_are_refused_by_a_predictor_without_vision(tmp_path: Path, arm: str, reader: str) -> None:
     from matplotlib.backends.backend_pdf import PdfPages
     from matplotlib.figure import Figure
 
@@ -79,18 +79,18 @@ def test_images_of_pages_are_refused_where_nobody_reads_them(tmp_path: Path, arm
     assert not (tmp_path / "cache").exists()
 
 
-def test_judgments_without_outcome_among_labelled_ones_are_left_out_and_counted(table: Path, tmp_path: Path) -> None:
+def test_unlabelled_judgments_are_excluded_and_counted(table: Path, tmp_path: Path) -> None:
     record = run_cell(mine(table, "arm=direct"), tmp_path / "cell")
     assert record["counts"] == {"read": 6, "without outcome": 2, "taken": 4, "scored": 4, "party unknown": 0}
     assert [row["id"] for row in rows(tmp_path / "cell")] == ["j0", "j1", "j2", "j3"]
 
 
-def test_a_baseline_learns_from_the_train_split(table: Path, tmp_path: Path) -> None:
+def test_a_baseline_is_trained_on_the_train_split(table: Path, tmp_path: Path) -> None:
     run_cell(mine(table, "arm=tfidf_lr", "corpus.train_split=train"), tmp_path / "cell")
     assert all(row["verdict"] == row["gold"] for row in rows(tmp_path / "cell"))
 
 
-def test_the_train_split_is_held_to_gold_roles_too(tmp_path: Path) -> None:
+def test_train_judgments_without_gold_roles_are_excluded(tmp_path: Path) -> None:
     path = tmp_path / "mine.jsonl"
     whole = {"text": TEXTS[0], "spans": [[0, len(TEXTS[0]), "FAC"]]}
     judged = [{"id": f"j{n}", "label": n % 2, "part": "test", **whole} for n in range(4)]
@@ -102,7 +102,7 @@ def test_the_train_split_is_held_to_gold_roles_too(tmp_path: Path) -> None:
     assert {row["verdict"] for row in rows(tmp_path / "cell")} == {"allowed"}
 
 
-def test_judgments_without_gold_roles_among_others_are_left_out_and_counted(tmp_path: Path) -> None:
+def test_judgments_without_gold_roles_are_excluded_and_counted(tmp_path: Path) -> None:
     path = tmp_path / "mine.jsonl"
     spans: list[Any] = [[[0, len(TEXTS[0]), "FAC"]], None]
     judged = [{"id": f"j{n}", "label": n, "part": "test", "text": TEXTS[0], "spans": spans[n]} for n in range(2)]
@@ -112,7 +112,7 @@ def test_judgments_without_gold_roles_among_others_are_left_out_and_counted(tmp_
     assert counts == {"read": 2, "without gold roles": 1, "taken": 1, "scored": 1, "party unknown": 0}
 
 
-def test_judgments_that_do_not_tell_which_party_came_are_counted(tmp_path: Path) -> None:
+def test_judgments_with_unknown_party_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "mine.jsonl"
     texts = ("It rained.", "The appellant fell.", "The horse was lame.")
     judged = [{"id": f"j{n}", "label": n % 2, "part": "test", "text": text} for n, text in enumerate(texts)]
@@ -125,7 +125,7 @@ def test_judgments_that_do_not_tell_which_party_came_are_counted(tmp_path: Path)
     assert question["content"].endswith("in favour of the petitioner?\nAnswer:")
 
 
-def test_a_row_tells_what_is_known_of_its_judgment(tmp_path: Path) -> None:
+def test_a_row_has_the_metadata_of_its_judgment(tmp_path: Path) -> None:
     path = tmp_path / "mine.jsonl"
     known = {"court": "High Court", "year": 1987, "kind": "tax", "confidence": "low"}
     judged = [
@@ -141,7 +141,7 @@ def test_a_row_tells_what_is_known_of_its_judgment(tmp_path: Path) -> None:
     assert second["length"] == len(TEXTS[1])
 
 
-def test_a_row_names_the_cluster_of_its_judgment_and_tells_the_prompt_from_others(table: Path, tmp_path: Path) -> None:
+def test_a_row_has_the_cluster_of_its_judgment_and_the_digest_of_its_prompt(table: Path, tmp_path: Path) -> None:
     lines = [json.loads(line) for line in table.read_text("utf-8").splitlines()]
     long = " ".join(f"word{number}" for number in range(60))
     for number in (1, 3):
@@ -161,17 +161,17 @@ def test_a_row_names_the_cluster_of_its_judgment_and_tells_the_prompt_from_other
     assert (case.cluster, case.prompt) == ("j0", found["plain"][0]["prompt"])
 
 
-def test_an_empty_split_is_an_error_that_names_it(table: Path, tmp_path: Path) -> None:
+def test_an_empty_split_is_refused_by_name(table: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="split"):
         run_cell(mine(table, "corpus.split=dev", "arm=direct"), tmp_path / "cell")
 
 
-def test_what_a_baseline_was_not_sent_is_not_recorded_as_sent(table: Path, tmp_path: Path) -> None:
+def test_rows_of_a_baseline_have_no_messages(table: Path, tmp_path: Path) -> None:
     run_cell(mine(table, "arm=majority"), tmp_path / "cell")
     assert all(row["messages"] == [] for row in rows(tmp_path / "cell"))
 
 
-def test_the_record_says_what_was_run_with_what(tmp_path: Path) -> None:
+def test_run_json_describes_cell_stages_and_versions(tmp_path: Path) -> None:
     run_cell(pipeline(tmp_path, "arm=drc", "limit=4"), tmp_path / "cell")
     record = json.loads((tmp_path / "cell" / "run.json").read_text())
     assert record["cell"]["label"] == "D/R/C"
@@ -186,7 +186,7 @@ def test_the_record_says_what_was_run_with_what(tmp_path: Path) -> None:
     assert [message["role"] for message in sent] == ["system", *("user", "assistant") * 3, "user"]
 
 
-def test_the_judgments_lie_beside_the_predictions_and_the_record_names_their_digest(tmp_path: Path) -> None:
+def test_judgments_are_written_and_run_json_has_their_digest(tmp_path: Path) -> None:
     first = run_cell(pipeline(tmp_path, "arm=direct", "limit=4"), tmp_path / "a")
     second = run_cell(pipeline(tmp_path, "arm=dr", "limit=4"), tmp_path / "b")
     lines = gzip.decompress((tmp_path / "a" / JUDGMENTS).read_bytes())
@@ -210,9 +210,7 @@ def test_the_judgments_lie_beside_the_predictions_and_the_record_names_their_dig
         (("arm=direct_calibrated",), ["blank"]),
     ],
 )
-def test_every_conversation_that_was_sent_can_be_put_together_again(
-    tmp_path: Path, overrides: tuple[str, ...], turns: list[str]
-) -> None:
+def test_every_conversation_sent_can_be_restored(tmp_path: Path, overrides: tuple[str, ...], turns: list[str]) -> None:
     folder = tmp_path / "cell"
     one = pipeline(tmp_path, "limit=2", *overrides)
     run_cell(one, folder)
@@ -236,18 +234,18 @@ def test_every_conversation_that_was_sent_can_be_put_together_again(
             assert all(digest(call) in store for call in asked)
 
 
-def test_half_a_character_in_an_answer_breaks_nothing_and_is_kept(
+def test_a_lone_surrogate_in_an_answer_is_kept_and_breaks_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = EchoEngine._written
 
-    def cut_amid_a_character(engine: EchoEngine, call: Call) -> Reply:
+    def cut_within_a_character(engine: EchoEngine, call: Call) -> Reply:
         for message in call.messages:
             message["content"].encode("utf-8")
         reply = written(engine, call)
         return replace(reply, text=f"{reply.text} \ud83d")
 
-    monkeypatch.setattr(EchoEngine, "_written", cut_amid_a_character)
+    monkeypatch.setattr(EchoEngine, "_written", cut_within_a_character)
     folder = tmp_path / "sweep" / "0"
     run_cell(pipeline(tmp_path, "limit=4", "arm=c"), folder)
     (folder / "predictions.jsonl").read_bytes().decode("utf-8")
@@ -267,7 +265,7 @@ def test_half_a_character_in_an_answer_breaks_nothing_and_is_kept(
     assert "\\ud83d" not in write_page(report, [folder.parent], folder.parent).read_text(encoding="utf-8")
 
 
-def test_a_skipped_judgment_is_invalid_for_overflow_and_never_asked(tmp_path: Path) -> None:
+def test_a_skipped_judgment_is_invalid_for_overflow_without_a_call(tmp_path: Path) -> None:
     overrides = ("limit=4", "backbone.context=2300", "restructure.overflow=skip", "arm=plain")
     record = run_cell(pipeline(tmp_path, *overrides), tmp_path / "cell")
     skipped = [row for row in rows(tmp_path / "cell") if row["skipped"]]

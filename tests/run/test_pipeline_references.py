@@ -1,4 +1,4 @@
-"""The court's own text of the roles that a model writes."""
+"""Reference texts: the court's text of the roles that a model writes."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ def judgment(**changes: object) -> Judgment:
     return Judgment(**{"id": "a", "text": TEXT, "scheme": "build", "spans": gold, **changes})  # type: ignore[arg-type]
 
 
-def test_each_turn_is_set_beside_the_text_of_its_role() -> None:
+def test_each_turn_has_the_text_of_its_role() -> None:
     found = reference_texts(judgment(), FOUND, turns("analysis", "ratio", "ruling", "answer"), segmenter="crf")
     assert (found["id"], found["scheme"], found["source"]) == ("a", "build", "gold")
     assert [(turn["name"], turn["role"], turn["text"]) for turn in found["turns"]] == [
@@ -36,19 +36,19 @@ def test_each_turn_is_set_beside_the_text_of_its_role() -> None:
 
 
 @pytest.mark.parametrize("changes", [{"spans": None, "scheme": None}, {"scheme": "seven"}])
-def test_without_gold_roles_of_the_scheme_the_segmenter_says_what_the_court_wrote(changes: dict[str, object]) -> None:
+def test_without_gold_roles_of_the_scheme_the_segmenter_roles_count(changes: dict[str, object]) -> None:
     found = reference_texts(judgment(**changes), FOUND, turns("analysis", "ratio"), segmenter="crf")
     assert found["source"] == "crf"
     assert [turn["text"] for turn in found["turns"]] == ["A horse was sold. It was lame.", ""]
 
 
-def test_the_seven_roles_begin_with_the_statutes() -> None:
+def test_the_scheme_of_seven_roles_has_statutes() -> None:
     spans = Segments(id="a", scheme="seven", spans=(Span(start=0, end=17, role="STA"),))
     (turn,) = reference_texts(judgment(), spans, turns("statutes", "answer"), segmenter="crf_seven")["turns"]
     assert (turn["name"], turn["role"], turn["text"]) == ("statutes", "STA", "A horse was sold.")
 
 
-def test_a_cell_keeps_the_court_text_of_what_its_arm_writes_and_only_that(tmp_path: Path) -> None:
+def test_references_cover_exactly_the_roles_that_the_arm_writes(tmp_path: Path) -> None:
     kept = {}
     for arm in ("plain", "c", "direct", "majority"):
         with initialize_config_dir(str(root() / "conf"), version_base="1.3"):

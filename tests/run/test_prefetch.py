@@ -1,4 +1,4 @@
-"""The calls that the cells of a sweep share are made before them, judgment by judgment."""
+"""Prefetch: the calls of the cells of a sweep are made before them, judgment by judgment."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,7 +12,7 @@ from legalrr.backbones.echo import EchoBackbone
 from legalrr.paths import root
 from legalrr.protocols import Abilities, Call, Engine, Reply
 from legalrr.run.cell import run_cell
-from legalrr.run.pipeline import Pipeline, Prepared, build_pipeline
+from legalrr.run.pipeline import Pipeline, PreparationCache, build_pipeline
 from legalrr.run.prefetch import prefetch
 from legalrr.stage import identity
 
@@ -21,11 +21,11 @@ SETTINGS = ("backbone=echo", "limit=5", "score.resamples=99", "score.permutation
 
 @dataclass
 class Recorder:
-    """Passes everything on to an engine that holds `holds` tokens, and keeps the calls in the order asked."""
+    """Engine that forwards to another one, holds `holds` tokens, and records the calls in order."""
 
     engine: Engine
     holds: int | None = None
-    asked: list[Call] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
 
     @property
     def can(self) -> Abilities:
@@ -39,17 +39,17 @@ class Recorder:
         return self.engine.token_ends(text)
 
     def generate(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
-        self.asked += calls
+        self.calls += calls
         return self.engine.generate(calls)
 
     def compare(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
-        self.asked += calls
+        self.calls += calls
         return self.engine.compare(calls)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded(EchoBackbone):
-    """The echo backbone with a recorder that was made beforehand."""
+    """The echo backbone with a given recorder as engine."""
 
     recorder: Any = field(metadata={"runtime": True})
 
@@ -77,8 +77,8 @@ def test_cells_find_every_call_and_count_each_once(tmp_path: Path) -> None:
     assert backbone == identity(pipelines[0].backbone)
     # The first turn of plain and c is the same call.
     assert len(keys) == 5 * (2 + 3 + 1)
-    told = [run_cell(p, tmp_path / p.settings.arm.id, keys)["calls"] for p in pipelines]
-    assert told == [
+    counts = [run_cell(p, tmp_path / p.settings.arm.id, keys)["calls"] for p in pipelines]
+    assert counts == [
         {"made": 10, "stored": 0},
         {"made": 15, "stored": 5},
         {"made": 5, "stored": 0},
@@ -87,7 +87,7 @@ def test_cells_find_every_call_and_count_each_once(tmp_path: Path) -> None:
     assert not keys
 
 
-def test_the_runs_of_a_repeated_experiment_are_counted_each_by_itself(tmp_path: Path) -> None:
+def test_each_repetition_counts_its_own_calls(tmp_path: Path) -> None:
     fresh: dict[str, set[str]] = {}
     runs = [p for number in (1, 2) for p in cells(tmp_path, "plain", "c", more=(f"repetition={number}",))]
     prefetch(runs, fresh)
@@ -96,7 +96,7 @@ def test_the_runs_of_a_repeated_experiment_are_counted_each_by_itself(tmp_path: 
     assert runs[0].described()["backbone"]["identity"] != runs[2].described()["backbone"]["identity"]
 
 
-def test_answers_are_those_of_cells_that_run_alone(tmp_path: Path) -> None:
+def test_predictions_equal_those_without_prefetch(tmp_path: Path) -> None:
     arms = "plain", "c", "d", "direct_compare"
     prefetch(cells(tmp_path / "together", *arms), {})
     for name in ("together", "alone"):
@@ -107,9 +107,9 @@ def test_answers_are_those_of_cells_that_run_alone(tmp_path: Path) -> None:
         assert one == other
 
 
-def test_what_was_prepared_beforehand_is_not_prepared_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prefetched_judgments_are_not_prepared_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pipelines = cells(tmp_path, "plain", "c", "r", "direct_compare")
-    prepared = Prepared()
+    prepared = PreparationCache()
     prefetch(pipelines, {}, prepared)
 
     def again(*_: object) -> None:
@@ -124,14 +124,14 @@ def test_what_was_prepared_beforehand_is_not_prepared_again(tmp_path: Path, monk
         assert run_cell(pipeline, tmp_path / pipeline.settings.arm.id, set(), prepared)["counts"]["taken"] == 5
 
 
-def test_cells_that_share_only_the_process_get_their_own_judgments_and_prompts(tmp_path: Path) -> None:
+def test_different_cells_of_a_process_get_their_own_prompts(tmp_path: Path) -> None:
     different = (
         cells(tmp_path / "runs", "plain", "r", "majority", "tfidf_lr", more=("limit=6",))
         + cells(tmp_path / "runs", "plain", "tfidf_lr", more=("limit=7", "segment=crf"))
         + cells(tmp_path / "runs", "plain", more=("backbone.context=3000", "restructure.overflow=middle"))
         + cells(tmp_path / "runs", "plain", more=("annotate.question=relief", "restructure.hide_verdicts=false"))
     )
-    prepared = Prepared()
+    prepared = PreparationCache()
     for number, pipeline in enumerate(different):
         run_cell(pipeline, tmp_path / "shared" / str(number), set(), prepared)
         run_cell(pipeline, tmp_path / "alone" / str(number))
@@ -139,9 +139,9 @@ def test_cells_that_share_only_the_process_get_their_own_judgments_and_prompts(t
         assert one.read_text() == other.read_text()
 
 
-def test_without_room_a_case_is_prepared_again_and_the_answers_are_the_same(tmp_path: Path) -> None:
+def test_a_full_cache_does_not_change_predictions(tmp_path: Path) -> None:
     for name, room in (("much", 10**9), ("some", 40_000), ("none", 0)):
-        prepared = Prepared(room=room)
+        prepared = PreparationCache(capacity=room)
         pipelines = cells(tmp_path / name, "plain", "c")
         prefetch(pipelines, {}, prepared)
         kept = sum(map(len, prepared.cases.values()))
@@ -154,19 +154,17 @@ def test_without_room_a_case_is_prepared_again_and_the_answers_are_the_same(tmp_
 
 
 @pytest.mark.parametrize(("holds", "turns"), [(1, 5), (10**9, 1)])
-def test_judgments_go_through_their_turns_in_groups_that_the_engine_can_hold(
-    tmp_path: Path, holds: int, turns: int
-) -> None:
+def test_judgments_are_grouped_by_what_the_engine_can_hold(tmp_path: Path, holds: int, turns: int) -> None:
     recorder = Recorder(EchoBackbone().load(), holds=holds)
     prefetch(cells(tmp_path, "plain", "c", "d", recorder=recorder), {})
-    first = [at for at, call in enumerate(recorder.asked) if len(call.messages) == 2]
-    # A group is a run of calls that opens conversations, and the ones that go on with them.
+    first = [at for at, call in enumerate(recorder.calls) if len(call.messages) == 2]
+    # A group is a run of calls that open conversations, and the calls that continue them.
     groups = sum(b != a + 1 for a, b in zip([-2, *first], first, strict=False))
     assert groups == turns
-    assert len({call.key for call in recorder.asked}) == len(recorder.asked)
+    assert len({call.key for call in recorder.calls}) == len(recorder.calls)
 
 
-def test_a_cell_that_cannot_be_prepared_is_left_to_itself_and_the_others_are_asked(tmp_path: Path) -> None:
+def test_a_cell_that_cannot_be_prepared_is_skipped(tmp_path: Path) -> None:
     good = cells(tmp_path, "plain", "c")
     bad = cells(tmp_path, "d", more=("restructure.budget=1", "restructure.overflow=error"))
     fresh: dict[str, set[str]] = {}
@@ -174,13 +172,13 @@ def test_a_cell_that_cannot_be_prepared_is_left_to_itself_and_the_others_are_ask
     assert sum(map(len, fresh.values())) == 5 * (2 + 3)
 
 
-def test_a_single_cell_is_not_asked_beforehand(tmp_path: Path) -> None:
+def test_a_single_cell_is_not_prefetched(tmp_path: Path) -> None:
     fresh: dict[str, set[str]] = {}
     prefetch(cells(tmp_path, "plain", "majority"), fresh)
     assert not fresh
 
 
-def test_cells_of_different_run_folders_share_nothing(tmp_path: Path) -> None:
+def test_cells_of_different_run_folders_are_not_prefetched_together(tmp_path: Path) -> None:
     fresh: dict[str, set[str]] = {}
     prefetch([*cells(tmp_path / "a", "plain"), *cells(tmp_path / "b", "plain")], fresh)
     assert not fresh

@@ -1,4 +1,4 @@
-"""A sweep that is killed goes on where it stopped: same tables, no finished call made twice."""
+"""A killed sweep resumes: same tables, no finished call made twice."""
 
 import csv
 import json
@@ -44,32 +44,32 @@ main()
 
 @pytest.fixture(scope="module")
 def server() -> ForkServerContext:
-    """Forks processes from one that has imported the libraries, which takes most of the time of so small a sweep."""
+    """Fork server with imported libraries, whose import takes most of the time of such a small sweep."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     # The first process starts the server.
-    assert status(started(context, "")) == 0
+    assert status(start(context, "")) == 0
     return context
 
 
-def started(server: ForkServerContext, program: str) -> ForkServerProcess:
+def start(server: ForkServerContext, program: str) -> ForkServerProcess:
     process = server.Process(target=exec, args=(program,))
     process.start()
     return process
 
 
 def status(process: ForkServerProcess) -> int | None:
-    """Its exit status, once it has ended."""
+    """Wait for the process to end; return its exit status."""
     process.join()
     return process.exitcode
 
 
 def sweep(server: ForkServerContext, folder: Path) -> ForkServerProcess:
-    return started(server, PROGRAM.format(arguments=["legalrr", *SWEEP, f"runs={folder}"]))
+    return start(server, PROGRAM.format(arguments=["legalrr", *SWEEP, f"runs={folder}"]))
 
 
 def tables(folder: Path) -> dict[str, object]:
-    """The tables of the last sweep, without the columns of seconds."""
+    """Read the tables of the last sweep, without the columns of seconds."""
     last = max((folder / "sweep").iterdir())
     found: dict[str, object] = {f.name: f.read_bytes() for f in last.iterdir() if f.suffix in (".md", ".tex", ".svg")}
     for name in ("results.csv", "pairs.csv"):
@@ -80,14 +80,16 @@ def tables(folder: Path) -> dict[str, object]:
 
 
 def calls(folder: Path) -> Counter[str]:
-    """How often every finished call stands in the store; a torn last line was never finished."""
+    """Count each finished call in the store; a torn last line is unfinished."""
     found: Counter[str] = Counter()
     for shard in (folder / "cache" / "predict").glob("*/*.jsonl"):
         found.update(json.loads(line)["key"] for line in shard.read_bytes().split(b"\n")[:-1])
     return found
 
 
-def test_killed_ten_times_the_tables_are_those_of_an_undisturbed_run(tmp_path: Path, server: ForkServerContext) -> None:
+def test_a_sweep_killed_ten_times_has_the_tables_of_an_undisturbed_one(
+    tmp_path: Path, server: ForkServerContext
+) -> None:
     begun = time.monotonic()
     assert status(sweep(server, tmp_path / "whole")) == 0
     whole = time.monotonic() - begun

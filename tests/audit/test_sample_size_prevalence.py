@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from legalrr.audit.prevalence import intersect, needed
+from legalrr.audit.sample_size import feasible_prevalence, intersect_prevalence
 from legalrr.audit.table import read_table
 
 
@@ -14,29 +14,29 @@ from legalrr.audit.table import read_table
         [("macro_f1", "fpr", "fnr"), ("accuracy", "tnr", "tpr"), ("ppv", "f1_negative", "fpr", "fnr")]
     ),
 )
-def test_the_share_of_positives_of_a_real_matrix_is_among_those_needed(printed, table, sizes, parts, captions):
+def test_the_prevalence_of_a_real_matrix_is_feasible(printed, table, sizes, parts, captions):
     positives, negatives = sizes
     tp, fp = round(parts[0] * positives), round(parts[1] * negatives)
     figures = printed((tp, fp, positives - tp, negatives - fp), captions, decimals=4, scale=1)
     (cell,) = read_table(table(figures))
     share = positives / (positives + negatives)
-    assert any(low <= share <= high for low, high in needed(cell).ranges())
+    assert any(low <= share <= high for low, high in feasible_prevalence(cell).ranges())
 
 
-def test_rows_of_other_balances_need_shares_apart(printed, table):
+def test_rows_of_different_balances_have_no_common_prevalence(printed, table):
     rows = [
         {"components": name, **printed((p - fn, fp, fn, 1000 - p - fp), decimals=4, scale=1)}
         for name, p, fn, fp in (("a", 500, 50, 200), ("b", 400, 90, 150))
     ]
-    shares = [needed(cell) for cell in read_table(table(*rows))]
+    shares = [feasible_prevalence(cell) for cell in read_table(table(*rows))]
     assert all(one.fit.any() for one in shares)
-    assert not intersect(shares).fit.any()
-    assert intersect([]) is None
+    assert not intersect_prevalence(shares).fit.any()
+    assert intersect_prevalence([]) is None
 
 
 @pytest.mark.parametrize(
     "figures", [{"macro_f1": "60.0"}, {"fpr": "20.0", "fnr": "30.0"}, {"fpr": "20.0", "macro_f1": "60.0"}]
 )
-def test_too_few_figures_need_no_share(table, figures):
+def test_too_few_figures_have_no_feasible_prevalence(table, figures):
     (cell,) = read_table(table(figures))
-    assert needed(cell) is None
+    assert feasible_prevalence(cell) is None

@@ -1,7 +1,6 @@
 import pytest
 
-from legalrr.audit.audit import Settings, audit
-from legalrr.audit.claims import read_claims
+from legalrr.audit.audit import Settings, audit, read_claims
 from legalrr.audit.findings import findings
 from legalrr.errors import UserError
 
@@ -24,15 +23,15 @@ def test_a_claim_is_traced_to_the_cells_that_differ_so(printed, table):
     )
     found = audit([path], settings=Settings())
     assert [[one.arm.cell.components for one in claim.found] for claim in found.claims] == [["D"], ["C"], []]
-    told = findings(found)["Claims"]
-    assert told[0].startswith("A gain (abstract): only table.csv, D less none (D is 3 of 44 cases ahead of none")
-    assert told[2] == "Other: no two cells of a block differ by this much."
+    output = findings(found)["Claims"]
+    assert output[0].startswith("A gain (abstract): only table.csv, D less none (D is 3 of 44 cases ahead of none")
+    assert output[2] == "Other: no two cells of a block differ by this much."
     # The same file by name.
     again = audit([path], claims=claims, settings=Settings())
     assert [one.claim for one in again.claims] == [one.claim for one in found.claims]
 
 
-def test_tables_that_a_claim_names_are_read_from_beside_it(printed, table, tmp_path):
+def test_tables_named_by_a_claim_are_read_from_its_folder(printed, table, tmp_path):
     first, second = table(*rows_of(printed)), table(*rows_of(printed), name="second.csv")
     (first.parent / "second.csv").write_bytes(second.read_bytes())
     claims = written(first.parent / "said.csv", "a gain,,second.csv,,none,macro_f1,6.76\n")
@@ -42,9 +41,9 @@ def test_tables_that_a_claim_names_are_read_from_beside_it(printed, table, tmp_p
     assert [one.arm.cell.table for one in claim.found] == ["second.csv"]
 
 
-def test_significance_at_best_is_told(printed, table):
-    told = findings(audit([table(*rows_of(printed))], settings=Settings()))["Against the reference arm"]
-    assert told == [
+def test_significance_at_best_is_reported(printed, table):
+    output = findings(audit([table(*rows_of(printed))], settings=Settings()))["Against the reference arm"]
+    assert output == [
         "table.csv: C is 11 of 44 cases ahead of none: McNemar p at least 0.000977 (b = 11, c = 0), permutation p at "
         "least 0.000977; C could be significant at 0.05, at best."
     ]
@@ -75,7 +74,7 @@ def test_pairs_that_cannot_be_tested_say_why(printed, table):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         (",,,,,fpr,1\n", r":2: no claim"),
         ("x,,,,,fpr,\n", r":2: no points"),
@@ -84,12 +83,12 @@ def test_pairs_that_cannot_be_tested_say_why(printed, table):
         ('"x\n', r"cannot read the claims"),
     ],
 )
-def test_damaged_claims_are_told_with_file_and_line(tmp_path, text, told):
-    with pytest.raises(UserError, match=told):
+def test_damaged_claims_are_reported_with_file_and_line(tmp_path, text, message):
+    with pytest.raises(UserError, match=message):
         read_claims(written(tmp_path / "claims.csv", text))
 
 
-def test_claims_without_their_columns_or_file_are_told(tmp_path):
+def test_claims_without_their_columns_or_file_are_reported(tmp_path):
     path = tmp_path / "claims.csv"
     path.write_text("claim,points\n")
     with pytest.raises(UserError, match=r":1: no column metric"):

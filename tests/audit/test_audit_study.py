@@ -1,4 +1,4 @@
-"""The audit of the study's tables says, from the CSV alone, what data/published/README.md says."""
+"""The audit of the study's tables gives the findings of data/published/README.md."""
 
 from collections import Counter
 from pathlib import Path
@@ -45,11 +45,11 @@ def test_the_cells_with_a_wrong_caption_are_of_three_kinds():
     assert where == {"no matrix": {("dataset1", "Mistral")}}
     # One cell that a swap fits among eight that it does not may be chance.
     assert block(audit([TABLE], settings=Settings()), "dataset1", "Mistral", "independent")["C"].kind == "no matrix"
-    told = kinds(every)
-    assert [line.split(" ")[0] for line in told] == ["16", "8", "4"]
+    output = kinds(every)
+    assert [line.split(" ")[0] for line in output] == ["16", "8", "4"]
     head = page(every).partition("## Cases")[0]
     assert "in 28 of them a caption does not hold. They are of three kinds:" in head
-    assert all(f"\n- {line}\n" in head for line in told)
+    assert all(f"\n- {line}\n" in head for line in output)
 
 
 def test_a_table_whose_captions_hold_has_no_kinds():
@@ -62,12 +62,12 @@ def test_dataset_1_has_44_cases_22_of_each_class_and_dataset_2_20_with_16_and_4(
     for dataset, n, positives in (("dataset1", 44, 22), ("dataset2", 20, 16)):
         found = study.sample_sizes[TABLE.name, dataset]
         assert (found.n, found.positives, found.settled) == (n, (positives,), True)
-    told = findings(study)["Cases"]
-    assert told[0].endswith("22 positive and 22 negative; one case is 2.3 points of accuracy.")
-    assert told[1].endswith("16 positive and 4 negative; one case is 5.0 points of accuracy.")
+    output = findings(study)["Cases"]
+    assert output[0].endswith("22 positive and 22 negative; one case is 2.3 points of accuracy.")
+    assert output[1].endswith("16 positive and 4 negative; one case is 5.0 points of accuracy.")
 
 
-def test_the_sizes_are_found_from_the_rates_even_where_the_column_n_is_taken_away(tmp_path):
+def test_the_sample_sizes_are_found_without_the_column_n(tmp_path):
     rows = [
         line.split(",") for line in TABLE.read_text().splitlines() if line.split(",")[1] in ("model", "Llama", "Phi")
     ]
@@ -80,7 +80,7 @@ def test_the_sizes_are_found_from_the_rates_even_where_the_column_n_is_taken_awa
     }
 
 
-def test_llamas_f1_is_accuracy_and_its_rates_are_false_discovery_and_omission_rates(study):
+def test_llamas_f1_is_accuracy_and_its_rates_are_discovery_rates(study):
     cells = block(study, "dataset1", "Llama")
     assert len(cells) == 8
     for one in cells.values():
@@ -126,10 +126,10 @@ def test_dataset_2_holds(study):
 def test_mistral_is_scored_on_19_to_44_of_44_and_its_best_figure_rests_on_19(study):
     cells = block(study, "dataset1", "Mistral", "independent").values()
     assert (min(one.n for one in cells), max(one.n for one in cells)) == (19, 44)
-    told = findings(study)["Figures"]
+    output = findings(study)["Figures"]
     assert (
         "dataset1, Mistral, independent: scored on 19 to 44 cases; the best macro_f1, 89.44, is based on 19 of them."
-        in told
+        in output
     )
 
 
@@ -142,9 +142,9 @@ def test_best_llama_cell_is_3_of_44_ahead_and_no_paired_test_is_significant(stud
     assert best.reference.cell.components == "none"
     assert best.bounds.cases == (3, 3)
     assert (best.bounds.p_least, best.bounds.p_permutation) == (0.25, 0.25)
-    (told,) = [line for line in findings(study)["Against the reference arm"] if line.startswith("dataset1, Llama")]
-    assert "D+R is 3 of 44 cases ahead of none" in told
-    assert "by either test, none of the 7 arms can be significant at 0.05" in told
+    (output,) = [line for line in findings(study)["Against the reference arm"] if line.startswith("dataset1, Llama")]
+    assert "D+R is 3 of 44 cases ahead of none" in output
+    assert "by either test, none of the 7 arms can be significant at 0.05" in output
 
 
 def test_the_points_of_the_abstract_are_both_from_predex_where_r_was_not_run(study):
@@ -157,15 +157,15 @@ def test_the_points_of_the_abstract_are_both_from_predex_where_r_was_not_run(stu
     assert [one.arm.cell.components for one in best.found] == ["D+R"]
 
 
-def test_no_one_class_balance_suits_the_rows_of_predex(study):
+def test_no_single_class_balance_fits_the_rows_of_predex(study):
     cells = [one for one in study.cells if one.cell.table == PREDEX.name]
     assert {one.verdict for one in cells} == {"balance"}
 
 
-def test_the_page_and_the_files_of_the_docs_are_what_the_command_writes(tmp_path, capsys):
+def test_the_files_in_docs_are_what_the_command_writes(tmp_path, capsys):
     assert main([str(TABLE), str(PREDEX), str(EXPLANATION), "--out", str(tmp_path), "--quiet"]) == 0
-    told = capsys.readouterr().out.splitlines()
-    assert told == [str(tmp_path / name) for name in ("audit.md", "audit.csv", "audit_pairs.csv")]
+    output = capsys.readouterr().out.splitlines()
+    assert output == [str(tmp_path / name) for name in ("audit.md", "audit.csv", "audit_pairs.csv")]
     for name in ("audit.md", "audit.csv", "audit_pairs.csv"):
         assert (tmp_path / name).read_text(encoding="utf-8") == (DOCS / name).read_text(encoding="utf-8"), (
             f"docs/{name} is not what the command in docs/README.md writes"
