@@ -20,7 +20,7 @@ from itertools import takewhile, zip_longest
 from pathlib import Path
 from typing import Any
 
-from legalrr.hiding.hide import images
+from legalrr.hiding.hide import image_pages
 from legalrr.predictions import PREDICTIONS, Prediction
 from legalrr.records import Case, Completion, Document, Judgment, Page, Quote, Verdict
 from legalrr.run.pipeline import Pipeline
@@ -123,7 +123,7 @@ def _part(part: str | Quote | Page) -> object:
 
 def _pages(judgment: Judgment, document: Document) -> dict[str, list[dict[str, Any]]]:
     """What became of each page; nothing of a judgment that is shown as text."""
-    drawn = images(judgment.pages)
+    drawn = image_pages(judgment.pages)
     dropped = [page for page in drawn if page not in document.pages and page not in document.hidden_pages]
     sorts = {"shown": document.pages, "hidden": document.hidden_pages, "dropped": dropped}
     return {sort: [page.seen() for page in pages] for sort, pages in sorts.items()} if drawn else {}
