@@ -173,7 +173,7 @@ class LeakageResult:
 def searched_sentences(probed: Sequence[ProbedJudgment]) -> list[tuple[ProbedJudgment, str, DecidingSentence]]:
     """Return judgment, view and most influential sentence of each search."""
     return [
-        (one, name, read.deciding) for one in probed for name, read in one.views.items() if read.deciding is not None
+        (one, name, view.deciding) for one in probed for name, view in one.views.items() if view.deciding is not None
     ]
 
 
@@ -281,19 +281,19 @@ def _judgment_record(probed: ProbedJudgment) -> dict[str, Any]:
     return {
         "id": probed.id,
         "gold": probed.gold,
-        "views": {name: _view_record(read) for name, read in probed.views.items()},
+        "views": {name: _view_record(view) for name, view in probed.views.items()},
     }
 
 
-def _view_record(read: ViewResult) -> dict[str, Any]:
-    verdict = read.verdict
+def _view_record(view: ViewResult) -> dict[str, Any]:
+    verdict = view.verdict
     return {
         "verdict": verdict.label,
         "reason": verdict.reason,
         "p_allowed": verdict.p_allowed,
-        "words": read.words,
-        "sentences": read.sentences,
-        "deciding": None if read.deciding is None else asdict(read.deciding),
+        "words": view.words,
+        "sentences": view.sentences,
+        "deciding": None if view.deciding is None else asdict(view.deciding),
     }
 
 
