@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from legalrr.errors import UserError
-from legalrr.hiding.hide import clipped, hide, images, pieces, shown_pages
+from legalrr.hiding.hide import clip_blocks, hide, image_pages, pieces, visible_pages
 from legalrr.protocols import Tokens
 from legalrr.records import Block, Document, Hidden, Judgment, Segments
 from legalrr.roles import Scheme, scheme
@@ -55,7 +55,7 @@ class Restructure:
             UserError: an over-long judgment under `overflow: error`; pages shown as images where sentences would have
                 to be moved or left out, or where none is left to show.
         """
-        pictured = images(judgment.pages)
+        pictured = image_pages(judgment.pages)
         if pictured:
             self._check_pages(judgment.id)
         roles = scheme(segments.scheme, where=judgment.id)
@@ -76,7 +76,7 @@ class Restructure:
             hidden=hidden,
         )
         if pictured:
-            shown = shown_pages(
+            shown = visible_pages(
                 judgment.pages,
                 hidden,
                 last_pages_hidden=self.last_pages_hidden,
@@ -84,7 +84,7 @@ class Restructure:
             )
             document = replace(
                 document,
-                blocks=clipped(blocks, shown),
+                blocks=clip_blocks(blocks, shown),
                 pages=shown,
                 hidden_pages=tuple(page for page in pictured if page not in shown),
                 skipped=not shown,

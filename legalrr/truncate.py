@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from legalrr.errors import UserError
-from legalrr.hiding.hide import clipped
+from legalrr.hiding.hide import clip_blocks
 from legalrr.protocols import PageTokens, Tokens
 from legalrr.records import Block, Document
 from legalrr.roles import scheme
@@ -110,7 +110,7 @@ def truncate_pages(document: Document, tokens: Tokens, budget: int, policy: str)
         )
     pages = tuple(document.pages[unit.block] for unit in kept)
     dropped = length - sum(unit.tokens for unit in kept)
-    return replace(document, blocks=clipped(document.blocks, pages), pages=pages, dropped_tokens=dropped)
+    return replace(document, blocks=clip_blocks(document.blocks, pages), pages=pages, dropped_tokens=dropped)
 
 
 def count_tokens(document: Document, tokens: Tokens, budget: int) -> int:

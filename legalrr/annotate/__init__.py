@@ -1,1 +1,1 @@
-"""From document to prompt: one template with switches (D define, C chain, direct, layout)."""
+"""Turn a document into a prompt: one template with switches (D define, C chain, direct, layout)."""

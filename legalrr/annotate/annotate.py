@@ -1,17 +1,13 @@
-"""Write prompts from the templates beside this file.
-
-The words of the prompts: the templates (jinja2) beside this file.
-
-The stage that writes prompts: the arms of the study as one template with switches.
+"""Write prompts: the arms of the study as one jinja2 template with switches.
 
 | switch | what it adds |
 | --- | --- |
-| `define` (D) | the definition of every content role, the hidden ones too, as the model has to write them |
-| `chain` (C) | ratio and ruling between the first writing and the answer |
-| `direct` | nothing is written first: one turn, YES or NO (an arm that the study lacked) |
+| `define` (D) | the definition of every content role, including the hidden ones, because the model has to write them |
+| `chain` (C) | ratio and ruling between the first text and the answer |
+| `direct` | a single turn, YES or NO, without any text before it (not an arm of the study) |
 
-R is not here: it is the document's order (`legalrr.restructure`). A judgment that is shown as images has a message of
-several parts: its pages in the place of its text, each under its number.
+R is not a switch here; it is the order of the document (`legalrr.restructure`). The message of a judgment shown as
+images has several parts: its pages replace its text, each under its number.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar
 
-from legalrr.annotate.party import LONGEST_COURT, LONGEST_NAME, MATTERS, MovingParty, find_court, find_party
+from legalrr.annotate.party import MATTERS, MAX_COURT_LENGTH, MAX_NAME_LENGTH, MovingParty, find_court, find_party
 from legalrr.errors import UserError
 from legalrr.protocols import Tokens
 from legalrr.records import Document, Judgment, Message, Page, Prompt, PromptTurn, Quote
@@ -29,15 +25,28 @@ from legalrr.stage import check_fields, choice
 if TYPE_CHECKING:
     import jinja2
 
+LAYOUTS = ("conversation", "study", "judgment_first")
+QUESTIONS = ("party", "relief")
+FIRST_TURN = {"ANALYSIS": "analysis", "STA": "statutes"}
+"""Role that the model writes first -> name of the turn."""
+TURN_ROLES = {"analysis": "ANALYSIS", "statutes": "STA", "ratio": "RATIO", "ruling": "RPC"}
+"""Name of a turn -> role that the model writes."""
+WORDS_PER_TOKEN = 0.7
+"""Words per token of an answer, for requesting a length that fits the token limit."""
+MAX_WORDS = {"ratio": 200, "ruling": 150}
+"""Lengths requested by the study; shorter if the token limit requires it."""
+TEMPLATE_TOKENS = 16
+"""Tokens reserved per message for the chat template."""
+
 
 @lru_cache
 def template(name: str) -> "jinja2.Template":
-    """The template in the file `name`, which refuses names that it is not given."""
+    """Load the template in the file `name`; undefined variables raise an error."""
     return _environment().get_template(name)
 
 
-def source(name: str) -> str:
-    """The text of the file `name`."""
+def template_source(name: str) -> str:
+    """Return the source of the template in the file `name`."""
     environment = _environment()
     assert environment.loader is not None
     return environment.loader.get_source(environment, name)[0]
@@ -52,73 +61,61 @@ def _environment() -> "jinja2.Environment":
     )
 
 
-LAYOUTS = ("conversation", "study", "judgment_first")
-QUESTIONS = ("party", "relief")
-FIRST = {"ANALYSIS": "analysis", "STA": "statutes"}
-HEADING_OF = {"analysis": "ANALYSIS", "statutes": "STA", "ratio": "RATIO", "ruling": "RPC"}
-WORDS_PER_TOKEN = 0.7
-"""Words that a token of an answer allows for: a length that is asked for must fit where the answer is cut off."""
-MOST_WORDS = {"ratio": 200, "ruling": 150}
-"""The lengths that the study asked for; fewer where the tokens allow no more."""
-TEMPLATE_TOKENS = 16
-"""Tokens allowed per message for what a chat template puts around it."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class TurnTokens:
-    """Where each answer is cut off, in tokens."""
+    """Token limits of the answers."""
 
     analysis: int = 512
-    """The first writing: analysis, or statutes on the seven-role sets."""
+    """Limit of the first text: analysis, or statutes for the seven-role scheme."""
     ratio: int = 320
-    """At most 200 words are asked for, fewer where these tokens allow no more."""
+    """Limit of the ratio; the prompt requests at most 200 words, fewer if they do not fit."""
     ruling: int = 240
-    """At most 150 words are asked for, fewer where these tokens allow no more."""
+    """Limit of the ruling; the prompt requests at most 150 words, fewer if they do not fit."""
     answer: int = 16
-    """YES or NO."""
+    """Limit of the answer, YES or NO."""
 
     def of(self, turn: str) -> int:
-        """Tokens of the turn called `turn`."""
+        """Return the token limit of a turn."""
         return {"ratio": self.ratio, "ruling": self.ruling, "answer": self.answer}.get(turn, self.analysis)
 
     def words(self, turn: str) -> int:
-        """Words that the turn called `turn` asks for at most: in tens, where that leaves any, and at least one."""
+        """Return the maximum number of words that a turn requests: a multiple of ten from 10 on, and at least 1."""
         fit = max(int(self.of(turn) * WORDS_PER_TOKEN), 1)
-        return min(fit - fit % 10 or fit, MOST_WORDS.get(turn, fit))
+        return min(fit - fit % 10 or fit, MAX_WORDS.get(turn, fit))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Annotate:
-    """The stage between document and model."""
+    """The stage that writes prompts."""
 
     define: bool = False
-    """D: explain the rhetorical roles before the judgment is given."""
+    """D: define the rhetorical roles before the judgment."""
     chain: bool = False
-    """C: analysis, then ratio, then ruling, then the answer."""
+    """C: request analysis, ratio, ruling and then the answer."""
     direct: bool = False
-    """Ask for the answer at once."""
+    """Request the answer in a single turn."""
     layout: str = choice("conversation", *LAYOUTS)
-    """`conversation`: turns are appended; `study`: the whole prompt anew at each turn, earlier answers quoted in it;
+    """`conversation`: append turns; `study`: send the full prompt again at each turn, quoting earlier answers;
     `judgment_first`: a conversation in which the judgment precedes instruction and definitions."""
     question: str = choice("party", *QUESTIONS)
-    """What is asked: `party`, whether the case is decided in favour of the party that brought it; `relief`, whether the
+    """The question: `party`, whether the case is decided in favour of the party that brought it; `relief`, whether the
     appeal, petition or suit is allowed, which needs no party."""
     party: str = choice("name", "name", "role")
-    """How the question names the party: by `name` (where the judgment gives one) or by `role` alone."""
+    """How the question names the party: by `name` (if the judgment gives one) or by `role` only."""
     tokens: TurnTokens = field(default_factory=TurnTokens)
-    """Where each answer is cut off."""
+    """Token limits of the answers."""
 
     VERSION: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        """Refuse choices that do not exist."""
+        """Raise UserError for invalid options."""
         check_fields(self, "annotate")
         if self.direct and self.chain:
-            raise UserError("direct and chain exclude each other", where="annotate", cure="choose one of the two")
+            raise UserError("direct and chain exclude each other", where="annotate", cure="use one of the two")
         for turn in ("analysis", "ratio", "ruling", "answer"):
             if self.tokens.of(turn) < 1:
                 raise UserError(
-                    "an answer needs a token at least", where=f"annotate.tokens.{turn}", cure="give 1 or more"
+                    "an answer needs at least one token", where=f"annotate.tokens.{turn}", cure="use 1 or more"
                 )
 
     def annotate(self, judgment: Judgment, document: Document) -> Prompt:
@@ -135,23 +132,23 @@ class Annotate:
         return Prompt(id=document.id, turns=turns, blank=blank, party=side.role)
 
     def reserve(self, scheme: Scheme, tokens: Tokens) -> int:
-        """See `legalrr.protocols.Annotator`; the longest arm is the one with D and C."""
+        """See `legalrr.protocols.Annotator`; the arm with D and C is the longest."""
         longest = replace(self, define=True, chain=True, direct=False)
-        # A token per letter and space: no name of that length takes more.
-        name = "N " * (LONGEST_NAME // 2) if self.party == "name" else None
-        court = "N " * (LONGEST_COURT // 2)
-        beside = []
+        # One token per letter and space, the maximum for a name of that length.
+        name = "N " * (MAX_NAME_LENGTH // 2) if self.party == "name" else None
+        court = "N " * (MAX_COURT_LENGTH // 2)
+        lengths = []
         for role in MATTERS:
             last = longest._turns(scheme, "", MovingParty(role=role, name=name), court, headings=True)[-1].messages
             words = "\n".join(part for message in last for part in message.parts if isinstance(part, str))
-            beside.append(len(tokens.token_ends(words)) + TEMPLATE_TOKENS * len(last))
-        return max(beside) + sum(self.tokens.of(turn) for turn in longest.names(scheme))
+            lengths.append(len(tokens.token_ends(words)) + TEMPLATE_TOKENS * len(last))
+        return max(lengths) + sum(self.tokens.of(turn) for turn in longest.names(scheme))
 
     def names(self, roles: Scheme) -> tuple[str, ...]:
-        """Names of the turns of this arm, in order."""
+        """Return the names of the turns of this arm, in order."""
         if self.direct:
             return ("answer",)
-        first = FIRST[roles.written]
+        first = FIRST_TURN[roles.written]
         return (first, "ratio", "ruling", "answer") if self.chain else (first, "answer")
 
     def _turns(
@@ -159,7 +156,7 @@ class Annotate:
     ) -> tuple[PromptTurn, ...]:
         text = shown if isinstance(shown, str) else None
 
-        def say(piece: str, heading: str = "", number: int = 0) -> str:
+        def render(piece: str, heading: str = "", number: int = 0) -> str:
             return template("prompt.j2").render(
                 piece=piece,
                 scheme=roles,
@@ -174,42 +171,48 @@ class Annotate:
                 number=number,
             )
 
-        head = [(say("instruction"),), (say("judgment"),) if isinstance(shown, str) else _pages(shown, say)]
+        head = [
+            (render("instruction"),),
+            (render("judgment"),) if isinstance(shown, str) else _page_parts(shown, render),
+        ]
         if self.define:
-            head.insert(1, (say("definitions"),))
+            head.insert(1, (render("definitions"),))
         if self.layout == "judgment_first":
             head = [head[-1], *head[:-1]]
-        opening = _paragraphs(head)
-        system = Message(role="system", parts=(say("system"),))
+        opening = _join_paragraphs(head)
+        system = Message(role="system", parts=(render("system"),))
         turns: list[PromptTurn] = []
-        talk: list[Message] = [system]
+        messages: list[Message] = [system]
         for name in self.names(roles):
             if self.layout == "study":
-                talk = [
+                messages = [
                     system,
-                    _anew(opening, turns, say(name), lambda n: say("quoted", roles.role(HEADING_OF[n]).heading)),
+                    _restate(
+                        opening, turns, render(name), lambda n: render("quoted", roles.role(TURN_ROLES[n]).heading)
+                    ),
                 ]
             elif not turns:
-                talk = [system, Message(role="user", parts=_paragraphs([opening, (say(name),)]))]
+                messages = [system, Message(role="user", parts=_join_paragraphs([opening, (render(name),)]))]
             else:
-                talk = [
-                    *talk,
+                messages = [
+                    *messages,
                     Message(role="assistant", parts=(Quote(turn=turns[-1].name),)),
-                    Message(role="user", parts=(say(name),)),
+                    Message(role="user", parts=(render(name),)),
                 ]
-            turns.append(PromptTurn(name=name, messages=tuple(talk), max_new_tokens=self.tokens.of(name)))
+            turns.append(PromptTurn(name=name, messages=tuple(messages), max_new_tokens=self.tokens.of(name)))
         return tuple(turns)
 
 
-def _pages(pages: tuple[Page, ...], say: Callable[..., str]) -> tuple[str | Page, ...]:
-    parts: list[str | Page] = [say("pages"), *(() if pages else ("\n(no pages)",))]
+def _page_parts(pages: tuple[Page, ...], render: Callable[..., str]) -> tuple[str | Page, ...]:
+    """Return the heading of the pages, then each page under its number."""
+    parts: list[str | Page] = [render("pages"), *(() if pages else ("\n(no pages)",))]
     for page in pages:
-        parts += ["\n" + say("page", number=page.number) + "\n", page]
+        parts += ["\n" + render("page", number=page.number) + "\n", page]
     return tuple(parts)
 
 
-def _paragraphs(paragraphs: Sequence[tuple[str | Page, ...]]) -> tuple[str | Page, ...]:
-    """Paragraphs under one another, in as few parts as there can be."""
+def _join_paragraphs(paragraphs: Sequence[tuple[str | Page, ...]]) -> tuple[str | Page, ...]:
+    """Join paragraphs by blank lines, and merge adjacent text parts."""
     parts: list[str | Page] = []
     for part in [part for paragraph in paragraphs for part in ("\n\n", *paragraph)][1:]:
         if parts and isinstance(parts[-1], str) and isinstance(part, str):
@@ -219,9 +222,10 @@ def _paragraphs(paragraphs: Sequence[tuple[str | Page, ...]]) -> tuple[str | Pag
     return tuple(parts)
 
 
-def _anew(
+def _restate(
     opening: tuple[str | Page, ...], turns: list[PromptTurn], question: str, quoted: Callable[[str], str]
 ) -> Message:
+    """Return the full prompt again, with the earlier answers quoted before the question."""
     parts: list[str | Quote | Page] = [*opening]
     for turn in turns:
         parts += [f"\n\n{quoted(turn.name)}\n", Quote(turn=turn.name)]

@@ -1,34 +1,45 @@
 """Find the party that brought the case to this court, and the court.
 
-The court of a judgment, as the system message names it: "the Supreme Court of India", or "an Indian court".
+`find_party` returns the party whose success counts as "allowed". It is not the party named most often: in an appeal
+from a suit, the plaintiff is often the respondent. `legalrr.annotate.party_role` finds its role. Doubtful names are
+left out of the question.
 
-The name of the party that came to the court, where the caption of the judgment gives it beyond doubt.
+`find_name` reads the name from the first label of the caption only ("Kishan Lal ... Appellant", "PETITIONER: KISHAN
+LAL") or, without any label, from a line "Kishan Lal versus State of Sandpur" at its head. Another matter decided with
+the first may have the other party's name in the same place, and headnotes cite cases in the same form.
 
-It is read from the first label of the caption alone ("Kishan Lal ... Appellant", "PETITIONER: KISHAN LAL") or, without
-any label, from a line "Kishan Lal versus State of Sandpur" at its head. A further matter that is decided with the first
-one may have the other side's name in the same place, and headnotes cite cases in the same form.
-
-The party that came to this court: the one that "decided in favour of" refers to, and whose success is the label.
-
-Not whoever is named most: in an appeal from a suit the plaintiff is often the respondent. Its role is found by
-`legalrr.annotate.party_role`, its name by `legalrr.annotate.party`; anything doubtful is left out of the question.
+`find_court` returns the court as the system message names it: "the Supreme Court of India", or "an Indian court".
 """
 
 import re
 from dataclasses import dataclass
 
-from legalrr.annotate.party_role import CAPTION, FORM, find_role, first_label
+from legalrr.annotate.party_role import CAPTION_LENGTH, OLD_REPORT_FORM, find_role, first_label
 from legalrr.records import Document, Judgment, Party
 
 UNKNOWN_COURT = "an Indian court"
-"""How a court is named that is not known."""
+"""Name of an unknown court."""
 SUPREME_COURT = "the Supreme Court of India"
-LONGEST_COURT = 80
-"""A longer name in a corpus is no name."""
+MAX_COURT_LENGTH = 80
+"""Maximum length of a court name in a corpus, in characters; longer ones are ignored."""
+
+MAX_NAME_LENGTH = 80
+"""Maximum length of a name, in characters; a longer match is a corrupted line."""
+VERSUS_LINES = 12
+"""Lines at the head in which "A versus B" is this case and not a cited one."""
+UNKNOWN_PARTY = "the party that brought the case to this court"
+"""How the question names a party of unknown role."""
+MATTERS: dict[Party | None, str] = {
+    "appellant": "appeal",
+    "petitioner": "petition",
+    "plaintiff": "suit",
+    None: "appeal or petition",
+}
+"""Role of the party -> the matter that it brought to the court."""
 
 _A_COURT = re.compile(r"\b(?:court|tribunal|commission|board|forum|authority)\b", re.IGNORECASE)
 _IN_THE_SUPREME_COURT = re.compile(r"^\W*(?:IN )?THE SUPREME COURT OF INDIA\b", re.MULTILINE)
-# Old reports have no heading; the Supreme Court Reports and Cases, where they were printed, are of that court alone.
+# Old reports have no heading; the Supreme Court Reports and Cases, which printed them, report that court only.
 _REPORTED = re.compile(r"\bSC[RC]\b")
 _HIGH_COURT = re.compile(r"^\W*(?:IN )?THE (?:[A-Z]+ )?HIGH COURT\b[^\n]{0,60}", re.MULTILINE)
 _SEATS = (
@@ -49,55 +60,32 @@ _SEATS = (
 )
 _SEAT = re.compile(rf"\b(?:{'|'.join(_SEATS)})\b", re.IGNORECASE)
 
-
-def find_court(judgment: Judgment, document: Document) -> str:
-    """The court with its article, as the corpus names it, else as the heading of the shown preamble does."""
-    if judgment.court:
-        name = " ".join(judgment.court.split())
-        if len(name) > LONGEST_COURT or not _A_COURT.search(name):
-            return UNKNOWN_COURT
-        return name if re.match(r"(?:the|an?)\b", name) else f"the {name}"
-    head = "\n".join(b.text for b in document.blocks if b.role == "PREAMBLE" and b.start < CAPTION)[:CAPTION]
-    if _IN_THE_SUPREME_COURT.search(head) or (FORM.search(head) and _REPORTED.search(head)):
-        return SUPREME_COURT
-    heading = _HIGH_COURT.search(head)
-    seat = _SEAT.search(heading.group()) if heading else None
-    if seat is None:
-        return UNKNOWN_COURT
-    return f"the High Court of {next(one for one in _SEATS if one.lower() == seat.group().lower())}"
-
-
-LONGEST_NAME = 80
-"""A longer match is no name but a mangled line."""
-VERSUS_LINES = 12
-"""Lines at the head among which "A versus B" is this case and not a cited one."""
-
 _WORD = r"(?:appellant|petitioner|applicant|plaintiff)s?(?:\s*\(s\))?"
-# "Kishan S/o Ramdas, .. APPELLANT": the name stands before the label, on the line that the dots end.
+# "Kishan S/o Ramdas, .. APPELLANT": the name precedes the label on a line that ends in dots.
 _BEFORE = re.compile(rf"^[ \t]*(?P<name>\S[^\n]*?)[ \t,]*(?:\.{{2,}}|…)[ \t.…]*{_WORD}", re.IGNORECASE | re.MULTILINE)
-# "Petitioner: Kishan Ramdas", also over a line.
+# "Petitioner: Kishan Ramdas", also on the next line.
 _AFTER = re.compile(rf"^[ \t]*{_WORD}[ \t]*:[ \t:]*\n?[ \t]*(?P<name>\S[^\n]*)$", re.IGNORECASE | re.MULTILINE)
-# The form of old reports: all between its label and "Vs.", which may be several lines.
+# The form of old reports: everything between the label and "Vs.", possibly several lines.
 _IN_FORM = re.compile(
     r"^[ \t]*PETITIONERS?:(?P<name>.*?)(?:\n\s*\n|\bVs?\.|^[ \t]*RESPONDENT)", re.MULTILINE | re.DOTALL
 )
-# "Kishan Ramdas versus State of Rajasthan": a line of its own, and no citation.
+# "Kishan Ramdas versus State of Rajasthan": on its own line, and not a citation.
 _NAME_WORD = r"(?:[A-Z(&][^\s\d:]*|of|the|and|for|alias|etc\.?|others\)?|another|s/o|w/o)"
 _VERSUS = re.compile(
     rf"^[ \t]*(?!(?:In|Thus|See|The cases?)\b)(?P<name>[A-Z][^\s\d:]*(?:[ \t]+{_NAME_WORD})*?)"
     r"[ \t]+(?:v\.|(?i:vs\.?|versus|v/s\.?))[ \t]+[A-Z][^\n\d]*$"
 )
-# What may stand on the line above the first line of a name; below any other line, an address may go on.
+# A line that may precede the first line of a name; after any other line, the text may continue an address.
 _ABOVE = re.compile(
     r"\A\W*\Z|\bbetween\b|\bcourt of\b|\bbench\b|\bnos?\b.*\d|\b(?:of|on|dated?)\b.*\b(?:19|20)\d\d\b"
     r"|\d/(?:19|20)\d\d\b",
     re.IGNORECASE,
 )
-# What shows that a name goes on below its label.
+# Evidence that a name continues below its label.
 _COMPANY = (
     r"(?:ltd|limited|pvt|private|society|company|co\.|industries|bank|corporation|board|customs|trust|university|union)"
 )
-_GOES_ON = re.compile(rf"\A(?!.*\b(?:aged?|through|by)\b)[^,\n]*\b{_COMPANY}\b", re.IGNORECASE)
+_CONTINUATION = re.compile(rf"\A(?!.*\b(?:aged?|through|by)\b)[^,\n]*\b{_COMPANY}\b", re.IGNORECASE)
 _UNFINISHED = re.compile(r"(?:&|\band|\bof|-)[\s,.]*\Z", re.IGNORECASE)
 _NUMBER = re.compile(r"\A\(?1[.)]\s*")
 _KIN = r"(?:[SDW]/o|aged?|r/o|occ|(?:son|wife|daughter|widow) of|represented by|rep\b\.? by|by its|through)"
@@ -114,108 +102,117 @@ _NOT_A_NAME = re.compile(
 )
 
 
+def find_court(judgment: Judgment, document: Document) -> str:
+    """Return the court with its article, from the corpus or else the heading of the visible preamble."""
+    if judgment.court:
+        name = " ".join(judgment.court.split())
+        if len(name) > MAX_COURT_LENGTH or not _A_COURT.search(name):
+            return UNKNOWN_COURT
+        return name if re.match(r"(?:the|an?)\b", name) else f"the {name}"
+    head = "\n".join(b.text for b in document.blocks if b.role == "PREAMBLE" and b.start < CAPTION_LENGTH)[
+        :CAPTION_LENGTH
+    ]
+    if _IN_THE_SUPREME_COURT.search(head) or (OLD_REPORT_FORM.search(head) and _REPORTED.search(head)):
+        return SUPREME_COURT
+    heading = _HIGH_COURT.search(head)
+    seat = _SEAT.search(heading.group()) if heading else None
+    if seat is None:
+        return UNKNOWN_COURT
+    return f"the High Court of {next(name for name in _SEATS if name.lower() == seat.group().lower())}"
+
+
 def find_name(preamble: str) -> str | None:
-    """The party's own name, without "and others", parentage or address; None where it is not given or doubtful.
+    """Return the party's own name, without "and others", parentage or address; None if missing or doubtful.
 
     Args:
-        preamble: what is shown of the judgment's preamble.
+        preamble: the visible part of the judgment's preamble.
     """
-    head = preamble[:CAPTION]
-    if FORM.search(head):
+    head = preamble[:CAPTION_LENGTH]
+    if OLD_REPORT_FORM.search(head):
         found = _IN_FORM.search(head)
-        return _cleaned(found["name"]) if found else None
+        return _clean_name(found["name"]) if found else None
     label = first_label(head)
     if label is None:
         lines = [line for line in head.splitlines() if line.strip()][:VERSUS_LINES]
-        return next((_cleaned(match["name"]) for line in lines if (match := _VERSUS.search(line.rstrip()))), None)
+        return next((_clean_name(match["name"]) for line in lines if (match := _VERSUS.search(line.rstrip()))), None)
     for pattern in (_BEFORE, _AFTER):
         match = pattern.search(head)
-        # Only the first label: a later one may be of another matter that is decided with this one.
+        # Only the first label: a later one may belong to another matter decided with this one.
         if match and match.start() < label[1] and match.end() >= label[1] - 1:
-            whole = pattern is _AFTER or (
-                _ABOVE.search(_line_above(head, match.start())) and not _goes_on(match["name"], head[match.end() :])
+            complete = pattern is _AFTER or (
+                _ABOVE.search(_line_above(head, match.start()))
+                and not _continues_below(match["name"], head[match.end() :])
             )
-            return _cleaned(match["name"]) if whole else None
+            return _clean_name(match["name"]) if complete else None
     return None
 
 
 def _line_above(text: str, at: int) -> str:
-    """The last line before `at` that is not blank; "" where there is none."""
+    """Return the last non-blank line before `at`, or ""."""
     return text[:at].rstrip().rpartition("\n")[2]
 
 
-def _goes_on(name: str, rest: str) -> bool:
-    """Whether a name goes on below the label that it stands before."""
+def _continues_below(name: str, rest: str) -> bool:
+    """Return whether a name continues below the label that follows it."""
     below = next((line for line in rest.split("\n")[1:3] if line.strip()), "")
-    return bool(_UNFINISHED.search(name) or _GOES_ON.search(below))
+    return bool(_UNFINISHED.search(name) or _CONTINUATION.search(below))
 
 
-def _cleaned(name: str) -> str | None:
-    """The name alone; None where what is left is none."""
+def _clean_name(name: str) -> str | None:
+    """Remove numbers and trailers from a name; return None if the rest is not a name."""
     name, last = " ".join(name.split()), None
     while name != last:
         last, name = name, _TRAILER.sub("", name.strip(" \t.,;:-"))
     name = _NUMBER.sub("", name).strip()
-    return name if 2 < len(name) <= LONGEST_NAME and not _NOT_A_NAME.search(name) else None
-
-
-UNKNOWN_PARTY = "the party that brought the case to this court"
-"""How a question names the party whose role nothing tells."""
-MATTERS: dict[Party | None, str] = {
-    "appellant": "appeal",
-    "petitioner": "petition",
-    "plaintiff": "suit",
-    None: "appeal or petition",
-}
-"""Role of the party -> what it brought to the court."""
+    return name if 2 < len(name) <= MAX_NAME_LENGTH and not _NOT_A_NAME.search(name) else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class MovingParty:
-    """The party that came to the court."""
+    """The party that brought the case to the court."""
 
     role: Party | None
-    """Its role in this court; None where that cannot be told."""
+    """Its role in this court; None if unknown."""
     name: str | None = None
-    """Its name, where it is known."""
+    """Its name, if known."""
 
     def __str__(self) -> str:
-        """As the question names it: "the appellant, Mohan Lal Saini" or "the appellant"."""
+        """Return it as in the question: "the appellant, Mohan Lal Saini" or "the appellant"."""
         role = f"the {self.role}" if self.role else UNKNOWN_PARTY
         return f"{role}, {self.name}" if self.name else role
 
     @property
     def matter(self) -> str:
-        """What it brought to the court: appeal, petition, suit, or "appeal or petition"."""
+        """The matter that it brought: appeal, petition, suit, or "appeal or petition"."""
         return MATTERS[self.role]
 
 
 def find_party(judgment: Judgment, document: Document, *, named: bool) -> MovingParty:
-    """The party of a judgment: as the corpus states it, else as the text that is not hidden does.
+    """Return the party that brought the case, from the corpus or else the text that is not hidden.
 
     Args:
-        judgment: its `party` and `petitioner` count first.
-        document: nothing in its `hidden` is searched, so nothing of it can enter a question; the role is looked for in
-            all the rest, so that arms that show more or less of it name the same party.
+        judgment: its `party` and `petitioner` take precedence.
+        document: its `hidden` spans are not searched, so hidden text cannot enter a question; the role is searched in
+            all other text, so that arms that show more or less of it name the same party.
         named: whether to use a name.
     """
-    found = find_role(unhidden(judgment, document), kind=judgment.kind)
+    found = find_role(visible_text(judgment, document), kind=judgment.kind)
     role = judgment.party or found
     if not named:
         return MovingParty(role=role)
     if judgment.petitioner:
-        # A longer one would not fit what `Annotate.reserve` keeps free.
-        return MovingParty(role=role, name=judgment.petitioner if len(judgment.petitioner) <= LONGEST_NAME else None)
+        # A longer name would exceed the tokens that `Annotate.reserve` reserves.
+        return MovingParty(role=role, name=judgment.petitioner if len(judgment.petitioner) <= MAX_NAME_LENGTH else None)
     if judgment.party and found not in (None, judgment.party):
-        # The caption's first name is that of the party that came, which here the corpus calls otherwise.
+        # The caption names the party that came to court first, but the corpus gives it another role.
         return MovingParty(role=role)
-    # What a tagger takes for preamble further down is none.
-    preamble = "\n".join(b.text for b in document.blocks if b.role == "PREAMBLE" and b.start < CAPTION)
+    # A PREAMBLE further down is a tagger error.
+    preamble = "\n".join(b.text for b in document.blocks if b.role == "PREAMBLE" and b.start < CAPTION_LENGTH)
     return MovingParty(role=role, name=find_name(preamble))
 
 
-def unhidden(judgment: Judgment, document: Document) -> str:
-    """The judgment's text without what the document hides."""
+def visible_text(judgment: Judgment, document: Document) -> str:
+    """Return the judgment's text without the hidden spans."""
     text, hidden = judgment.text, document.hidden
     starts, ends = [0, *(h.end for h in hidden)], [*(h.start for h in hidden), len(text)]
     return "\n".join(text[a:b] for a, b in zip(starts, ends, strict=True))

@@ -1,16 +1,16 @@
-"""In what role the party that came to a court stands in it: appellant, petitioner or, at first instance, plaintiff.
+"""Find the role of the party that brought the case: appellant, petitioner or, at first instance, plaintiff.
 
-Evidence is taken in this order, and the first that is found decides:
+Evidence is checked in this order; the first that is found decides:
 
 1. a label of the caption ("... Appellant", "Petitioners: 1. ...", a line PETITIONER; an applicant is a petitioner),
 2. the number of the matter ("CRIMINAL APPEAL NO. 7", "Writ Petition (Civil) No. 2", "Under Article 32"),
-3. for whom counsel appear ("for the appellant"),
+3. the party that counsel appear for ("for the appellant"),
 4. the kind of matter that the corpus states,
-5. how the judgment speaks of its matter ("this appeal", "the present writ petition"),
-6. whether it names an appellant, an appeal, a petitioner or, where none of these, a plaintiff.
+5. how the judgment refers to its matter ("this appeal", "the present writ petition"),
+6. whether it mentions an appellant, an appeal, a petitioner or, if none of these, a plaintiff.
 
-Old reports of the Supreme Court have a form that says PETITIONER: and RESPONDENT: whatever the matter is; that label
-counts last of all. Words of the reports may be torn by a space, or cut off at the head of a text.
+Old Supreme Court reports have a form that says PETITIONER: and RESPONDENT: for every matter; that label counts last.
+Words of the reports may be split by a space, or cut off at the start of a text.
 """
 
 import re
@@ -20,33 +20,34 @@ from typing import TypeAlias
 from legalrr.records import Party
 
 Patterns: TypeAlias = tuple[tuple[Party, re.Pattern[str]], ...]
+"""Pairs of a role and the pattern that is evidence for it."""
 
-CAPTION = 3000
-"""Characters at the head of the shown text in which the caption is looked for."""
-FIRST_LINES = 120
-"""Characters in which the number stands where nothing shows the end of a caption."""
+CAPTION_LENGTH = 3000
+"""Characters at the head of the text that are searched for the caption."""
+HEAD_LENGTH = 120
+"""Characters that are searched for the number if the end of the caption is unknown."""
 JURISDICTION = "JURISDICTION"
-"""What number and counsel follow in the form of old reports; the form and a headnote precede it."""
-AFTER_JURISDICTION = 900
-"""Characters after it that hold number and counsel."""
-SHORTEST_CAPTION = 100
-"""Characters; a "JUDGMENT" before them is a title above the caption."""
+"""Heading of number and counsel in the form of old reports; the form and a headnote precede it."""
+JURISDICTION_LENGTH = 900
+"""Characters after that heading that contain number and counsel."""
+MIN_CAPTION_LENGTH = 100
+"""Minimum length of a caption, in characters; a "JUDGMENT" before that is a title above the caption."""
 
-FORM = re.compile(
+OLD_REPORT_FORM = re.compile(
     r"\A.{0,300}?^[ \t]*PETITIONERS?:.{0,900}?(?:^[ \t]*|\bVs?\. *)RESPONDENTS?:", re.MULTILINE | re.DOTALL
 )
-"""The form of old reports: both labels in capitals, the petitioner's at the very head."""
-_BODY = re.compile(
+"""The form of old reports: both labels in capitals, the petitioner's at the start."""
+_CAPTION_END = re.compile(
     r"\b(?:judgments?|order) of the court\b|\b(?:delivered|made|passed) the following\b"
     r"|^[ \t:]*(?:j ?u ?d ?g ?e? ?m ?e ?n ?t|o ?r ?d ?e ?r)[ \t:.-]*$|^[ \t]*(?-i:ORDER|JUDGMENT)\b",
     re.IGNORECASE | re.MULTILINE,
 )
-"""Where the caption ends and the judgment itself begins."""
+"""End of the caption and start of the judgment itself."""
 
-# Labels are capitalised, whatever follows their first letter; the prose of a judgment seldom is.
+# The first letter of a label is a capital; in the prose of a judgment it rarely is.
 _CAPITAL = r"(?=(?-i:[A-Z]))"
 _WORD = rf"{_CAPITAL}(?:appellant|petitioner|applicant|plaintiff)s?(?:[ \t]*(?:\(s\)|/[ \t]?s\b))?"
-# "Accused/petitioners", "Plaintiff-Appellant": the role in this court is one of the words joined.
+# "Accused/petitioners", "Plaintiff-Appellant": one of the joined words is the role in this court.
 _WORDS = rf"(?:{_CAPITAL}(?:\w+[ \t]?[/-][ \t]?)?{_WORD}(?:[ \t]?[/-][ \t]?{_WORD})?)"
 _FOR = rf"(?!.*\b(?:for|by|of|the)[ \t]+(?:\w+[ /-]+)?{_WORDS}[.,]?[ \t]*$)"
 _LABEL = re.compile(
@@ -60,7 +61,7 @@ _LABEL = re.compile(
 
 _OF_A_SENTENCE = r"(?:an?|the|this|was|were|in|to|by|of|from|with|under|against|filed|see)\b"
 _LINE = rf"^[^\w\n]*(?:(?!{_OF_A_SENTENCE})[\w.()&/:+-]+[ \t]+){{0,5}}?"
-"""The words of a caption before the matter's name ("IN THE CIVIL"); no sentence ("A suit was filed in Suit No. 3")."""
+"""Caption words before the name of the matter ("IN THE CIVIL"); not a sentence ("A suit was filed in Suit No. 3")."""
 _DIGITS = r"(?:nos?\b|\d+[ \t]*(?:/|of)[ \t]*\d{2,4})"
 _NUMBER = rf"[^\n.]{{0,40}}?[ \t(.]?{_DIGITS}"
 _SHORT_NUMBER = rf"\.?s?(?: ?\([^)\n]*\))? ?{_DIGITS}"
@@ -98,7 +99,7 @@ _MATTERS: Patterns = (
     ("plaintiff", _matter(rf"suits?\b{_NUMBER}|{_SUITS}{_SHORT_NUMBER}")),
 )
 _CONFIRMATION = re.compile(r"\bconfirmation case\b|\breference case\b|\b(?:criminal|crl\.?) ?R\.? ?C\b", re.IGNORECASE)
-"""A sentence of death that awaits the High Court's confirmation: the appeal beside it is the convict's."""
+"""A death sentence that awaits confirmation by the High Court; the appeal decided with it is the convict's."""
 _COUNSEL: Patterns = (
     ("appellant", _counsel("appel ?lan ?ts?")),
     ("petitioner", _counsel("pe ?ti ?tion ?ers?|applicants?")),
@@ -138,36 +139,36 @@ _PHRASES: Patterns = (
 )
 
 
-def find_role(shown: str, *, kind: str | None = None) -> Party | None:
-    """The role of the party that came to this court; None where nothing tells.
+def find_role(text: str, *, kind: str | None = None) -> Party | None:
+    """Return the role of the party that brought the case to this court; None if unknown.
 
     Args:
-        shown: the judgment without what is hidden.
-        kind: kind of matter, as the corpus has it ("appeal", "writ petition"); others ("tax") say nothing.
+        text: the judgment without hidden spans.
+        kind: kind of matter in the corpus ("appeal", "writ petition"); other kinds ("tax") are ignored.
     """
-    form = FORM.search(shown[:CAPTION])
-    body = _BODY.search(shown, SHORTEST_CAPTION, CAPTION)
-    caption = shown[: body.start() if body else CAPTION]
+    form = OLD_REPORT_FORM.search(text[:CAPTION_LENGTH])
+    body = _CAPTION_END.search(text, MIN_CAPTION_LENGTH, CAPTION_LENGTH)
+    caption = text[: body.start() if body else CAPTION_LENGTH]
     if form:
-        at = shown.find(JURISDICTION)
-        caption = shown[at + len(JURISDICTION) : at + AFTER_JURISDICTION].lstrip(" :\n") if at >= 0 else ""
+        at = text.find(JURISDICTION)
+        caption = text[at + len(JURISDICTION) : at + JURISDICTION_LENGTH].lstrip(" :\n") if at >= 0 else ""
     captioned = bool(form or body)
     return (
-        (None if form else _labelled(caption))
-        or _numbered(caption if captioned else caption[:FIRST_LINES], captioned=captioned)
-        or _first(_KINDS, kind or "")
-        or (_told(shown[form.end() :], otherwise="petitioner") if form else _told(shown))
+        (None if form else _role_from_label(caption))
+        or _role_from_number(caption if captioned else caption[:HEAD_LENGTH], captioned=captioned)
+        or _first_match(_KINDS, kind or "")
+        or (_role_from_text(text[form.end() :], default="petitioner") if form else _role_from_text(text))
     )
 
 
 def first_label(caption: str) -> tuple[int, int] | None:
-    """Where the first label of a caption stands that names the role of the party that came, as [start, end)."""
+    """Return the half-open offsets of the first label in a caption that names a moving party's role, or None."""
     label = _LABEL.search(caption)
     return label.span() if label else None
 
 
-def _labelled(caption: str) -> Party | None:
-    """The role that the first label names; of words joined, the one that is held in this court."""
+def _role_from_label(caption: str) -> Party | None:
+    """Return the role of the first label; of joined words, the role in this court."""
     if _CONFIRMATION.search(caption) and _MATTERS[0][1].search(caption):
         return "appellant"
     span = first_label(caption)
@@ -179,32 +180,34 @@ def _labelled(caption: str) -> Party | None:
     return "petitioner" if "petitioner" in words or "applicant" in words else "plaintiff"
 
 
-def _numbered(caption: str, *, captioned: bool) -> Party | None:
-    """The role by the number of the matter or, where there is none, by counsel; a petition within an appeal, whose
-    counsel appear for the appellant, is the appellant's."""
-    number, counsel = _first(_MATTERS, caption), _first(_COUNSEL, caption) if captioned else None
+def _role_from_number(caption: str, *, captioned: bool) -> Party | None:
+    """Return the role by the number of the matter or else by counsel.
+
+    A petition within an appeal, whose counsel appear for the appellant, is the appellant's.
+    """
+    number, counsel = _first_match(_MATTERS, caption), _first_match(_COUNSEL, caption) if captioned else None
     return counsel if number is None or (number, counsel) == ("petitioner", "appellant") else number
 
 
-def _told(shown: str, *, otherwise: Party | None = None) -> Party | None:
-    """How a judgment without a caption speaks of its matter and of the party; `otherwise` where it names neither here.
+def _role_from_text(text: str, *, default: Party | None = None) -> Party | None:
+    """Return the role by how a judgment without a caption refers to its matter and party, or `default`.
 
-    "This petition" may be the one below, told by the judgment in its own words; then there is an appellant as well.
+    "This petition" may be the petition below, retold by the judgment; then there is an appellant as well.
     """
-    text = " ".join(shown.split())
-    said = _first(_PHRASES, text)
+    text = " ".join(text.split())
+    phrase_role = _first_match(_PHRASES, text)
     appellant, appeal, petitioner, plaintiff = (
         len(re.findall(rf"\b{word}s?\b", text, re.IGNORECASE))
         for word in ("appellant", "appeal", "petitioner", "plaintiff")
     )
-    if said == "petitioner" and petitioner >= appellant:
+    if phrase_role == "petitioner" and petitioner >= appellant:
         return "petitioner"
-    if said or appellant or appeal:
+    if phrase_role or appellant or appeal:
         return "appellant"
-    return "petitioner" if petitioner else otherwise or ("plaintiff" if plaintiff else None)
+    return "petitioner" if petitioner else default or ("plaintiff" if plaintiff else None)
 
 
-def _first(patterns: Iterable[tuple[Party, re.Pattern[str]]], text: str) -> Party | None:
-    """The role whose pattern matches first in the text."""
+def _first_match(patterns: Iterable[tuple[Party, re.Pattern[str]]], text: str) -> Party | None:
+    """Return the role whose pattern matches first in the text."""
     found = [(match.start(), role) for role, pattern in patterns if (match := pattern.search(text))]
     return min(found)[1] if found else None

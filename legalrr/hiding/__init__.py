@@ -1,1 +1,1 @@
-"""Hide what reveals the outcome: decisive roles, verdicts under other roles, headnotes, repeated sentences."""
+"""Hide text that reveals the outcome: decisive roles, verdicts under other roles, headnotes, repeated sentences."""

@@ -1,17 +1,13 @@
-"""Hide what gives the outcome away, in text and in page images.
+"""Hide what reveals the outcome, in text and in page images.
 
-Which pages of a PDF a model may see as images.
+Hiding the decisive roles does not hide the verdict: of 277 BUILD judgments, 79 have verdict-like sentences under other
+roles; a law reporter's headnote opens 79 BUILD judgments, and a closing line ends most Supreme Court judgments. `hide`
+therefore also hides these, precedents that the court rejects, text at the end that no span covers, and sentences that
+repeat a hidden sentence word for word.
 
-Inside of an image nothing can be hidden, so a page that holds anything of what is hidden in the text
-(`legalrr.hiding.hide`) is not shown at all. Headers, footers and page numbers, which the text is rid of, are seen on
-the other ones. Of a scanned judgment, whose text nobody knows, the last pages are not shown, as many as one says.
-
-What a model that predicts the outcome must not see, and why.
-
-Hiding the decisive roles does not hide the verdict: of 277 BUILD judgments 79 have verdict-like sentences under other
-roles, the law reporter's headnote opens 79 of BUILD's judgments and his closing line ends most of the Supreme Court. So
-these are hidden as well, with precedents that the court rejects, the text at the end that no span covers, and whatever
-repeats a hidden sentence word for word.
+Nothing can be hidden inside an image, so `visible_pages` drops every page that overlaps hidden text. Headers, footers
+and page numbers, which are removed from the text, stay visible on the other pages. A scanned judgment has no known
+text; a configured number of its last pages is dropped.
 """
 
 from bisect import bisect_right
@@ -22,75 +18,78 @@ from itertools import pairwise
 from typing import TypeAlias
 
 from legalrr.errors import UserError
-from legalrr.hiding.headnote import closing_line, headnote
+from legalrr.hiding.headnote import find_closing_line, find_headnote
 from legalrr.hiding.verdict_cues import VerdictDetector
 from legalrr.records import Block, Hidden, HideReason, Judgment, Page, Segments
 from legalrr.roles import scheme
 from legalrr.sentences import split
 
+Piece: TypeAlias = tuple[int, int, str]
+"""Start, end and role of a text span."""
+MIN_REPEATED_WORDS = 4
+"""Repetitions of shorter hidden sentences ("We disagree.") reveal nothing and stay visible."""
 
-def images(pages: Sequence[Page]) -> tuple[Page, ...]:
-    """The pages that are shown to a model as images, unless they are hidden; none of a judgment shown as text."""
+
+def image_pages(pages: Sequence[Page]) -> tuple[Page, ...]:
+    """Return the pages that a model sees as images unless hidden; empty for a judgment shown as text."""
     return tuple(page for page in pages if page.dpi is not None)
 
 
-def pages_with(pages: Sequence[Page], start: int, end: int) -> tuple[Page, ...]:
-    """The pages that hold any character of the stretch from `start` to `end`, half-open, of the judgment's text."""
+def overlapping_pages(pages: Sequence[Page], start: int, end: int) -> tuple[Page, ...]:
+    """Return the pages that overlap the half-open span `start` to `end` of the judgment's text."""
     return tuple(page for page in pages if max(page.start, start) < min(page.end, end))
 
 
-def shown_pages(
+def visible_pages(
     pages: Sequence[Page], hidden: Sequence[Hidden], *, last_pages_hidden: int | None = None, allow_none: bool = False
 ) -> tuple[Page, ...]:
-    """The pages to show as images, in order; none where the judgment is shown as text.
+    """Select the pages to show as images, in order; empty if the judgment is shown as text.
 
     Args:
         pages: all pages of the judgment.
-        hidden: what must not be seen of its text.
-        last_pages_hidden: how many pages at the end of a scanned judgment are not shown, at least 0; there is no
-            default, as only the reader of such judgments knows how long their verdicts are. Pages with text take no
-            notice of it.
-        allow_none: return nothing where no page is left; for a caller who leaves such judgments out, and counts them.
+        hidden: hidden spans of its text.
+        last_pages_hidden: number of pages dropped from the end of a scanned judgment, at least 0. There is no default,
+            because only the user knows how long the verdicts are. Ignored for pages with text.
+        allow_none: return an empty tuple if no page is left, for callers that skip and count such judgments.
 
     Raises:
-        UserError: a scanned judgment, and `last_pages_hidden` is not given; or no page is left, without `allow_none`.
+        UserError: a scanned judgment without `last_pages_hidden`; or no page left and not `allow_none`.
     """
-    drawn = images(pages)
-    if not drawn:
+    candidates = image_pages(pages)
+    if not candidates:
         return ()
-    if any(page.end > page.start for page in drawn):
-        gone = {page.number for span in hidden for page in pages_with(drawn, span.start, span.end)}
-        shown = [page for page in drawn if page.end > page.start and page.number not in gone]
+    if any(page.end > page.start for page in candidates):
+        removed = {page.number for span in hidden for page in overlapping_pages(candidates, span.start, span.end)}
+        visible = [page for page in candidates if page.end > page.start and page.number not in removed]
     elif last_pages_hidden is None:
         raise UserError(
-            "scanned: the verdict cannot be found, so as to hide its pages",
-            where=drawn[0].path,
-            cure="set restructure.last_pages_hidden to the number of pages at the end that may tell the outcome",
+            "scanned: the pages of the verdict cannot be located",
+            where=candidates[0].path,
+            cure="set restructure.last_pages_hidden to the number of final pages that may reveal the outcome",
         )
     else:
-        shown = list(drawn[: max(0, len(drawn) - last_pages_hidden)])
-    if not shown and not allow_none:
+        visible = list(candidates[: max(0, len(candidates) - last_pages_hidden)])
+    if not visible and not allow_none:
         raise UserError(
-            f"all {len(drawn)} pages would be hidden",
-            where=drawn[0].path,
-            cure="leave out such judgments by restructure.overflow=skip, show their text instead (corpus.input=text), "
-            "or lower restructure.last_pages_hidden for scanned ones",
+            f"all {len(candidates)} pages would be hidden",
+            where=candidates[0].path,
+            cure="skip such judgments (restructure.overflow=skip), show their text (corpus.input=text), "
+            "or lower restructure.last_pages_hidden for scans",
         )
-    return tuple(shown)
+    return tuple(visible)
 
 
-def clipped(blocks: Sequence[Block], pages: Sequence[Page]) -> tuple[Block, ...]:
-    """What of some blocks of a judgment stands on these pages, given in order; a block between two of them that follow
-    each other stays whole."""
-    stretches: list[tuple[int, int]] = []
+def clip_blocks(blocks: Sequence[Block], pages: Sequence[Page]) -> tuple[Block, ...]:
+    """Clip blocks to the text on `pages`, which are in order; a block across two adjacent pages stays whole."""
+    ranges: list[tuple[int, int]] = []
     for page in pages:
-        if stretches and stretches[-1][1] == page.start:
-            stretches[-1] = (stretches[-1][0], page.end)
+        if ranges and ranges[-1][1] == page.start:
+            ranges[-1] = (ranges[-1][0], page.end)
         else:
-            stretches.append((page.start, page.end))
+            ranges.append((page.start, page.end))
     kept = []
     for block in blocks:
-        for start, end in stretches:
+        for start, end in ranges:
             raw = block.text[max(start - block.start, 0) : max(end - block.start, 0)]
             if text := raw.strip():
                 begin = max(start, block.start) + len(raw) - len(raw.lstrip())
@@ -98,38 +97,31 @@ def clipped(blocks: Sequence[Block], pages: Sequence[Page]) -> tuple[Block, ...]
     return tuple(kept)
 
 
-Piece: TypeAlias = tuple[int, int, str]
-"""Start, end and role of a stretch of the judgment."""
-
-MIN_REPEATED_WORDS = 4
-"""A hidden sentence of fewer words ("We disagree.") gives nothing away where it stands again."""
-
-
 @lru_cache(maxsize=4096)
 def hide(judgment: Judgment, segments: Segments, *, also: frozenset[str], verdicts: bool) -> tuple[Hidden, ...]:
-    """Everything to hide in one judgment, ordered and disjoint.
+    """Return the spans to hide in a judgment, ordered and disjoint.
+
+    The result is cached, because the cells of a sweep hide the same spans of the same judgments.
 
     Args:
         judgment: the judgment.
-        segments: its rhetorical roles; the decisive ones of their scheme are hidden.
-        also: further roles to hide.
-        verdicts: whether to look beyond the decisive roles: headnote, rejected precedents, verdict-like sentences,
-            closing line, uncovered end, repeats. The study did not.
-
-    The result is remembered, as the cells of a sweep hide the same things of the same judgments.
+        segments: its rhetorical roles; the decisive roles of their scheme are hidden.
+        also: additional roles to hide.
+        verdicts: also hide the headnote, rejected precedents, verdict-like sentences, the closing line, the uncovered
+            end, and repeats. The study hid the decisive roles only.
     """
     text = judgment.text
     roles = scheme(segments.scheme, where=judgment.id)
     decisive = roles.decisive | also | (roles.rejected if verdicts else frozenset())
-    reporters = headnote(text) if verdicts else None
+    note = find_headnote(text) if verdicts else None
     hidden: list[Hidden] = []
     shown: list[Piece] = []
-    for start, end, role in _cut(pieces(text, segments), reporters or (0, 0)):
+    for start, end, role in _split_at(pieces(text, segments), note or (0, 0)):
         if not text[start:end].strip():
             continue
         if role in decisive:
             hidden.append(Hidden(start=start, end=end, role=role, reason="role"))
-        elif reporters and reporters[0] <= start < reporters[1]:
+        elif note and note[0] <= start < note[1]:
             hidden.append(Hidden(start=start, end=end, role=role, reason="headnote"))
         else:
             shown += [(start + a, start + b, role) for a, b in split(text[start:end])]
@@ -138,13 +130,12 @@ def hide(judgment: Judgment, segments: Segments, *, also: frozenset[str], verdic
     hidden, shown = _hide_verdicts(
         text, hidden, shown, last_covered=segments.spans[-1].end if segments.spans else len(text)
     )
-    hidden += _repeats(text, hidden, shown)
+    hidden += _find_repeats(text, hidden, shown)
     return tuple(sorted(hidden, key=lambda h: h.start))
 
 
 def pieces(text: str, segments: Segments) -> Iterable[Piece]:
-    """The whole text as (start, end, role) in order; role "" where no span covers it; gaps of whitespace are left
-    out."""
+    """Split the text into (start, end, role), in order; role "" where no span covers it. Omit whitespace gaps."""
     at = 0
     for span in segments.spans:
         if text[at : span.start].strip():
@@ -155,17 +146,18 @@ def pieces(text: str, segments: Segments) -> Iterable[Piece]:
         yield at, len(text), ""
 
 
-def _cut(parts: Iterable[Piece], stretch: tuple[int, int]) -> Iterable[Piece]:
-    """The pieces, cut where the stretch begins and ends."""
+def _split_at(parts: Iterable[Piece], offsets: tuple[int, int]) -> Iterable[Piece]:
+    """Split the pieces at these offsets."""
     for start, end, role in parts:
-        at = [start, *(cut for cut in stretch if start < cut < end), end]
+        at = [start, *(cut for cut in offsets if start < cut < end), end]
         yield from ((a, b, role) for a, b in pairwise(at))
 
 
 def _hide_verdicts(
     text: str, hidden: list[Hidden], shown: list[Piece], *, last_covered: int
 ) -> tuple[list[Hidden], list[Piece]]:
-    closing = closing_line(text)
+    """Add closing line, uncovered end and verdict sentences to `hidden`; return it and the sentences still visible."""
+    closing = find_closing_line(text)
     detector = VerdictDetector(text)
     kept: list[Piece] = []
     for start, end, role in shown:
@@ -174,7 +166,7 @@ def _hide_verdicts(
             reason = "closing"
         elif start >= last_covered:
             reason = "uncovered"
-        elif detector.tells(start, end, role):
+        elif detector.detects(start, end, role):
             reason = "verdict"
         if reason is None:
             kept.append((start, end, role))
@@ -183,32 +175,34 @@ def _hide_verdicts(
     return hidden, kept
 
 
-def _repeats(text: str, hidden: list[Hidden], shown: list[Piece]) -> list[Hidden]:
-    """Shown sentences that hold a hidden one, in either order of the document.
+def _find_repeats(text: str, hidden: list[Hidden], shown: list[Piece]) -> list[Hidden]:
+    """Find visible sentences that contain a hidden one, in either order of the document.
 
-    All that is hidden is looked for until nothing is found: what is hidden as a repeat may be repeated in turn, and
-    taking a sentence out brings its neighbours together.
+    The search repeats until it finds nothing: a sentence hidden as a repeat may itself be repeated, and removing a
+    sentence joins its neighbours.
     """
     found: list[Hidden] = []
-    wanted = {s for h in hidden for s in sentences_of(text[h.start : h.end])}
+    wanted = {s for h in hidden for s in protected_sentences(text[h.start : h.end])}
     while True:
-        again = _holding(text, shown, wanted) | _holding(text, sorted(shown, key=lambda piece: piece[2]), wanted)
+        again = _pieces_containing(text, shown, wanted) | _pieces_containing(
+            text, sorted(shown, key=lambda piece: piece[2]), wanted
+        )
         if not again:
             return found
         found += [Hidden(start=a, end=b, role=role, reason="repeat") for a, b, role in again]
-        wanted |= {s for a, b, _ in again for s in sentences_of(text[a:b])}
+        wanted |= {s for a, b, _ in again for s in protected_sentences(text[a:b])}
         shown = [piece for piece in shown if piece not in again]
 
 
-def _holding(text: str, shown: list[Piece], wanted: set[str]) -> set[Piece]:
-    """The pieces that hold a wanted sentence, shown in this order."""
+def _pieces_containing(text: str, shown: list[Piece], wanted: set[str]) -> set[Piece]:
+    """Return the pieces that contain a wanted sentence when concatenated in this order."""
     starts: list[int] = []
     words: list[str] = []
     length = 0
     last: tuple[int, str] | None = None
     for start, end, role in shown:
-        # Pieces that touch in the judgment touch in a block as well; others stand on lines of their own.
-        words.append(("" if last == (start, role) else " ") + normal(text[start:end]))
+        # Adjacent pieces of one role are adjacent in a block too; other pieces start a new line.
+        words.append(("" if last == (start, role) else " ") + collapse_whitespace(text[start:end]))
         starts.append(length)
         length += len(words[-1])
         last = (end, role)
@@ -222,12 +216,12 @@ def _holding(text: str, shown: list[Piece], wanted: set[str]) -> set[Piece]:
     return {shown[i] for i in hits}
 
 
-def sentences_of(hidden: str) -> set[str]:
-    """The sentences of a hidden stretch that must occur in no prompt, in normal form."""
-    found = (normal(hidden[a:b]) for a, b in split(hidden))
+def protected_sentences(hidden: str) -> set[str]:
+    """Return the sentences of a hidden span that must not occur in any prompt, with whitespace collapsed."""
+    found = (collapse_whitespace(hidden[a:b]) for a, b in split(hidden))
     return {s for s in found if len(s.split()) >= MIN_REPEATED_WORDS}
 
 
-def normal(text: str) -> str:
-    """Text with every run of whitespace as one space: the form in which repeats are compared."""
+def collapse_whitespace(text: str) -> str:
+    """Replace every run of whitespace by one space, for comparing repeats."""
     return " ".join(text.split())

@@ -1,7 +1,7 @@
-"""A plain copy of a text for detection: what a reader sees, in letters that a pattern matches.
+"""Normalize text for pattern matching, with offsets into the original.
 
-A verdict written with soft hyphens, zero-width spaces, HTML entities, full-width or set-apart letters reads like any
-other. Detection looks at this copy; offsets point into the text itself, which never changes.
+A verdict written with soft hyphens, zero-width spaces, HTML entities, full-width or spaced letters reads like any other
+verdict. Patterns are matched on a normalized copy; the text itself never changes.
 """
 
 import html
@@ -11,59 +11,61 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z]{2,31});")
-# Letters of other scripts that look like Latin ones, in a word that has Latin letters beside them.
+# Letters of other scripts that look like Latin letters; replaced in words that also have Latin letters.
 _LOOKALIKES = str.maketrans(
     "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0455\u0458\u0501\u04bb\u0410\u0412\u0415\u041a\u041c\u041d"
     "\u041e\u0420\u0421\u0422\u0425\u03bf\u03b1\u03bd\u0391\u0392\u0395\u0396\u0397\u0399\u039a\u039c\u039d\u039f"
     "\u03a1\u03a4\u03a5\u03a7",
     "aeopcyxisjdhABEKMHOPCTXoavABEZHIKMNOPTYX",
 )
-_MIXED = re.compile(r"\b(?=\w*[A-Za-z])(?=\w*[\u0370-\u052f])\w+\b")
-_SPACE = re.compile(r"\s+")
-# "dis- missed", as a line break left it.
+_MIXED_SCRIPTS = re.compile(r"\b(?=\w*[A-Za-z])(?=\w*[\u0370-\u052f])\w+\b")
+_WHITESPACE = re.compile(r"\s+")
+# "dis- missed": a word hyphenated at a line break.
 _HYPHENATED = re.compile(r"(?<=[a-z])- (?=[a-z])")
-# "d i s m i s s e d": letters set apart, four at least, words by wider gaps or by none.
-_APART = re.compile(r"(?<![A-Za-z'.])(?:[A-Za-z] {1,3}){3,}[A-Za-z](?![A-Za-z'])")
-_WORDS_APART = re.compile(
+# "d i s m i s s e d": four or more spaced letters; words are separated by wider gaps or not at all.
+_SPACED_LETTERS = re.compile(r"(?<![A-Za-z'.])(?:[A-Za-z] {1,3}){3,}[A-Za-z](?![A-Za-z'])")
+_JOINED_WORDS = re.compile(
     r"(appeals?|petitions?|dismissed|allowed|rejected|granted|quashed|affirmed|acquitted|convicted|hereby|accordingly"
     r"|therefore|must|with|costs|set(?=aside)|aside|is(?!m)|are|be(?!r))",
     re.IGNORECASE,
 )
-_FATES = (
+_OUTCOME_WORDS = (
     "allowed", "dismissed", "discharged", "rejected", "granted", "quashed", "decreed", "remanded", "remitted",
     "affirmed", "upheld", "confirmed", "acquitted", "convicted", "restored", "reversed", "disposed", "appeal",
     "appeals", "petition", "petitions", "contended", "contention", "contentions", "submitted", "submission",
     "argument", "arguments", "question", "whether", "opinion", "judgment", "decision", "justified",
 )  # fmt: skip
-_LOOSE = {"l": "[l1|]", "i": "[i1!|]", "o": "[o0]", "s": "[s5$]", "a": "[a@]", "e": "[e3]"}
+_CONFUSABLES = {"l": "[l1|]", "i": "[i1!|]", "o": "[o0]", "s": "[s5$]", "a": "[a@]", "e": "[e3]"}
 
 
-def _loose(word: str) -> str:
-    """A word in which one space, or signs that look like letters, may stand ("al lowed", "a1lowed")."""
-    return r"[ ]?".join(_LOOSE.get(letter, letter) for letter in word)
+def _misprint_pattern(word: str) -> str:
+    """Return a pattern of a word that allows one space between letters and look-alikes ("al lowed", "a1lowed")."""
+    return r"[ ]?".join(_CONFUSABLES.get(letter, letter) for letter in word)
 
 
-# "all owed" is no misprint.
-_BROKEN = re.compile(rf"(?<![\w$@])(?!all owed\b)(?:{'|'.join(map(_loose, _FATES))})(?![\w$@])", re.IGNORECASE)
-_ODD = re.compile(r"[a-z][0135$@|!][a-z]|[0135$@|!][a-z]{4}", re.IGNORECASE)
-_FATE_OF = {fate: re.compile(_loose(fate), re.IGNORECASE) for fate in _FATES}
+# "all owed" is not a misprint.
+_MISPRINTED = re.compile(
+    rf"(?<![\w$@])(?!all owed\b)(?:{'|'.join(map(_misprint_pattern, _OUTCOME_WORDS))})(?![\w$@])", re.IGNORECASE
+)
+_ODD_CHARACTER = re.compile(r"[a-z][0135$@|!][a-z]|[0135$@|!][a-z]{4}", re.IGNORECASE)
+_MISPRINT_PATTERNS = {word: re.compile(_misprint_pattern(word), re.IGNORECASE) for word in _OUTCOME_WORDS}
 
 
 @dataclass(frozen=True)
-class Normalised:
-    """A plain copy of a text, and where each of its characters stands in the text."""
+class NormalizedText:
+    """A normalized copy of a text and the original offset of each of its characters."""
 
     text: str
-    """The copy."""
+    """The normalized copy."""
     offsets: Sequence[int]
-    """Offset in the text of each character of the copy, and the length of the text at the end."""
+    """Original offset of each character of the copy, then the length of the original."""
 
     def span(self, start: int, end: int) -> tuple[int, int]:
-        """Half-open offsets in the text of a stretch of the copy, to where the character after it stands."""
+        """Return half-open original offsets of a span of the copy, up to the original offset of the next character."""
         return self.offsets[start], self.offsets[end]
 
-    def replace(self, pattern: re.Pattern[str], by: str | Callable[[re.Match[str]], str]) -> "Normalised":
-        """Every match replaced; a replacement's characters stand where the match did, evenly from its beginning."""
+    def replace(self, pattern: re.Pattern[str], by: str | Callable[[re.Match[str]], str]) -> "NormalizedText":
+        """Replace every match; the characters of a replacement get offsets spread evenly over the match."""
         parts: list[str] = []
         offsets: list[int] = []
         at = 0
@@ -76,58 +78,63 @@ class Normalised:
             at = end
         if not parts:
             return self
-        return Normalised(text="".join([*parts, self.text[at:]]), offsets=[*offsets, *self.offsets[at:]])
+        return NormalizedText(text="".join([*parts, self.text[at:]]), offsets=[*offsets, *self.offsets[at:]])
 
 
-def plain(text: str) -> Normalised:
-    """The text as characters that a pattern matches: no entities, no invisible or full-width characters; whitespace
-    stays.
+def fold_characters(text: str) -> NormalizedText:
+    """Decode entities, remove invisible characters and fold letters to ASCII; keep whitespace.
 
-    Accents are taken off Latin letters, and letters of other scripts that look like Latin ones replaced where they
-    stand in a Latin word.
+    Folding removes accents and full-width forms, and replaces letters of other scripts that look like Latin letters
+    within a Latin word.
     """
-    copy = Normalised(text=text, offsets=range(len(text) + 1))
+    copy = NormalizedText(text=text, offsets=range(len(text) + 1))
     if "&" in text:
         copy = copy.replace(_ENTITY, lambda match: html.unescape(match.group()))
     if not copy.text.isascii():
-        copy = copy.replace(_MIXED, lambda match: match.group().translate(_LOOKALIKES))
-        copy = copy.replace(re.compile(r"[^\x00-\x7f]"), lambda match: _ascii(match.group()))
+        copy = copy.replace(_MIXED_SCRIPTS, lambda match: match.group().translate(_LOOKALIKES))
+        copy = copy.replace(re.compile(r"[^\x00-\x7f]"), lambda match: _fold_character(match.group()))
     return copy
 
 
-def _ascii(character: str) -> str:
-    """A character as it is matched; "" for one that is not seen."""
+def _fold_character(character: str) -> str:
+    """Fold one character; return "" for an invisible one."""
     if unicodedata.category(character) == "Cf":
         return ""
     found = unicodedata.normalize("NFKD", character)
     if found[0].isascii() and found != character:
         return "".join(c for c in found if not unicodedata.combining(c))
-    # A combining accent on its own; marks of other scripts are letters.
+    # Drop a combining accent on its own; marks of other scripts are letters.
     return "" if unicodedata.category(character) == "Mn" and character < "\u0370" else character
 
 
-def normalised(text: str) -> Normalised:
-    """As `plain`, with whitespace as single spaces and words put together that OCR or typesetting took apart."""
-    copy = plain(text).replace(_APART, _together).replace(_SPACE, " ").replace(_HYPHENATED, "")
-    return copy.replace(_BROKEN, _mended) if _may_be_broken(copy.text) else copy
+def normalize(text: str) -> NormalizedText:
+    """Fold characters, collapse whitespace, and rejoin words that OCR or typesetting broke."""
+    copy = (
+        fold_characters(text).replace(_SPACED_LETTERS, _join_letters).replace(_WHITESPACE, " ").replace(_HYPHENATED, "")
+    )
+    return copy.replace(_MISPRINTED, _correct_misprint) if _may_have_misprints(copy.text) else copy
 
 
-def _may_be_broken(text: str) -> bool:
-    """Whether a word stands in the text without its spaces that does not stand in it with them, or has odd letters."""
+def _may_have_misprints(text: str) -> bool:
+    """Return whether removing spaces reveals more outcome words, or a word contains a digit or sign."""
     lowered = text.lower()
-    closed = lowered.replace(" ", "")
-    return _ODD.search(text) is not None or any(closed.count(fate) > lowered.count(fate) for fate in _FATES)
+    spaceless = lowered.replace(" ", "")
+    return _ODD_CHARACTER.search(text) is not None or any(
+        spaceless.count(word) > lowered.count(word) for word in _OUTCOME_WORDS
+    )
 
 
-def _together(match: re.Match[str]) -> str:
+def _join_letters(match: re.Match[str]) -> str:
+    """Join spaced letters to words."""
     words = re.split(" {2,}", match.group())
     joined = " ".join(word.replace(" ", "") for word in words)
-    return _WORDS_APART.sub(r" \1 ", joined) if len(words) == 1 and len(joined) > 12 else joined
+    return _JOINED_WORDS.sub(r" \1 ", joined) if len(words) == 1 and len(joined) > 12 else joined
 
 
-def _mended(match: re.Match[str]) -> str:
+def _correct_misprint(match: re.Match[str]) -> str:
+    """Return the outcome word of a misprint in the same case; keep a word of letters only."""
     found = match.group()
     if found.isalpha():
         return found
-    fate = next(fate for fate, loose in _FATE_OF.items() if loose.fullmatch(found))
-    return fate.upper() if found.isupper() else fate.capitalize() if found[0].isupper() else fate
+    word = next(word for word, pattern in _MISPRINT_PATTERNS.items() if pattern.fullmatch(found))
+    return word.upper() if found.isupper() else word.capitalize() if found[0].isupper() else word

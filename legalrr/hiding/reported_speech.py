@@ -1,7 +1,7 @@
-"""What is not the court's own: whether a statement is asked, quoted, argued, prayed for or told of others.
+"""Detect statements that are not the court's own: asked, quoted, argued, prayed for, or attributed to others.
 
-Who speaks last before the statement decides. Counsel's words end where a new clause begins ("..., but the appeal must
-be allowed"); what a court or authority below held goes on to the end of the sentence, unless the court takes the word
+The last speaker before the statement decides. Counsel's words end at a new clause ("..., but the appeal must be
+allowed"). What a lower court or authority held continues to the end of the sentence, unless the court speaks again
 ("..., but we").
 """
 
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 from legalrr.hiding.verdict_phrases import ACTED, BODY, pattern
 
-# Words before the match, in its clause, by which it is asked or supposed ...
+# Words earlier in the clause that make a statement a question or a supposition.
 _ASKED = pattern(
     r"\b(?:whether|(?<!even )if|unless|until|till|in case|in the event|provided that|suppos\w+|(?<!even )assum\w+)\b",
     r"\A\W*(?:was|were|is|are|did|does|do|can|could|should|would) (?:the|it|he|she|they|there|this|that|we|such|not)\b",
     r"\b(?:when|where)\b[^,]*\Z|\bwhy\b",
     r"\b(?:may|might|could|can)\b[^,]{0,25}\Z",
 )
-# ... or argued or prayed for, until the clause ends.
+# Words that make it an argument or a prayer until the clause ends.
 _ARGUED = pattern(
     r"\b(?:pray(?:s|ed|er|ing)?|seek(?:s|ing)?|sought|request\w*|according to (?!us|me|our)|suggest\w*|insist\w*|relief"
     r"|alleg(?:es?|ing|ations?)|alleged (?:by|that)|assert\w*|apprehen\w+|conceded? that|complain\w* that)\b",
@@ -26,7 +26,7 @@ _ARGUED = pattern(
     r"|claim(?:s|ed|ing)? (?:that|to)|claim(?:s|ed)|point(?:s|ed|ing) out|challeng(?:ed|es|ing))\b",
     r"\bto show cause\b|\bagree(?:s|d|ing)? to\b",
 )
-# The same with "that": it goes on until the court takes the word.
+# An argument with "that": continues until the court speaks again.
 _ARGUED_THAT = pattern(
     r"\baccording to (?!us|me|our)",
     r"\b(?:submi(?:t|ts|tted|tting)|conten(?:d|ds|ded|ding)|argu(?:e|es|ed|ing)|urg(?:e|es|ed|ing)|plead(?:s|ed|ing)?"
@@ -40,7 +40,7 @@ _ARGUED_THAT = pattern(
 _ARGUMENT_THAT = pattern(
     r"\b(?:contentions?|arguments?|submissions?|claims?|allegations?|pleas?|reason|case|ground)\b[^,;]{0,80}\bthat\b",
 )
-# A list of what is in contest.
+# A list of contested points.
 _LISTED = pattern(
     r"\b(?:contentions?|submissions?|arguments?|grounds?|points?|questions?|reliefs?"
     r"|prayers?)\b[^;]{0,200}?(?:\bi\.e\.|\bviz\b|\bnamely\b|\(1\)|\(a\)"
@@ -53,7 +53,7 @@ _LISTED = pattern(
     r"\b(?:views?|findings?|decisions?|opinions?|conclusions?)\b[^;.]{0,80}\bwas,? that\b",
     r"\b(?:common ground|not (?:in dispute|disputed)|undisputed|admitted(?:ly)?|averred|conceded|deposed)\b",
 )
-# ... or told of a court or authority below, of another case or of a statute.
+# A statement attributed to a lower court or authority, another case, or a statute.
 _HELD_BY_OTHERS = pattern(
     rf"\b{BODY}\b[^;\"“]{{0,70}}?\b(?<!be )(?:held|holding|observed|observing|ordered|directed|directing|found"
     rf"|finding|concluded|said"
@@ -99,15 +99,15 @@ _HELD_BY_OTHERS = pattern(
 _BODY_WITHIN = pattern(
     rf"(?<!this )\b{BODY} (?:\w+ ){{0,2}}(?:held|observed|found|answered|allowed|dismissed|set aside|ordered)\b",
 )
-# What courts do as a rule, what a party goes on to say.
+# General statements of what courts do, and a party continuing to speak.
 _GENERAL = pattern(
-    # A party goes on, or what became of an earlier matter is told.
+    # A party continues, or the outcome of an earlier matter is reported.
     r"\b(?:also|further) (?:\w+ )?(?:contended|submitted|argued|urged)\b|\bcomplains\b",
     r"\b(?:appeal|petition|suit|revision|application)s? (?:was|were) (?:therefore |accordingly )?(?:dismissed"
     r"|allowed|rejected|decreed)\b",
     r"\b(?:ordinarily|normally|generally|usually|as a rule)\b|\bwill not interfere\b.{0,60}\bunless\b",
 )
-# Where the court reasons, what it reports is narrower.
+# A narrower set of reports, for passages in which the court reasons.
 _REPORTED_REASONS = pattern(
     r"\b(?:pray(?:s|ed|er|ing)?|seek(?:s|ing)?|sought|request\w*|according to|suggest\w*|insist\w*|alleg(?:es?|ing"
     r"|ations?))\b",
@@ -118,15 +118,15 @@ _REPORTED_REASONS = pattern(
     r"(?:held|observed|ordered|directed|found|concluded|said|stated|thought|noted|considered (?:that|it))\b",
     r"\b(?:was|were|had)\b.{0,40}\b(?:held|view|opinion|found|observed|ordered|directed|conclusion)\b",
 )
-# The same within the match: "a petition praying that the notice be quashed".
-_WITHIN = pattern(
+# Reports within the match: "a petition praying that the notice be quashed".
+_REPORTED_WITHIN = pattern(
     r"\b(?:pray|contend|submitt|urg|argu|seek|claim)(?:ed|ing|s)\b(?=.*\bbe\b)|\b(?:came|ordered) to be\b"
     r"|\b(?:it was|court|tribunal|judge) (?:held|observed|found|said)\b|\bsought to be\b"
     r"|\b(?:may|might) (?:(?:kindly|graciously) be|be pleased)\b",
 )
 _OWN_WORDS = re.compile(r"\b(?:[Ww]e|I(?!\.)|[Oo]ur|[Mm]y)\b")
 # "He stated: I am satisfied"
-_SPOKEN = pattern(
+_DIRECT_SPEECH = pattern(
     r"\b(?:stat(?:ed|es|ing)|observ(?:ed|es|ing)|said|says|saying|held|wrote|written|remarked|concluded|order(?:ed)?"
     r"|follow(?:s|ing)|under|thus|words|terms|put it|warning|criterion|page \d+|p\.? ?\d+|pp\.? ?\d+"
     r"|in these words) ?(?:by \w+ |the )?:[\- ]*(?:[\"“'\d(]+ ?)*[^.:]{0,120}\Z"
@@ -137,23 +137,23 @@ _URGED_ON_US = pattern(
     r"|ed))\b[^.;]{0,80}(?:\bthat\b[^.;]{0,200})?\Z"
 )
 _SHOULD = pattern(r"\b(?:should|must|ought|may|might|to)\b")
-# Who said it, after it: "the order, it was urged, cannot stand".
-_AFTER = pattern(
+# Attribution after the statement: "the order, it was urged, cannot stand".
+_ATTRIBUTED_AFTER = pattern(
     rf"\A[^.;]*?, ?(?:it (?:was|is|has been)|he|she|they|(?:learned )?counsel|mr\.? \w+"
     rf"|the (?:\w+ )?{BODY})\b[^,.;]{{0,30}}"
     r"\b(?:urged|contend(?:ed|s)|submit(?:ted|s)|argued|said|pointed out|held|observed|stated|pleaded|alleged"
     r"|claimed|thought)\b",
 )
-# A clause that begins like this is the court's own again.
-_TURN = pattern(
+# Starts of a clause that is the court's own again.
+_NEW_CLAUSE = pattern(
     r";",
     r",? \b(?:but|however|therefore|accordingly|hence|consequently|so)\b",
     r", and\b|, ?(?:we|i)\b|, (?=(?:allow|dismiss)ing\b|this court\b)",
 )
-# After what was argued at length ...
-_TURNED = pattern(r"; (?!\(?\w{1,3}\))|, but\b|\bhowever\b")
-# After what was held below, only these are.
-_OWN = pattern(
+# Starts of the court's own words after an extended argument.
+_ARGUMENT_ENDS = pattern(r"; (?!\(?\w{1,3}\))|, but\b|\bhowever\b")
+# Starts of the court's own words after the holding of a lower court.
+_COURT_RESUMES = pattern(
     r"[,;] ?\b(?:but|however|yet|and)\b (?=this|we|i\b|in our|in my)|\b(?:we|i)\b(?!\.)|\b(?:in|to) (?:our|my)\b",
     r"(?:[,;]| and) ?(?:this court|it is clear|there is no doubt|the answer)\b",
 )
@@ -164,34 +164,51 @@ _FIRST_PERSON = pattern(
     r"(?:in|to) (?:our|my)\b",
     r".{0,80}\b(?:to|strikes|satisf\w+|convinc\w+) (?:us|me)\b",
 )
+_CONTEXT_WINDOW = 500
+"""Characters before a sentence that are searched for its speaker."""
+_PARTY_SPEAKS = pattern(
+    r"\b(?:submi(?:ts|tted|ssions?)|conten(?:ds|ded|ding|tions?)|argu(?:es|ed)|urg(?:es|ed)|pleaded|averr\w+"
+    r"|asserted|claimed|aggrieved|grounds?|grievances?"
+    r"|according to the (?:appellants?|petitioners?|respondents?|plaintiffs?|defendants?|prosecution|revenue"
+    r"|assessee)|written statement)\b",
+    # Consecutive grounds of an appeal.
+    r"\b(?:ld\.?|learned) (?:\w+ )?(?:judge|court|magistrate)\b[^.]{0,40}\b(?:erred|wrongly|failed|committed)\b",
+)
+_COURT_SPEAKS = pattern(
+    r"\b(?:we|our)\b(?! have heard)",
+    r"\b(?:in my|i) (?:opinion|view|judgment|find|hold|think)\b",
+    r"\bthis court\b.{0,20}\b(?:finds|holds|is of)\b",
+)
+_MAX_QUOTATION = 2000
+"""Longest quotation, in characters; a longer one is ignored as an OCR error (lost quotation mark)."""
+_MARK = re.compile(r"[\"“”]|(?<![a-z])''|``|''(?![a-z])")
 
 
-def reported(
+def is_reported(
     words: str, match: re.Match[str], *, own_subject: bool = False, argument: bool = False, reasoned: bool = False
 ) -> bool:
-    """Whether a statement is not the court's own.
+    """Return whether a statement is not the court's own.
 
     Args:
         words: the sentence.
         match: the statement in it.
-        own_subject: whether the statement begins with its subject, as views do ("The High Court was right").
-
+        own_subject: whether the statement starts with its subject, as views do ("The High Court was right").
         argument: whether it is about an argument ("The contention that ... fails").
-        reasoned: whether it stands where the court reasons: there a sentence is the court's own, and only the clause is
-            looked at.
+        reasoned: whether it is in a passage in which the court reasons. There, sentences are the court's own and only
+            the clause is checked.
 
     Returns:
-        True for the end of "It is prayed that the appeal be allowed." and "Whether the appeal must be allowed."; False
-        for that of "Counsel urged delay, but the appeal must be allowed.", where the clause is the court's again.
+        True for "It is prayed that the appeal be allowed." and "Whether the appeal must be allowed."; False for
+        "Counsel urged delay, but the appeal must be allowed.", where the last clause is the court's again.
     """
     before = words[: match.start()]
-    clause = _TURN.split(before)[-1]
+    clause = _NEW_CLAUSE.split(before)[-1]
     own = _FIRST_PERSON.match(match.group()) is not None
     if own:
         clause = clause.split(", then")[-1]
     if (
         _ASKED.search(clause)
-        or _WITHIN.search(match.group())
+        or _REPORTED_WITHIN.search(match.group())
         or (not own_subject and _BODY_WITHIN.search(match.group()))
         or (not own and words.rstrip(" \"'”)").endswith("?"))
     ):
@@ -203,67 +220,47 @@ def reported(
     if Quotations.of(words + '"').inside(match.start()):
         return True
     if own:
-        if _SPOKEN.search(before) and not _OWN_WORDS.search(before):
+        if _DIRECT_SPEECH.search(before) and not _OWN_WORDS.search(before):
             return True
         return _URGED_ON_US.search(before) is not None and _SHOULD.search(words[match.start() :][:40]) is not None
-    if _ARGUED.search(clause) or _AFTER.search(words[match.start() :]):
+    if _ARGUED.search(clause) or _ATTRIBUTED_AFTER.search(words[match.start() :]):
         return True
-    # What others do may begin before the statement and end in it: "He, however, declined to interfere".
-    seen = words[: match.start() if own_subject else match.end()]
+    # A report may start before the statement and end in it: "He, however, declined to interfere".
+    context = words[: match.start() if own_subject else match.end()]
     others = [
         found.end() if kind is _LISTED else found.start()
         for kind in (_HELD_BY_OTHERS, _ARGUED_THAT, _LISTED, *(() if argument else (_ARGUMENT_THAT,)))
-        for found in kind.finditer(seen)
-        if found.start() < match.start() and not (kind is not _HELD_BY_OTHERS and _TURNED.search(before[found.end() :]))
+        for found in kind.finditer(context)
+        if found.start() < match.start()
+        and not (kind is not _HELD_BY_OTHERS and _ARGUMENT_ENDS.search(before[found.end() :]))
     ]
-    court = max((found.start() for found in _OWN.finditer(before)), default=-1)
+    court = max((found.start() for found in _COURT_RESUMES.finditer(before)), default=-1)
     return max(others, default=-1) > court
 
 
-_CONTEXT = 500
-"""Characters before a sentence in which it is looked for who has the word."""
-_ARGUES = pattern(
-    r"\b(?:submi(?:ts|tted|ssions?)|conten(?:ds|ded|ding|tions?)|argu(?:es|ed)|urg(?:es|ed)|pleaded|averr\w+"
-    r"|asserted|claimed|aggrieved|grounds?|grievances?"
-    r"|according to the (?:appellants?|petitioners?|respondents?|plaintiffs?|defendants?|prosecution|revenue"
-    r"|assessee)|written statement)\b",
-    # One ground of an appeal after another.
-    r"\b(?:ld\.?|learned) (?:\w+ )?(?:judge|court|magistrate)\b[^.]{0,40}\b(?:erred|wrongly|failed|committed)\b",
-)
-_SPEAKS = pattern(
-    r"\b(?:we|our)\b(?! have heard)",
-    r"\b(?:in my|i) (?:opinion|view|judgment|find|hold|think)\b",
-    r"\bthis court\b.{0,20}\b(?:finds|holds|is of)\b",
-)
-
-
-def in_argument(text: str, at: int) -> bool:
-    """Whether a sentence that begins at an offset goes on with what a party argues: the last to speak before it."""
-    context = text[max(0, at - _CONTEXT) : at]
-    argues = max((found.end() for found in _ARGUES.finditer(context)), default=-1)
-    speaks = max((found.end() for found in _SPEAKS.finditer(context)), default=-1)
-    return argues > speaks
-
-
-_LONGEST_QUOTATION = 2000
-"""Characters within which an opened quotation must be closed, or it is taken for a misprint: OCR loses the sign."""
-_MARK = re.compile(r"[\"“”]|(?<![a-z])''|``|''(?![a-z])")
+def continues_argument(text: str, at: int) -> bool:
+    """Return whether a party is the last speaker before `at`, so that the sentence there continues its argument."""
+    context = text[max(0, at - _CONTEXT_WINDOW) : at]
+    party = max((found.end() for found in _PARTY_SPEAKS.finditer(context)), default=-1)
+    court = max((found.end() for found in _COURT_SPEAKS.finditer(context)), default=-1)
+    return party > court
 
 
 @dataclass(frozen=True)
 class Quotations:
-    """Where a text quotes, by its double quotation marks."""
+    """Quotations of a text, delimited by double quotation marks."""
 
     starts: tuple[int, ...]
-    """Offsets of the marks that open a quotation."""
+    """Offsets of the opening marks."""
     ends: tuple[int, ...]
-    """For each of them, the offset of the mark that closes it."""
+    """Offsets of the corresponding closing marks."""
 
     @classmethod
     def of(cls, text: str) -> "Quotations":
-        """The quotations of a text: a mark before a word opens, one after a word closes, any other one does the other.
+        """Find the quotations of a text.
 
-        A quotation of several paragraphs, each of which a mark opens, is one.
+        A mark before a word opens, a mark after a word closes, and any other mark toggles. A quotation of several
+        paragraphs that each start with a mark is one quotation.
         """
         starts: list[int] = []
         ends: list[int] = []
@@ -277,7 +274,7 @@ class Quotations:
             if at is None or (opens and before != "\n"):
                 at = None if closes else mark.start()
             elif not opens:
-                if mark.start() - at < _LONGEST_QUOTATION:
+                if mark.start() - at < _MAX_QUOTATION:
                     starts.append(at)
                     ends.append(mark.start())
                 at = None
@@ -285,10 +282,10 @@ class Quotations:
 
     @staticmethod
     def closes(sentence: str) -> bool:
-        """Whether a sentence ends a quotation that began before it."""
+        """Return whether a sentence ends a quotation that started before it."""
         return sentence.endswith(('"', "”")) and not _MARK.search(sentence[:-1])
 
     def inside(self, at: int) -> bool:
-        """Whether the character at an offset is quoted."""
+        """Return whether the character at offset `at` is quoted."""
         last = bisect_right(self.starts, at) - 1
         return last >= 0 and at < self.ends[last]

@@ -1,50 +1,49 @@
-"""Match the phrases by which a court decides a matter.
+"""Phrases by which a court decides a matter, or from which its outcome follows.
 
-Words of a judgment's outcome, as parts of regular expressions: matter, order, parties, fate.
-
-Phrases by which a court decides a matter, or from which its outcome follows.
+Regular expressions, built from the vocabulary of outcomes: matters, orders, parties, decisions.
 """
 
 import re
 
 
 def pattern(*alternatives: str) -> re.Pattern[str]:
-    """A pattern that matches any of the alternatives, in capitals or not."""
+    """Compile a case-insensitive pattern that matches any of the alternatives."""
     return re.compile("|".join(f"(?:{a})" for a in alternatives), re.IGNORECASE)
 
 
-# What may stand between two words of one statement.
+# Characters allowed between two words of one statement.
 GAP = r"(?:(?!\b(?:that|whether|if|unless)\b)[^;:?\"“])"
-# What the court decides on.
+# The matter that the court decides.
 MATTER = (
     r"(?:(?:criminal |civil |crl\.? ?|writ |special |second |first |cross[- ]|letters patent |revision |bail |review )*"
     r"(?:appeals?|petitions?|revisions?|applications?|suits?|objections?|references?|writs?|rules?(?! ?\d)|claims?"
     r"|(?<!in )cases?(?! (?:of|where|provided|in which|nos?\.?)\b)"
     r"|complaints?|prayers?|s\.?l\.?ps?\.?|w\.?ps?\.?))"
 )
-# What a court or authority below has made.
+# A decision of a lower court or authority.
 ORDER = (
     r"(?:orders?|judge?ments?|decisions?|decrees?|awards?|convictions?|sentences?|punishments?|acquittals?|notices?"
     r"|proceedings?|findings?|demands?|assessments?|f\.?i\.?r\.?|complaint|detention|notifications?)"
 )
-# Whose case it is; "he" is often the appellant.
+# A party; "he" is often the appellant.
 PARTY = (
     r"(?:appellants?|petitioners?|accused(?: persons?)?|applicants?|respondents?|assessees?|revenue|department"
     r"|plaintiffs?|defendants?|prosecution|state|detenus?|convicts?|he|she|they)"
 )
-# Whose decision is looked at.
+# A court or authority whose decision is under review.
 LOWER_COURT = (
     r"(?:high court|(?:appellate )?tribunal|courts? below|(?:trial|sessions|family|appellate) court|(?:trial )?judge"
     r"|magistrate|arbitrator|authorit(?:y|ies)|commissioner|collector|assessing officer|board|commission|ao|itat|cestat"
     r"|cegat|cit ?\(a\))"
 )
-# Who else decides or finds: a court or authority below, another court, "he".
+# Any other decision maker: a lower court or authority, another court, "he".
 BODY = (
     r"(?:(?<!this )courts?|high court|tribunal|judges?|bench|(?:accountant |judicial )?members?|magistrate"
     r"|commissioner|collector|officer|authorit(?:y|ies)"
     r"|board|munsif|arbitrators?|government|lordships?|privy council|(?:judicial )?committee|commission|registrar"
     r"|controller|custodian|jury|minister|corporation|council|department|jj?\.|he|she|they|it)"
 )
+# What such a decision maker did.
 ACTED = (
     r"(?:allowed|dismissed|quashed|set aside|convicted|acquitted|remanded|remitted|confirmed|maintained|rejected"
     r"|granted"
@@ -52,8 +51,8 @@ ACTED = (
     r"|passed"
     r"|accepted)"
 )
-# Between "is" and "allowed": "is, for the reasons given above, hereby allowed". At most four: unbounded
-# repeats of what can be read in two ways take exponential time.
+# Between "is" and "allowed": "is, for the reasons given above, hereby allowed". At most four, because unbounded
+# repetition of ambiguous alternatives takes exponential time.
 SO = (
     r"(?:,? ?\b(?:hereby|accordingly|therefore|thus|hence|consequently|also|only|partly|partially|in part|finally|both"
     r"|however|wholly|clearly|being|in consequence|as a result|liable to be|to be|allowed and|dismissed and"
@@ -66,36 +65,36 @@ WILL = (
 )
 REVERSED = r"(?:set[- ]aside|quashed|reversed|vacated|annulled|cancelled|modified|altered|reduced)"
 KEPT = r"(?:affirmed|upheld|confirmed|maintained|sustained|restored)"
-# What becomes of a matter or an order.
+# The outcome of a matter or an order.
 FATE = (
     r"(?:allowed(?! (?:refund|an?|the|only|credit|deduction|rebate|as)\b)|dismissed|accepted|granted|rejected"
     r"|decreed|remanded|remitted|discharged|made absolute"
     rf"|disposed(?! of (?:by|together|in a common|in the|along|on the))|answered|interfered with|{REVERSED}|{KEPT})"
 )
-# What an order may be found to be.
+# A finding about an order.
 SOUND = (
     r"(?:(?:un)?sustainable|un(?:assailable|exceptionable)|(?:in)?correct|(?:im)?proper|(?:un)?justified|(?:il)?legal"
     r"|(?:in)?valid|void|bad in law|erroneous|perverse|vitiated|misplaced|misconceived|without jurisdiction|justifiable"
     r"|in accordance with|according to|supported|safe)"
 )
-# What a court does.
+# An action of a court.
 DECIDE = (
     r"(?:allow|dismiss|quash|acquit|set aside|remit|remand|send back|reverse|affirm|uphold|confirm|convict|restore"
     r"|modify|reduce|maintain|discharge|grant(?! (?:special )?leave)|enlarge|release|sustain|interfere|condone"
     r"|give the benefit)"
 )
-# How it announces that.
+# An announcement of that action.
 INCLINED = (
     r"(?:inclined|constrained|unable|disposed|fit|proper|just|appropriate|necessary|suffices|better|hesitation|reason"
     r"|ground|case)"
 )
-# What a person on bail has to do or leave.
+# A condition of bail.
 BOUND = (
     r"(?:tamper|threaten|hold out|indulge|mark|leave|appear|attend|report|co-?operate|execute"
     r"|furnish(?=.{0,40}(?:bond|suret|security|undertaking|address))|surrender|deposit"
     r"|make (?:himself|herself|themselves) available|(?:directly or indirectly )?make any inducement)"
 )
-# How a question is answered.
+# An answer to a question.
 ANSWER = r"\bin (?:the )?\W?(?:affirmative|negative)\b"
 BENEFIT = r"benefit of (?:the )?(?:reasonable )?doubts?\b"
 
@@ -120,7 +119,7 @@ DECIDED = pattern(
     r"\b(?:we|i)\b[^;:?\"“]{0,60}\b(?:find|hold)\b.{0,80}\bguilty\b",
     # "This Court sets aside the conviction."
     r"\bthis court\b.{0,40}\b(?:allows|dismisses|quashes|sets aside|acquits|convicts|affirms|upholds|confirms)\b",
-    # "Allowing the appeals, the Court held ...", "HELD: ...", as headnotes say
+    # "Allowing the appeals, the Court held ...", "HELD: ...", as in headnotes
     rf"\A\W*(?:partly )?(?:allowing|dismissing|quashing|disposing of)\b.{{0,30}}\b(?:{MATTER}"
     rf"|special leave)\b(?!.{{0,80}}\b(?:it was|he|they|high"
     r" court|tribunal|judge)\b)",
@@ -173,7 +172,7 @@ DECIDED = pattern(
 
 # ---------------------------------------------------------------- the outcome follows
 
-FOLLOWS = pattern(
+IMPLIED_OUTCOME = pattern(
     # "The appeal must be allowed." "This petition deserves to be dismissed." "It is liable to be rejected."
     rf"\b{MATTER}\b{GAP}{{0,120}}?\b{WILL} ?{FATE}\b",
     rf"\b{MATTER}\b{GAP}{{0,40}}?\b(?:cannot|can not)(?: \w+)? be (?:granted|allowed|entertained|accepted)\b",
@@ -252,7 +251,7 @@ FOLLOWS = pattern(
     # "The ends of justice would be met if ..."
     r"\bends of justice\b.{0,10}\b(?:would|will|shall|should|are)\b.{0,20}\b(?:met|served)\b|\b(?:would|will"
     r"|shall)\b.{0,20}\bmeet the ends of justice\b",
-    # "The petitioner shall not tamper with the evidence." (terms of a bail that is thereby granted)
+    # "The petitioner shall not tamper with the evidence." (conditions of bail imply that it is granted)
     rf"\b{PARTY}\b.{{0,30}}\bshall (?:also |regularly |not |further )*{BOUND}\b",
     # "The matter is remanded to the Tribunal for a fresh decision."
     r"\b(?:matter|case|issue|cause|proceedings?)\b.{0,60}"

@@ -1,15 +1,10 @@
-"""Phrases by which the court gives its own view: of the decision below, of an argument, of a point in contest.
+"""Phrases by which the court states its own view: of the lower court's decision, an argument, a contested point.
 
-A view tells less than a verdict, yet enough to guess it. Annotators put such sentences under facts, precedents and
-arguments, and a tagger does so oftener.
+A view reveals less than a verdict, but enough to guess it. Annotators label such sentences as facts, precedents and
+arguments; taggers do so more often.
 """
 
-from legalrr.hiding.verdict_phrases import (
-    LOWER_COURT,
-    MATTER,
-    PARTY,
-    pattern,
-)
+from legalrr.hiding.verdict_phrases import LOWER_COURT, MATTER, PARTY, pattern
 
 _I = r"(?:we|i)\b(?!\.)"
 _ADVERB = (
@@ -34,7 +29,7 @@ _SOUND = (
     r"|devoid of (?:any )?(?:substance|merit|force)|of no (?:substance|force|avail)|bad in law|open to (?:serious )?"
     r"(?:objection|criticism)|beyond challenge|unexceptionable|unassailable|not open to (?:challenge|question))"
 )
-# Words of one clause.
+# A character within one clause.
 _NO_CLAUSE = r"(?:(?!\b(?:that|who|which|held|hold|holding|said|whether|if|found|conclusion that)\b)[^;:])"
 _DEGREE = (
     r"(?:,? ?\b(?:also|not|clearly|manifestly|plainly|quite|perfectly|wholly|entirely|therefore|thus|hence|fully|both"
@@ -52,7 +47,7 @@ _DID = (
     r"|considered|exercised|appreciated|directed|ordered|confirmed|restored|awarded|rejecting|holding|invoked)"
 )
 
-FIRST_PERSON = pattern(
+FIRST_PERSON_VIEW = pattern(
     r"\bnor (?:are|do|can|could|is|am) (?:we|i)\b",
     # "We do not agree." "We are unable to accept this submission." "We cannot uphold that contention."
     rf"\b{_I}{_ADVERB}{_NOT}{_ADVERB} ?(?:to )?(?:agree|accept|accede|subscribe|concur|uphold|endorse|sustain|share"
@@ -103,17 +98,17 @@ FIRST_PERSON = pattern(
     # "I would therefore dismiss ...", "we would answer"
     rf"\b{_I}{_ADVERB} ?(?:answer|prefer|acquit|convict|set aside|quash|allow|dismiss|remand|remit)\b",
 )
-"""The court says what it thinks: hidden under every role, unless quoted or asked."""
+"""The court's view in the first person; hidden under every role, unless quoted or asked."""
 
-# "We think it right to set out the facts": what the court says it will do, not what it thinks.
+# "We think it right to set out the facts": procedural statements, not views.
 _REGISTERED = r".*\bregistered as (?:\w+ )?(?:appeals?|petitions?)\b.*"
 _PROCEDURAL = (
-    # Of a colleague's opinion, which is another part of the same judgment.
+    # References to a colleague's opinion, another part of the same judgment.
     r"\b(?:we|i)\b(?!\.).{0,40}\b(?:agree|concur|differ)\b.{0,100}\b(?:broth ?ers?|brethren|lords?|colleagues?"
     r"|chief justice|propos(?:ed|es)|jj?\.|judgment (?:just |now |just now |going to be )?(?:deliv ?er\w*|pronounced"
     r"|prepared))",
     r"\bbrothers?\b.{0,80}\bwe agree with him\b",
-    # What is ordered meanwhile.
+    # Interim orders.
     r"\b(?:we|i)\b(?!\.).{0,20}\bdirect\b.{0,120}\b(?:pending (?:disposal|hearing|decision)|(?:papers"
     r"|records?) be (?:sent|called))\b",
     _REGISTERED,
@@ -145,17 +140,17 @@ _PROCEDURAL = (
 )
 
 _WITH_REGISTERED = pattern(*_PROCEDURAL)
-# Quadratic in the length of a sentence, so it is looked for where its word stands.
-_WITHOUT_REGISTERED = pattern(*(one for one in _PROCEDURAL if one is not _REGISTERED))
+# Quadratic in the length of a sentence, so `_REGISTERED` is matched only if the word "registered" occurs.
+_WITHOUT_REGISTERED = pattern(*(part for part in _PROCEDURAL if part is not _REGISTERED))
 
 
-def without_procedure(words: str) -> str:
-    """A sentence with a space for whatever the court says it will do."""
-    found = _WITH_REGISTERED if "registered" in words.lower() else _WITHOUT_REGISTERED
-    return found.sub(" ", words)
+def remove_procedure(words: str) -> str:
+    """Replace procedural statements of a sentence by a space."""
+    procedural = _WITH_REGISTERED if "registered" in words.lower() else _WITHOUT_REGISTERED
+    return procedural.sub(" ", words)
 
 
-BELOW = pattern(
+LOWER_COURT_VIEW = pattern(
     # "The High Court was right in ...", "was clearly wrong in holding", "is thus erroneous", "erred"
     rf"\b(?:{LOWER_COURT}|division bench|bench|view|finding|findings|conclusions?|decision|judge?ment|order|approach"
     rf"|reasoning|opinion"
@@ -194,9 +189,9 @@ BELOW = pattern(
     r"|incorrect) "
     r"(?:conclusions?|findings?|decisions?|view)\b",
 )
-"""What the court thinks of the decision below."""
+"""The court's view of the lower court's decision."""
 
-ARGUMENTS = pattern(
+ARGUMENT_VIEW = pattern(
     # "These submissions are wholly without any substance." "The contention must be rejected."
     rf"\b{_ARGUMENT}\b(?:(?!\b(?:that|which|who|of others)\b)[^;\"“]){{0,100}}?\b(?:is|are|seems?|appears?|must|has"
     rf"|have|cannot|can not|should|would|holds?"
@@ -223,9 +218,9 @@ ARGUMENTS = pattern(
     rf"|solicitor[- ]general)\b.{{0,60}}\bis{_DEGREE} ?(?:right|correct|wrong)\b",
     r"\bmisconception of\b|\bholds? no water\b|\bno substance in\b|\bmust prevail\b",
 )
-"""What the court thinks of an argument."""
+"""The court's view of an argument."""
 
-FOLLOWING = pattern(
+CONCLUSION_VIEW = pattern(
     # "This being so, the assessee is entitled to the exemption." "It follows that the notice was bad."
     r"\A\W*(?:it (?:also |therefore |thus )?follows|this being so|that being so|hence|accordingly|consequently"
     r"|therefore|thus"
@@ -249,4 +244,4 @@ FOLLOWING = pattern(
     r"|arguments?|submissions?|questions?)\b.{0,60}\b(?:as|since|because|in view)\b",
     rf"\bth(?:is|e present) {MATTER} (?:is|was|are)\b.{{0,30}}\bwithout (?:any )?(?:substance|merit)\b",
 )
-"""What follows for this case."""
+"""A conclusion for this case."""

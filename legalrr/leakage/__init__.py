@@ -1,1 +1,1 @@
-"""A leakage probe that reads: a backbone is shown parts of what an experiment shows, and names the outcome."""
+"""Probe for leakage: a backbone predicts the outcome from parts of what an experiment shows."""

@@ -1,32 +1,25 @@
-"""Evaluate what is hidden against sentences that were read by hand.
+"""Evaluate the detection of verdicts and views against sentences annotated by hand.
 
     python -m legalrr.leakage.evaluation verdicts tests/leakage/verdicts.csv
     python -m legalrr.leakage.evaluation rates tests/leakage/views.csv
 
-How many verdicts outside the ruling are hidden, and how much else, against sentences that were read by hand.
+A row of either file is a span of a judgment (corpus, id, offsets) and its decision: `verdict`, it states or implies the
+outcome of the present matter; `view`, it is the court's view of a point, from which the outcome may be guessed;
+`other`, it reveals nothing.
 
-    python -m legalrr.leakage.evaluation tests/leakage/verdicts.csv
+`verdicts` prints the recall of verdicts outside the ruling, and the fraction of other sentences that are hidden. A span
+that no row covers is not a verdict; views count neither as found nor as hidden. The annotated sentences were selected
+by a broad list of operative words, a classifier of rulings, or the detector itself, so a verdict in words that none of
+them knows is missing: in nine judgments read completely, 3 of 17 verdicts were missing, all in the court's reasoning.
+The cues were developed on these judgments; on others they find fewer verdicts.
 
-A line of the file is a stretch of a judgment (corpus, id, offsets) and its decision. `verdict`: it states the fate of
-the present matter, or leaves only one. `view`: the court's view of a point, from which the fate may be guessed; it is
-neither to be found nor counted when hidden. What is in no line counts as no verdict.
+`rates` prints two error rates together. The column `drawn` states how a sentence was sampled: `hidden` by detection, or
+`shown` with an evaluative phrase in it ("was wrong", "we think", "no force").
 
-Read were the sentences that a broad list of operative words, a classifier of rulings or the detector itself brought up,
-so a verdict in words that none of them knows is missing: of nine judgments read whole, 3 verdicts of 17 were, all of
-them where the court reasons. The cues were written with these judgments at hand; of others they find fewer.
+hidden in vain    false discovery rate: fraction of the hidden sentences that reveal nothing
+left              miss rate: fraction of the visible sentences sampled by phrase that reveal the outcome
 
-What the detection of verdicts and views hides in vain, and what it leaves: two rates, always together.
-
-    python -m legalrr.leakage.evaluation tests/leakage/views.csv
-
-A line of the file is a sentence that was read (corpus, id, offsets), with its decision (`verdict`: gives the outcome
-away; `view`: the court's view of a point, from which it may be guessed; `other`: tells nothing) and how it was drawn:
-`hidden` by detection, or `shown` and with an evaluative phrase in it ("was wrong", "we think", "no force").
-
-hidden in vain    of the sentences read that detection hides, the share that tells nothing
-left              of the sentences drawn by phrases that are shown, the share that gives the outcome away
-
-A corpus is a name that `legalrr data list` shows, with its gold roles, or a file of texts below LEGALRR_DATA with
+A corpus is a name that `legalrr data list` shows, with its gold roles, or a file of texts under LEGALRR_DATA with
 `doc_id` and `text`, whose roles the CRF predicts.
 """
 
@@ -34,33 +27,36 @@ import argparse
 import csv
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from itertools import groupby
 from pathlib import Path
+from typing import Self
 
 from legalrr.corpora.catalogue import card
 from legalrr.corpora.table import Table
 from legalrr.errors import UserError
-from legalrr.hiding.headnote import closing_line, headnote
+from legalrr.hiding.headnote import find_closing_line, find_headnote
 from legalrr.hiding.hide import hide, pieces
 from legalrr.hiding.verdict_cues import VerdictDetector
 from legalrr.records import Judgment, Segments
 from legalrr.roles import scheme
+from legalrr.score.intervals import wilson
 from legalrr.segment.crf import CrfSegmenter
 from legalrr.sentences import split
 
 COLUMNS = ("corpus", "id", "start", "end", "decision")
 DECISIONS = ("verdict", "view", "other")
+SAMPLES = ("hidden", "shown")
 RULING = "RPC"
-SHOWN = "roles that are shown"
-ALL = "roles but the ruling"
-MOST = 0.9
-"""Share of a stretch that must be hidden for it to count as found: splitters differ by a bracket or a number."""
+SHOWN_ROLES = "roles that are shown"
+ALL_ROLES = "roles but the ruling"
+MIN_COVERAGE = 0.9
+"""Minimum hidden fraction of a verdict that counts as found; splitters differ by a bracket or a number."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """A stretch of a judgment that was read."""
+    """An annotated span of a judgment."""
 
     corpus: str
     """Name of the corpus."""
@@ -75,35 +71,39 @@ class Decision:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Count:
-    """What was found and what was hidden beside it."""
+class _Counts:
+    """Base of dataclasses of counts that can be added."""
+
+    def __add__(self, other: Self) -> Self:
+        """Add two counts field by field."""
+        return replace(self, **{one.name: getattr(self, one.name) + getattr(other, one.name) for one in fields(self)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerdictCounts(_Counts):
+    """Counts of verdicts found and of other sentences hidden."""
 
     verdicts: int = 0
-    """Verdicts there are."""
+    """Number of verdicts."""
     found: int = 0
-    """Verdicts that are hidden."""
+    """Number of verdicts that are hidden."""
     others: int = 0
-    """Sentences that are neither verdict nor view."""
+    """Number of sentences that are neither verdict nor view."""
     hidden: int = 0
-    """Of these, how many are hidden."""
-
-    def __add__(self, more: "Count") -> "Count":
-        """Counts of two sets of judgments together."""
-        return Count(
-            verdicts=self.verdicts + more.verdicts,
-            found=self.found + more.found,
-            others=self.others + more.others,
-            hidden=self.hidden + more.hidden,
-        )
+    """Number of these that are hidden."""
 
 
 def read_decisions(path: Path) -> list[Decision]:
-    """The decisions of a file; raises UserError with file and line."""
+    """Read the decisions of a CSV file.
+
+    Raises:
+        UserError: an unreadable file, or a bad row, with file and line.
+    """
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = csv.DictReader(file, restval="")
             if not set(COLUMNS) <= set(rows.fieldnames or ()):
-                raise UserError("a column is missing", where=f"{path}:1", cure=f"it needs {', '.join(COLUMNS)}")
+                raise UserError("missing column", where=f"{path}:1", cure=f"it needs {', '.join(COLUMNS)}")
             return [_decision(row, f"{path}:{rows.line_num}") for row in rows]
     except OSError as error:
         raise UserError("cannot read the decisions", where=str(path), cure="give a CSV file") from error
@@ -113,49 +113,57 @@ def _decision(row: Mapping[str, str], where: str) -> Decision:
     try:
         start, end = int(row["start"]), int(row["end"])
     except ValueError as error:
-        raise UserError("an offset is no number", where=where, cure="give characters from the beginning") from error
+        raise UserError(
+            "an offset is not a number", where=where, cure="give character offsets from the start"
+        ) from error
     if not 0 <= start < end or row["decision"] not in DECISIONS:
-        raise UserError("no stretch or no decision", where=where, cure=f"start < end; {', '.join(DECISIONS)}")
+        raise UserError("invalid span or decision", where=where, cure=f"start < end; {', '.join(DECISIONS)}")
     return Decision(corpus=row["corpus"], id=row["id"], start=start, end=end, decision=row["decision"])
 
 
-def evaluate(judgments: Iterable[Judgment], decisions: Sequence[Decision]) -> dict[str, Count]:
-    """Counts over judgments with gold roles, for `SHOWN` roles and for `ALL` roles but the ruling.
+def evaluate(judgments: Iterable[Judgment], decisions: Sequence[Decision]) -> dict[str, VerdictCounts]:
+    """Count verdicts found and other sentences hidden, in `SHOWN_ROLES` and in `ALL_ROLES`.
 
     Args:
-        judgments: judgments of one corpus; those without gold roles are passed over.
-        decisions: what was read of that corpus.
+        judgments: judgments of one corpus; those without gold roles are skipped.
+        decisions: decisions on that corpus.
 
     Raises:
-        UserError: a decision is about a judgment or a place that is not there.
+        UserError: a decision on an unknown judgment or an offset beyond its text.
     """
-    read = {id: list(of) for id, of in groupby(sorted(decisions, key=lambda d: d.id), key=lambda d: d.id)}
-    total = {SHOWN: Count(), ALL: Count()}
+    by_id = {id: list(group) for id, group in groupby(sorted(decisions, key=lambda d: d.id), key=lambda d: d.id)}
+    total = {SHOWN_ROLES: VerdictCounts(), ALL_ROLES: VerdictCounts()}
     for judgment in judgments:
         if judgment.spans is None or judgment.scheme is None:
             continue
-        decided = read.pop(judgment.id, [])
+        decided = by_id.pop(judgment.id, [])
         beyond = [d for d in decided if d.end > len(judgment.text)]
         if beyond:
-            raise UserError(f"offset {beyond[0].end} is beyond the text", where=judgment.id, cure="see the corpus")
-        for shown, count in _counts(judgment, decided):
-            total[ALL] += count
+            raise UserError(
+                f"offset {beyond[0].end} is beyond the text", where=judgment.id, cure="use the annotated corpus"
+            )
+        for shown, count in _count_sentences(judgment, decided):
+            total[ALL_ROLES] += count
             if shown:
-                total[SHOWN] += count
-    if read:
-        raise UserError("no such judgment", where=", ".join(sorted(read)[:5]), cure="take the corpus that was read")
+                total[SHOWN_ROLES] += count
+    _check_known(by_id)
     return total
 
 
-def _counts(judgment: Judgment, decided: Sequence[Decision]) -> Iterator[tuple[bool, Count]]:
-    """For each verdict and each other sentence, whether its role is shown, and its count."""
+def _check_known(by_id: Mapping[str, object]) -> None:
+    if by_id:
+        raise UserError("unknown judgment", where=", ".join(sorted(by_id)[:5]), cure="use the annotated corpus")
+
+
+def _count_sentences(judgment: Judgment, decided: Sequence[Decision]) -> Iterator[tuple[bool, VerdictCounts]]:
+    """Yield, for each verdict and each other sentence, whether its role is shown, and its count."""
     assert judgment.spans is not None
     assert judgment.scheme is not None
     decisive = scheme(judgment.scheme, where=judgment.id).decisive
-    closing = closing_line(judgment.text) or (0, 0)
-    reporters = headnote(judgment.text) or (0, 0)
+    closing = find_closing_line(judgment.text) or (0, 0)
+    note = find_headnote(judgment.text) or (0, 0)
     detector = VerdictDetector(judgment.text)
-    left = {d: d.end - d.start for d in decided if d.decision == "verdict"}
+    uncovered = {d: d.end - d.start for d in decided if d.decision == "verdict"}
     roles: dict[Decision, str] = {}
     segments = Segments(id=judgment.id, scheme=judgment.scheme, spans=judgment.spans)
     for begin, stop, role in pieces(judgment.text, segments):
@@ -163,115 +171,96 @@ def _counts(judgment: Judgment, decided: Sequence[Decision]) -> Iterator[tuple[b
             continue
         for a, b in split(judgment.text[begin:stop]):
             start, end = begin + a, begin + b
-            by_place = any(start < stretch[1] and end > stretch[0] for stretch in (closing, reporters))
-            hidden = by_place or detector.tells(start, end, role)
+            by_place = any(start < place[1] and end > place[0] for place in (closing, note))
+            hidden = by_place or detector.detects(start, end, role)
             shared = {d: n for d in decided if (n := min(end, d.end) - max(start, d.start)) > 0}
-            for d in left.keys() & shared.keys():
+            for d in uncovered.keys() & shared.keys():
                 roles.setdefault(d, role)
-                left[d] -= shared[d] if hidden else 0
-            read = 2 * sum(n for d, n in shared.items() if d.decision != "other") >= end - start
-            if not read and not (reporters[0] <= start < reporters[1]):
-                yield role not in decisive, Count(others=1, hidden=hidden)
-    for d, rest in left.items():
-        found = rest <= (1 - MOST) * (d.end - d.start)
-        yield roles.get(d, "") not in decisive, Count(verdicts=1, found=found)
+                uncovered[d] -= shared[d] if hidden else 0
+            is_verdict_or_view = 2 * sum(n for d, n in shared.items() if d.decision != "other") >= end - start
+            if not is_verdict_or_view and not (note[0] <= start < note[1]):
+                yield role not in decisive, VerdictCounts(others=1, hidden=hidden)
+    for d, rest in uncovered.items():
+        found = rest <= (1 - MIN_COVERAGE) * (d.end - d.start)
+        yield roles.get(d, "") not in decisive, VerdictCounts(verdicts=1, found=found)
 
 
-def interval(part: int, whole: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share; (0, 1) of nothing."""
-    from scipy.stats import binomtest
-
-    if whole == 0:
-        return 0.0, 1.0
-    found = binomtest(part, whole).proportion_ci(method="wilson")
-    return float(found.low), float(found.high)
-
-
-def share(part: int, whole: int) -> str:
-    """A share with its interval, for the table."""
+def format_share(part: int, whole: int) -> str:
+    """Format a proportion with its 95 % Wilson interval; without an interval if `whole` is 0."""
     if whole == 0:
         return f"{part}/{whole}"
-    low, high = interval(part, whole)
+    low, high = wilson(part, whole, confidence=0.95)
     return f"{part}/{whole} = {part / whole:.3f} [{low:.3f}, {high:.3f}]"
 
 
-def _corpus(name: str, decisions: Sequence[Decision]) -> dict[str, Count]:
-    reader = card(name).reader()
+def _judgments(corpus: str) -> Iterator[Judgment]:
+    reader = card(corpus).reader()
     if reader is None:
-        raise UserError(
-            "its configuration names no path", where=name, cure="take a corpus that legalrr data list shows"
-        )
-    return evaluate(reader.read(reader.split), [d for d in decisions if d.corpus == name])
-
-
-DRAWN = ("hidden", "shown")
+        raise UserError("the configuration has no path", where=corpus, cure="use a corpus that legalrr data list shows")
+    return iter(reader.read(reader.split))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rates:
-    """Both rates over some sentences that were read."""
+class DetectionRates(_Counts):
+    """Counts for both error rates on annotated sentences."""
 
     hidden: int = 0
-    """Sentences that detection hides."""
-    in_vain: int = 0
-    """Of these, those that tell nothing."""
+    """Number of sentences that detection hides."""
+    false_positives: int = 0
+    """Number of these that reveal nothing."""
     shown: int = 0
-    """Sentences drawn by an evaluative phrase that are shown."""
-    left: int = 0
-    """Of these, those that give the outcome away."""
-
-    def __add__(self, more: "Rates") -> "Rates":
-        """Rates over two sets of sentences together."""
-        return Rates(
-            hidden=self.hidden + more.hidden,
-            in_vain=self.in_vain + more.in_vain,
-            shown=self.shown + more.shown,
-            left=self.left + more.left,
-        )
+    """Number of visible sentences sampled by an evaluative phrase."""
+    missed: int = 0
+    """Number of these that reveal the outcome."""
 
 
-def read_drawn(path: Path) -> dict[Decision, str]:
-    """The decisions of a file, each with how it was drawn; raises UserError with file and line."""
+def read_sample(path: Path) -> dict[Decision, str]:
+    """Read the decisions of a CSV file, each with its sample.
+
+    Raises:
+        UserError: an unreadable file, or a bad row, with file and line.
+    """
     decisions = read_decisions(path)
     with path.open(encoding="utf-8", newline="") as file:
         rows = csv.DictReader(file, restval="")
-        drawn = {decision: row.get("drawn", "") for decision, row in zip(decisions, rows, strict=True)}
-    for number, how in enumerate(drawn.values(), start=2):
-        if how not in DRAWN:
-            raise UserError(f"drawn {how!r}", where=f"{path}:{number}", cure=f"one of {', '.join(DRAWN)}")
-    return drawn
+        samples = {decision: row.get("drawn", "") for decision, row in zip(decisions, rows, strict=True)}
+    for number, sample in enumerate(samples.values(), start=2):
+        if sample not in SAMPLES:
+            raise UserError(
+                f"unknown value of drawn: {sample!r}", where=f"{path}:{number}", cure=f"one of {', '.join(SAMPLES)}"
+            )
+    return samples
 
 
-def rates(cases: Iterator[tuple[Judgment, Segments]], drawn: Mapping[Decision, str]) -> Rates:
-    """Both rates over the decisions about these judgments.
+def count_rates(cases: Iterator[tuple[Judgment, Segments]], samples: Mapping[Decision, str]) -> DetectionRates:
+    """Count errors of detection on the decisions of one corpus.
 
     Args:
-        cases: judgments with their roles; those about which nothing was read are passed over.
-        drawn: decision -> how it was drawn, all of one corpus.
+        cases: judgments with their roles; those without decisions are skipped.
+        samples: decision -> its sample.
 
     Raises:
-        UserError: a decision about a judgment that is not there.
+        UserError: a decision on an unknown judgment.
     """
     by_id: dict[str, list[Decision]] = {}
-    for decision in drawn:
+    for decision in samples:
         by_id.setdefault(decision.id, []).append(decision)
-    total = Rates()
+    total = DetectionRates()
     for judgment, segments in cases:
-        read = by_id.pop(judgment.id, [])
-        stretches = hide(judgment, segments, also=frozenset(), verdicts=True) if read else ()
-        for d in read:
-            reasons = {h.reason for h in stretches if h.start < d.end and h.end > d.start}
+        decided = by_id.pop(judgment.id, [])
+        hidden = hide(judgment, segments, also=frozenset(), verdicts=True) if decided else ()
+        for d in decided:
+            reasons = {h.reason for h in hidden if h.start < d.end and h.end > d.start}
             if "verdict" in reasons:
-                total += Rates(hidden=1, in_vain=d.decision == "other")
-            elif not reasons and drawn[d] == "shown":
-                total += Rates(shown=1, left=d.decision == "verdict")
-    if by_id:
-        raise UserError("no such judgment", where=", ".join(sorted(by_id)[:5]), cure="take the corpus that was read")
+                total += DetectionRates(hidden=1, false_positives=d.decision == "other")
+            elif not reasons and samples[d] == "shown":
+                total += DetectionRates(shown=1, missed=d.decision == "verdict")
+    _check_known(by_id)
     return total
 
 
-def cases(corpus: str, ids: frozenset[str]) -> Iterator[tuple[Judgment, Segments]]:
-    """The judgments of a corpus with these ids, with gold roles or, for a file of texts, predicted by the CRF."""
+def load_cases(corpus: str, ids: frozenset[str]) -> Iterator[tuple[Judgment, Segments]]:
+    """Read the judgments with these ids, with gold roles or, for a file of texts, roles predicted by the CRF."""
     if "/" in corpus:
         file = Table(name=corpus, file=f"$LEGALRR_DATA/{corpus}", id_column="doc_id", label_column=None)
         tagger = CrfSegmenter(name="crf", scheme="build", model="$LEGALRR/data/taggers/crf_build.crfsuite")
@@ -279,31 +268,30 @@ def cases(corpus: str, ids: frozenset[str]) -> Iterator[tuple[Judgment, Segments
             if judgment.id in ids:
                 yield judgment, tagger.segment(judgment)
         return
-    reader = card(corpus).reader()
-    if reader is None:
-        raise UserError("its configuration names no path", where=corpus, cure="take one that legalrr data list shows")
-    for judgment in reader.read(reader.split):
+    for judgment in _judgments(corpus):
         if judgment.id in ids and judgment.spans is not None and judgment.scheme is not None:
             yield judgment, Segments(id=judgment.id, scheme=judgment.scheme, spans=judgment.spans)
 
 
-def rates_of(drawn: Mapping[Decision, str]) -> dict[str, Rates]:
-    """Rates by corpus, for all decisions of a file."""
-    found: dict[str, Rates] = {}
-    for corpus in sorted({d.corpus for d in drawn}):
-        own = {d: how for d, how in drawn.items() if d.corpus == corpus}
-        found[corpus] = rates(cases(corpus, frozenset(d.id for d in own)), own)
+def rates_by_corpus(samples: Mapping[Decision, str]) -> dict[str, DetectionRates]:
+    """Count errors per corpus, for all decisions of a file."""
+    found: dict[str, DetectionRates] = {}
+    for corpus in sorted({d.corpus for d in samples}):
+        own = {d: sample for d, sample in samples.items() if d.corpus == corpus}
+        found[corpus] = count_rates(load_cases(corpus, frozenset(d.id for d in own)), own)
     return found
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print recall and the share of other sentences hidden, or both rates, per corpus, each with its interval."""
-    parser = argparse.ArgumentParser(prog="python -m legalrr.leakage.evaluation", description="How well hiding works.")
+    """Print recall and other sentences hidden, or both error rates, per corpus with intervals."""
+    parser = argparse.ArgumentParser(
+        prog="python -m legalrr.leakage.evaluation", description="Evaluate the hiding of verdicts."
+    )
     commands = parser.add_subparsers(required=True, dest="command", metavar="COMMAND")
-    verdicts = commands.add_parser("verdicts", help="how many verdicts outside the ruling are found, and how much else")
+    verdicts = commands.add_parser("verdicts", help="recall of verdicts outside the ruling, and other sentences hidden")
     verdicts.add_argument("decisions", type=Path, help="CSV file: " + ", ".join(COLUMNS))
-    drawn = commands.add_parser("rates", help="what is hidden in vain, and what is left")
-    drawn.add_argument("decisions", type=Path, help="CSV file: corpus, id, start, end, decision, drawn")
+    rates = commands.add_parser("rates", help="false discovery rate and miss rate of detection")
+    rates.add_argument("decisions", type=Path, help="CSV file: corpus, id, start, end, decision, drawn")
     options = parser.parse_args(arguments)
     try:
         (_print_verdicts if options.command == "verdicts" else _print_rates)(options.decisions)
@@ -314,20 +302,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _print_verdicts(file: Path) -> None:
     decisions = read_decisions(file)
-    counts = {corpus: _corpus(corpus, decisions) for corpus in sorted({d.corpus for d in decisions})}
-    counts["all"] = {group: sum((c[group] for c in counts.values()), Count()) for group in (SHOWN, ALL)}
+    counts = {
+        corpus: evaluate(_judgments(corpus), [d for d in decisions if d.corpus == corpus])
+        for corpus in sorted({d.corpus for d in decisions})
+    }
+    counts["all"] = {
+        group: sum((c[group] for c in counts.values()), VerdictCounts()) for group in (SHOWN_ROLES, ALL_ROLES)
+    }
     print(f"{'':<31}{'verdicts found':<36}others hidden")
     for corpus, groups in counts.items():
         for group, c in groups.items():
-            print(f"{corpus:<9}{group:<22}{share(c.found, c.verdicts):<36}{share(c.hidden, c.others)}")
+            print(f"{corpus:<9}{group:<22}{format_share(c.found, c.verdicts):<36}{format_share(c.hidden, c.others)}")
 
 
 def _print_rates(file: Path) -> None:
-    found = rates_of(read_drawn(file))
-    found["all"] = sum(found.values(), Rates())
+    found = rates_by_corpus(read_sample(file))
+    found["all"] = sum(found.values(), DetectionRates())
     print(f"{'':<22}{'hidden in vain':<36}left")
     for corpus, r in found.items():
-        print(f"{corpus:<22}{share(r.in_vain, r.hidden):<36}{share(r.left, r.shown)}")
+        print(f"{corpus:<22}{format_share(r.false_positives, r.hidden):<36}{format_share(r.missed, r.shown)}")
 
 
 if __name__ == "__main__":

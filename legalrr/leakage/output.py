@@ -1,13 +1,9 @@
-"""Score the views of a probe, and write and print its results.
+"""Score the views of a probe, write the run folder, and print the results.
 
-Scores of each view, against chance and against the whole.
-
-Writes a run of the probe, and prints it.
-
-judgments.jsonl  a row per judgment: outcome; per view the answer, its probability, and the sentence that weighs most
+judgments.jsonl  a row per judgment: outcome; per view the answer, its probability, and the most influential sentence
 views.csv        a row per view with every score
-sentences.csv    a row per judgment and view: the sentence that weighs most, whether it decides
-leakage.md       the table, how it is read, and the sentences that decide
+sentences.csv    a row per judgment and view: the most influential sentence and whether it decides
+leakage.md       the table, notes on how to read it, and the deciding sentences
 run.json         stages, versions, calls, seconds; written last
 """
 
@@ -17,7 +13,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from legalrr.leakage.probe import PREAMBLE, QUESTION, TAIL, VIEWS, WHOLE, Deciding, Probe, Probed, Read, log_odds
+from legalrr.leakage.probe import (
+    PREAMBLE,
+    QUESTION,
+    TAIL,
+    VIEWS,
+    WHOLE,
+    DecidingSentence,
+    Probe,
+    ProbedJudgment,
+    ViewResult,
+    log_odds,
+)
 from legalrr.records import Scored
 from legalrr.run.folder import as_json
 from legalrr.score.metrics import Auc, auc
@@ -25,80 +32,19 @@ from legalrr.score.scorer import PredictionScorer, Scores
 from legalrr.segment.sentence_embeddings import shortened
 from legalrr.tables import Table, bounds, fixed, share, standard_output, write_files
 
-
-@dataclass(frozen=True, kw_only=True)
-class ViewScores:
-    """How well the outcome is read from a view."""
-
-    view: str
-    """Its name."""
-    lacking: int
-    """Judgments that have no such view."""
-    scores: Scores
-    """Scores on the judgments that have it."""
-    auc: Auc | None
-    """AUC of the log-odds of `allowed`; None without judgments of both outcomes."""
-    whole_auc: float | None
-    """AUC of the whole on the same judgments."""
-    only_view: int
-    """Judgments that this view gets right and the whole does not."""
-    only_whole: int
-    """Judgments that the whole gets right and this view does not."""
-
-    @property
-    def above_chance(self) -> bool | None:
-        """Whether the interval of AUC lies above 0.5; None without one."""
-        return None if self.auc is None else self.auc.interval[0] > 0.5
-
-
-def view_scores(probed: Sequence[Probed], scorer: PredictionScorer) -> list[ViewScores]:
-    """Scores of every view, in the order of `VIEWS`."""
-    found = []
-    for name in VIEWS:
-        some = [one for one in probed if name in one.views]
-        right = [(_right(one, name), _right(one, WHOLE)) for one in some]
-        whole = _auc(some, WHOLE, scorer)
-        found.append(
-            ViewScores(
-                view=name,
-                lacking=len(probed) - len(some),
-                scores=scorer.scores([_scored(one, name) for one in some]),
-                auc=_auc(some, name, scorer),
-                whole_auc=None if whole is None else whole.value,
-                only_view=sum(own and not other for own, other in right),
-                only_whole=sum(other and not own for own, other in right),
-            )
-        )
-    return found
-
-
-def _auc(probed: Sequence[Probed], name: str, scorer: PredictionScorer) -> Auc | None:
-    values = [log_odds(one.views[name].verdict, "allowed") for one in probed]
-    return auc(values, [one.gold == "allowed" for one in probed], confidence=scorer.confidence)
-
-
-def _scored(probed: Probed, name: str) -> Scored:
-    verdict = probed.views[name].verdict
-    return Scored(id=probed.id, gold=probed.gold, label=verdict.label, p_allowed=verdict.p_allowed)
-
-
-def _right(probed: Probed, name: str) -> bool:
-    return probed.views[name].verdict.label == probed.gold
-
-
 PAGE = "leakage.md"
 PIPE_WIDTH = 200
-"""Columns where no terminal says how wide it is."""
-LONGEST = 600
-"""Characters of a sentence that a terminal shows."""
-HOW = """\
-AUC is chance at 0.5, whatever the inclination to say YES. A view is above chance where the whole interval is.
-A preamble (court, parties, date) tells nothing of the case, a tail little: where one is above chance, look for a leak.
-The question alone shows no text: what it reaches comes from the name of the party, and every other view has that too.
-Where no view is above chance, this backbone cannot tell outcomes apart: neither table nor list says anything of leaks.
-A sentence decides where the answer is right by it alone and no longer right without it. If it gives the court's
-conclusion, it leaks; if it is a fact on which the case turns, it does not: read it. Of two sentences that tell the
-same, neither is found."""
+"""Width of the output in columns if it is not a terminal."""
+MAX_SENTENCE = 600
+"""Maximum length of a sentence printed to the terminal, in characters."""
+READING_NOTES = """\
+An AUC of 0.5 is chance, however often the answer is YES. A view is above chance if its whole interval is.
+A preamble (court, parties, date) reveals nothing about the case, a tail little: above chance, look for a leak.
+The question alone shows no text: its AUC comes from the name of the party, which every other view has too.
+If no view is above chance, this backbone cannot predict outcomes, and neither table nor list says anything about leaks.
+A sentence decides if the answer is right given the sentence alone, and not right without it. If it states the court's
+conclusion, it leaks; if it is a fact on which the case turns, it does not. Read it. Two sentences that reveal the same
+fact mask each other, and neither is found."""
 VIEW_COLUMNS = (
     *("view", "n", "lacking", "gold_allowed", "gold_dismissed", "accuracy", "macro_f1", "macro_f1_low"),
     *("macro_f1_high", "interval_note", "auc", "auc_low", "auc_high", "above_chance", "whole_auc", "only_view"),
@@ -108,41 +54,101 @@ SENTENCE_COLUMNS = ("id", "gold", "view", "decides", "start", "end", "alone", "w
 
 
 @dataclass(frozen=True, kw_only=True)
-class Leakage:
-    """What a run of the probe found."""
+class ViewScores:
+    """How well the outcome is predicted from a view."""
+
+    view: str
+    """Name of the view."""
+    lacking: int
+    """Number of judgments without this view."""
+    scores: Scores
+    """Scores on the judgments with this view."""
+    auc: Auc | None
+    """AUC of the log-odds of `allowed`; None unless both outcomes occur."""
+    whole_auc: float | None
+    """AUC of the view `whole` on the same judgments."""
+    only_view: int
+    """Number of judgments answered correctly from this view but not from `whole`."""
+    only_whole: int
+    """Number of judgments answered correctly from `whole` but not from this view."""
+
+    @property
+    def above_chance(self) -> bool | None:
+        """Whether the interval of AUC is above 0.5; None without an AUC."""
+        return None if self.auc is None else self.auc.interval[0] > 0.5
+
+
+def score_views(probed: Sequence[ProbedJudgment], scorer: PredictionScorer) -> list[ViewScores]:
+    """Score every view, in the order of `VIEWS`."""
+    results = []
+    for name in VIEWS:
+        present = [one for one in probed if name in one.views]
+        right = [(_is_right(one, name), _is_right(one, WHOLE)) for one in present]
+        whole = _auc(present, WHOLE, scorer)
+        results.append(
+            ViewScores(
+                view=name,
+                lacking=len(probed) - len(present),
+                scores=scorer.scores([_scored(one, name) for one in present]),
+                auc=_auc(present, name, scorer),
+                whole_auc=None if whole is None else whole.value,
+                only_view=sum(own and not other for own, other in right),
+                only_whole=sum(other and not own for own, other in right),
+            )
+        )
+    return results
+
+
+def _auc(probed: Sequence[ProbedJudgment], name: str, scorer: PredictionScorer) -> Auc | None:
+    values = [log_odds(one.views[name].verdict, "allowed") for one in probed]
+    return auc(values, [one.gold == "allowed" for one in probed], confidence=scorer.confidence)
+
+
+def _scored(probed: ProbedJudgment, name: str) -> Scored:
+    verdict = probed.views[name].verdict
+    return Scored(id=probed.id, gold=probed.gold, label=verdict.label, p_allowed=verdict.p_allowed)
+
+
+def _is_right(probed: ProbedJudgment, name: str) -> bool:
+    return probed.views[name].verdict.label == probed.gold
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeakageResult:
+    """The result of a probe."""
 
     corpus: str
     """Name of the corpus."""
     segment: str
-    """Name of what found the roles."""
+    """Name of the segmenter."""
     backbone: str
     """Name of the backbone."""
     scoring: str
-    """How it answered (`legalrr.predictors`)."""
+    """How the backbone answered (`legalrr.predictors`)."""
     confidence: float
-    """Coverage of intervals."""
+    """Confidence level of the intervals."""
     probe: Probe
-    """How views were made and sentences found."""
+    """Options of the views and of the sentence search."""
     counts: Mapping[str, int]
-    """Judgments read, left out for what reason, taken and asked about."""
-    probed: tuple[Probed, ...]
-    """The judgments."""
+    """Number of judgments read, excluded by reason, and probed."""
+    probed: tuple[ProbedJudgment, ...]
+    """Results per judgment."""
     views: tuple[ViewScores, ...]
     """Scores per view."""
 
     @property
-    def deciding(self) -> list[tuple[Probed, str, Deciding]]:
-        """Judgment, view and sentence wherever one decides, in the order of the judgments."""
-        return [found for found in weighing(self.probed) if found[2].decides]
+    def deciding(self) -> list[tuple[ProbedJudgment, str, DecidingSentence]]:
+        """Judgment, view and sentence of each deciding sentence, in the order of the judgments."""
+        return [found for found in searched_sentences(self.probed) if found[2].decides]
 
     @property
     def title(self) -> str:
-        """What was asked about, in words."""
+        """The corpus, segmenter and backbone."""
         return f"Leakage probe: {self.corpus}, roles {self.segment}, backbone {self.backbone}"
 
     @property
-    def about(self) -> list[str]:
-        """How it was made, in lines."""
+    def summary(self) -> list[str]:
+        """Counts and options of the run, one per line."""
         outcomes = Counter(one.gold for one in self.probed)
         counts = ", ".join(f"{reason} {count}" for reason, count in self.counts.items())
         most = max(outcomes.values()) / len(self.probed)
@@ -153,9 +159,9 @@ class Leakage:
         ]
         if self.probe.calls:
             lines.append(
-                f"a sentence decides: the true outcome has probability {self.probe.alone:g} or more by it alone, "
-                f"{self.probe.without:g} or less without it; searched in views answered right, "
-                f"by {self.probe.calls} calls each"
+                f"a sentence decides: the true outcome has probability {self.probe.alone:g} or more given it alone, "
+                f"{self.probe.without:g} or less without it; searched in views answered correctly, "
+                f"with {self.probe.calls} calls each"
             )
         else:
             lines.append("no sentence was searched for (probe.calls=0)")
@@ -164,62 +170,66 @@ class Leakage:
         return lines
 
 
-def weighing(probed: Sequence[Probed]) -> list[tuple[Probed, str, Deciding]]:
-    """Judgment, view and the sentence that weighs most, wherever one was searched for."""
+def searched_sentences(probed: Sequence[ProbedJudgment]) -> list[tuple[ProbedJudgment, str, DecidingSentence]]:
+    """Return judgment, view and most influential sentence of each search."""
     return [
-        (one, name, read.deciding) for one in probed for name, read in one.views.items() if read.deciding is not None
+        (one, name, view.deciding) for one in probed for name, view in one.views.items() if view.deciding is not None
     ]
 
 
-def write(found: Leakage, record: Mapping[str, Any], folder: Path) -> None:
-    """Write the run folder; run.json comes last. Raises UserError where the folder cannot be made."""
-    sentences = (_sentence_row(*one) for one in weighing(found.probed))
+def write_results(result: LeakageResult, record: Mapping[str, Any], folder: Path) -> None:
+    """Write the run folder, run.json last.
+
+    Raises:
+        UserError: the folder cannot be created.
+    """
+    sentences = (_sentence_row(*one) for one in searched_sentences(result.probed))
     texts = {
-        "judgments.jsonl": "".join(as_json(_row(one)) + "\n" for one in found.probed),
-        "views.csv": Table.from_records((_view_row(one, found) for one in found.views), VIEW_COLUMNS).csv(),
+        "judgments.jsonl": "".join(as_json(_judgment_record(one)) + "\n" for one in result.probed),
+        "views.csv": Table.from_records((_view_row(one, result) for one in result.views), VIEW_COLUMNS).csv(),
         "sentences.csv": Table.from_records(sentences, SENTENCE_COLUMNS).csv(),
-        PAGE: page(found),
+        PAGE: render_markdown(result),
         "run.json": as_json(record, indent=2) + "\n",
     }
     write_files(folder, texts)
 
 
-def show(found: Leakage) -> None:
-    """Print the table, how it is read, and the sentences that decide."""
+def print_results(result: LeakageResult) -> None:
+    """Print the table, notes on how to read it, and the deciding sentences."""
     from rich.padding import Padding
     from rich.text import Text
 
     console = standard_output(PIPE_WIDTH)
-    console.print(f"\n{found.title}", style="bold")
-    for line in found.about:
+    console.print(f"\n{result.title}", style="bold")
+    for line in result.summary:
         console.print(line, style="dim")
-    scores_view(found).show(console)
-    console.print(HOW, style="dim")
-    console.print(f"\n{_heading(found)}", style="bold")
-    for judgment, name, sentence in found.deciding:
-        console.print(_where(judgment, name, sentence))
-        console.print(Padding(Text(shortened(sentence.text, LONGEST)), (0, 0, 0, 4), expand=False))
+    scores_table(result).show(console)
+    console.print(READING_NOTES, style="dim")
+    console.print(f"\n{_heading(result)}", style="bold")
+    for judgment, name, sentence in result.deciding:
+        console.print(_sentence_location(judgment, name, sentence))
+        console.print(Padding(Text(shortened(sentence.text, MAX_SENTENCE)), (0, 0, 0, 4), expand=False))
 
 
-def page(found: Leakage) -> str:
-    """The run in Markdown."""
+def render_markdown(result: LeakageResult) -> str:
+    """Render the result as Markdown."""
     parts = [
-        f"# {found.title}",
-        "\n".join(f"- {line}" for line in found.about),
-        scores_view(found).markdown(),
-        HOW,
-        f"## {_heading(found)}",
+        f"# {result.title}",
+        "\n".join(f"- {line}" for line in result.summary),
+        scores_table(result).markdown(),
+        READING_NOTES,
+        f"## {_heading(result)}",
         *(
-            f"- {_where(judgment, name, sentence)}\n\n      {' '.join(sentence.text.split())}"
-            for judgment, name, sentence in found.deciding
+            f"- {_sentence_location(judgment, name, sentence)}\n\n      {' '.join(sentence.text.split())}"
+            for judgment, name, sentence in result.deciding
         ),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def scores_view(found: Leakage) -> Table:
-    """The table of the views."""
-    level = f"{found.confidence:.0%}"
+def scores_table(result: LeakageResult) -> Table:
+    """Return the table of the scores per view."""
+    level = f"{result.confidence:.0%}"
     return Table(
         header=(
             *("View", "n", "Accuracy", f"Macro-F1 [{level}]", f"AUC [{level}]", "Above chance"),
@@ -227,7 +237,7 @@ def scores_view(found: Leakage) -> Table:
         ),
         rows=tuple(
             (
-                _words(one.view, found),
+                _view_label(one.view, result),
                 str(one.scores.n),
                 fixed(one.scores.accuracy) or "-",
                 f"{fixed(one.scores.macro_f1)} {bounds(one.scores.interval)}".strip(),
@@ -238,56 +248,56 @@ def scores_view(found: Leakage) -> Table:
                 share(one.scores.yes_rate) or "-",
                 share(one.scores.invalid_rate) or "-",
             )
-            for one in found.views
+            for one in result.views
         ),
     )
 
 
-def _words(name: str, found: Leakage) -> str:
-    """A view as it is called in the table."""
+def _view_label(name: str, result: LeakageResult) -> str:
+    """Return the label of a view in the table."""
     return {
         QUESTION: "the question alone",
         PREAMBLE: "the preamble",
-        TAIL: f"the last {found.probe.words} words",
+        TAIL: f"the last {result.probe.words} words",
         WHOLE: "the whole",
     }[name]
 
 
-def _heading(found: Leakage) -> str:
-    if not found.probe.calls:
+def _heading(result: LeakageResult) -> str:
+    if not result.probe.calls:
         return "No sentence was searched for"
-    judgments = len({judgment.id for judgment, _, _ in found.deciding})
-    return f"A sentence decides {judgments} of {len(found.probed)} judgments"
+    judgments = len({judgment.id for judgment, _, _ in result.deciding})
+    return f"A sentence decides {judgments} of {len(result.probed)} judgments"
 
 
-def _where(judgment: Probed, name: str, sentence: Deciding) -> str:
+def _sentence_location(judgment: ProbedJudgment, name: str, sentence: DecidingSentence) -> str:
     return (
         f"{judgment.id} ({judgment.gold}), {name}, characters {sentence.start} to {sentence.end}: "
         f"{fixed(sentence.alone)} alone, {fixed(sentence.without)} without"
     )
 
 
-def _row(probed: Probed) -> dict[str, Any]:
+def _judgment_record(probed: ProbedJudgment) -> dict[str, Any]:
     return {
         "id": probed.id,
         "gold": probed.gold,
-        "views": {name: _read(read) for name, read in probed.views.items()},
+        "views": {name: _view_record(view) for name, view in probed.views.items()},
     }
 
 
-def _read(read: Read) -> dict[str, Any]:
-    verdict = read.verdict
+def _view_record(view: ViewResult) -> dict[str, Any]:
+    verdict = view.verdict
     return {
         "verdict": verdict.label,
         "reason": verdict.reason,
         "p_allowed": verdict.p_allowed,
-        "words": read.words,
-        "sentences": read.sentences,
-        "deciding": None if read.deciding is None else asdict(read.deciding),
+        "words": view.words,
+        "sentences": view.sentences,
+        "deciding": None if view.deciding is None else asdict(view.deciding),
     }
 
 
-def _view_row(one: ViewScores, found: Leakage) -> dict[str, object]:
+def _view_row(one: ViewScores, result: LeakageResult) -> dict[str, object]:
     scores = one.scores
     row: dict[str, object] = {"view": one.view, "n": scores.n, "lacking": one.lacking}
     row |= {f"gold_{outcome}": sum(labels.values()) for outcome, labels in scores.confusion.items()}
@@ -297,7 +307,7 @@ def _view_row(one: ViewScores, found: Leakage) -> dict[str, object]:
     if one.auc is not None:
         row |= {"auc": fixed(one.auc.value, 6), **_bounds("auc", one.auc.interval)}
     row |= {"whole_auc": fixed(one.whole_auc, 6), "only_view": one.only_view, "only_whole": one.only_whole}
-    return row | {"deciding": sum(name == one.view for _, name, _ in found.deciding)}
+    return row | {"deciding": sum(name == one.view for _, name, _ in result.deciding)}
 
 
 def _bounds(name: str, interval: tuple[float, float] | None) -> dict[str, object]:
@@ -305,6 +315,6 @@ def _bounds(name: str, interval: tuple[float, float] | None) -> dict[str, object
     return {f"{name}_low": ends[0], f"{name}_high": ends[1]}
 
 
-def _sentence_row(judgment: Probed, name: str, sentence: Deciding) -> dict[str, object]:
+def _sentence_row(judgment: ProbedJudgment, name: str, sentence: DecidingSentence) -> dict[str, object]:
     row = {"id": judgment.id, "gold": judgment.gold, "view": name, **asdict(sentence)}
     return row | {side: fixed(getattr(sentence, side), 6) for side in ("alone", "without")}

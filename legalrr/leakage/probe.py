@@ -1,17 +1,13 @@
-"""Probe what a backbone reads from parts of a judgment, and find the sentence that decides its answer.
+"""Probe what a backbone predicts from parts of a judgment, and find the sentence that decides its answer.
 
-Parts of what is shown of a judgment: views of a document, its sentences, and the document without some of them.
+`Probe` makes the views of a document and queries the backbone on each, with the question of the experiment; answers are
+kept in the store. In views that are answered correctly, `search` finds the sentence whose removal costs the right
+answer most.
 
-Finds the sentence of a document without which an answer loses most.
-
-Leaving out one sentence at a time takes a call per sentence. Where there are more sentences than calls, halves of the
-stretch under suspicion are left out first, all else staying in place, and the half whose loss costs most is searched
-further, until what remains can be gone through one by one. Two sentences that tell the same hide each other: without
-one, the other still tells, and neither is found.
-
-Asks a backbone about documents, each by the question of the experiment, with the answers kept in the store.
-
-What a backbone reads from parts of a judgment, and the sentence that decides its answer, judgment by judgment.
+Removing one sentence at a time takes one call per sentence. If there are more sentences than calls, the search first
+removes halves of the suspected range, keeps the rest in place, and continues in the half whose removal costs most; the
+remaining sentences are removed one by one. Two sentences that reveal the same fact mask each other: without one, the
+other still reveals it, and neither is found.
 """
 
 import logging
@@ -39,33 +35,34 @@ PREAMBLE = "preamble"
 TAIL = "tail"
 WHOLE = "whole"
 VIEWS = (QUESTION, PREAMBLE, TAIL, WHOLE)
-"""question: no text at all, the question alone; preamble: the blocks of role PREAMBLE; tail: the last words; whole: all
+"""question: no text, only the question; preamble: the blocks of role PREAMBLE; tail: the last words; whole: everything
 that is shown."""
 
 _WORD = re.compile(r"\S+")
+log = logging.getLogger(__name__)
 
 
-def view(document: Document, name: str, *, words: int) -> Document | None:
-    """The part of a document that a view shows.
+def select_view(document: Document, name: str, *, words: int) -> Document | None:
+    """Select the part of a document that belongs to a view.
 
     Args:
-        document: what is shown.
+        document: the full document.
         name: one of `VIEWS`.
-        words: length of the tail, more than 0.
+        words: length of the tail in words, positive.
 
     Returns:
-        The document with fewer blocks; None where it has no PREAMBLE.
+        The document with fewer blocks; None for `preamble` if it has none.
     """
     if name == PREAMBLE:
         blocks = tuple(block for block in document.blocks if block.role == "PREAMBLE")
         return replace(document, blocks=blocks) if blocks else None
     if name == TAIL:
-        return replace(document, blocks=_last(document.blocks, words))
+        return replace(document, blocks=_last_words(document.blocks, words))
     return document if name == WHOLE else replace(document, blocks=())
 
 
-def sentences(document: Document) -> list[Unit]:
-    """The sentences of all blocks, in order."""
+def split_sentences(document: Document) -> list[Unit]:
+    """Split all blocks into sentences, in order."""
     return [
         Unit(block=number, start=start, end=end)
         for number, block in enumerate(document.blocks)
@@ -73,145 +70,142 @@ def sentences(document: Document) -> list[Unit]:
     ]
 
 
-def keep(document: Document, kept: Sequence[Unit]) -> Document:
-    """The document with these of its sentences alone, given in order."""
+def keep_sentences(document: Document, kept: Sequence[Unit]) -> Document:
+    """Return the document with only these of its sentences, given in order."""
     return replace(document, blocks=rebuild(document.blocks, kept))
 
 
-def words_of(document: Document) -> int:
-    """How many words are shown."""
+def count_words(document: Document) -> int:
+    """Count the words of a document."""
     return sum(len(block.text.split()) for block in document.blocks)
 
 
-def _last(blocks: Sequence[Block], words: int) -> tuple[Block, ...]:
-    """The last words of all blocks together."""
+def _last_words(blocks: Sequence[Block], words: int) -> tuple[Block, ...]:
+    """Return the last `words` words of the blocks."""
     kept: list[Block] = []
-    left = words
+    remaining = words
     for block in reversed(blocks):
         starts = [match.start() for match in _WORD.finditer(block.text)]
-        at = starts[-left] if left < len(starts) else 0
+        at = starts[-remaining] if remaining < len(starts) else 0
         kept.append(replace(block, start=block.start + at, text=block.text[at:]))
-        left -= len(starts)
-        if left <= 0:
+        remaining -= len(starts)
+        if remaining <= 0:
             break
     return tuple(reversed(kept))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
-    """The sentence without which the right answer loses most."""
+class SearchResult:
+    """The sentence whose removal costs the right answer most, in log-odds."""
 
     start: int
     """Offset of its first character in the judgment."""
     end: int
     """Offset one past its last."""
     text: str
-    """Its words."""
+    """The sentence."""
     alone: float
-    """Log-odds of the true outcome where it is all that is shown."""
+    """Log-odds of the true outcome given only this sentence."""
     without: float
-    """Log-odds of the true outcome where all of the view but this is shown."""
+    """Log-odds of the true outcome given the view without this sentence."""
 
 
-Search = Generator[list[Document], list[float], Found]
-"""Yields documents, is sent the log-odds of the true outcome for each, and returns what it found."""
+Search = Generator[list[Document], list[float], SearchResult]
+"""Generator that yields documents, receives the log-odds of the true outcome for each, and returns the result."""
 
 
 def search(document: Document, *, calls: int) -> Search:
-    """Search one view of a judgment.
+    """Search a view for the sentence whose removal costs the right answer most.
 
     Args:
-        document: the view; it has a word at least.
-        calls: how many documents are yielded at most, unless halving alone takes more: 2 log2(sentences) + 2.
+        document: the view, with at least one word.
+        calls: maximum number of documents to yield, unless halving alone needs more: 2 log2(sentences) + 2.
     """
-    units = sentences(document)
+    units = split_sentences(document)
     suspects = range(len(units))
-    # One call is kept for the sentence alone.
-    left = calls - 1
-    while len(suspects) > max(1, left):
+    # One call is reserved for the sentence alone.
+    remaining = calls - 1
+    while len(suspects) > max(1, remaining):
         middle = len(suspects) // 2
         halves = suspects[:middle], suspects[middle:]
-        odds = yield [_without(document, units, half) for half in halves]
-        suspects = halves[_least(odds)]
-        left -= 2
-    odds = yield [_without(document, units, suspects[at : at + 1]) for at in range(len(suspects))]
-    place = _least(odds)
-    unit = units[suspects[place]]
-    (alone,) = yield [keep(document, [unit])]
+        odds = yield [_leave_out(document, units, half) for half in halves]
+        suspects = halves[_last_argmin(odds)]
+        remaining -= 2
+    odds = yield [_leave_out(document, units, suspects[at : at + 1]) for at in range(len(suspects))]
+    index = _last_argmin(odds)
+    unit = units[suspects[index]]
+    (alone,) = yield [keep_sentences(document, [unit])]
     block = document.blocks[unit.block]
-    return Found(
+    return SearchResult(
         start=block.start + unit.start,
         end=block.start + unit.end,
         text=block.text[unit.start : unit.end],
         alone=alone,
-        without=odds[place],
+        without=odds[index],
     )
 
 
-def _without(document: Document, units: Sequence[Unit], gone: range) -> Document:
-    return keep(document, [unit for number, unit in enumerate(units) if number not in gone])
+def _leave_out(document: Document, units: Sequence[Unit], removed: range) -> Document:
+    return keep_sentences(document, [unit for number, unit in enumerate(units) if number not in removed])
 
 
-def _least(odds: Sequence[float]) -> int:
-    """Place of the least; of equals the last, as outcomes stand at the end."""
-    return min(range(len(odds)), key=lambda place: (odds[place], -place))
+def _last_argmin(odds: Sequence[float]) -> int:
+    """Return the index of the minimum; the last of ties, because outcomes are stated at the end."""
+    return min(range(len(odds)), key=lambda index: (odds[index], -index))
 
 
-log = logging.getLogger(__name__)
-
-
-class Asker:
-    """A backbone with the question, ready to be asked about parts of judgments.
+class ViewPredictor:
+    """A predictor of outcomes from parts of judgments, with the question of the experiment.
 
     Args:
-        pipeline: its annotator, predictor and reader are used.
-        engine: its backbone, loaded.
-        calls: where answers are kept; the keys are those of the arms `direct` and `direct_compare`.
+        pipeline: the pipeline whose annotator, predictor and verdict reader are used.
+        engine: its loaded backbone.
+        calls: the store of answers; the keys are those of the arms `direct` and `direct_compare`.
 
     Attributes:
-        scoring: how the answer is given; `generate` in place of `compare` where the backbone has no probabilities.
-        tally: counts the answers that are used.
+        scoring: how the backbone answers; `generate` replaces `compare` if it has no probabilities.
+        call_counter: counts the answers used.
 
     Raises:
-        UserError: stages that do not ask a backbone at once.
+        UserError: stages that are not a single-turn prompt to a backbone.
     """
 
     def __init__(self, pipeline: Pipeline, engine: Engine, calls: Store) -> None:
         annotate, predict = pipeline.annotate, pipeline.predict
         if not isinstance(predict, ModelPredictor):
-            raise UserError("the probe asks a backbone", where="predict", cure="use predict=model")
+            raise UserError("the probe needs a backbone", where="predict", cure="use predict=model")
         if not isinstance(annotate, Annotate) or not annotate.direct:
-            raise UserError("the probe asks for the answer at once", where="annotate", cure="use annotate.direct=true")
+            raise UserError("the probe needs a single-turn prompt", where="annotate", cure="use annotate.direct=true")
         if predict.scoring == "compare" and not engine.can.logprobs:
-            log.info("backbone %s gives no log-probabilities: it writes YES or NO", pipeline.backbone.name)
+            log.info("backbone %s has no log-probabilities: it generates YES or NO", pipeline.backbone.name)
             predict = replace(predict, scoring="generate")
         predict.check(engine)
         self.scoring = predict.scoring
-        self.tally = CallCounter()
+        self.call_counter = CallCounter()
         self._annotate = annotate
         self._predict = predict
         self._verdict = pipeline.verdict
         self._engine = engine
         self._calls = calls
 
-    def ask(self, case: Case, documents: Sequence[Document]) -> list[Verdict]:
-        """What the backbone says of parts of one judgment.
+    def predict(self, case: Case, documents: Sequence[Document]) -> list[Verdict]:
+        """Predict the outcome from parts of one judgment.
 
         Args:
-            case: the judgment with the whole of what is shown, from which the party in the question is taken, so that
-                every part is asked the same question.
-            documents: the parts; one without blocks is asked as `Prompt.blank` has it.
+            case: the judgment with its full document, which determines the party in the question, so that the question
+                is the same for every part.
+            documents: the parts; a part without blocks uses `Prompt.blank`.
         """
         side = find_party(case.judgment, case.document, named=True)
         judgment = replace(case.judgment, party=side.role, petitioner=side.name)
-        # A part of a preamble could seem to hold a name where the whole of it holds none.
+        # Part of a preamble may look like a name that the full preamble does not have.
         annotate = self._annotate if side.name else replace(self._annotate, party="role")
         cases = [
             Case(judgment=judgment, document=document, prompt=_prompt(annotate.annotate(judgment, document), document))
             for document in documents
         ]
         talks = {number: self._predict.talk(one) for number, one in enumerate(cases)}
-        fresh, used = self.tally.fresh, self.tally.count
+        fresh, used = self.call_counter.fresh, self.call_counter.count
         led = lead(talks, self._calls, self._engine, fresh=fresh, used=used, advance=lambda count: None)
         completions = dict(led)
         return [self._verdict.read(completions[number], one.prompt) for number, one in enumerate(cases)]
@@ -224,115 +218,119 @@ def _prompt(prompt: Prompt, document: Document) -> Prompt:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Deciding:
-    """The sentence of a view without which the right answer loses most."""
+class DecidingSentence:
+    """The sentence of a view whose removal costs the right answer most, in probabilities."""
 
     start: int
     """Offset of its first character in the judgment."""
     end: int
     """Offset one past its last."""
     text: str
-    """Its words."""
+    """The sentence."""
     alone: float
-    """Probability of the true outcome where the sentence is all that is shown."""
+    """Probability of the true outcome given only this sentence."""
     without: float
-    """Probability of the true outcome where all of the view but the sentence is shown."""
+    """Probability of the true outcome given the view without this sentence."""
     decides: bool
     """Whether `alone` and `without` pass the thresholds of the probe."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Read:
-    """What a backbone reads from one view of a judgment."""
+class ViewResult:
+    """The prediction of a backbone from one view of a judgment."""
 
     verdict: Verdict
-    """Its answer."""
+    """The answer."""
     words: int
-    """Words that it was shown."""
+    """Number of words in the view."""
     sentences: int
-    """Sentences that it was shown."""
-    deciding: Deciding | None = None
-    """The sentence that weighs most; None where the answer is not right, nothing is shown, or none is looked for."""
+    """Number of sentences in the view."""
+    deciding: DecidingSentence | None = None
+    """The most influential sentence; None if the answer is wrong, the view is empty, or the search is off."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Probed:
-    """One judgment."""
+class ProbedJudgment:
+    """The results of one judgment."""
 
     id: str
     """The judgment's id."""
     gold: Outcome
-    """Its outcome."""
-    views: Mapping[str, Read]
-    """View -> what was read from it; without `preamble` where it has none."""
+    """Its true outcome."""
+    views: Mapping[str, ViewResult]
+    """View -> result; no `preamble` if the judgment has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """How views are made and sentences are found."""
+    """Options of the views and of the sentence search."""
 
     words: int = at_least(1, TAIL_WORDS)
-    """Words of the tail."""
+    """Length of the tail in words."""
     calls: int = at_least(0, 40)
-    """Calls that the search for a sentence takes at most, per judgment and view, unless halving alone takes more:
+    """Maximum number of calls of the sentence search per judgment and view, unless halving alone needs more:
     2 log2(sentences) + 2; 0: no search."""
     alone: float = 0.9
-    """Probability that the true outcome has at least from a sentence alone that decides it."""
+    """Minimum probability of the true outcome given a deciding sentence alone."""
     without: float = 0.5
-    """Probability that the true outcome has at most without that sentence."""
+    """Maximum probability of the true outcome without that sentence."""
 
     VERSION: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        """Refuse numbers out of range."""
+        """Raise UserError for numbers out of range."""
         check_fields(self, "probe")
         for name in ("alone", "without"):
             if not 0 <= getattr(self, name) <= 1:
-                raise UserError(f"{getattr(self, name)} is no probability", where=f"probe.{name}", cure="give 0 to 1")
+                raise UserError(
+                    f"{getattr(self, name)} is not a probability", where=f"probe.{name}", cure="use a value from 0 to 1"
+                )
 
-    def read(self, cases: Sequence[tuple[Case, Outcome]], asker: Asker) -> list[Probed]:
-        """Ask about every view of every judgment, and search those that are answered right.
+    def run(self, cases: Sequence[tuple[Case, Outcome]], predictor: ViewPredictor) -> list[ProbedJudgment]:
+        """Predict the outcome from every view of every judgment, and search the views answered correctly.
 
-        One judgment after another, so that what its calls share is held by the backbone.
+        Judgments are processed one after another, so that the backbone can reuse the prefix that their calls share.
 
         Args:
-            cases: judgments with the whole of what is shown, and their outcomes.
-            asker: the backbone.
+            cases: judgments with their full documents, and their outcomes.
+            predictor: the backbone with its question.
         """
-        found = []
+        results = []
         with progress("leakage", len(cases), "judgments") as advance:
             for case, gold in cases:
-                found.append(self._judgment(case, gold, asker))
+                results.append(self._probe(case, gold, predictor))
                 advance(1)
-        return found
+        return results
 
-    def _judgment(self, case: Case, gold: Outcome, asker: Asker) -> Probed:
-        parts = {name: view(case.document, name, words=self.words) for name in VIEWS}
+    def _probe(self, case: Case, gold: Outcome, predictor: ViewPredictor) -> ProbedJudgment:
+        parts = {name: select_view(case.document, name, words=self.words) for name in VIEWS}
         shown = {name: part for name, part in parts.items() if part is not None}
-        verdicts = dict(zip(shown, asker.ask(case, list(shown.values())), strict=True))
+        verdicts = dict(zip(shown, predictor.predict(case, list(shown.values())), strict=True))
         searches = {
             name: search(part, calls=self.calls)
             for name, part in shown.items()
             if self.calls and name != QUESTION and part.blocks and verdicts[name].label == gold
         }
-        deciding = {name: self._deciding(one) for name, one in _searched(searches, case, gold, asker).items()}
-        return Probed(
+        deciding = {
+            name: self._deciding(found) for name, found in _run_searches(searches, case, gold, predictor).items()
+        }
+        return ProbedJudgment(
             id=case.document.id,
             gold=gold,
             views={
-                name: Read(
+                name: ViewResult(
                     verdict=verdicts[name],
-                    words=words_of(part),
-                    sentences=len(sentences(part)),
+                    words=count_words(part),
+                    sentences=len(split_sentences(part)),
                     deciding=deciding.get(name),
                 )
                 for name, part in shown.items()
             },
         )
 
-    def _deciding(self, found: Found) -> Deciding:
+    def _deciding(self, found: SearchResult) -> DecidingSentence:
         alone, without = probability(found.alone), probability(found.without)
-        return Deciding(
+        return DecidingSentence(
             start=found.start,
             end=found.end,
             text=found.text,
@@ -342,24 +340,26 @@ class Probe:
         )
 
 
-def _searched(searches: Mapping[str, Search], case: Case, gold: Outcome, asker: Asker) -> dict[str, Found]:
-    """What searches return, led in step, so that all that they ask at a time is asked together."""
-    found: dict[str, Found] = {}
+def _run_searches(
+    searches: Mapping[str, Search], case: Case, gold: Outcome, predictor: ViewPredictor
+) -> dict[str, SearchResult]:
+    """Run the searches in lockstep, so that their documents are predicted in one batch; return their results."""
+    found: dict[str, SearchResult] = {}
     answers: dict[str, list[float] | None] = dict.fromkeys(searches)
     while answers:
-        wanted: dict[str, list[Document]] = {}
+        batch: dict[str, list[Document]] = {}
         for name, odds in answers.items():
             try:
-                wanted[name] = next(searches[name]) if odds is None else searches[name].send(odds)
+                batch[name] = next(searches[name]) if odds is None else searches[name].send(odds)
             except StopIteration as end:
                 found[name] = end.value
-        verdicts = iter(asker.ask(case, [document for some in wanted.values() for document in some]))
-        answers = {name: [log_odds(next(verdicts), gold) for _ in some] for name, some in wanted.items()}
+        verdicts = iter(predictor.predict(case, [document for documents in batch.values() for document in documents]))
+        answers = {name: [log_odds(next(verdicts), gold) for _ in documents] for name, documents in batch.items()}
     return found
 
 
 def log_odds(verdict: Verdict, outcome: Outcome) -> float:
-    """Log-odds that a verdict gives to an outcome; of a written answer plus or minus infinity, of none 0."""
+    """Return the log-odds of an outcome; plus or minus infinity for a generated answer, 0 for an invalid one."""
     if verdict.p_allowed is None:
         sign = {"allowed": 1.0, "dismissed": -1.0, "invalid": 0.0}[verdict.label]
         odds = sign * math.inf if sign else 0.0
@@ -371,6 +371,6 @@ def log_odds(verdict: Verdict, outcome: Outcome) -> float:
 
 
 def probability(odds: float) -> float:
-    """The probability with these log-odds."""
+    """Convert log-odds to a probability."""
     small = math.exp(-abs(odds))
     return 1 / (1 + small) if odds > 0 else small / (1 + small)

@@ -20,7 +20,7 @@ from itertools import takewhile, zip_longest
 from pathlib import Path
 from typing import Any
 
-from legalrr.hiding.hide import images
+from legalrr.hiding.hide import image_pages
 from legalrr.predictions import PREDICTIONS, Prediction
 from legalrr.records import Case, Completion, Document, Judgment, Page, Quote, Verdict
 from legalrr.run.pipeline import Pipeline
@@ -125,7 +125,7 @@ def _part_as_json(part: str | Quote | Page) -> object:
 
 def _page_status(judgment: Judgment, document: Document) -> dict[str, list[dict[str, Any]]]:
     """List the pages shown, hidden and dropped; empty for a judgment shown as text."""
-    drawn = images(judgment.pages)
+    drawn = image_pages(judgment.pages)
     dropped = [page for page in drawn if page not in document.pages and page not in document.hidden_pages]
     status = {"shown": document.pages, "hidden": document.hidden_pages, "dropped": dropped}
     return {name: [page.seen() for page in pages] for name, pages in status.items()} if drawn else {}

@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from legalrr.annotate.annotate import HEADING_OF
 from legalrr.errors import UserError
 from legalrr.predictors import COMPARED
 from legalrr.protocols import (
@@ -97,7 +96,7 @@ def reference_texts(
     spans, source = segments.spans, segmenter
     if judgment.spans is not None and judgment.scheme == segments.scheme:
         spans, source = judgment.spans, "gold"
-    written = [(turn.name, HEADING_OF[turn.name]) for turn in turns if turn.name in HEADING_OF]
+    written = [(turn.name, TURN_ROLES[turn.name]) for turn in turns if turn.name in TURN_ROLES]
     return {
         "id": judgment.id,
         "scheme": segments.scheme,

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
-from legalrr.annotate.annotate import source, template
+from legalrr.annotate.annotate import template, template_source
 from legalrr.errors import UserError
 from legalrr.protocols import Call, Engine, Reply
 from legalrr.records import Judgment, Segments, Span
@@ -80,7 +80,7 @@ class LlmSegmenter:
 
     def provenance(self) -> Mapping[str, Any]:
         """The digest of the prompt's words."""
-        return {"prompt_sha256": digest(source(PROMPT))}
+        return {"prompt_sha256": digest(template_source(PROMPT))}
 
     def segment(self, judgment: Judgment) -> Segments:
         """Raises UserError: without a backbone nothing can be asked (see `asking`)."""

@@ -1,5 +1,7 @@
+"""Prompts of every arm: turns, layouts, definitions, questions, lengths and page images."""
+
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise, product
 from typing import Any
 
@@ -7,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legalrr.annotate.annotate import LAYOUTS, QUESTIONS, TEMPLATE_TOKENS, WORDS_PER_TOKEN, Annotate, TurnTokens
-from legalrr.annotate.party import LONGEST_COURT, LONGEST_NAME
+from legalrr.annotate.annotate import LAYOUTS, QUESTIONS, WORDS_PER_TOKEN, Annotate, TurnTokens
 from legalrr.errors import UserError
 from legalrr.records import (
     PARTIES,
@@ -21,10 +22,7 @@ from legalrr.records import (
     Prompt,
     PromptTurn,
     Quote,
-    Segments,
-    Span,
 )
-from legalrr.restructure import Restructure
 from legalrr.roles import BUILD, SEVEN, Scheme
 from legalrr.truncate import PAGE_LABEL_TOKENS
 
@@ -40,16 +38,6 @@ layouts = pytest.mark.parametrize("layout", LAYOUTS)
 schemes = pytest.mark.parametrize("roles", SCHEMES, ids=lambda s: s.name)
 
 
-@dataclass
-class Words:
-    """A token per word."""
-
-    context: int = 8192
-
-    def token_ends(self, text: str) -> list[int]:
-        return [m.end() for m in re.finditer(r"\S+", text)]
-
-
 def document(roles: Scheme = BUILD, text: str = TEXT, *, headings: bool = False) -> Document:
     blocks = (Block(role="FAC", start=0, text=text),)
     return Document(id="j", scheme=roles.name, headings=headings, blocks=blocks)
@@ -60,15 +48,15 @@ def prompt(roles: Scheme = BUILD, *, text: str = TEXT, headings: bool = False, *
     return Annotate(**fields).annotate(judgment, document(roles, text, headings=headings))
 
 
-def asked(text: str = TEXT, **fields: Any) -> str:
-    """The last message of a direct question about a judgment of `text`, all facts."""
+def direct_prompt(text: str = TEXT, **fields: Any) -> str:
+    """Return the last message of a direct prompt on a judgment of `text`, all of it facts."""
     stage = {name: fields.pop(name) for name in ("question", "party_named") if name in fields}
     made = Annotate(direct=True, question=stage.get("question", "party"), party=stage.get("party_named", "name"))
     return literal(made.annotate(Judgment(id="j", text=text, **fields), document(text=text)).turns[0].messages[-1])
 
 
 def literal(message: Message) -> str:
-    """The words of a message, quotations marked by their turn."""
+    """Return the text of a message, with quotations marked by their turn."""
     return "".join(f"<<{part.turn}>>" if isinstance(part, Quote) else part for part in message.parts)
 
 
@@ -86,7 +74,7 @@ def quotes(turn: PromptTurn) -> list[str]:
 
 class TestStructure:
     @arms
-    def test_turns_are_those_of_the_arm_and_end_with_the_answer(
+    def test_turns_depend_on_the_arm_and_end_with_the_answer(
         self, define: bool, chain: bool, headings: bool, layout: str, roles: Scheme
     ) -> None:
         made = prompt(roles, headings=headings, define=define, chain=chain, layout=layout)
@@ -95,7 +83,7 @@ class TestStructure:
         assert (made.id, made.blank) == ("j", None)
 
     @arms
-    def test_every_turn_begins_with_the_judge_and_ends_with_a_question(
+    def test_every_turn_starts_with_the_judge_and_ends_with_a_question(
         self, define: bool, chain: bool, headings: bool, layout: str, roles: Scheme
     ) -> None:
         made = prompt(roles, headings=headings, define=define, chain=chain, layout=layout)
@@ -114,7 +102,7 @@ class TestStructure:
             assert quotes(turn) == names[:number]
 
     @arms
-    def test_instruction_definitions_and_judgment_stand_once_in_the_order_of_the_layout(
+    def test_instruction_definitions_and_judgment_occur_once_in_layout_order(
         self, define: bool, chain: bool, headings: bool, layout: str, roles: Scheme
     ) -> None:
         made = prompt(roles, headings=headings, define=define, chain=chain, layout=layout)
@@ -127,7 +115,7 @@ class TestStructure:
             assert expected == sorted(expected)
 
     @arms
-    def test_instruction_speaks_of_headings_only_where_there_are_some(
+    def test_instruction_mentions_headings_only_if_there_are_some(
         self, define: bool, chain: bool, headings: bool, layout: str, roles: Scheme
     ) -> None:
         made = prompt(roles, headings=headings, define=define, chain=chain, layout=layout)
@@ -136,7 +124,7 @@ class TestStructure:
 
     @schemes
     @layouts
-    def test_direct_asks_at_once(self, roles: Scheme, layout: str) -> None:
+    def test_direct_is_a_single_turn(self, roles: Scheme, layout: str) -> None:
         made = prompt(roles, direct=True, define=True, layout=layout)
         (turn,) = made.turns
         assert (turn.name, speakers(turn), quotes(turn)) == ("answer", ["system", "user"], [])
@@ -146,15 +134,15 @@ class TestStructure:
         )
 
     @schemes
-    def test_answers_are_cut_off_where_the_config_says(self, roles: Scheme) -> None:
+    def test_token_limits_follow_the_configuration(self, roles: Scheme) -> None:
         made = prompt(roles, chain=True, tokens=TurnTokens(analysis=5, ratio=6, ruling=7, answer=8))
         assert [turn.max_new_tokens for turn in made.turns] == [5, 6, 7, 8]
 
-    def test_seven_role_sets_write_the_statutes_first_and_build_the_analysis(self) -> None:
+    def test_seven_role_scheme_starts_with_statutes_and_build_with_analysis(self) -> None:
         assert "Write the Statute part" in words(prompt(SEVEN).turns[0])
         assert "Write the Analysis" in words(prompt(BUILD).turns[0])
 
-    def test_no_text_has_runs_of_blank_lines_or_stray_template_marks(self) -> None:
+    def test_prompts_have_no_extra_blank_lines_or_template_marks(self) -> None:
         for define, chain, layout, roles in product([False, True], [False, True], LAYOUTS, SCHEMES):
             for turn in prompt(roles, define=define, chain=chain, layout=layout).turns:
                 for message in turn.messages:
@@ -188,23 +176,23 @@ class TestLayouts:
             assert len(set(last)) == 1
 
     @schemes
-    def test_study_sends_the_whole_prompt_anew_with_the_question_replaced(self, roles: Scheme) -> None:
+    def test_study_repeats_the_full_prompt_with_the_question_replaced(self, roles: Scheme) -> None:
         turns = prompt(roles, define=True, chain=True, layout="study").turns
         opening = words(turns[0]).rpartition("\n\n")[0]
         assert all(words(turn).startswith(opening) for turn in turns)
         assert "Now write the Ratio" not in words(turns[-1])
         assert "You have written as the Ratio of the Decision of this case:\n<<ratio>>" in words(turns[-1])
 
-    def test_conversation_grows_by_the_answer_and_the_next_question(self) -> None:
+    def test_conversation_appends_the_answer_and_the_next_question(self) -> None:
         turns = prompt(chain=True).turns
         for earlier, later in pairwise(turns):
             assert later.messages[: len(earlier.messages)] == earlier.messages
 
     @layouts
-    def test_arms_with_and_without_the_chain_share_their_first_turn(self, layout: str) -> None:
+    def test_arms_with_and_without_chain_share_their_first_turn(self, layout: str) -> None:
         assert prompt(layout=layout).turns[0] == prompt(layout=layout, chain=True).turns[0]
 
-    def test_judgment_first_arms_share_everything_up_to_the_end_of_the_judgment(self) -> None:
+    def test_judgment_first_arms_share_the_prefix_up_to_the_judgment(self) -> None:
         openings = {
             words(prompt(layout="judgment_first", define=define, direct=direct).turns[0]).partition(TEXT)[0]
             for define, direct in product([False, True], repeat=2)
@@ -213,7 +201,7 @@ class TestLayouts:
 
 
 class TestDefinitions:
-    def test_all_content_roles_are_defined_the_hidden_ones_too_and_none_is_not(self) -> None:
+    def test_all_content_roles_are_defined_including_hidden_ones_but_not_none(self) -> None:
         opening = literal(prompt(define=True).turns[0].messages[1])
         for role in BUILD.roles:
             line = f"- {role.heading}: {role.definition}."
@@ -228,7 +216,7 @@ class TestDefinitions:
 class TestQuestion:
     @layouts
     @schemes
-    def test_last_turn_asks_for_yes_and_no_and_no_other_turn_does(self, layout: str, roles: Scheme) -> None:
+    def test_only_the_last_turn_requests_yes_or_no(self, layout: str, roles: Scheme) -> None:
         *others, last = prompt(roles, chain=True, layout=layout).turns
         question = literal(last.messages[-1]).rpartition("\n\n")[2]
         assert {"YES", "NO"} <= set(re.findall(r"\b[A-Z]+\b", question))
@@ -239,10 +227,10 @@ class TestQuestion:
         assert "in favour of the petitioner, Meera Bai?" in words(last)
         assert not any("Meera" in words(turn) for turn in others)
 
-    def test_party_can_be_named_by_role_alone(self) -> None:
+    def test_party_can_be_named_by_role_only(self) -> None:
         assert "in favour of the petitioner?" in words(prompt(party="role").turns[-1])
 
-    def test_unknown_party_is_named_as_the_one_that_came_and_the_prompt_says_so(self) -> None:
+    def test_unknown_party_is_named_as_the_one_that_brought_the_case(self) -> None:
         case = Judgment(id="j", text=TEXT)
         made = Annotate(direct=True).annotate(case, document())
         assert made.party is None
@@ -253,33 +241,35 @@ class TestQuestion:
         ("party", "matter", "article"),
         [("appellant", "appeal", "An"), ("petitioner", "petition", "A"), (None, "appeal or petition", "An")],
     )
-    def test_relief_asks_for_the_matter_and_names_no_party(
+    def test_relief_asks_about_the_matter_and_names_no_party(
         self, party: Party | None, matter: str, article: str
     ) -> None:
-        question = asked(question="relief", party=party, petitioner="Meera Bai").rpartition("\n\n")[2]
+        question = direct_prompt(question="relief", party=party, petitioner="Meera Bai").rpartition("\n\n")[2]
         assert question.endswith(f"Question: Is the {matter} allowed, even in part?\nAnswer:")
         assert question.startswith(f"{article} {matter} that is allowed even in part counts as allowed. Answer with")
         assert not re.search(r"Meera|favour|part(?:y|ies)\b|appellant|petitioner", question)
 
     def test_relief_in_a_suit_is_a_decree(self) -> None:
-        question = asked(question="relief", party="plaintiff")
+        question = direct_prompt(question="relief", party="plaintiff")
         assert "A suit that is decreed even in part counts as allowed." in question
         assert question.endswith("Is the suit allowed, even in part?\nAnswer:")
 
     @given(st.sampled_from(QUESTIONS), st.sampled_from([*PARTIES, None]), st.booleans())
-    def test_every_question_asks_for_yes_or_no_once(self, question: str, party: Party | None, named: bool) -> None:
-        said = asked(question=question, party=party, party_named="name" if named else "role").rpartition("\n\n")[2]
-        assert said.count("YES or NO") == said.count("Question:") == said.count("?") == 1
-        assert "  " not in said
-        assert "None" not in said
+    def test_every_question_requests_yes_or_no_once(self, question: str, party: Party | None, named: bool) -> None:
+        wording = direct_prompt(question=question, party=party, party_named="name" if named else "role").rpartition(
+            "\n\n"
+        )[2]
+        assert wording.count("YES or NO") == wording.count("Question:") == wording.count("?") == 1
+        assert "  " not in wording
+        assert "None" not in wording
 
-    def test_direct_has_a_blank_prompt_without_a_word_of_the_judgment_but_the_party(self) -> None:
+    def test_direct_has_a_blank_prompt_with_the_party_only(self) -> None:
         made = prompt(direct=True, define=True)
         assert made.blank is not None
         assert made.blank.max_new_tokens == made.turns[0].max_new_tokens
-        blank, asked = words(made.blank), words(made.turns[0])
+        blank, full = words(made.blank), words(made.turns[0])
         assert not set(re.findall(r"\w+", TEXT)) - {"the"} & set(re.findall(r"\w+", blank))
-        assert blank == asked.replace(TEXT, "(no text)")
+        assert blank == full.replace(TEXT, "(no text)")
         assert "the petitioner, Meera Bai" in blank
 
     def test_only_direct_has_a_blank_prompt(self) -> None:
@@ -297,15 +287,15 @@ class TestLength:
         ],
     )
     @schemes
-    def test_words_asked_for_fit_the_tokens(
+    def test_requested_words_fit_the_token_limits(
         self, roles: Scheme, tokens: TurnTokens, analysis: int, ratio: int, ruling: int
     ) -> None:
         turns = prompt(roles, chain=True, layout="study", tokens=tokens).turns
-        said = [re.findall(r"in at most (\d+) words", words(turn)) for turn in turns]
-        assert said == [[str(analysis)], [str(ratio)], [str(ruling)], []]
+        requested = [re.findall(r"in at most (\d+) words", words(turn)) for turn in turns]
+        assert requested == [[str(analysis)], [str(ratio)], [str(ruling)], []]
 
     @given(st.integers(1, 4000))
-    def test_no_more_words_are_asked_for_than_the_tokens_hold(self, tokens: int) -> None:
+    def test_requested_words_never_exceed_the_token_limit(self, tokens: int) -> None:
         limits = TurnTokens(analysis=tokens, ratio=tokens, ruling=tokens)
         for turn in ("analysis", "statutes", "ratio", "ruling"):
             assert 1 <= limits.words(turn) <= max(1, tokens * WORDS_PER_TOKEN)
@@ -324,64 +314,13 @@ class TestLength:
         "अपील \U0001f9d1\u200d⚖",
     ],
 )
-def test_judgment_passes_through_literally(odd: str) -> None:
+def test_judgment_text_is_inserted_literally(odd: str) -> None:
     for layout in LAYOUTS:
         made = prompt(text=f"Before. {odd} After.", layout=layout, chain=True)
         answers = dict.fromkeys(("analysis", "ratio", "ruling"), "{{ answer }}")
         filled = [message.fill(answers)["content"] for message in made.turns[-1].messages]
         assert sum(f"Before. {odd} After." in content for content in filled) == 1
         assert "".join(filled).count("{{ answer }}") == 3
-
-
-class TestReserve:
-    @arms
-    def test_reserve_covers_what_the_longest_turn_of_any_arm_takes_beside_the_judgment(
-        self, define: bool, chain: bool, headings: bool, layout: str, roles: Scheme
-    ) -> None:
-        tokens = Words()
-        name = " ".join("n" for _ in range(LONGEST_NAME // 2))
-        court = "Court " + " ".join("n" for _ in range(LONGEST_COURT // 2 - 3))
-        shown = len(tokens.token_ends(heading(headings) + TEXT))
-        for question, party, answers in product(QUESTIONS, (*PARTIES, None), ({"chain": chain}, {"direct": True})):
-            case = Judgment(id="j", text=TEXT, party=party, petitioner=name, court=court)
-            arm = Annotate(define=define, layout=layout, question=question, **answers)
-            reserve = Annotate(layout=layout, question=question).reserve(roles, tokens)
-            made = arm.annotate(case, document(roles, headings=headings))
-            assert (name in words(made.turns[-1])) == (question == "party")
-            assert court in words(made.turns[-1])
-            written = 0
-            for turn in made.turns:
-                literals = sum(len(tokens.token_ends(p)) for m in turn.messages for p in m.parts if isinstance(p, str))
-                template = TEMPLATE_TOKENS * len(turn.messages)
-                written += turn.max_new_tokens
-                assert literals - shown + template + written <= reserve
-
-    @schemes
-    @layouts
-    def test_reserve_is_the_same_for_all_arms(self, roles: Scheme, layout: str) -> None:
-        reserves = {
-            Annotate(define=define, chain=chain, layout=layout).reserve(roles, Words())
-            for define, chain in product([False, True], repeat=2)
-        }
-        reserves.add(Annotate(direct=True, layout=layout).reserve(roles, Words()))
-        assert len(reserves) == 1
-
-    def test_reserve_grows_with_the_answers(self) -> None:
-        more = Annotate(tokens=TurnTokens(ratio=TurnTokens().ratio + 7))
-        assert more.reserve(BUILD, Words()) == Annotate().reserve(BUILD, Words()) + 7
-
-    def test_document_fitted_beside_the_reserve_and_all_answers_fit_the_context(self) -> None:
-        tokens = Words(context=2000)
-        case = Judgment(id="j", text=" ".join(f"Fact number {i} stands." for i in range(900)))
-        for roles, layout in product(SCHEMES, LAYOUTS):
-            stage = Annotate(define=True, chain=True, layout=layout)
-            segments = segments_of(case, roles)
-            shown = Restructure(overflow="middle").restructure(case, segments, tokens, stage.reserve(roles, tokens))
-            answers: dict[str, str] = {}
-            for turn in stage.annotate(case, shown).turns:
-                sent = "\n".join(message.fill(answers)["content"] for message in turn.messages)
-                assert len(tokens.token_ends(sent)) + turn.max_new_tokens <= tokens.context
-                answers[turn.name] = "word " * turn.max_new_tokens
 
 
 class TestPages:
@@ -395,7 +334,7 @@ class TestPages:
     @layouts
     @schemes
     @pytest.mark.parametrize("switches", [{}, {"define": True}, {"chain": True}, {"define": True, "chain": True}])
-    def test_every_turn_shows_each_page_once_under_its_number_in_place_of_the_text(
+    def test_every_turn_has_each_page_once_under_its_number_instead_of_text(
         self, roles: Scheme, layout: str, switches: dict[str, bool]
     ) -> None:
         made = self.made(roles, layout=layout, **switches)
@@ -412,15 +351,15 @@ class TestPages:
             )
             assert "\n".join(literal(message) for message in drawn) == expected
 
-    def test_a_prior_is_asked_for_without_any_page(self) -> None:
+    def test_the_blank_prompt_has_no_page(self) -> None:
         made = self.made(direct=True)
         assert made.blank is not None
         assert "The pages of the judgment:\n(no pages)\n\n" in words(made.blank)
         assert [message.pages for message in made.blank.messages] == [(), ()]
 
     @schemes
-    def test_words_beside_the_pages_are_within_the_reserve_and_what_a_page_is_allowed(self, roles: Scheme) -> None:
-        tokens = Letters()
+    def test_text_around_pages_fits_the_reserve_and_page_label_tokens(self, roles: Scheme) -> None:
+        tokens = LetterTokens()
         for layout in LAYOUTS:
             stage = Annotate(define=True, chain=True, layout=layout)
             last = self.made(roles, define=True, chain=True, layout=layout).turns[-1]
@@ -429,17 +368,13 @@ class TestPages:
             assert sent + new <= stage.reserve(roles, tokens) + len(self.PAGES) * PAGE_LABEL_TOKENS
 
 
-class Letters:
-    """A token per letter, which no tokenizer exceeds in plain English."""
+class LetterTokens:
+    """A tokenizer with one token per letter, the maximum for any tokenizer in plain English."""
 
     context = 100_000
 
     def token_ends(self, text: str) -> list[int]:
         return list(range(1, len(text) + 1))
-
-
-def segments_of(case: Judgment, roles: Scheme) -> Segments:
-    return Segments(id=case.id, scheme=roles.name, spans=(Span(start=0, end=len(case.text), role="FAC"),))
 
 
 @pytest.mark.parametrize(
@@ -449,18 +384,18 @@ def segments_of(case: Judgment, roles: Scheme) -> Segments:
         ({"party": "both"}, r"^annotate\.party: unknown party 'both'"),
         ({"question": "who"}, r"^annotate\.question: unknown question 'who' \(use party or relief\)"),
         ({"direct": True, "chain": True}, r"^annotate: direct and chain exclude each other"),
-        ({"tokens": TurnTokens(analysis=0)}, r"^annotate\.tokens\.analysis: an answer needs a token"),
+        ({"tokens": TurnTokens(analysis=0)}, r"^annotate\.tokens\.analysis: an answer needs at least one token"),
         ({"tokens": TurnTokens(ratio=0)}, r"^annotate\.tokens\.ratio"),
         ({"tokens": TurnTokens(ruling=-1)}, r"^annotate\.tokens\.ruling"),
         ({"tokens": TurnTokens(answer=0)}, r"^annotate\.tokens\.answer"),
     ],
 )
-def test_impossible_choice_is_refused_by_name(fields: dict[str, Any], message: str) -> None:
+def test_invalid_option_is_an_error_that_names_it(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         Annotate(**fields)
 
 
-def test_unknown_scheme_names_the_judgment() -> None:
+def test_unknown_scheme_is_an_error_that_names_the_judgment() -> None:
     case = Judgment(id="j", text=TEXT)
     with pytest.raises(UserError, match=r"^j: unknown role scheme 'eight'"):
         Annotate().annotate(case, Document(id="j", scheme="eight", headings=False, blocks=()))

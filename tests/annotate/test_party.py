@@ -9,8 +9,8 @@ from hydra import compose, initialize_config_dir
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legalrr.annotate.party import LONGEST_NAME, MATTERS, UNKNOWN_PARTY, VERSUS_LINES, MovingParty, find_party
-from legalrr.annotate.party_role import CAPTION
+from legalrr.annotate.party import MATTERS, MAX_NAME_LENGTH, UNKNOWN_PARTY, VERSUS_LINES, MovingParty, find_party
+from legalrr.annotate.party_role import CAPTION_LENGTH
 from legalrr.paths import root
 from legalrr.records import PARTIES, Block, Document, Judgment, Party, Segments, Span
 from legalrr.restructure import Restructure
@@ -18,7 +18,7 @@ from legalrr.run.pipeline import build_pipeline
 
 
 def side(preamble: str, rest: str = "", *, named: bool = True, **fields: Any) -> MovingParty:
-    """The party of a judgment of a preamble and facts, all visible."""
+    """Return the party of a judgment of preamble and facts, all visible."""
     text = f"{preamble}\n{rest}"
     blocks = [Block(role="PREAMBLE", start=0, text=preamble)] if preamble else []
     blocks += [Block(role="FAC", start=len(preamble) + 1, text=rest)] if rest else []
@@ -49,7 +49,7 @@ def side(preamble: str, rest: str = "", *, named: bool = True, **fields: Any) ->
         ("Kishan   Lal etc. etc. v. State of Sandpur", "Kishan Lal", None),
     ],
 )  # fmt: skip
-def test_name_and_role_are_read_from_the_usual_heads(preamble: str, name: str, role: Party | None) -> None:
+def test_name_and_role_are_read_from_common_captions(preamble: str, name: str, role: Party | None) -> None:
     assert side(preamble) == MovingParty(role=role, name=name)
 
 
@@ -80,46 +80,46 @@ def test_name_and_role_are_read_from_the_usual_heads(preamble: str, name: str, r
     ],
     ids=lambda text: text[:24],
 )
-def test_what_is_doubtful_falls_back_to_the_role(preamble: str) -> None:
+def test_a_doubtful_name_is_left_out(preamble: str) -> None:
     assert side(preamble).name is None
 
 
-def test_name_beyond_the_head_of_the_preamble_is_not_looked_for() -> None:
-    assert side("x\n" * CAPTION + "Kishan Lal ... Appellant").name is None
+def test_only_the_head_of_the_preamble_is_searched_for_a_name() -> None:
+    assert side("x\n" * CAPTION_LENGTH + "Kishan Lal ... Appellant").name is None
     assert side("Word.\n" * VERSUS_LINES + "Kishan Lal v. State of Sandpur").name is None
 
 
-def test_first_label_alone_names_the_party() -> None:
+def test_only_the_first_label_names_the_party() -> None:
     later = "WITH\nCRIMINAL APPEAL NO. 8 OF 2003\nState of Sandpur ... Appellant"
     assert side(f"Kishan Lal ... Appellant\n{later}").name == "Kishan Lal"
     assert side(f"12, Mill Road\nSandpur ... Appellant\n{later}").name is None
 
 
-def test_longest_name_is_taken_and_one_letter_more_is_not() -> None:
-    name = "K" * LONGEST_NAME
+def test_name_has_a_maximum_length() -> None:
+    name = "K" * MAX_NAME_LENGTH
     assert side(f"Appellant: {name}").name == name
     assert side(f"Appellant: {name}K").name is None
 
 
-def test_name_is_left_out_on_request_but_not_the_role() -> None:
+def test_name_but_not_role_is_left_out_on_request() -> None:
     assert side("PETITIONER:\nKISHAN LAL", named=False) == MovingParty(role="petitioner", name=None)
 
 
-def test_what_the_corpus_says_counts_first() -> None:
+def test_the_corpus_takes_precedence() -> None:
     preamble = "PETITIONER:\nKISHAN LAL"
     assert side(preamble, petitioner="Meera Bai") == MovingParty(role="petitioner", name="Meera Bai")
     assert side(preamble, party="appellant", petitioner="Meera Bai") == MovingParty(role="appellant", name="Meera Bai")
     assert side(preamble, petitioner="Meera Bai", named=False) == MovingParty(role="petitioner", name=None)
 
 
-def test_name_is_left_out_where_corpus_and_caption_name_the_party_differently() -> None:
+def test_name_is_left_out_if_corpus_and_caption_disagree_on_the_role() -> None:
     assert side("Kishan Lal ... Appellant", party="appellant").name == "Kishan Lal"
     assert side("Kishan Lal ... Appellant", party="plaintiff") == MovingParty(role="plaintiff", name=None)
 
 
-def test_longer_name_in_a_corpus_than_a_prompt_keeps_room_for_is_left_out() -> None:
-    assert side("", petitioner="K" * LONGEST_NAME).name == "K" * LONGEST_NAME
-    assert side("", petitioner="K" * LONGEST_NAME + "K").name is None
+def test_a_corpus_name_above_the_maximum_length_is_left_out() -> None:
+    assert side("", petitioner="K" * MAX_NAME_LENGTH).name == "K" * MAX_NAME_LENGTH
+    assert side("", petitioner="K" * MAX_NAME_LENGTH + "K").name is None
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_longer_name_in_a_corpus_than_a_prompt_keeps_room_for_is_left_out() -> N
         ("PETITIONER:\nKISHAN LAL\nVs.\nRESPONDENT:\nSTATE", "petitioner"),
     ],
 )  # fmt: skip
-def test_caption_tells_the_role_whatever_the_facts_speak_of(preamble: str, role: Party) -> None:
+def test_caption_determines_the_role_regardless_of_the_facts(preamble: str, role: Party) -> None:
     facts = "The plaintiff sued the defendant. The plaintiff, the plaintiffs and the plaintiff again were heard."
     assert side(preamble, facts).role == role
 
@@ -162,7 +162,7 @@ def test_caption_tells_the_role_whatever_the_facts_speak_of(preamble: str, role:
         ("Nobody is named.", None),
     ],
 )  # fmt: skip
-def test_without_a_caption_the_words_of_the_judgment_tell_the_role(facts: str, role: Party | None) -> None:
+def test_without_a_caption_the_text_determines_the_role(facts: str, role: Party | None) -> None:
     assert side("", facts).role == role
 
 
@@ -171,7 +171,7 @@ def test_without_a_caption_the_words_of_the_judgment_tell_the_role(facts: str, r
     [("appeal", "appellant"), ("criminal appeal", "appellant"), ("writ petition", "petitioner"), ("suit", "plaintiff"),
      ("tax", "plaintiff"), ("Tax, appeal_or_petition", "plaintiff")],
 )  # fmt: skip
-def test_kind_of_matter_counts_before_the_words_of_the_judgment(kind: str, role: Party) -> None:
+def test_kind_of_matter_takes_precedence_over_the_text(kind: str, role: Party) -> None:
     assert side("", "The plaintiff was heard.", kind=kind).role == role
 
 
@@ -180,23 +180,23 @@ def test_kind_of_matter_counts_before_the_words_of_the_judgment(kind: str, role:
         st.sampled_from(["The plaintiff sued.", "The petitioner applied below.", "The suit was decreed."]), max_size=9
     )
 )
-def test_in_an_appeal_nothing_in_the_facts_makes_another_party_of_the_appellant(facts: list[str]) -> None:
+def test_in_an_appeal_no_facts_change_the_appellant(facts: list[str]) -> None:
     assert side("CIVIL APPEAL NO. 7 OF 2003", " ".join(facts)).role == "appellant"
     assert side("", " ".join(["This appeal is by special leave.", *facts])).role == "appellant"
 
 
-def test_without_any_word_for_it_the_question_names_the_party_that_came() -> None:
+def test_a_party_of_unknown_role_brought_the_case() -> None:
     assert side("", "Nobody is named.") == MovingParty(role=None, name=None)
     assert str(MovingParty(role=None)) == UNKNOWN_PARTY == "the party that brought the case to this court"
     assert str(MovingParty(role=None, name="Meera Bai")) == f"{UNKNOWN_PARTY}, Meera Bai"
 
 
-def test_every_party_brought_a_matter_of_its_own() -> None:
+def test_every_role_has_its_matter() -> None:
     assert [MovingParty(role=role).matter for role in (*PARTIES, None)] == list(MATTERS.values())
     assert MovingParty(role="petitioner").matter == "petition"
 
 
-def test_party_reads_as_in_a_question() -> None:
+def test_party_is_formatted_for_the_question() -> None:
     assert str(MovingParty(role="petitioner")) == "the petitioner"
     assert str(MovingParty(role="petitioner", name="Meera Bai")) == "the petitioner, Meera Bai"
 
@@ -210,7 +210,7 @@ def judgment(*parts: tuple[str, str]) -> tuple[Judgment, Segments]:
     return Judgment(id="j", text=text), Segments(id="j", scheme="build", spans=tuple(spans))
 
 
-def test_nothing_hidden_enters_neither_name_nor_role() -> None:
+def test_hidden_text_affects_neither_name_nor_role() -> None:
     case, segments = judgment(
         ("PREAMBLE", "The bench of Sandpur."),
         ("FAC", "The appellant owns a well."),
@@ -221,7 +221,7 @@ def test_nothing_hidden_enters_neither_name_nor_role() -> None:
     assert find_party(case, document, named=True) == MovingParty(role="appellant", name=None)
 
 
-def test_arms_that_show_more_or_less_name_the_same_party() -> None:
+def test_all_arms_name_the_same_party() -> None:
     case, segments = judgment(
         ("FAC", "The petitioner owns a well."), ("NONE", "The appellant, that is, the owner, was heard at noon.")
     )
@@ -231,35 +231,37 @@ def test_arms_that_show_more_or_less_name_the_same_party() -> None:
 
 
 def squeezed(name: str) -> str:
-    """Letters and digits alone."""
+    """Return letters and digits only, in lower case."""
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
 @pytest.mark.data
 @pytest.mark.parametrize(("corpus", "tagger", "share"), [("build", "gold", 0.5), ("inabs", "crf", 0.0)])
-def test_party_of_judgments_read_by_eye_is_the_one_that_came(corpus: str, tagger: str, share: float) -> None:
-    """`parties.csv`: what a careful reader of the head of each judgment says of fifty, drawn at random."""
+def test_party_matches_annotated_judgments(corpus: str, tagger: str, share: float) -> None:
+    """`parties.csv` has the party of fifty random judgments per corpus, annotated from their heads."""
     if not os.environ.get("LEGALRR_DATA"):
         pytest.skip("LEGALRR_DATA names no folder of real judgments")
     with (Path(__file__).parent / "parties.csv").open(encoding="utf-8", newline="") as file:
-        read = {row["id"]: row for row in csv.DictReader(file) if row["corpus"] == corpus}
+        annotated = {row["id"]: row for row in csv.DictReader(file) if row["corpus"] == corpus}
     with initialize_config_dir(str(root() / "conf"), version_base="1.3"):
         pipeline = build_pipeline(compose("config", [f"corpus={corpus}", f"segment={tagger}"]))
     found: dict[str, MovingParty] = {}
     for case in pipeline.corpus.read(pipeline.corpus.split):
-        if case.id in read:
+        if case.id in annotated:
             blind = replace(case, outcome=None)
             document = pipeline.restructure.restructure(blind, pipeline.segment.segment(case), None, 0)
             found[case.id] = find_party(blind, document, named=True)
-    assert {id: one.role or "unknown" for id, one in found.items()} == {id: row["role"] for id, row in read.items()}
+    assert {id: one.role or "unknown" for id, one in found.items()} == {
+        id: row["role"] for id, row in annotated.items()
+    }
     named = {id: squeezed(one.name) for id, one in found.items() if one.name}
-    assert named == {id: squeezed(read[id]["name"]) for id in named}
+    assert named == {id: squeezed(annotated[id]["name"]) for id in named}
     assert len(found) == 50
     assert len(named) >= share * len(found)
 
 
-# In each of these the plaintiff, or the petitioner below, answers to the one who came.
-ANSWERING = {
+# In each of these the plaintiff, or the petitioner below, is the respondent here.
+RESPONDENTS = {
     "lawai50": ("gold", ("1953_L_1", "2009_B_16")),
     "build": ("gold", ("train-28-1786", "train-64-4112", "train-220-1740")),
     "inabs": ("crf", ("train_1491", "train_3654", "train_3726", "train_4608", "train_465")),
@@ -267,16 +269,16 @@ ANSWERING = {
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("corpus", ANSWERING)
-def test_no_question_names_the_party_that_answers(corpus: str) -> None:
+@pytest.mark.parametrize("corpus", RESPONDENTS)
+def test_no_question_names_the_respondent(corpus: str) -> None:
     if not os.environ.get("LEGALRR_DATA"):
         pytest.skip("LEGALRR_DATA names no folder of real judgments")
-    tagger, ids = ANSWERING[corpus]
+    tagger, ids = RESPONDENTS[corpus]
     with initialize_config_dir(str(root() / "conf"), version_base="1.3"):
         pipeline = build_pipeline(compose("config", [f"corpus={corpus}", f"segment={tagger}"]))
-    asked = {}
+    parties = {}
     for case in pipeline.corpus.read(pipeline.corpus.split):
         if case.id in ids:
             document = pipeline.restructure.restructure(case, pipeline.segment.segment(case), None, 0)
-            asked[case.id] = str(find_party(case, document, named=False))
-    assert asked == dict.fromkeys(ids, "the appellant")
+            parties[case.id] = str(find_party(case, document, named=False))
+    assert parties == dict.fromkeys(ids, "the appellant")

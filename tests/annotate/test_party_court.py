@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from legalrr.annotate.party import LONGEST_COURT, find_court
-from legalrr.annotate.party_role import CAPTION
+from legalrr.annotate.party import MAX_COURT_LENGTH, find_court
+from legalrr.annotate.party_role import CAPTION_LENGTH
 from legalrr.records import Block, Document, Hidden, Judgment
 
 REPORT = "PETITIONER:\nKISHAN LAL\n\nVs.\n\nRESPONDENT:\nSTATE\n\nCITATION:\n1952 SCR 202"
@@ -42,17 +42,17 @@ def test_court_is_read_from_a_clean_heading(preamble: str, name: str) -> None:
         ("the High Court of Gujarat", "the High Court of Gujarat"),
         ("Income Tax  Appellate\nTribunal", "the Income Tax Appellate Tribunal"),
         ("Delhi", "an Indian court"),
-        ("Court " + "n" * LONGEST_COURT, "an Indian court"),
+        ("Court " + "n" * MAX_COURT_LENGTH, "an Indian court"),
     ],
 )
-def test_court_that_the_corpus_states_counts_first(stated: str, name: str) -> None:
+def test_court_of_the_corpus_takes_precedence(stated: str, name: str) -> None:
     assert court("IN THE HIGH COURT OF DELHI", court=stated) == name
 
 
-def test_only_the_shown_preamble_at_the_head_is_searched() -> None:
+def test_only_the_visible_preamble_at_the_head_is_searched() -> None:
     heading = "IN THE SUPREME COURT OF INDIA"
     assert court(heading, role="FAC") == "an Indian court"
-    assert court(heading, start=CAPTION) == "an Indian court"
+    assert court(heading, start=CAPTION_LENGTH) == "an Indian court"
     document = Document(
         id="j", scheme="build", headings=False, blocks=(), hidden=(Hidden(start=0, end=9, role="RPC", reason="role"),)
     )

@@ -9,7 +9,7 @@ from PIL import Image
 
 from legalrr.corpora.catalogue import card
 from legalrr.corpora.pdf_folder import PdfFolder, rendered
-from legalrr.hiding.hide import pages_with, shown_pages
+from legalrr.hiding.hide import overlapping_pages, visible_pages
 from legalrr.records import Hidden
 from legalrr.stage import from_values
 
@@ -70,8 +70,8 @@ def test_a_hidden_stretch_takes_its_page_from_the_images(folder):
     judgment = next(PdfFolder(name="c", folder=folder, input="images", dpi=40).read(None))
     at = judgment.text.index("The appeal")
     hidden = Hidden(start=at, end=len(judgment.text), role="RPC", reason="role")
-    assert [page.number for page in pages_with(judgment.pages, hidden.start, hidden.end)] == [2]
-    (page,) = shown_pages(judgment.pages, [hidden])
+    assert [page.number for page in overlapping_pages(judgment.pages, hidden.start, hidden.end)] == [2]
+    (page,) = visible_pages(judgment.pages, [hidden])
     assert page.number == 1
     assert [image.size for image in rendered([page])] == [(160, 200)]
 
@@ -87,7 +87,7 @@ def test_a_scan_is_refused_as_text_and_read_as_images(tmp_path, scan, refuses):
         (2, 0, 0, 150),
         (3, 0, 0, 150),
     ]
-    assert [page.number for page in shown_pages(judgment.pages, (), last_pages_hidden=1)] == [1, 2]
+    assert [page.number for page in visible_pages(judgment.pages, (), last_pages_hidden=1)] == [1, 2]
 
 
 @pytest.mark.parametrize("shown", ["text", "images"])

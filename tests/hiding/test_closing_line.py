@@ -1,8 +1,8 @@
-"""The law reporter's line is found at the very end of a judgment, and nowhere else."""
+"""The law reporter's closing line is found only at the very end of a judgment."""
 
 import pytest
 
-from legalrr.hiding.headnote import closing_line
+from legalrr.hiding.headnote import find_closing_line
 
 
 @pytest.mark.parametrize(
@@ -22,10 +22,10 @@ from legalrr.hiding.headnote import closing_line
         "G.C. Appeal dismissed.\n (1) [1965] 2 S.C.R. 94.\n 602",
     ],
 )
-def test_the_closing_line_is_found_with_its_initials(line):
+def test_closing_line_is_found_with_the_reporters_initials(line):
     body = "The tenant had notice. It was good.\n\n"
     text = f"{body}{line}\n\n"
-    found = closing_line(text)
+    found = find_closing_line(text)
     assert found is not None
     assert text[slice(*found)] == line
     assert found[0] == len(body)
@@ -41,14 +41,14 @@ def test_the_closing_line_is_found_with_its_initials(line):
         "",
     ],
 )
-def test_other_endings_are_no_closing_line(ending):
-    assert closing_line(f"The tenant had notice. {ending}") is None
+def test_other_endings_are_not_closing_lines(ending):
+    assert find_closing_line(f"The tenant had notice. {ending}") is None
 
 
-def test_a_closing_line_alone_is_one():
-    assert closing_line("Appeal allowed.") == (0, 15)
+def test_closing_line_without_a_judgment_is_found():
+    assert find_closing_line("Appeal allowed.") == (0, 15)
 
 
 @pytest.mark.parametrize("text", ["", " " * 100_000, "A. " * 50_000, "Appeal Nos. " * 20_000, "1, " * 50_000])
-def test_closing_line_looks_at_the_end_alone(text):
-    assert closing_line(text) is None
+def test_only_the_end_is_searched_in_linear_time(text):
+    assert find_closing_line(text) is None

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from legalrr.hiding.hide import MIN_REPEATED_WORDS, hide, normal, pieces, sentences_of
+from legalrr.hiding.hide import MIN_REPEATED_WORDS, collapse_whitespace, hide, pieces, protected_sentences
 from legalrr.records import Hidden, Judgment, Segments, Span
 from legalrr.restructure import Restructure
 from legalrr.roles import scheme
@@ -15,7 +15,7 @@ LEDGER = "The ledger was kept by a clerk named Dinanath."
 
 
 def made(*parts: tuple[str, str], scheme: str = "build", between: str = "\n") -> tuple[Judgment, Segments]:
-    """A judgment of (role, text) parts; a part with the role "" is covered by no span."""
+    """Return a judgment of (role, text) parts; no span covers a part with role ""."""
     text, spans = "", []
     for role, words in parts:
         text += between if text else ""
@@ -32,18 +32,18 @@ def hidden(
     scheme: str = "build",
     between: str = "\n",
 ) -> list[tuple[str, str, str]]:
-    """(text, role, reason) of what is hidden."""
+    """Return (text, role, reason) of each hidden span."""
     judgment, segments = made(*parts, scheme=scheme, between=between)
     found = hide(judgment, segments, also=also, verdicts=verdicts)
     return [(judgment.text[h.start : h.end], h.role, h.reason) for h in found]
 
 
 def leaked(judgment: Judgment, segments: Segments, stage: Restructure) -> set[str]:
-    """Hidden sentences that occur in the rendered document."""
+    """Return hidden sentences that occur in the rendered document."""
     document = stage.restructure(judgment, segments, None, 0)
-    shown = normal(document.render({r.code: r.heading for r in scheme(segments.scheme).roles}))
-    told = {s for h in document.hidden for s in sentences_of(judgment.text[h.start : h.end])}
-    return {sentence for sentence in told if sentence in shown}
+    shown = collapse_whitespace(document.render({r.code: r.heading for r in scheme(segments.scheme).roles}))
+    secret = {s for h in document.hidden for s in protected_sentences(judgment.text[h.start : h.end])}
+    return {sentence for sentence in secret if sentence in shown}
 
 
 class TestRoles:
@@ -55,19 +55,19 @@ class TestRoles:
     def test_other_roles_are_shown(self, role: str) -> None:
         assert hidden(("FAC", RAIN), (role, LEDGER)) == []
 
-    def test_a_precedent_that_the_court_rejects_is_hidden_as_the_study_did_not(self) -> None:
+    def test_rejected_precedent_is_hidden_except_in_the_study(self) -> None:
         parts = (("FAC", RAIN), ("PRE_NOT_RELIED", LEDGER))
         assert hidden(*parts) == [(LEDGER, "PRE_NOT_RELIED", "role")]
         assert hidden(*parts, verdicts=False) == []
 
-    def test_decisive_roles_are_those_of_the_scheme(self) -> None:
+    def test_decisive_roles_depend_on_the_scheme(self) -> None:
         parts = (("FAC", RAIN), ("PRE", LEDGER), ("STA", BRIDGE))
         assert hidden(*parts, scheme="seven") == [(BRIDGE, "STA", "role")]
 
-    def test_more_roles_are_hidden_on_request(self) -> None:
+    def test_additional_roles_are_hidden_on_request(self) -> None:
         assert hidden(("FAC", RAIN), ("RLC", LEDGER), also=frozenset({"RLC"})) == [(LEDGER, "RLC", "role")]
 
-    def test_without_verdicts_roles_alone_are_hidden(self) -> None:
+    def test_without_verdicts_only_roles_are_hidden(self) -> None:
         parts = (
             ("FAC", RAIN),
             ("ANALYSIS", LEDGER),
@@ -91,7 +91,7 @@ class TestVerdicts:
     def test_closing_line_is_hidden(self, line: str) -> None:
         assert hidden(("FAC", RAIN), ("NONE", line)) == [(line, "NONE", "closing")]
 
-    def test_closing_line_without_a_role_is_called_closing(self) -> None:
+    def test_closing_line_without_a_role_has_reason_closing(self) -> None:
         assert hidden(("FAC", RAIN), ("", "Appeal dismissed.")) == [("Appeal dismissed.", "", "closing")]
 
     def test_end_that_no_span_covers_is_hidden_sentence_by_sentence(self) -> None:
@@ -111,11 +111,11 @@ COURT = f"JUDGMENT:\nCIVIL APPELLATE JURISDICTION: Civil Appeal No. 7.\n{BRIDGE}
 
 
 class TestHeadnotes:
-    def test_headnote_is_hidden_and_the_names_of_the_parties_stay(self) -> None:
+    def test_headnote_is_hidden_and_party_names_stay(self) -> None:
         found = hidden(("PREAMBLE", NAMES + REPORTER), ("FAC", COURT), between="")
         assert found == [(REPORTER, "PREAMBLE", "headnote")]
 
-    def test_headnote_is_hidden_without_roles_and_under_any(self) -> None:
+    def test_headnote_is_hidden_with_and_without_roles(self) -> None:
         text = NAMES + REPORTER + COURT
         assert hidden(("", text)) == [(REPORTER, "", "headnote")]
         assert hidden(("NONE", text)) == [(REPORTER, "NONE", "headnote")]
@@ -128,7 +128,7 @@ class TestHeadnotes:
             (REPORTER[half:].strip(), "FAC"),
         ]
 
-    def test_what_repeats_a_sentence_of_the_headnote_is_hidden(self) -> None:
+    def test_repeat_of_a_headnote_sentence_is_hidden(self) -> None:
         found = hidden(("PREAMBLE", NAMES + REPORTER), ("FAC", f"{COURT} {LEDGER}"), between="")
         assert [h[1:] for h in found] == [("PREAMBLE", "headnote"), ("FAC", "repeat")]
 
@@ -137,15 +137,15 @@ class TestHeadnotes:
 
 
 class TestRepeats:
-    def test_hidden_sentence_that_stands_again_is_hidden(self) -> None:
+    def test_repeat_of_a_hidden_sentence_is_hidden(self) -> None:
         found = hidden(("FAC", f"{RAIN} {LEDGER} {BRIDGE}"), ("ANALYSIS", LEDGER))
         assert found == [(LEDGER, "FAC", "repeat"), (LEDGER, "ANALYSIS", "role")]
 
-    def test_other_whitespace_makes_no_difference(self) -> None:
+    def test_whitespace_makes_no_difference(self) -> None:
         spaced = LEDGER.replace("kept by", "kept\nby").replace("clerk named", "clerk \t named")
         assert (spaced, "FAC", "repeat") in hidden(("FAC", f"{RAIN} {spaced}"), ("ANALYSIS", LEDGER))
 
-    def test_longer_sentence_that_holds_a_hidden_one_is_hidden_whole(self) -> None:
+    def test_sentence_that_contains_a_hidden_one_is_hidden_completely(self) -> None:
         longer = f"On the record it is noted: {LEDGER[:-1]}."
         short = LEDGER[LEDGER.index("was") :]
         assert (longer, "FAC", "repeat") in hidden(("FAC", f"{RAIN} {longer}"), ("ANALYSIS", short))
@@ -157,18 +157,18 @@ class TestRepeats:
         parts = (("ANALYSIS", inner), ("FAC", BRIDGE), ("RLC", middle), ("ISSUE", outer), ("NONE", RAIN))
         assert [h[1:] for h in hidden(*parts)] == [("ANALYSIS", "role"), ("RLC", "repeat"), ("ISSUE", "repeat")]
 
-    def test_what_only_the_repeat_added_is_looked_for_as_well(self) -> None:
+    def test_text_added_by_a_repeat_is_searched_for_too(self) -> None:
         both = f"On that day {LEDGER[:-1]}, and {BRIDGE}"
-        # `both` is hidden as it holds the ledger; it stands again, word for word, in another role.
+        # `both` is hidden because it contains the ledger; it occurs again, word for word, under another role.
         found = hidden(("ANALYSIS", LEDGER[:-1]), ("FAC", both), ("RLC", f"{RAIN} {both}"))
         assert [h[1:] for h in found] == [("ANALYSIS", "role"), ("FAC", "repeat"), ("RLC", "repeat")]
 
-    def test_sentence_that_comes_together_when_a_repeat_goes_is_hidden_too(self) -> None:
+    def test_sentence_joined_by_the_removal_of_a_repeat_is_hidden(self) -> None:
         split = ("The ledger was", LEDGER, "kept by Mohan.")
         parts = [("ANALYSIS", f"{LEDGER} The ledger was kept by Mohan."), *(("FAC", words) for words in split)]
         assert not leaked(*made(*parts), Restructure())
 
-    def test_sentence_cut_by_spans_that_touch_is_found(self) -> None:
+    def test_sentence_split_by_adjacent_spans_is_found(self) -> None:
         text = f"{RAIN} {LEDGER} {BRIDGE} {LEDGER}"
         cut = text.index(LEDGER) + len(LEDGER) - 1
         spans = [(0, cut, "FAC"), (cut, cut + 1, "FAC"), (cut + 2, len(text) - len(LEDGER) - 1, "FAC")]
@@ -179,12 +179,12 @@ class TestRepeats:
         found = hide(judgment, segments, also=frozenset(), verdicts=True)
         assert [text[h.start : h.end] for h in found] == [LEDGER[:-1], ".", LEDGER]
 
-    def test_sentence_that_reorganising_would_bring_together_is_hidden(self) -> None:
+    def test_sentence_joined_by_reordering_is_hidden(self) -> None:
         parts = (("ANALYSIS", "Old Dinanath kept the ledger."), ("FAC", "Old Dinanath"), ("RLC", RAIN))
         judgment, segments = made(*parts, ("FAC", "kept the ledger."))
         assert not leaked(judgment, segments, Restructure(order="role"))
 
-    def test_short_sentence_may_stand_again(self) -> None:
+    def test_repeat_of_a_short_sentence_stays_visible(self) -> None:
         assert MIN_REPEATED_WORDS == 4
         assert hidden(("FAC", "We have heard. " + RAIN), ("ANALYSIS", "We have heard.")) == [
             ("We have heard.", "ANALYSIS", "role")
@@ -198,7 +198,7 @@ class TestRepeats:
 
 
 class TestPieces:
-    def test_whole_text_comes_as_pieces_with_gaps_of_words_but_not_of_whitespace(self) -> None:
+    def test_pieces_cover_the_text_except_whitespace_gaps(self) -> None:
         judgment, segments = made(("", "Before."), ("FAC", "One."), ("RLC", "Two."), ("", "After."))
         assert [(judgment.text[a:b].strip(), role) for a, b, role in pieces(judgment.text, segments)] == [
             ("Before.", ""),
@@ -218,7 +218,7 @@ orders = st.sampled_from([Restructure(), Restructure(order="role")])
 
 
 def sound(judgment: Judgment, found: tuple[Hidden, ...]) -> bool:
-    """Whether the hidden stretches are not empty, ordered, disjoint and within the text."""
+    """Return whether hidden spans are non-empty, ordered, disjoint and within the text."""
     offsets = [offset for h in found for offset in (h.start, h.end)]
     return (
         offsets == sorted(offsets)
@@ -229,7 +229,7 @@ def sound(judgment: Judgment, found: tuple[Hidden, ...]) -> bool:
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(roles, sentences), min_size=1, max_size=12), st.sampled_from([" ", "\n", "\n\n", ""]), orders)
-def test_no_hidden_sentence_is_shown_whatever_is_labelled(
+def test_no_hidden_sentence_is_visible_for_any_labels(
     parts: list[tuple[str, str]], between: str, stage: Restructure
 ) -> None:
     judgment, segments = made(*parts, between=between)
@@ -239,7 +239,7 @@ def test_no_hidden_sentence_is_shown_whatever_is_labelled(
 
 @st.composite
 def cut_anywhere(draw: st.DrawFn) -> tuple[Judgment, Segments]:
-    """A judgment with spans that begin and end at any character."""
+    """Draw a judgment with spans that start and end at any character."""
     text = draw(st.lists(st.one_of(sentences, words, st.sampled_from(["\n", ".", "\u00a0"])), min_size=1, max_size=20))
     joined = draw(st.sampled_from([" ", "\n", ""])).join(text)
     cuts = sorted(draw(st.sets(st.integers(0, len(joined)), max_size=12)))
@@ -249,16 +249,18 @@ def cut_anywhere(draw: st.DrawFn) -> tuple[Judgment, Segments]:
 
 @settings(deadline=None)
 @given(cut_anywhere(), orders)
-def test_no_hidden_sentence_is_shown_wherever_spans_cut(case: tuple[Judgment, Segments], stage: Restructure) -> None:
+def test_no_hidden_sentence_is_visible_for_any_span_boundaries(
+    case: tuple[Judgment, Segments], stage: Restructure
+) -> None:
     assert sound(case[0], hide(*case, also=frozenset(), verdicts=True))
     assert not leaked(*case, stage)
 
 
 @settings(deadline=None)
 @given(cut_anywhere())
-def test_every_character_is_either_hidden_or_shown(case: tuple[Judgment, Segments]) -> None:
+def test_every_character_is_either_hidden_or_visible(case: tuple[Judgment, Segments]) -> None:
     judgment, segments = case
     document = Restructure().restructure(judgment, segments, None, 0)
-    told = [judgment.text[h.start : h.end] for h in document.hidden]
-    shown = [b.text for b in document.blocks]
-    assert sorted("".join("".join(told + shown).split())) == sorted("".join(judgment.text.split()))
+    hidden_texts = [judgment.text[h.start : h.end] for h in document.hidden]
+    visible = [b.text for b in document.blocks]
+    assert sorted("".join("".join(hidden_texts + visible).split())) == sorted("".join(judgment.text.split()))

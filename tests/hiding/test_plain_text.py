@@ -1,10 +1,10 @@
-"""A plain copy reads as the text does, and every character of it stands where the text has it."""
+"""Normalized text reads like the original, and its offsets refer to the original."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legalrr.hiding.plain_text import normalised, plain
+from legalrr.hiding.plain_text import fold_characters, normalize
 
 
 @pytest.mark.parametrize(
@@ -33,18 +33,18 @@ from legalrr.hiding.plain_text import normalised, plain
         ("", ""),
     ],
 )
-def test_the_copy_reads_as_the_text_does(text, copy):
-    assert normalised(text).text == copy
+def test_normalize_returns_the_text_as_read(text, copy):
+    assert normalize(text).text == copy
 
 
-def test_plain_keeps_whitespace_and_broken_words():
-    assert plain("al\n\nlow\u00aded &amp; d i s").text == "al\n\nlowed & d i s"
+def test_fold_characters_keeps_whitespace_and_broken_words():
+    assert fold_characters("al\n\nlow\u00aded &amp; d i s").text == "al\n\nlowed & d i s"
 
 
 @pytest.mark.parametrize("word", ["dis\u00admissed", "dismis&shy;sed", "dis mis sed", "d i s m i s s e d"])
-def test_a_stretch_of_the_copy_is_found_in_the_text(word):
+def test_span_of_the_copy_maps_to_the_original(word):
     text = f"The appeal is {word} with costs."
-    copy = normalised(text)
+    copy = normalize(text)
     start = copy.text.index("dismissed")
     assert text[slice(*copy.span(start, start + len("dismissed")))] == word
 
@@ -53,8 +53,8 @@ letters = st.text(st.sampled_from("al owed&;#\u00ad\u200b\uff41\u0430\u00e9 \n-1
 
 
 @given(letters | st.text(max_size=60))
-def test_offsets_never_go_back_and_stay_within_the_text(text):
-    for copy in (plain(text), normalised(text)):
+def test_offsets_are_monotonic_and_within_the_text(text):
+    for copy in (fold_characters(text), normalize(text)):
         offsets = list(copy.offsets)
         assert len(offsets) == len(copy.text) + 1
         assert offsets == sorted(offsets)

@@ -1,10 +1,10 @@
-"""A statement is the court's own, or it is asked, argued, prayed for or told of others."""
+"""A statement is the court's own, or it is asked, argued, prayed for or attributed to others."""
 
 import re
 
 import pytest
 
-from legalrr.hiding.reported_speech import reported
+from legalrr.hiding.reported_speech import is_reported
 
 STATEMENT = re.compile(r"(?:the|this) appeal (?:must|may kindly|is sought to) be allowed|we allow the appeal")
 
@@ -12,7 +12,7 @@ STATEMENT = re.compile(r"(?:the|this) appeal (?:must|may kindly|is sought to) be
 def of_others(sentence: str) -> bool:
     match = STATEMENT.search(sentence)
     assert match
-    return reported(sentence, match)
+    return is_reported(sentence, match)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def of_others(sentence: str) -> bool:
         "By this motion the appeal is sought to be allowed.",
     ],
 )
-def test_what_is_asked_argued_or_told_of_others_is_not_the_courts(sentence):
+def test_questions_arguments_and_reports_are_not_the_courts_own(sentence):
     assert of_others(sentence)
 
 
@@ -50,5 +50,5 @@ def test_what_is_asked_argued_or_told_of_others_is_not_the_courts(sentence):
         "Counsel submitted that time had run, but we allow the appeal.",
     ],
 )
-def test_what_the_court_says_itself_is_its_own(sentence):
+def test_statements_of_the_court_are_its_own(sentence):
     assert not of_others(sentence[0].lower() + sentence[1:])

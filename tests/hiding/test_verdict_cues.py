@@ -1,4 +1,4 @@
-"""What tells the fate of the present matter is found; what courts below did, and what is asked or argued, is not."""
+"""Verdicts on the present matter are detected; decisions of lower courts, questions and arguments are not."""
 
 import pytest
 
@@ -92,12 +92,12 @@ OTHERS = [
 
 
 @pytest.mark.parametrize("sentence", VERDICTS)
-def test_a_sentence_that_tells_the_fate_of_this_matter_is_a_verdict(sentence):
+def test_a_sentence_that_decides_this_matter_is_a_verdict(sentence):
     assert is_verdict(sentence, role="FAC", position=0.3)
 
 
 @pytest.mark.parametrize("sentence", OTHERS)
-def test_what_others_did_or_ask_for_is_no_verdict(sentence):
+def test_decisions_and_requests_of_others_are_not_verdicts(sentence):
     assert not is_verdict(sentence, role="FAC", position=0.3)
 
 
@@ -157,37 +157,37 @@ OF_OTHERS = [
 
 @pytest.mark.parametrize("role", ["FAC", "NONE", "ISSUE", "PREAMBLE"])
 @pytest.mark.parametrize("sentence", VIEWS)
-def test_the_courts_own_view_is_a_verdict_wherever_it_stands(sentence, role):
+def test_the_courts_own_view_is_a_verdict_under_any_role(sentence, role):
     assert is_verdict(sentence, role=role, position=0.3)
 
 
 @pytest.mark.parametrize("sentence", OF_OTHERS)
-def test_a_view_of_others_and_what_is_asked_or_argued_is_none(sentence):
+def test_views_of_others_questions_and_arguments_are_not_verdicts(sentence):
     assert not is_verdict(sentence, role="FAC", position=0.3)
 
 
 @pytest.mark.parametrize("sentence", ["We do not agree with the High Court.", "The appeal must be allowed."])
-def test_what_is_quoted_is_anothers_view_until_the_court_concludes(sentence):
+def test_a_quotation_counts_only_near_the_end(sentence):
     assert not is_verdict(sentence, role="FAC", position=0.3, quoted=True)
     assert is_verdict(sentence, role="FAC", position=0.9, quoted=True)
     assert not is_verdict(f'{sentence}"', role="FAC", position=0.3)
 
 
-def test_in_a_judgment_of_we_an_i_is_anothers():
+def test_in_a_judgment_of_we_an_i_is_another_speaker():
     sentence = "I have no hesitation in holding that the receipt is genuine."
     assert not is_verdict(sentence, role="FAC", position=0.3, speaker="we")
     assert is_verdict(sentence, role="FAC", position=0.3, speaker="I")
 
 
-def test_the_detector_knows_quotations_and_who_speaks_from_the_whole_text():
+def test_the_detector_finds_quotations_and_speaker_in_the_full_text():
     own = "We do not agree with the High Court."
     text = f'The tenant came. We heard him. The learned Judge said: "The rent was due. {own} It was paid." {own}'
     detector = VerdictDetector(text)
     first, last = text.index(own), text.rindex(own)
-    assert not detector.tells(first, first + len(own), "FAC")
-    assert detector.tells(last, last + len(own), "FAC")
-    told = text + " I hold the receipt genuine."
-    assert not VerdictDetector(told).tells(len(text) + 1, len(told), "FAC")
+    assert not detector.detects(first, first + len(own), "FAC")
+    assert detector.detects(last, last + len(own), "FAC")
+    longer = text + " I hold the receipt genuine."
+    assert not VerdictDetector(longer).detects(len(text) + 1, len(longer), "FAC")
 
 
 @pytest.mark.parametrize(
@@ -206,12 +206,12 @@ def test_the_detector_knows_quotations_and_who_speaks_from_the_whole_text():
         "We do not a&#103;ree with the High Court.",
     ],
 )
-def test_changed_letters_hide_no_verdict(sentence):
+def test_verdicts_with_obfuscated_letters_are_detected(sentence):
     assert is_verdict(sentence, role="FAC", position=0.3)
 
 
 @pytest.mark.parametrize("role", ["RLC", "PRE", "PRE_RELIED", "PRE_NOT_RELIED"])
-def test_under_a_lower_court_or_a_precedent_only_this_matter_counts(role):
+def test_under_lower_court_or_precedent_only_this_matter_counts(role):
     assert not is_verdict("The appeal is dismissed with costs.", role=role)
     assert is_verdict("Following that decision, this appeal is dismissed.", role=role)
     assert is_verdict("We dismiss the appeal.", role=role)
@@ -236,7 +236,7 @@ def test_under_an_argument_only_a_decision_counts(role):
         "The conviction cannot stand.",
     ],
 )
-def test_a_view_of_the_decision_below_counts_where_the_court_reasons(sentence):
+def test_a_view_of_the_lower_courts_decision_counts_in_reasoning(sentence):
     assert is_verdict(sentence, role="RATIO", position=0.5)
     assert is_verdict(sentence, role="ANALYSIS", position=0.5)
 
@@ -265,7 +265,7 @@ def test_a_view_of_the_decision_below_counts_where_the_court_reasons(sentence):
         "Even if the letter was never served, the order of discharge is valid.",
     ],
 )
-def test_findings_that_leave_one_outcome_are_verdicts_wherever_they_stand(sentence):
+def test_findings_that_imply_one_outcome_are_verdicts_anywhere(sentence):
     assert is_verdict(sentence, role="FAC", position=0.3)
 
 
@@ -278,7 +278,7 @@ def test_findings_that_leave_one_outcome_are_verdicts_wherever_they_stand(senten
     ],
 )
 @pytest.mark.parametrize("role", ["NONE", "ARG_RESPONDENT"])
-def test_whoever_speaks_of_punishment_near_the_end_tells_that_there_is_a_conviction(sentence, role):
+def test_a_mention_of_punishment_near_the_end_implies_a_conviction(sentence, role):
     assert is_verdict(sentence, role=role, position=0.82)
     assert not is_verdict(sentence, role=role, position=0.5)
 
@@ -290,11 +290,11 @@ def test_whoever_speaks_of_punishment_near_the_end_tells_that_there_is_a_convict
         "HELD : (1) Rent was due.",
     ],
 )
-def test_a_headnote_without_a_heading_tells_the_decision_in_the_preamble(sentence):
+def test_a_headnote_without_a_heading_is_a_verdict_in_the_preamble(sentence):
     assert is_verdict(sentence, role="PREAMBLE", position=0.05)
 
 
-def test_the_word_held_alone_tells_nothing():
+def test_the_word_held_alone_is_not_a_verdict():
     assert not is_verdict("HELD: 1.", role="PREAMBLE", position=0.05)
     assert not is_verdict("These two petitions are disposed of by this common judgment.", role="NONE", position=0.1)
 
@@ -323,7 +323,7 @@ def test_no_sentence_takes_exponential_time(unit):
     assert not is_verdict("The appeal is" + unit * 400)
 
 
-def test_the_specimen_hides_its_traps_and_shows_what_courts_below_did():
+def test_specimen_verdicts_are_detected_and_lower_court_rulings_are_not():
     from legalrr.corpora.catalogue import card
 
     reader = card("specimen").reader()

@@ -1,4 +1,4 @@
-"""A backbone that knows one sentence: the probe finds this sentence and its judgment, and no other."""
+"""`legalrr leakage` with a backbone that answers YES for one planted sentence: the probe finds it and nothing else."""
 
 import csv
 import json
@@ -20,9 +20,10 @@ from omegaconf import OmegaConf
 from legalrr.backbones.echo import EchoBackbone, EchoEngine
 from legalrr.backbones.local.backbone import forget_engine
 from legalrr.errors import UserError
-from legalrr.leakage.cli import main, run
-from legalrr.leakage.output import Leakage, page
+from legalrr.leakage.cli import main
+from legalrr.leakage.output import LeakageResult, render_markdown
 from legalrr.leakage.probe import Probe
+from legalrr.leakage.run import run_probe
 from legalrr.paths import root
 from legalrr.protocols import Abilities, Call, Reply
 from legalrr.run.cell import run_cell
@@ -34,50 +35,50 @@ Command = Callable[..., tuple[int, str, str]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Knowing:
-    """A backbone that says YES where it reads the planted sentence, and NO elsewhere."""
+class PlantedBackbone:
+    """A backbone that answers YES to prompts with the planted sentence, otherwise NO."""
 
-    name: str = "knowing"
+    name: str = "planted"
     logprobs: bool = field(default=True, metadata={"runtime": True})
     fails_after: int | None = field(default=None, metadata={"runtime": True})
-    asked: list[str] = field(default_factory=list, metadata={"runtime": True})
+    prompts: list[str] = field(default_factory=list, metadata={"runtime": True})
 
     VERSION: ClassVar[int] = 1
 
     def provenance(self) -> Mapping[str, Any]:
         return {}
 
-    def load(self) -> "KnowingEngine":
-        return KnowingEngine(self)
+    def load(self) -> "PlantedEngine":
+        return PlantedEngine(self)
 
 
-class KnowingEngine(EchoEngine):
-    """Notes what it is asked."""
+class PlantedEngine(EchoEngine):
+    """The engine of `PlantedBackbone`, which records the prompts."""
 
-    def __init__(self, backbone: Knowing) -> None:
+    def __init__(self, backbone: PlantedBackbone) -> None:
         super().__init__(EchoBackbone())
         self.can = Abilities(logprobs=backbone.logprobs, structured=True, images=False, seed=False)
-        self._knowing = backbone
+        self._planted = backbone
 
     def compare(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
         for call in calls:
-            p = 0.97 if self._told(call) else 0.05
+            p = 0.97 if self._reads_planted(call) else 0.05
             yield [(call.key, self._reply(1, "", cut=False, logprobs={"YES": math.log(p), "NO": math.log(1 - p)}))]
 
     def generate(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
         for call in calls:
-            yield [(call.key, self._reply(1, "YES" if self._told(call) else "NO", cut=False))]
+            yield [(call.key, self._reply(1, "YES" if self._reads_planted(call) else "NO", cut=False))]
 
-    def _told(self, call: Call) -> bool:
-        asked, last = self._knowing.asked, self._knowing.fails_after
-        if last is not None and len(asked) >= last:
+    def _reads_planted(self, call: Call) -> bool:
+        prompts, limit = self._planted.prompts, self._planted.fails_after
+        if limit is not None and len(prompts) >= limit:
             raise KeyboardInterrupt
-        asked.append(call.messages[-1]["content"])
-        return PLANTED in asked[-1]
+        prompts.append(call.messages[-1]["content"])
+        return PLANTED in prompts[-1]
 
 
 def judgment(id: str, label: int | None, *, head: str | None = HEAD, place: int | None = None) -> dict[str, Any]:
-    """A preamble, and twelve facts, of which the one at `place` is the planted sentence."""
+    """Return a judgment of a preamble and twelve facts; the fact at `place` is the planted sentence."""
     facts = [f"On day {number} the parties met at the well and spoke of field {id}." for number in range(12)]
     if place is not None:
         facts[place] = PLANTED
@@ -91,8 +92,8 @@ def judgment(id: str, label: int | None, *, head: str | None = HEAD, place: int 
 
 
 JUDGMENTS = (
-    judgment("told", 1, place=4),
-    judgment("untold", 1),
+    judgment("planted", 1, place=4),
+    judgment("unplanted", 1),
     judgment("against", 0),
     judgment("misled", 0, place=7),
 )
@@ -111,9 +112,11 @@ def pipeline(folder: Path, *changes: str, backbone: Any = None, config: str = "l
     return whole if backbone is None else replace(whole, backbone=backbone)
 
 
-def probed(folder: Path, *rows: dict[str, Any], backbone: Any = None, **options: Any) -> Leakage:
-    knowing = Knowing() if backbone is None else backbone
-    return run(pipeline(folder, *overrides(folder, *rows), backbone=knowing), Probe(**options), folder / "run")[0]
+def probed(folder: Path, *rows: dict[str, Any], backbone: Any = None, **options: Any) -> LeakageResult:
+    backbone = PlantedBackbone() if backbone is None else backbone
+    return run_probe(pipeline(folder, *overrides(folder, *rows), backbone=backbone), Probe(**options), folder / "run")[
+        0
+    ]
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -122,9 +125,9 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("calls", [40, 6])
-def test_the_planted_sentence_is_found_and_no_other_judgment_is_listed(tmp_path: Path, calls: int) -> None:
+def test_only_the_planted_sentence_is_found(tmp_path: Path, calls: int) -> None:
     found = probed(tmp_path, *JUDGMENTS, calls=calls)
-    assert {(one.id, name) for one, name, _ in found.deciding} == {("told", "tail"), ("told", "whole")}
+    assert {(one.id, name) for one, name, _ in found.deciding} == {("planted", "tail"), ("planted", "whole")}
     text = JUDGMENTS[0]["text"]
     for _, _, sentence in found.deciding:
         assert sentence.text == text[sentence.start : sentence.end] == PLANTED
@@ -133,14 +136,14 @@ def test_the_planted_sentence_is_found_and_no_other_judgment_is_listed(tmp_path:
 
 
 def test_a_sentence_of_the_preamble_is_found_in_its_view(tmp_path: Path) -> None:
-    found = probed(tmp_path, judgment("told", 1, head=f"{HEAD}\n\n{PLANTED}"), judgment("against", 0), words=20)
-    assert {(one.id, name) for one, name, _ in found.deciding} == {("told", "preamble"), ("told", "whole")}
+    found = probed(tmp_path, judgment("planted", 1, head=f"{HEAD}\n\n{PLANTED}"), judgment("against", 0), words=20)
+    assert {(one.id, name) for one, name, _ in found.deciding} == {("planted", "preamble"), ("planted", "whole")}
     (preamble,) = (one for one in found.views if one.view == "preamble")
     assert preamble.auc is not None
     assert preamble.auc.value == 1.0
 
 
-def test_a_view_answered_wrong_is_not_searched(tmp_path: Path) -> None:
+def test_a_view_answered_incorrectly_is_not_searched(tmp_path: Path) -> None:
     found = probed(tmp_path, *JUDGMENTS)
     misled = next(one for one in found.probed if one.id == "misled")
     assert misled.views["whole"].verdict.label == "allowed"
@@ -148,7 +151,7 @@ def test_a_view_answered_wrong_is_not_searched(tmp_path: Path) -> None:
     assert misled.views["preamble"].deciding is not None
 
 
-def test_a_sentence_that_the_answer_can_do_without_is_kept_but_decides_nothing(tmp_path: Path) -> None:
+def test_a_sentence_that_the_answer_does_not_need_is_not_deciding(tmp_path: Path) -> None:
     found = probed(tmp_path, *JUDGMENTS)
     against = next(one for one in found.probed if one.id == "against").views["whole"].deciding
     assert against is not None
@@ -159,26 +162,26 @@ def test_a_sentence_that_the_answer_can_do_without_is_kept_but_decides_nothing(t
 
 def test_thresholds_can_be_set(tmp_path: Path) -> None:
     assert not probed(tmp_path, *JUDGMENTS, alone=0.98).deciding
-    assert {one.id for one, _, _ in probed(tmp_path, *JUDGMENTS, without=1.0).deciding} >= {"told", "against"}
+    assert {one.id for one, _, _ in probed(tmp_path, *JUDGMENTS, without=1.0).deciding} >= {"planted", "against"}
 
 
-def test_a_judgment_without_preamble_is_counted_and_its_other_views_are_read(tmp_path: Path) -> None:
+def test_a_judgment_without_preamble_is_counted_and_its_other_views_used(tmp_path: Path) -> None:
     found = probed(tmp_path, *JUDGMENTS, judgment("headless", 1, head=None, place=2))
     sizes = {one.view: (one.scores.n, one.lacking) for one in found.views}
     assert sizes == {"question": (5, 0), "preamble": (4, 1), "tail": (5, 0), "whole": (5, 0)}
-    assert "1 of 5 judgments show no PREAMBLE" in page(found)
+    assert "1 of 5 judgments show no PREAMBLE" in render_markdown(found)
     assert ("headless", "whole") in {(one.id, name) for one, name, _ in found.deciding}
 
 
-def test_no_preamble_at_all_leaves_the_view_without_scores(tmp_path: Path) -> None:
+def test_without_any_preamble_the_view_has_no_scores(tmp_path: Path) -> None:
     found = probed(tmp_path, judgment("a", 1, head=None), judgment("b", 0, head=None))
-    assert "| the preamble | 0 | - |" in page(found)
+    assert "| the preamble | 0 | - |" in render_markdown(found)
     assert rows_of(tmp_path / "run/views.csv")[1]["auc"] == ""
 
 
 def test_each_view_is_compared_with_the_whole_on_the_same_judgments(tmp_path: Path) -> None:
-    told = judgment("told", 1, head=f"{HEAD}\n\n{PLANTED}", place=3)
-    found = probed(tmp_path, told, *JUDGMENTS[1:3], judgment("headless", 1, head=None, place=3))
+    planted = judgment("planted", 1, head=f"{HEAD}\n\n{PLANTED}", place=3)
+    found = probed(tmp_path, planted, *JUDGMENTS[1:3], judgment("headless", 1, head=None, place=3))
     preamble, _, whole = found.views[1:]
     assert (preamble.scores.n, preamble.only_view, preamble.only_whole) == (3, 0, 0)
     question = found.views[0]
@@ -188,73 +191,73 @@ def test_each_view_is_compared_with_the_whole_on_the_same_judgments(tmp_path: Pa
     assert preamble.whole_auc == 0.75
 
 
-def test_every_part_is_asked_the_same_question_and_nothing_hidden_is_shown(tmp_path: Path) -> None:
-    knowing = Knowing()
-    probed(tmp_path, JUDGMENTS[0], JUDGMENTS[2], backbone=knowing)
-    questions = {asked.rpartition("Question:")[2] for asked in knowing.asked}
+def test_every_part_has_the_same_question_and_no_hidden_text(tmp_path: Path) -> None:
+    backbone = PlantedBackbone()
+    probed(tmp_path, JUDGMENTS[0], JUDGMENTS[2], backbone=backbone)
+    questions = {prompt.rpartition("Question:")[2] for prompt in backbone.prompts}
     assert len(questions) == 1
     assert "MOHAN LAL" in questions.pop()
-    assert not any("The appeal is" in asked for asked in knowing.asked)
+    assert not any("The appeal is" in prompt for prompt in backbone.prompts)
 
 
-def test_a_part_of_a_preamble_never_brings_a_name_into_the_question(tmp_path: Path) -> None:
-    knowing = Knowing()
-    # Below an address this is not read as a name; without that line it would be.
+def test_part_of_a_preamble_never_adds_a_name_to_the_question(tmp_path: Path) -> None:
+    backbone = PlantedBackbone()
+    # After an address line this is not read as a name; without that line it would be.
     head = "IN THE HIGH COURT OF NOWHERE\nof some street in the town\nMOHAN LAL ... APPELLANT"
-    probed(tmp_path, judgment("against", 0, head=head), backbone=knowing)
-    assert any("MOHAN LAL" in asked and "some street" not in asked for asked in knowing.asked)
-    assert not any("MOHAN LAL" in asked.rpartition("Question:")[2] for asked in knowing.asked)
+    probed(tmp_path, judgment("against", 0, head=head), backbone=backbone)
+    assert any("MOHAN LAL" in prompt and "some street" not in prompt for prompt in backbone.prompts)
+    assert not any("MOHAN LAL" in prompt.rpartition("Question:")[2] for prompt in backbone.prompts)
 
 
-def test_a_second_run_makes_no_call_and_writes_the_same(tmp_path: Path) -> None:
-    knowing = Knowing()
-    cell = pipeline(tmp_path, *overrides(tmp_path, *JUDGMENTS), backbone=knowing)
-    _, first = run(cell, Probe(), tmp_path / "one")
-    made = len(knowing.asked)
-    assert made == len(set(knowing.asked))
-    _, second = run(cell, Probe(), tmp_path / "two")
-    assert (first.made, second.made, len(knowing.asked)) == (made, 0, made)
+def test_a_second_run_makes_no_call_and_writes_the_same_files(tmp_path: Path) -> None:
+    backbone = PlantedBackbone()
+    cell = pipeline(tmp_path, *overrides(tmp_path, *JUDGMENTS), backbone=backbone)
+    _, first = run_probe(cell, Probe(), tmp_path / "one")
+    made = len(backbone.prompts)
+    assert made == len(set(backbone.prompts))
+    _, second = run_probe(cell, Probe(), tmp_path / "two")
+    assert (first.made, second.made, len(backbone.prompts)) == (made, 0, made)
     for name in ("judgments.jsonl", "views.csv", "sentences.csv", "leakage.md"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
-def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    asked: list[str] = []
+def test_an_interrupted_run_resumes(tmp_path: Path) -> None:
+    prompts: list[str] = []
     with pytest.raises(KeyboardInterrupt):
-        probed(tmp_path, *JUDGMENTS, backbone=Knowing(asked=asked, fails_after=17))
-    probed(tmp_path, *JUDGMENTS, backbone=Knowing(asked=asked))
-    assert len(asked) == len(set(asked)) > 17
+        probed(tmp_path, *JUDGMENTS, backbone=PlantedBackbone(prompts=prompts, fails_after=17))
+    probed(tmp_path, *JUDGMENTS, backbone=PlantedBackbone(prompts=prompts))
+    assert len(prompts) == len(set(prompts)) > 17
 
 
-def test_the_whole_is_the_call_of_the_arm_direct_compare(tmp_path: Path) -> None:
+def test_the_view_whole_shares_its_call_with_the_arm_direct_compare(tmp_path: Path) -> None:
     given = overrides(tmp_path, *JUDGMENTS)
-    run(pipeline(tmp_path, *given), Probe(calls=0), tmp_path / "run")
+    run_probe(pipeline(tmp_path, *given), Probe(calls=0), tmp_path / "run")
     arm = pipeline(tmp_path, *given, "arm=direct_compare", config="config")
     assert run_cell(arm, tmp_path / "cell")["calls"] == {"made": 0, "stored": 4}
 
 
-def test_a_backbone_without_probabilities_writes_its_answers(tmp_path: Path) -> None:
-    found = probed(tmp_path, *JUDGMENTS, backbone=Knowing(logprobs=False))
-    assert {(one.id, sentence.text) for one, _, sentence in found.deciding} == {("told", PLANTED)}
+def test_a_backbone_without_probabilities_generates_its_answers(tmp_path: Path) -> None:
+    found = probed(tmp_path, *JUDGMENTS, backbone=PlantedBackbone(logprobs=False))
+    assert {(one.id, sentence.text) for one, _, sentence in found.deciding} == {("planted", PLANTED)}
     assert {(s.alone, s.without) for _, _, s in found.deciding} == {(1.0, 0.0)}
     assert json.loads((tmp_path / "run/run.json").read_text())["scoring"] == "generate"
-    assert "answers: generate" in page(found)
+    assert "answers: generate" in render_markdown(found)
 
 
 def test_without_a_search_every_judgment_takes_four_calls(tmp_path: Path) -> None:
-    knowing = Knowing()
-    found = probed(tmp_path, *JUDGMENTS, backbone=knowing, calls=0, words=20)
-    # They have the same preamble and the same question, which are asked once.
-    assert len(knowing.asked) == 2 + 2 * len(JUDGMENTS)
-    assert "No sentence was searched for" in page(found)
+    backbone = PlantedBackbone()
+    found = probed(tmp_path, *JUDGMENTS, backbone=backbone, calls=0, words=20)
+    # Their preamble and question are the same, so each takes one call.
+    assert len(backbone.prompts) == 2 + 2 * len(JUDGMENTS)
+    assert "No sentence was searched for" in render_markdown(found)
 
 
 @pytest.mark.parametrize(
     ("changes", "rows", "named"),
     [
         ([], [judgment("a", None), judgment("b", None)], "corpus own_table: no judgment has an outcome"),
-        (["annotate.direct=false"], JUDGMENTS, "annotate: the probe asks for the answer at once"),
-        (["predict=majority", "~predict.scoring"], JUDGMENTS, "predict: the probe asks a backbone"),
+        (["annotate.direct=false"], JUDGMENTS, "annotate: the probe needs a single-turn prompt"),
+        (["predict=majority", "~predict.scoring"], JUDGMENTS, "predict: the probe needs a backbone"),
         (
             ["restructure.overflow=skip", "restructure.budget=5"],
             JUDGMENTS,
@@ -262,11 +265,11 @@ def test_without_a_search_every_judgment_takes_four_calls(tmp_path: Path) -> Non
         ),
     ],
 )
-def test_what_cannot_be_probed_is_refused(
+def test_input_that_cannot_be_probed_is_an_error(
     tmp_path: Path, changes: list[str], rows: Sequence[dict[str, Any]], named: str
 ) -> None:
     with pytest.raises(UserError, match=f"^{named}"):
-        run(pipeline(tmp_path, *overrides(tmp_path, *rows), *changes), Probe(), tmp_path / "run")
+        run_probe(pipeline(tmp_path, *overrides(tmp_path, *rows), *changes), Probe(), tmp_path / "run")
 
 
 def test_judgments_longer_than_the_budget_are_counted(tmp_path: Path) -> None:
@@ -277,24 +280,24 @@ def test_judgments_longer_than_the_budget_are_counted(tmp_path: Path) -> None:
         *overrides(tmp_path, *JUDGMENTS, short),
         *("restructure.overflow=skip", "restructure.budget=40"),
     )
-    found, _ = run(cell, Probe(), tmp_path / "run")
+    found, _ = run_probe(cell, Probe(), tmp_path / "run")
     assert found.counts == {"read": 5, "taken": 5, "scored": 5, "skipped": 4, "asked": 1}
     assert all(one.auc is None for one in found.views)
 
 
 @pytest.mark.parametrize(("option", "value"), [("words", 0), ("calls", -1), ("alone", 1.5), ("without", -0.1)])
-def test_numbers_out_of_range_are_refused(option: str, value: float) -> None:
+def test_numbers_out_of_range_are_errors(option: str, value: float) -> None:
     with pytest.raises(UserError, match=rf"^probe\.{option}"):
         Probe(**{option: value})  # type: ignore[arg-type]
 
 
 @pytest.fixture
 def command(run_hydra: Command) -> Command:
-    """Run the command in a folder of its own; returns exit status, standard output and standard error."""
+    """Run the command in its own folder; return exit status, standard output and standard error."""
     return partial(run_hydra, main, "legalrr leakage")
 
 
-def test_the_command_prints_the_table_and_says_where_it_lies(command: Command, tmp_path: Path) -> None:
+def test_the_command_prints_the_table_and_the_path_of_the_report(command: Command, tmp_path: Path) -> None:
     for made in (True, False):
         status, out, _ = command("backbone=echo", "limit=4", "probe.calls=8")
         assert status == 0
@@ -321,7 +324,7 @@ def test_the_command_prints_the_table_and_says_where_it_lies(command: Command, t
         ("predict=majority", "predict"),
     ],
 )
-def test_a_wrong_option_is_one_line_and_status_2(command: Command, override: str, named: str) -> None:
+def test_a_wrong_option_prints_one_line_and_exits_with_status_2(command: Command, override: str, named: str) -> None:
     status, _, err = command("backbone=echo", override)
     assert status == 2
     (line,) = [line for line in err.splitlines() if line.startswith("legalrr leakage: ")]
@@ -329,40 +332,40 @@ def test_a_wrong_option_is_one_line_and_status_2(command: Command, override: str
     assert "Traceback" not in err
 
 
-def test_an_interruption_says_how_to_go_on(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interruption_prints_how_to_resume(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("legalrr.leakage.cli.run", interrupt)
+    monkeypatch.setattr("legalrr.leakage.run.run_probe", interrupt)
     status, _, err = command("backbone=echo")
     assert status == 130
-    assert "the same command goes on" in err
+    assert "run the same command again to resume" in err
 
 
-def test_every_option_of_the_probe_stands_in_the_yaml() -> None:
+def test_the_yaml_lists_every_option_of_the_probe() -> None:
     with initialize_config_dir(str(root() / "conf"), version_base="1.3"):
         node = dict(compose("leakage")["probe"])
     assert node.pop("_target_") == "legalrr.leakage.probe.Probe"
     assert node == {one.name: one.default for one in fields(Probe)}
 
 
-def test_help_loads_nothing_heavy() -> None:
-    asked = [sys.executable, "-X", "importtime", "-m", "legalrr.leakage", "--help"]
-    done = subprocess.run(asked, cwd=root(), capture_output=True, text=True, check=True)
+def test_help_imports_no_heavy_library() -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "legalrr", "leakage", "--help"]
+    done = subprocess.run(command, cwd=root(), capture_output=True, text=True, check=True)
     loaded = {line.split("|")[-1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
     assert not loaded & {"torch", "transformers", "spacy", "matplotlib", "pandas", "sklearn", "scipy", "numpy"}
     assert "legalrr leakage corpus=specimen backbone=smollm2 limit=6" in done.stdout
 
 
-def test_a_real_model_goes_through_it(command: Command, tiny: Path, tmp_path: Path) -> None:
-    # Its positions are rotations, so more of them need no weights.
+def test_the_command_runs_with_a_real_model(command: Command, tiny: Path, tmp_path: Path) -> None:
+    # Rotary positions have no weights, so the context can be extended.
     model = tmp_path / "model"
     shutil.copytree(tiny, model)
     config = json.loads((model / "config.json").read_text())
     (model / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 8192}))
-    asks = ("backbone=local", f"backbone.model={model}", "backbone.name=tiny", "backbone.threads=1")
+    options = ("backbone=local", f"backbone.model={model}", "backbone.name=tiny", "backbone.threads=1")
     status, out, _ = command(
-        *asks, *overrides(tmp_path, *JUDGMENTS), "probe.calls=4", "probe.words=30", "annotate.tokens.analysis=16"
+        *options, *overrides(tmp_path, *JUDGMENTS), "probe.calls=4", "probe.words=30", "annotate.tokens.analysis=16"
     )
     forget_engine()
     assert status == 0

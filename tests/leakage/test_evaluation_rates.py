@@ -1,8 +1,8 @@
-"""What detection hides in vain and what it leaves, on invented sentences, and on real ones that were read.
+"""False discovery rate and miss rate of detection, on invented sentences and on annotated real ones.
 
-views.csv holds ids, offsets and decisions, no text: sentences drawn at random (seeds 77 and 99) from what detection hid
-and from what was shown with an evaluative phrase in it; of the texts without gold roles, from a third of the judgments,
-on which the patterns were not corrected but for the last time. Each was read with its neighbours.
+views.csv has ids, offsets and decisions, no text: random samples (seeds 77 and 99) of hidden sentences and of visible
+sentences with an evaluative phrase. For texts without gold roles, the samples are from a third of the judgments, which
+was used for the last correction of the patterns only. Each sentence was read in context.
 """
 
 import os
@@ -14,7 +14,15 @@ import pytest
 from legalrr.errors import UserError
 from legalrr.hiding.hide import hide
 from legalrr.leakage import evaluation
-from legalrr.leakage.evaluation import Decision, Rates, cases, main, rates, rates_of, read_drawn
+from legalrr.leakage.evaluation import (
+    Decision,
+    DetectionRates,
+    count_rates,
+    load_cases,
+    main,
+    rates_by_corpus,
+    read_sample,
+)
 from legalrr.records import Judgment, Segments, Span
 
 VIEWS = Path(__file__).parent / "views.csv"
@@ -33,7 +41,7 @@ NAMED = {
     ),
     "build": (("train-52-1747", "do not find that Section 35-G"),),
 }
-"""Sentences that reviewers found shown, each by a few of its words."""
+"""Sentences that reviewers found visible, each by a few of its words."""
 OVER_HIDDEN = {
     "specimen": (("commercial-1", "a refusal to set aside an award"),),
     "build": (("train-13-4149", "her husband should be punished"), ("train-23-4079", "Two contentions advanced")),
@@ -54,35 +62,35 @@ def decided(words: str, decision: str) -> Decision:
     return Decision(corpus="c", id="j", start=start, end=start + len(words), decision=decision)
 
 
-def test_both_rates_count_what_is_hidden_and_shown_now():
+def test_both_rates_count_the_current_hiding():
     drawn = {
         decided("The High Court was clearly wrong.", "verdict"): "hidden",
         decided("We think that the rent was due.", "other"): "hidden",
         decided("The deed was old.", "verdict"): "shown",
         decided("The tenant took the shop on lease.", "other"): "shown",
     }
-    assert rates(iter([judgment()]), drawn) == Rates(hidden=2, in_vain=1, shown=2, left=1)
+    assert count_rates(iter([judgment()]), drawn) == DetectionRates(hidden=2, false_positives=1, shown=2, missed=1)
 
 
-def test_what_was_drawn_as_hidden_and_is_shown_now_counts_in_neither_rate():
+def test_a_sentence_sampled_as_hidden_but_visible_now_is_not_counted():
     drawn = {decided("The deed was old.", "verdict"): "hidden", decided("The appeal is dismissed.", "verdict"): "shown"}
-    assert rates(iter([judgment()]), drawn) == Rates()
+    assert count_rates(iter([judgment()]), drawn) == DetectionRates()
 
 
-def test_a_judgment_that_is_not_there_is_an_error():
-    with pytest.raises(UserError, match="k: no such judgment"):
-        rates(iter([judgment()]), {Decision(corpus="c", id="k", start=0, end=1, decision="other"): "shown"})
+def test_an_unknown_judgment_is_an_error():
+    with pytest.raises(UserError, match="k: unknown judgment"):
+        count_rates(iter([judgment()]), {Decision(corpus="c", id="k", start=0, end=1, decision="other"): "shown"})
 
 
-def test_a_line_that_does_not_say_how_it_was_drawn_is_named(tmp_path):
+def test_an_unknown_sample_is_reported_with_its_line(tmp_path):
     path = tmp_path / "views.csv"
     path.write_text("corpus,id,start,end,decision,drawn\nc,j,0,5,other,seen\n", encoding="utf-8")
-    with pytest.raises(UserError, match=r"views\.csv:2: drawn 'seen'"):
-        read_drawn(path)
+    with pytest.raises(UserError, match=r"views\.csv:2: unknown value of drawn: 'seen'"):
+        read_sample(path)
 
 
-def test_the_command_prints_both_rates_and_says_what_is_wrong(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(evaluation, "cases", lambda corpus, ids: iter([judgment()]))
+def test_the_command_prints_both_rates_and_reports_errors(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(evaluation, "load_cases", lambda corpus, ids: iter([judgment()]))
     path = tmp_path / "views.csv"
     d = decided("The High Court was clearly wrong.", "verdict")
     path.write_text(f"corpus,id,start,end,decision,drawn\nc,j,{d.start},{d.end},verdict,hidden\n", encoding="utf-8")
@@ -94,8 +102,8 @@ def test_the_command_prints_both_rates_and_says_what_is_wrong(tmp_path, capsys, 
     assert "none.csv" in capsys.readouterr().err
 
 
-def test_hundreds_of_sentences_were_read_of_both_kinds():
-    drawn = read_drawn(VIEWS)
+def test_both_samples_have_at_least_200_sentences():
+    drawn = read_sample(VIEWS)
     kinds = Counter(drawn.values())
     assert kinds["hidden"] >= 200
     assert kinds["shown"] >= 200
@@ -109,20 +117,20 @@ def data() -> None:
 
 
 @pytest.mark.data
-def test_at_most_one_in_four_is_hidden_in_vain_and_one_in_twenty_left(data):
-    found = rates_of(read_drawn(VIEWS))
-    total = sum(found.values(), Rates())
+def test_false_discovery_rate_is_at_most_a_quarter_and_miss_rate_a_twentieth(data):
+    found = rates_by_corpus(read_sample(VIEWS))
+    total = sum(found.values(), DetectionRates())
     assert total.hidden >= 200
     assert total.shown >= 200
-    assert total.in_vain / total.hidden <= 0.25
-    assert total.left / total.shown <= 0.05
+    assert total.false_positives / total.hidden <= 0.25
+    assert total.missed / total.shown <= 0.05
 
 
 def hidden_of(corpus: str, named: tuple[tuple[str, str], ...]) -> list[str]:
-    """Of these sentences, each the id of its judgment and a few of its words, those that are hidden."""
+    """Return those of the sentences, given by judgment id and a few words, that are hidden."""
     ids = frozenset(key for key, _ in named)
     found = {}
-    for judged, segments in cases(corpus, ids):
+    for judged, segments in load_cases(corpus, ids):
         found[judged.id] = judged.text, hide(judged, segments, also=frozenset(), verdicts=True)
     assert found.keys() == ids
     starts = [(key, words, found[key][0].index(words)) for key, words in named]
@@ -131,11 +139,11 @@ def hidden_of(corpus: str, named: tuple[tuple[str, str], ...]) -> list[str]:
 
 @pytest.mark.data
 @pytest.mark.parametrize("corpus", NAMED)
-def test_sentences_that_reviewers_found_shown_are_hidden(data, corpus):
+def test_sentences_that_reviewers_found_visible_are_hidden(data, corpus):
     assert hidden_of(corpus, NAMED[corpus]) == [words for _, words in NAMED[corpus]]
 
 
 @pytest.mark.data
 @pytest.mark.parametrize("corpus", OVER_HIDDEN)
-def test_plain_sentences_that_reviewers_found_hidden_are_shown(data, corpus):
+def test_plain_sentences_that_reviewers_found_hidden_are_visible(data, corpus):
     assert hidden_of(corpus, OVER_HIDDEN[corpus]) == []

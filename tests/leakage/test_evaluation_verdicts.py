@@ -1,8 +1,8 @@
-"""Recall of verdicts and what is hidden beside them, on invented judgments, and on real ones that were read.
+"""Recall of verdicts and other sentences hidden, on invented judgments and on annotated real ones.
 
-verdicts.csv and verdict_checks.csv hold offsets and decisions, no text. The checks are a stratified sample (seed 20240)
-of what the detector decided: hidden under shown roles, hidden where the court reasons, a cue that the words around it
-take back, an operative word without a cue, and any other sentence.
+verdicts.csv and verdict_checks.csv have offsets and decisions, no text. The checks are a stratified sample (seed 20240)
+of the detector's decisions: hidden under shown roles, hidden in reasoning, a cue rejected by its context, an operative
+word without a cue, and any other sentence.
 """
 
 import os
@@ -13,8 +13,18 @@ from pathlib import Path
 import pytest
 
 from legalrr.errors import UserError
-from legalrr.leakage.evaluation import ALL, SHOWN, Count, Decision, evaluate, interval, main, read_decisions
+from legalrr.leakage.evaluation import (
+    ALL_ROLES,
+    SHOWN_ROLES,
+    Decision,
+    VerdictCounts,
+    evaluate,
+    format_share,
+    main,
+    read_decisions,
+)
 from legalrr.records import Judgment, Span
+from legalrr.score.intervals import wilson
 
 HERE = Path(__file__).parent
 VERDICTS = HERE / "verdicts.csv"
@@ -44,30 +54,30 @@ def decided(words: str, decision: str = "verdict") -> Decision:
 class TestEvaluate:
     def test_verdicts_found_and_others_hidden_are_counted_outside_the_ruling(self):
         of = evaluate([judgment()], [decided("The appeal must be dismissed."), decided("The decree is therefore set")])
-        assert of[SHOWN] == Count(verdicts=1, found=1, others=3, hidden=0)
-        assert of[ALL] == Count(verdicts=2, found=2, others=4, hidden=0)
+        assert of[SHOWN_ROLES] == VerdictCounts(verdicts=1, found=1, others=3, hidden=0)
+        assert of[ALL_ROLES] == VerdictCounts(verdicts=2, found=2, others=4, hidden=0)
 
-    def test_a_hidden_sentence_that_nobody_called_a_verdict_is_an_other(self):
+    def test_a_hidden_sentence_without_a_decision_counts_as_other(self):
         of = evaluate([judgment()], [])
-        assert of[SHOWN] == Count(others=4, hidden=1)
-        assert of[ALL] == Count(others=6, hidden=2)
+        assert of[SHOWN_ROLES] == VerdictCounts(others=4, hidden=1)
+        assert of[ALL_ROLES] == VerdictCounts(others=6, hidden=2)
 
-    def test_a_view_is_neither_found_nor_counted(self):
+    def test_a_view_is_not_counted(self):
         of = evaluate([judgment()], [decided("The appeal must be dismissed.", "view")])
-        assert of[SHOWN] == Count(others=3, hidden=0)
+        assert of[SHOWN_ROLES] == VerdictCounts(others=3, hidden=0)
 
-    def test_a_verdict_that_is_shown_is_missed(self):
-        assert evaluate([judgment()], [decided("He paid no rent.")])[SHOWN].found == 0
+    def test_a_visible_verdict_is_missed(self):
+        assert evaluate([judgment()], [decided("He paid no rent.")])[SHOWN_ROLES].found == 0
 
-    def test_a_verdict_half_of_which_is_shown_is_missed(self):
+    def test_a_half_visible_verdict_is_missed(self):
         of = evaluate([judgment()], [decided("The notice was bad. The decree is therefore set aside.")])
-        assert (of[ALL].verdicts, of[ALL].found) == (1, 0)
+        assert (of[ALL_ROLES].verdicts, of[ALL_ROLES].found) == (1, 0)
 
-    def test_judgments_without_roles_are_passed_over(self):
-        assert evaluate([Judgment(id="i", text="The appeal is dismissed.")], [])[ALL] == Count()
+    def test_judgments_without_roles_are_skipped(self):
+        assert evaluate([Judgment(id="i", text="The appeal is dismissed.")], [])[ALL_ROLES] == VerdictCounts()
 
-    def test_a_decision_about_what_is_not_there_is_an_error(self):
-        with pytest.raises(UserError, match="k: no such judgment"):
+    def test_a_decision_on_an_unknown_judgment_or_offset_is_an_error(self):
+        with pytest.raises(UserError, match="k: unknown judgment"):
             evaluate([judgment()], [Decision(corpus="c", id="k", start=0, end=1, decision="verdict")])
         with pytest.raises(UserError, match="j: offset 9000 is beyond the text"):
             evaluate([judgment()], [Decision(corpus="c", id="j", start=0, end=9000, decision="verdict")])
@@ -77,28 +87,28 @@ class TestFile:
     @pytest.mark.parametrize(
         ("line", "where"),
         [
-            ("c,j,one,5,verdict", "2: an offset is no number"),
-            ("c,j,5,5,verdict", "2: no stretch"),
-            ("c,j,-1,5,view", "2: no stretch"),
-            ("c,j,0,5,ruling", "2: no stretch or no decision"),
-            ("c,j,0", "2: an offset is no number"),
+            ("c,j,one,5,verdict", "2: an offset is not a number"),
+            ("c,j,5,5,verdict", "2: invalid span"),
+            ("c,j,-1,5,view", "2: invalid span"),
+            ("c,j,0,5,ruling", "2: invalid span or decision"),
+            ("c,j,0", "2: an offset is not a number"),
         ],
     )
-    def test_a_bad_line_is_named(self, tmp_path, line, where):
+    def test_a_bad_row_is_reported_with_its_line(self, tmp_path, line, where):
         path = tmp_path / "decisions.csv"
         path.write_text(f"corpus,id,start,end,decision\n{line}\n", encoding="utf-8")
         with pytest.raises(UserError, match=rf"decisions\.csv:{where}"):
             read_decisions(path)
 
-    def test_a_missing_column_and_a_missing_file_are_named(self, tmp_path):
+    def test_a_missing_column_and_a_missing_file_are_reported(self, tmp_path):
         path = tmp_path / "decisions.csv"
         path.write_text("corpus,id\n", encoding="utf-8")
-        with pytest.raises(UserError, match="a column is missing"):
+        with pytest.raises(UserError, match="missing column"):
             read_decisions(path)
         with pytest.raises(UserError, match="cannot read"):
             read_decisions(tmp_path / "none.csv")
 
-    def test_every_stretch_was_decided_once_and_none_reaches_into_another(self):
+    def test_annotated_spans_do_not_overlap(self):
         read = sorted(read_decisions(VERDICTS), key=lambda d: (d.corpus, d.id, d.start))
         assert {d.decision for d in read} == {"verdict", "view"}
         for one, following in pairwise(read):
@@ -113,8 +123,9 @@ class TestFile:
 
 
 @pytest.mark.parametrize(("part", "whole"), [(0, 10), (5, 10), (10, 10), (136, 141)])
-def test_the_interval_holds_the_share_and_solves_wilsons_equation(part, whole):
-    low, high = interval(part, whole)
+def test_the_interval_contains_the_proportion_and_solves_wilsons_equation(part, whole):
+    low, high = wilson(part, whole, confidence=0.95)
+    assert format_share(part, whole) == f"{part}/{whole} = {part / whole:.3f} [{low:.3f}, {high:.3f}]"
     share, z = part / whole, 1.959964
     assert 0 <= low <= share <= high <= 1
     for bound in (low, high):
@@ -122,8 +133,8 @@ def test_the_interval_holds_the_share_and_solves_wilsons_equation(part, whole):
         assert (share - bound) ** 2 == pytest.approx(z**2 * bound * (1 - bound) / whole, abs=1e-5)
 
 
-def test_the_interval_of_nothing_is_everything():
-    assert interval(0, 0) == (0.0, 1.0)
+def test_an_empty_sample_has_no_interval():
+    assert format_share(0, 0) == "0/0"
 
 
 @pytest.fixture(scope="module")
@@ -137,9 +148,9 @@ def real() -> dict[str, Judgment]:
 
 
 @pytest.mark.data
-def test_95_percent_of_verdicts_beyond_the_ruling_are_hidden_and_at_most_2_of_others(real):
+def test_95_percent_of_verdicts_and_at_most_2_percent_of_others_are_hidden(real):
     decisions = read_decisions(VERDICTS)
-    total = {SHOWN: Count(), ALL: Count()}
+    total = {SHOWN_ROLES: VerdictCounts(), ALL_ROLES: VerdictCounts()}
     for corpus in ("lawai50", "marro", "build"):
         judgments = [j for key, j in real.items() if key.startswith(f"{corpus}:")]
         found = evaluate(judgments, [d for d in decisions if d.corpus == corpus])
@@ -150,7 +161,7 @@ def test_95_percent_of_verdicts_beyond_the_ruling_are_hidden_and_at_most_2_of_ot
 
 
 @pytest.mark.data
-def test_the_detector_decides_as_the_reader_of_its_decisions_did(real):
+def test_the_detector_agrees_with_checked_decisions(real):
     from legalrr.hiding.verdict_cues import is_verdict
 
     wrong = Counter()
@@ -161,7 +172,7 @@ def test_the_detector_decides_as_the_reader_of_its_decisions_did(real):
         hidden = is_verdict(words, role=role, position=check.start / len(judgment.text))
         if check.decision != "view" and hidden != (check.decision == "verdict"):
             wrong["hidden" if hidden else "missed"] += 1
-    # Half of the sample is what is hidden, so what is hidden in vain is far commoner here than in a judgment.
+    # Half of the sample is hidden sentences, so false positives are far more frequent here than in a judgment.
     assert wrong["missed"] == 0
     assert wrong["hidden"] <= 20
 
@@ -188,7 +199,7 @@ def test_the_command_prints_a_row_per_corpus_and_group(capsys, monkeypatch, tmp_
     assert "1/5 = 0.200" in rows[1]
 
 
-def test_the_command_says_what_is_wrong(capsys, tmp_path):
+def test_the_command_reports_errors(capsys, tmp_path):
     with pytest.raises(SystemExit) as stopped:
         main(["verdicts", str(tmp_path / "none.csv")])
     assert stopped.value.code == 2

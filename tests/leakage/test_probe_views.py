@@ -1,10 +1,10 @@
-"""Parts of a document."""
+"""Views of a document, and its sentences."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legalrr.leakage.probe import keep, sentences, view, words_of
+from legalrr.leakage.probe import count_words, keep_sentences, select_view, split_sentences
 from legalrr.records import Block, Document
 
 BLOCKS = (
@@ -16,39 +16,41 @@ BLOCKS = (
 DOCUMENT = Document(id="a", scheme="build", headings=False, blocks=BLOCKS)
 
 
-def test_the_question_shows_no_text_and_the_whole_all_of_it():
-    assert view(DOCUMENT, "question", words=3).blocks == ()
-    assert view(DOCUMENT, "whole", words=3) is DOCUMENT
+def test_the_question_has_no_text_and_the_whole_all_of_it():
+    assert select_view(DOCUMENT, "question", words=3).blocks == ()
+    assert select_view(DOCUMENT, "whole", words=3) is DOCUMENT
 
 
 def test_the_preamble_is_every_block_of_that_role():
-    assert view(DOCUMENT, "preamble", words=3).blocks == (BLOCKS[0], BLOCKS[2])
+    assert select_view(DOCUMENT, "preamble", words=3).blocks == (BLOCKS[0], BLOCKS[2])
 
 
-def test_a_document_without_preamble_has_no_such_view():
-    assert view(Document(id="a", scheme="build", headings=False, blocks=BLOCKS[1:2]), "preamble", words=3) is None
+def test_a_document_without_preamble_has_no_preamble_view():
+    assert (
+        select_view(Document(id="a", scheme="build", headings=False, blocks=BLOCKS[1:2]), "preamble", words=3) is None
+    )
 
 
 @given(st.integers(min_value=1, max_value=30))
-def test_the_tail_is_the_last_words_at_their_own_offsets(words):
+def test_the_tail_is_the_last_words_with_their_offsets(words):
     shown = " ".join(block.text for block in BLOCKS).split()
-    tail = view(DOCUMENT, "tail", words=words)
+    tail = select_view(DOCUMENT, "tail", words=words)
     assert " ".join(block.text for block in tail.blocks).split() == shown[-words:]
-    assert words_of(tail) == min(words, len(shown))
+    assert count_words(tail) == min(words, len(shown))
     for block in tail.blocks:
         (own,) = (one for one in BLOCKS if one.start <= block.start < one.start + len(one.text))
         assert own.text[block.start - own.start :] == block.text
 
 
-def test_all_sentences_together_are_the_document():
-    assert keep(DOCUMENT, sentences(DOCUMENT)) == DOCUMENT
+def test_keeping_all_sentences_returns_the_document():
+    assert keep_sentences(DOCUMENT, split_sentences(DOCUMENT)) == DOCUMENT
 
 
 @pytest.mark.parametrize("gone", range(6))
-def test_a_document_without_a_sentence_has_all_the_others(gone):
-    units = sentences(DOCUMENT)
+def test_removing_one_sentence_keeps_all_others(gone):
+    units = split_sentences(DOCUMENT)
     texts = [DOCUMENT.blocks[u.block].text[u.start : u.end] for u in units]
     assert len(units) == 6
-    kept = keep(DOCUMENT, units[:gone] + units[gone + 1 :])
+    kept = keep_sentences(DOCUMENT, units[:gone] + units[gone + 1 :])
     words = " ".join(block.text for block in kept.blocks).split()
     assert words == " ".join(texts[:gone] + texts[gone + 1 :]).split()

@@ -1,4 +1,4 @@
-"""No sentence of a hidden span occurs in any prompt of any arm, in all corpora at hand."""
+"""No sentence of a hidden span occurs in any prompt of any arm, in all available corpora."""
 
 import os
 from collections.abc import Iterator
@@ -8,14 +8,14 @@ from itertools import islice
 import pytest
 from hydra import compose, initialize_config_dir
 
-from legalrr.hiding.headnote import headnote
-from legalrr.hiding.hide import normal, sentences_of
+from legalrr.hiding.headnote import find_headnote
+from legalrr.hiding.hide import collapse_whitespace, protected_sentences
 from legalrr.paths import root
 from legalrr.records import Judgment
 from legalrr.run.pipeline import Pipeline, build_pipeline
 
 ARMS = ("plain", "c", "d", "dc", "r", "rc", "dr", "drc", "r_order", "direct")
-# Tagging running text is slower than reading gold roles, so a part of the 1,500 stands for all.
+# Tagging text is slower than reading gold roles, so 40 of the 1,500 judgments represent all.
 REAL = (("lawai50", "gold", None), ("marro", "gold", None), ("build", "gold", None), ("inabs", "crf", 40))
 
 
@@ -26,19 +26,19 @@ def arms(corpus: str, segment: str) -> list[Pipeline]:
 
 def leaks(judgment: Judgment, pipelines: list[Pipeline]) -> Iterator[tuple[str, str]]:
     segments = pipelines[0].segment.segment(judgment)
-    sentences = cache(lambda start, end: sentences_of(judgment.text[start:end]))
+    sentences = cache(lambda start, end: protected_sentences(judgment.text[start:end]))
     for pipeline in pipelines:
         document = pipeline.restructure.restructure(judgment, segments, None, 0)
         prompt = pipeline.annotate.annotate(judgment, document)
         secret = {s for h in document.hidden for s in sentences(h.start, h.end)}
         for turn in prompt.turns:
-            words = normal("\n".join(p for m in turn.messages for p in m.parts if isinstance(p, str)))
+            words = collapse_whitespace("\n".join(p for m in turn.messages for p in m.parts if isinstance(p, str)))
             yield from ((pipeline.settings.arm.id, s) for s in secret if s in words)
 
 
 def shows_headnote(judgment: Judgment, pipelines: list[Pipeline]) -> bool:
-    """Whether any arm shows a character of the reporter's headnote."""
-    stretch = headnote(judgment.text)
+    """Return whether any arm shows a character of the reporter's headnote."""
+    stretch = find_headnote(judgment.text)
     if stretch is None:
         return False
     segments = pipelines[0].segment.segment(judgment)
@@ -61,7 +61,7 @@ def check(corpus: str, segment: str, limit: int | None) -> int:
     return read
 
 
-def test_no_hidden_sentence_is_in_any_prompt_of_the_judgments_that_ship() -> None:
+def test_no_hidden_sentence_is_in_any_prompt_of_the_specimen() -> None:
     assert check("specimen", "gold", None) == 24
 
 
