@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from legalrr.annotate.annotate import TURN_ROLES
 from legalrr.errors import UserError
 from legalrr.predictors import COMPARED
 from legalrr.protocols import (
