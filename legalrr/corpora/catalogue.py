@@ -55,11 +55,11 @@ def subsample(judgments: Sequence[Judgment], limit: int | None, seed: int) -> li
     return [j for j in judgments if j.id in taken]
 
 
-FACTS = ("what", "licence", "citation", "get")
+METADATA_KEYS = ("what", "licence", "citation", "get")
 
 
 @runtime_checkable
-class OnDisk(Protocol):
+class FileCorpus(Protocol):
     """A corpus that is read from files."""
 
     def paths(self, split: str | None) -> list[Path]:
@@ -101,9 +101,9 @@ class CorpusFacts:
         return build(node, Corpus, option=f"corpus={self.name}")  # type: ignore[type-abstract]
 
 
-def present(reader: Corpus) -> list[Path]:
+def local_files(reader: Corpus) -> list[Path]:
     """What the evaluated split is read from, if all of it is here; else, and for a hub set, nothing."""
-    paths = reader.paths(reader.split) if isinstance(reader, OnDisk) else []
+    paths = reader.paths(reader.split) if isinstance(reader, FileCorpus) else []
     return paths if all(path.exists() for path in paths) else []
 
 
@@ -122,8 +122,8 @@ def card(name: str, folders: Sequence[Path] | None = None) -> CorpusFacts:
     if name not in files:
         raise UserError(f"no corpus {name!r}", where="conf/corpus", cure=f"one of {', '.join(files)}")
     file = files[name]
-    stated = read_metadata(file, FACTS)
-    lacking = [key for key in FACTS if key not in stated]
+    stated = read_metadata(file, METADATA_KEYS)
+    lacking = [key for key in METADATA_KEYS if key not in stated]
     if lacking:
         raise UserError(f"meta does not state {', '.join(lacking)}", where=str(file), cure="see the other files there")
     return CorpusFacts(name=name, file=file, **stated)

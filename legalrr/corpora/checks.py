@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from legalrr.corpora.files import csv_rows, located
+from legalrr.corpora.files import read_csv_rows, require_path
 from legalrr.errors import UserError
 from legalrr.records import OUTCOMES, PARTIES, Judgment, Outcome, Party, Span
 from legalrr.roles import scheme
 
 ZERO_ONE: Mapping[str, Outcome] = {"0": "dismissed", "1": "allowed"}
 CONFIDENCES = ("high", "medium", "low")
-FACTS = ("id", "outcome", "confidence", "party", "petitioner", "court", "year", "kind", "group", "split", "scheme")
+FACT_NAMES = ("id", "outcome", "confidence", "party", "petitioner", "court", "year", "kind", "group", "split", "scheme")
 """What a judgment is written with beside its text and spans; pages of a PDF are not written."""
 
 
@@ -30,7 +30,7 @@ class Label:
     """high, medium or low; None where not stated."""
 
 
-def outcome_of(value: object, *, where: str, labels: Mapping[str, str] | None = None) -> Outcome | None:
+def parse_outcome(value: object, *, where: str, labels: Mapping[str, str] | None = None) -> Outcome | None:
     """The outcome that a published label states; None for a blank one.
 
     Args:
@@ -57,27 +57,27 @@ def check_labels(labels: Mapping[str, str], *, where: str) -> None:
 def read_labels(path: Path, id_column: str) -> dict[str, Label]:
     """Labels by id from a CSV with the columns `id_column`, label and, optionally, confidence."""
     found: dict[str, Label] = {}
-    for where, row in csv_rows(path, (id_column, "label")):
+    for where, row in read_csv_rows(path, (id_column, "label")):
         key = row[id_column]
         if key in found:
             raise UserError(f"duplicate id {key!r}", where=where, cure="one row per judgment")
-        found[key] = label_of(row, where=where)
+        found[key] = parse_label(row, where=where)
     return found
 
 
-def label_of(row: Mapping[str, str], *, where: str) -> Label:
+def parse_label(row: Mapping[str, str], *, where: str) -> Label:
     """The label of one row with the columns label and, optionally, confidence."""
     confidence = row.get("confidence") or None
     if confidence not in (None, *CONFIDENCES):
         raise UserError(f"confidence {confidence!r}", where=where, cure=f"one of {', '.join(CONFIDENCES)}, or blank")
-    return Label(outcome=outcome_of(row["label"], where=where), confidence=confidence)
+    return Label(outcome=parse_outcome(row["label"], where=where), confidence=confidence)
 
 
-def joined_labels(path: str | None, id_column: str, ids: Iterable[str]) -> dict[str, Label]:
+def load_labels(path: str | None, id_column: str, ids: Iterable[str]) -> dict[str, Label]:
     """Labels for judgments; raises UserError where the file has a label for none of `ids`. No path: no labels."""
     if path is None:
         return {}
-    file = located(path)
+    file = require_path(path)
     labels = read_labels(file, id_column)
     if labels and labels.keys().isdisjoint(ids):
         raise UserError(
@@ -88,7 +88,7 @@ def joined_labels(path: str | None, id_column: str, ids: Iterable[str]) -> dict[
     return labels
 
 
-def party_of(value: object, *, where: str) -> Party | None:
+def parse_party(value: object, *, where: str) -> Party | None:
     """The party that an outcome refers to, None for a blank; raises UserError for any other word."""
     if value is None or value == "":
         return None
@@ -97,7 +97,7 @@ def party_of(value: object, *, where: str) -> Party | None:
     return cast(Party, value)
 
 
-def splits_to_read(split: str | None, available: Iterable[str], *, corpus: str) -> list[str]:
+def select_splits(split: str | None, available: Iterable[str], *, corpus: str) -> list[str]:
     """The named split, or all that there are; raises UserError for one that the corpus has not."""
     known = list(available)
     if split is None:
@@ -108,12 +108,12 @@ def splits_to_read(split: str | None, available: Iterable[str], *, corpus: str) 
     return [split]
 
 
-def facts_of(judgment: Judgment) -> dict[str, Any]:
-    """The facts of a judgment as JSON values; `judgment_of` reads them."""
-    return {name: getattr(judgment, name) for name in FACTS}
+def judgment_to_facts(judgment: Judgment) -> dict[str, Any]:
+    """The facts of a judgment as JSON values; `judgment_from_facts` reads them."""
+    return {name: getattr(judgment, name) for name in FACT_NAMES}
 
 
-def judgment_of(
+def judgment_from_facts(
     facts: Mapping[str, Any],
     *,
     text: object,
@@ -121,7 +121,7 @@ def judgment_of(
     where: str,
     scheme_name: str | None = None,
 ) -> Judgment:
-    """Make a judgment from facts, as `facts_of` gives them; facts that are left out are None.
+    """Make a judgment from facts, as `judgment_to_facts` gives them; facts that are left out are None.
 
     Args:
         facts: the facts; other keys are not looked at.
@@ -135,7 +135,7 @@ def judgment_of(
     """
     if not isinstance(text, str):
         raise UserError(f"the text is {type(text).__name__}", where=where, cure="write a string")
-    for name in FACTS:
+    for name in FACT_NAMES:
         wanted: type = int if name == "year" else str
         value = facts.get(name)
         if value is not None and type(value) is not wanted:
@@ -149,12 +149,12 @@ def judgment_of(
     chosen = scheme_name or named
     if spans is not None and chosen is None:
         raise UserError("roles without a scheme", where=where, cure="set scheme: build or seven")
-    found = None if spans is None else _spans_of(spans, str(chosen), where)
-    kept: dict[str, Any] = {name: facts.get(name) for name in FACTS if name not in ("id", "party", "scheme")}
+    found = None if spans is None else _parse_spans(spans, str(chosen), where)
+    kept: dict[str, Any] = {name: facts.get(name) for name in FACT_NAMES if name not in ("id", "party", "scheme")}
     return Judgment(
         **kept,
         id=facts.get("id") or "",
-        party=party_of(facts.get("party"), where=where),
+        party=parse_party(facts.get("party"), where=where),
         scheme=None if found is None else chosen,
         text=text,
         source=where,
@@ -162,7 +162,7 @@ def judgment_of(
     )
 
 
-def _spans_of(spans: Iterable[Sequence[Any]], scheme_name: str, where: str) -> tuple[Span, ...]:
+def _parse_spans(spans: Iterable[Sequence[Any]], scheme_name: str, where: str) -> tuple[Span, ...]:
     roles = scheme(scheme_name, where=where)
     found = []
     for number, (start, end, role, score) in enumerate(spans):
@@ -175,13 +175,13 @@ def _spans_of(spans: Iterable[Sequence[Any]], scheme_name: str, where: str) -> t
     return tuple(sorted(found, key=lambda span: (span.start, span.end)))
 
 
-def trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+def strip_span(text: str, start: int, end: int) -> tuple[int, int]:
     """The stretch text[start:end] without white space at its ends."""
     inner = text[start:end]
     return start + len(inner) - len(inner.lstrip()), start + len(inner.rstrip())
 
 
-def checked(judgments: Iterable[Judgment]) -> Iterator[Judgment]:
+def validate_judgments(judgments: Iterable[Judgment]) -> Iterator[Judgment]:
     """The same judgments, each of them sound.
 
     Raises:

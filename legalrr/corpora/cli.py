@@ -10,9 +10,9 @@ from statistics import median
 
 from legalrr import tables
 from legalrr.annotate.party import find_party
-from legalrr.corpora.catalogue import card, cards, present
+from legalrr.corpora.catalogue import card, cards, local_files
 from legalrr.corpora.exchange import DocBinFile, SavedDataset
-from legalrr.corpora.fetch import fetch, source
+from legalrr.corpora.fetch import fetch, find_source
 from legalrr.corpora.label_studio import LabelStudio
 from legalrr.corpora.pdf_folder import PdfFolder
 from legalrr.corpora.table import Table
@@ -26,7 +26,7 @@ from legalrr.records import OUTCOMES, PARTIES, Document, Judgment, Party, Segmen
 Reader = Marked | SentenceLines | LabelStudio | Table | TextFolder | PdfFolder | SavedDataset | DocBinFile
 PIPE_WIDTH = 120
 LAYOUTS = ("marked", "sentence-lines", "label-studio", "table", "text", "pdf", "dataset", "docbin")
-OWN_LABELS = {
+LABEL_SOURCES = {
     "marked": "the header of each file states its outcome",
     "table": "use --label-column",
     "dataset": "its column outcome states them",
@@ -91,8 +91,8 @@ def _list(options: argparse.Namespace) -> None:
     rows = []
     for one in cards():
         reader = one.reader()
-        paths = present(reader) if reader else []
-        counts = _counts(reader) if reader and paths and not options.no_count else ["", "", ""]
+        paths = local_files(reader) if reader else []
+        counts = _count_judgments(reader) if reader and paths and not options.no_count else ["", "", ""]
         place = f"here: {', '.join(map(str, paths))}" if paths else f"to get it: {one.get}"
         rows.append((one.name, *counts, f"{one.what}\nlicence: {one.licence}\n{place}"))
     header = ("corpus", "judgments", "labels", "roles", "what, licence, where it is or how to get it")
@@ -100,7 +100,7 @@ def _list(options: argparse.Namespace) -> None:
     table.show(tables.standard_output(PIPE_WIDTH), grid=True, lines=True)
 
 
-def _counts(reader: Corpus) -> list[str]:
+def _count_judgments(reader: Corpus) -> list[str]:
     judgments = labels = 0
     schemes = set()
     for judgment in reader.read(reader.split):
@@ -115,7 +115,7 @@ def _fetch(options: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-    origin, facts = source(options.name), card(options.name)
+    origin, facts = find_source(options.name), card(options.name)
     folder = (options.to.expanduser() if options.to else data_root()) / options.name
     total = sum(item.size for item in origin.manifest())
     console = Console(stderr=True)
@@ -133,14 +133,14 @@ def _fetch(options: argparse.Namespace) -> None:
 def _check(options: argparse.Namespace) -> None:
     logging.basicConfig(format="%(message)s")
     logging.getLogger("legalrr").setLevel(logging.INFO)
-    print("\n".join(_summary(_reader(options).read(None))))
+    print("\n".join(_summarize(_make_reader(options).read(None))))
 
 
-def _reader(options: argparse.Namespace) -> Reader:
+def _make_reader(options: argparse.Namespace) -> Reader:
     """The reader of a layout over one path."""
     path, labels = options.path, options.labels
-    if labels and options.layout in OWN_LABELS:
-        cure = OWN_LABELS[options.layout]
+    if labels and options.layout in LABEL_SOURCES:
+        cure = LABEL_SOURCES[options.layout]
         raise UserError("this layout takes no --labels", where=f"--layout {options.layout}", cure=cure)
     match options.layout:
         case "marked":
@@ -170,7 +170,7 @@ def _reader(options: argparse.Namespace) -> Reader:
             return TextFolder(name="check", folder=path, labels=labels)
 
 
-def _summary(judgments: Iterable[Judgment]) -> list[str]:
+def _summarize(judgments: Iterable[Judgment]) -> list[str]:
     """Lines that say what the judgments are, and what may be wrong with them."""
     words: list[int] = []
     outcomes: Counter[str | None] = Counter()
@@ -182,7 +182,7 @@ def _summary(judgments: Iterable[Judgment]) -> list[str]:
     for judgment in judgments:
         words.append(len(judgment.text.split()))
         outcomes[judgment.outcome] += 1
-        parties[_party(judgment)] += 1
+        parties[_find_party(judgment)] += 1
         roles.update(span.role for span in judgment.spans or ())
         unannotated += judgment.spans is None
         first = texts.setdefault(hash(judgment.text), judgment.id)
@@ -211,7 +211,7 @@ def _summary(judgments: Iterable[Judgment]) -> list[str]:
     ]
 
 
-def _party(judgment: Judgment) -> Party | None:
+def _find_party(judgment: Judgment) -> Party | None:
     """The role that a question would name. Verdicts outside of decisive roles are not hidden here: that takes long, and
     a caption is none."""
     segments = Segments(id=judgment.id, scheme=judgment.scheme or "build", spans=judgment.spans or ())

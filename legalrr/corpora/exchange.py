@@ -24,9 +24,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from legalrr import paths
-from legalrr.corpora.checks import FACTS, checked, facts_of, judgment_of, party_of, splits_to_read
-from legalrr.corpora.files import located, need_columns
-from legalrr.corpora.label_studio import task
+from legalrr.corpora.checks import (
+    FACT_NAMES,
+    judgment_from_facts,
+    judgment_to_facts,
+    parse_party,
+    select_splits,
+    validate_judgments,
+)
+from legalrr.corpora.files import require_columns, require_path
+from legalrr.corpora.label_studio import to_task
 from legalrr.errors import UserError
 from legalrr.records import Judgment, Segments, Span
 from legalrr.roles import scheme
@@ -37,7 +44,7 @@ if TYPE_CHECKING:
     from spacy.tokens import Doc, DocBin, SpanGroup
 
 LOG = logging.getLogger(__name__)
-FORMS = ("jsonl", "label-studio", "dataset", "docbin")
+FORMATS = ("jsonl", "label-studio", "dataset", "docbin")
 SPANS_KEY = "rhetorical_roles"
 """Name of the group of spans in `doc.spans`."""
 USER_KEY = "legalrr"
@@ -55,7 +62,7 @@ def export(judgments: Iterable[Judgment], path: Path, *, form: str, tagger: str 
     Args:
         judgments: judgments with spans (`with_roles` for those of a tagger).
         path: the file, or for `dataset` the folder, which must not be there yet.
-        form: one of `FORMS`.
+        form: one of `FORMATS`.
         tagger: name of the tagger that found the roles; None: they are gold.
 
     Returns:
@@ -64,29 +71,29 @@ def export(judgments: Iterable[Judgment], path: Path, *, form: str, tagger: str 
     Raises:
         UserError: an unknown form, no place for the file, a judgment without roles, or one that no reader would take.
     """
-    check_place(path, form=form)
-    ready = list(_with_spans(judgments))
+    check_destination(path, form=form)
+    ready = list(_require_spans(judgments))
     if form == "jsonl":
-        write_atomically(path, "".join(json_line(one, tagger=tagger) + "\n" for one in ready))
+        write_atomically(path, "".join(to_json_line(one, tagger=tagger) + "\n" for one in ready))
     elif form == "label-studio":
-        tasks = [task(one, number, tagger=tagger) for number, one in enumerate(ready, start=1)]
+        tasks = [to_task(one, number, tagger=tagger) for number, one in enumerate(ready, start=1)]
         write_atomically(path, json.dumps(tasks, ensure_ascii=False, indent=1) + "\n")
     elif form == "docbin":
-        write_atomically(path, as_docbin(ready, tagger=tagger).to_bytes())
+        write_atomically(path, to_docbin(ready, tagger=tagger).to_bytes())
     else:
         part = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
-            as_dataset(ready, tagger=tagger).save_to_disk(str(part))
+            to_dataset(ready, tagger=tagger).save_to_disk(str(part))
             part.rename(path)
         finally:
             shutil.rmtree(part, ignore_errors=True)
     return len(ready)
 
 
-def check_place(path: Path, *, form: str) -> None:
+def check_destination(path: Path, *, form: str) -> None:
     """Raises UserError where `export` could not write this form to this path."""
-    if form not in FORMS:
-        raise UserError(f"unknown form {form!r}", where=str(path), cure=f"one of {', '.join(FORMS)}")
+    if form not in FORMATS:
+        raise UserError(f"unknown form {form!r}", where=str(path), cure=f"one of {', '.join(FORMATS)}")
     if not path.parent.is_dir():
         raise UserError("no such folder", where=str(path.parent), cure="make it first")
     if form == "dataset" and path.exists():
@@ -95,33 +102,38 @@ def check_place(path: Path, *, form: str) -> None:
         raise UserError("it is a folder", where=str(path), cure="name a file")
 
 
-def json_line(judgment: Judgment, *, tagger: str | None) -> str:
+def to_json_line(judgment: Judgment, *, tagger: str | None) -> str:
     """A judgment's roles as a line of JSON, probabilities to four places."""
     spans = [{**asdict(span), "score": round(span.score, 4)} for span in judgment.spans or ()]
     line = {"id": judgment.id, "scheme": judgment.scheme, "segment": tagger or "gold", "spans": spans}
     return json.dumps(line, ensure_ascii=False)
 
 
-def as_dataset(judgments: Iterable[Judgment], *, tagger: str | None = None) -> "Dataset":
+def to_dataset(judgments: Iterable[Judgment], *, tagger: str | None = None) -> "Dataset":
     """Make a `datasets.Dataset` of judgments with roles: text, tagger, spans (start, end, role, score) and the facts.
 
     Raises UserError as `export` does.
     """
     from datasets import Dataset, Features, Value
 
-    columns: dict[str, Any] = {name: Value("int64" if name == "year" else "string") for name in ("text", *FACTS)}
+    columns: dict[str, Any] = {name: Value("int64" if name == "year" else "string") for name in ("text", *FACT_NAMES)}
     columns["tagger"] = Value("string")
     columns["spans"] = [
         {"start": Value("int64"), "end": Value("int64"), "role": Value("string"), "score": Value("float64")}
     ]
     rows = [
-        {**facts_of(one), "text": one.text, "tagger": tagger, "spans": [asdict(span) for span in one.spans or ()]}
-        for one in _with_spans(judgments)
+        {
+            **judgment_to_facts(one),
+            "text": one.text,
+            "tagger": tagger,
+            "spans": [asdict(span) for span in one.spans or ()],
+        }
+        for one in _require_spans(judgments)
     ]
     return Dataset.from_dict({name: [row[name] for row in rows] for name in columns}, features=Features(columns))
 
 
-def as_docbin(judgments: Iterable[Judgment], *, tagger: str | None = None) -> "DocBin":
+def to_docbin(judgments: Iterable[Judgment], *, tagger: str | None = None) -> "DocBin":
     """Make a spaCy DocBin of judgments with roles, tokenized by spaCy's blank English pipeline.
 
     Raises UserError as `export` does.
@@ -131,12 +143,12 @@ def as_docbin(judgments: Iterable[Judgment], *, tagger: str | None = None) -> "D
 
     tokenize = spacy.blank("en").tokenizer
     kept = DocBin(store_user_data=True)
-    for one in _with_spans(judgments):
+    for one in _require_spans(judgments):
         doc = tokenize(one.text)
         if doc.text != one.text:
             raise UserError("spaCy's tokens do not give the text back", where=one.id, cure="choose another form")
         doc.spans[SPANS_KEY] = span_group(doc, one.spans or (), scheme_name=str(one.scheme), tagger=tagger)
-        doc.user_data[USER_KEY] = facts_of(one)
+        doc.user_data[USER_KEY] = judgment_to_facts(one)
         kept.add(doc)
     return kept
 
@@ -161,7 +173,7 @@ def span_group(
     from spacy.tokens import SpanGroup
 
     tokens = [(token.idx, token.idx + len(token)) for token in doc]
-    found = snapped(tokens, [(span.start, span.end) for span in spans])
+    found = align_to_tokens(tokens, [(span.start, span.end) for span in spans])
     taken = {number for _, _, number in found}
     rest = [[s.start, s.end, s.role, s.score] for number, s in enumerate(spans) if number not in taken]
     return SpanGroup(
@@ -178,7 +190,7 @@ def span_group(
     )
 
 
-def snapped(tokens: Sequence[tuple[int, int]], spans: Iterable[tuple[int, int]]) -> list[tuple[int, int, int]]:
+def align_to_tokens(tokens: Sequence[tuple[int, int]], spans: Iterable[tuple[int, int]]) -> list[tuple[int, int, int]]:
     """Spans in characters as spans in tokens: a token belongs to the first span that it overlaps.
 
     Args:
@@ -203,7 +215,7 @@ def snapped(tokens: Sequence[tuple[int, int]], spans: Iterable[tuple[int, int]])
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Exported(ABC):
+class _ExportReader(ABC):
     """What the readers of exported judgments share."""
 
     VERSION: ClassVar[int] = 1
@@ -227,11 +239,11 @@ class _Exported(ABC):
         """Raises UserError for an unknown scheme or party."""
         if self.scheme is not None:
             scheme(self.scheme, where=f"corpus {self.name}: scheme")
-        party_of(self.party, where=f"corpus {self.name}: party")
+        parse_party(self.party, where=f"corpus {self.name}: party")
 
     def read(self, split: str | None) -> Iterator[Judgment]:
         """Judgments of a split (None: all) in the order of the file; raises UserError with file and number."""
-        return checked(self._of_split(split))
+        return validate_judgments(self._of_split(split))
 
     def _of_split(self, split: str | None) -> Iterator[Judgment]:
         found: set[str | None] = set()
@@ -240,20 +252,20 @@ class _Exported(ABC):
             found.add(one.split)
             untaken += tagger is not None and not self.tagged
             if split in (None, one.split):
-                party = one.party or party_of(self.party, where=self.name)
+                party = one.party or parse_party(self.party, where=self.name)
                 yield replace(one, party=party, court=one.court or self.court)
         if untaken:
             LOG.info(
                 "%s: the roles of %d judgments are a tagger's and not read; tagged=true reads them", self.name, untaken
             )
         if split is not None:
-            splits_to_read(split, sorted(filter(None, found)), corpus=self.name)
+            select_splits(split, sorted(filter(None, found)), corpus=self.name)
 
     def _judgment(
         self, facts: Mapping[str, Any], text: object, spans: list[Sequence[Any]], tagger: object, where: str
     ) -> tuple[Judgment, object]:
         kept = None if tagger is not None and not self.tagged else spans
-        return judgment_of(facts, text=text, spans=kept, where=where, scheme_name=self.scheme), tagger
+        return judgment_from_facts(facts, text=text, spans=kept, where=where, scheme_name=self.scheme), tagger
 
     @abstractmethod
     def _judgments(self) -> Iterator[tuple[Judgment, object]]:
@@ -261,8 +273,8 @@ class _Exported(ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SavedDataset(_Exported):
-    """Reads a `datasets.Dataset` or DatasetDict that was saved to disk, with the columns that `as_dataset` makes.
+class SavedDataset(_ExportReader):
+    """Reads a `datasets.Dataset` or DatasetDict that was saved to disk, with the columns that `to_dataset` makes.
 
     Needed are id, text and spans (a list of start, end, role and, optionally, score); the facts may lack. The splits of
     a DatasetDict are the corpus' own where there is no column `split`.
@@ -278,7 +290,7 @@ class SavedDataset(_Exported):
     def _judgments(self) -> Iterator[tuple[Judgment, object]]:
         from datasets import Dataset, load_from_disk
 
-        path = located(self.folder)
+        path = require_path(self.folder)
         try:
             found = load_from_disk(str(path))
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -288,15 +300,15 @@ class SavedDataset(_Exported):
             ) from error
         sets = {None: found} if isinstance(found, Dataset) else dict(found)
         for split, rows in sets.items():
-            need_columns(rows.column_names, ("id", "text", "spans"), where=str(path))
+            require_columns(rows.column_names, ("id", "text", "spans"), where=str(path))
             for number, row in enumerate(rows, start=1):
                 where = f"{path}{f' {split}' if split else ''} row {number}"
                 facts = row if row.get("split") is not None else {**row, "split": split}
-                yield self._judgment(facts, row["text"], _row_spans(row["spans"], where), row.get("tagger"), where)
+                yield self._judgment(facts, row["text"], _spans_from_row(row["spans"], where), row.get("tagger"), where)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DocBinFile(_Exported):
+class DocBinFile(_ExportReader):
     """Reads a spaCy DocBin: one that `export` wrote, or of documents that the component `rhetorical_roles` tagged.
 
     Spans go by the exact offsets in the group's `attrs`; where those were deleted, as after a correction of the spans,
@@ -316,7 +328,7 @@ class DocBinFile(_Exported):
         from spacy.tokens import DocBin
         from spacy.vocab import Vocab
 
-        path = located(self.file)
+        path = require_path(self.file)
         vocab = Vocab()
         try:
             docs = list(DocBin().from_bytes(path.read_bytes()).get_docs(vocab))
@@ -336,10 +348,10 @@ class DocBinFile(_Exported):
             facts = doc.user_data.get(USER_KEY)
             if facts is None:
                 facts = {"id": str(number), "scheme": group.attrs.get("scheme")}
-            yield self._judgment(facts, doc.text, _doc_spans(group, where), group.attrs.get("segmenter"), where)
+            yield self._judgment(facts, doc.text, _spans_from_group(group, where), group.attrs.get("segmenter"), where)
 
 
-def _row_spans(value: Any, where: str) -> list[Sequence[Any]]:
+def _spans_from_row(value: Any, where: str) -> list[Sequence[Any]]:
     found: list[Sequence[Any]] = []
     for span in value or ():
         match span:
@@ -350,7 +362,7 @@ def _row_spans(value: Any, where: str) -> list[Sequence[Any]]:
     return found
 
 
-def _doc_spans(group: "SpanGroup", where: str) -> list[Sequence[Any]]:
+def _spans_from_group(group: "SpanGroup", where: str) -> list[Sequence[Any]]:
     offsets = group.attrs.get("offsets", [[span.start_char, span.end_char] for span in group])
     scores = group.attrs.get("scores", [1.0] * len(group))
     if not len(offsets) == len(scores) == len(group):
@@ -363,8 +375,8 @@ def _doc_spans(group: "SpanGroup", where: str) -> list[Sequence[Any]]:
     return [*known, *group.attrs.get("without_token", [])]
 
 
-def _with_spans(judgments: Iterable[Judgment]) -> Iterator[Judgment]:
-    for one in checked(judgments):
+def _require_spans(judgments: Iterable[Judgment]) -> Iterator[Judgment]:
+    for one in validate_judgments(judgments):
         if one.spans is None or one.scheme is None:
             raise UserError("no roles to write", where=f"{one.source}: {one.id}", cure="tag it, or leave it out")
         yield one

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote, urlsplit
 
-from legalrr.corpora.checks import splits_to_read
-from legalrr.corpora.files import Row, csv_rows, need_columns
+from legalrr.corpora.checks import select_splits
+from legalrr.corpora.files import Row, read_csv_rows, require_columns
 from legalrr.errors import UserError
 from legalrr.paths import root
 
@@ -77,8 +77,8 @@ def hub_rows(
             where=where,
             cure="check name, config and revision; accept its terms on its page and set HF_TOKEN",
         ) from error
-    for one in splits_to_read(split, found, corpus=where):
-        need_columns(found[one].column_names, columns, where=f"{hub} {one}")
+    for one in select_splits(split, found, corpus=where):
+        require_columns(found[one].column_names, columns, where=f"{hub} {one}")
         yield one, ((number, f"{hub} {one} row {number}", row) for number, row in enumerate(found[one], start=1))
 
 
@@ -107,18 +107,18 @@ class Source:
     page: str = ""
     """Page on which terms have to be accepted; "" where there are none."""
 
-    def manifest(self) -> list["Item"]:
+    def manifest(self) -> list["ManifestEntry"]:
         """The files of the corpus; raises UserError for a broken manifest."""
         path = root() / "data" / "manifests" / f"{self.name}.csv"
         columns = ("path", "git_blob_sha1", "bytes")
         return [
-            Item(path=row["path"], sha1=row["git_blob_sha1"], size=int(row["bytes"]))
-            for _, row in csv_rows(path, columns)
+            ManifestEntry(path=row["path"], sha1=row["git_blob_sha1"], size=int(row["bytes"]))
+            for _, row in read_csv_rows(path, columns)
         ]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Item:
+class ManifestEntry:
     """One file of a manifest."""
 
     path: str
@@ -152,7 +152,7 @@ SOURCES = (
 )
 
 
-def source(name: str) -> Source:
+def find_source(name: str) -> Source:
     """The source called `name`; raises UserError for a corpus that cannot be fetched."""
     for known in SOURCES:
         if known.name == name:
@@ -202,23 +202,23 @@ def fetch(origin: Source, folder: Path, *, base_url: str | None = None, progress
     return fetched
 
 
-def _download(url: str, part: Path, item: Item, origin: Source, progress: Progress) -> None:
+def _download(url: str, part: Path, item: ManifestEntry, origin: Source, progress: Progress) -> None:
     """Bring `part` to its full size, in several attempts where the connection breaks."""
     if part.exists() and part.stat().st_size >= item.size and not item.verifies(part):
         part.unlink()
-    have = _size(part)
+    have = _file_size(part)
     progress(have)
     broken: Exception | None = None
     for _ in range(ATTEMPTS):
         if part.exists() and have >= item.size:
             return
         try:
-            _receive(url, part, have, item=item, origin=origin, progress=progress)
+            _request_rest(url, part, have, item=item, origin=origin, progress=progress)
         except urllib.error.HTTPError as error:
-            raise _refusal(error, url, origin) from error
+            raise _http_error(error, url, origin) from error
         except (urllib.error.URLError, HTTPException, ConnectionError, TimeoutError) as error:
             broken = error
-        have = _size(part)
+        have = _file_size(part)
     if have < item.size:
         raise UserError(
             f"the connection broke at {have} of {item.size} bytes{f': {broken}' if broken else ''}",
@@ -227,13 +227,13 @@ def _download(url: str, part: Path, item: Item, origin: Source, progress: Progre
         ) from broken
 
 
-def _receive(url: str, part: Path, have: int, *, item: Item, origin: Source, progress: Progress) -> None:
+def _request_rest(url: str, part: Path, have: int, *, item: ManifestEntry, origin: Source, progress: Progress) -> None:
     """One request for what `part` lacks."""
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     token = os.environ.get("HF_TOKEN")
     if origin.page and token:
         request.add_header("Authorization", f"Bearer {token}")
-    with urllib.request.build_opener(_Redirects).open(request, timeout=TIMEOUT) as response:
+    with urllib.request.build_opener(_RedirectHandler).open(request, timeout=TIMEOUT) as response:
         if have and response.status != HTTPStatus.PARTIAL_CONTENT:
             # The server knows no ranges and sends everything.
             progress(-have)
@@ -245,7 +245,7 @@ def _receive(url: str, part: Path, have: int, *, item: Item, origin: Source, pro
                 progress(len(block))
 
 
-class _Redirects(urllib.request.HTTPRedirectHandler):
+class _RedirectHandler(urllib.request.HTTPRedirectHandler):
     """Follows redirections, but shows the token to no other server than the one that was asked."""
 
     def redirect_request(  # noqa: PLR0917 - urllib's own signature
@@ -258,7 +258,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         return request
 
 
-def _refusal(error: urllib.error.HTTPError, url: str, origin: Source) -> UserError:
+def _http_error(error: urllib.error.HTTPError, url: str, origin: Source) -> UserError:
     what = f"the server says {error.code} {error.reason}"
     if origin.page and error.code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         cure = f"accept the terms on {origin.page} and set HF_TOKEN to a token of the account that did"
@@ -266,5 +266,5 @@ def _refusal(error: urllib.error.HTTPError, url: str, origin: Source) -> UserErr
     return UserError(what, where=url, cure="try again later, or from a mirror with --base-url")
 
 
-def _size(file: Path) -> int:
+def _file_size(file: Path) -> int:
     return file.stat().st_size if file.exists() else 0

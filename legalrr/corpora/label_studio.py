@@ -6,7 +6,7 @@
 Ids are `<split>-<index>-<id>`, as one id of BUILD's train split occurs twice. Outcomes were never published; the CSV
 with them is this project's own reading: index and id (both must agree), kind, label, confidence, duplicate_of.
 
-`task` writes this layout. Label Studio keeps what stands under `data`, so the judgment's id and facts go there and are
+`to_task` writes this layout. Label Studio keeps what stands under `data`, so the judgment's id and facts go there and are
 read from there:
 
     {"id": 1, "data": {"text": ..., "judgment": {"id": "rent-1", "outcome": "allowed", ..., "scheme": "build"}}, ...}
@@ -26,14 +26,14 @@ from typing import Any, ClassVar
 from legalrr import paths
 from legalrr.corpora.checks import (
     Label,
-    checked,
-    facts_of,
-    judgment_of,
-    label_of,
-    party_of,
-    splits_to_read,
+    judgment_from_facts,
+    judgment_to_facts,
+    parse_label,
+    parse_party,
+    select_splits,
+    validate_judgments,
 )
-from legalrr.corpora.files import csv_rows, located, read_text
+from legalrr.corpora.files import read_csv_rows, read_text, require_path
 from legalrr.errors import UserError
 from legalrr.records import Judgment, Span
 from legalrr.roles import scheme
@@ -43,7 +43,7 @@ LOG = logging.getLogger(__name__)
 KINDS = ("appeal_or_petition", "trial", "unclear")
 COLUMNS = ("index", "id", "kind", "label", "confidence", "duplicate_of")
 FACTS_KEY = "judgment"
-"""Key under `data` of what `task` writes about a judgment."""
+"""Key under `data` of what `to_task` writes about a judgment."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,27 +89,27 @@ class LabelStudio:
     def __post_init__(self) -> None:
         """Raises UserError for an unknown scheme or party, and for outcomes of a split that has no file."""
         scheme(self.scheme, where=f"corpus {self.name}: scheme")
-        party_of(self.party, where=f"corpus {self.name}: party")
+        parse_party(self.party, where=f"corpus {self.name}: party")
         for split in self.outcomes:
-            splits_to_read(split, self.files, corpus=f"{self.name}: outcomes")
+            select_splits(split, self.files, corpus=f"{self.name}: outcomes")
 
     def paths(self, split: str | None) -> list[Path]:
         """Files that `read(split)` needs; they need not exist."""
-        return [paths.resolve(self.files[one]) for one in splits_to_read(split, self.files, corpus=self.name)]
+        return [paths.resolve(self.files[one]) for one in select_splits(split, self.files, corpus=self.name)]
 
     def read(self, split: str | None) -> Iterator[Judgment]:
         """Judgments of a split (None: all), in the order of the file; duplicates are left out, which the log says."""
-        return checked(self._judgments(split))
+        return validate_judgments(self._judgments(split))
 
     def _judgments(self, split: str | None) -> Iterator[Judgment]:
-        for one in splits_to_read(split, self.files, corpus=self.name):
-            path = located(self.files[one])
-            tasks = _tasks(path)
-            readings = _readings(located(self.outcomes[one]), len(tasks)) if one in self.outcomes else {}
+        for one in select_splits(split, self.files, corpus=self.name):
+            path = require_path(self.files[one])
+            tasks = _read_tasks(path)
+            readings = _read_outcomes(require_path(self.outcomes[one]), len(tasks)) if one in self.outcomes else {}
             repeated = []
             for index, task in enumerate(tasks):
                 where = f"{path} item {index}"
-                key = f"{one}-{index}-{_member(task, 'id', where)}"
+                key = f"{one}-{index}-{_require_key(task, 'id', where)}"
                 exported = isinstance(task.get("data"), dict) and FACTS_KEY in task["data"]
                 reading = readings.get(index)
                 if reading and reading.id != str(task["id"]):
@@ -133,7 +133,7 @@ class LabelStudio:
     def _judgment(
         self, task: Mapping[str, Any], key: str, split: str, where: str, reading: OutcomeRow | None
     ) -> Judgment:
-        text = _member(_member(task, "data", where), "text", where)
+        text = _require_key(_require_key(task, "data", where), "text", where)
         if not isinstance(text, str):
             raise UserError("data.text is no text", where=where)
         spans = self._spans(task, text, where)
@@ -145,7 +145,7 @@ class LabelStudio:
             text=text,
             outcome=label.outcome,
             confidence=label.confidence,
-            party=party_of(self.party, where=self.name),
+            party=parse_party(self.party, where=self.name),
             court=self.court,
             kind=", ".join(kinds) or None,
             source=where,
@@ -155,17 +155,17 @@ class LabelStudio:
         )
 
     def _exported(self, task: Mapping[str, Any], split: str, where: str, reading: OutcomeRow | None) -> Judgment:
-        """A judgment that `task` wrote; it has its own id and facts."""
-        text, facts = _member(task["data"], "text", where), task["data"][FACTS_KEY]
+        """A judgment that `to_task` wrote; it has its own id and facts."""
+        text, facts = _require_key(task["data"], "text", where), task["data"][FACTS_KEY]
         if not isinstance(facts, dict):
             raise UserError(f"data.{FACTS_KEY} is not an object", where=where, cure="export the judgments again")
-        found = judgment_of(facts, text=text, spans=None, where=where, scheme_name=self.scheme)
+        found = judgment_from_facts(facts, text=text, spans=None, where=where, scheme_name=self.scheme)
         spans = self._spans(task, text, where) if task.get(self._key) else None
         if reading:
             found = replace(found, outcome=reading.label.outcome, confidence=reading.label.confidence)
         return replace(
             found,
-            party=found.party or party_of(self.party, where=self.name),
+            party=found.party or parse_party(self.party, where=self.name),
             court=found.court or self.court,
             split=split,
             scheme=None if spans is None else self.scheme,
@@ -181,11 +181,11 @@ class LabelStudio:
         if len(annotations) != 1:
             raise UserError(f"{len(annotations)} {self._key} of one judgment", where=where, cure="keep one of them")
         spans = []
-        for number, result in enumerate(_member(annotations[0], "result", where)):
+        for number, result in enumerate(_require_key(annotations[0], "result", where)):
             place = f"{where}, span {number}"
-            value = _member(result, "value", place)
-            start, end = _member(value, "start", place), _member(value, "end", place)
-            labels = _member(value, "labels", place)
+            value = _require_key(result, "value", place)
+            start, end = _require_key(value, "start", place), _require_key(value, "end", place)
+            labels = _require_key(value, "labels", place)
             if type(start) is not int or type(end) is not int:
                 raise UserError(f"offsets {start!r} and {end!r}", where=place, cure="offsets are whole numbers")
             if len(labels) != 1:
@@ -197,11 +197,13 @@ class LabelStudio:
                 )
             role = scheme(self.scheme).code(labels[0], where=place)
             score = result.get("score")
-            spans.append(Span(start=start, end=end, role=role, score=1.0 if score is None else _score(score, place)))
+            spans.append(
+                Span(start=start, end=end, role=role, score=1.0 if score is None else _parse_score(score, place))
+            )
         return tuple(sorted(spans, key=lambda span: (span.start, span.end)))
 
 
-def task(judgment: Judgment, number: int, *, tagger: str | None) -> dict[str, Any]:
+def to_task(judgment: Judgment, number: int, *, tagger: str | None) -> dict[str, Any]:
     """Write a judgment with its roles as a task that Label Studio imports.
 
     Args:
@@ -230,16 +232,16 @@ def task(judgment: Judgment, number: int, *, tagger: str | None) -> dict[str, An
         if tagger is None
         else {"predictions": [{"model_version": tagger, "result": results}]}
     )
-    return {"id": number, "data": {"text": judgment.text, FACTS_KEY: facts_of(judgment)}, **roles}
+    return {"id": number, "data": {"text": judgment.text, FACTS_KEY: judgment_to_facts(judgment)}, **roles}
 
 
-def _score(value: object, where: str) -> float:
+def _parse_score(value: object, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         raise UserError(f"score {value!r}", where=where, cure="a score is a number from 0 to 1")
     return float(value)
 
 
-def _tasks(path: Path) -> list[Any]:
+def _read_tasks(path: Path) -> list[Any]:
     try:
         tasks = json.loads(read_text(path))
     except json.JSONDecodeError as error:
@@ -253,15 +255,15 @@ def _tasks(path: Path) -> list[Any]:
     return tasks
 
 
-def _member(container: Any, key: str, where: str) -> Any:
+def _require_key(container: Any, key: str, where: str) -> Any:
     if not isinstance(container, dict) or key not in container:
         raise UserError(f"no {key!r} here", where=where, cure="export as JSON from Label Studio")
     return container[key]
 
 
-def _readings(path: Path, count: int) -> dict[int, OutcomeRow]:
+def _read_outcomes(path: Path, count: int) -> dict[int, OutcomeRow]:
     found: dict[int, OutcomeRow] = {}
-    for where, row in csv_rows(path, COLUMNS):
+    for where, row in read_csv_rows(path, COLUMNS):
         if not row["index"].isdecimal() or int(row["index"]) >= count:
             raise UserError(
                 f"index {row['index']!r}: the file has the judgments 0 to {count - 1}",
@@ -274,6 +276,6 @@ def _readings(path: Path, count: int) -> dict[int, OutcomeRow]:
         if row["kind"] not in KINDS:
             raise UserError(f"unknown kind {row['kind']!r}", where=where, cure=f"one of {', '.join(KINDS)}")
         found[index] = OutcomeRow(
-            id=row["id"], kind=row["kind"], label=label_of(row, where=where), duplicate_of=row["duplicate_of"]
+            id=row["id"], kind=row["kind"], label=parse_label(row, where=where), duplicate_of=row["duplicate_of"]
         )
     return found

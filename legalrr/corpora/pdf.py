@@ -2,10 +2,10 @@
 
 What the text of a PDF is rid of, page by page; pure functions, in the order in which they are applied.
 
-`cleaned`                characters: line ends, ligatures, odd spaces and hyphens, what has no shape at all.
-`without_running_lines`  headers, footers and page numbers, told by their return on other pages.
-`with_title`             but not the title, where the first page bears it and others repeat it.
-`joined`                 pages set one under another, words that a line or page break divides made whole.
+`clean_characters`                characters: line ends, ligatures, odd spaces and hyphens, what has no shape at all.
+`remove_running_lines`  headers, footers and page numbers, told by their return on other pages.
+`restore_title`             but not the title, where the first page bears it and others repeat it.
+`join_pages`                 pages set one under another, words that a line or page break divides made whole.
 
 Nothing else is touched. Lines stay as they are printed, as `legalrr.sentences` reads printed lines.
 
@@ -30,7 +30,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from legalrr.corpora.files import natural, readable
+from legalrr.corpora.files import natural_sort_key, translate_read_errors
 from legalrr.errors import UserError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ _LINE_END = re.compile(r"\r\n?|[\v\f\x85\u2028\u2029]")
 # PDFium writes U+FFFE or U+0002 for a hyphen at the end of a line together with the line break (fpdf_text.h).
 _DIVIDED_WORD = re.compile(r"[\ufffe\x02]")
 # Control characters, zero-width space, word joiner, byte order mark; joiners that Indian scripts need are kept.
-_SHAPELESS = re.compile(r"[\0-\x08\x0e-\x1b\x7f-\x9f\u200b\u2060\ufeff\uffff]")
+_INVISIBLE = re.compile(r"[\0-\x08\x0e-\x1b\x7f-\x9f\u200b\u2060\ufeff\uffff]")
 _LIGATURE = re.compile(r"[\ufb00-\ufb06]")
 _SOFT_HYPHEN_AT_END = re.compile(r"-?\xad+[^\S\n]*(?=\n|\Z)")
 _HYPHEN = re.compile(r"[\u2010\u2011]")
@@ -50,20 +50,20 @@ _SPACES = re.compile(r"[^\S\n]+")
 
 # A line on every third page is no part of the text; left and right pages may have one each.
 _SHARE_OF_PAGES = 1 / 3
-_PAGES = 3
-_HEADER_LINES = 4
-_LONGEST_HEADER = 200
+_MIN_PAGES = 3
+_MAX_HEADER_LINES = 4
+_MAX_HEADER_CHARACTERS = 200
 
 _WORD = re.compile(r"\w+(?:-\w+)*")
 _BROKEN = re.compile(r"(?<![\w-])(?P<head>\w+(?:-\w+)*)-\n(?P<pages>\f*)(?=(?P<tail>\w+(?:-\w+)*))")
 _JOINT = "\v"
 # A word made whole, with those after it as long as one ends in a hyphen: no line may end there anew.
-_MENDED = re.compile(rf"(?<![^ \n])(?P<word>[^ \n]*{_JOINT}[^ \n]*(?:(?<=-) [^ \n]+)*)(?P<gap> |\n|\Z)")
+_REJOINED = re.compile(rf"(?<![^ \n])(?P<word>[^ \n]*{_JOINT}[^ \n]*(?:(?<=-) [^ \n]+)*)(?P<gap> |\n|\Z)")
 # These are set off by a hyphen wherever they stand.
 _PREFIXES = frozenset({"non", "self", "cross"})
 
 
-def cleaned(page: str) -> str:
+def clean_characters(page: str) -> str:
     """The text of a page with ordinary characters only.
 
     Line ends become newlines, runs of other white space one space, ligatures (U+FB00 to U+FB06) letters, U+2010 and
@@ -71,14 +71,14 @@ def cleaned(page: str) -> str:
     and so does white space at the ends of lines and of the page. Letters are not normalised otherwise.
     """
     text = _LINE_END.sub("\n", page)
-    text = _SHAPELESS.sub("", _DIVIDED_WORD.sub("-\n", text))
+    text = _INVISIBLE.sub("", _DIVIDED_WORD.sub("-\n", text))
     text = _LIGATURE.sub(lambda found: unicodedata.normalize("NFKC", found.group()), text)
     text = _SOFT_HYPHEN_AT_END.sub("-", text).replace("\xad", "")
     text = _SPACES.sub(" ", _HYPHEN.sub("-", text))
     return "\n".join(line.strip() for line in text.split("\n")).strip()
 
 
-def without_running_lines(pages: Sequence[str]) -> list[str]:
+def remove_running_lines(pages: Sequence[str]) -> list[str]:
     """The same pages without the headers, footers and page numbers that return on others.
 
     The first or last line of a page is a running line if it is the first or last line of three pages and of a third of
@@ -88,47 +88,47 @@ def without_running_lines(pages: Sequence[str]) -> list[str]:
     page, and a header that stands on few.
 
     Args:
-        pages: their texts, as `cleaned` gives them.
+        pages: their texts, as `clean_characters` gives them.
 
     Returns:
         As many texts; "" for a page that has nothing else.
     """
     left = list(pages)
-    while (less := _peeled(left)) != left:
+    while (less := _remove_once(left)) != left:
         left = less
     return left
 
 
-def _peeled(pages: Sequence[str]) -> list[str]:
+def _remove_once(pages: Sequence[str]) -> list[str]:
     lines = [page.split("\n") for page in pages]
-    whole = [_trimmed(page, 0, len(page)) for page in lines]
+    whole = [_strip_blank_lines(page, 0, len(page)) for page in lines]
     places = list(whole)
-    while running := _running([page[start:end] for page, (start, end) in zip(lines, places, strict=True)]):
+    while running := _find_running_lines([page[start:end] for page, (start, end) in zip(lines, places, strict=True)]):
         for page, edge in running:
             start, end = places[page]
             # A page of one line may have lost it from the other side.
             if start < end:
                 inner = (start + 1, end) if edge == 0 else (start, end - 1)
-                places[page] = _trimmed(lines[page], *inner)
-    kept = [_kept(page, *place) for page, *place in zip(lines, whole, places, strict=True)]
+                places[page] = _strip_blank_lines(lines[page], *inner)
+    kept = [_limit_to_header(page, *place) for page, *place in zip(lines, whole, places, strict=True)]
     return ["\n".join(page[start:end]) for page, (start, end) in zip(lines, kept, strict=True)]
 
 
-def _kept(lines: Sequence[str], whole: tuple[int, int], inner: tuple[int, int]) -> tuple[int, int]:
+def _limit_to_header(lines: Sequence[str], whole: tuple[int, int], inner: tuple[int, int]) -> tuple[int, int]:
     """The stretch `inner` of a page, or `whole` on a side where more would go than a header has."""
     start, end = inner
     if start == end:
-        return whole if _filled(lines) > _HEADER_LINES else inner
-    above, below = _filled(lines[:start]), _filled(lines[end:])
-    return whole[0] if above > _HEADER_LINES else start, whole[1] if below > _HEADER_LINES else end
+        return whole if _count_nonblank(lines) > _MAX_HEADER_LINES else inner
+    above, below = _count_nonblank(lines[:start]), _count_nonblank(lines[end:])
+    return whole[0] if above > _MAX_HEADER_LINES else start, whole[1] if below > _MAX_HEADER_LINES else end
 
 
-def _filled(lines: Sequence[str]) -> int:
+def _count_nonblank(lines: Sequence[str]) -> int:
     """How many lines are not blank."""
     return sum(1 for line in lines if line.strip())
 
 
-def _trimmed(lines: Sequence[str], start: int, end: int) -> tuple[int, int]:
+def _strip_blank_lines(lines: Sequence[str], start: int, end: int) -> tuple[int, int]:
     """The stretch of lines from `start` to `end` without blank ones at either end."""
     while start < end and not lines[start].strip():
         start += 1
@@ -137,25 +137,25 @@ def _trimmed(lines: Sequence[str], start: int, end: int) -> tuple[int, int]:
     return start, end
 
 
-def _running(pages: Sequence[Sequence[str]]) -> list[tuple[int, int]]:
+def _find_running_lines(pages: Sequence[Sequence[str]]) -> list[tuple[int, int]]:
     """Page and edge (0 first line, -1 last line) of the outermost lines that return."""
     third = ceil(len(pages) * _SHARE_OF_PAGES)
     found: set[tuple[int, int]] = set()
     for edge in (0, -1):
         places: defaultdict[tuple[str, int | None], set[int]] = defaultdict(set)
         for page, lines in enumerate(pages):
-            for form in _forms(lines[edge], page) if lines else ():
+            for form in _line_patterns(lines[edge], page) if lines else ():
                 places[form].add(page)
         for (_, distance), alike in places.items():
-            if len(alike) >= (max(third, _PAGES) if distance is None else max(2, min(third, _PAGES))):
+            if len(alike) >= (max(third, _MIN_PAGES) if distance is None else max(2, min(third, _MIN_PAGES))):
                 found |= {(page, edge) for page in alike}
     return sorted(found)
 
 
-def _forms(line: str, page: int) -> Iterator[tuple[str, int | None]]:
+def _line_patterns(line: str, page: int) -> Iterator[tuple[str, int | None]]:
     """The line as it stands, and with each of its numbers as its distance from the number of the page; none of a line
     of more than 200 characters."""
-    if len(line) > _LONGEST_HEADER:
+    if len(line) > _MAX_HEADER_CHARACTERS:
         return
     yield line, None
     for found in re.finditer(r"\d+", line):
@@ -164,14 +164,14 @@ def _forms(line: str, page: int) -> Iterator[tuple[str, int | None]]:
             yield f"{line[: found.start()]}\0{line[found.end() :]}", int(found.group()) - page
 
 
-def with_title(pages: Sequence[str], left: Sequence[str]) -> list[str]:
+def restore_title(pages: Sequence[str], left: Sequence[str]) -> list[str]:
     """Pages without running lines, but for those that stand above the text of the first page and return word for word.
 
     They are most often its title, which the later pages repeat, and nowhere else would it be read.
 
     Args:
         pages: texts with running lines.
-        left: the same as `without_running_lines` gives them.
+        left: the same as `remove_running_lines` gives them.
     """
     if not left or not left[0]:
         return list(left)
@@ -182,11 +182,11 @@ def with_title(pages: Sequence[str], left: Sequence[str]) -> list[str]:
     return ["\n".join([*title, *text]).strip(), *left[1:]]
 
 
-def joined(pages: Sequence[str | None]) -> tuple[str, tuple[int, ...]]:
+def join_pages(pages: Sequence[str | None]) -> tuple[str, tuple[int, ...]]:
     """The text of a judgment from that of its pages.
 
     Pages follow one another like lines, as sentences run on from page to page; a blank line stands where an unread one
-    is left out. Words that a line or page break divides are made whole by `mended`.
+    is left out. Words that a line or page break divides are made whole by `rejoin_divided_words`.
 
     Args:
         pages: their texts without running lines; None for a page whose text is not known.
@@ -206,11 +206,11 @@ def joined(pages: Sequence[str | None]) -> tuple[str, tuple[int, ...]]:
         else:
             unread = unread or page is None
     text = "".join(shown) + breaks
-    parts = mended(text).split(PAGE_BREAK)
+    parts = rejoin_divided_words(text).split(PAGE_BREAK)
     return "".join(parts), tuple(accumulate(map(len, parts[:-1]), initial=0))
 
 
-def mended(text: str) -> str:
+def rejoin_divided_words(text: str) -> str:
     """The text with every word whole that is divided by a hyphen at the end of a line; the line then ends after it.
 
     Whether the hyphen goes ("appel-/lant") or stays ("well-/known") is what the rest of the text has more often. Where
@@ -229,7 +229,7 @@ def mended(text: str) -> str:
         return found["head"] + hyphen + _JOINT + found["pages"]
 
     text = _BROKEN.sub(whole, text)
-    return _MENDED.sub(lambda found: found["word"].replace(_JOINT, "") + found["gap"].replace(" ", "\n"), text)
+    return _REJOINED.sub(lambda found: found["word"].replace(_JOINT, "") + found["gap"].replace(" ", "\n"), text)
 
 
 def _hyphen_stays(head: str, tail: str, words: Counter[str]) -> bool:
@@ -247,15 +247,15 @@ def _hyphen_stays(head: str, tail: str, words: Counter[str]) -> bool:
 
 SCANNED_PAGES = ("error", "skip")
 # FPDF_ERR_PASSWORD and FPDF_ERR_SECURITY of fpdfview.h.
-_LOCKED = (4, 5)
+_PASSWORD_ERRORS = (4, 5)
 # PDFium's sign for a hyphen and the line break after it.
 _DIVIDED = "\ufffe"
 # From the first visible character on.
 _PRINTED_LINE = re.compile(rf"[^\s{_DIVIDED}][^\r\n{_DIVIDED}]*")
 # A blank line is left where the next line is by a third further off than usual on its page.
-_GAP = 4 / 3
+_GAP_RATIO = 4 / 3
 # The mark of a PDF stands within so many bytes; some files have others before it.
-_MARK_WITHIN = 1024
+_SIGNATURE_WITHIN = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -292,7 +292,7 @@ class Pdf:
         """Raise UserError where some pages are scanned and others are not, unless `scanned_pages` is "skip"."""
         if self.text and self.scanned and scanned_pages != "skip":
             raise UserError(
-                f"no text on page {ranges(self.scanned)} of {len(self.starts)}: scanned",
+                f"no text on page {format_ranges(self.scanned)} of {len(self.starts)}: scanned",
                 where=str(self.path),
                 cure="recognise the text first, as with ocrmypdf, or set scanned_pages: skip to leave such pages out",
             )
@@ -304,17 +304,19 @@ def read_pdf(path: Path) -> Pdf:
     Raises:
         UserError: it is not there, empty, locked by a password, broken, blank or no PDF.
     """
-    with opened(path) as (document, sha256):
+    with open_pdf(path) as (document, sha256):
         numbers = range(1, len(document) + 1)
-        raw = [_text(document, number, path) for number in numbers]
-        clean = [cleaned(text) for text in raw]
-        texts = with_title(clean, without_running_lines(clean))
+        raw = [_extract_text(document, number, path) for number in numbers]
+        clean = [clean_characters(text) for text in raw]
+        texts = restore_title(clean, remove_running_lines(clean))
         scanned = tuple(
             number
             for number, text, whole in zip(numbers, texts, raw, strict=True)
-            if not text and _shows_something(document, number, path, has_text=bool(whole.strip()))
+            if not text and _has_visible_content(document, number, path, has_text=bool(whole.strip()))
         )
-    text, starts = joined([None if number in scanned else text for number, text in zip(numbers, texts, strict=True)])
+    text, starts = join_pages(
+        [None if number in scanned else text for number, text in zip(numbers, texts, strict=True)]
+    )
     if not text and not scanned:
         raise UserError(
             "blank: no page holds anything but what returns on others", where=str(path), cure="leave it out"
@@ -322,35 +324,35 @@ def read_pdf(path: Path) -> Pdf:
     return Pdf(path=path, sha256=sha256, text=text, starts=starts, scanned=scanned)
 
 
-def pdf_files(folder: Path) -> list[Path]:
+def list_pdf_files(folder: Path) -> list[Path]:
     """The PDFs of a folder, *.pdf or *.PDF, in natural order (d2 before d10); none is no error, but no folder is."""
     if not folder.is_dir():
         raise UserError("not a folder", where=str(folder), cure="name the folder that holds the *.pdf files")
     found = [path for path in folder.iterdir() if path.suffix.lower() == ".pdf"]
-    return sorted(found, key=lambda path: (natural(path.name), path.name))
+    return sorted(found, key=lambda path: (natural_sort_key(path.name), path.name))
 
 
-def ranges(pages: Sequence[int]) -> str:
+def format_ranges(pages: Sequence[int]) -> str:
     """Ascending page numbers in words: "3, 7-9"."""
     runs = [[page for _, page in run] for _, run in groupby(enumerate(pages), key=lambda place: place[1] - place[0])]
     return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple["PdfDocument", str]]:
+def open_pdf(path: Path) -> Iterator[tuple["PdfDocument", str]]:
     """An open PDF and the SHA-256 of its file; raises UserError as `read_pdf` does. Not for several threads at once."""
     from pypdfium2 import PdfDocument, PdfiumError
 
-    with readable(path):
+    with translate_read_errors(path):
         content = path.read_bytes()
     if not content:
         raise UserError("empty file (0 bytes)", where=str(path), cure="get the file again")
-    if b"%PDF-" not in content[:_MARK_WITHIN]:
+    if b"%PDF-" not in content[:_SIGNATURE_WITHIN]:
         raise UserError("no PDF, whatever its name says", where=str(path), cure="convert it, or leave it out")
     try:
         document = PdfDocument(content)
     except PdfiumError as error:
-        if error.err_code in _LOCKED:
+        if error.err_code in _PASSWORD_ERRORS:
             raise UserError(
                 "encrypted: it opens with a password only", where=str(path), cure="unlock it, as with qpdf --decrypt"
             ) from error
@@ -363,7 +365,7 @@ def opened(path: Path) -> Iterator[tuple["PdfDocument", str]]:
 
 
 @contextmanager
-def page_of(document: "PdfDocument", number: int, path: Path) -> Iterator["PdfPage"]:
+def open_page(document: "PdfDocument", number: int, path: Path) -> Iterator["PdfPage"]:
     """A page by its number from 1; raises UserError where there is none, or where it cannot be read or drawn."""
     from pypdfium2 import PdfiumError
 
@@ -381,24 +383,24 @@ def page_of(document: "PdfDocument", number: int, path: Path) -> Iterator["PdfPa
         ) from error
 
 
-def _text(document: "PdfDocument", number: int, path: Path) -> str:
+def _extract_text(document: "PdfDocument", number: int, path: Path) -> str:
     """The text of a page as PDFium gives it, with a blank line wherever the page leaves a gap between two lines."""
-    with page_of(document, number, path) as page:
+    with open_page(document, number, path) as page:
         layer = page.get_textpage()
         text = layer.get_text_range()
         starts = [line.start() for line in _PRINTED_LINE.finditer(text)]
-        steps = [above - below for above, below in pairwise(_height(layer, start) for start in starts)]
+        steps = [above - below for above, below in pairwise(_line_bottom(layer, start) for start in starts)]
     # Where the next line is higher, as at the head of a column, nothing is known.
     usual = median([step for step in steps if step > 0] or [0.0])
     gaps = [
         start
         for start, step in zip(starts[1:], steps, strict=True)
-        if step > _GAP * usual and text[start - 1] != _DIVIDED
+        if step > _GAP_RATIO * usual and text[start - 1] != _DIVIDED
     ]
     return "\n".join(text[start:end] for start, end in pairwise([0, *gaps, len(text)]))
 
 
-def _height(layer: "PdfTextPage", at: int) -> float:
+def _line_bottom(layer: "PdfTextPage", at: int) -> float:
     """Height on the page, in points, of the bottom of the line of the character at `at`; NaN if it has no place."""
     from pypdfium2.raw import FPDFText_GetCharIndexFromTextIndex
 
@@ -406,11 +408,11 @@ def _height(layer: "PdfTextPage", at: int) -> float:
     return nan if index < 0 else layer.get_charbox(index, loose=True)[1]
 
 
-def _shows_something(document: "PdfDocument", number: int, path: Path, *, has_text: bool) -> bool:
+def _has_visible_content(document: "PdfDocument", number: int, path: Path, *, has_text: bool) -> bool:
     """Whether a page without text of its own shows an image or, where it has none at all, a mark of any kind."""
     from pypdfium2.raw import FPDF_PAGEOBJ_IMAGE
 
-    with page_of(document, number, path) as page:
+    with open_page(document, number, path) as page:
         if any(True for _ in page.get_objects(filter=[FPDF_PAGEOBJ_IMAGE])):
             return True
         # Letters may be drawn as shapes, and a white rectangle is nothing.

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from legalrr import paths
-from legalrr.corpora.checks import Label, checked, joined_labels, party_of, splits_to_read
-from legalrr.corpora.files import located
-from legalrr.corpora.pdf import SCANNED_PAGES, Pdf, opened, page_of, pdf_files, ranges, read_pdf
+from legalrr.corpora.checks import Label, load_labels, parse_party, select_splits, validate_judgments
+from legalrr.corpora.files import require_path
+from legalrr.corpora.pdf import SCANNED_PAGES, Pdf, format_ranges, list_pdf_files, open_page, open_pdf, read_pdf
 from legalrr.errors import UserError
 from legalrr.records import Judgment, Page
 from legalrr.stage import check_fields, choice, later
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 # PDF counts in points of 1/72 inch.
 _POINTS_PER_INCH = 72
 # 192 MB of RGB; A4 reaches it at 800 dpi, so only a plan or a slip of the pen does.
-_MOST_PIXELS = 64_000_000
+_MAX_PIXELS = 64_000_000
 
 
-def render(path: Path, page: int, *, dpi: int | None = None, longest_side: int | None = None) -> "Image":
+def render_page(path: Path, page: int, *, dpi: int | None = None, longest_side: int | None = None) -> "Image":
     """One page as an RGB image on white.
 
     Args:
@@ -49,51 +49,51 @@ def render(path: Path, page: int, *, dpi: int | None = None, longest_side: int |
     """
     if (dpi is None) == (longest_side is None):
         raise UserError("a size in one of two ways", where=f"{path}, page {page}", cure="give dpi or longest_side")
-    with opened(path) as (document, _):
-        return _drawn(document, page, path, dpi=dpi, longest_side=longest_side)
+    with open_pdf(path) as (document, _):
+        return _draw(document, page, path, dpi=dpi, longest_side=longest_side)
 
 
-def rendered(pages: Iterable[Page]) -> Iterator["Image"]:
+def render_pages(pages: Iterable[Page]) -> Iterator["Image"]:
     """The images of pages in their order, drawn one at a time; a file is opened once for pages that follow each other.
 
     Raises:
-        UserError: a page has no `dpi`, the file has changed since it was read, or as `render`.
+        UserError: a page has no `dpi`, the file has changed since it was read, or as `render_page`.
     """
     for name, wanted in groupby(pages, key=lambda page: page.path):
         path = Path(name)
-        with opened(path) as (document, sha256):
+        with open_pdf(path) as (document, sha256):
             for page in wanted:
-                dpi = _resolution(page)
+                dpi = _require_dpi(page)
                 if sha256 != page.sha256:
-                    raise _changed(name)
-                yield _drawn(document, page.number, path, dpi=dpi, longest_side=None)
+                    raise _changed_file_error(name)
+                yield _draw(document, page.number, path, dpi=dpi, longest_side=None)
 
 
-def pixels(page: Page) -> tuple[int, int]:
-    """Width and height of a page's image, which is not drawn; raises UserError as `rendered`."""
-    dpi, (width, height) = _resolution(page), _points(page.path, page.sha256)[page.number - 1]
-    return _scaled(width, height, f"{page.path}, page {page.number}", dpi=dpi, longest_side=None)[1]
+def pixel_size(page: Page) -> tuple[int, int]:
+    """Width and height of a page's image, which is not drawn; raises UserError as `render_pages`."""
+    dpi, (width, height) = _require_dpi(page), _page_sizes(page.path, page.sha256)[page.number - 1]
+    return _scale_and_size(width, height, f"{page.path}, page {page.number}", dpi=dpi, longest_side=None)[1]
 
 
 @lru_cache(maxsize=4096)
-def _points(name: str, sha256: str) -> tuple[tuple[float, float], ...]:
+def _page_sizes(name: str, sha256: str) -> tuple[tuple[float, float], ...]:
     """Width and height of every page of a file, in points; remembered, as every turn of every arm asks for them."""
     path = Path(name)
-    with opened(path) as (document, found):
+    with open_pdf(path) as (document, found):
         if found != sha256:
-            raise _changed(name)
+            raise _changed_file_error(name)
         sizes = []
         for number in range(1, len(document) + 1):
-            with page_of(document, number, path) as page:
+            with open_page(document, number, path) as page:
                 sizes.append(page.get_size())
     return tuple(sizes)
 
 
-def _changed(name: str) -> UserError:
+def _changed_file_error(name: str) -> UserError:
     return UserError("the file has changed since it was read", where=name, cure="run it again")
 
 
-def _resolution(page: Page) -> int:
+def _require_dpi(page: Page) -> int:
     if page.dpi is None:
         raise UserError(
             "read as text, not to be shown", where=f"{page.path}, page {page.number}", cure="set input: images"
@@ -101,7 +101,7 @@ def _resolution(page: Page) -> int:
     return page.dpi
 
 
-def _scaled(
+def _scale_and_size(
     width: float, height: float, where: str, *, dpi: int | None, longest_side: int | None
 ) -> tuple[float, tuple[int, int]]:
     """Pixels per point of the image of a page so many points wide and high, and its width and height in pixels."""
@@ -109,23 +109,23 @@ def _scaled(
     longest = (longest_side or 0) - 0.01
     scale = dpi / _POINTS_PER_INCH if dpi is not None else longest / max(width, height)
     size = ceil(width * scale), ceil(height * scale)
-    if min(size) < 1 or size[0] * size[1] > _MOST_PIXELS:
+    if min(size) < 1 or size[0] * size[1] > _MAX_PIXELS:
         raise UserError(
             f"an image of {size[0]} x {size[1]} pixels",
             where=where,
-            cure=f"take a size that makes 1 to {_MOST_PIXELS:,} pixels",
+            cure=f"take a size that makes 1 to {_MAX_PIXELS:,} pixels",
         )
     return scale, size
 
 
-def _drawn(document: "PdfDocument", number: int, path: Path, *, dpi: int | None, longest_side: int | None) -> "Image":
-    with page_of(document, number, path) as page:
+def _draw(document: "PdfDocument", number: int, path: Path, *, dpi: int | None, longest_side: int | None) -> "Image":
+    with open_page(document, number, path) as page:
         width, height = page.get_size()
-        scale, _ = _scaled(width, height, f"{path}, page {number}", dpi=dpi, longest_side=longest_side)
+        scale, _ = _scale_and_size(width, height, f"{path}, page {number}", dpi=dpi, longest_side=longest_side)
         return page.render(scale=scale).to_pil().convert("RGB")
 
 
-log = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,14 +161,14 @@ class PdfFolder:
     def __post_init__(self) -> None:
         """Raises UserError for an unknown party, input or treatment of scanned pages, or a resolution below 1."""
         where = f"corpus {self.name}"
-        party_of(self.party, where=f"{where}: party")
+        parse_party(self.party, where=f"{where}: party")
         check_fields(self, where)
         if self.dpi < 1:
             raise UserError(f"{self.dpi} dots per inch", where=f"{where}: dpi", cure="give a positive number")
 
     def paths(self, split: str | None) -> list[Path]:
         """The folder; it need not exist."""
-        splits_to_read(split, (), corpus=self.name)
+        select_splits(split, (), corpus=self.name)
         return [paths.resolve(self.folder)]
 
     def read(self, split: str | None) -> Iterator[Judgment]:
@@ -177,19 +177,19 @@ class PdfFolder:
         The text of a scanned judgment, which `input: images` alone lets in, is "".
         """
         judgments = self._judgments(split)
-        # `checked` refuses a judgment without text.
-        return checked(judgments) if self.input == "text" else judgments
+        # `validate_judgments` refuses a judgment without text.
+        return validate_judgments(judgments) if self.input == "text" else judgments
 
     def _judgments(self, split: str | None) -> Iterator[Judgment]:
-        splits_to_read(split, (), corpus=self.name)
-        folder = located(self.folder)
-        files = pdf_files(folder)
+        select_splits(split, (), corpus=self.name)
+        folder = require_path(self.folder)
+        files = list_pdf_files(folder)
         if not files:
             raise UserError("no *.pdf in this folder", where=str(folder), cure="one judgment per PDF")
         ids = Counter(path.stem for path in files)
         if twice := [name for name, count in ids.items() if count > 1]:
             raise UserError(f"duplicate id {twice[0]!r}", where=str(folder), cure="rename one of the two files")
-        labels = joined_labels(self.labels, "id", ids)
+        labels = load_labels(self.labels, "id", ids)
         skipped = 0
         for path in files:
             pdf = self._fit(read_pdf(path))
@@ -200,13 +200,13 @@ class PdfFolder:
                 text=pdf.text,
                 outcome=label.outcome,
                 confidence=label.confidence,
-                party=party_of(self.party, where=self.name),
+                party=parse_party(self.party, where=self.name),
                 court=self.court,
                 source=str(path),
                 pages=self._pages(pdf),
             )
         if skipped:
-            log.info("corpus %s: %d scanned pages left out of %d judgments", self.name, skipped, len(files))
+            LOG.info("corpus %s: %d scanned pages left out of %d judgments", self.name, skipped, len(files))
 
     def _fit(self, pdf: Pdf) -> Pdf:
         """The PDF if this input can do with it."""
@@ -215,7 +215,7 @@ class PdfFolder:
         else:
             pdf.need_one_kind(scanned_pages=self.scanned_pages)
         if pdf.text and pdf.scanned:
-            log.info("%s: left out, as scanned, page %s of %d", pdf.path, ranges(pdf.scanned), len(pdf.starts))
+            LOG.info("%s: left out, as scanned, page %s of %d", pdf.path, format_ranges(pdf.scanned), len(pdf.starts))
         return pdf
 
     def _pages(self, pdf: Pdf) -> tuple[Page, ...]:

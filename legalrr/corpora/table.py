@@ -14,13 +14,13 @@ from legalrr import paths
 from legalrr.corpora.checks import (
     CONFIDENCES,
     check_labels,
-    checked,
-    outcome_of,
-    party_of,
-    splits_to_read,
+    parse_outcome,
+    parse_party,
+    select_splits,
+    validate_judgments,
 )
 from legalrr.corpora.fetch import hub_rows
-from legalrr.corpora.files import Row, file_rows, located
+from legalrr.corpora.files import Row, read_table_rows, require_path
 from legalrr.errors import UserError
 from legalrr.records import Judgment, Span
 from legalrr.roles import scheme
@@ -101,7 +101,7 @@ class Table:
             raise UserError("spans_column without scheme", where=where, cure="set scheme: build or seven")
         if self.scheme is not None:
             scheme(self.scheme, where=f"{where}: scheme")
-        party_of(self.party, where=f"{where}: party")
+        parse_party(self.party, where=f"{where}: party")
         check_labels(self.labels, where=f"{where}: labels")
 
     def paths(self, split: str | None) -> list[Path]:
@@ -110,11 +110,11 @@ class Table:
             return []
         if self.file is not None:
             return [paths.resolve(self.file)]
-        return [paths.resolve(self.files[one]) for one in splits_to_read(split, self.files, corpus=self.name)]
+        return [paths.resolve(self.files[one]) for one in select_splits(split, self.files, corpus=self.name)]
 
     def read(self, split: str | None) -> Iterator[Judgment]:
         """Judgments of a split (None: all) in the order of the table; raises UserError with file and line or row."""
-        return checked(self._judgments(split))
+        return validate_judgments(self._judgments(split))
 
     def _judgments(self, split: str | None) -> Iterator[Judgment]:
         if self.source == "hub":
@@ -132,21 +132,21 @@ class Table:
         elif self.file is not None:
             yield from self._of_one_file(self.file, split)
         else:
-            for one in splits_to_read(split, self.files, corpus=self.name):
-                rows = file_rows(located(self.files[one]), self.columns())
+            for one in select_splits(split, self.files, corpus=self.name):
+                rows = read_table_rows(require_path(self.files[one]), self.columns())
                 yield from (self._judgment(row, number, where, one) for number, where, row in rows)
 
     def _of_one_file(self, file: str, split: str | None) -> Iterator[Judgment]:
         if self.split_column is None:
-            splits_to_read(split, (), corpus=self.name)
+            select_splits(split, (), corpus=self.name)
         found = set()
-        for number, where, row in file_rows(located(file), self.columns()):
+        for number, where, row in read_table_rows(require_path(file), self.columns()):
             one = str(row[self.split_column]) if self.split_column else None
             found.add(one)
             if split in (None, one):
                 yield self._judgment(row, number, where, one)
         if split is not None:
-            splits_to_read(split, sorted(map(str, found)), corpus=self.name)
+            select_splits(split, sorted(map(str, found)), corpus=self.name)
 
     def columns(self) -> list[str]:
         """Columns that the table must have."""
@@ -173,7 +173,7 @@ class Table:
             key = f"{split}-{number}" if split else str(number)
         else:
             key = "" if row[self.id_column] is None else str(row[self.id_column])
-        confidence = _words(row, self.confidence_column)
+        confidence = _optional_text(row, self.confidence_column)
         if confidence not in (None, *CONFIDENCES):
             raise UserError(
                 f"confidence {confidence!r}", where=where, cure=f"one of {', '.join(CONFIDENCES)}, or blank"
@@ -183,13 +183,13 @@ class Table:
         return Judgment(
             id=key,
             text=text,
-            outcome=outcome_of(label, where=where, labels=self.labels),
-            party=party_of(_words(row, self.party_column) or self.party, where=where),
-            petitioner=_words(row, self.petitioner_column),
+            outcome=parse_outcome(label, where=where, labels=self.labels),
+            party=parse_party(_optional_text(row, self.party_column) or self.party, where=where),
+            petitioner=_optional_text(row, self.petitioner_column),
             confidence=confidence,
-            court=_words(row, self.court_column) or self.court,
-            year=_year(row, self.year_column, where),
-            kind=_words(row, self.kind_column),
+            court=_optional_text(row, self.court_column) or self.court,
+            year=_parse_year(row, self.year_column, where),
+            kind=_optional_text(row, self.kind_column),
             source=where,
             split=split,
             scheme=self.scheme if spans is not None else None,
@@ -215,13 +215,13 @@ class Table:
         return tuple(sorted(spans, key=lambda span: (span.start, span.end)))
 
 
-def _words(row: Row, column: str | None) -> str | None:
+def _optional_text(row: Row, column: str | None) -> str | None:
     value = row[column] if column else None
     return None if value is None or value == "" else str(value)
 
 
-def _year(row: Row, column: str | None, where: str) -> int | None:
-    value = _words(row, column)
+def _parse_year(row: Row, column: str | None, where: str) -> int | None:
+    value = _optional_text(row, column)
     if value is None:
         return None
     if not value.isdecimal():

@@ -35,8 +35,8 @@ from typing import ClassVar
 import yaml
 
 from legalrr import paths
-from legalrr.corpora.checks import Label, checked, joined_labels, party_of, splits_to_read, trimmed
-from legalrr.corpora.files import located, read_text, text_files
+from legalrr.corpora.checks import Label, load_labels, parse_party, select_splits, strip_span, validate_judgments
+from legalrr.corpora.files import list_text_files, read_text, require_path
 from legalrr.errors import UserError
 from legalrr.records import Judgment, Span
 from legalrr.roles import Scheme, scheme
@@ -67,21 +67,21 @@ class TextFolder:
 
     def __post_init__(self) -> None:
         """Raises UserError for an unknown party."""
-        party_of(self.party, where=f"corpus {self.name}: party")
+        parse_party(self.party, where=f"corpus {self.name}: party")
 
     def paths(self, split: str | None) -> list[Path]:
         """The folder; it need not exist."""
-        splits_to_read(split, (), corpus=self.name)
+        select_splits(split, (), corpus=self.name)
         return [paths.resolve(self.folder)]
 
     def read(self, split: str | None) -> Iterator[Judgment]:
         """All judgments, in natural order of their files; raises UserError with the file."""
-        return checked(self._judgments(split))
+        return validate_judgments(self._judgments(split))
 
     def _judgments(self, split: str | None) -> Iterator[Judgment]:
-        splits_to_read(split, (), corpus=self.name)
-        files = text_files(located(self.folder))
-        labels = joined_labels(self.labels, "id", [path.stem for path in files])
+        select_splits(split, (), corpus=self.name)
+        files = list_text_files(require_path(self.folder))
+        labels = load_labels(self.labels, "id", [path.stem for path in files])
         for path in files:
             label = labels.get(path.stem, Label(outcome=None, confidence=None))
             yield Judgment(
@@ -89,7 +89,7 @@ class TextFolder:
                 text=read_text(path),
                 outcome=label.outcome,
                 confidence=label.confidence,
-                party=party_of(self.party, where=self.name),
+                party=parse_party(self.party, where=self.name),
                 court=self.court,
                 source=f"{path}:1",
             )
@@ -130,27 +130,27 @@ class SentenceLines:
         known = scheme(self.scheme, where=f"corpus {self.name}: scheme")
         for code in self.roles.values():
             known.code(code, where=f"corpus {self.name}: roles")
-        party_of(self.party, where=f"corpus {self.name}: party")
+        parse_party(self.party, where=f"corpus {self.name}: party")
 
     def paths(self, split: str | None) -> list[Path]:
         """Folders that `read(split)` needs; they need not exist."""
         folder = paths.resolve(self.folder)
-        chosen = splits_to_read(split, self.splits, corpus=self.name)
+        chosen = select_splits(split, self.splits, corpus=self.name)
         return [folder / one for one in chosen] or [folder]
 
     def read(self, split: str | None) -> Iterator[Judgment]:
         """Judgments of a split (None: all), in natural order of their files; raises UserError with file and line."""
-        return checked(self._judgments(split))
+        return validate_judgments(self._judgments(split))
 
     def _judgments(self, split: str | None) -> Iterator[Judgment]:
-        chosen: list[str | None] = [*splits_to_read(split, self.splits, corpus=self.name)]
-        folder = located(self.folder)
+        chosen: list[str | None] = [*select_splits(split, self.splits, corpus=self.name)]
+        folder = require_path(self.folder)
         files = [
             (one, path)
             for one in chosen or [None]
-            for path in text_files(folder / one if one else folder, self.pattern)
+            for path in list_text_files(folder / one if one else folder, self.pattern)
         ]
-        labels = joined_labels(self.outcomes, "doc_id", [path.stem for _, path in files])
+        labels = load_labels(self.outcomes, "doc_id", [path.stem for _, path in files])
         for one, path in files:
             yield self._judgment(path, one, labels.get(path.stem, Label(outcome=None, confidence=None)))
 
@@ -168,7 +168,7 @@ class SentenceLines:
             if not tab or not sentence.strip():
                 raise UserError("no sentence, tab and role on this line", where=where, cure="write sentence<TAB>role")
             code = known.code(self.roles.get(role.strip(), role.strip()), where=where)
-            start, end = trimmed(sentence, 0, len(sentence))
+            start, end = strip_span(sentence, 0, len(sentence))
             spans.append(Span(start=offset + start, end=offset + end, role=code))
             sentences.append(sentence)
             offset += len(sentence) + 1
@@ -177,7 +177,7 @@ class SentenceLines:
             text="\n".join(sentences),
             outcome=label.outcome,
             confidence=label.confidence,
-            party=party_of(self.party, where=self.name),
+            party=parse_party(self.party, where=self.name),
             court=self.court,
             source=f"{path}:1",
             split=split,
@@ -216,26 +216,26 @@ class Marked:
     def __post_init__(self) -> None:
         """Raises UserError for an unknown scheme or party."""
         scheme(self.scheme, where=f"corpus {self.name}: scheme")
-        party_of(self.party, where=f"corpus {self.name}: party")
+        parse_party(self.party, where=f"corpus {self.name}: party")
 
     def paths(self, split: str | None) -> list[Path]:
         """The folder; it need not exist."""
-        splits_to_read(split, (), corpus=self.name)
+        select_splits(split, (), corpus=self.name)
         return [paths.resolve(self.folder)]
 
     def read(self, split: str | None) -> Iterator[Judgment]:
         """All judgments, in natural order of their files; raises UserError with file and line."""
-        return checked(self._judgments(split))
+        return validate_judgments(self._judgments(split))
 
     def _judgments(self, split: str | None) -> Iterator[Judgment]:
-        splits_to_read(split, (), corpus=self.name)
-        for path in text_files(located(self.folder)):
-            one = parse(read_text(path), roles=scheme(self.scheme), source=str(path))
-            party = one.party or party_of(self.party, where=self.name)
+        select_splits(split, (), corpus=self.name)
+        for path in list_text_files(require_path(self.folder)):
+            one = parse_marked(read_text(path), roles=scheme(self.scheme), source=str(path))
+            party = one.party or parse_party(self.party, where=self.name)
             yield replace(one, party=party, court=one.court or self.court)
 
 
-def parse(content: str, *, roles: Scheme, source: str) -> Judgment:
+def parse_marked(content: str, *, roles: Scheme, source: str) -> Judgment:
     """One judgment from the content of a file.
 
     Args:
@@ -246,8 +246,8 @@ def parse(content: str, *, roles: Scheme, source: str) -> Judgment:
     header = HEADER.match(content)
     if header is None:
         raise UserError("no header", where=f"{source}:1", cure="start with a YAML header between two lines ---")
-    fields = _fields(header.group(1), source)
-    text, spans = _body(content, header.end(), roles, source)
+    fields = _parse_header(header.group(1), source)
+    text, spans = _parse_body(content, header.end(), roles, source)
     outcome = fields.get("outcome")
     if outcome not in (None, "allowed", "dismissed"):
         raise UserError(f"outcome {outcome!r}", where=source, cure="write allowed or dismissed, or leave it out")
@@ -258,19 +258,19 @@ def parse(content: str, *, roles: Scheme, source: str) -> Judgment:
         id=str(fields["id"]),
         text=text,
         outcome=outcome,
-        party=party_of(fields.get("party"), where=source),
-        petitioner=_text(fields, "petitioner"),
-        court=_text(fields, "court"),
+        party=parse_party(fields.get("party"), where=source),
+        petitioner=_text_field(fields, "petitioner"),
+        court=_text_field(fields, "court"),
         year=year,
-        kind=_text(fields, "kind"),
-        group=_text(fields, "group"),
+        kind=_text_field(fields, "kind"),
+        group=_text_field(fields, "group"),
         source=f"{source}:1",
         scheme=roles.name,
         spans=spans,
     )
 
 
-def _fields(header: str, source: str) -> dict[str, object]:
+def _parse_header(header: str, source: str) -> dict[str, object]:
     try:
         fields = yaml.safe_load(header)
     except yaml.YAMLError as error:
@@ -288,12 +288,12 @@ def _fields(header: str, source: str) -> dict[str, object]:
     return fields
 
 
-def _text(fields: Mapping[str, object], key: str) -> str | None:
+def _text_field(fields: Mapping[str, object], key: str) -> str | None:
     value = fields.get(key)
     return value if isinstance(value, str) else None
 
 
-def _body(content: str, begin: int, roles: Scheme, source: str) -> tuple[str, tuple[Span, ...]]:
+def _parse_body(content: str, begin: int, roles: Scheme, source: str) -> tuple[str, tuple[Span, ...]]:
     """The text without its markers, and its spans."""
     markers = list(MARKER.finditer(content, begin))
     first = markers[0].start() if markers else len(content)
@@ -312,7 +312,7 @@ def _body(content: str, begin: int, roles: Scheme, source: str) -> tuple[str, tu
         if content[after : after + 1] not in (" ", "\n") or not content[marker.start() - 1].isspace():
             raise UserError(f"{marker.group()} stands inside a word", where=where, cure="put a space on both sides")
         piece = content[after + 1 : following.start() if following else len(content)]
-        start, end = trimmed(piece, 0, len(piece))
+        start, end = strip_span(piece, 0, len(piece))
         if start >= end:
             raise UserError(f"no text under {marker.group()}", where=where, cure="take the marker out")
         spans.append(Span(start=offset + start, end=offset + end, role=code))

@@ -19,7 +19,7 @@ from legalrr.errors import UserError
 from legalrr.near_duplicates import near_duplicates
 from legalrr.records import Judgment
 from legalrr.roles import scheme
-from legalrr.segment.features import FEATURES
+from legalrr.segment.features import FEATURES_VERSION
 from legalrr.sentences import split
 from legalrr.store import write_atomically
 
@@ -38,7 +38,7 @@ class LabelledJudgment:
     """The gold role of each."""
 
 
-def labelled_judgments(judgments: Iterable[Judgment], *, split_spans: bool = False) -> list[LabelledJudgment]:
+def build_dataset(judgments: Iterable[Judgment], *, split_spans: bool = False) -> list[LabelledJudgment]:
     """Judgments with gold spans as sentences with roles; those without are left out, and of equal texts all but one.
 
     Args:
@@ -70,12 +70,12 @@ def labelled_judgments(judgments: Iterable[Judgment], *, split_spans: bool = Fal
     return documents
 
 
-def groups(documents: Sequence[LabelledJudgment]) -> list[int]:
+def group_near_duplicates(documents: Sequence[LabelledJudgment]) -> list[int]:
     """A group number per document; near-duplicates have the same, so that no fold tests on what another trained on."""
     return near_duplicates([" ".join(d.sentences) for d in documents])
 
 
-AGAIN = "train it again: legalrr segment train"
+RETRAIN = "train it again: legalrr segment train"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +104,7 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def shares(counts: Mapping[str, int], scheme_name: str) -> dict[str, float]:
+def role_priors(counts: Mapping[str, int], scheme_name: str) -> dict[str, float]:
     """Share of each role of the scheme, from the number of its sentences; one is added, so that none is 0."""
     total = sum(counts.values()) + len(scheme(scheme_name).roles)
     return {role.code: (counts.get(role.code, 0) + 1) / total for role in scheme(scheme_name).roles}
@@ -128,19 +128,19 @@ def read_card(model: Path) -> TaggerCard:
         card = TaggerCard(
             sha256=told["sha256"],
             scheme=told["scheme"],
-            shares=shares(counts, told["scheme"]),
+            shares=role_priors(counts, told["scheme"]),
             temperature=float(told["temperature"]),
             settings=dict(told["settings"]),
         )
         features = told["features"]
     except FileNotFoundError as error:
-        raise UserError("the model has no card", where=str(path), cure=AGAIN) from error
+        raise UserError("the model has no card", where=str(path), cure=RETRAIN) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError("damaged card", where=str(path), cure=AGAIN) from error
+        raise UserError("damaged card", where=str(path), cure=RETRAIN) from error
     if card.sha256 != sha256(model):
-        raise UserError("the card is that of another model", where=str(path), cure=AGAIN)
-    if features != FEATURES:
-        raise UserError(f"made for features {features}, these are {FEATURES}", where=str(model), cure=AGAIN)
+        raise UserError("the card is that of another model", where=str(path), cure=RETRAIN)
+    if features != FEATURES_VERSION:
+        raise UserError(f"made for features {features}, these are {FEATURES_VERSION}", where=str(model), cure=RETRAIN)
     return card
 
 
@@ -171,7 +171,7 @@ def write_card(
         "sha256": sha256(model),
         "bytes": model.stat().st_size,
         "scheme": documents[0].scheme,
-        "features": FEATURES,
+        "features": FEATURES_VERSION,
         "corpora": list(corpora),
         "documents": len(documents),
         "sentences": counts.total(),

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from legalrr.corpora.catalogue import card
-from legalrr.corpora.exchange import FORMS, check_place, export, json_line, with_roles
-from legalrr.corpora.files import decoded, read_text, text_files
-from legalrr.corpora.pdf import pdf_files, read_pdf
+from legalrr.corpora.exchange import FORMATS, check_destination, export, to_json_line, with_roles
+from legalrr.corpora.files import decode_utf8, list_text_files, read_text
+from legalrr.corpora.pdf import list_pdf_files, read_pdf
 from legalrr.errors import UserError
 from legalrr.progress import progress
 from legalrr.protocols import Segmenter
@@ -44,7 +44,10 @@ def add_commands(commands: "_SubParsersAction[Any]") -> None:
 
     output = argparse.ArgumentParser(add_help=False)
     output.add_argument(
-        "--format", choices=FORMS, default="jsonl", help="jsonl (default; roles without the text), or what is read back"
+        "--format",
+        choices=FORMATS,
+        default="jsonl",
+        help="jsonl (default; roles without the text), or what is read back",
     )
 
     tag = commands.add_parser("tag", parents=[tagging, output], help="tag text; a JSON line per judgment")
@@ -73,20 +76,20 @@ def add_commands(commands: "_SubParsersAction[Any]") -> None:
 
 def _tag(options: argparse.Namespace) -> None:
     if options.out is not None:
-        check_place(options.out, form=options.format)
+        check_destination(options.out, form=options.format)
     elif options.format != "jsonl":
         raise UserError("no file to write", where=f"--format {options.format}", cure="name one with --out")
-    segmenter = _segmenter(options)
+    segmenter = _load_tagger(options)
     # A model that is missing or damaged is told once, not for every file.
     segmenter.provenance()
-    names = list(_names(options.inputs))
+    names = list(_expand_inputs(options.inputs))
     failed = False
     seen: dict[str, str] = {}
     tagged: list[Judgment] = []
     with progress("tag", len(names), "judgments") as advance:
         for name in names:
             try:
-                judgment = _judgment(name)
+                judgment = _read_judgment(name)
                 if judgment.id in seen:
                     raise UserError(
                         f"its id {judgment.id!r} is that of {seen[judgment.id]}", where=name, cure="rename it"
@@ -99,7 +102,7 @@ def _tag(options: argparse.Namespace) -> None:
                 failed = True
             else:
                 if options.out is None:
-                    print(json_line(found, tagger=segmenter.name), flush=True)
+                    print(to_json_line(found, tagger=segmenter.name), flush=True)
                 else:
                     tagged.append(found)
             advance(1)
@@ -111,7 +114,7 @@ def _tag(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    check_place(options.out, form=options.format)
+    check_destination(options.out, form=options.format)
     one = card(options.corpus)
     reader = one.reader()
     if reader is None:
@@ -127,16 +130,16 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    from legalrr.segment.page import page
+    from legalrr.segment.page import render_judgment
 
     if options.out.suffix not in (".html", ".htm") or not options.out.parent.is_dir():
         raise UserError(
             "no place for a page", where=f"--out {options.out}", cure="name a *.html in a folder that exists"
         )
-    segmenter = _segmenter(options)
-    judgment = _judgment(options.input)
+    segmenter = _load_tagger(options)
+    judgment = _read_judgment(options.input)
     segments = segmenter.segment(judgment)
-    write_atomically(options.out, page(judgment, segments, tagger=segmenter.name))
+    write_atomically(options.out, render_judgment(judgment, segments, tagger=segmenter.name))
     print(f"wrote {options.out} ({len(segments.spans)} sentences)")
 
 
@@ -154,7 +157,7 @@ def _roles(options: argparse.Namespace) -> None:
         Table(header=(*SCHEMES, "what is lost"), rows=kinds).show(console, grid=True)
 
 
-def _segmenter(options: argparse.Namespace) -> Segmenter:
+def _load_tagger(options: argparse.Namespace) -> Segmenter:
     return load_tagger(
         options.segment,
         scheme=options.scheme,
@@ -164,18 +167,18 @@ def _segmenter(options: argparse.Namespace) -> Segmenter:
     )
 
 
-def _names(inputs: list[str]) -> Iterator[str]:
+def _expand_inputs(inputs: list[str]) -> Iterator[str]:
     for name in inputs:
         if name != STDIN and Path(name).is_dir():
-            pdfs = pdf_files(Path(name))
+            pdfs = list_pdf_files(Path(name))
             # Where there is neither, the error about text files says what is wanted.
-            texts = text_files(Path(name)) if not pdfs or any(Path(name).glob("*.txt")) else []
+            texts = list_text_files(Path(name)) if not pdfs or any(Path(name).glob("*.txt")) else []
             yield from map(str, [*texts, *pdfs])
         else:
             yield name
 
 
-def _judgment(name: str) -> Judgment:
+def _read_judgment(name: str) -> Judgment:
     """The judgment in a file or on standard input.
 
     Raises:
@@ -183,7 +186,7 @@ def _judgment(name: str) -> Judgment:
     """
     path = Path(name)
     if name == STDIN:
-        text = decoded(sys.stdin.buffer.read(), where="standard input")
+        text = decode_utf8(sys.stdin.buffer.read(), where="standard input")
     elif not path.is_file():
         raise UserError(
             "no such file", where=name, cure="name text files, PDFs, folders of them, or - for standard input"

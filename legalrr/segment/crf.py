@@ -23,13 +23,13 @@ from legalrr.records import Judgment, Segments
 from legalrr.roles import scheme
 from legalrr.segment.card import LabelledJudgment, TaggerCard, read_card
 from legalrr.segment.features import CUE_NAMES, cues, features, words_of
-from legalrr.segment.tagger import RoleProbabilities, check_options, open_model, tagged
+from legalrr.segment.tagger import RoleProbabilities, check_options, open_model, tag_sentences
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-POSITIONS = 4
+POSITION_FEATURES = 4
 
 
 def extra_features(sentences: Sequence[str], *beliefs: RoleProbabilities) -> "np.ndarray":
@@ -42,7 +42,7 @@ def extra_features(sentences: Sequence[str], *beliefs: RoleProbabilities) -> "np
     import numpy as np
 
     total = len(sentences)
-    rows = np.zeros((total, len(CUE_NAMES) + POSITIONS), np.float32)
+    rows = np.zeros((total, len(CUE_NAMES) + POSITION_FEATURES), np.float32)
     for i, sentence in enumerate(sentences):
         words = words_of(sentence)
         found = set(cues(sentence, words))
@@ -139,7 +139,7 @@ class CrfSegmenter:
 
     def segment(self, judgment: Judgment) -> Segments:
         """A span per sentence, with the calibrated probability of its role as score."""
-        return tagged(judgment, self.decode, scheme=self.scheme)
+        return tag_sentences(judgment, self.decode, scheme=self.scheme)
 
     def decode(self, sentences: Sequence[str]) -> list[tuple[str, float]]:
         """Role and its calibrated probability for each sentence of one judgment."""

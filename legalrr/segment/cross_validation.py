@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from legalrr.errors import UserError
 from legalrr.html import SVG_SALT
-from legalrr.segment.card import LabelledJudgment, count_roles, groups, shares
+from legalrr.segment.card import LabelledJudgment, count_roles, group_near_duplicates, role_priors
 from legalrr.segment.tagger import RoleProbabilities, calibration_error, fit_temperature
 from legalrr.tables import Table
 
@@ -73,7 +73,7 @@ AVERAGES = ("micro", "macro", "weighted")
 DIGITS = 4
 
 
-class Fitted(Protocol):
+class FittedTagger(Protocol):
     """A trained tagger."""
 
     def chances(self, sentences: Sequence[str]) -> RoleProbabilities:
@@ -83,10 +83,10 @@ class Fitted(Protocol):
         """What its card says beside the recipe."""
 
 
-class Recipe(Protocol):
+class TaggerRecipe(Protocol):
     """A way of training a tagger."""
 
-    def fit(self, documents: Sequence[LabelledJudgment], path: Path) -> Fitted:
+    def fit(self, documents: Sequence[LabelledJudgment], path: Path) -> FittedTagger:
         """Train on `documents`, write the model to `path` (its suffix is `suffix`), and open it."""
 
     @property
@@ -115,7 +115,7 @@ class Evaluation:
 
 def evaluate(
     documents: Sequence[LabelledJudgment],
-    recipe: Recipe,
+    recipe: TaggerRecipe,
     *,
     folds: int,
     seed: int,
@@ -149,7 +149,7 @@ def evaluate(
     from sklearn.model_selection import GroupKFold
 
     every = [*documents, *also]
-    group = groups(every)
+    group = group_near_duplicates(every)
     own = group[: len(documents)]
     if not 2 <= folds <= len(set(own)):
         raise UserError(
@@ -163,11 +163,11 @@ def evaluate(
     for _, held in GroupKFold(folds, shuffle=True, random_state=seed).split(documents, groups=own):
         gone = {group[i] for i in held}
         kept = [document for document, of in zip(every, group, strict=True) if of not in gone]
-        work.append((recipe, _drawn(kept, share, seed), [documents[i] for i in held]))
+        work.append((recipe, _draw_share(kept, share, seed), [documents[i] for i in held]))
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) if jobs > 1 else nullcontext() as pool:
-        results = pool.map(_held_out, work) if pool else map(_held_out, work)
+        results = pool.map(_predict_fold, work) if pool else map(_predict_fold, work)
         for number, (told, (_, kept, fold)) in enumerate(zip(results, work, strict=True), start=1):
-            prior = shares(count_roles(kept), kept[0].scheme)
+            prior = role_priors(count_roles(kept), kept[0].scheme)
             decoded = [role for one in told for role, _ in one.decode(prior, prior_correction)]
             fold_gold = [role for document in fold for role in document.roles]
             for average in AVERAGES:
@@ -186,8 +186,8 @@ def evaluate(
         "pooled": {a: round(_f1(gold, found, a), DIGITS) for a in AVERAGES},
         "roles": _per_role(gold, found),
         "calibration_error": {
-            "before": _gap(chances, gold),
-            "after": _gap([one.tempered(temperature) for one in chances], gold),
+            "before": _calibration_error(chances, gold),
+            "after": _calibration_error([one.tempered(temperature) for one in chances], gold),
         },
     }
     return Evaluation(
@@ -199,7 +199,7 @@ def evaluate(
     )
 
 
-def _drawn(documents: Sequence[LabelledJudgment], share: float, seed: int) -> list[LabelledJudgment]:
+def _draw_share(documents: Sequence[LabelledJudgment], share: float, seed: int) -> list[LabelledJudgment]:
     """A share of the documents in their order, the same ones for a seed, and those of smaller shares among them."""
     from random import Random
 
@@ -213,7 +213,9 @@ def _drawn(documents: Sequence[LabelledJudgment], share: float, seed: int) -> li
     return [documents[i] for i in sorted(places[:count])]
 
 
-def _held_out(work: tuple[Recipe, Sequence[LabelledJudgment], Sequence[LabelledJudgment]]) -> list[RoleProbabilities]:
+def _predict_fold(
+    work: tuple[TaggerRecipe, Sequence[LabelledJudgment], Sequence[LabelledJudgment]],
+) -> list[RoleProbabilities]:
     """What a tagger that was trained on the first documents makes of the others."""
     recipe, kept, fold = work
     with TemporaryDirectory() as folder:
@@ -243,7 +245,7 @@ def _per_role(gold: Sequence[str], found: Sequence[str]) -> dict[str, dict[str, 
     }
 
 
-def _gap(chances: Sequence[RoleProbabilities], gold: Sequence[str]) -> float:
+def _calibration_error(chances: Sequence[RoleProbabilities], gold: Sequence[str]) -> float:
     flat = dict.fromkeys(chances[0].roles, 1.0)
     decoded = [pair for one in chances for pair in one.decode(flat, 0.0)]
     right = [role == true for (role, _), true in zip(decoded, gold, strict=True)]
@@ -251,7 +253,7 @@ def _gap(chances: Sequence[RoleProbabilities], gold: Sequence[str]) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Point:
+class CurvePoint:
     """What cross-validation found where each fold trained on a share of its judgments."""
 
     share: float
@@ -264,9 +266,9 @@ class Point:
     """Average -> standard deviation over folds."""
 
 
-def point(share: float, found: Evaluation) -> Point:
+def curve_point(share: float, found: Evaluation) -> CurvePoint:
     """An evaluation as a point of the curve."""
-    return Point(
+    return CurvePoint(
         share=share,
         judgments=found.trained_on,
         mean={average: found.scores[average]["mean"] for average in AVERAGES},
@@ -274,7 +276,7 @@ def point(share: float, found: Evaluation) -> Point:
     )
 
 
-def shares_of(text: str) -> tuple[float, ...]:
+def parse_shares(text: str) -> tuple[float, ...]:
     """Shares such as `0.25,0.5,1`, ascending; raises UserError for anything else, or a share that is not in (0, 1]."""
     try:
         shares = tuple(sorted({float(part) for part in text.split(",")}))
@@ -285,7 +287,7 @@ def shares_of(text: str) -> tuple[float, ...]:
     return shares
 
 
-def curve_csv(points: Sequence[Point]) -> str:
+def curve_csv(points: Sequence[CurvePoint]) -> str:
     """The points as CSV, a row each."""
     rows = []
     for one in points:
@@ -295,7 +297,7 @@ def curve_csv(points: Sequence[Point]) -> str:
     return Table(header=header, rows=tuple(rows)).csv()
 
 
-def curve_svg(points: Sequence[Point], *, title: str) -> str:
+def curve_svg(points: Sequence[CurvePoint], *, title: str) -> str:
     """The curve as SVG text: micro-F1 and macro-F1 by judgments (logarithmic), with a standard deviation on each side.
 
     Args:

@@ -22,7 +22,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
-FEATURES = 2
+FEATURES_VERSION = 2
 """Counts up with every change that makes models trained before useless."""
 
 WORD_CUES: dict[str, frozenset[str]] = {
@@ -131,8 +131,8 @@ def features(sentences: Sequence[str]) -> list[list[str]]:
     words = [words_of(sentence) for sentence in sentences]
     cued = [[f"cue={name}" for name in cues(*pair)] for pair in zip(sentences, words, strict=True)]
     common = [[*(f"w={w}" for w in dict.fromkeys(own)), *names] for own, names in zip(words, cued, strict=True)]
-    quotes = list(_quotes(sentences))
-    heads = list(_heads(sentences, words))
+    quotes = list(_quote_states(sentences))
+    heads = list(_heading_features(sentences, words))
     total = len(sentences)
     found = []
     for i, own in enumerate(words):
@@ -143,7 +143,7 @@ def features(sentences: Sequence[str]) -> list[list[str]]:
                 *(f"+1:{name}" for name in (common[i + 1] if i + 1 < total else ["edge"])),
                 *(f"-2:{name}" for name in (cued[i - 2] if i > 1 else ["edge"])),
                 *(f"+2:{name}" for name in (cued[i + 2] if i + 2 < total else ["edge"])),
-                *_alone(own),
+                *_own_features(own),
                 f"start={i.bit_length()}",
                 f"end={(total - 1 - i).bit_length()}",
                 f"at={10 * i // total}",
@@ -165,7 +165,7 @@ def cues(sentence: str, words: Iterable[str]) -> list[str]:
     return [*by_words, *(name for name, pattern in CUES.items() if pattern.search(sentence))]
 
 
-def _quotes(sentences: Sequence[str]) -> Iterator[str]:
+def _quote_states(sentences: Sequence[str]) -> Iterator[str]:
     """Whether a quotation is open before and after each sentence, as two digits."""
     inside = False
     for sentence in sentences:
@@ -179,7 +179,7 @@ def _quotes(sentences: Sequence[str]) -> Iterator[str]:
         yield f"{before:d}{inside:d}"
 
 
-def _heads(sentences: Sequence[str], words: Sequence[Sequence[str]]) -> Iterator[list[str]]:
+def _heading_features(sentences: Sequence[str], words: Sequence[Sequence[str]]) -> Iterator[list[str]]:
     """Features of the heading that each sentence stands under; a heading stands under itself."""
     heading: list[str] = []
     distance = 0
@@ -193,7 +193,7 @@ def _heads(sentences: Sequence[str], words: Sequence[Sequence[str]]) -> Iterator
         yield [f"head={' '.join(heading)}", *(f"head:{word}" for word in heading), f"since={distance.bit_length()}"]
 
 
-def _alone(words: Sequence[str]) -> Iterator[str]:
+def _own_features(words: Sequence[str]) -> Iterator[str]:
     yield from dict.fromkeys(f"b={a}_{b}" for a, b in pairwise(words))
     for count in (1, 2, 3):
         yield f"f{count}={'_'.join(words[:count])}"

@@ -18,13 +18,13 @@ from legalrr.errors import UserError
 from legalrr.protocols import Call, Engine, Reply
 from legalrr.records import Judgment, Segments, Span
 from legalrr.roles import scheme
-from legalrr.segment.sentence_embeddings import CUT, context, shortened, windows
+from legalrr.segment.sentence_embeddings import ELLIPSIS, context_size, make_windows, shortened
 from legalrr.sentences import split
 from legalrr.stage import at_least, check_fields, digest
 from legalrr.store import Store
 from legalrr.verdict import thought_end
 
-log = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 PROMPT = "tagging.j2"
 POLICIES = ("error", "uncovered", "previous")
@@ -47,7 +47,7 @@ class LlmSegmenter:
     """Sentences asked for at once; fewer where the context has no room for them."""
     overlap: int = 6
     """Sentences that a window shares with the one before; at most half of a window."""
-    longest: int = at_least(2 * len(CUT), 600)
+    longest: int = at_least(2 * len(ELLIPSIS), 600)
     """Characters of a sentence that are shown; from longer ones the middle is left out."""
     answer_tokens: int = at_least(1, 12)
     """Tokens allowed for the line about one sentence."""
@@ -94,7 +94,7 @@ class LlmSegmenter:
         tagger = LlmTagger(self, engine, calls)
         yield tagger
         if tagger.unanswered:
-            log.warning(
+            LOG.warning(
                 "%d of %d sentences without a valid answer (segment.unanswered=%s)",
                 tagger.unanswered,
                 tagger.sentences,
@@ -173,11 +173,11 @@ class LlmTagger:
                 self._calls.add((key, asdict(reply)) for key, reply in batch)
         for window, call in zip(found, calls, strict=True):
             reply = Reply(**self._calls[call.key])
-            lines = answered(reply.text, self._codes, whole=reply.finish_reason != "length")
+            lines = parse_answer(reply.text, self._codes, whole=reply.finish_reason != "length")
             for number, role in lines.items():
                 if number <= len(window):
                     at = window[number - 1]
-                    around = context(at, window, len(shown))
+                    around = context_size(at, window, len(shown))
                     # Of equals the earlier window counts.
                     if at not in best or around > best[at][0]:
                         best[at] = around, role
@@ -199,7 +199,7 @@ class LlmTagger:
                 where=id,
                 cure="lower segment.longest or take a backbone with a longer context",
             )
-        return windows(costs, room=room, size=self._options.window, overlap=self._options.overlap)
+        return make_windows(costs, room=room, size=self._options.window, overlap=self._options.overlap)
 
     def _call(self, shown: Sequence[str], window: range) -> Call:
         sentences = [shown[at] for at in window]
@@ -212,7 +212,7 @@ class LlmTagger:
         return Call(key=digest({"generate": new, "messages": list(messages)}), messages=messages, max_new_tokens=new)
 
 
-def answered(text: str, codes: Set[str], *, whole: bool) -> dict[int, str]:
+def parse_answer(text: str, codes: Set[str], *, whole: bool) -> dict[int, str]:
     """The roles of an answer by the number of the sentence.
 
     Args:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shape:
+class NetworkShape:
     """Sizes of the network."""
 
     states: int
@@ -79,7 +79,7 @@ class Chain(nn.Module):
 class TaggerNetwork(nn.Module):
     """States and hints of a judgment's sentences -> a score per role."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: NetworkShape) -> None:
         super().__init__()
         self.shape = shape
         self.narrow = nn.Sequential(

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from legalrr.errors import UserError
 from legalrr.paths import resolve
 from legalrr.records import Judgment, Segments
-from legalrr.segment.card import AGAIN, TaggerCard, read_card, sha256
+from legalrr.segment.card import RETRAIN, TaggerCard, read_card, sha256
 from legalrr.segment.crf import extra_features, marginals, open_tagger
 from legalrr.segment.features import features
-from legalrr.segment.sentence_embeddings import OPTION, LanguageModel, StateReader
-from legalrr.segment.tagger import RoleProbabilities, check_options, open_model, tagged
+from legalrr.segment.sentence_embeddings import OPTION, LanguageModel, SentenceEmbedder
+from legalrr.segment.tagger import RoleProbabilities, check_options, open_model, tag_sentences
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,7 +69,7 @@ class NeuralSegmenter:
 
     def segment(self, judgment: Judgment) -> Segments:
         """A span per sentence, with the calibrated probability of its role as score."""
-        return tagged(judgment, self.decode, scheme=self.scheme)
+        return tag_sentences(judgment, self.decode, scheme=self.scheme)
 
     def decode(self, sentences: Sequence[str]) -> list[tuple[str, float]]:
         """Role and its calibrated probability for each sentence of one judgment."""
@@ -83,7 +83,7 @@ class NeuralSegmenter:
             .decode(card.shares, self.prior_correction)
         )
 
-    def open(self) -> tuple["Opened", StateReader]:
+    def open(self) -> tuple["OpenedTagger", SentenceEmbedder]:
         """The networks with what tells them its beliefs, and what reads for them.
 
         Raises:
@@ -94,9 +94,9 @@ class NeuralSegmenter:
             raise UserError(
                 f"{resolve(self.model).name} was trained with another language model",
                 where=OPTION,
-                cure=f"name the one of its card, or {AGAIN}",
+                cure=f"name the one of its card, or {RETRAIN}",
             )
-        return opened, StateReader(language_model=self.language_model, **opened.card.settings["reading"])
+        return opened, SentenceEmbedder(language_model=self.language_model, **opened.card.settings["reading"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,14 +112,14 @@ class NeuralModel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Opened:
+class OpenedTagger:
     """Networks, and what tells them its beliefs."""
 
     model: NeuralModel
     """The networks."""
     crf: Any
     """The `pycrfsuite.Tagger` that they were trained with."""
-    told: "Opened | None"
+    told: "OpenedTagger | None"
     """The other tagger that they were trained with."""
 
     @property
@@ -141,7 +141,7 @@ class Opened:
         return mean_probabilities(self.model.networks, roles, states, extra_features(sentences, *beliefs))
 
 
-def open_networks(model: str, crf: str, told: Adviser | None, *, scheme: str | None) -> Opened:
+def open_networks(model: str, crf: str, told: Adviser | None, *, scheme: str | None) -> OpenedTagger:
     """A model with what it goes with.
 
     Args:
@@ -160,13 +160,15 @@ def open_networks(model: str, crf: str, told: Adviser | None, *, scheme: str | N
         raise UserError(
             f"{resolve(model).name} was trained with {'another adviser' if wanted else 'no adviser'}",
             where="segment.told",
-            cure=f"name the model whose SHA-256 is {wanted[:12]}..., or {AGAIN}" if wanted else "set it to null",
+            cure=f"name the model whose SHA-256 is {wanted[:12]}..., or {RETRAIN}" if wanted else "set it to null",
         )
     if other and other.card.settings["reading"] != opened.card.settings["reading"]:
         raise UserError(
-            f"{resolve(model).name} and its adviser read a judgment in different ways", where="segment.told", cure=AGAIN
+            f"{resolve(model).name} and its adviser read a judgment in different ways",
+            where="segment.told",
+            cure=RETRAIN,
         )
-    return Opened(model=opened, crf=_crf(resolve(crf), opened.goes_with["crf_sha256"]), told=other)
+    return OpenedTagger(model=opened, crf=_open_crf(resolve(crf), opened.goes_with["crf_sha256"]), told=other)
 
 
 def mean_probabilities(
@@ -189,18 +191,18 @@ def mean_probabilities(
     return RoleProbabilities(roles=roles, values=torch.stack(told).mean(0).double().numpy())
 
 
-def _crf(path: Path, digest: str) -> Any:
+def _open_crf(path: Path, digest: str) -> Any:
     """The tagger of the CRF at `path`; raises UserError where there is none, or one of another digest."""
-    return _crf_as_of(path, path.stat().st_mtime_ns if path.is_file() else None, digest)
+    return _open_crf_version(path, path.stat().st_mtime_ns if path.is_file() else None, digest)
 
 
 @lru_cache(maxsize=4)
-def _crf_as_of(path: Path, changed: int | None, digest: str) -> Any:
+def _open_crf_version(path: Path, changed: int | None, digest: str) -> Any:
     if changed is None or sha256(path) != digest:
         raise UserError(
             f"{path} is not the CRF that the networks were trained with",
             where="segment.crf",
-            cure=f"name the file whose SHA-256 is {digest[:12]}..., or {AGAIN}",
+            cure=f"name the file whose SHA-256 is {digest[:12]}..., or {RETRAIN}",
         )
     return open_tagger(path)
 
@@ -219,14 +221,14 @@ def load(path: Path, changed: int) -> NeuralModel:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from legalrr.segment.mlp import Shape, TaggerNetwork
+    from legalrr.segment.mlp import NetworkShape, TaggerNetwork
 
     card = read_card(path)
     try:
         weights = load_file(path)
         networks = []
         for number in range(int(card.settings["networks"])):
-            network = TaggerNetwork(Shape(**card.settings["shape"]))
+            network = TaggerNetwork(NetworkShape(**card.settings["shape"]))
             prefix = f"{number}."
             network.load_state_dict(
                 {name.removeprefix(prefix): w.float() for name, w in weights.items() if name.startswith(prefix)}
@@ -234,5 +236,5 @@ def load(path: Path, changed: int) -> NeuralModel:
             networks.append(network.eval())
         goes_with = {key: card.settings[key] for key in ("crf_sha256", "language_model", "told_sha256")}
     except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"damaged model: {error}".splitlines()[0], where=str(path), cure=AGAIN) from error
+        raise UserError(f"damaged model: {error}".splitlines()[0], where=str(path), cure=RETRAIN) from error
     return NeuralModel(card=card, goes_with=goes_with, networks=tuple(networks))

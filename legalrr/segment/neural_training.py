@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from legalrr.progress import progress
 from legalrr.roles import scheme
-from legalrr.segment.card import LabelledJudgment, groups, sha256
+from legalrr.segment.card import LabelledJudgment, group_near_duplicates, sha256
 from legalrr.segment.crf import CrfRecipe, FittedCrf, extra_features
-from legalrr.segment.neural import Adviser, Opened, mean_probabilities, open_networks
-from legalrr.segment.sentence_embeddings import StateReader
+from legalrr.segment.neural import Adviser, OpenedTagger, mean_probabilities, open_networks
+from legalrr.segment.sentence_embeddings import SentenceEmbedder
 from legalrr.segment.tagger import RoleProbabilities
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from legalrr.segment.mlp import Shape
+    from legalrr.segment.mlp import NetworkShape
 
 
 POOL = 8
@@ -36,7 +36,7 @@ class NeuralRecipe:
 
     crf: CrfRecipe = field(default_factory=CrfRecipe)
     """The CRF whose beliefs it is told."""
-    reader: StateReader = field(default_factory=StateReader)
+    reader: SentenceEmbedder = field(default_factory=SentenceEmbedder)
     """What reads the judgments."""
     told: Adviser | None = None
     """A neural tagger of another scheme whose beliefs it is told, too. Cross-validation cannot see whether that one was
@@ -56,13 +56,13 @@ class NeuralRecipe:
     weight_decay: float = 0.01
     """Of AdamW."""
     narrow: int = 96
-    """As in `legalrr.segment.mlp.Shape`."""
+    """As in `legalrr.segment.mlp.NetworkShape`."""
     hidden: int = 96
-    """As in `legalrr.segment.mlp.Shape`."""
+    """As in `legalrr.segment.mlp.NetworkShape`."""
     layers: int = 1
-    """As in `legalrr.segment.mlp.Shape`."""
+    """As in `legalrr.segment.mlp.NetworkShape`."""
     dropout: float = 0.4
-    """As in `legalrr.segment.mlp.Shape`."""
+    """As in `legalrr.segment.mlp.NetworkShape`."""
 
     suffix: ClassVar[str] = ".safetensors"
 
@@ -76,7 +76,7 @@ class NeuralRecipe:
         import torch
         from safetensors.torch import save
 
-        from legalrr.segment.mlp import Shape
+        from legalrr.segment.mlp import NetworkShape
 
         roles = tuple(role.code for role in scheme(documents[0].scheme).roles)
         told = None if self.told is None else open_networks(self.told.model, self.told.crf, None, scheme=None)
@@ -90,7 +90,7 @@ class NeuralRecipe:
                 hinted.append(extra_features(document.sentences, own, *others))
                 advance(1)
         gold = [torch.tensor([roles.index(role) for role in document.roles]) for document in documents]
-        shape = Shape(
+        shape = NetworkShape(
             states=states[0].shape[1],
             hints=hinted[0].shape[1],
             roles=len(roles),
@@ -126,14 +126,14 @@ class NeuralRecipe:
 
         told: dict[int, RoleProbabilities] = {}
         splitter = GroupKFold(self.inner_folds, shuffle=True, random_state=self.seed)
-        for number, (kept, held) in enumerate(splitter.split(documents, groups=groups(documents))):
+        for number, (kept, held) in enumerate(splitter.split(documents, groups=group_near_duplicates(documents))):
             fitted = self.crf.fit([documents[i] for i in kept], folder / f"{number}.crfsuite")
             told |= {i: fitted.chances(documents[i].sentences) for i in held}
         return [told[i] for i in range(len(documents))]
 
     def _train(
         self,
-        shape: "Shape",
+        shape: "NetworkShape",
         states: Sequence["np.ndarray"],
         hinted: Sequence["np.ndarray"],
         gold: Sequence["Tensor"],
@@ -153,8 +153,8 @@ class NeuralRecipe:
             )
             with progress(f"network {seed}", self.epochs, "epochs") as advance:
                 for _ in range(self.epochs):
-                    for chosen in _batches([len(one) for one in gold], self.batch):
-                        batch = _padded(states, hinted, gold, chosen)
+                    for chosen in _make_batches([len(one) for one in gold], self.batch):
+                        batch = _pad_batch(states, hinted, gold, chosen)
                         optimiser.zero_grad()
                         network.loss(*batch).backward()
                         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -174,11 +174,11 @@ class FittedNeural:
     """All roles of the scheme."""
     crf: FittedCrf
     """The CRF trained on the same documents."""
-    told: Opened | None
+    told: OpenedTagger | None
     """The adviser."""
-    reader: StateReader
+    reader: SentenceEmbedder
     """What reads for them."""
-    shape: "Shape"
+    shape: "NetworkShape"
     """Sizes of each network."""
     crf_sha256: str
     """Digest of the CRF's file."""
@@ -205,7 +205,7 @@ def crf_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}_crf{CrfRecipe.suffix}")
 
 
-def _batches(lengths: Sequence[int], size: int) -> list[list[int]]:
+def _make_batches(lengths: Sequence[int], size: int) -> list[list[int]]:
     """All places in random order, in batches of similar lengths: what pads a batch is computed, too."""
     import torch
 
@@ -216,7 +216,7 @@ def _batches(lengths: Sequence[int], size: int) -> list[list[int]]:
     return [batches[i] for i in torch.randperm(len(batches)).tolist()]
 
 
-def _padded(
+def _pad_batch(
     states: Sequence["np.ndarray"], hinted: Sequence["np.ndarray"], gold: Sequence["Tensor"], chosen: Sequence[int]
 ) -> tuple["Tensor", "Tensor", "Tensor", "Tensor"]:
     """States, hints, mask and gold roles of some documents, padded to the longest."""

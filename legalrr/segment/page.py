@@ -35,7 +35,7 @@ class PagePiece:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class LegendEntry:
     """A role in the legend."""
 
     role: str
@@ -50,7 +50,7 @@ class Entry:
     """Number of the first of them; 0 if there is none."""
 
 
-def page(judgment: Judgment, segments: Segments, *, tagger: str) -> str:
+def render_judgment(judgment: Judgment, segments: Segments, *, tagger: str) -> str:
     """The judgment as an HTML document.
 
     Args:
@@ -100,13 +100,13 @@ def _pieces(text: str, segments: Segments) -> list[PagePiece]:
     return pieces
 
 
-def _legend(segments: Segments) -> list[Entry]:
+def _legend(segments: Segments) -> list[LegendEntry]:
     count = Counter(span.role for span in segments.spans)
     first: dict[str, int] = {}
     for number, span in enumerate(segments.spans, start=1):
         first.setdefault(span.role, number)
     return [
-        Entry(
+        LegendEntry(
             role=role.code,
             heading=role.heading,
             definition=role.definition,

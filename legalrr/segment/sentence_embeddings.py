@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
-CUT = " ... "
+ELLIPSIS = " ... "
 """Stands for what is left out of a sentence."""
 
 
-def windows(costs: Sequence[int], *, room: int, size: int, overlap: int) -> list[range]:
+def make_windows(costs: Sequence[int], *, room: int, size: int, overlap: int) -> list[range]:
     """Stretches of sentences that together hold all, in order.
 
     Args:
@@ -54,7 +54,7 @@ def windows(costs: Sequence[int], *, room: int, size: int, overlap: int) -> list
     return found
 
 
-def context(at: int, window: range, count: int) -> float:
+def context_size(at: int, window: range, count: int) -> float:
     """Sentences that a window shows on the poorer side of one; where the judgment itself begins or ends, no side is."""
     before = at - window.start if window.start > 0 else float("inf")
     after = window.stop - 1 - at if window.stop < count else float("inf")
@@ -66,8 +66,8 @@ def shortened(sentence: str, longest: int) -> str:
     words = " ".join(sentence.split())
     if len(words) <= longest:
         return words
-    half = (longest - len(CUT)) // 2
-    return words[:half] + CUT + words[-half:]
+    half = (longest - len(ELLIPSIS)) // 2
+    return words[:half] + ELLIPSIS + words[-half:]
 
 
 OPTION = "segment.language_model"
@@ -94,7 +94,7 @@ class LanguageModel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StateReader:
+class SentenceEmbedder:
     """How a language model reads judgments for the neural tagger."""
 
     language_model: LanguageModel = field(default_factory=LanguageModel)
@@ -141,12 +141,12 @@ class StateReader:
         import numpy as np
         import torch
 
-        model, tokenizer = _load(self)
+        model, tokenizer = _load_model(self)
         hidden = int(model.config.get_text_config().hidden_size)
         sums = np.zeros((len(sentences), hidden), np.float64)
         last = np.zeros((len(sentences), hidden), np.float32)
         counts = np.zeros(len(sentences), np.int64)
-        tokens, owners = _tokens(tokenizer, sentences)
+        tokens, owners = _tokenize(tokenizer, sentences)
         start = seen = 0
         while seen < len(tokens):
             window = torch.tensor([tokens[start : start + self.window]], device=model.device)
@@ -177,7 +177,7 @@ class StateReader:
         return kept
 
 
-def _tokens(tokenizer: "PreTrainedTokenizerBase", sentences: Sequence[str]) -> tuple[list[int], "np.ndarray"]:
+def _tokenize(tokenizer: "PreTrainedTokenizerBase", sentences: Sequence[str]) -> tuple[list[int], "np.ndarray"]:
     """Token ids of the sentences, one per line, and the number of the sentence that each token begins in."""
     import numpy as np
 
@@ -188,7 +188,7 @@ def _tokens(tokenizer: "PreTrainedTokenizerBase", sentences: Sequence[str]) -> t
 
 
 @lru_cache(maxsize=1)
-def _load(reader: StateReader) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
+def _load_model(reader: SentenceEmbedder) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
     chosen = reader.language_model
     model, tokenizer = open_layers(
         chosen.model,

@@ -23,7 +23,7 @@ from pathlib import Path
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from legalrr.corpora.exchange import SPANS_KEY, snapped, span_group
+from legalrr.corpora.exchange import SPANS_KEY, align_to_tokens, span_group
 from legalrr.errors import UserError
 from legalrr.protocols import Segmenter
 from legalrr.records import Judgment
@@ -37,7 +37,7 @@ def legal_sentences(doc: Doc) -> Doc:
 
     White space before the first sentence belongs to it, other white space to the sentence before.
     """
-    starts = {first for first, _, _ in snapped(_tokens(doc), split(doc.text))[1:]}
+    starts = {first for first, _, _ in align_to_tokens(_tokens(doc), split(doc.text))[1:]}
     for token in doc:
         token.is_sent_start = token.i == 0 or token.i in starts
     return doc

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-LEAST = 1e-9
+MIN_PROBABILITY = 1e-9
 """Probabilities below it count as this much, so that their logarithm is finite."""
 
 
@@ -43,10 +43,10 @@ class RoleProbabilities:
     """Probabilities, float64 [sentences, R]; each row adds up to 1."""
 
     def logs(self) -> "np.ndarray":
-        """Natural logarithms, none below that of `LEAST`, [sentences, R]."""
+        """Natural logarithms, none below that of `MIN_PROBABILITY`, [sentences, R]."""
         import numpy as np
 
-        found: np.ndarray = np.log(np.maximum(self.values, LEAST))
+        found: np.ndarray = np.log(np.maximum(self.values, MIN_PROBABILITY))
         return found
 
     def tempered(self, temperature: float) -> "RoleProbabilities":
@@ -88,7 +88,7 @@ def fit_temperature(chances: Sequence[RoleProbabilities], gold: Sequence[Sequenc
 
     def surprise(log_temperature: float) -> float:
         told = softmax(logs / np.exp(log_temperature))
-        return float(-np.log(np.maximum(told[np.arange(len(right)), right], LEAST)).mean())
+        return float(-np.log(np.maximum(told[np.arange(len(right)), right], MIN_PROBABILITY)).mean())
 
     found = minimize_scalar(surprise, bounds=(np.log(0.2), np.log(5.0)), method="bounded")
     return round(float(np.exp(found.x)), 3)
@@ -114,7 +114,7 @@ def calibration_error(sure: Sequence[float], right: Sequence[bool], bins: int = 
     return float(sum(gaps))
 
 
-class Model(Protocol):
+class OpenedModel(Protocol):
     """An opened model."""
 
     @property
@@ -122,7 +122,7 @@ class Model(Protocol):
         """Its card."""
 
 
-M = TypeVar("M", bound=Model)
+M = TypeVar("M", bound=OpenedModel)
 
 
 def check_options(scheme: str, prior_correction: float) -> None:
@@ -159,7 +159,7 @@ def open_model(load: Callable[[Path, int], M], model: str, *, scheme: str | None
     return opened
 
 
-def tagged(
+def tag_sentences(
     judgment: Judgment, decode: Callable[[Sequence[str]], Sequence[tuple[str, float]]], *, scheme: str
 ) -> Segments:
     """A span per sentence of the judgment; `decode` gives role and score for each of its sentences."""

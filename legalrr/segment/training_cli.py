@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING, Any
 from legalrr.corpora.catalogue import CorpusFacts, card
 from legalrr.errors import UserError
 from legalrr.records import Judgment
-from legalrr.segment.card import LabelledJudgment, labelled_judgments, sha256, write_card
+from legalrr.segment.card import LabelledJudgment, build_dataset, sha256, write_card
 from legalrr.segment.crf import CrfRecipe
 from legalrr.segment.cross_validation import (
     AVERAGES,
+    CurvePoint,
     Evaluation,
-    Point,
-    Recipe,
+    TaggerRecipe,
     confusion_svg,
     curve_csv,
+    curve_point,
     curve_svg,
     evaluate,
-    point,
-    shares_of,
+    parse_shares,
 )
 from legalrr.segment.neural import Adviser
 from legalrr.segment.neural_training import NeuralRecipe, crf_path
-from legalrr.segment.sentence_embeddings import PRECISIONS, LanguageModel, StateReader
+from legalrr.segment.sentence_embeddings import PRECISIONS, LanguageModel, SentenceEmbedder
 from legalrr.store import write_atomically
 from legalrr.tables import Table, fixed, standard_output
 
@@ -54,7 +54,7 @@ def add_commands(commands: "_SubParsersAction[Any]") -> None:
     settings.add_argument("--min-frequency", type=int, default=2, help="leave out rarer features (default 2)")
 
     network = learning.add_argument_group("the neural tagger")
-    reader, recipe = StateReader(), NeuralRecipe()
+    reader, recipe = SentenceEmbedder(), NeuralRecipe()
     network.add_argument(
         "--crf", type=Path, metavar="FILE", help="CRF of the same recipe and corpora that the networks shall share"
     )
@@ -109,13 +109,13 @@ def _train(options: argparse.Namespace) -> None:
             where=f"--out {options.out}",
             cure=f"name a *{recipe.suffix} in a folder that exists",
         )
-    chosen, documents, also = _documents(options)
+    chosen, documents, also = _read_datasets(options)
     found = _cross_validate(options, documents, also) if options.folds else None
     every = [*documents, *also]
     print(f"training on all {len(every)} judgments")
     fitted = recipe.fit(every, options.out)
     if options.crf:
-        _share(crf_path(options.out), options.crf)
+        _share_crf(crf_path(options.out), options.crf)
     write_card(
         options.out,
         every,
@@ -128,7 +128,7 @@ def _train(options: argparse.Namespace) -> None:
     print(f"wrote {options.out} ({options.out.stat().st_size / 1e6:.1f} MB) and its card")
 
 
-def _share(made: Path, kept: Path) -> None:
+def _share_crf(made: Path, kept: Path) -> None:
     """Drop a CRF just made for one that is the same."""
     if not kept.is_file() or sha256(kept) != sha256(made):
         raise UserError(
@@ -140,9 +140,9 @@ def _share(made: Path, kept: Path) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    _, documents, also = _documents(options)
+    _, documents, also = _read_datasets(options)
     found = _cross_validate(options, documents, also)
-    _print(found.scores)
+    _print_scores(found.scores)
     if options.out:
         title = f"{options.tagger} on {options.corpus}, {options.folds} folds by document, seed {options.seed}"
         told = {"corpus": options.corpus, "also": options.also, "settings": _recipe(options).as_json(), **found.scores}
@@ -153,20 +153,20 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _curve(options: argparse.Namespace) -> None:
-    shares = shares_of(options.shares)
-    _, documents, also = _documents(options)
+    shares = parse_shares(options.shares)
+    _, documents, also = _read_datasets(options)
     title = f"{options.tagger} on {options.corpus}, {options.folds} folds by document, seed {options.seed}"
     options.out.mkdir(parents=True, exist_ok=True)
-    points: list[Point] = []
+    points: list[CurvePoint] = []
     for share in shares:
         print(f"a share of {share:g} of the judgments")
-        points.append(point(share, _cross_validate(options, documents, also, share=share)))
+        points.append(curve_point(share, _cross_validate(options, documents, also, share=share)))
         write_atomically(options.out / "curve.csv", curve_csv(points))
         write_atomically(options.out / "curve.svg", curve_svg(points, title=title))
     print(f"wrote {options.out / 'curve.csv'} and {options.out / 'curve.svg'}")
 
 
-def _print(scores: Mapping[str, Any]) -> None:
+def _print_scores(scores: Mapping[str, Any]) -> None:
     """Averages, roles and calibration as tables."""
     averages = [
         (average, fixed(scores[average]["mean"]), fixed(scores[average]["sd"]), fixed(scores["pooled"][average]))
@@ -203,13 +203,13 @@ def _cross_validate(
     )
 
 
-def _recipe(options: argparse.Namespace) -> Recipe:
+def _recipe(options: argparse.Namespace) -> TaggerRecipe:
     crf = CrfRecipe(
         c1=options.c1, c2=options.c2, max_iterations=options.iterations, min_frequency=options.min_frequency
     )
     if options.tagger == "crf":
         return crf
-    reader = StateReader(
+    reader = SentenceEmbedder(
         language_model=LanguageModel(model=options.language_model, revision=options.revision, device=options.device),
         layer=options.layer,
         window=options.window,
@@ -222,12 +222,14 @@ def _recipe(options: argparse.Namespace) -> Recipe:
     return NeuralRecipe(crf=crf, reader=reader, told=told, networks=options.networks, epochs=options.epochs)
 
 
-def _documents(options: argparse.Namespace) -> tuple[list[CorpusFacts], list[LabelledJudgment], list[LabelledJudgment]]:
+def _read_datasets(
+    options: argparse.Namespace,
+) -> tuple[list[CorpusFacts], list[LabelledJudgment], list[LabelledJudgment]]:
     """The corpora, the judgments that are scored, and the further ones."""
     scored = [card(name) for name in options.corpus.split("+")]
     further = [card(name) for name in options.also.split("+")] if options.also else []
-    documents = _read(scored, options)
-    also = _read(further, options) if further else []
+    documents = _read_dataset(scored, options)
+    also = _read_dataset(further, options) if further else []
     if also and also[0].scheme != documents[0].scheme:
         raise UserError(
             f"{options.also} has the roles of {also[0].scheme!r}, not of {documents[0].scheme!r}",
@@ -237,7 +239,7 @@ def _documents(options: argparse.Namespace) -> tuple[list[CorpusFacts], list[Lab
     return [*scored, *further], documents, also
 
 
-def _read(chosen: Sequence[CorpusFacts], options: argparse.Namespace) -> list[LabelledJudgment]:
+def _read_dataset(chosen: Sequence[CorpusFacts], options: argparse.Namespace) -> list[LabelledJudgment]:
     judgments: list[Judgment] = []
     for one in chosen:
         reader = one.reader()
@@ -246,7 +248,7 @@ def _read(chosen: Sequence[CorpusFacts], options: argparse.Namespace) -> list[La
                 "this corpus waits for your own path", where=str(one.file), cure="put the path into a copy of it"
             )
         judgments += reader.read(options.split or reader.split)
-    documents = labelled_judgments(judgments, split_spans=options.split_spans)
+    documents = build_dataset(judgments, split_spans=options.split_spans)
     sentences = sum(len(d.sentences) for d in documents)
     names = "+".join(one.name for one in chosen)
     print(f"{names}: {len(documents)} of {len(judgments)} judgments, {sentences} sentences with roles")

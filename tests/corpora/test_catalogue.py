@@ -4,7 +4,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from legalrr import paths
-from legalrr.corpora.catalogue import card, cards, present
+from legalrr.corpora.catalogue import card, cards, local_files
 from legalrr.protocols import Corpus
 from legalrr.stage import build
 
@@ -54,9 +54,9 @@ def test_hub_sets_wait_for_a_commit(name, refuses):
 
 def test_the_specimen_is_here_and_what_is_not_fetched_is_not(tmp_path, monkeypatch):
     monkeypatch.setenv("LEGALRR_DATA", str(tmp_path))
-    assert present(card("specimen").reader())
-    assert present(card("lawai50").reader()) == []
-    assert present(card("predex").reader()) == []
+    assert local_files(card("specimen").reader())
+    assert local_files(card("lawai50").reader()) == []
+    assert local_files(card("predex").reader()) == []
 
 
 def test_an_unknown_corpus_names_those_there_are(refuses):

@@ -14,12 +14,12 @@ from spacy.tokens import DocBin
 
 from legalrr.corpora.catalogue import card
 from legalrr.corpora.exchange import (
-    FORMS,
+    FORMATS,
     DocBinFile,
     SavedDataset,
-    as_dataset,
-    as_docbin,
     export,
+    to_dataset,
+    to_docbin,
     with_roles,
 )
 from legalrr.corpora.label_studio import LabelStudio
@@ -27,7 +27,7 @@ from legalrr.protocols import Corpus
 from legalrr.records import OUTCOMES, PARTIES, Judgment, Segments, Span
 from legalrr.roles import scheme
 
-READ_BACK = tuple(form for form in FORMS if form != "jsonl")
+READ_BACK = tuple(form for form in FORMATS if form != "jsonl")
 NUMBERS = count()
 
 
@@ -239,7 +239,7 @@ def test_splits_and_what_a_judgment_does_not_say(form, few, tmp_path, refuses):
 def test_a_dataset_has_the_columns_of_a_judgment_and_may_be_split(few, tmp_path):
     from datasets import DatasetDict
 
-    one = as_dataset(few, tagger="crf")
+    one = to_dataset(few, tagger="crf")
     assert one[1]["spans"] == [{"start": 0, "end": 6, "role": "FAC", "score": 1.0}]
     assert one["tagger"] == ["crf", "crf"]
     bare = one.remove_columns([name for name in one.column_names if name not in ("id", "text", "spans")])
@@ -249,7 +249,7 @@ def test_a_dataset_has_the_columns_of_a_judgment_and_may_be_split(few, tmp_path)
 
 def test_spans_corrected_in_spacy_are_read_by_their_tokens(few, tmp_path, refuses):
     vocab = spacy.blank("en").vocab
-    (doc, _) = as_docbin(few).get_docs(vocab)
+    (doc, _) = to_docbin(few).get_docs(vocab)
     group = doc.spans["rhetorical_roles"]
     doc.spans["rhetorical_roles"] = [doc[0:1]]
     doc.spans["rhetorical_roles"].attrs.update(group.attrs)
@@ -292,7 +292,7 @@ def test_a_line_of_json_has_roles_without_the_text(few, tmp_path):
 # ---------------------------------------------------------------- bad input
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", FORMATS)
 def test_what_no_reader_would_take_is_not_written(form, few, tmp_path, refuses):
     broken = [
         (replace(few[1], spans=None), "b", "no roles to write"),

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from legalrr.corpora import fetch as module
-from legalrr.corpora.fetch import ATTEMPTS, SOURCES, Source, fetch, source
+from legalrr.corpora.fetch import ATTEMPTS, SOURCES, Source, fetch, find_source
 
 BIG = bytes(range(256)) * 1000
 
@@ -144,4 +144,4 @@ def test_the_manifests_that_ship_list_sound_paths():
 
 def test_a_corpus_that_cannot_be_fetched_is_refused(refuses):
     with refuses("'predex' cannot be fetched", "lawai50, marro, build"):
-        source("predex")
+        find_source("predex")

@@ -6,16 +6,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legalrr.corpora.files import csv_rows, file_rows, located, natural, read_text, text_files
+from legalrr.corpora.files import (
+    list_text_files,
+    natural_sort_key,
+    read_csv_rows,
+    read_table_rows,
+    read_text,
+    require_path,
+)
 
 
 def test_numbers_in_names_sort_as_numbers():
-    assert sorted(["d10_2020", "d2_2020", "d2_2019", "a"], key=natural) == ["a", "d2_2019", "d2_2020", "d10_2020"]
+    assert sorted(["d10_2020", "d2_2020", "d2_2019", "a"], key=natural_sort_key) == [
+        "a",
+        "d2_2019",
+        "d2_2020",
+        "d10_2020",
+    ]
 
 
 @given(st.text(max_size=8), st.text(max_size=8))
 def test_any_two_names_have_an_order(one, other):
-    assert (natural(one) < natural(other)) + (natural(other) < natural(one)) + (natural(one) == natural(other)) == 1
+    assert (natural_sort_key(one) < natural_sort_key(other)) + (natural_sort_key(other) < natural_sort_key(one)) + (
+        natural_sort_key(one) == natural_sort_key(other)
+    ) == 1
 
 
 def test_line_ends_and_a_byte_order_mark_are_no_text(write):
@@ -37,30 +51,30 @@ def test_a_character_cut_off_at_the_end_of_the_file_is_no_utf8(write, refuses):
 def test_a_missing_folder_of_corpora_names_the_variable(tmp_path, monkeypatch, refuses):
     monkeypatch.setenv("LEGALRR_DATA", str(tmp_path / "nowhere"))
     with refuses(str(tmp_path / "nowhere" / "lawai50"), "LEGALRR_DATA", "legalrr data list"):
-        located("$LEGALRR_DATA/lawai50")
+        require_path("$LEGALRR_DATA/lawai50")
 
 
 def test_a_missing_file_of_ones_own_is_named(tmp_path, refuses):
     with refuses("mine.csv", "no such file or folder"):
-        located(str(tmp_path / "mine.csv"))
+        require_path(str(tmp_path / "mine.csv"))
 
 
 def test_the_order_of_files_does_not_depend_on_the_disk(write, tmp_path):
     for name in ("d1.txt", "d01.txt", "d001.txt"):
         write(name, "x")
-    assert [path.name for path in text_files(tmp_path)] == ["d001.txt", "d01.txt", "d1.txt"]
+    assert [path.name for path in list_text_files(tmp_path)] == ["d001.txt", "d01.txt", "d1.txt"]
 
 
 def test_a_folder_without_judgments_is_refused(tmp_path, write, refuses):
     with refuses("no *.txt file"):
-        text_files(tmp_path)
+        list_text_files(tmp_path)
     with refuses("not a folder"):
-        text_files(write("a.txt", "x"))
+        list_text_files(write("a.txt", "x"))
 
 
 def test_csv_rows_tell_their_line_even_after_a_quoted_newline(write):
     path = write("a.csv", 'id,text\n1,"two\nlines"\n\n2,plain\n')
-    assert list(csv_rows(path, ("id",))) == [
+    assert list(read_csv_rows(path, ("id",))) == [
         (f"{path}:2", {"id": "1", "text": "two\nlines"}),
         (f"{path}:5", {"id": "2", "text": "plain"}),
     ]
@@ -68,7 +82,7 @@ def test_csv_rows_tell_their_line_even_after_a_quoted_newline(write):
 
 def test_a_field_may_be_longer_than_the_csv_module_allows_by_default(write):
     path = write("a.csv", f'id,text\n1,"{"x" * 200_000}\u2028y"\n')
-    [(_, row)] = csv_rows(path, ("text",))
+    [(_, row)] = read_csv_rows(path, ("text",))
     assert len(row["text"]) == 200_002
 
 
@@ -84,20 +98,20 @@ def test_a_field_may_be_longer_than_the_csv_module_allows_by_default(write):
 )
 def test_a_broken_csv_is_refused(write, refuses, content, words):
     with refuses(*words):
-        list(csv_rows(write("a.csv", content), ("id", "label")))
+        list(read_csv_rows(write("a.csv", content), ("id", "label")))
 
 
 def test_a_csv_that_is_no_utf8_is_refused(write, refuses):
     with refuses("a.csv", "offset 8"):
-        list(csv_rows(write("a.csv", b"id\none\nt\xe9\n"), ("id",)))
+        list(read_csv_rows(write("a.csv", b"id\none\nt\xe9\n"), ("id",)))
 
 
 def test_a_truncated_gzip_file_is_refused(write, refuses):
     packed = gzip.compress(b'{"id": 1}\n' * 2000)
     with refuses("a.jsonl.gz", "truncated or damaged gzip"):
-        list(file_rows(write("a.jsonl.gz", packed[: len(packed) // 2]), ["id"]))
+        list(read_table_rows(write("a.jsonl.gz", packed[: len(packed) // 2]), ["id"]))
     with refuses("b.csv.gz", "truncated or damaged gzip"):
-        list(file_rows(write("b.csv.gz", b"id\n1\n"), ["id"]))
+        list(read_table_rows(write("b.csv.gz", b"id\n1\n"), ["id"]))
 
 
 @pytest.mark.parametrize(
@@ -111,17 +125,17 @@ def test_a_truncated_gzip_file_is_refused(write, refuses):
 def test_a_broken_json_line_is_named_by_its_number(write, refuses, line, words):
     path = write("a.jsonl", f'{{"id": 1}}\n\n{line}\n')
     with refuses(*words):
-        list(file_rows(path, ["id"]))
+        list(read_table_rows(path, ["id"]))
 
 
 def test_a_damaged_parquet_file_is_refused(write, refuses):
     with refuses("a.parquet", "truncated or damaged Parquet"):
-        list(file_rows(write("a.parquet", b"PAR1 no more"), ["id"]))
+        list(read_table_rows(write("a.parquet", b"PAR1 no more"), ["id"]))
 
 
 def test_an_unknown_kind_of_table_is_refused(write, refuses):
     with refuses("a.xlsx", ".parquet"):
-        list(file_rows(write("a.xlsx", b""), ["id"]))
+        list(read_table_rows(write("a.xlsx", b""), ["id"]))
 
 
 def test_a_folder_in_the_place_of_a_file_is_refused(tmp_path, refuses):

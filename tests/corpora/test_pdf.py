@@ -8,7 +8,7 @@ import pytest
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
-from legalrr.corpora.pdf import pdf_files, ranges, read_pdf
+from legalrr.corpora.pdf import format_ranges, list_pdf_files, read_pdf
 from legalrr.corpora.text import Marked
 from legalrr.sentences import split
 
@@ -160,10 +160,10 @@ def test_a_pdf_that_is_not_there_is_refused(tmp_path, refuses):
 def test_the_pdfs_of_a_folder_are_found_however_their_ending_is_written(write, tmp_path, refuses):
     for name in ("d10.pdf", "d2.PDF", "notes.txt", "a.pdf.txt"):
         write(name, "x")
-    assert [path.name for path in pdf_files(tmp_path)] == ["d2.PDF", "d10.pdf"]
+    assert [path.name for path in list_pdf_files(tmp_path)] == ["d2.PDF", "d10.pdf"]
     with refuses("d10.pdf", "not a folder"):
-        pdf_files(tmp_path / "d10.pdf")
+        list_pdf_files(tmp_path / "d10.pdf")
 
 
 def test_pages_are_named_in_ranges():
-    assert [ranges(pages) for pages in ([3], [1, 2, 3, 5], [])] == ["3", "1-3, 5", ""]
+    assert [format_ranges(pages) for pages in ([3], [1, 2, 3, 5], [])] == ["3", "1-3, 5", ""]

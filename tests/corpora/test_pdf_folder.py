@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from legalrr.corpora.catalogue import card
-from legalrr.corpora.pdf_folder import PdfFolder, rendered
+from legalrr.corpora.pdf_folder import PdfFolder, render_pages
 from legalrr.hiding.hide import pages_with, shown_pages
 from legalrr.records import Hidden
 from legalrr.stage import from_values
@@ -73,7 +73,7 @@ def test_a_hidden_stretch_takes_its_page_from_the_images(folder):
     assert [page.number for page in pages_with(judgment.pages, hidden.start, hidden.end)] == [2]
     (page,) = shown_pages(judgment.pages, [hidden])
     assert page.number == 1
-    assert [image.size for image in rendered([page])] == [(160, 200)]
+    assert [image.size for image in render_pages([page])] == [(160, 200)]
 
 
 def test_a_scan_is_refused_as_text_and_read_as_images(tmp_path, scan, refuses):

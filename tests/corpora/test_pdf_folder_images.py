@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from legalrr.corpora.pdf_folder import pixels, render, rendered
+from legalrr.corpora.pdf_folder import pixel_size, render_page, render_pages
 from legalrr.records import Page
 
 COLOURS = [(200, 0, 0), (0, 200, 0), (0, 0, 200)]
@@ -35,19 +35,19 @@ def close(image: Image.Image, colour: tuple[int, int, int]) -> bool:
     [({"dpi": 72}, (288, 360)), ({"dpi": 100}, (400, 500)), ({"longest_side": 333}, (267, 333))],
 )
 def test_a_page_has_the_size_that_is_asked_for(scan, size, pixels):
-    image = render(scan[0], 2, **size)
+    image = render_page(scan[0], 2, **size)
     assert (image.size, image.mode) == (pixels, "RGB")
     assert close(image, COLOURS[1])
 
 
 @pytest.mark.parametrize("longest", [1, 7, 100, 999, 1280])
 def test_no_side_is_longer_than_the_longest_one(scan, longest):
-    assert max(render(scan[0], 1, longest_side=longest).size) == longest
+    assert max(render_page(scan[0], 1, longest_side=longest).size) == longest
 
 
 def test_pages_are_drawn_in_order_and_when_they_are_asked_for(scan):
     path, (first, second, third) = scan
-    images = rendered([third, first, replace(second, number=9)])
+    images = render_pages([third, first, replace(second, number=9)])
     assert isinstance(images, Iterator)
     assert close(next(images), COLOURS[2])
     assert close(next(images), COLOURS[0])
@@ -57,7 +57,7 @@ def test_pages_are_drawn_in_order_and_when_they_are_asked_for(scan):
 @pytest.mark.parametrize("dpi", [1, 50, 77, 150])
 def test_the_size_of_an_image_is_known_before_it_is_drawn(scan, dpi):
     page = replace(scan[1][1], dpi=dpi)
-    assert pixels(page) == next(rendered([page])).size
+    assert pixel_size(page) == next(render_pages([page])).size
 
 
 def test_pages_of_several_files_can_be_mixed(scan, tmp_path):
@@ -65,21 +65,21 @@ def test_pages_of_several_files_can_be_mixed(scan, tmp_path):
     other = tmp_path / "other.pdf"
     other.write_bytes(path.read_bytes())
     mixed = [pages[0], replace(pages[1], path=str(other)), pages[2]]
-    assert [close(image, colour) for image, colour in zip(rendered(mixed), COLOURS, strict=True)] == [True] * 3
+    assert [close(image, colour) for image, colour in zip(render_pages(mixed), COLOURS, strict=True)] == [True] * 3
 
 
 def test_a_file_that_has_changed_is_refused(scan, refuses):
     path, pages = scan
     path.write_bytes(path.read_bytes() + b"\n")
     with refuses("scan.pdf", "has changed"):
-        next(rendered(pages))
+        next(render_pages(pages))
     with refuses("scan.pdf", "has changed"):
-        pixels(pages[0])
+        pixel_size(pages[0])
 
 
 def test_a_page_that_is_read_as_text_is_not_drawn(scan, refuses):
     with refuses("scan.pdf, page 1", "input: images"):
-        next(rendered([replace(scan[1][0], dpi=None)]))
+        next(render_pages([replace(scan[1][0], dpi=None)]))
 
 
 @pytest.mark.parametrize(
@@ -96,4 +96,4 @@ def test_a_page_that_is_read_as_text_is_not_drawn(scan, refuses):
 )
 def test_impossible_sizes_and_pages_are_refused(scan, page, size, words, refuses):
     with refuses("scan.pdf", words):
-        render(scan[0], page, **size)
+        render_page(scan[0], page, **size)

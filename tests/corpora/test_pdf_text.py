@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legalrr.corpora.pdf import cleaned, joined, mended, with_title, without_running_lines
+from legalrr.corpora.pdf import clean_characters, join_pages, rejoin_divided_words, remove_running_lines, restore_title
 
 WORDS = ["ferry", "well-built", "non", "rain", "Rs. 12", "3", "14", "ill-", "Bridge", "OF", "(b)", "ram-", "a"]
 LINES = st.lists(st.sampled_from(WORDS), min_size=1, max_size=4).map(" ".join)
@@ -34,18 +34,18 @@ def letters(text: str) -> str:
     ],
 )
 def test_characters_become_ordinary_ones(raw, clean):
-    assert cleaned(raw) == clean
+    assert clean_characters(raw) == clean
 
 
 @given(HARD)
 def test_cleaning_twice_is_cleaning_once(page):
-    assert cleaned(cleaned(page)) == cleaned(page)
+    assert clean_characters(clean_characters(page)) == clean_characters(page)
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cc", "Cf", "Cn", "Cs"]), max_size=40))
 def test_cleaning_keeps_every_letter(page):
     plain = re.sub("[\ufb00-\ufb06\u2010\u2011]", "", page)
-    assert letters(cleaned(plain)) == letters(plain)
+    assert letters(clean_characters(plain)) == letters(plain)
 
 
 def body(count: int) -> list[str]:
@@ -70,16 +70,16 @@ def body(count: int) -> list[str]:
 def test_what_returns_at_the_edges_of_pages_goes(running):
     pages = body(20)
     printed = ["\n".join(running(n)).format(page) for n, page in enumerate(pages, start=1)]
-    assert without_running_lines(printed) == pages
+    assert remove_running_lines(printed) == pages
 
 
 def test_a_title_that_later_pages_bear_as_header_stays_on_the_first():
     printed = [f"{n}\nRain v. Bridge\n\n{page}" for n, page in enumerate(body(4), start=1)]
-    left = without_running_lines(printed)
+    left = remove_running_lines(printed)
     assert left == body(4)
-    assert with_title(printed, left) == [f"Rain v. Bridge\n\n{body(4)[0]}", *body(4)[1:]]
-    assert with_title(["Copy"] * 3, ["", "", ""]) == ["", "", ""]
-    assert with_title([], []) == []
+    assert restore_title(printed, left) == [f"Rain v. Bridge\n\n{body(4)[0]}", *body(4)[1:]]
+    assert restore_title(["Copy"] * 3, ["", "", ""]) == ["", "", ""]
+    assert restore_title([], []) == []
 
 
 @pytest.mark.parametrize(
@@ -108,18 +108,18 @@ def test_a_title_that_later_pages_bear_as_header_stays_on_the_first():
     ],
 )
 def test_what_returns_too_rarely_stays(pages):
-    assert without_running_lines(pages) == pages
+    assert remove_running_lines(pages) == pages
 
 
 def test_pages_of_a_header_and_nothing_else_are_empty():
-    assert without_running_lines(["Certified copy"] * 3) == ["", "", ""]
-    assert without_running_lines(["X v. Y\n1", "X v. Y\ntext\n2", "X v. Y\n3"]) == ["", "text", ""]
-    assert without_running_lines(["", ""]) == ["", ""]
+    assert remove_running_lines(["Certified copy"] * 3) == ["", "", ""]
+    assert remove_running_lines(["X v. Y\n1", "X v. Y\ntext\n2", "X v. Y\n3"]) == ["", "text", ""]
+    assert remove_running_lines(["", ""]) == ["", ""]
 
 
 @given(PAGES)
 def test_only_lines_that_return_on_another_page_go(pages):
-    left = without_running_lines(pages)
+    left = remove_running_lines(pages)
     assert len(left) == len(pages)
     masked = [{re.sub(r"\d+", "#", line) for line in page.split("\n")} for page in pages]
     for page, (before, after) in enumerate(zip(pages, left, strict=True)):
@@ -131,8 +131,8 @@ def test_only_lines_that_return_on_another_page_go(pages):
 
 @given(PAGES)
 def test_taking_running_lines_away_twice_is_taking_them_once(pages):
-    left = without_running_lines(pages)
-    assert without_running_lines(left) == left
+    left = remove_running_lines(pages)
+    assert remove_running_lines(left) == left
 
 
 @pytest.mark.parametrize(
@@ -155,38 +155,38 @@ def test_taking_running_lines_away_twice_is_taking_them_once(pages):
     ],
 )
 def test_divided_words_are_made_whole(text, whole):
-    assert mended(text) == whole
+    assert rejoin_divided_words(text) == whole
 
 
 @given(st.lists(LINES, max_size=8).map("\n".join))
 def test_mending_keeps_every_letter_and_divides_no_word_anew(text):
-    whole = mended(text)
+    whole = rejoin_divided_words(text)
     assert letters(whole) == letters(text)
-    assert mended(whole) == whole
+    assert rejoin_divided_words(whole) == whole
     assert not re.search(r"\w-\n\w", whole)
 
 
 def test_pages_follow_one_another_like_lines():
-    text, starts = joined(["One went", "on. Two", "", "came."])
+    text, starts = join_pages(["One went", "on. Two", "", "came."])
     assert text == "One went\non. Two\ncame."
     assert starts == (0, 9, 17, 17)
 
 
 def test_a_boundary_stands_inside_of_a_word_that_two_pages_share():
-    text, starts = joined(["The appel-", "lant came."])
+    text, starts = join_pages(["The appel-", "lant came."])
     assert text == "The appellant\ncame."
     assert [text[: starts[1]], text[starts[1] :]] == ["The appel", "lant\ncame."]
 
 
 def test_nothing_is_made_whole_across_a_page_that_is_not_read():
-    assert joined(["The appel-", None, "lant came."]) == ("The appel-\n\nlant came.", (0, 12, 12))
-    assert joined([None, "", "text", None]) == ("text", (0, 0, 0, 4))
-    assert joined([]) == ("", (0,))
+    assert join_pages(["The appel-", None, "lant came."]) == ("The appel-\n\nlant came.", (0, 12, 12))
+    assert join_pages([None, "", "text", None]) == ("text", (0, 0, 0, 4))
+    assert join_pages([]) == ("", (0,))
 
 
 @given(PAGES)
 def test_every_letter_is_on_its_page(pages):
-    text, starts = joined(pages)
+    text, starts = join_pages(pages)
     assert len(starts) == len(pages)
     ends = [*starts[1:], len(text)]
     for page, start, end in zip(pages, starts, ends, strict=True):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legalrr.corpora.text import Marked, parse
+from legalrr.corpora.text import Marked, parse_marked
 from legalrr.roles import BUILD, SEVEN
 
 HEAD = "---\nid: rent-1\n---\n"
@@ -46,14 +46,14 @@ def test_party_and_court_of_the_corpus_count_where_the_header_does_not_say_them(
 
 
 def test_all_but_the_id_may_be_left_out():
-    found = parse(HEAD + "[ARG] x", roles=SEVEN, source="f")
+    found = parse_marked(HEAD + "[ARG] x", roles=SEVEN, source="f")
     assert (found.outcome, found.party, found.year, found.court) == (None, None, None, None)
 
 
 @given(st.lists(st.tuples(st.sampled_from([role.code for role in BUILD.roles]), pieces), min_size=1))
 def test_offsets_reproduce_what_stands_under_each_marker(marked):
     body = "".join(f"[{role}] {piece}\n" for role, piece in marked)
-    found = parse(HEAD + body, roles=BUILD, source="f")
+    found = parse_marked(HEAD + body, roles=BUILD, source="f")
     assert found.text == "".join(f"{piece}\n" for _, piece in marked)
     assert [(s.role, found.text[s.start : s.end]) for s in found.spans] == [(r, p.strip()) for r, p in marked]
     assert all(a.end <= b.start for a, b in zip(found.spans, found.spans[1:], strict=False))
@@ -74,7 +74,7 @@ def test_offsets_reproduce_what_stands_under_each_marker(marked):
 )
 def test_a_bad_body_is_named_by_line(refuses, body, words):
     with refuses(*words):
-        parse(HEAD + body, roles=BUILD, source="f")
+        parse_marked(HEAD + body, roles=BUILD, source="f")
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_bad_body_is_named_by_line(refuses, body, words):
 )
 def test_a_bad_header_is_refused(refuses, header, words):
     with refuses(*words):
-        parse(header + "[FAC] x", roles=BUILD, source="f")
+        parse_marked(header + "[FAC] x", roles=BUILD, source="f")
 
 
 def test_two_files_with_one_id_are_refused(tmp_path, write, refuses):

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from legalrr.corpora.catalogue import card
-from legalrr.corpora.exchange import FORMS, DocBinFile, SavedDataset
+from legalrr.corpora.exchange import FORMATS, DocBinFile, SavedDataset
 from legalrr.corpora.label_studio import LabelStudio
 from legalrr.corpora.pdf import read_pdf
 from legalrr.records import Judgment
@@ -241,7 +241,7 @@ def test_roles_wants_both_ends_of_a_mapping(capsys):
 # ---------------------------------------------------------------- formats
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", FORMATS)
 def test_what_is_tagged_is_written_in_every_format(write, tmp_path, capsys, form):
     out = tmp_path / "out"
     told = run(capsys, "tag", write("in/a.txt", TEXT), write("in/b.txt", TEXT), "--format", form, "--out", out)

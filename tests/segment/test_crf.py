@@ -12,16 +12,16 @@ from legalrr.errors import UserError
 from legalrr.protocols import Segmenter
 from legalrr.records import Judgment
 from legalrr.roles import scheme
-from legalrr.segment.card import card_path, labelled_judgments, sha256, write_card
+from legalrr.segment.card import build_dataset, card_path, sha256, write_card
 from legalrr.segment.crf import CrfRecipe, CrfSegmenter
 from legalrr.segment.cross_validation import evaluate
-from legalrr.segment.features import FEATURES
+from legalrr.segment.features import FEATURES_VERSION
 
 RECIPE = CrfRecipe(c1=0.1, c2=0.1)
 
 
 def make(path: Path, judgments, temperature: float = 1.0) -> Path:
-    documents = labelled_judgments(judgments)
+    documents = build_dataset(judgments)
     RECIPE.fit(documents, path)
     write_card(
         path,
@@ -46,7 +46,7 @@ def edit_card(model: Path, **facts) -> None:
 
 
 def test_training_twice_gives_the_same_bytes(tmp_path, judgments):
-    documents = labelled_judgments(judgments)
+    documents = build_dataset(judgments)
     for name in ("one", "two"):
         RECIPE.fit(documents, tmp_path / f"{name}.crfsuite")
     assert (tmp_path / "one.crfsuite").read_bytes() == (tmp_path / "two.crfsuite").read_bytes()
@@ -107,7 +107,7 @@ def test_a_model_of_another_scheme_is_refused(model):
     ("facts", "message"),
     [
         ({"sha256": "0" * 64}, "card is that of another model"),
-        ({"features": FEATURES + 1}, "made for features"),
+        ({"features": FEATURES_VERSION + 1}, "made for features"),
         ({"roles": None}, "damaged card"),
     ],
 )
@@ -148,7 +148,7 @@ def test_the_models_that_ship_fit_their_cards(name, roles):
     card = json.loads(card_path(path).read_text("utf-8"))
     assert card["sha256"] == sha256(path)
     assert card["bytes"] == path.stat().st_size < 3_000_000
-    assert card["features"] == FEATURES
+    assert card["features"] == FEATURES_VERSION
     assert len(card["roles"]) == roles
     assert all(role in scheme(name) for role in card["roles"])
     assert sum(r["sentences"] for r in card["roles"].values()) == card["sentences"]
@@ -170,7 +170,7 @@ def test_trained_on_few_real_judgments_it_beats_the_majority_role(monkeypatch):
     from legalrr.corpora.catalogue import card
 
     reader = card("marro").reader()
-    documents = labelled_judgments(reader.read(reader.split))
+    documents = build_dataset(reader.read(reader.split))
     found = evaluate(documents, CrfRecipe(max_iterations=40), folds=2, seed=0, tell=lambda line: None)
     counts = Counter(role for d in documents for role in d.roles)
     assert found.scores["micro"]["mean"] > max(counts.values()) / counts.total()

@@ -10,7 +10,7 @@ import pytest
 
 from legalrr.errors import UserError
 from legalrr.roles import scheme
-from legalrr.segment.card import LabelledJudgment, labelled_judgments
+from legalrr.segment.card import LabelledJudgment, build_dataset
 from legalrr.segment.crf import CrfRecipe
 from legalrr.segment.cross_validation import evaluate
 from legalrr.segment.tagger import RoleProbabilities
@@ -24,7 +24,7 @@ def silent(line: str) -> None:
 
 
 def test_folds_in_processes_of_their_own_score_the_same(judgments):
-    documents = labelled_judgments(judgments)
+    documents = build_dataset(judgments)
     one, two = (evaluate(documents, CRF, folds=3, seed=1, jobs=jobs, tell=silent) for jobs in (1, 2))
     assert one == two
 
@@ -57,7 +57,7 @@ class Recalled:
 
 
 def test_folds_are_by_document_and_repeat_with_their_seed(judgments):
-    documents = labelled_judgments(judgments)
+    documents = build_dataset(judgments)
     told: list[str] = []
     one, two = (evaluate(documents, CRF, folds=3, seed=1, tell=told.append) for _ in range(2))
     assert one == two
@@ -69,7 +69,7 @@ def test_folds_are_by_document_and_repeat_with_their_seed(judgments):
 
 def test_no_document_is_scored_by_a_tagger_that_saw_it(judgments):
     recipe = Memory([])
-    documents = labelled_judgments(judgments)
+    documents = build_dataset(judgments)
     evaluate(documents, recipe, folds=4, seed=0, tell=silent)
     assert len(recipe.seen) == 4
     for document in documents:
@@ -77,7 +77,7 @@ def test_no_document_is_scored_by_a_tagger_that_saw_it(judgments):
 
 
 def test_a_share_of_the_documents_is_drawn_by_seed_and_is_part_of_a_larger_one(judgments):
-    documents = labelled_judgments(judgments)
+    documents = build_dataset(judgments)
     seen = {}
     for share in (0.25, 0.5, 1.0):
         recipe = Memory([])
@@ -94,11 +94,11 @@ def test_a_share_of_the_documents_is_drawn_by_seed_and_is_part_of_a_larger_one(j
 @pytest.mark.parametrize("share", [0.0, 0.01, 1.2])
 def test_a_share_without_judgments_is_refused(judgments, share):
     with pytest.raises(UserError, match="more than 0, and 1 at most"):
-        evaluate(labelled_judgments(judgments), Memory([]), folds=3, seed=0, share=share, tell=silent)
+        evaluate(build_dataset(judgments), Memory([]), folds=3, seed=0, share=share, tell=silent)
 
 
 def test_further_documents_are_trained_on_except_beside_a_near_duplicate(judgments):
-    documents = labelled_judgments(judgments)
+    documents = build_dataset(judgments)
     stranger = LabelledJudgment(
         id="other",
         scheme="seven",
@@ -118,7 +118,7 @@ def test_further_documents_are_trained_on_except_beside_a_near_duplicate(judgmen
 
 
 def test_a_role_that_only_held_out_judgments_have_counts_as_missed(judgments):
-    documents = labelled_judgments(judgments)
+    documents = build_dataset(judgments)
     odd = replace(documents[0], id="odd", roles=("STA",) * len(documents[0].roles))
     others = [replace(d, roles=tuple("FAC" for _ in d.roles)) for d in documents[1:5]]
     found = evaluate([odd, *others], Memory([]), folds=5, seed=0, tell=silent)
@@ -128,4 +128,4 @@ def test_a_role_that_only_held_out_judgments_have_counts_as_missed(judgments):
 @pytest.mark.parametrize("folds", [1, 13])
 def test_an_impossible_number_of_folds_is_refused(judgments, folds):
     with pytest.raises(UserError, match="--folds"):
-        evaluate(labelled_judgments(judgments), CRF, folds=folds, seed=0)
+        evaluate(build_dataset(judgments), CRF, folds=folds, seed=0)

@@ -6,10 +6,18 @@ import io
 import pytest
 
 from legalrr.errors import UserError
-from legalrr.segment.cross_validation import AVERAGES, Evaluation, Point, curve_csv, curve_svg, point, shares_of
+from legalrr.segment.cross_validation import (
+    AVERAGES,
+    CurvePoint,
+    Evaluation,
+    curve_csv,
+    curve_point,
+    curve_svg,
+    parse_shares,
+)
 
 POINTS = [
-    Point(
+    CurvePoint(
         share=share,
         judgments=share * 20,
         mean=dict.fromkeys(AVERAGES, 0.5 + share / 4),
@@ -22,7 +30,7 @@ POINTS = [
 def test_an_evaluation_becomes_a_point():
     scores = {average: {"mean": 0.1 * n, "sd": 0.01 * n} for n, average in enumerate(AVERAGES, start=1)}
     found = Evaluation(scores=scores, temperature=1.0, gold=("FAC",), found=("FAC",), trained_on=9.5)
-    assert point(0.25, found) == Point(
+    assert curve_point(0.25, found) == CurvePoint(
         share=0.25,
         judgments=9.5,
         mean={average: scores[average]["mean"] for average in AVERAGES},
@@ -44,10 +52,10 @@ def test_the_picture_names_what_it_shows_and_its_bytes_repeat():
 
 
 def test_shares_are_sorted_and_named_once():
-    assert shares_of("1,0.25,1") == (0.25, 1.0)
+    assert parse_shares("1,0.25,1") == (0.25, 1.0)
 
 
 @pytest.mark.parametrize("text", ["", "half", "0,1", "0.5,1.5"])
 def test_other_shares_are_refused(text):
     with pytest.raises(UserError, match="--shares"):
-        shares_of(text)
+        parse_shares(text)

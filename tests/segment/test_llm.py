@@ -16,7 +16,7 @@ from legalrr.protocols import Abilities, AskingSegmenter, Call, Reply, Segmenter
 from legalrr.records import Judgment
 from legalrr.run.cell import run_cell
 from legalrr.run.pipeline import Pipeline, build_pipeline
-from legalrr.segment.llm import LlmSegmenter, answered
+from legalrr.segment.llm import LlmSegmenter, parse_answer
 from legalrr.sentences import split
 from legalrr.stage import digest
 from legalrr.store import Store
@@ -99,11 +99,11 @@ class TestAnswered:
         ],
     )
     def test_only_lines_of_a_number_and_a_role_count(self, text, found):
-        assert answered(text, CODES, whole=True) == found
+        assert parse_answer(text, CODES, whole=True) == found
 
     def test_of_an_answer_cut_off_the_last_line_does_not_count(self):
-        assert answered("1: FAC\n2: RPC", CODES, whole=False) == {1: "FAC"}
-        assert answered("1: FAC\n2: RPC\n", CODES, whole=False) == {1: "FAC", 2: "RPC"}
+        assert parse_answer("1: FAC\n2: RPC", CODES, whole=False) == {1: "FAC"}
+        assert parse_answer("1: FAC\n2: RPC\n", CODES, whole=False) == {1: "FAC", 2: "RPC"}
 
 
 class TestRoles:

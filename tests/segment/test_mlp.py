@@ -5,7 +5,7 @@ from itertools import pairwise, product
 import pytest
 import torch
 
-from legalrr.segment.mlp import Chain, Shape, TaggerNetwork
+from legalrr.segment.mlp import Chain, NetworkShape, TaggerNetwork
 
 LENGTHS = (1, 2, 4)
 ROLES = 3
@@ -73,7 +73,7 @@ def test_marginals_are_those_of_the_enumeration(chain, emissions, mask):
 
 def test_padding_changes_nothing():
     torch.manual_seed(0)
-    network = TaggerNetwork(Shape(states=8, hints=5, roles=ROLES, narrow=6, hidden=4)).double().eval()
+    network = TaggerNetwork(NetworkShape(states=8, hints=5, roles=ROLES, narrow=6, hidden=4)).double().eval()
     states, hints = torch.randn(1, 4, 8).double(), torch.randn(1, 4, 5).double()
     short = torch.ones(1, 2, dtype=torch.bool)
     padded = torch.tensor([[True, True, False, False]])

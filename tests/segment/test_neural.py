@@ -13,11 +13,11 @@ from legalrr.paths import resolve, root
 from legalrr.protocols import Segmenter
 from legalrr.records import Judgment
 from legalrr.roles import scheme
-from legalrr.segment.card import card_path, labelled_judgments, sha256, write_card
+from legalrr.segment.card import build_dataset, card_path, sha256, write_card
 from legalrr.segment.crf import CrfRecipe
 from legalrr.segment.neural import Adviser, NeuralSegmenter, open_networks
 from legalrr.segment.neural_training import NeuralRecipe
-from legalrr.segment.sentence_embeddings import LanguageModel, StateReader
+from legalrr.segment.sentence_embeddings import LanguageModel, SentenceEmbedder
 from legalrr.stage import build, identity
 
 
@@ -26,7 +26,7 @@ def recipe(tiny, tmp_path, monkeypatch) -> NeuralRecipe:
     monkeypatch.setenv("LEGALRR_CACHE", str(tmp_path / "cache"))
     return NeuralRecipe(
         crf=CrfRecipe(c1=0.1, c2=0.1),
-        reader=StateReader(language_model=LanguageModel(model=str(tiny)), layer=1, window=256, overlap=64),
+        reader=SentenceEmbedder(language_model=LanguageModel(model=str(tiny)), layer=1, window=256, overlap=64),
         networks=2,
         inner_folds=2,
         epochs=25,
@@ -37,7 +37,7 @@ def recipe(tiny, tmp_path, monkeypatch) -> NeuralRecipe:
 
 
 def make(recipe: NeuralRecipe, path: Path, judgments) -> Path:
-    documents = labelled_judgments(judgments)
+    documents = build_dataset(judgments)
     fitted = recipe.fit(documents, path)
     write_card(
         path,
@@ -83,21 +83,21 @@ def test_unseen_judgments_get_the_roles_of_their_sentences(segmenter, judgments)
 
 
 def test_training_twice_gives_the_same_bytes(recipe, tmp_path, judgments):
-    documents = labelled_judgments(judgments)
+    documents = build_dataset(judgments)
     for name in ("one", "two"):
         recipe.fit(documents, tmp_path / f"{name}.safetensors")
     assert (tmp_path / "one.safetensors").read_bytes() == (tmp_path / "two.safetensors").read_bytes()
 
 
 def test_another_seed_gives_other_networks(recipe, tmp_path, judgments):
-    documents = labelled_judgments(judgments)
+    documents = build_dataset(judgments)
     for seed in (0, 7):
         replace(recipe, seed=seed).fit(documents, tmp_path / f"{seed}.safetensors")
     assert (tmp_path / "0.safetensors").read_bytes() != (tmp_path / "7.safetensors").read_bytes()
 
 
 def test_what_is_opened_believes_what_was_trained(recipe, tmp_path, judgments, segmenter):
-    documents = labelled_judgments(judgments[:10])
+    documents = build_dataset(judgments[:10])
     fitted = recipe.fit(documents, tmp_path / "again.safetensors")
     opened, *_ = segmenter.open()
     told = fitted.chances(documents[0].sentences).tempered(opened.card.temperature)
@@ -146,7 +146,7 @@ def advised(recipe, model, tmp_path, judgments) -> NeuralSegmenter:
 
 def test_an_adviser_s_beliefs_are_heard_in_training_and_in_tagging(advised, recipe, model, judgments):
     opened, reader = advised.open()
-    sentences = labelled_judgments(judgments)[11].sentences
+    sentences = build_dataset(judgments)[11].sentences
     assert opened.told is not None
     assert advised.provenance()["told_sha256"] == opened.told.card.sha256
     one, other = (
@@ -177,7 +177,7 @@ def test_an_adviser_that_reads_otherwise_is_refused(advised):
 
 def test_a_crf_trained_anew_is_noticed(segmenter, judgments):
     segmenter.provenance()
-    CrfRecipe(c1=0.1, c2=0.1).fit(labelled_judgments(judgments[:5]), Path(segmenter.crf))
+    CrfRecipe(c1=0.1, c2=0.1).fit(build_dataset(judgments[:5]), Path(segmenter.crf))
     with pytest.raises(UserError, match=r"segment\.crf: .*is not the CRF"):
         segmenter.segment(judgments[11])
 

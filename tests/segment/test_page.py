@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from legalrr.records import Judgment, Segments, Span
 from legalrr.roles import BUILD, SEVEN
-from legalrr.segment.page import page
+from legalrr.segment.page import render_judgment
 from legalrr.sentences import split
 
 HOSTILE = (
@@ -26,7 +26,7 @@ def judged(text: str, scheme=BUILD, score: float = 0.8, title: str = "a") -> str
         for number, (start, end) in enumerate(split(text))
     )
     segments = Segments(id=title, scheme=scheme.name, spans=spans)
-    return page(Judgment(id=title, text=text), segments, tagger="crf")
+    return render_judgment(Judgment(id=title, text=text), segments, tagger="crf")
 
 
 class Reader(HTMLParser):
@@ -116,7 +116,7 @@ def test_only_the_first_sentence_of_a_run_is_headed_and_unsure_ones_are_marked()
         Span(start=start, end=end, role=role, score=score)
         for (start, end), role, score in zip(split(text), roles, scores, strict=True)
     )
-    html = page(Judgment(id="a", text=text), Segments(id="a", scheme="build", spans=spans), tagger="crf")
+    html = render_judgment(Judgment(id="a", text=text), Segments(id="a", scheme="build", spans=spans), tagger="crf")
     classes = [attributes["class"] for _, attributes in Reader(html).tags if "data-score" in attributes]
     assert classes == ["s FAC opens", "s FAC unsure", "s RPC opens"]
 
@@ -124,7 +124,7 @@ def test_only_the_first_sentence_of_a_run_is_headed_and_unsure_ones_are_marked()
 def test_text_between_and_around_spans_is_shown_without_a_role():
     text = "Head. One. Between. Two. Tail."
     spans = (Span(start=6, end=10, role="FAC"), Span(start=20, end=24, role="RPC"))
-    html = page(Judgment(id="a", text=text), Segments(id="a", scheme="seven", spans=spans), tagger="gold")
+    html = render_judgment(Judgment(id="a", text=text), Segments(id="a", scheme="seven", spans=spans), tagger="gold")
     reader = Reader(html)
     assert reader.text == text
     assert sum("data-score" in attributes for _, attributes in reader.tags) == 2

@@ -12,19 +12,19 @@ from transformers import LlamaModel
 from transformers.utils.logging import get_verbosity
 
 from legalrr.errors import UserError
-from legalrr.segment.sentence_embeddings import LanguageModel, StateReader
+from legalrr.segment.sentence_embeddings import LanguageModel, SentenceEmbedder
 
 SENTENCES = ["The tenant paid.", "Rs. 5 ₹", "x" * 40, "The appeal is allowed."]
 
 
-def reads(folder: Path, **choice) -> StateReader:
+def reads(folder: Path, **choice) -> SentenceEmbedder:
     # "medium" is bfloat16 where the processor has it.
     given = {"layer": 1, "window": 200, "overlap": 0, "matmul_precision": "highest"} | choice
-    return StateReader(language_model=LanguageModel(model=str(folder)), **given)
+    return SentenceEmbedder(language_model=LanguageModel(model=str(folder)), **given)
 
 
 @pytest.fixture
-def reader(tiny) -> StateReader:
+def reader(tiny) -> SentenceEmbedder:
     return reads(tiny)
 
 
@@ -65,7 +65,7 @@ def test_states_are_kept_on_the_disk(reader, tmp_path, monkeypatch):
     monkeypatch.setenv("LEGALRR_CACHE", str(tmp_path))
     first = reader.read_once(SENTENCES)
     (kept,) = tmp_path.glob("states/*/*.npy")
-    monkeypatch.setattr(StateReader, "read", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(SentenceEmbedder, "read", lambda *_: pytest.fail("read again"))
     assert np.array_equal(reader.read_once(SENTENCES), first)
     assert np.load(kept, allow_pickle=False).dtype == np.float16
 
@@ -131,7 +131,7 @@ def test_a_reading_that_the_model_cannot_do_is_refused(tiny, choice, message):
 def test_a_language_model_that_is_not_there_is_refused(tiny, choice, message):
     chosen = LanguageModel(**{"model": str(tiny)} | choice)
     with pytest.raises(UserError, match=message):
-        StateReader(language_model=chosen, layer=1, window=200, overlap=0).read(SENTENCES)
+        SentenceEmbedder(language_model=chosen, layer=1, window=200, overlap=0).read(SENTENCES)
 
 
 def test_the_precision_of_products_is_set_while_reading_alone(tiny, monkeypatch):
@@ -152,10 +152,10 @@ def test_the_precision_of_products_is_set_while_reading_alone(tiny, monkeypatch)
 
 def test_an_unknown_precision_is_refused():
     with pytest.raises(UserError, match=r"^matmul_precision: .*use highest, high, medium"):
-        StateReader(matmul_precision="low")
+        SentenceEmbedder(matmul_precision="low")
 
 
 @pytest.mark.parametrize(("window", "overlap"), [(10, 10), (10, -1)])
 def test_windows_that_do_not_move_on_are_refused(window, overlap):
     with pytest.raises(UserError, match="--overlap: "):
-        StateReader(window=window, overlap=overlap)
+        SentenceEmbedder(window=window, overlap=overlap)

@@ -15,7 +15,7 @@ from spacy.language import Language
 from spacy.tokens import DocBin
 
 import legalrr.segment.spacy_component  # noqa: F401
-from legalrr.corpora.exchange import snapped
+from legalrr.corpora.exchange import align_to_tokens
 from legalrr.errors import UserError
 from legalrr.records import Judgment
 from legalrr.segment.tagger import load_tagger
@@ -66,7 +66,7 @@ def intervals(draw, limit=40):
 @example([(0, 9)], [(0, 2), (3, 5), (5, 9)])
 @example([(2, 4), (4, 6)], [(0, 1), (3, 5)])
 def test_a_token_belongs_to_the_first_span_that_it_overlaps(tokens, spans):
-    found = snapped(tokens, spans)
+    found = align_to_tokens(tokens, spans)
     assert found == snapped_naively(tokens, spans)
     assert all(a < b for a, b, _ in found)
     assert all(one[1] <= other[0] for one, other in pairwise(found))
