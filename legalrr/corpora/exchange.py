@@ -1,7 +1,7 @@
 """Judgments with their roles, written for other tools and read back.
 
-    export(corpus.read(None), Path("roles.spacy"), form="docbin")                     # gold roles
-    export([with_roles(j, tagger.segment(j))], Path("roles.json"), form="label-studio", tagger="crf")
+    export(corpus.read(None), Path("roles.spacy"), format="docbin")                     # gold roles
+    export([with_roles(j, tagger.segment(j))], Path("roles.json"), format="label-studio", tagger="crf")
 
 jsonl          a line per judgment: id, scheme, segment (the tagger), spans; without the text, so not read back
 label-studio   tasks that Label Studio imports; `legalrr.corpora.label_studio.LabelStudio` reads them
@@ -56,29 +56,29 @@ def with_roles(judgment: Judgment, segments: Segments) -> Judgment:
     return replace(judgment, scheme=segments.scheme, spans=segments.spans)
 
 
-def export(judgments: Iterable[Judgment], path: Path, *, form: str, tagger: str | None = None) -> int:
+def export(judgments: Iterable[Judgment], path: Path, *, format: str, tagger: str | None = None) -> int:
     """Write judgments with their roles; the file appears whole or not at all.
 
     Args:
         judgments: judgments with spans (`with_roles` for those of a tagger).
         path: the file, or for `dataset` the folder, which must not be there yet.
-        form: one of `FORMATS`.
+        format: one of `FORMATS`.
         tagger: name of the tagger that found the roles; None: they are gold.
 
     Returns:
         How many judgments were written.
 
     Raises:
-        UserError: an unknown form, no place for the file, a judgment without roles, or one that no reader would take.
+        UserError: an unknown format, no place for the file, a judgment without roles, or one that no reader would take.
     """
-    check_destination(path, form=form)
+    check_destination(path, format=format)
     ready = list(_require_spans(judgments))
-    if form == "jsonl":
+    if format == "jsonl":
         write_atomically(path, "".join(to_json_line(one, tagger=tagger) + "\n" for one in ready))
-    elif form == "label-studio":
+    elif format == "label-studio":
         tasks = [to_task(one, number, tagger=tagger) for number, one in enumerate(ready, start=1)]
         write_atomically(path, json.dumps(tasks, ensure_ascii=False, indent=1) + "\n")
-    elif form == "docbin":
+    elif format == "docbin":
         write_atomically(path, to_docbin(ready, tagger=tagger).to_bytes())
     else:
         part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -90,15 +90,15 @@ def export(judgments: Iterable[Judgment], path: Path, *, form: str, tagger: str 
     return len(ready)
 
 
-def check_destination(path: Path, *, form: str) -> None:
-    """Raises UserError where `export` could not write this form to this path."""
-    if form not in FORMATS:
-        raise UserError(f"unknown form {form!r}", where=str(path), cure=f"one of {', '.join(FORMATS)}")
+def check_destination(path: Path, *, format: str) -> None:
+    """Raises UserError where `export` could not write this format to this path."""
+    if format not in FORMATS:
+        raise UserError(f"unknown format {format!r}", where=str(path), cure=f"one of {', '.join(FORMATS)}")
     if not path.parent.is_dir():
         raise UserError("no such folder", where=str(path.parent), cure="make it first")
-    if form == "dataset" and path.exists():
+    if format == "dataset" and path.exists():
         raise UserError("it is there already", where=str(path), cure="name a folder that is not there yet")
-    if form != "dataset" and path.is_dir():
+    if format != "dataset" and path.is_dir():
         raise UserError("it is a folder", where=str(path), cure="name a file")
 
 
@@ -146,7 +146,7 @@ def to_docbin(judgments: Iterable[Judgment], *, tagger: str | None = None) -> "D
     for one in _require_spans(judgments):
         doc = tokenize(one.text)
         if doc.text != one.text:
-            raise UserError("spaCy's tokens do not give the text back", where=one.id, cure="choose another form")
+            raise UserError("spaCy's tokens do not give the text back", where=one.id, cure="choose another format")
         doc.spans[SPANS_KEY] = span_group(doc, one.spans or (), scheme_name=str(one.scheme), tagger=tagger)
         doc.user_data[USER_KEY] = judgment_to_facts(one)
         kept.add(doc)

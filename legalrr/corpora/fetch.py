@@ -128,7 +128,7 @@ class ManifestEntry:
     size: int
     """Bytes."""
 
-    def verifies(self, file: Path) -> bool:
+    def matches(self, file: Path) -> bool:
         """Whether `file` is there and has this size and SHA-1."""
         if not file.is_file() or file.stat().st_size != self.size:
             return False
@@ -183,14 +183,14 @@ def fetch(origin: Source, folder: Path, *, base_url: str | None = None, progress
     fetched = 0
     for item in origin.manifest():
         target = folder / item.path.removeprefix(origin.strip)
-        if item.verifies(target):
+        if item.matches(target):
             progress(item.size)
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(target.name + ".part")
         url = f"{(base_url or origin.url).rstrip('/')}/{quote(item.path)}"
         _download(url, part, item, origin, progress)
-        if not item.verifies(part):
+        if not item.matches(part):
             part.unlink()
             raise UserError(
                 f"{item.path} came with another checksum than the manifest has; it was not kept",
@@ -204,7 +204,7 @@ def fetch(origin: Source, folder: Path, *, base_url: str | None = None, progress
 
 def _download(url: str, part: Path, item: ManifestEntry, origin: Source, progress: Progress) -> None:
     """Bring `part` to its full size, in several attempts where the connection breaks."""
-    if part.exists() and part.stat().st_size >= item.size and not item.verifies(part):
+    if part.exists() and part.stat().st_size >= item.size and not item.matches(part):
         part.unlink()
     have = _file_size(part)
     progress(have)

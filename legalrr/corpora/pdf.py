@@ -278,7 +278,7 @@ class Pdf:
         """Offset in `text` where each page ends; where it starts for a page without text."""
         return (*self.starts[1:], len(self.text))
 
-    def need_text(self, *, scanned_pages: str = "error") -> None:
+    def require_text(self, *, scanned_pages: str = "error") -> None:
         """Raise UserError for a PDF without text and, unless `scanned_pages` is "skip", for one with a scanned page."""
         if not self.text:
             raise UserError(
@@ -286,9 +286,9 @@ class Pdf:
                 where=str(self.path),
                 cure="set input: images for a model that reads pages, or recognise the text first, as with ocrmypdf",
             )
-        self.need_one_kind(scanned_pages=scanned_pages)
+        self.reject_mixed_pages(scanned_pages=scanned_pages)
 
-    def need_one_kind(self, *, scanned_pages: str) -> None:
+    def reject_mixed_pages(self, *, scanned_pages: str) -> None:
         """Raise UserError where some pages are scanned and others are not, unless `scanned_pages` is "skip"."""
         if self.text and self.scanned and scanned_pages != "skip":
             raise UserError(
@@ -299,7 +299,7 @@ class Pdf:
 
 
 def read_pdf(path: Path) -> Pdf:
-    """Read a PDF; only one without anything on any page is refused here, see `Pdf.need_text`.
+    """Read a PDF; only one without anything on any page is refused here, see `Pdf.require_text`.
 
     Raises:
         UserError: it is not there, empty, locked by a password, broken, blank or no PDF.

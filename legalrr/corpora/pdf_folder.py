@@ -211,9 +211,9 @@ class PdfFolder:
     def _fit(self, pdf: Pdf) -> Pdf:
         """The PDF if this input can do with it."""
         if self.input == "text":
-            pdf.need_text(scanned_pages=self.scanned_pages)
+            pdf.require_text(scanned_pages=self.scanned_pages)
         else:
-            pdf.need_one_kind(scanned_pages=self.scanned_pages)
+            pdf.reject_mixed_pages(scanned_pages=self.scanned_pages)
         if pdf.text and pdf.scanned:
             LOG.info("%s: left out, as scanned, page %s of %d", pdf.path, format_ranges(pdf.scanned), len(pdf.starts))
         return pdf

@@ -86,7 +86,7 @@ class TaggerCard:
     """Digest of the model file."""
     scheme: str
     """Name of the scheme of its roles."""
-    shares: Mapping[str, float]
+    priors: Mapping[str, float]
     """Share of each role among the sentences it was trained on, in the order of the scheme; none is 0."""
     temperature: float
     """Temperature that calibrates its probabilities (`legalrr.segment.tagger`)."""
@@ -123,16 +123,16 @@ def read_card(model: Path) -> TaggerCard:
     """
     path = card_path(model)
     try:
-        told = json.loads(path.read_text("utf-8"))
-        counts = {role: facts["sentences"] for role, facts in told["roles"].items()}
+        content = json.loads(path.read_text("utf-8"))
+        counts = {role: facts["sentences"] for role, facts in content["roles"].items()}
         card = TaggerCard(
-            sha256=told["sha256"],
-            scheme=told["scheme"],
-            shares=role_priors(counts, told["scheme"]),
-            temperature=float(told["temperature"]),
-            settings=dict(told["settings"]),
+            sha256=content["sha256"],
+            scheme=content["scheme"],
+            priors=role_priors(counts, content["scheme"]),
+            temperature=float(content["temperature"]),
+            settings=dict(content["settings"]),
         )
-        features = told["features"]
+        features = content["features"]
     except FileNotFoundError as error:
         raise UserError("the model has no card", where=str(path), cure=RETRAIN) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:

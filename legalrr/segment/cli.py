@@ -76,7 +76,7 @@ def add_commands(commands: "_SubParsersAction[Any]") -> None:
 
 def _tag(options: argparse.Namespace) -> None:
     if options.out is not None:
-        check_destination(options.out, form=options.format)
+        check_destination(options.out, format=options.format)
     elif options.format != "jsonl":
         raise UserError("no file to write", where=f"--format {options.format}", cure="name one with --out")
     segmenter = _load_tagger(options)
@@ -107,14 +107,14 @@ def _tag(options: argparse.Namespace) -> None:
                     tagged.append(found)
             advance(1)
     if tagged:
-        count = export(tagged, options.out, form=options.format, tagger=segmenter.name)
+        count = export(tagged, options.out, format=options.format, tagger=segmenter.name)
         print(f"wrote {options.out} ({count} judgments)")
     if failed:
         sys.exit(2)
 
 
 def _export(options: argparse.Namespace) -> None:
-    check_destination(options.out, form=options.format)
+    check_destination(options.out, format=options.format)
     one = card(options.corpus)
     reader = one.reader()
     if reader is None:
@@ -125,7 +125,7 @@ def _export(options: argparse.Namespace) -> None:
     gold = [judgment for judgment in judgments if judgment.spans is not None]
     if not gold:
         raise UserError("no judgment has gold roles", where=f"--corpus {options.corpus}", cure="tag its texts instead")
-    count = export(gold, options.out, form=options.format)
+    count = export(gold, options.out, format=options.format)
     print(f"wrote {options.out} ({count} of {len(judgments)} judgments)")
 
 
@@ -193,7 +193,7 @@ def _read_judgment(name: str) -> Judgment:
         )
     elif path.suffix.lower() == ".pdf":
         pdf = read_pdf(path)
-        pdf.need_text()
+        pdf.require_text()
         text = pdf.text
     else:
         text = read_text(path)

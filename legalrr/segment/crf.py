@@ -104,7 +104,7 @@ class FittedCrf:
         """Nothing beyond the recipe."""
         return {}
 
-    def chances(self, sentences: Sequence[str]) -> RoleProbabilities:
+    def predict_probabilities(self, sentences: Sequence[str]) -> RoleProbabilities:
         """Marginal probabilities of the roles for each sentence of one judgment."""
         return marginals(self.tagger, features(sentences), self.roles)
 
@@ -144,8 +144,8 @@ class CrfSegmenter:
     def decode(self, sentences: Sequence[str]) -> list[tuple[str, float]]:
         """Role and its calibrated probability for each sentence of one judgment."""
         model = self.open()
-        chances = model.chances(sentences).tempered(model.card.temperature)
-        return chances.decode(model.card.shares, self.prior_correction)
+        probabilities = model.predict_probabilities(sentences).with_temperature(model.card.temperature)
+        return probabilities.decode(model.card.priors, self.prior_correction)
 
     def open(self) -> "CrfModel":
         """The model; raises UserError where it is missing, damaged or of another scheme."""
@@ -161,9 +161,9 @@ class CrfModel:
     tagger: Any
     """The `pycrfsuite.Tagger`."""
 
-    def chances(self, sentences: Sequence[str]) -> RoleProbabilities:
+    def predict_probabilities(self, sentences: Sequence[str]) -> RoleProbabilities:
         """Marginal probabilities of the roles for each sentence of one judgment, as the CRF gives them."""
-        return marginals(self.tagger, features(sentences), tuple(self.card.shares))
+        return marginals(self.tagger, features(sentences), tuple(self.card.priors))
 
 
 def marginals(tagger: Any, seen: Sequence[Sequence[str]], roles: Sequence[str]) -> RoleProbabilities:

@@ -76,7 +76,7 @@ DIGITS = 4
 class FittedTagger(Protocol):
     """A trained tagger."""
 
-    def chances(self, sentences: Sequence[str]) -> RoleProbabilities:
+    def predict_probabilities(self, sentences: Sequence[str]) -> RoleProbabilities:
         """Probabilities of the roles for each sentence of one judgment."""
 
     def as_json(self) -> dict[str, Any]:
@@ -107,7 +107,7 @@ class Evaluation:
     """Temperature that calibrates the probabilities, fitted on the held-out sentences of all folds."""
     gold: tuple[str, ...]
     """Gold role of every sentence."""
-    found: tuple[str, ...]
+    predicted: tuple[str, ...]
     """Role given to it by the tagger that had not seen its judgment, in the same order."""
     trained_on: float
     """Judgments that a fold's tagger was trained on, mean over folds."""
@@ -123,7 +123,7 @@ def evaluate(
     prior_correction: float = 0.0,
     share: float = 1.0,
     jobs: int = 1,
-    tell: Callable[[str], None] = print,
+    report: Callable[[str], None] = print,
 ) -> Evaluation:
     """Cross-validate, folded by document; near-duplicates stay in one fold.
 
@@ -136,7 +136,7 @@ def evaluate(
         prior_correction: as in `RoleProbabilities.decode`.
         share: of the judgments a fold could train on, drawn by `seed`; a smaller share is part of a larger one.
         jobs: folds at once, each in a process of its own; the scores do not depend on it.
-        tell: receives a line per fold.
+        report: receives a line per fold.
 
     Returns:
         scores: folds, seed, prior_correction; micro, macro and weighted F1 as {"mean", "sd"} over folds (macro: over
@@ -157,8 +157,8 @@ def evaluate(
         )
     per_fold: dict[str, list[float]] = {average: [] for average in AVERAGES}
     held_out: list[LabelledJudgment] = []
-    chances: list[RoleProbabilities] = []
-    found: list[str] = []
+    probabilities: list[RoleProbabilities] = []
+    predicted: list[str] = []
     work = []
     for _, held in GroupKFold(folds, shuffle=True, random_state=seed).split(documents, groups=own):
         gone = {group[i] for i in held}
@@ -166,35 +166,35 @@ def evaluate(
         work.append((recipe, _draw_share(kept, share, seed), [documents[i] for i in held]))
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) if jobs > 1 else nullcontext() as pool:
         results = pool.map(_predict_fold, work) if pool else map(_predict_fold, work)
-        for number, (told, (_, kept, fold)) in enumerate(zip(results, work, strict=True), start=1):
+        for number, (fold_probabilities, (_, kept, fold)) in enumerate(zip(results, work, strict=True), start=1):
             prior = role_priors(count_roles(kept), kept[0].scheme)
-            decoded = [role for one in told for role, _ in one.decode(prior, prior_correction)]
+            decoded = [role for one in fold_probabilities for role, _ in one.decode(prior, prior_correction)]
             fold_gold = [role for document in fold for role in document.roles]
             for average in AVERAGES:
                 per_fold[average].append(_f1(fold_gold, decoded, average))
-            tell(f"fold {number} of {folds}: " + ", ".join(f"{a} F1 {per_fold[a][-1]:.3f}" for a in AVERAGES))
+            report(f"fold {number} of {folds}: " + ", ".join(f"{a} F1 {per_fold[a][-1]:.3f}" for a in AVERAGES))
             held_out += fold
-            chances += told
-            found += decoded
+            probabilities += fold_probabilities
+            predicted += decoded
     gold = [role for document in held_out for role in document.roles]
-    temperature = fit_temperature(chances, [document.roles for document in held_out])
+    temperature = fit_temperature(probabilities, [document.roles for document in held_out])
     scores = {
         "folds": folds,
         "seed": seed,
         "prior_correction": prior_correction,
         **{a: {"mean": round(mean(v), DIGITS), "sd": round(stdev(v), DIGITS)} for a, v in per_fold.items()},
-        "pooled": {a: round(_f1(gold, found, a), DIGITS) for a in AVERAGES},
-        "roles": _per_role(gold, found),
+        "pooled": {a: round(_f1(gold, predicted, a), DIGITS) for a in AVERAGES},
+        "roles": _per_role(gold, predicted),
         "calibration_error": {
-            "before": _calibration_error(chances, gold),
-            "after": _calibration_error([one.tempered(temperature) for one in chances], gold),
+            "before": _calibration_error(probabilities, gold),
+            "after": _calibration_error([one.with_temperature(temperature) for one in probabilities], gold),
         },
     }
     return Evaluation(
         scores=scores,
         temperature=temperature,
         gold=tuple(gold),
-        found=tuple(found),
+        predicted=tuple(predicted),
         trained_on=mean(len(kept) for _, kept, _ in work),
     )
 
@@ -220,7 +220,7 @@ def _predict_fold(
     recipe, kept, fold = work
     with TemporaryDirectory() as folder:
         fitted = recipe.fit(kept, Path(folder) / f"model{recipe.suffix}")
-        return [fitted.chances(document.sentences) for document in fold]
+        return [fitted.predict_probabilities(document.sentences) for document in fold]
 
 
 def _f1(gold: Sequence[str], found: Sequence[str], average: str) -> float:
@@ -245,9 +245,9 @@ def _per_role(gold: Sequence[str], found: Sequence[str]) -> dict[str, dict[str, 
     }
 
 
-def _calibration_error(chances: Sequence[RoleProbabilities], gold: Sequence[str]) -> float:
-    flat = dict.fromkeys(chances[0].roles, 1.0)
-    decoded = [pair for one in chances for pair in one.decode(flat, 0.0)]
+def _calibration_error(probabilities: Sequence[RoleProbabilities], gold: Sequence[str]) -> float:
+    flat = dict.fromkeys(probabilities[0].roles, 1.0)
+    decoded = [pair for one in probabilities for pair in one.decode(flat, 0.0)]
     right = [role == true for (role, _), true in zip(decoded, gold, strict=True)]
     return round(calibration_error([sure for _, sure in decoded], right), DIGITS)
 

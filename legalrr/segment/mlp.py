@@ -1,6 +1,6 @@
 """The neural tagger's network: a BiLSTM over the sentences of a judgment, with a linear-chain CRF on top.
 
-Shapes: B judgments, T sentences (padded), S size of a sentence's state, F hints, R roles.
+Shapes: B judgments, T sentences (padded), S size of a sentence's state, F extra, R roles.
 Sources: Huang, Xu and Yu 2015 (BiLSTM-CRF); Jin and Szolovits, EMNLP 2018 (over sentences: HSLN).
 """
 
@@ -18,11 +18,11 @@ class NetworkShape:
     states: int
     """Size of a sentence's state from the language model (S)."""
     hints: int
-    """Number of hints (F)."""
+    """Number of extra (F)."""
     roles: int
     """Number of roles (R)."""
     narrow: int = 96
-    """What a state is narrowed to before it meets the hints."""
+    """What a state is narrowed to before it meets the extra."""
     hidden: int = 96
     """Size of the LSTM per direction."""
     layers: int = 1
@@ -72,12 +72,12 @@ class Chain(nn.Module):
         with torch.enable_grad():
             # The derivative of the log partition by an emission is the probability of that role there.
             leaf = emissions.detach().requires_grad_()
-            (chances,) = torch.autograd.grad(self.log_partition(leaf, mask).sum(), leaf)
-        return chances
+            (probabilities,) = torch.autograd.grad(self.log_partition(leaf, mask).sum(), leaf)
+        return probabilities
 
 
 class TaggerNetwork(nn.Module):
-    """States and hints of a judgment's sentences -> a score per role."""
+    """States and extra of a judgment's sentences -> a score per role."""
 
     def __init__(self, shape: NetworkShape) -> None:
         super().__init__()
@@ -97,17 +97,17 @@ class TaggerNetwork(nn.Module):
         self.emit = nn.Linear(2 * shape.hidden + shape.hints, shape.roles)
         self.chain = Chain(shape.roles)
 
-    def forward(self, states: Tensor, hints: Tensor, mask: Tensor) -> Tensor:
-        """Emissions [B, T, R] from states [B, T, S], hints [B, T, F] and mask bool [B, T]."""
-        seen = self.dropout(torch.cat([self.narrow(states), hints], dim=2))
+    def forward(self, states: Tensor, extra: Tensor, mask: Tensor) -> Tensor:
+        """Emissions [B, T, R] from states [B, T, S], extra [B, T, F] and mask bool [B, T]."""
+        seen = self.dropout(torch.cat([self.narrow(states), extra], dim=2))
         packed = nn.utils.rnn.pack_padded_sequence(seen, mask.sum(1).cpu(), batch_first=True, enforce_sorted=False)
         run, _ = self.lstm(packed)
         context, _ = nn.utils.rnn.pad_packed_sequence(run, batch_first=True, total_length=mask.shape[1])
-        emissions: Tensor = self.emit(torch.cat([self.dropout(context), hints], dim=2))
+        emissions: Tensor = self.emit(torch.cat([self.dropout(context), extra], dim=2))
         return emissions
 
-    def loss(self, states: Tensor, hints: Tensor, mask: Tensor, roles: Tensor) -> Tensor:
+    def loss(self, states: Tensor, extra: Tensor, mask: Tensor, roles: Tensor) -> Tensor:
         """Negative log-likelihood of the gold roles per sentence, a scalar."""
-        emissions = self(states, hints, mask)
+        emissions = self(states, extra, mask)
         likelihood = self.chain.score(emissions, roles, mask) - self.chain.log_partition(emissions, mask)
         return -likelihood.sum() / mask.sum()

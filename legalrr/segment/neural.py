@@ -75,12 +75,12 @@ class NeuralSegmenter:
         """Role and its calibrated probability for each sentence of one judgment."""
         if not sentences:
             return []
-        opened, reader = self.open()
+        opened, embedder = self.open()
         card = opened.card
         return (
-            opened.chances(sentences, reader.read(sentences))
-            .tempered(card.temperature)
-            .decode(card.shares, self.prior_correction)
+            opened.predict_probabilities(sentences, embedder.embed(sentences))
+            .with_temperature(card.temperature)
+            .decode(card.priors, self.prior_correction)
         )
 
     def open(self) -> tuple["OpenedTagger", SentenceEmbedder]:
@@ -119,7 +119,7 @@ class OpenedTagger:
     """The networks."""
     crf: Any
     """The `pycrfsuite.Tagger` that they were trained with."""
-    told: "OpenedTagger | None"
+    adviser: "OpenedTagger | None"
     """The other tagger that they were trained with."""
 
     @property
@@ -132,22 +132,22 @@ class OpenedTagger:
         """That of the model."""
         return self.model.goes_with
 
-    def chances(self, sentences: Sequence[str], states: "np.ndarray") -> RoleProbabilities:
+    def predict_probabilities(self, sentences: Sequence[str], states: "np.ndarray") -> RoleProbabilities:
         """Probabilities of the roles for each sentence of one judgment, given its states."""
-        roles = tuple(self.card.shares)
+        roles = tuple(self.card.priors)
         beliefs = [marginals(self.crf, features(sentences), roles)]
-        if self.told is not None:
-            beliefs.append(self.told.chances(sentences, states))
+        if self.adviser is not None:
+            beliefs.append(self.adviser.predict_probabilities(sentences, states))
         return mean_probabilities(self.model.networks, roles, states, extra_features(sentences, *beliefs))
 
 
-def open_networks(model: str, crf: str, told: Adviser | None, *, scheme: str | None) -> OpenedTagger:
+def open_networks(model: str, crf: str, adviser: Adviser | None, *, scheme: str | None) -> OpenedTagger:
     """A model with what it goes with.
 
     Args:
         model: config path of the model file.
         crf: config path of its CRF.
-        told: its adviser.
+        adviser: files of its adviser.
         scheme: scheme of the roles that it has to know; None: any.
 
     Raises:
@@ -155,7 +155,7 @@ def open_networks(model: str, crf: str, told: Adviser | None, *, scheme: str | N
     """
     opened = open_model(load, model, scheme=scheme)
     wanted = opened.goes_with["told_sha256"]
-    other = None if told is None else open_networks(told.model, told.crf, None, scheme=None)
+    other = None if adviser is None else open_networks(adviser.model, adviser.crf, None, scheme=None)
     if wanted != (other.card.sha256 if other else None):
         raise UserError(
             f"{resolve(model).name} was trained with {'another adviser' if wanted else 'no adviser'}",
@@ -168,11 +168,11 @@ def open_networks(model: str, crf: str, told: Adviser | None, *, scheme: str | N
             where="segment.told",
             cure=RETRAIN,
         )
-    return OpenedTagger(model=opened, crf=_open_crf(resolve(crf), opened.goes_with["crf_sha256"]), told=other)
+    return OpenedTagger(model=opened, crf=_open_crf(resolve(crf), opened.goes_with["crf_sha256"]), adviser=other)
 
 
 def mean_probabilities(
-    networks: Sequence[Any], roles: tuple[str, ...], states: "np.ndarray", hinted: "np.ndarray"
+    networks: Sequence[Any], roles: tuple[str, ...], states: "np.ndarray", extra: "np.ndarray"
 ) -> RoleProbabilities:
     """Mean of the networks' marginal probabilities for one judgment.
 
@@ -180,15 +180,15 @@ def mean_probabilities(
         networks: `legalrr.segment.mlp.TaggerNetwork`s.
         roles: names of the columns.
         states: float32 [sentences, states], at least one sentence.
-        hinted: float32 [sentences, hints].
+        extra: float32 [sentences, hints].
     """
     import torch
 
     with torch.no_grad():
-        inputs = torch.from_numpy(states)[None], torch.from_numpy(hinted)[None]
+        inputs = torch.from_numpy(states)[None], torch.from_numpy(extra)[None]
         mask = torch.ones(1, len(states), dtype=torch.bool)
-        told = [network.chain.marginals(network(*inputs, mask), mask)[0] for network in networks]
-    return RoleProbabilities(roles=roles, values=torch.stack(told).mean(0).double().numpy())
+        marginal = [network.chain.marginals(network(*inputs, mask), mask)[0] for network in networks]
+    return RoleProbabilities(roles=roles, values=torch.stack(marginal).mean(0).double().numpy())
 
 
 def _open_crf(path: Path, digest: str) -> Any:

@@ -36,9 +36,9 @@ class NeuralRecipe:
 
     crf: CrfRecipe = field(default_factory=CrfRecipe)
     """The CRF whose beliefs it is told."""
-    reader: SentenceEmbedder = field(default_factory=SentenceEmbedder)
+    embedder: SentenceEmbedder = field(default_factory=SentenceEmbedder)
     """What reads the judgments."""
-    told: Adviser | None = None
+    adviser: Adviser | None = None
     """A neural tagger of another scheme whose beliefs it is told, too. Cross-validation cannot see whether that one was
     trained on near-duplicates of these judgments."""
     networks: int = 3
@@ -68,8 +68,8 @@ class NeuralRecipe:
 
     def as_json(self) -> dict[str, Any]:
         """The settings."""
-        own = {k: v for k, v in asdict(self).items() if k not in ("crf", "reader", "told")}
-        return {"recipe": "neural", **own, "crf": self.crf.as_json(), "reading": self.reader.reading()}
+        own = {k: v for k, v in asdict(self).items() if k not in ("crf", "embedder", "adviser")}
+        return {"recipe": "neural", **own, "crf": self.crf.as_json(), "reading": self.embedder.settings()}
 
     def fit(self, documents: Sequence[LabelledJudgment], path: Path) -> "FittedNeural":
         """Train on `documents`; writes the networks to `path`, and their CRF to `crf_path(path)`."""
@@ -79,20 +79,22 @@ class NeuralRecipe:
         from legalrr.segment.mlp import NetworkShape
 
         roles = tuple(role.code for role in scheme(documents[0].scheme).roles)
-        told = None if self.told is None else open_networks(self.told.model, self.told.crf, None, scheme=None)
+        adviser = (
+            None if self.adviser is None else open_networks(self.adviser.model, self.adviser.crf, None, scheme=None)
+        )
         with TemporaryDirectory() as folder:
             beliefs = self._beliefs(documents, Path(folder))
-        states, hinted = [], []
+        states, extra = [], []
         with progress("read", len(documents), "judgments") as advance:
             for document, own in zip(documents, beliefs, strict=True):
-                states.append(self.reader.read_once(document.sentences))
-                others = [] if told is None else [told.chances(document.sentences, states[-1])]
-                hinted.append(extra_features(document.sentences, own, *others))
+                states.append(self.embedder.embed_cached(document.sentences))
+                others = [] if adviser is None else [adviser.predict_probabilities(document.sentences, states[-1])]
+                extra.append(extra_features(document.sentences, own, *others))
                 advance(1)
         gold = [torch.tensor([roles.index(role) for role in document.roles]) for document in documents]
         shape = NetworkShape(
             states=states[0].shape[1],
-            hints=hinted[0].shape[1],
+            hints=extra[0].shape[1],
             roles=len(roles),
             narrow=self.narrow,
             hidden=self.hidden,
@@ -102,7 +104,7 @@ class NeuralRecipe:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            networks = [self._train(shape, states, hinted, gold, self.seed + n) for n in range(self.networks)]
+            networks = [self._train(shape, states, extra, gold, self.seed + n) for n in range(self.networks)]
         finally:
             torch.set_num_threads(threads)
         weights = {f"{n}.{name}": w for n, network in enumerate(networks) for name, w in network.state_dict().items()}
@@ -114,8 +116,8 @@ class NeuralRecipe:
             networks=tuple(networks),
             roles=roles,
             crf=crf,
-            told=told,
-            reader=self.reader,
+            adviser=adviser,
+            embedder=self.embedder,
             shape=shape,
             crf_sha256=sha256(place),
         )
@@ -128,14 +130,14 @@ class NeuralRecipe:
         splitter = GroupKFold(self.inner_folds, shuffle=True, random_state=self.seed)
         for number, (kept, held) in enumerate(splitter.split(documents, groups=group_near_duplicates(documents))):
             fitted = self.crf.fit([documents[i] for i in kept], folder / f"{number}.crfsuite")
-            told |= {i: fitted.chances(documents[i].sentences) for i in held}
+            told |= {i: fitted.predict_probabilities(documents[i].sentences) for i in held}
         return [told[i] for i in range(len(documents))]
 
     def _train(
         self,
         shape: "NetworkShape",
         states: Sequence["np.ndarray"],
-        hinted: Sequence["np.ndarray"],
+        extra: Sequence["np.ndarray"],
         gold: Sequence["Tensor"],
         seed: int,
     ) -> Any:
@@ -154,7 +156,7 @@ class NeuralRecipe:
             with progress(f"network {seed}", self.epochs, "epochs") as advance:
                 for _ in range(self.epochs):
                     for chosen in _make_batches([len(one) for one in gold], self.batch):
-                        batch = _pad_batch(states, hinted, gold, chosen)
+                        batch = _pad_batch(states, extra, gold, chosen)
                         optimiser.zero_grad()
                         network.loss(*batch).backward()
                         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -174,9 +176,9 @@ class FittedNeural:
     """All roles of the scheme."""
     crf: FittedCrf
     """The CRF trained on the same documents."""
-    told: OpenedTagger | None
+    adviser: OpenedTagger | None
     """The adviser."""
-    reader: SentenceEmbedder
+    embedder: SentenceEmbedder
     """What reads for them."""
     shape: "NetworkShape"
     """Sizes of each network."""
@@ -188,16 +190,16 @@ class FittedNeural:
         return {
             "shape": self.shape.as_json(),
             "crf_sha256": self.crf_sha256,
-            "told_sha256": self.told.card.sha256 if self.told else None,
-            "language_model": dict(self.reader.language_model.provenance()),
+            "told_sha256": self.adviser.card.sha256 if self.adviser else None,
+            "language_model": dict(self.embedder.language_model.provenance()),
         }
 
-    def chances(self, sentences: Sequence[str]) -> RoleProbabilities:
+    def predict_probabilities(self, sentences: Sequence[str]) -> RoleProbabilities:
         """Probabilities of the roles for each sentence of one judgment."""
-        states = self.reader.read_once(sentences)
-        others = [] if self.told is None else [self.told.chances(sentences, states)]
-        hinted = extra_features(sentences, self.crf.chances(sentences), *others)
-        return mean_probabilities(self.networks, self.roles, states, hinted)
+        states = self.embedder.embed_cached(sentences)
+        others = [] if self.adviser is None else [self.adviser.predict_probabilities(sentences, states)]
+        extra = extra_features(sentences, self.crf.predict_probabilities(sentences), *others)
+        return mean_probabilities(self.networks, self.roles, states, extra)
 
 
 def crf_path(path: Path) -> Path:
@@ -217,7 +219,7 @@ def _make_batches(lengths: Sequence[int], size: int) -> list[list[int]]:
 
 
 def _pad_batch(
-    states: Sequence["np.ndarray"], hinted: Sequence["np.ndarray"], gold: Sequence["Tensor"], chosen: Sequence[int]
+    states: Sequence["np.ndarray"], extra: Sequence["np.ndarray"], gold: Sequence["Tensor"], chosen: Sequence[int]
 ) -> tuple["Tensor", "Tensor", "Tensor", "Tensor"]:
     """States, hints, mask and gold roles of some documents, padded to the longest."""
     import torch
@@ -226,7 +228,7 @@ def _pad_batch(
     mask = pad_sequence([torch.ones(len(gold[i]), dtype=torch.bool) for i in chosen], batch_first=True)
     return (
         pad_sequence([torch.from_numpy(states[i]) for i in chosen], batch_first=True),
-        pad_sequence([torch.from_numpy(hinted[i]) for i in chosen], batch_first=True),
+        pad_sequence([torch.from_numpy(extra[i]) for i in chosen], batch_first=True),
         mask,
         pad_sequence([gold[i] for i in chosen], batch_first=True),
     )

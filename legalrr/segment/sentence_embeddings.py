@@ -119,7 +119,7 @@ class SentenceEmbedder:
             )
         check_fields(self, "")
 
-    def reading(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         """How the model is read, as JSON: the arguments beside the model."""
         return {
             "layer": self.layer,
@@ -130,9 +130,9 @@ class SentenceEmbedder:
 
     def identity(self) -> Mapping[str, Any]:
         """All that the states depend on, as JSON: how the model is read, and its content in place of its name."""
-        return {**self.reading(), "pooling": POOLING, **self.language_model.provenance()}
+        return {**self.settings(), "pooling": POOLING, **self.language_model.provenance()}
 
-    def read(self, sentences: Sequence[str]) -> "np.ndarray":
+    def embed(self, sentences: Sequence[str]) -> "np.ndarray":
         """Mean state and last state per sentence, float32 [sentences, 2 x hidden]; zero where it has no token.
 
         Raises:
@@ -162,7 +162,7 @@ class SentenceEmbedder:
         means = (sums / np.maximum(counts, 1)[:, None]).astype(np.float32)
         return np.concatenate([means, last], axis=1)
 
-    def read_once(self, sentences: Sequence[str]) -> "np.ndarray":
+    def embed_cached(self, sentences: Sequence[str]) -> "np.ndarray":
         """As `read`, kept in float16 under `<cache>/states`: reading costs far more than training on what was read."""
         import numpy as np
 
@@ -171,7 +171,7 @@ class SentenceEmbedder:
             path.parent.mkdir(parents=True, exist_ok=True)
             part = path.with_suffix(".part")
             with part.open("wb") as file:
-                np.save(file, self.read(sentences).astype(np.float16), allow_pickle=False)
+                np.save(file, self.embed(sentences).astype(np.float16), allow_pickle=False)
             part.replace(path)
         kept: np.ndarray = np.load(path, allow_pickle=False).astype(np.float32)
         return kept
@@ -188,16 +188,18 @@ def _tokenize(tokenizer: "PreTrainedTokenizerBase", sentences: Sequence[str]) ->
 
 
 @lru_cache(maxsize=1)
-def _load_model(reader: SentenceEmbedder) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
-    chosen = reader.language_model
+def _load_model(embedder: SentenceEmbedder) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
+    chosen = embedder.language_model
     model, tokenizer = open_layers(
         chosen.model,
         chosen.revision,
-        layer=reader.layer,
+        layer=embedder.layer,
         device=chosen.device,
         option=OPTION,
         layer_option="--layer",
     )
-    if reader.window > (longest := model.config.max_position_embeddings):
-        raise UserError(f"a window of {reader.window} tokens", where="--window", cure=f"{chosen.model} reads {longest}")
+    if embedder.window > (longest := model.config.max_position_embeddings):
+        raise UserError(
+            f"a window of {embedder.window} tokens", where="--window", cure=f"{chosen.model} reads {longest}"
+        )
     return model, tokenizer

@@ -49,11 +49,11 @@ class RoleProbabilities:
         found: np.ndarray = np.log(np.maximum(self.values, MIN_PROBABILITY))
         return found
 
-    def tempered(self, temperature: float) -> "RoleProbabilities":
+    def with_temperature(self, temperature: float) -> "RoleProbabilities":
         """The same beliefs, less sure of themselves the higher the temperature; at 1 unchanged (Guo et al. 2017)."""
         return RoleProbabilities(roles=self.roles, values=softmax(self.logs() / temperature))
 
-    def decode(self, shares: Mapping[str, float], correction: float) -> list[tuple[str, float]]:
+    def decode(self, priors: Mapping[str, float], correction: float) -> list[tuple[str, float]]:
         """Role and its probability per sentence.
 
         Args:
@@ -63,7 +63,7 @@ class RoleProbabilities:
         """
         import numpy as np
 
-        lift = correction * np.log([shares[role] for role in self.roles])
+        lift = correction * np.log([priors[role] for role in self.roles])
         best = (self.logs() - lift).argmax(axis=1)
         return [(self.roles[j], float(row[j])) for row, j in zip(self.values, best, strict=True)]
 
@@ -73,17 +73,17 @@ def softmax(scores: "np.ndarray") -> "np.ndarray":
     import numpy as np
 
     lifted = np.exp(scores - scores.max(axis=1, keepdims=True, initial=-np.inf))
-    chances: np.ndarray = lifted / lifted.sum(axis=1, keepdims=True)
-    return chances
+    probabilities: np.ndarray = lifted / lifted.sum(axis=1, keepdims=True)
+    return probabilities
 
 
-def fit_temperature(chances: Sequence[RoleProbabilities], gold: Sequence[Sequence[str]]) -> float:
+def fit_temperature(probabilities: Sequence[RoleProbabilities], gold: Sequence[Sequence[str]]) -> float:
     """The temperature under which the gold roles of held-out judgments are most probable, between 0.2 and 5."""
     import numpy as np
     from scipy.optimize import minimize_scalar
 
-    roles = chances[0].roles
-    logs = np.concatenate([one.logs() for one in chances])
+    roles = probabilities[0].roles
+    logs = np.concatenate([one.logs() for one in probabilities])
     right = np.array([roles.index(role) for document in gold for role in document])
 
     def surprise(log_temperature: float) -> float:

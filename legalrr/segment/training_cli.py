@@ -54,24 +54,30 @@ def add_commands(commands: "_SubParsersAction[Any]") -> None:
     settings.add_argument("--min-frequency", type=int, default=2, help="leave out rarer features (default 2)")
 
     network = learning.add_argument_group("the neural tagger")
-    reader, recipe = SentenceEmbedder(), NeuralRecipe()
+    embedder, recipe = SentenceEmbedder(), NeuralRecipe()
     network.add_argument(
         "--crf", type=Path, metavar="FILE", help="CRF of the same recipe and corpora that the networks shall share"
     )
     network.add_argument("--told", metavar="FILE", help="neural tagger of another scheme whose beliefs it is told")
     network.add_argument("--told-crf", metavar="FILE", help="the CRF of that tagger")
     network.add_argument(
-        "--language-model", default=reader.language_model.model, help="what reads the judgments (default: what ships)"
+        "--language-model", default=embedder.language_model.model, help="what reads the judgments (default: what ships)"
     )
     network.add_argument("--revision", help="commit of a language model of the hub")
-    network.add_argument("--layer", type=int, default=reader.layer, help=f"layer that is read (default {reader.layer})")
-    network.add_argument("--window", type=int, default=reader.window, help=f"tokens at once (default {reader.window})")
-    network.add_argument("--overlap", type=int, default=reader.overlap, help=f"read twice (default {reader.overlap})")
+    network.add_argument(
+        "--layer", type=int, default=embedder.layer, help=f"layer that is read (default {embedder.layer})"
+    )
+    network.add_argument(
+        "--window", type=int, default=embedder.window, help=f"tokens at once (default {embedder.window})"
+    )
+    network.add_argument(
+        "--overlap", type=int, default=embedder.overlap, help=f"read twice (default {embedder.overlap})"
+    )
     network.add_argument(
         "--matmul-precision",
         choices=PRECISIONS,
-        default=reader.matmul_precision,
-        help=f"of its products (default {reader.matmul_precision})",
+        default=embedder.matmul_precision,
+        help=f"of its products (default {embedder.matmul_precision})",
     )
     network.add_argument("--device", default="cpu", help="device of the language model (default cpu)")
     network.add_argument("--networks", type=int, default=recipe.networks, help=f"averaged (default {recipe.networks})")
@@ -145,10 +151,15 @@ def _evaluate(options: argparse.Namespace) -> None:
     _print_scores(found.scores)
     if options.out:
         title = f"{options.tagger} on {options.corpus}, {options.folds} folds by document, seed {options.seed}"
-        told = {"corpus": options.corpus, "also": options.also, "settings": _recipe(options).as_json(), **found.scores}
+        scores = {
+            "corpus": options.corpus,
+            "also": options.also,
+            "settings": _recipe(options).as_json(),
+            **found.scores,
+        }
         options.out.mkdir(parents=True, exist_ok=True)
-        write_atomically(options.out / "scores.json", json.dumps(told, indent=2, ensure_ascii=False) + "\n")
-        write_atomically(options.out / "confusion.svg", confusion_svg(found.gold, found.found, title=title))
+        write_atomically(options.out / "scores.json", json.dumps(scores, indent=2, ensure_ascii=False) + "\n")
+        write_atomically(options.out / "confusion.svg", confusion_svg(found.gold, found.predicted, title=title))
         print(f"wrote {options.out / 'scores.json'} and {options.out / 'confusion.svg'}")
 
 
@@ -209,7 +220,7 @@ def _recipe(options: argparse.Namespace) -> TaggerRecipe:
     )
     if options.tagger == "crf":
         return crf
-    reader = SentenceEmbedder(
+    embedder = SentenceEmbedder(
         language_model=LanguageModel(model=options.language_model, revision=options.revision, device=options.device),
         layer=options.layer,
         window=options.window,
@@ -218,8 +229,8 @@ def _recipe(options: argparse.Namespace) -> TaggerRecipe:
     )
     if (options.told is None) != (options.told_crf is None):
         raise UserError("one file of two", where="--told", cure="give both --told and --told-crf")
-    told = Adviser(model=options.told, crf=options.told_crf) if options.told else None
-    return NeuralRecipe(crf=crf, reader=reader, told=told, networks=options.networks, epochs=options.epochs)
+    adviser = Adviser(model=options.told, crf=options.told_crf) if options.told else None
+    return NeuralRecipe(crf=crf, embedder=embedder, adviser=adviser, networks=options.networks, epochs=options.epochs)
 
 
 def _read_datasets(

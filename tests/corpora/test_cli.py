@@ -165,12 +165,12 @@ def test_every_layout_of_the_option_has_a_reader():
 @pytest.mark.parametrize("layout", ["dataset", "docbin"])
 def test_check_reads_what_was_exported(tmp_path, capsys, layout):
     judgments = list(card("specimen").reader().read(None))
-    export(judgments, tmp_path / "gold", form=layout)
+    export(judgments, tmp_path / "gold", format=layout)
     main(["check", str(tmp_path / "gold"), "--layout", layout])
     said = capsys.readouterr().out
     assert "judgments   24" in said
     assert "roles       none" not in said
-    export(judgments, tmp_path / "tagged", form=layout, tagger="crf")
+    export(judgments, tmp_path / "tagged", format=layout, tagger="crf")
     main(["check", str(tmp_path / "tagged"), "--layout", layout])
     assert "roles       none" in capsys.readouterr().out
     assert "takes no --labels" in refused(capsys, "check", tmp_path / "gold", "--layout", layout, "--labels", "l.csv")
@@ -178,7 +178,7 @@ def test_check_reads_what_was_exported(tmp_path, capsys, layout):
 
 def test_roles_of_a_tagger_that_are_not_read_are_logged_on_one_line(tmp_path, caplog):
     judgments = list(card("specimen").reader().read(None))
-    export(judgments, tmp_path / "x", form="docbin", tagger="crf")
+    export(judgments, tmp_path / "x", format="docbin", tagger="crf")
     with caplog.at_level(logging.INFO):
         list(DocBinFile(name="c", file=str(tmp_path / "x")).read(None))
     told = [record.getMessage() for record in caplog.records if record.name.startswith("legalrr")]

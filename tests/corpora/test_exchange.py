@@ -27,25 +27,25 @@ from legalrr.protocols import Corpus
 from legalrr.records import OUTCOMES, PARTIES, Judgment, Segments, Span
 from legalrr.roles import scheme
 
-READ_BACK = tuple(form for form in FORMATS if form != "jsonl")
+READ_BACK = tuple(format for format in FORMATS if format != "jsonl")
 NUMBERS = count()
 
 
-def reader(form: str, path: Path, *, scheme: str = "build", tagged: bool = False, **fields) -> Corpus:
-    if form == "label-studio":
+def reader(format: str, path: Path, *, scheme: str = "build", tagged: bool = False, **fields) -> Corpus:
+    if format == "label-studio":
         return LabelStudio(name="c", files={"mine": str(path)}, scheme=scheme, tagged=tagged, **fields)
-    if form == "dataset":
+    if format == "dataset":
         return SavedDataset(name="c", folder=str(path), scheme=scheme, tagged=tagged, **fields)
     return DocBinFile(name="c", file=str(path), scheme=scheme, tagged=tagged, **fields)
 
 
-def back(form: str, path: Path, **fields) -> list[Judgment]:
-    return list(reader(form, path, **fields).read(None))
+def back(format: str, path: Path, **fields) -> list[Judgment]:
+    return list(reader(format, path, **fields).read(None))
 
 
-def same(form: str, found: list[Judgment], given: list[Judgment]) -> bool:
+def same(format: str, found: list[Judgment], given: list[Judgment]) -> bool:
     """Whether judgments are equal but for where they were read from; a split of Label Studio is its file."""
-    changes = {"source": ""} | ({"split": "mine"} if form == "label-studio" else {})
+    changes = {"source": ""} | ({"split": "mine"} if format == "label-studio" else {})
     return [replace(one, **changes) for one in found] == [replace(one, **changes) for one in given]
 
 
@@ -115,9 +115,9 @@ AMID_A_TOKEN = Judgment(
 )
 
 
-@pytest.mark.parametrize("form", READ_BACK)
+@pytest.mark.parametrize("format", READ_BACK)
 @pytest.mark.parametrize("scheme_name", ["build", "seven"])
-def test_gold_roles_come_back_as_they_were(form, scheme_name, tmp_path_factory):
+def test_gold_roles_come_back_as_they_were(format, scheme_name, tmp_path_factory):
     folder = tmp_path_factory.mktemp("gold")
 
     @settings(max_examples=25)
@@ -128,33 +128,33 @@ def test_gold_roles_come_back_as_they_were(form, scheme_name, tmp_path_factory):
     @example([replace(AMID_A_TOKEN, scheme=scheme_name, spans=())])
     def check(given):
         path = folder / str(next(NUMBERS))
-        assert export(given, path, form=form) == len(given)
-        assert same(form, back(form, path, scheme=scheme_name), given)
+        assert export(given, path, format=format) == len(given)
+        assert same(format, back(format, path, scheme=scheme_name), given)
 
     check()
 
 
-@pytest.mark.parametrize("form", READ_BACK)
-def test_roles_and_scores_of_a_tagger_come_back_only_where_they_are_taken_for_gold(form, tmp_path_factory):
+@pytest.mark.parametrize("format", READ_BACK)
+def test_roles_and_scores_of_a_tagger_come_back_only_where_they_are_taken_for_gold(format, tmp_path_factory):
     folder = tmp_path_factory.mktemp("tagged")
 
     @settings(max_examples=15)
     @given(judgments("build", scores=st.floats(0, 1)))
     def check(given):
         path = folder / str(next(NUMBERS))
-        export(given, path, form=form, tagger="crf")
-        assert same(form, back(form, path, tagged=True), given)
-        assert same(form, back(form, path), [replace(one, scheme=None, spans=None) for one in given])
+        export(given, path, format=format, tagger="crf")
+        assert same(format, back(format, path, tagged=True), given)
+        assert same(format, back(format, path), [replace(one, scheme=None, spans=None) for one in given])
 
     check()
 
 
-@pytest.mark.parametrize("form", READ_BACK)
-def test_the_specimen_goes_from_form_to_form_unchanged(form, tmp_path):
+@pytest.mark.parametrize("format", READ_BACK)
+def test_the_specimen_goes_from_form_to_form_unchanged(format, tmp_path):
     given = list(card("specimen").reader().read(None))
-    export(given, tmp_path / "first", form=form)
+    export(given, tmp_path / "first", format=format)
     for other in READ_BACK:
-        export(back(form, tmp_path / "first"), tmp_path / other, form=other)
+        export(back(format, tmp_path / "first"), tmp_path / other, format=other)
         found = back(other, tmp_path / other)
         assert [(one.id, one.text, one.outcome, one.spans) for one in found] == [
             (one.id, one.text, one.outcome, one.spans) for one in given
@@ -172,7 +172,7 @@ def few() -> list[Judgment]:
 
 
 def test_roles_that_a_tagger_found_are_predictions_for_label_studio(few, tmp_path):
-    export(few, tmp_path / "t.json", form="label-studio", tagger="crf")
+    export(few, tmp_path / "t.json", format="label-studio", tagger="crf")
     first, _ = json.loads((tmp_path / "t.json").read_text("utf-8"))
     assert "annotations" not in first
     (prediction,) = first["predictions"]
@@ -191,7 +191,7 @@ def test_roles_that_a_tagger_found_are_predictions_for_label_studio(few, tmp_pat
 
 def test_corrections_in_label_studio_are_read_as_gold(few, tmp_path):
     path = tmp_path / "t.json"
-    export(few, path, form="label-studio", tagger="crf")
+    export(few, path, format="label-studio", tagger="crf")
     tasks = json.loads(path.read_text("utf-8"))
     for number, one in enumerate(tasks):
         one["id"] = 900 + number
@@ -205,7 +205,7 @@ def test_corrections_in_label_studio_are_read_as_gold(few, tmp_path):
 
 def test_outcomes_beside_a_label_studio_file_count_before_those_in_it(few, tmp_path, write):
     path = tmp_path / "t.json"
-    export(few, path, form="label-studio")
+    export(few, path, format="label-studio")
     outcomes = write("o.csv", "index,id,kind,label,confidence,duplicate_of\n0,1,appeal_or_petition,0,low,\n")
     corpus = LabelStudio(name="c", files={"mine": str(path)}, outcomes={"mine": str(outcomes)})
     assert [(one.id, one.outcome, one.confidence) for one in corpus.read(None)] == [
@@ -216,7 +216,7 @@ def test_outcomes_beside_a_label_studio_file_count_before_those_in_it(few, tmp_p
 
 def test_facts_that_are_no_object_are_refused(few, tmp_path, refuses):
     path = tmp_path / "t.json"
-    export(few[:1], path, form="label-studio")
+    export(few[:1], path, format="label-studio")
     tasks = json.loads(path.read_text("utf-8"))
     tasks[0]["data"]["judgment"] = "a"
     path.write_text(json.dumps(tasks), "utf-8")
@@ -224,10 +224,10 @@ def test_facts_that_are_no_object_are_refused(few, tmp_path, refuses):
         back("label-studio", path)
 
 
-@pytest.mark.parametrize("form", ["dataset", "docbin"])
-def test_splits_and_what_a_judgment_does_not_say(form, few, tmp_path, refuses):
-    export(few, tmp_path / "x", form=form)
-    corpus = reader(form, tmp_path / "x", party="appellant", court="High Court", split="test")
+@pytest.mark.parametrize("format", ["dataset", "docbin"])
+def test_splits_and_what_a_judgment_does_not_say(format, few, tmp_path, refuses):
+    export(few, tmp_path / "x", format=format)
+    corpus = reader(format, tmp_path / "x", party="appellant", court="High Court", split="test")
     assert isinstance(corpus, Corpus)
     assert corpus.paths("test") == [tmp_path / "x"]
     assert [(one.id, one.party, one.court) for one in corpus.read("test")] == [("b", "plaintiff", "Mine")]
@@ -280,7 +280,7 @@ def test_documents_of_the_spacy_component_are_read_though_they_know_no_judgment(
 
 def test_a_line_of_json_has_roles_without_the_text(few, tmp_path):
     segments = Segments(id="a", scheme="build", spans=(Span(start=0, end=6, role="FAC", score=0.123456),))
-    export([with_roles(few[0], segments)], tmp_path / "x.jsonl", form="jsonl", tagger="crf")
+    export([with_roles(few[0], segments)], tmp_path / "x.jsonl", format="jsonl", tagger="crf")
     assert json.loads((tmp_path / "x.jsonl").read_text("utf-8")) == {
         "id": "a",
         "scheme": "build",
@@ -292,8 +292,8 @@ def test_a_line_of_json_has_roles_without_the_text(few, tmp_path):
 # ---------------------------------------------------------------- bad input
 
 
-@pytest.mark.parametrize("form", FORMATS)
-def test_what_no_reader_would_take_is_not_written(form, few, tmp_path, refuses):
+@pytest.mark.parametrize("format", FORMATS)
+def test_what_no_reader_would_take_is_not_written(format, few, tmp_path, refuses):
     broken = [
         (replace(few[1], spans=None), "b", "no roles to write"),
         (replace(few[1], id="a"), "duplicate id 'a'"),
@@ -302,41 +302,41 @@ def test_what_no_reader_would_take_is_not_written(form, few, tmp_path, refuses):
     ]
     for one, *words in broken:
         with refuses(*words):
-            export([few[0], one], tmp_path / "x", form=form)
+            export([few[0], one], tmp_path / "x", format=format)
         assert list(tmp_path.iterdir()) == []
 
 
 def test_a_place_where_nothing_can_be_written_is_refused(few, tmp_path, refuses):
     with refuses("no such folder"):
-        export(few, tmp_path / "no" / "x", form="docbin")
-    with refuses("unknown form 'xml'", "docbin"):
-        export(few, tmp_path / "x", form="xml")
+        export(few, tmp_path / "no" / "x", format="docbin")
+    with refuses("unknown format 'xml'", "docbin"):
+        export(few, tmp_path / "x", format="xml")
     with refuses("it is a folder"):
-        export(few, tmp_path, form="docbin")
-    export(few, tmp_path / "x", form="dataset")
+        export(few, tmp_path, format="docbin")
+    export(few, tmp_path / "x", format="dataset")
     with refuses("it is there already"):
-        export(few, tmp_path / "x", form="dataset")
+        export(few, tmp_path / "x", format="dataset")
 
 
-@pytest.mark.parametrize("form", READ_BACK)
-def test_another_scheme_is_refused_by_row(form, few, tmp_path, refuses):
-    export(few, tmp_path / "x", form=form)
+@pytest.mark.parametrize("format", READ_BACK)
+def test_another_scheme_is_refused_by_row(format, few, tmp_path, refuses):
+    export(few, tmp_path / "x", format=format)
     with refuses(str(tmp_path / "x"), "roles of the scheme 'build'", "set scheme: build"):
-        back(form, tmp_path / "x", scheme="seven")
+        back(format, tmp_path / "x", scheme="seven")
 
 
-@pytest.mark.parametrize("form", ["dataset", "docbin"])
+@pytest.mark.parametrize("format", ["dataset", "docbin"])
 @pytest.mark.parametrize("content", [b"", b"no such thing", b"x\x9c\x03\x00\x00\x00\x00\x01"])
-def test_a_damaged_file_is_refused_by_name(form, content, tmp_path, write, refuses):
+def test_a_damaged_file_is_refused_by_name(format, content, tmp_path, write, refuses):
     path = write("x", content)
     with refuses(str(path), "not a"):
-        back(form, path)
+        back(format, path)
     with refuses("no such file or folder"):
-        back(form, tmp_path / "none")
+        back(format, tmp_path / "none")
 
 
 def test_a_cut_off_doc_bin_is_refused(few, tmp_path, refuses):
-    export(few, tmp_path / "x", form="docbin")
+    export(few, tmp_path / "x", format="docbin")
     (tmp_path / "x").write_bytes((tmp_path / "x").read_bytes()[:-20])
     with refuses("not a DocBin"):
         back("docbin", tmp_path / "x")
@@ -356,7 +356,7 @@ def test_a_cut_off_doc_bin_is_refused(few, tmp_path, refuses):
 )
 def test_a_bad_fact_is_refused_with_its_place(few, tmp_path, refuses, change, words):
     path = tmp_path / "t.json"
-    export(few[:1], path, form="label-studio")
+    export(few[:1], path, format="label-studio")
     tasks = json.loads(path.read_text("utf-8"))
     tasks[0]["data"]["judgment"].update(change)
     path.write_text(json.dumps(tasks), "utf-8")
@@ -367,7 +367,7 @@ def test_a_bad_fact_is_refused_with_its_place(few, tmp_path, refuses, change, wo
 @pytest.mark.parametrize("value", [2, "high", True])
 def test_a_bad_score_is_refused_with_its_place(few, tmp_path, refuses, value):
     path = tmp_path / "t.json"
-    export(few[:1], path, form="label-studio", tagger="crf")
+    export(few[:1], path, format="label-studio", tagger="crf")
     tasks = json.loads(path.read_text("utf-8"))
     tasks[0]["predictions"][0]["result"][1]["score"] = value
     path.write_text(json.dumps(tasks), "utf-8")

@@ -123,14 +123,14 @@ def test_letters_drawn_as_shapes_are_no_text(write):
 
 def test_a_pdf_without_text_is_refused_where_text_is_needed(typeset, refuses):
     with refuses("j.pdf", "no page holds text", "input: images"):
-        read_pdf(typeset(None, None)).need_text(scanned_pages="skip")
+        read_pdf(typeset(None, None)).require_text(scanned_pages="skip")
 
 
 def test_scanned_pages_among_others_are_refused_by_number(typeset, refuses):
     pdf = read_pdf(typeset(None, STORY, None, None))
     with refuses("j.pdf", "no text on page 1, 3-4 of 4", "scanned_pages: skip"):
-        pdf.need_text()
-    pdf.need_text(scanned_pages="skip")
+        pdf.require_text()
+    pdf.require_text(scanned_pages="skip")
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def corpus(lines_folder, monkeypatch):
     monkeypatch.setenv("LEGALRR_DATA", str(lines_folder.parents[2]))
     from legalrr.corpora import catalogue
 
-    node = catalogue.Card.node
+    node = catalogue.CorpusFacts.node
 
     def without_outcomes(self):
         found = node(self)
@@ -34,7 +34,7 @@ def corpus(lines_folder, monkeypatch):
             found.outcomes = None
         return found
 
-    monkeypatch.setattr(catalogue.Card, "node", without_outcomes)
+    monkeypatch.setattr(catalogue.CorpusFacts, "node", without_outcomes)
 
 
 def test_train_writes_model_and_card_that_tag_uses(corpus, tmp_path, capsys):

@@ -241,19 +241,19 @@ def test_roles_wants_both_ends_of_a_mapping(capsys):
 # ---------------------------------------------------------------- formats
 
 
-@pytest.mark.parametrize("form", FORMATS)
-def test_what_is_tagged_is_written_in_every_format(write, tmp_path, capsys, form):
+@pytest.mark.parametrize("format", FORMATS)
+def test_what_is_tagged_is_written_in_every_format(write, tmp_path, capsys, format):
     out = tmp_path / "out"
-    told = run(capsys, "tag", write("in/a.txt", TEXT), write("in/b.txt", TEXT), "--format", form, "--out", out)
+    told = run(capsys, "tag", write("in/a.txt", TEXT), write("in/b.txt", TEXT), "--format", format, "--out", out)
     assert told == f"wrote {out} (2 judgments)\n"
-    if form == "jsonl":
+    if format == "jsonl":
         assert out.read_text("utf-8") == run(capsys, "tag", tmp_path / "in")
         return
     corpus = {
         "label-studio": LabelStudio(name="c", files={"mine": str(out)}, tagged=True),
         "dataset": SavedDataset(name="c", folder=str(out), tagged=True),
         "docbin": DocBinFile(name="c", file=str(out), tagged=True),
-    }[form]
+    }[format]
     expected = CrfSegmenter().segment(Judgment(id="a", text=TEXT))
     assert [(one.id, one.text, one.spans) for one in corpus.read(None)] == [
         (name, TEXT, expected.spans) for name in ("a", "b")

@@ -171,6 +171,6 @@ def test_trained_on_few_real_judgments_it_beats_the_majority_role(monkeypatch):
 
     reader = card("marro").reader()
     documents = build_dataset(reader.read(reader.split))
-    found = evaluate(documents, CrfRecipe(max_iterations=40), folds=2, seed=0, tell=lambda line: None)
+    found = evaluate(documents, CrfRecipe(max_iterations=40), folds=2, seed=0, report=lambda line: None)
     counts = Counter(role for d in documents for role in d.roles)
     assert found.scores["micro"]["mean"] > max(counts.values()) / counts.total()

@@ -25,7 +25,7 @@ def silent(line: str) -> None:
 
 def test_folds_in_processes_of_their_own_score_the_same(judgments):
     documents = build_dataset(judgments)
-    one, two = (evaluate(documents, CRF, folds=3, seed=1, jobs=jobs, tell=silent) for jobs in (1, 2))
+    one, two = (evaluate(documents, CRF, folds=3, seed=1, jobs=jobs, report=silent) for jobs in (1, 2))
     assert one == two
 
 
@@ -51,7 +51,7 @@ class Recalled:
     def as_json(self) -> dict[str, Any]:
         return {}
 
-    def chances(self, sentences):
+    def predict_probabilities(self, sentences):
         rows = [[float(self.known.get(s, "RPC") == role) * 0.9 + 0.1 / len(ROLES) for role in ROLES] for s in sentences]
         return RoleProbabilities(roles=ROLES, values=np.array(rows))
 
@@ -59,18 +59,18 @@ class Recalled:
 def test_folds_are_by_document_and_repeat_with_their_seed(judgments):
     documents = build_dataset(judgments)
     told: list[str] = []
-    one, two = (evaluate(documents, CRF, folds=3, seed=1, tell=told.append) for _ in range(2))
+    one, two = (evaluate(documents, CRF, folds=3, seed=1, report=told.append) for _ in range(2))
     assert one == two
     assert len(told) == 6
     assert one.scores["macro"]["mean"] > 0.8
     assert one.scores["roles"]["FAC"]["sentences"] == sum(r == "FAC" for d in documents for r in d.roles)
-    assert len(one.gold) == len(one.found) == sum(len(d.roles) for d in documents)
+    assert len(one.gold) == len(one.predicted) == sum(len(d.roles) for d in documents)
 
 
 def test_no_document_is_scored_by_a_tagger_that_saw_it(judgments):
     recipe = Memory([])
     documents = build_dataset(judgments)
-    evaluate(documents, recipe, folds=4, seed=0, tell=silent)
+    evaluate(documents, recipe, folds=4, seed=0, report=silent)
     assert len(recipe.seen) == 4
     for document in documents:
         assert sum(document.id not in seen for seen in recipe.seen) == 1
@@ -81,20 +81,20 @@ def test_a_share_of_the_documents_is_drawn_by_seed_and_is_part_of_a_larger_one(j
     seen = {}
     for share in (0.25, 0.5, 1.0):
         recipe = Memory([])
-        found = evaluate(documents, recipe, folds=3, seed=0, share=share, tell=silent)
+        found = evaluate(documents, recipe, folds=3, seed=0, share=share, report=silent)
         seen[share] = recipe.seen
         assert found.trained_on == pytest.approx(mean(len(ids) for ids in recipe.seen))
     for few, more, every in zip(*seen.values(), strict=True):
         assert few < more < every
     again = Memory([])
-    evaluate(documents, again, folds=3, seed=0, share=0.25, tell=silent)
+    evaluate(documents, again, folds=3, seed=0, share=0.25, report=silent)
     assert again.seen == seen[0.25]
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 1.2])
 def test_a_share_without_judgments_is_refused(judgments, share):
     with pytest.raises(UserError, match="more than 0, and 1 at most"):
-        evaluate(build_dataset(judgments), Memory([]), folds=3, seed=0, share=share, tell=silent)
+        evaluate(build_dataset(judgments), Memory([]), folds=3, seed=0, share=share, report=silent)
 
 
 def test_further_documents_are_trained_on_except_beside_a_near_duplicate(judgments):
@@ -111,7 +111,7 @@ def test_further_documents_are_trained_on_except_beside_a_near_duplicate(judgmen
         for id in ("twin", "original")
     )
     recipe = Memory([])
-    evaluate([*documents, original], recipe, folds=3, seed=0, also=[stranger, twin], tell=silent)
+    evaluate([*documents, original], recipe, folds=3, seed=0, also=[stranger, twin], report=silent)
     for seen in recipe.seen:
         assert "other" in seen
         assert ("twin" in seen) == ("original" in seen)
@@ -121,7 +121,7 @@ def test_a_role_that_only_held_out_judgments_have_counts_as_missed(judgments):
     documents = build_dataset(judgments)
     odd = replace(documents[0], id="odd", roles=("STA",) * len(documents[0].roles))
     others = [replace(d, roles=tuple("FAC" for _ in d.roles)) for d in documents[1:5]]
-    found = evaluate([odd, *others], Memory([]), folds=5, seed=0, tell=silent)
+    found = evaluate([odd, *others], Memory([]), folds=5, seed=0, report=silent)
     assert found.scores["roles"]["STA"]["recall"] == 0
 
 

@@ -29,7 +29,7 @@ POINTS = [
 
 def test_an_evaluation_becomes_a_point():
     scores = {average: {"mean": 0.1 * n, "sd": 0.01 * n} for n, average in enumerate(AVERAGES, start=1)}
-    found = Evaluation(scores=scores, temperature=1.0, gold=("FAC",), found=("FAC",), trained_on=9.5)
+    found = Evaluation(scores=scores, temperature=1.0, gold=("FAC",), predicted=("FAC",), trained_on=9.5)
     assert curve_point(0.25, found) == CurvePoint(
         share=0.25,
         judgments=9.5,

@@ -26,7 +26,7 @@ def recipe(tiny, tmp_path, monkeypatch) -> NeuralRecipe:
     monkeypatch.setenv("LEGALRR_CACHE", str(tmp_path / "cache"))
     return NeuralRecipe(
         crf=CrfRecipe(c1=0.1, c2=0.1),
-        reader=SentenceEmbedder(language_model=LanguageModel(model=str(tiny)), layer=1, window=256, overlap=64),
+        embedder=SentenceEmbedder(language_model=LanguageModel(model=str(tiny)), layer=1, window=256, overlap=64),
         networks=2,
         inner_folds=2,
         epochs=25,
@@ -100,8 +100,8 @@ def test_what_is_opened_believes_what_was_trained(recipe, tmp_path, judgments, s
     documents = build_dataset(judgments[:10])
     fitted = recipe.fit(documents, tmp_path / "again.safetensors")
     opened, *_ = segmenter.open()
-    told = fitted.chances(documents[0].sentences).tempered(opened.card.temperature)
-    roles = [role for role, _ in told.decode(opened.card.shares, 0.0)]
+    told = fitted.predict_probabilities(documents[0].sentences).with_temperature(opened.card.temperature)
+    roles = [role for role, _ in told.decode(opened.card.priors, 0.0)]
     assert roles == [role for role, _ in segmenter.decode(documents[0].sentences)]
 
 
@@ -134,27 +134,29 @@ def test_another_crf_or_language_model_than_it_was_trained_with_is_refused(
 def advised(recipe, model, tmp_path, judgments) -> NeuralSegmenter:
     """A tagger that is told what `model` believes."""
     told = Adviser(model=str(model), crf=str(model.with_name("tiny_crf.crfsuite")))
-    path = make(replace(recipe, told=told), tmp_path / "advised.safetensors", judgments[:10])
+    path = make(replace(recipe, adviser=told), tmp_path / "advised.safetensors", judgments[:10])
     return NeuralSegmenter(
         scheme="seven",
         model=str(path),
         crf=str(tmp_path / "advised_crf.crfsuite"),
         told=told,
-        language_model=recipe.reader.language_model,
+        language_model=recipe.embedder.language_model,
     )
 
 
 def test_an_adviser_s_beliefs_are_heard_in_training_and_in_tagging(advised, recipe, model, judgments):
-    opened, reader = advised.open()
+    opened, embedder = advised.open()
     sentences = build_dataset(judgments)[11].sentences
-    assert opened.told is not None
-    assert advised.provenance()["told_sha256"] == opened.told.card.sha256
+    assert opened.adviser is not None
+    assert advised.provenance()["told_sha256"] == opened.adviser.card.sha256
     one, other = (
-        replace(opened, told=replace(opened.told, model=replace(opened.told.model, networks=networks)))
-        for networks in (opened.told.model.networks, opened.told.model.networks[:1])
+        replace(opened, adviser=replace(opened.adviser, model=replace(opened.adviser.model, networks=networks)))
+        for networks in (opened.adviser.model.networks, opened.adviser.model.networks[:1])
     )
-    states = reader.read(sentences)
-    assert (one.chances(sentences, states).values != other.chances(sentences, states).values).any()
+    states = embedder.embed(sentences)
+    assert (
+        one.predict_probabilities(sentences, states).values != other.predict_probabilities(sentences, states).values
+    ).any()
 
 
 def test_a_tagger_without_its_adviser_or_with_another_one_is_refused(advised, segmenter, recipe, tmp_path, judgments):
@@ -224,7 +226,7 @@ def test_the_models_that_ship_fit_their_cards_and_each_other(name):
     opened = open_networks(segmenter.model, segmenter.crf, segmenter.told, scheme=segmenter.scheme)
     assert told["sha256"] == sha256(path)
     assert told["bytes"] == path.stat().st_size
-    assert tuple(opened.card.shares) == tuple(role.code for role in scheme(segmenter.scheme).roles)
+    assert tuple(opened.card.priors) == tuple(role.code for role in scheme(segmenter.scheme).roles)
     assert told["cross_validation"]["folds"] == 5
     assert opened.card.temperature != 1.0
 
