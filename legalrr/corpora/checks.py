@@ -1,6 +1,6 @@
-"""What every reader shares: labels, parties, splits, facts of a judgment, and what a judgment must satisfy.
+"""Parse and validate labels, parties, splits and judgments for all corpus readers.
 
-Whatever is wrong raises UserError with file and line, row or id; nothing is repaired or passed over in silence.
+Invalid input raises UserError with file and line, row or id. Nothing is repaired or skipped silently.
 """
 
 import math
@@ -17,26 +17,29 @@ from legalrr.roles import scheme
 ZERO_ONE: Mapping[str, Outcome] = {"0": "dismissed", "1": "allowed"}
 CONFIDENCES = ("high", "medium", "low")
 FACT_NAMES = ("id", "outcome", "confidence", "party", "petitioner", "court", "year", "kind", "group", "split", "scheme")
-"""What a judgment is written with beside its text and spans; pages of a PDF are not written."""
+"""Fields of a judgment that are exported beside its text and spans. PDF pages are not exported."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Label:
-    """An outcome as a table of labels states it."""
+    """One label of a label file."""
 
     outcome: Outcome | None
-    """None where the label is blank."""
+    """Outcome; None for a blank label."""
     confidence: str | None
-    """high, medium or low; None where not stated."""
+    """high, medium or low; None if not given."""
 
 
 def parse_outcome(value: object, *, where: str, labels: Mapping[str, str] | None = None) -> Outcome | None:
-    """The outcome that a published label states; None for a blank one.
+    """Parse a published label; return None for a blank one.
 
     Args:
         value: 0 or 1 as a number or text, or a key of `labels`.
         where: file and line, for messages.
-        labels: published label -> "allowed" or "dismissed"; without it 1 is allowed and 0 dismissed.
+        labels: published label -> "allowed" or "dismissed"; default: 1 is allowed, 0 is dismissed.
+
+    Raises:
+        UserError: unknown label.
     """
     if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
         return None
@@ -48,14 +51,14 @@ def parse_outcome(value: object, *, where: str, labels: Mapping[str, str] | None
 
 
 def check_labels(labels: Mapping[str, str], *, where: str) -> None:
-    """Raises UserError where a label stands for something else than allowed or dismissed."""
+    """Raise UserError if a label maps to anything but allowed or dismissed."""
     for label, outcome in labels.items():
         if outcome not in OUTCOMES:
             raise UserError(f"label {label!r} cannot mean {outcome!r}", where=where, cure="write allowed or dismissed")
 
 
 def read_labels(path: Path, id_column: str) -> dict[str, Label]:
-    """Labels by id from a CSV with the columns `id_column`, label and, optionally, confidence."""
+    """Read labels by id from a CSV with the columns `id_column`, label and, optionally, confidence."""
     found: dict[str, Label] = {}
     for where, row in read_csv_rows(path, (id_column, "label")):
         key = row[id_column]
@@ -66,7 +69,7 @@ def read_labels(path: Path, id_column: str) -> dict[str, Label]:
 
 
 def parse_label(row: Mapping[str, str], *, where: str) -> Label:
-    """The label of one row with the columns label and, optionally, confidence."""
+    """Parse a row with the columns label and, optionally, confidence."""
     confidence = row.get("confidence") or None
     if confidence not in (None, *CONFIDENCES):
         raise UserError(f"confidence {confidence!r}", where=where, cure=f"one of {', '.join(CONFIDENCES)}, or blank")
@@ -74,22 +77,26 @@ def parse_label(row: Mapping[str, str], *, where: str) -> Label:
 
 
 def load_labels(path: str | None, id_column: str, ids: Iterable[str]) -> dict[str, Label]:
-    """Labels for judgments; raises UserError where the file has a label for none of `ids`. No path: no labels."""
+    """Read the labels of the judgments `ids`; {} without a path.
+
+    Raises:
+        UserError: the file has a label for none of `ids`, or is invalid.
+    """
     if path is None:
         return {}
     file = require_path(path)
     labels = read_labels(file, id_column)
     if labels and labels.keys().isdisjoint(ids):
         raise UserError(
-            f"no {id_column} of this file is a judgment of the corpus ({next(iter(labels))!r} is not)",
+            f"no {id_column} of this file is the id of a judgment of the corpus (the first is {next(iter(labels))!r})",
             where=str(file),
-            cure="the id of a judgment is its file's name without .txt",
+            cure="the id of a judgment is the name of its file without the suffix",
         )
     return labels
 
 
 def parse_party(value: object, *, where: str) -> Party | None:
-    """The party that an outcome refers to, None for a blank; raises UserError for any other word."""
+    """Parse the party that an outcome refers to; return None for a blank, raise UserError for an unknown party."""
     if value is None or value == "":
         return None
     if value not in PARTIES:
@@ -98,7 +105,7 @@ def parse_party(value: object, *, where: str) -> Party | None:
 
 
 def select_splits(split: str | None, available: Iterable[str], *, corpus: str) -> list[str]:
-    """The named split, or all that there are; raises UserError for one that the corpus has not."""
+    """Return [split], or all available splits for None; raise UserError for an unknown split."""
     known = list(available)
     if split is None:
         return known
@@ -109,7 +116,7 @@ def select_splits(split: str | None, available: Iterable[str], *, corpus: str) -
 
 
 def judgment_to_facts(judgment: Judgment) -> dict[str, Any]:
-    """The facts of a judgment as JSON values; `judgment_from_facts` reads them."""
+    """Return the fields `FACT_NAMES` of a judgment as JSON values; `judgment_from_facts` is the inverse."""
     return {name: getattr(judgment, name) for name in FACT_NAMES}
 
 
@@ -121,17 +128,17 @@ def judgment_from_facts(
     where: str,
     scheme_name: str | None = None,
 ) -> Judgment:
-    """Make a judgment from facts, as `judgment_to_facts` gives them; facts that are left out are None.
+    """Build a judgment from facts as `judgment_to_facts` returns them; missing facts are None.
 
     Args:
-        facts: the facts; other keys are not looked at.
-        text: the judgment's text.
-        spans: its gold spans as (start, end, role, score); None: it has none.
+        facts: the facts; other keys are ignored.
+        text: text of the judgment.
+        spans: gold spans as (start, end, role, score); None: not annotated.
         where: file and row, for messages and as the judgment's source.
-        scheme_name: scheme of the roles; None: as the facts say.
+        scheme_name: scheme of the roles; None: the scheme of the facts.
 
     Raises:
-        UserError: a fact or a span is of the wrong type or unknown, or the facts name another scheme.
+        UserError: a fact or a span has a wrong type or an unknown value, or the facts have another scheme.
     """
     if not isinstance(text, str):
         raise UserError(f"the text is {type(text).__name__}", where=where, cure="write a string")
@@ -176,17 +183,17 @@ def _parse_spans(spans: Iterable[Sequence[Any]], scheme_name: str, where: str) -
 
 
 def strip_span(text: str, start: int, end: int) -> tuple[int, int]:
-    """The stretch text[start:end] without white space at its ends."""
+    """Return the offsets of text[start:end] without leading and trailing white space."""
     inner = text[start:end]
     return start + len(inner) - len(inner.lstrip()), start + len(inner.rstrip())
 
 
 def validate_judgments(judgments: Iterable[Judgment]) -> Iterator[Judgment]:
-    """The same judgments, each of them sound.
+    """Yield the judgments unchanged, checking each.
 
     Raises:
-        UserError: an id is empty or came before, a text is empty or cannot be encoded, a gold span is out of range,
-            overlaps another or has a role that the scheme lacks.
+        UserError: an id is empty or a duplicate, a text is empty or cannot be encoded, a gold span is out of range,
+            overlaps another or has a role that is not in the scheme.
     """
     seen: set[str] = set()
     for judgment in judgments:
@@ -206,7 +213,7 @@ def validate_judgments(judgments: Iterable[Judgment]) -> Iterator[Judgment]:
             judgment.text.encode("utf-8")
         except UnicodeEncodeError as error:
             raise UserError(
-                f"half a character (surrogate) at {error.start}", where=where, cure="mend the text"
+                f"unpaired surrogate at character {error.start}", where=where, cure="correct the text"
             ) from error
         if judgment.spans is not None:
             _check_spans(judgment.spans, judgment, where)

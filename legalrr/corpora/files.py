@@ -1,6 +1,6 @@
-"""Files that readers read: found, decoded, and taken apart into rows.
+"""Locate, decode and parse the files that corpus readers read.
 
-Whatever is wrong raises UserError with file and line, row or byte offset.
+Invalid input raises UserError with file and line, row or byte offset.
 """
 
 import codecs
@@ -23,7 +23,7 @@ Row = Mapping[str, Any]
 
 
 def require_path(path: str) -> Path:
-    """The file or folder that a config path names; raises UserError where it is not there."""
+    """Resolve a config path; raise UserError if nothing exists there."""
     found = paths.resolve(path)
     if not found.exists():
         cure = "correct the path, or see `legalrr data list` for how to get the corpus"
@@ -36,7 +36,7 @@ def require_path(path: str) -> Path:
 
 
 def list_text_files(folder: Path, pattern: str = "*.txt") -> list[Path]:
-    """The files of a folder that match, in natural order (d2 before d10); raises UserError where there are none."""
+    """List the matching files of a folder in natural order (d2 before d10); raise UserError if there are none."""
     if not folder.is_dir():
         raise UserError("not a folder", where=str(folder), cure="name the folder that holds the *.txt files")
     found = sorted(folder.glob(pattern), key=lambda path: (natural_sort_key(path.name), path.name))
@@ -46,24 +46,26 @@ def list_text_files(folder: Path, pattern: str = "*.txt") -> list[Path]:
 
 
 def natural_sort_key(name: str) -> list[tuple[int, str]]:
-    """Sort key that compares runs of digits as numbers."""
+    """Return a sort key that compares runs of digits as numbers."""
     return [
         (int(part), "") if part.isascii() and part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", name)
     ]
 
 
 def read_text(path: Path) -> str:
-    """A whole UTF-8 file. Line ends become newlines, so that a judgment is the same on every system; a BOM is left out.
+    r"""Read a UTF-8 file; unpack it if its name ends in .gz.
+
+    Line ends become "\n", so that a judgment is the same on every system. A BOM is removed.
 
     Raises:
-        UserError: the file is no UTF-8; the message gives the byte offset.
+        UserError: not UTF-8; the message gives the byte offset.
     """
     with translate_read_errors(path), open_binary(path) as file:
         return decode_utf8(file.read(), where=str(path))
 
 
 def decode_utf8(content: bytes, *, where: str) -> str:
-    """UTF-8 as text, as `read_text` gives it; raises UserError with `where` and the byte offset for what is none."""
+    """Decode UTF-8 as `read_text` does; raise UserError with `where` and the byte offset if it is invalid."""
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -72,19 +74,19 @@ def decode_utf8(content: bytes, *, where: str) -> str:
 
 
 def open_binary(path: Path) -> IO[bytes]:
-    """A file for reading bytes; what ends in .gz is unpacked on the way."""
+    """Open a file for reading bytes, unpacking it if its name ends in .gz."""
     return cast(IO[bytes], gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
 
 
 @contextmanager
 def translate_read_errors(path: Path) -> Iterator[None]:
-    """Turns what goes wrong while `path` is read and decoded into UserError."""
+    """Convert errors that occur while reading and decoding `path` to UserError."""
     try:
         yield
     except UnicodeDecodeError:
         _raise_at_bad_byte(path)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise UserError("truncated or damaged gzip file", where=str(path), cure="get the file again") from error
+        raise UserError("truncated or damaged gzip file", where=str(path), cure="download the file again") from error
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
 
@@ -97,7 +99,7 @@ def _encoding_error(error: UnicodeDecodeError, offset: int, where: str) -> UserE
 
 
 def _raise_at_bad_byte(path: Path) -> NoReturn:
-    """Raises UserError for the first byte that is no UTF-8, wherever the reading of rows had come to."""
+    """Raise UserError with the offset of the first invalid byte, which a row reader cannot give."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     done = 0
     with open_binary(path) as file:
@@ -112,12 +114,13 @@ def _raise_at_bad_byte(path: Path) -> NoReturn:
 
 
 def read_csv_rows(path: Path, wanted: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Rows of a CSV file (or .csv.gz) with a header, one at a time, as (file:line, values by column).
+    """Yield the rows of a CSV file (or .csv.gz) with a header as (file:line, values by column).
 
     Raises:
-        UserError: a wanted column lacks, a row has too few or too many fields, a quotation is not closed, no UTF-8.
+        UserError: a column of `wanted` is missing, a row has too few or too many fields, a quotation is not closed, or
+            the file is not UTF-8.
     """
-    # A judgment may be longer than the 131,072 characters that the module takes by default; 2**31 - 1 fits a C long.
+    # A judgment may exceed the module's default limit of 131,072 characters; 2**31 - 1 fits a C long.
     csv.field_size_limit(2**31 - 1)
     with translate_read_errors(path), open_binary(path) as raw:
         rows = csv.reader(io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""), strict=True)
@@ -139,21 +142,21 @@ def read_csv_rows(path: Path, wanted: Sequence[str]) -> Iterator[tuple[str, dict
 
 
 def require_columns(found: Iterable[str], wanted: Sequence[str], *, where: str) -> None:
-    """Raises UserError where a wanted column is not among those found."""
+    """Raise UserError if a column of `wanted` is missing."""
     found = list(found)
-    if lacking := [column for column in wanted if column not in found]:
+    if missing := [column for column in wanted if column not in found]:
         raise UserError(
-            f"no column {', '.join(map(repr, lacking))}; found {', '.join(found) or 'none'}",
+            f"no column {', '.join(map(repr, missing))}; found {', '.join(found) or 'none'}",
             where=where,
-            cure=f"this corpus has the columns {', '.join(wanted)}: is it the right file?",
+            cure=f"this corpus has the columns {', '.join(wanted)}: check that this is the right file",
         )
 
 
 def read_table_rows(path: Path, columns: list[str]) -> Iterator[tuple[int, str, Row]]:
-    """Rows of a table as (number from 1, place for messages, values by column), one at a time.
+    """Yield the rows of a table as (number from 1, file and line for messages, values by column).
 
     Raises:
-        UserError: a wanted column lacks, the file is damaged or of an unknown kind.
+        UserError: a column is missing, the file is damaged or its format is not supported.
     """
     name = path.name
     if name.endswith((".jsonl", ".jsonl.gz")):
@@ -163,7 +166,7 @@ def read_table_rows(path: Path, columns: list[str]) -> Iterator[tuple[int, str, 
     elif name.endswith(".parquet"):
         rows = _read_parquet_rows(path, columns)
     else:
-        raise UserError("unknown kind of table", where=str(path), cure=f"a name ends in {', '.join(TABLE_SUFFIXES)}")
+        raise UserError("unsupported table format", where=str(path), cure=f"use {', '.join(TABLE_SUFFIXES)}")
     for number, (where, row) in enumerate(rows, start=1):
         yield number, where, row
 
@@ -180,10 +183,10 @@ def _read_json_lines(path: Path, columns: list[str]) -> Iterator[tuple[str, Row]
                 raise UserError(
                     f"truncated or damaged JSON: {error.msg} at character {error.pos}",
                     where=where,
-                    cure="mend the line, or get the file again",
+                    cure="correct the line, or download the file again",
                 ) from error
             if not isinstance(row, dict):
-                raise UserError("no JSON object", where=where, cure="one {...} per line")
+                raise UserError("not a JSON object", where=where, cure="write one {...} per line")
             require_columns(row, columns, where=where)
             yield where, row
 
@@ -201,4 +204,6 @@ def _read_parquet_rows(path: Path, columns: list[str]) -> Iterator[tuple[str, Ro
                 number += 1
                 yield f"{path} row {number}", row
     except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"truncated or damaged Parquet: {error}", where=str(path), cure="get the file again") from error
+        raise UserError(
+            f"truncated or damaged Parquet: {error}", where=str(path), cure="download the file again"
+        ) from error

@@ -65,7 +65,7 @@ def test_states_are_kept_on_the_disk(embedder, tmp_path, monkeypatch):
     monkeypatch.setenv("LEGALRR_CACHE", str(tmp_path))
     first = embedder.embed_cached(SENTENCES)
     (kept,) = tmp_path.glob("states/*/*.npy")
-    monkeypatch.setattr(SentenceEmbedder, "read", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(SentenceEmbedder, "embed", lambda *_: pytest.fail("embedded again"))
     assert np.array_equal(embedder.embed_cached(SENTENCES), first)
     assert np.load(kept, allow_pickle=False).dtype == np.float16
 

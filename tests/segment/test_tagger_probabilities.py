@@ -12,7 +12,7 @@ SHARES = {"FAC": 0.7, "RPC": 0.2, "STA": 0.1}
 rows = st.lists(st.lists(st.floats(0.01, 1), min_size=3, max_size=3), max_size=6)
 
 
-def predict_probabilities(values) -> RoleProbabilities:
+def probabilities(values) -> RoleProbabilities:
     array = np.array(values, float).reshape(-1, 3)
     return RoleProbabilities(roles=ROLES, values=array / array.sum(axis=1, keepdims=True))
 
