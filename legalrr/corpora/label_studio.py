@@ -79,8 +79,8 @@ class LabelStudio:
     scheme: str = "build"
     """Scheme of the roles."""
     party: str | None = None
-    """The party that came to the court, whose success the labels encode: appellant, petitioner or plaintiff; null: taken from
-    each judgment."""
+    """The party that came to the court, whose success the labels encode: appellant, petitioner or plaintiff; null:
+    taken from each judgment."""
     court: str | None = later(default=None)
     """Name of the court of all judgments; null: taken from each judgment."""
     tagged: bool = later(default=False)

@@ -147,8 +147,8 @@ class PdfFolder:
     train_split: str | None = None
     """Always null."""
     party: str | None = None
-    """The party that came to the court, whose success the labels encode: appellant, petitioner or plaintiff; null: taken from
-    each judgment."""
+    """The party that came to the court, whose success the labels encode: appellant, petitioner or plaintiff; null:
+    taken from each judgment."""
     court: str | None = later(default=None)
     """Name of the court of all judgments; null: taken from each judgment."""
 

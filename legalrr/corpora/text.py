@@ -65,8 +65,8 @@ class TextFolder:
     train_split: str | None = None
     """Always null."""
     party: str | None = None
-    """The party that came to the court, whose success the labels encode: appellant, petitioner or plaintiff; null: taken from
-    each judgment."""
+    """The party that came to the court, whose success the labels encode: appellant, petitioner or plaintiff; null:
+    taken from each judgment."""
     court: str | None = later(default=None)
     """Name of the court of all judgments; null: taken from each judgment."""
 
@@ -125,8 +125,8 @@ class SentenceLines:
     outcomes: str | None = None
     """Config path of a CSV with doc_id, label (1 allowed, 0 dismissed) and, optionally, confidence; null: no labels."""
     party: str | None = None
-    """The party that came to the court, whose success the labels encode: appellant, petitioner or plaintiff; null: taken from
-    each judgment."""
+    """The party that came to the court, whose success the labels encode: appellant, petitioner or plaintiff; null:
+    taken from each judgment."""
     court: str | None = later(default=None)
     """Name of the court of all judgments; null: taken from each judgment."""
 

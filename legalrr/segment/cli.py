@@ -1,8 +1,6 @@
-"""Run the command `legalrr segment`.
+"""The command `legalrr segment`: train, score and use taggers of rhetorical roles.
 
-The commands `legalrr segment tag`, `export`, `show` and `roles`.
-
-The command `legalrr segment`: training, scoring and using a tagger of rhetorical roles.
+The sub-commands `tag`, `export`, `show` and `roles` are defined here, the others in `legalrr.segment.training_cli`.
 """
 
 import argparse
@@ -32,6 +30,19 @@ if TYPE_CHECKING:
 
 STDIN = "-"
 PIPE_WIDTH = 160
+EXAMPLES = """\
+examples:
+  legalrr segment train --corpus build --out build.crfsuite
+  legalrr segment train --corpus lawai50+marro --out seven.crfsuite --folds 0
+  legalrr segment evaluate --corpus lawai50 --folds 5 --seed 0
+  legalrr segment curve --corpus build --shares 0.25,0.5,1 --out curve
+  legalrr segment tag judgments/ > roles.jsonl
+  legalrr segment tag *.txt --scheme seven --model seven.crfsuite
+  legalrr segment tag judgments/ --format label-studio --out tasks.json
+  legalrr segment export --corpus specimen --format docbin --out roles.spacy
+  legalrr segment show judgment.txt --out judgment.html
+  legalrr segment roles --from build --to seven
+"""
 
 
 def add_commands(commands: "_SubParsersAction[Any]") -> None:
@@ -47,10 +58,10 @@ def add_commands(commands: "_SubParsersAction[Any]") -> None:
         "--format",
         choices=FORMATS,
         default="jsonl",
-        help="jsonl (default; roles without the text), or what is read back",
+        help="output format; jsonl (default) has no text, the others can be read back",
     )
 
-    tag = commands.add_parser("tag", parents=[tagging, output], help="tag text; a JSON line per judgment")
+    tag = commands.add_parser("tag", parents=[tagging, output], help="tag judgments, by default to JSON lines")
     tag.add_argument("--out", type=Path, metavar="PATH", help="file or, for dataset, folder (default: standard output)")
     tag.add_argument(
         "inputs", nargs="+", metavar="FILE|DIR|-", help="UTF-8 text, PDF, a folder of *.txt and *.pdf, standard input"
@@ -59,16 +70,16 @@ def add_commands(commands: "_SubParsersAction[Any]") -> None:
 
     gold = commands.add_parser("export", parents=[output], help="write the gold roles of a corpus for other tools")
     gold.add_argument("--corpus", required=True, metavar="NAME", help="corpus in conf/corpus")
-    gold.add_argument("--split", help="split that is read (default: all)")
+    gold.add_argument("--split", help="split to read (default: all)")
     gold.add_argument("--out", type=Path, required=True, metavar="PATH", help="file or, for dataset, folder")
     gold.set_defaults(run=_export)
 
-    show = commands.add_parser("show", parents=[tagging], help="write a judgment, coloured by role, as an HTML page")
+    show = commands.add_parser("show", parents=[tagging], help="write an HTML page of a judgment coloured by role")
     show.add_argument("input", metavar="FILE|-", help="UTF-8 text, PDF, or standard input")
-    show.add_argument("--out", required=True, type=Path, metavar="PAGE", help="the page to write, *.html")
+    show.add_argument("--out", required=True, type=Path, metavar="PAGE", help="output file, *.html")
     show.set_defaults(run=_show)
 
-    roles = commands.add_parser("roles", help="how the roles of four published schemes correspond, and what is lost")
+    roles = commands.add_parser("roles", help="show how the roles of four published schemes correspond")
     roles.add_argument("--from", dest="source", choices=SCHEMES, help="with --to: one mapping and its losses")
     roles.add_argument("--to", dest="target", choices=SCHEMES, help="with --from: one mapping and its losses")
     roles.set_defaults(run=_roles)
@@ -78,9 +89,9 @@ def _tag(options: argparse.Namespace) -> None:
     if options.out is not None:
         check_destination(options.out, format=options.format)
     elif options.format != "jsonl":
-        raise UserError("no file to write", where=f"--format {options.format}", cure="name one with --out")
+        raise UserError("no output file", where=f"--format {options.format}", cure="name one with --out")
     segmenter = _load_tagger(options)
-    # A model that is missing or damaged is told once, not for every file.
+    # Report a missing or damaged model once, not for every file.
     segmenter.provenance()
     names = list(_expand_inputs(options.inputs))
     failed = False
@@ -92,12 +103,12 @@ def _tag(options: argparse.Namespace) -> None:
                 judgment = _read_judgment(name)
                 if judgment.id in seen:
                     raise UserError(
-                        f"its id {judgment.id!r} is that of {seen[judgment.id]}", where=name, cure="rename it"
+                        f"same id {judgment.id!r} as {seen[judgment.id]}", where=name, cure="rename the file"
                     )
                 seen[judgment.id] = name
                 found = with_roles(judgment, segmenter.segment(judgment))
             except UserError as error:
-                # One bad file among many does not keep the others from being tagged.
+                # An invalid file does not prevent tagging the others.
                 print(f"legalrr segment: {error}", file=sys.stderr)
                 failed = True
             else:
@@ -119,7 +130,7 @@ def _export(options: argparse.Namespace) -> None:
     reader = one.reader()
     if reader is None:
         raise UserError(
-            "this corpus waits for your own path", where=str(one.file), cure="put the path into a copy of it"
+            "the path of this corpus is not set", where=str(one.file), cure="set the path in a copy of this file"
         )
     judgments = list(reader.read(options.split))
     gold = [judgment for judgment in judgments if judgment.spans is not None]
@@ -134,7 +145,7 @@ def _show(options: argparse.Namespace) -> None:
 
     if options.out.suffix not in (".html", ".htm") or not options.out.parent.is_dir():
         raise UserError(
-            "no place for a page", where=f"--out {options.out}", cure="name a *.html in a folder that exists"
+            "cannot write the page there", where=f"--out {options.out}", cure="name a *.html in an existing folder"
         )
     segmenter = _load_tagger(options)
     judgment = _read_judgment(options.input)
@@ -145,7 +156,7 @@ def _show(options: argparse.Namespace) -> None:
 
 def _roles(options: argparse.Namespace) -> None:
     if (options.source is None) != (options.target is None):
-        raise UserError("one scheme of two", where="legalrr segment roles", cure="give both --from and --to")
+        raise UserError("only one of two schemes", where="legalrr segment roles", cure="give both --from and --to")
     console = standard_output(PIPE_WIDTH)
     if options.source:
         rows = tuple((role, other or "-") for role, other in mapping(options.source, options.target).items())
@@ -171,7 +182,7 @@ def _expand_inputs(inputs: list[str]) -> Iterator[str]:
     for name in inputs:
         if name != STDIN and Path(name).is_dir():
             pdfs = list_pdf_files(Path(name))
-            # Where there is neither, the error about text files says what is wanted.
+            # Without any file, `list_text_files` raises the error.
             texts = list_text_files(Path(name)) if not pdfs or any(Path(name).glob("*.txt")) else []
             yield from map(str, [*texts, *pdfs])
         else:
@@ -179,10 +190,10 @@ def _expand_inputs(inputs: list[str]) -> Iterator[str]:
 
 
 def _read_judgment(name: str) -> Judgment:
-    """The judgment in a file or on standard input.
+    """Read a judgment from a file or standard input.
 
     Raises:
-        UserError: it is not there, no text, not UTF-8 or binary; with the place of the first offending byte.
+        UserError: missing, empty, not UTF-8 or binary; the message gives the place of the first invalid byte.
     """
     path = Path(name)
     if name == STDIN:
@@ -200,27 +211,12 @@ def _read_judgment(name: str) -> Judgment:
     if "\0" in text:
         raise UserError(f"binary: a zero byte at character {text.index(chr(0))}", where=name, cure="name a text file")
     if not text.strip():
-        raise UserError("no text in it", where=name, cure="name a file that holds a judgment")
+        raise UserError("no text", where=name, cure="name a file that contains a judgment")
     return Judgment(id="stdin" if name == STDIN else path.stem, text=text, source=name)
 
 
-EXAMPLES = """\
-examples:
-  legalrr segment train --corpus build --out build.crfsuite
-  legalrr segment train --corpus lawai50+marro --out seven.crfsuite --folds 0
-  legalrr segment evaluate --corpus lawai50 --folds 5 --seed 0
-  legalrr segment curve --corpus build --shares 0.25,0.5,1 --out curve
-  legalrr segment tag judgments/ > roles.jsonl
-  legalrr segment tag *.txt --scheme seven --model seven.crfsuite
-  legalrr segment tag judgments/ --format label-studio --out tasks.json
-  legalrr segment export --corpus specimen --format docbin --out roles.spacy
-  legalrr segment show judgment.txt --out judgment.html
-  legalrr segment roles --from build --to seven
-"""
-
-
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command; exit status 2 for bad input, with one line that says what, where and what to do."""
+    """Run the command; for invalid input print one line with problem, place and cure, and exit with status 2."""
     given = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(given)
     options.command_line = shlex.join(["legalrr", "segment", *given])
@@ -234,7 +230,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="legalrr segment",
-        description="Rhetorical roles: train a tagger, score it, tag judgments, show them.",
+        description="Rhetorical roles: train and score a tagger, tag and show judgments.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,7 +1,7 @@
-"""The neural tagger: a small network over what a language model makes of each sentence, and over the CRF's beliefs.
+"""Tag rhetorical roles with small networks over sentence embeddings of a language model and the CRF's probabilities.
 
-A model is `<name>.safetensors` (the weights of several networks trained from different seeds, whose probabilities are
-averaged) and its card `<name>.json`. It goes with the CRF and the language model that the card names by digest.
+A model is `<name>.safetensors` (weights of several networks trained with different seeds, whose probabilities are
+averaged) and its card `<name>.json`. It requires the CRF and the language model that the card names by digest.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,54 +25,54 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Adviser:
-    """The files of a neural tagger whose beliefs another one is told."""
+    """Files of a neural tagger whose probabilities are input of another one."""
 
     model: str
-    """Config path of its model file."""
+    """Config path of the model file."""
     crf: str
-    """Config path of its CRF."""
+    """Config path of the CRF."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NeuralSegmenter:
-    """Splits a judgment into sentences and gives each a role; reads it with a language model first."""
+    """Segmenter that splits a judgment into sentences, embeds them and tags each with the networks."""
 
     VERSION: ClassVar[int] = 1
     stored: ClassVar[bool] = True
-    """A language model reads the whole judgment."""
+    """Results are stored: a language model processes the whole judgment."""
     needs_gold: ClassVar[bool] = False
-    """It tags any text."""
+    """Gold roles are not needed."""
 
     name: str = "neural"
     """Name in tables."""
     scheme: str = "build"
     """Scheme of the roles: build or seven."""
     model: str = "$LEGALRR/data/taggers/neural_build.safetensors"
-    """Config path of the model file; its card lies beside it."""
+    """Config path of the model file; its card is in the same folder."""
     crf: str = "$LEGALRR/data/taggers/crf_build.crfsuite"
-    """Config path of the CRF whose beliefs it is told."""
+    """Config path of the CRF whose probabilities are input."""
     told: Adviser | None = None
-    """A neural tagger of another scheme whose beliefs it is told, too."""
+    """A neural tagger of another scheme whose probabilities are input, too."""
     language_model: LanguageModel = field(default_factory=LanguageModel)
-    """The model whose states it was trained on."""
+    """The model that computes the embeddings, the same as in training."""
     prior_correction: float = 0.0
     """As in `legalrr.segment.crf.CrfSegmenter`."""
 
     def __post_init__(self) -> None:
-        """Raises UserError for an unknown scheme, or a correction that is not from 0 to 1."""
+        """Raise UserError for an unknown scheme, or a correction outside 0 to 1."""
         check_options(self.scheme, self.prior_correction)
 
     def provenance(self) -> Mapping[str, Any]:
-        """Digests of the model and of what it goes with; raises UserError where one is missing, or another one."""
+        """Return the digests of the model and the models it requires; raise UserError as `open`."""
         opened, _ = self.open()
-        return {"model_sha256": opened.card.sha256, **opened.goes_with}
+        return {"model_sha256": opened.card.sha256, **opened.requires}
 
     def segment(self, judgment: Judgment) -> Segments:
-        """A span per sentence, with the calibrated probability of its role as score."""
+        """Return a span per sentence, with the calibrated probability of its role as score."""
         return tag_sentences(judgment, self.decode, scheme=self.scheme)
 
     def decode(self, sentences: Sequence[str]) -> list[tuple[str, float]]:
-        """Role and its calibrated probability for each sentence of one judgment."""
+        """Return the role of each sentence of one judgment and its calibrated probability."""
         if not sentences:
             return []
         opened, embedder = self.open()
@@ -84,13 +84,13 @@ class NeuralSegmenter:
         )
 
     def open(self) -> tuple["OpenedTagger", SentenceEmbedder]:
-        """The networks with what tells them its beliefs, and what reads for them.
+        """Open the networks with CRF and adviser, and set up the sentence embedder.
 
         Raises:
-            UserError: a file is missing, damaged, of another scheme, or not the one that the model was trained with.
+            UserError: a file is missing, damaged, of another scheme, or not the one used in training.
         """
         opened = open_networks(self.model, self.crf, self.told, scheme=self.scheme)
-        if self.language_model.provenance() != opened.goes_with["language_model"]:
+        if self.language_model.provenance() != opened.requires["language_model"]:
             raise UserError(
                 f"{resolve(self.model).name} was trained with another language model",
                 where=OPTION,
@@ -101,60 +101,60 @@ class NeuralSegmenter:
 
 @dataclass(frozen=True, kw_only=True)
 class NeuralModel:
-    """The content of a model file."""
+    """Content of a model file."""
 
     card: TaggerCard
-    """Its card."""
-    goes_with: Mapping[str, Any]
-    """crf_sha256, language_model and told_sha256 (None: no other tagger): what it was trained with."""
+    """The card."""
+    requires: Mapping[str, Any]
+    """crf_sha256, language_model and told_sha256 (None: no adviser) of the training."""
     networks: tuple[Any, ...]
     """The `legalrr.segment.mlp.TaggerNetwork`s."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpenedTagger:
-    """Networks, and what tells them its beliefs."""
+    """Networks with the taggers whose probabilities are their input."""
 
     model: NeuralModel
     """The networks."""
     crf: Any
-    """The `pycrfsuite.Tagger` that they were trained with."""
+    """The `pycrfsuite.Tagger` of the training."""
     adviser: "OpenedTagger | None"
-    """The other tagger that they were trained with."""
+    """The other tagger of the training."""
 
     @property
     def card(self) -> TaggerCard:
-        """That of the model."""
+        """Card of the model."""
         return self.model.card
 
     @property
-    def goes_with(self) -> Mapping[str, Any]:
-        """That of the model."""
-        return self.model.goes_with
+    def requires(self) -> Mapping[str, Any]:
+        """`NeuralModel.requires` of the model."""
+        return self.model.requires
 
     def predict_probabilities(self, sentences: Sequence[str], states: "np.ndarray") -> RoleProbabilities:
-        """Probabilities of the roles for each sentence of one judgment, given its states."""
+        """Compute the role probabilities of the sentences of one judgment from its embeddings."""
         roles = tuple(self.card.priors)
-        beliefs = [marginals(self.crf, features(sentences), roles)]
+        inputs = [marginals(self.crf, features(sentences), roles)]
         if self.adviser is not None:
-            beliefs.append(self.adviser.predict_probabilities(sentences, states))
-        return mean_probabilities(self.model.networks, roles, states, extra_features(sentences, *beliefs))
+            inputs.append(self.adviser.predict_probabilities(sentences, states))
+        return mean_probabilities(self.model.networks, roles, states, extra_features(sentences, *inputs))
 
 
 def open_networks(model: str, crf: str, adviser: Adviser | None, *, scheme: str | None) -> OpenedTagger:
-    """A model with what it goes with.
+    """Open a model with its CRF and adviser.
 
     Args:
         model: config path of the model file.
         crf: config path of its CRF.
         adviser: files of its adviser.
-        scheme: scheme of the roles that it has to know; None: any.
+        scheme: required scheme of the roles; None: any.
 
     Raises:
         UserError: as `NeuralSegmenter.open`.
     """
     opened = open_model(load, model, scheme=scheme)
-    wanted = opened.goes_with["told_sha256"]
+    wanted = opened.requires["told_sha256"]
     other = None if adviser is None else open_networks(adviser.model, adviser.crf, None, scheme=None)
     if wanted != (other.card.sha256 if other else None):
         raise UserError(
@@ -164,23 +164,23 @@ def open_networks(model: str, crf: str, adviser: Adviser | None, *, scheme: str 
         )
     if other and other.card.settings["reading"] != opened.card.settings["reading"]:
         raise UserError(
-            f"{resolve(model).name} and its adviser read a judgment in different ways",
+            f"{resolve(model).name} and its adviser use different embeddings",
             where="segment.told",
             cure=RETRAIN,
         )
-    return OpenedTagger(model=opened, crf=_open_crf(resolve(crf), opened.goes_with["crf_sha256"]), adviser=other)
+    return OpenedTagger(model=opened, crf=_open_crf(resolve(crf), opened.requires["crf_sha256"]), adviser=other)
 
 
 def mean_probabilities(
     networks: Sequence[Any], roles: tuple[str, ...], states: "np.ndarray", extra: "np.ndarray"
 ) -> RoleProbabilities:
-    """Mean of the networks' marginal probabilities for one judgment.
+    """Average the marginal probabilities of the networks for one judgment.
 
     Args:
         networks: `legalrr.segment.mlp.TaggerNetwork`s.
         roles: names of the columns.
-        states: float32 [sentences, states], at least one sentence.
-        extra: float32 [sentences, hints].
+        states: embeddings, float32 [sentences, states], at least one sentence.
+        extra: extra features, float32 [sentences, features].
     """
     import torch
 
@@ -192,7 +192,7 @@ def mean_probabilities(
 
 
 def _open_crf(path: Path, digest: str) -> Any:
-    """The tagger of the CRF at `path`; raises UserError where there is none, or one of another digest."""
+    """Open the CRF at `path`; raise UserError if it is missing or has another digest."""
     return _open_crf_version(path, path.stat().st_mtime_ns if path.is_file() else None, digest)
 
 
@@ -200,7 +200,7 @@ def _open_crf(path: Path, digest: str) -> Any:
 def _open_crf_version(path: Path, changed: int | None, digest: str) -> Any:
     if changed is None or sha256(path) != digest:
         raise UserError(
-            f"{path} is not the CRF that the networks were trained with",
+            f"{path} is not the CRF used in training",
             where="segment.crf",
             cure=f"name the file whose SHA-256 is {digest[:12]}..., or {RETRAIN}",
         )
@@ -213,7 +213,7 @@ def load(path: Path, changed: int) -> NeuralModel:
 
     Args:
         path: the model file.
-        changed: its time of change in nanoseconds; see `legalrr.segment.tagger.open_model`.
+        changed: modification time in nanoseconds; see `legalrr.segment.tagger.open_model`.
 
     Raises:
         UserError: as `read_card`, or a damaged file.
@@ -234,7 +234,7 @@ def load(path: Path, changed: int) -> NeuralModel:
                 {name.removeprefix(prefix): w.float() for name, w in weights.items() if name.startswith(prefix)}
             )
             networks.append(network.eval())
-        goes_with = {key: card.settings[key] for key in ("crf_sha256", "language_model", "told_sha256")}
+        requires = {key: card.settings[key] for key in ("crf_sha256", "language_model", "told_sha256")}
     except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"damaged model: {error}".splitlines()[0], where=str(path), cure=RETRAIN) from error
-    return NeuralModel(card=card, goes_with=goes_with, networks=tuple(networks))
+    return NeuralModel(card=card, requires=requires, networks=tuple(networks))

@@ -1,8 +1,8 @@
-"""Training the neural tagger.
+"""Train the neural tagger.
 
-The networks are told what a CRF believes of a judgment that it was not trained on: the training documents are folded
-again for that. Training runs on one thread of the CPU, so that the same documents, seeds and library versions on the
-same kind of processor give the same bytes.
+Input of the networks are out-of-fold probabilities of a CRF, from an inner cross-validation over the training
+documents. Training runs on one CPU thread, so that the same documents, seeds and library versions on the same kind of
+processor give the same bytes.
 """
 
 from collections.abc import Sequence
@@ -27,34 +27,34 @@ if TYPE_CHECKING:
 
 
 POOL = 8
-"""Batches that are drawn together, from which judgments of similar length are put into one."""
+"""Batches drawn at once, among which judgments are sorted by length."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NeuralRecipe:
-    """How the neural tagger is trained (AdamW, one-cycle learning rate)."""
+    """Training settings of the neural tagger (AdamW, one-cycle learning rate)."""
 
     crf: CrfRecipe = field(default_factory=CrfRecipe)
-    """The CRF whose beliefs it is told."""
+    """Settings of the CRF whose probabilities are input."""
     embedder: SentenceEmbedder = field(default_factory=SentenceEmbedder)
-    """What reads the judgments."""
+    """Embeds the sentences."""
     adviser: Adviser | None = None
-    """A neural tagger of another scheme whose beliefs it is told, too. Cross-validation cannot see whether that one was
-    trained on near-duplicates of these judgments."""
+    """A neural tagger of another scheme whose probabilities are input, too. Cross-validation cannot detect whether it
+    was trained on near-duplicates of these judgments."""
     networks: int = 3
-    """How many networks are averaged."""
+    """Number of networks averaged."""
     seed: int = 0
-    """Seed of the first; the others follow."""
+    """Seed of the first network; the others follow."""
     inner_folds: int = 4
-    """Folds of the training documents for the CRF's beliefs."""
+    """Folds of the training documents for the CRF's out-of-fold probabilities."""
     epochs: int = 30
-    """How often each judgment is seen."""
+    """Passes over the training documents."""
     batch: int = 8
     """Judgments per step."""
     learning_rate: float = 3e-3
-    """Its peak."""
+    """Peak learning rate."""
     weight_decay: float = 0.01
-    """Of AdamW."""
+    """Weight decay of AdamW."""
     narrow: int = 96
     """As in `legalrr.segment.mlp.NetworkShape`."""
     hidden: int = 96
@@ -67,12 +67,12 @@ class NeuralRecipe:
     suffix: ClassVar[str] = ".safetensors"
 
     def as_json(self) -> dict[str, Any]:
-        """The settings."""
+        """Return the settings as JSON."""
         own = {k: v for k, v in asdict(self).items() if k not in ("crf", "embedder", "adviser")}
         return {"recipe": "neural", **own, "crf": self.crf.as_json(), "reading": self.embedder.settings()}
 
     def fit(self, documents: Sequence[LabelledJudgment], path: Path) -> "FittedNeural":
-        """Train on `documents`; writes the networks to `path`, and their CRF to `crf_path(path)`."""
+        """Train on `documents`; write the networks to `path` and their CRF to `crf_path(path)`."""
         import torch
         from safetensors.torch import save
 
@@ -83,10 +83,10 @@ class NeuralRecipe:
             None if self.adviser is None else open_networks(self.adviser.model, self.adviser.crf, None, scheme=None)
         )
         with TemporaryDirectory() as folder:
-            beliefs = self._beliefs(documents, Path(folder))
+            probabilities = self._out_of_fold_probabilities(documents, Path(folder))
         states, extra = [], []
         with progress("read", len(documents), "judgments") as advance:
-            for document, own in zip(documents, beliefs, strict=True):
+            for document, own in zip(documents, probabilities, strict=True):
                 states.append(self.embedder.embed_cached(document.sentences))
                 others = [] if adviser is None else [adviser.predict_probabilities(document.sentences, states[-1])]
                 extra.append(extra_features(document.sentences, own, *others))
@@ -108,7 +108,7 @@ class NeuralRecipe:
         finally:
             torch.set_num_threads(threads)
         weights = {f"{n}.{name}": w for n, network in enumerate(networks) for name, w in network.state_dict().items()}
-        # save_file would make a file that nobody but its owner may read.
+        # save_file would create a file readable by its owner only.
         path.write_bytes(save(weights))
         place = crf_path(path)
         crf = self.crf.fit(documents, place)
@@ -122,16 +122,18 @@ class NeuralRecipe:
             crf_sha256=sha256(place),
         )
 
-    def _beliefs(self, documents: Sequence[LabelledJudgment], folder: Path) -> list[RoleProbabilities]:
-        """What a CRF that was not trained on it believes of each document."""
+    def _out_of_fold_probabilities(
+        self, documents: Sequence[LabelledJudgment], folder: Path
+    ) -> list[RoleProbabilities]:
+        """Predict each document with a CRF that was not trained on it."""
         from sklearn.model_selection import GroupKFold
 
-        told: dict[int, RoleProbabilities] = {}
+        predicted: dict[int, RoleProbabilities] = {}
         splitter = GroupKFold(self.inner_folds, shuffle=True, random_state=self.seed)
         for number, (kept, held) in enumerate(splitter.split(documents, groups=group_near_duplicates(documents))):
             fitted = self.crf.fit([documents[i] for i in kept], folder / f"{number}.crfsuite")
-            told |= {i: fitted.predict_probabilities(documents[i].sentences) for i in held}
-        return [told[i] for i in range(len(documents))]
+            predicted |= {i: fitted.predict_probabilities(documents[i].sentences) for i in held}
+        return [predicted[i] for i in range(len(documents))]
 
     def _train(
         self,
@@ -168,7 +170,7 @@ class NeuralRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class FittedNeural:
-    """Networks just trained, and what they go with."""
+    """Trained networks, with CRF, adviser and embedder."""
 
     networks: tuple[Any, ...]
     """The networks."""
@@ -177,16 +179,16 @@ class FittedNeural:
     crf: FittedCrf
     """The CRF trained on the same documents."""
     adviser: OpenedTagger | None
-    """The adviser."""
+    """The adviser, if any."""
     embedder: SentenceEmbedder
-    """What reads for them."""
+    """Embeds the sentences."""
     shape: "NetworkShape"
     """Sizes of each network."""
     crf_sha256: str
-    """Digest of the CRF's file."""
+    """SHA-256 of the CRF's file."""
 
     def as_json(self) -> dict[str, Any]:
-        """Sizes, and digests of what the networks go with, for the card."""
+        """Return sizes, and digests of the required models, for the card."""
         return {
             "shape": self.shape.as_json(),
             "crf_sha256": self.crf_sha256,
@@ -195,7 +197,7 @@ class FittedNeural:
         }
 
     def predict_probabilities(self, sentences: Sequence[str]) -> RoleProbabilities:
-        """Probabilities of the roles for each sentence of one judgment."""
+        """Compute the role probabilities of the sentences of one judgment."""
         states = self.embedder.embed_cached(sentences)
         others = [] if self.adviser is None else [self.adviser.predict_probabilities(sentences, states)]
         extra = extra_features(sentences, self.crf.predict_probabilities(sentences), *others)
@@ -203,25 +205,25 @@ class FittedNeural:
 
 
 def crf_path(path: Path) -> Path:
-    """Where the CRF is put that goes with the networks at `path`."""
+    """Return the path of the CRF of the networks at `path`."""
     return path.with_name(f"{path.stem}_crf{CrfRecipe.suffix}")
 
 
 def _make_batches(lengths: Sequence[int], size: int) -> list[list[int]]:
-    """All places in random order, in batches of similar lengths: what pads a batch is computed, too."""
+    """Shuffle the indices into batches of similar lengths, as padding is computed, too."""
     import torch
 
     order = torch.randperm(len(lengths)).tolist()
     pools = (order[start : start + POOL * size] for start in range(0, len(order), POOL * size))
-    alike = [sorted(pool, key=lambda place: lengths[place]) for pool in pools]
-    batches = [pool[start : start + size] for pool in alike for start in range(0, len(pool), size)]
+    by_length = [sorted(pool, key=lambda index: lengths[index]) for pool in pools]
+    batches = [pool[start : start + size] for pool in by_length for start in range(0, len(pool), size)]
     return [batches[i] for i in torch.randperm(len(batches)).tolist()]
 
 
 def _pad_batch(
     states: Sequence["np.ndarray"], extra: Sequence["np.ndarray"], gold: Sequence["Tensor"], chosen: Sequence[int]
 ) -> tuple["Tensor", "Tensor", "Tensor", "Tensor"]:
-    """States, hints, mask and gold roles of some documents, padded to the longest."""
+    """Return embeddings, extra features, mask and gold roles of some documents, padded to the longest."""
     import torch
     from torch.nn.utils.rnn import pad_sequence
 
