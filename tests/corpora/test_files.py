@@ -1,4 +1,4 @@
-"""Finding, decoding and taking apart files."""
+"""Locating, decoding and parsing files."""
 
 import gzip
 
@@ -26,53 +26,53 @@ def test_numbers_in_names_sort_as_numbers():
 
 
 @given(st.text(max_size=8), st.text(max_size=8))
-def test_any_two_names_have_an_order(one, other):
+def test_the_natural_order_is_total(one, other):
     assert (natural_sort_key(one) < natural_sort_key(other)) + (natural_sort_key(other) < natural_sort_key(one)) + (
         natural_sort_key(one) == natural_sort_key(other)
     ) == 1
 
 
-def test_line_ends_and_a_byte_order_mark_are_no_text(write):
+def test_line_ends_are_normalized_and_the_byte_order_mark_removed(write):
     assert read_text(write("a.txt", b"\xef\xbb\xbfone\r\ntwo\rthree\n")) == "one\ntwo\nthree\n"
 
 
 @pytest.mark.parametrize("before", [3, (1 << 20) - 1, 1 << 20])
-def test_bytes_that_are_no_utf8_are_named_by_offset(write, refuses, before):
+def test_invalid_utf8_is_reported_with_its_offset(write, user_error, before):
     path = write("a.txt", b"x" * (before - 2) + "é".encode() + b"\xff tail")
-    with refuses("a.txt", f"byte 0xff at offset {before}"):
+    with user_error("a.txt", f"byte 0xff at offset {before}"):
         read_text(path)
 
 
-def test_a_character_cut_off_at_the_end_of_the_file_is_no_utf8(write, refuses):
-    with refuses("at offset 2"):
+def test_a_truncated_character_at_the_end_is_invalid_utf8(write, user_error):
+    with user_error("at offset 2"):
         read_text(write("a.txt", b"ab\xe2\x82"))
 
 
-def test_a_missing_folder_of_corpora_names_the_variable(tmp_path, monkeypatch, refuses):
+def test_the_error_for_a_missing_corpus_folder_names_the_variable(tmp_path, monkeypatch, user_error):
     monkeypatch.setenv("LEGALRR_DATA", str(tmp_path / "nowhere"))
-    with refuses(str(tmp_path / "nowhere" / "lawai50"), "LEGALRR_DATA", "legalrr data list"):
+    with user_error(str(tmp_path / "nowhere" / "lawai50"), "LEGALRR_DATA", "legalrr data list"):
         require_path("$LEGALRR_DATA/lawai50")
 
 
-def test_a_missing_file_of_ones_own_is_named(tmp_path, refuses):
-    with refuses("mine.csv", "no such file or folder"):
+def test_the_error_for_a_missing_file_names_it(tmp_path, user_error):
+    with user_error("mine.csv", "no such file or folder"):
         require_path(str(tmp_path / "mine.csv"))
 
 
-def test_the_order_of_files_does_not_depend_on_the_disk(write, tmp_path):
+def test_the_order_of_files_is_deterministic(write, tmp_path):
     for name in ("d1.txt", "d01.txt", "d001.txt"):
         write(name, "x")
     assert [path.name for path in list_text_files(tmp_path)] == ["d001.txt", "d01.txt", "d1.txt"]
 
 
-def test_a_folder_without_judgments_is_refused(tmp_path, write, refuses):
-    with refuses("no *.txt file"):
+def test_a_folder_without_judgments_is_rejected(tmp_path, write, user_error):
+    with user_error("no *.txt file"):
         list_text_files(tmp_path)
-    with refuses("not a folder"):
+    with user_error("not a folder"):
         list_text_files(write("a.txt", "x"))
 
 
-def test_csv_rows_tell_their_line_even_after_a_quoted_newline(write):
+def test_csv_rows_have_their_line_even_after_a_quoted_newline(write):
     path = write("a.csv", 'id,text\n1,"two\nlines"\n\n2,plain\n')
     assert list(read_csv_rows(path, ("id",))) == [
         (f"{path}:2", {"id": "1", "text": "two\nlines"}),
@@ -80,7 +80,7 @@ def test_csv_rows_tell_their_line_even_after_a_quoted_newline(write):
     ]
 
 
-def test_a_field_may_be_longer_than_the_csv_module_allows_by_default(write):
+def test_a_csv_field_may_exceed_the_default_limit(write):
     path = write("a.csv", f'id,text\n1,"{"x" * 200_000}\u2028y"\n')
     [(_, row)] = read_csv_rows(path, ("text",))
     assert len(row["text"]) == 200_002
@@ -93,24 +93,24 @@ def test_a_field_may_be_longer_than_the_csv_module_allows_by_default(write):
         ("id,label\n1,0,0\n", ("a.csv:2", "3 fields under 2 columns")),
         ('id,label\n1,"0\n', ("a.csv:2", "broken CSV")),
         ("", ("no column 'id'", "found none")),
-        ("name,label\nx,1\n", ("no column 'id'", "found name, label", "is it the right file?")),
+        ("name,label\nx,1\n", ("no column 'id'", "found name, label", "check that this is the right file")),
     ],
 )
-def test_a_broken_csv_is_refused(write, refuses, content, words):
-    with refuses(*words):
+def test_an_invalid_csv_is_rejected(write, user_error, content, words):
+    with user_error(*words):
         list(read_csv_rows(write("a.csv", content), ("id", "label")))
 
 
-def test_a_csv_that_is_no_utf8_is_refused(write, refuses):
-    with refuses("a.csv", "offset 8"):
+def test_a_csv_that_is_not_utf8_is_rejected(write, user_error):
+    with user_error("a.csv", "offset 8"):
         list(read_csv_rows(write("a.csv", b"id\none\nt\xe9\n"), ("id",)))
 
 
-def test_a_truncated_gzip_file_is_refused(write, refuses):
+def test_a_truncated_gzip_file_is_rejected(write, user_error):
     packed = gzip.compress(b'{"id": 1}\n' * 2000)
-    with refuses("a.jsonl.gz", "truncated or damaged gzip"):
+    with user_error("a.jsonl.gz", "truncated or damaged gzip"):
         list(read_table_rows(write("a.jsonl.gz", packed[: len(packed) // 2]), ["id"]))
-    with refuses("b.csv.gz", "truncated or damaged gzip"):
+    with user_error("b.csv.gz", "truncated or damaged gzip"):
         list(read_table_rows(write("b.csv.gz", b"id\n1\n"), ["id"]))
 
 
@@ -118,26 +118,26 @@ def test_a_truncated_gzip_file_is_refused(write, refuses):
     ("line", "words"),
     [
         ('{"id": 2, "te', ("a.jsonl:3", "truncated or damaged JSON")),
-        ("[2]", ("a.jsonl:3", "no JSON object")),
+        ("[2]", ("a.jsonl:3", "not a JSON object")),
         ('{"text": "x"}', ("a.jsonl:3", "no column 'id'")),
     ],
 )
-def test_a_broken_json_line_is_named_by_its_number(write, refuses, line, words):
+def test_an_invalid_json_line_is_reported_with_its_number(write, user_error, line, words):
     path = write("a.jsonl", f'{{"id": 1}}\n\n{line}\n')
-    with refuses(*words):
+    with user_error(*words):
         list(read_table_rows(path, ["id"]))
 
 
-def test_a_damaged_parquet_file_is_refused(write, refuses):
-    with refuses("a.parquet", "truncated or damaged Parquet"):
+def test_a_damaged_parquet_file_is_rejected(write, user_error):
+    with user_error("a.parquet", "truncated or damaged Parquet"):
         list(read_table_rows(write("a.parquet", b"PAR1 no more"), ["id"]))
 
 
-def test_an_unknown_kind_of_table_is_refused(write, refuses):
-    with refuses("a.xlsx", ".parquet"):
+def test_an_unsupported_table_format_is_rejected(write, user_error):
+    with user_error("a.xlsx", ".parquet"):
         list(read_table_rows(write("a.xlsx", b""), ["id"]))
 
 
-def test_a_folder_in_the_place_of_a_file_is_refused(tmp_path, refuses):
-    with refuses("cannot be read"):
+def test_a_folder_in_place_of_a_file_is_rejected(tmp_path, user_error):
+    with user_error("cannot be read"):
         read_text(tmp_path)

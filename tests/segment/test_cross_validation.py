@@ -1,4 +1,4 @@
-"""Cross-validation: by document, repeatable, and without a look at what is held out."""
+"""Cross-validation: folds by document, reproducible, without leakage from held-out documents."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ def silent(line: str) -> None:
     pass
 
 
-def test_folds_in_processes_of_their_own_score_the_same(judgments):
+def test_folds_in_parallel_processes_give_the_same_scores(judgments):
     documents = build_dataset(judgments)
     one, two = (evaluate(documents, CRF, folds=3, seed=1, jobs=jobs, report=silent) for jobs in (1, 2))
     assert one == two
@@ -31,7 +31,7 @@ def test_folds_in_processes_of_their_own_score_the_same(judgments):
 
 @dataclass
 class Memory:
-    """A recipe that knows the sentences it was trained on by heart, and nothing else; it notes what it was shown."""
+    """Recipe that memorizes its training sentences and records the ids of its training documents."""
 
     seen: list[frozenset[str]]
     suffix: ClassVar[str] = ".txt"
@@ -56,18 +56,18 @@ class Recalled:
         return RoleProbabilities(roles=ROLES, values=np.array(rows))
 
 
-def test_folds_are_by_document_and_repeat_with_their_seed(judgments):
+def test_folds_are_by_document_and_reproducible(judgments):
     documents = build_dataset(judgments)
-    told: list[str] = []
-    one, two = (evaluate(documents, CRF, folds=3, seed=1, report=told.append) for _ in range(2))
+    lines: list[str] = []
+    one, two = (evaluate(documents, CRF, folds=3, seed=1, report=lines.append) for _ in range(2))
     assert one == two
-    assert len(told) == 6
+    assert len(lines) == 6
     assert one.scores["macro"]["mean"] > 0.8
     assert one.scores["roles"]["FAC"]["sentences"] == sum(r == "FAC" for d in documents for r in d.roles)
     assert len(one.gold) == len(one.predicted) == sum(len(d.roles) for d in documents)
 
 
-def test_no_document_is_scored_by_a_tagger_that_saw_it(judgments):
+def test_no_document_is_scored_by_a_tagger_trained_on_it(judgments):
     recipe = Memory([])
     documents = build_dataset(judgments)
     evaluate(documents, recipe, folds=4, seed=0, report=silent)
@@ -76,7 +76,7 @@ def test_no_document_is_scored_by_a_tagger_that_saw_it(judgments):
         assert sum(document.id not in seen for seen in recipe.seen) == 1
 
 
-def test_a_share_of_the_documents_is_drawn_by_seed_and_is_part_of_a_larger_one(judgments):
+def test_a_share_is_drawn_by_seed_and_is_a_subset_of_a_larger_one(judgments):
     documents = build_dataset(judgments)
     seen = {}
     for share in (0.25, 0.5, 1.0):
@@ -92,12 +92,12 @@ def test_a_share_of_the_documents_is_drawn_by_seed_and_is_part_of_a_larger_one(j
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 1.2])
-def test_a_share_without_judgments_is_refused(judgments, share):
-    with pytest.raises(UserError, match="more than 0, and 1 at most"):
+def test_a_share_without_judgments_is_rejected(judgments, share):
+    with pytest.raises(UserError, match="give above 0 and at most 1"):
         evaluate(build_dataset(judgments), Memory([]), folds=3, seed=0, share=share, report=silent)
 
 
-def test_further_documents_are_trained_on_except_beside_a_near_duplicate(judgments):
+def test_further_documents_are_omitted_from_folds_with_a_near_duplicate(judgments):
     documents = build_dataset(judgments)
     stranger = LabelledJudgment(
         id="other",
@@ -117,7 +117,7 @@ def test_further_documents_are_trained_on_except_beside_a_near_duplicate(judgmen
         assert ("twin" in seen) == ("original" in seen)
 
 
-def test_a_role_that_only_held_out_judgments_have_counts_as_missed(judgments):
+def test_a_role_absent_from_the_training_judgments_has_recall_0(judgments):
     documents = build_dataset(judgments)
     odd = replace(documents[0], id="odd", roles=("STA",) * len(documents[0].roles))
     others = [replace(d, roles=tuple("FAC" for _ in d.roles)) for d in documents[1:5]]
@@ -126,6 +126,6 @@ def test_a_role_that_only_held_out_judgments_have_counts_as_missed(judgments):
 
 
 @pytest.mark.parametrize("folds", [1, 13])
-def test_an_impossible_number_of_folds_is_refused(judgments, folds):
+def test_an_invalid_number_of_folds_is_rejected(judgments, folds):
     with pytest.raises(UserError, match="--folds"):
         evaluate(build_dataset(judgments), CRF, folds=folds, seed=0)

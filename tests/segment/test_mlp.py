@@ -1,4 +1,4 @@
-"""The network's chain against enumeration, and its indifference to padding."""
+"""The CRF layer against enumeration, and invariance to padding."""
 
 from itertools import pairwise, product
 
@@ -33,7 +33,7 @@ def mask() -> torch.Tensor:
 
 
 def scores(chain: Chain, emissions: torch.Tensor) -> dict[tuple[int, ...], float]:
-    """Score of every role sequence of one judgment, the slow and obvious way."""
+    """Compute the score of every role sequence of one judgment by enumeration."""
     found = {}
     for roles in product(range(ROLES), repeat=len(emissions)):
         score = chain.first[roles[0]] + chain.last[roles[-1]]
@@ -59,15 +59,15 @@ def test_the_score_of_a_sequence_is_the_sum_of_its_parts(chain, emissions, mask)
             assert float(found.detach()) == pytest.approx(score, rel=1e-12)
 
 
-def test_marginals_are_those_of_the_enumeration(chain, emissions, mask):
+def test_marginals_equal_those_of_the_enumeration(chain, emissions, mask):
     found = chain.marginals(emissions, mask)
     for row, length in enumerate(LENGTHS):
         every = scores(chain, emissions[row, :length])
         probabilities = torch.softmax(torch.tensor(list(every.values()), dtype=torch.float64), 0)
         expected = torch.zeros(max(LENGTHS), ROLES, dtype=torch.float64)
-        for roles, chance in zip(every, probabilities, strict=True):
+        for roles, probability in zip(every, probabilities, strict=True):
             for t, role in enumerate(roles):
-                expected[t, role] += chance
+                expected[t, role] += probability
         assert torch.allclose(found[row], expected, atol=1e-12)
 
 

@@ -1,4 +1,4 @@
-"""Reading sentences with a language model."""
+"""Sentence embeddings of a language model."""
 
 import logging
 import shutil
@@ -18,7 +18,7 @@ SENTENCES = ["The tenant paid.", "Rs. 5 ₹", "x" * 40, "The appeal is allowed."
 
 
 def make_embedder(folder: Path, **choice) -> SentenceEmbedder:
-    # "medium" is bfloat16 where the processor has it.
+    # "medium" is bfloat16 on processors that support it.
     given = {"layer": 1, "window": 200, "overlap": 0, "matmul_precision": "highest"} | choice
     return SentenceEmbedder(language_model=LanguageModel(model=str(folder)), **given)
 
@@ -28,7 +28,7 @@ def embedder(tiny) -> SentenceEmbedder:
     return make_embedder(tiny)
 
 
-def test_a_state_is_the_mean_and_the_last_of_the_tokens_that_begin_in_the_sentence(tiny, embedder):
+def test_an_embedding_is_mean_and_last_state_of_the_sentence_tokens(tiny, embedder):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(tiny)
@@ -47,21 +47,21 @@ def test_a_state_is_the_mean_and_the_last_of_the_tokens_that_begin_in_the_senten
         start += size
 
 
-def test_what_comes_later_does_not_change_a_state(embedder):
+def test_later_sentences_do_not_change_an_embedding(embedder):
     assert embedder.embed(SENTENCES)[:2] == pytest.approx(embedder.embed(SENTENCES[:3])[:2], abs=1e-5)
 
 
-def test_windows_hold_what_was_read_before(tiny):
+def test_only_the_first_window_has_the_full_context(tiny):
     whole, parts = (
         make_embedder(tiny, window=window, overlap=overlap).embed(SENTENCES) for window, overlap in ((200, 0), (40, 30))
     )
-    # What lies in the first window is the same; further on, less was read before.
+    # The first window is the same; later ones have less preceding context.
     assert parts[0] == pytest.approx(whole[0], abs=1e-5)
     assert np.isfinite(parts).all()
     assert not np.allclose(parts[3], whole[3], atol=1e-5)
 
 
-def test_states_are_kept_on_the_disk(embedder, tmp_path, monkeypatch):
+def test_embeddings_are_cached_on_disk(embedder, tmp_path, monkeypatch):
     monkeypatch.setenv("LEGALRR_CACHE", str(tmp_path))
     first = embedder.embed_cached(SENTENCES)
     (kept,) = tmp_path.glob("states/*/*.npy")
@@ -70,7 +70,7 @@ def test_states_are_kept_on_the_disk(embedder, tmp_path, monkeypatch):
     assert np.load(kept, allow_pickle=False).dtype == np.float16
 
 
-def test_the_identity_is_the_reading_and_the_content_of_the_model(tiny, embedder, tmp_path):
+def test_the_identity_is_settings_and_content_of_the_model(tiny, embedder, tmp_path):
     assert set(embedder.identity()) == {"layer", "window", "overlap", "matmul_precision", "pooling", "sha256"}
     moved = tmp_path / "moved"
     shutil.copytree(tiny, moved)
@@ -78,7 +78,7 @@ def test_the_identity_is_the_reading_and_the_content_of_the_model(tiny, embedder
     assert make_embedder(tiny, layer=2).identity() != embedder.identity()
 
 
-def test_nothing_is_said_of_layers_that_are_left_out(save_tiny, tmp_path, caplog):
+def test_omitted_layers_cause_no_log_message(save_tiny, tmp_path, caplog):
     library = logging.getLogger("transformers")
     before = get_verbosity()
     library.addHandler(caplog.handler)
@@ -93,7 +93,7 @@ def test_nothing_is_said_of_layers_that_are_left_out(save_tiny, tmp_path, caplog
 @pytest.mark.parametrize(
     ("wrong", "message"), [(None, "lacks 1 of its weights"), (torch.ones(3, 4), "has in another size 1 of its weights")]
 )
-def test_weights_that_are_absent_or_of_another_size_are_not_made_up(save_tiny, tmp_path, wrong, message):
+def test_missing_or_misshapen_weights_are_rejected(save_tiny, tmp_path, wrong, message):
     folder = save_tiny(tmp_path / "holes")
     weights = load_file(folder / "model.safetensors")
     name = "model.layers.0.mlp.up_proj.weight"
@@ -103,7 +103,7 @@ def test_weights_that_are_absent_or_of_another_size_are_not_made_up(save_tiny, t
         make_embedder(folder).embed(SENTENCES)
 
 
-def test_a_judgment_without_sentences_has_no_states(embedder):
+def test_a_judgment_without_sentences_has_no_embeddings(embedder):
     assert embedder.embed([]).shape == (0, 128)
 
 
@@ -115,7 +115,7 @@ def test_a_judgment_without_sentences_has_no_states(embedder):
         ({"window": 1024}, "--window: a window of 1024 tokens .*reads 512"),
     ],
 )
-def test_a_reading_that_the_model_cannot_do_is_refused(tiny, choice, message):
+def test_layers_and_windows_beyond_the_model_are_rejected(tiny, choice, message):
     with pytest.raises(UserError, match=message):
         make_embedder(tiny, **choice).embed(SENTENCES)
 
@@ -128,13 +128,13 @@ def test_a_reading_that_the_model_cannot_do_is_refused(tiny, choice, message):
         ({"device": "cuda:99"}, r"segment\.language_model\.device: there is no cuda:99 here"),
     ],
 )
-def test_a_language_model_that_is_not_there_is_refused(tiny, choice, message):
+def test_an_unavailable_language_model_is_rejected(tiny, choice, message):
     chosen = LanguageModel(**{"model": str(tiny)} | choice)
     with pytest.raises(UserError, match=message):
         SentenceEmbedder(language_model=chosen, layer=1, window=200, overlap=0).embed(SENTENCES)
 
 
-def test_the_precision_of_products_is_set_while_reading_alone(tiny, monkeypatch):
+def test_matmul_precision_is_set_only_while_embedding(tiny, monkeypatch):
     seen = []
     forward = LlamaModel.forward
 
@@ -150,12 +150,12 @@ def test_the_precision_of_products_is_set_while_reading_alone(tiny, monkeypatch)
     assert torch.get_float32_matmul_precision() == before
 
 
-def test_an_unknown_precision_is_refused():
+def test_an_unknown_precision_is_rejected():
     with pytest.raises(UserError, match=r"^matmul_precision: .*use highest, high, medium"):
         SentenceEmbedder(matmul_precision="low")
 
 
 @pytest.mark.parametrize(("window", "overlap"), [(10, 10), (10, -1)])
-def test_windows_that_do_not_move_on_are_refused(window, overlap):
+def test_windows_without_progress_are_rejected(window, overlap):
     with pytest.raises(UserError, match="--overlap: "):
         SentenceEmbedder(window=window, overlap=overlap)
