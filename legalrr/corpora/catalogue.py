@@ -23,7 +23,7 @@ from legalrr.protocols import Corpus
 from legalrr.records import Judgment
 from legalrr.stage import build, digest
 
-METADATA_KEYS = ("what", "licence", "citation", "get")
+FACTS = ("what", "licence", "citation", "get")
 
 
 def subsample(judgments: Sequence[Judgment], limit: int | None, seed: int) -> list[Judgment]:
@@ -123,8 +123,8 @@ def card(name: str, folders: Sequence[Path] | None = None) -> CorpusFacts:
     if name not in files:
         raise UserError(f"no corpus {name!r}", where="conf/corpus", cure=f"one of {', '.join(files)}")
     file = files[name]
-    metadata = read_metadata(file, METADATA_KEYS)
-    missing = [key for key in METADATA_KEYS if key not in metadata]
+    metadata = read_metadata(file, FACTS)
+    missing = [key for key in FACTS if key not in metadata]
     if missing:
         raise UserError(f"meta lacks {', '.join(missing)}", where=str(file), cure="see the other files in this folder")
     return CorpusFacts(name=name, file=file, **metadata)

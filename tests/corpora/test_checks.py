@@ -117,7 +117,7 @@ def test_valid_judgments_pass_unchanged():
     [
         ({"id": " "}, ("f.txt:1", "empty id")),
         ({"text": " \n"}, ("f.txt:1, judgment a", "empty judgment")),
-        ({"text": "x\ud800"}, ("judgment a", "surrogate", "at 1")),
+        ({"text": "x\ud800"}, ("judgment a", "surrogate", "at character 1")),
         ({"spans": spans((0, 3, "FAC"))}, ("gold roles without a scheme",)),
         ({"scheme": "seven", "spans": spans((0, 12, "FAC"))}, ("judgment a", "out of range", "11 characters")),
         ({"scheme": "seven", "spans": spans((-1, 2, "FAC"))}, ("out of range",)),

@@ -120,14 +120,14 @@ def test_truncated_json_is_reported_with_its_line(two, user_error):
     with user_error("train.json:", "truncated or damaged JSON"):
         list(reader(two).read(None))
     two.write_text("{}")
-    with user_error("no list of judgments"):
+    with user_error("not a list of judgments"):
         list(reader(two).read(None))
 
 
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ("0,8,trial,,,", ("item 0", "the outcomes call index 0 '8', the file calls it 7")),
+        ("0,8,trial,,,", ("item 0", "index 0 has the id '8' in the outcomes and 7 in the export")),
         ("2,7,trial,,,", ("o.csv:2", "index '2'", "0 to 1")),
         ("x,7,trial,,,", ("o.csv:2", "index 'x'")),
         ("0,7,appeal,1,,", ("o.csv:2", "unknown kind 'appeal'")),
