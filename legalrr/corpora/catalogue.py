@@ -97,6 +97,15 @@ class CorpusFacts:
             return None
         return build(node, Corpus, option=f"corpus={self.name}")  # type: ignore[type-abstract]
 
+    def require_reader(self) -> Corpus:
+        """Build the reader; raise UserError where the user has to fill in a path first."""
+        reader = self.reader()
+        if reader is None:
+            raise UserError(
+                "the path of this corpus is not set", where=str(self.file), cure="set the path in a copy of this file"
+            )
+        return reader
+
 
 def local_files(reader: Corpus) -> list[Path]:
     """Return the paths that the evaluated split is read from, or [] if one is missing or the corpus is remote."""

@@ -126,13 +126,7 @@ def _tag(options: argparse.Namespace) -> None:
 
 def _export(options: argparse.Namespace) -> None:
     check_destination(options.out, format=options.format)
-    one = card(options.corpus)
-    reader = one.reader()
-    if reader is None:
-        raise UserError(
-            "the path of this corpus is not set", where=str(one.file), cure="set the path in a copy of this file"
-        )
-    judgments = list(reader.read(options.split))
+    judgments = list(card(options.corpus).require_reader().read(options.split))
     gold = [judgment for judgment in judgments if judgment.spans is not None]
     if not gold:
         raise UserError("no judgment has gold roles", where=f"--corpus {options.corpus}", cure="tag its texts instead")

@@ -253,11 +253,7 @@ def _read_datasets(
 def _read_dataset(chosen: Sequence[CorpusFacts], options: argparse.Namespace) -> list[LabelledJudgment]:
     judgments: list[Judgment] = []
     for one in chosen:
-        reader = one.reader()
-        if reader is None:
-            raise UserError(
-                "the path of this corpus is not set", where=str(one.file), cure="set the path in a copy of this file"
-            )
+        reader = one.require_reader()
         judgments += reader.read(options.split or reader.split)
     documents = build_dataset(judgments, split_spans=options.split_spans)
     sentences = sum(len(d.sentences) for d in documents)
