@@ -1,1 +1,1 @@
-"""Readers of judgments, one per published layout, and `legalrr data`, which fetches and checks them."""
+"""Corpus readers, one per published layout, and the command `legalrr data`, which fetches and checks corpora."""

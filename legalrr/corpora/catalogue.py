@@ -1,14 +1,12 @@
-"""List the corpora of conf/corpus, and draw a subsample of one.
+"""List the corpora of conf/corpus, and draw a reproducible subsample of one.
 
-Take some judgments of a corpus: the same ones whatever the order in which it is read.
+The `meta` node of each file in conf/corpus describes its corpus:
 
-The corpora of conf/corpus, as the `meta` node of each file describes them.
-
-meta:
-  what: 50 judgments ...
-  licence: MIT
-  citation: ...
-  get: legalrr data fetch lawai50
+    meta:
+      what: 50 judgments ...
+      licence: MIT
+      citation: ...
+      get: legalrr data fetch lawai50
 """
 
 from collections.abc import Sequence
@@ -25,16 +23,18 @@ from legalrr.protocols import Corpus
 from legalrr.records import Judgment
 from legalrr.stage import build, digest
 
+FACTS = ("what", "licence", "citation", "get")
+
 
 def subsample(judgments: Sequence[Judgment], limit: int | None, seed: int) -> list[Judgment]:
-    """At most `limit` judgments, the shares of the outcomes kept as far as whole judgments allow.
+    """Draw at most `limit` judgments, stratified by outcome.
 
-    Which ones they are depends on seed and ids alone, and a greater limit adds judgments to those of a smaller one per
-    outcome. The order of the corpus is kept.
+    The draw depends on seed and ids alone, not on the order of reading. For each outcome, a larger limit adds judgments
+    to the draw of a smaller one. The order of the corpus is kept.
 
     Args:
-        judgments: all of them.
-        limit: how many to take; None takes all.
+        judgments: all judgments of the corpus.
+        limit: maximum number of judgments; None takes all.
         seed: seed of the draw.
     """
     if limit is None or limit >= len(judgments):
@@ -44,7 +44,7 @@ def subsample(judgments: Sequence[Judgment], limit: int | None, seed: int) -> li
         groups.setdefault(judgment.outcome or "", []).append(judgment)
     exact = {outcome: limit * len(group) / len(judgments) for outcome, group in groups.items()}
     sizes = {outcome: int(share) for outcome, share in exact.items()}
-    # Largest remainder; a tie goes by name, so that the draw does not depend on the order of reading.
+    # Largest remainder method. Ties are broken by name, so that the draw does not depend on the order of reading.
     by_remainder = sorted(groups, key=lambda o: (sizes[o] - exact[o], o))
     for outcome in by_remainder[: limit - sum(sizes.values())]:
         sizes[outcome] += 1
@@ -55,43 +55,40 @@ def subsample(judgments: Sequence[Judgment], limit: int | None, seed: int) -> li
     return [j for j in judgments if j.id in taken]
 
 
-FACTS = ("what", "licence", "citation", "get")
-
-
 @runtime_checkable
-class OnDisk(Protocol):
-    """A corpus that is read from files."""
+class FileCorpus(Protocol):
+    """A corpus read from files."""
 
     def paths(self, split: str | None) -> list[Path]:
-        """Files and folders that `read(split)` needs; they need not exist. None for what is read from elsewhere."""
+        """Return the files and folders that `read(split)` needs, whether or not they exist; [] for a remote corpus."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusFacts:
-    """What is stated of one corpus."""
+    """Metadata of one corpus."""
 
     name: str
-    """Name of its choice: `corpus=<name>`."""
+    """Name of the config: `corpus=<name>`."""
     what: str
-    """What it holds."""
+    """Content of the corpus."""
     licence: str
-    """Under what terms."""
+    """Terms of use."""
     citation: str
-    """Whom to cite."""
+    """Publication to cite."""
     get: str
-    """How to get it."""
+    """How to obtain the corpus."""
     file: Path
-    """The yaml that describes and configures it."""
+    """YAML file that describes and configures the corpus."""
 
     def node(self) -> DictConfig:
-        """Its configuration."""
+        """Load the configuration."""
         node = OmegaConf.load(self.file)
         if not isinstance(node, DictConfig):
-            raise UserError("no mapping", where=str(self.file), cure="write _target_, name and the reader's fields")
+            raise UserError("not a mapping", where=str(self.file), cure="write _target_, name and the reader's fields")
         return node
 
     def reader(self) -> Corpus | None:
-        """Its reader; None where the configuration waits for the user's own path."""
+        """Build the reader; return None where the user has to fill in a path first."""
         node = self.node()
         try:
             for key in node:
@@ -100,30 +97,43 @@ class CorpusFacts:
             return None
         return build(node, Corpus, option=f"corpus={self.name}")  # type: ignore[type-abstract]
 
+    def require_reader(self) -> Corpus:
+        """Build the reader; raise UserError where the user has to fill in a path first."""
+        reader = self.reader()
+        if reader is None:
+            raise UserError(
+                "the path of this corpus is not set", where=str(self.file), cure="set the path in a copy of this file"
+            )
+        return reader
 
-def present(reader: Corpus) -> list[Path]:
-    """What the evaluated split is read from, if all of it is here; else, and for a hub set, nothing."""
-    paths = reader.paths(reader.split) if isinstance(reader, OnDisk) else []
+
+def local_files(reader: Corpus) -> list[Path]:
+    """Return the paths that the evaluated split is read from, or [] if one is missing or the corpus is remote."""
+    paths = reader.paths(reader.split) if isinstance(reader, FileCorpus) else []
     return paths if all(path.exists() for path in paths) else []
 
 
 def cards() -> list[CorpusFacts]:
-    """All corpora, by name."""
+    """Return the metadata of all corpora, ordered by name."""
     return [card(name) for name in choices("corpus")]
 
 
 def card(name: str, folders: Sequence[Path] | None = None) -> CorpusFacts:
-    """The corpus called `name`, of the folders of configuration (None: `legalrr.paths.conf_folders`).
+    """Return the metadata of the corpus `name`.
+
+    Args:
+        name: name of the config.
+        folders: configuration folders to search; None: `legalrr.paths.conf_folders`.
 
     Raises:
-        UserError: none is called so, or its file leaves out a fact.
+        UserError: no corpus of this name, or a metadata key is missing.
     """
     files = choices("corpus", folders)
     if name not in files:
         raise UserError(f"no corpus {name!r}", where="conf/corpus", cure=f"one of {', '.join(files)}")
     file = files[name]
-    stated = read_metadata(file, FACTS)
-    lacking = [key for key in FACTS if key not in stated]
-    if lacking:
-        raise UserError(f"meta does not state {', '.join(lacking)}", where=str(file), cure="see the other files there")
-    return CorpusFacts(name=name, file=file, **stated)
+    metadata = read_metadata(file, FACTS)
+    missing = [key for key in FACTS if key not in metadata]
+    if missing:
+        raise UserError(f"meta lacks {', '.join(missing)}", where=str(file), cure="see the other files in this folder")
+    return CorpusFacts(name=name, file=file, **metadata)

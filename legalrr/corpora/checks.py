@@ -1,6 +1,6 @@
-"""What every reader shares: labels, parties, splits, facts of a judgment, and what a judgment must satisfy.
+"""Parse and validate labels, parties, splits and judgments for all corpus readers.
 
-Whatever is wrong raises UserError with file and line, row or id; nothing is repaired or passed over in silence.
+Invalid input raises UserError with file and line, row or id. Nothing is repaired or skipped silently.
 """
 
 import math
@@ -9,34 +9,37 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from legalrr.corpora.files import csv_rows, located
+from legalrr.corpora.files import read_csv_rows, require_path
 from legalrr.errors import UserError
 from legalrr.records import OUTCOMES, PARTIES, Judgment, Outcome, Party, Span
 from legalrr.roles import scheme
 
 ZERO_ONE: Mapping[str, Outcome] = {"0": "dismissed", "1": "allowed"}
 CONFIDENCES = ("high", "medium", "low")
-FACTS = ("id", "outcome", "confidence", "party", "petitioner", "court", "year", "kind", "group", "split", "scheme")
-"""What a judgment is written with beside its text and spans; pages of a PDF are not written."""
+FACT_NAMES = ("id", "outcome", "confidence", "party", "petitioner", "court", "year", "kind", "group", "split", "scheme")
+"""Fields of a judgment that are exported beside its text and spans. PDF pages are not exported."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Label:
-    """An outcome as a table of labels states it."""
+    """One label of a label file."""
 
     outcome: Outcome | None
-    """None where the label is blank."""
+    """Outcome; None for a blank label."""
     confidence: str | None
-    """high, medium or low; None where not stated."""
+    """high, medium or low; None if not given."""
 
 
-def outcome_of(value: object, *, where: str, labels: Mapping[str, str] | None = None) -> Outcome | None:
-    """The outcome that a published label states; None for a blank one.
+def parse_outcome(value: object, *, where: str, labels: Mapping[str, str] | None = None) -> Outcome | None:
+    """Parse a published label; return None for a blank one.
 
     Args:
         value: 0 or 1 as a number or text, or a key of `labels`.
         where: file and line, for messages.
-        labels: published label -> "allowed" or "dismissed"; without it 1 is allowed and 0 dismissed.
+        labels: published label -> "allowed" or "dismissed"; default: 1 is allowed, 0 is dismissed.
+
+    Raises:
+        UserError: unknown label.
     """
     if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
         return None
@@ -48,48 +51,52 @@ def outcome_of(value: object, *, where: str, labels: Mapping[str, str] | None = 
 
 
 def check_labels(labels: Mapping[str, str], *, where: str) -> None:
-    """Raises UserError where a label stands for something else than allowed or dismissed."""
+    """Raise UserError if a label maps to anything but allowed or dismissed."""
     for label, outcome in labels.items():
         if outcome not in OUTCOMES:
             raise UserError(f"label {label!r} cannot mean {outcome!r}", where=where, cure="write allowed or dismissed")
 
 
 def read_labels(path: Path, id_column: str) -> dict[str, Label]:
-    """Labels by id from a CSV with the columns `id_column`, label and, optionally, confidence."""
+    """Read labels by id from a CSV with the columns `id_column`, label and, optionally, confidence."""
     found: dict[str, Label] = {}
-    for where, row in csv_rows(path, (id_column, "label")):
+    for where, row in read_csv_rows(path, (id_column, "label")):
         key = row[id_column]
         if key in found:
             raise UserError(f"duplicate id {key!r}", where=where, cure="one row per judgment")
-        found[key] = label_of(row, where=where)
+        found[key] = parse_label(row, where=where)
     return found
 
 
-def label_of(row: Mapping[str, str], *, where: str) -> Label:
-    """The label of one row with the columns label and, optionally, confidence."""
+def parse_label(row: Mapping[str, str], *, where: str) -> Label:
+    """Parse a row with the columns label and, optionally, confidence."""
     confidence = row.get("confidence") or None
     if confidence not in (None, *CONFIDENCES):
         raise UserError(f"confidence {confidence!r}", where=where, cure=f"one of {', '.join(CONFIDENCES)}, or blank")
-    return Label(outcome=outcome_of(row["label"], where=where), confidence=confidence)
+    return Label(outcome=parse_outcome(row["label"], where=where), confidence=confidence)
 
 
-def joined_labels(path: str | None, id_column: str, ids: Iterable[str]) -> dict[str, Label]:
-    """Labels for judgments; raises UserError where the file has a label for none of `ids`. No path: no labels."""
+def load_labels(path: str | None, id_column: str, ids: Iterable[str]) -> dict[str, Label]:
+    """Read the labels of the judgments `ids`; {} without a path.
+
+    Raises:
+        UserError: the file has a label for none of `ids`, or is invalid.
+    """
     if path is None:
         return {}
-    file = located(path)
+    file = require_path(path)
     labels = read_labels(file, id_column)
     if labels and labels.keys().isdisjoint(ids):
         raise UserError(
-            f"no {id_column} of this file is a judgment of the corpus ({next(iter(labels))!r} is not)",
+            f"no {id_column} of this file is the id of a judgment of the corpus (the first is {next(iter(labels))!r})",
             where=str(file),
-            cure="the id of a judgment is its file's name without .txt",
+            cure="the id of a judgment is the name of its file without the suffix",
         )
     return labels
 
 
-def party_of(value: object, *, where: str) -> Party | None:
-    """The party that an outcome refers to, None for a blank; raises UserError for any other word."""
+def parse_party(value: object, *, where: str) -> Party | None:
+    """Parse the party that an outcome refers to; return None for a blank, raise UserError for an unknown party."""
     if value is None or value == "":
         return None
     if value not in PARTIES:
@@ -97,8 +104,8 @@ def party_of(value: object, *, where: str) -> Party | None:
     return cast(Party, value)
 
 
-def splits_to_read(split: str | None, available: Iterable[str], *, corpus: str) -> list[str]:
-    """The named split, or all that there are; raises UserError for one that the corpus has not."""
+def select_splits(split: str | None, available: Iterable[str], *, corpus: str) -> list[str]:
+    """Return [split], or all available splits for None; raise UserError for an unknown split."""
     known = list(available)
     if split is None:
         return known
@@ -108,12 +115,12 @@ def splits_to_read(split: str | None, available: Iterable[str], *, corpus: str) 
     return [split]
 
 
-def facts_of(judgment: Judgment) -> dict[str, Any]:
-    """The facts of a judgment as JSON values; `judgment_of` reads them."""
-    return {name: getattr(judgment, name) for name in FACTS}
+def judgment_to_facts(judgment: Judgment) -> dict[str, Any]:
+    """Return the fields `FACT_NAMES` of a judgment as JSON values; `judgment_from_facts` is the inverse."""
+    return {name: getattr(judgment, name) for name in FACT_NAMES}
 
 
-def judgment_of(
+def judgment_from_facts(
     facts: Mapping[str, Any],
     *,
     text: object,
@@ -121,21 +128,21 @@ def judgment_of(
     where: str,
     scheme_name: str | None = None,
 ) -> Judgment:
-    """Make a judgment from facts, as `facts_of` gives them; facts that are left out are None.
+    """Build a judgment from facts as `judgment_to_facts` returns them; missing facts are None.
 
     Args:
-        facts: the facts; other keys are not looked at.
-        text: the judgment's text.
-        spans: its gold spans as (start, end, role, score); None: it has none.
+        facts: the facts; other keys are ignored.
+        text: text of the judgment.
+        spans: gold spans as (start, end, role, score); None: not annotated.
         where: file and row, for messages and as the judgment's source.
-        scheme_name: scheme of the roles; None: as the facts say.
+        scheme_name: scheme of the roles; None: the scheme of the facts.
 
     Raises:
-        UserError: a fact or a span is of the wrong type or unknown, or the facts name another scheme.
+        UserError: a fact or a span has a wrong type or an unknown value, or the facts have another scheme.
     """
     if not isinstance(text, str):
         raise UserError(f"the text is {type(text).__name__}", where=where, cure="write a string")
-    for name in FACTS:
+    for name in FACT_NAMES:
         wanted: type = int if name == "year" else str
         value = facts.get(name)
         if value is not None and type(value) is not wanted:
@@ -149,12 +156,12 @@ def judgment_of(
     chosen = scheme_name or named
     if spans is not None and chosen is None:
         raise UserError("roles without a scheme", where=where, cure="set scheme: build or seven")
-    found = None if spans is None else _spans_of(spans, str(chosen), where)
-    kept: dict[str, Any] = {name: facts.get(name) for name in FACTS if name not in ("id", "party", "scheme")}
+    found = None if spans is None else _parse_spans(spans, str(chosen), where)
+    kept: dict[str, Any] = {name: facts.get(name) for name in FACT_NAMES if name not in ("id", "party", "scheme")}
     return Judgment(
         **kept,
         id=facts.get("id") or "",
-        party=party_of(facts.get("party"), where=where),
+        party=parse_party(facts.get("party"), where=where),
         scheme=None if found is None else chosen,
         text=text,
         source=where,
@@ -162,7 +169,7 @@ def judgment_of(
     )
 
 
-def _spans_of(spans: Iterable[Sequence[Any]], scheme_name: str, where: str) -> tuple[Span, ...]:
+def _parse_spans(spans: Iterable[Sequence[Any]], scheme_name: str, where: str) -> tuple[Span, ...]:
     roles = scheme(scheme_name, where=where)
     found = []
     for number, (start, end, role, score) in enumerate(spans):
@@ -175,18 +182,18 @@ def _spans_of(spans: Iterable[Sequence[Any]], scheme_name: str, where: str) -> t
     return tuple(sorted(found, key=lambda span: (span.start, span.end)))
 
 
-def trimmed(text: str, start: int, end: int) -> tuple[int, int]:
-    """The stretch text[start:end] without white space at its ends."""
+def strip_span(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return the offsets of text[start:end] without leading and trailing white space."""
     inner = text[start:end]
     return start + len(inner) - len(inner.lstrip()), start + len(inner.rstrip())
 
 
-def checked(judgments: Iterable[Judgment]) -> Iterator[Judgment]:
-    """The same judgments, each of them sound.
+def validate_judgments(judgments: Iterable[Judgment]) -> Iterator[Judgment]:
+    """Yield the judgments unchanged, checking each.
 
     Raises:
-        UserError: an id is empty or came before, a text is empty or cannot be encoded, a gold span is out of range,
-            overlaps another or has a role that the scheme lacks.
+        UserError: an id is empty or a duplicate, a text is empty or cannot be encoded, a gold span is out of range,
+            overlaps another or has a role that is not in the scheme.
     """
     seen: set[str] = set()
     for judgment in judgments:
@@ -206,7 +213,7 @@ def checked(judgments: Iterable[Judgment]) -> Iterator[Judgment]:
             judgment.text.encode("utf-8")
         except UnicodeEncodeError as error:
             raise UserError(
-                f"half a character (surrogate) at {error.start}", where=where, cure="mend the text"
+                f"unpaired surrogate at character {error.start}", where=where, cure="correct the text"
             ) from error
         if judgment.spans is not None:
             _check_spans(judgment.spans, judgment, where)

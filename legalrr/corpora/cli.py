@@ -1,4 +1,4 @@
-"""The command `legalrr data`: which corpora there are, getting them, and checking one's own."""
+"""The command `legalrr data`: list, fetch and check corpora."""
 
 import argparse
 import logging
@@ -10,9 +10,9 @@ from statistics import median
 
 from legalrr import tables
 from legalrr.annotate.party import find_party
-from legalrr.corpora.catalogue import card, cards, present
+from legalrr.corpora.catalogue import card, cards, local_files
 from legalrr.corpora.exchange import DocBinFile, SavedDataset
-from legalrr.corpora.fetch import fetch, source
+from legalrr.corpora.fetch import fetch, find_source
 from legalrr.corpora.label_studio import LabelStudio
 from legalrr.corpora.pdf_folder import PdfFolder
 from legalrr.corpora.table import Table
@@ -26,13 +26,13 @@ from legalrr.records import OUTCOMES, PARTIES, Document, Judgment, Party, Segmen
 Reader = Marked | SentenceLines | LabelStudio | Table | TextFolder | PdfFolder | SavedDataset | DocBinFile
 PIPE_WIDTH = 120
 LAYOUTS = ("marked", "sentence-lines", "label-studio", "table", "text", "pdf", "dataset", "docbin")
-OWN_LABELS = {
-    "marked": "the header of each file states its outcome",
+LABEL_SOURCES = {
+    "marked": "the header of each file gives its outcome",
     "table": "use --label-column",
-    "dataset": "its column outcome states them",
-    "docbin": "its documents state them",
+    "dataset": "the column outcome gives them",
+    "docbin": "its documents give them",
 }
-"""Layouts that hold their outcomes, and where."""
+"""Layouts that contain their outcomes, and where."""
 EXAMPLES = """\
 examples:
   legalrr data list
@@ -45,7 +45,7 @@ examples:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command; exit status 2 for bad input, with one line that says what, where and what to do."""
+    """Run the command; for invalid input print one line with problem, place and cure, and exit with status 2."""
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
@@ -57,29 +57,29 @@ def main(arguments: list[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="legalrr data",
-        description="Corpora of judgments: which there are, getting them, checking one's own.",
+        description="List, fetch and check corpora of judgments.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    lister = commands.add_parser("list", help="the corpora, and which of them are here")
-    lister.add_argument("--no-count", action="store_true", help="do not read the corpora to count their judgments")
+    lister = commands.add_parser("list", help="list the corpora and show which are available locally")
+    lister.add_argument("--no-count", action="store_true", help="do not count the judgments")
     lister.set_defaults(run=_list)
 
     fetcher = commands.add_parser("fetch", help="download lawai50, marro or build, and verify every file")
     fetcher.add_argument("name", metavar="NAME", help="lawai50, marro or build")
     fetcher.add_argument("--to", type=Path, metavar="DIR", help="folder of your corpora (default: LEGALRR_DATA)")
-    fetcher.add_argument("--base-url", metavar="URL", help="a mirror: the address before each file's path")
+    fetcher.add_argument("--base-url", metavar="URL", help="address of a mirror, before each file's path")
     fetcher.set_defaults(run=_fetch)
 
-    checker = commands.add_parser("check", help="read judgments as an experiment would, and say what they are")
+    checker = commands.add_parser("check", help="read judgments as an experiment does, and summarize them")
     checker.add_argument("path", metavar="PATH", help="file or folder")
     checker.add_argument("--layout", required=True, choices=LAYOUTS)
     checker.add_argument("--scheme", choices=("build", "seven"), help="scheme of the roles")
     checker.add_argument("--labels", metavar="CSV", help="outcomes (sentence-lines, label-studio, text, pdf)")
     checker.add_argument("--id-column", metavar="NAME", default="id", help="table: column of ids (default: id)")
-    checker.add_argument("--no-id-column", action="store_true", help="table: there is none, the row is the id")
+    checker.add_argument("--no-id-column", action="store_true", help="table: use row numbers as ids")
     checker.add_argument("--text-column", metavar="NAME", default="text", help="table: column of texts (default: text)")
     checker.add_argument("--label-column", metavar="NAME", help="table: column of labels")
     checker.add_argument("--spans-column", metavar="NAME", help="table: column of gold roles")
@@ -91,16 +91,16 @@ def _list(options: argparse.Namespace) -> None:
     rows = []
     for one in cards():
         reader = one.reader()
-        paths = present(reader) if reader else []
-        counts = _counts(reader) if reader and paths and not options.no_count else ["", "", ""]
-        place = f"here: {', '.join(map(str, paths))}" if paths else f"to get it: {one.get}"
+        paths = local_files(reader) if reader else []
+        counts = _count_judgments(reader) if reader and paths and not options.no_count else ["", "", ""]
+        place = f"available at {', '.join(map(str, paths))}" if paths else f"to get it: {one.get}"
         rows.append((one.name, *counts, f"{one.what}\nlicence: {one.licence}\n{place}"))
-    header = ("corpus", "judgments", "labels", "roles", "what, licence, where it is or how to get it")
+    header = ("corpus", "judgments", "labels", "roles", "content, licence, path or how to get it")
     table = tables.Table(header=header, rows=tuple(rows))
     table.show(tables.standard_output(PIPE_WIDTH), grid=True, lines=True)
 
 
-def _counts(reader: Corpus) -> list[str]:
+def _count_judgments(reader: Corpus) -> list[str]:
     judgments = labels = 0
     schemes = set()
     for judgment in reader.read(reader.split):
@@ -115,7 +115,7 @@ def _fetch(options: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-    origin, facts = source(options.name), card(options.name)
+    origin, facts = find_source(options.name), card(options.name)
     folder = (options.to.expanduser() if options.to else data_root()) / options.name
     total = sum(item.size for item in origin.manifest())
     console = Console(stderr=True)
@@ -124,24 +124,24 @@ def _fetch(options: argparse.Namespace) -> None:
         task = bar.add_task(options.name, total=total)
         count = fetch(origin, folder, base_url=options.base_url, progress=lambda step: bar.advance(task, step))
     there = len(origin.manifest()) - count
-    print(f"{options.name}: {count} files fetched, {there} were there already; all verified, in {folder}")
+    print(f"{options.name}: {count} files fetched, {there} already present; all verified, in {folder}")
     print(f"licence: {facts.licence}\nplease cite: {facts.citation}")
     if folder.parent.resolve() != data_root().resolve():
-        print(f"so that experiments find it: export LEGALRR_DATA={folder.parent}")
+        print(f"for experiments to find it: export LEGALRR_DATA={folder.parent}")
 
 
 def _check(options: argparse.Namespace) -> None:
     logging.basicConfig(format="%(message)s")
     logging.getLogger("legalrr").setLevel(logging.INFO)
-    print("\n".join(_summary(_reader(options).read(None))))
+    print("\n".join(_summarize(_make_reader(options).read(None))))
 
 
-def _reader(options: argparse.Namespace) -> Reader:
-    """The reader of a layout over one path."""
+def _make_reader(options: argparse.Namespace) -> Reader:
+    """Build the reader for the layout and path of the options."""
     path, labels = options.path, options.labels
-    if labels and options.layout in OWN_LABELS:
-        cure = OWN_LABELS[options.layout]
-        raise UserError("this layout takes no --labels", where=f"--layout {options.layout}", cure=cure)
+    if labels and options.layout in LABEL_SOURCES:
+        cure = LABEL_SOURCES[options.layout]
+        raise UserError("--labels is not supported by this layout", where=f"--layout {options.layout}", cure=cure)
     match options.layout:
         case "marked":
             return Marked(name="check", folder=path, scheme=options.scheme or "build")
@@ -170,8 +170,8 @@ def _reader(options: argparse.Namespace) -> Reader:
             return TextFolder(name="check", folder=path, labels=labels)
 
 
-def _summary(judgments: Iterable[Judgment]) -> list[str]:
-    """Lines that say what the judgments are, and what may be wrong with them."""
+def _summarize(judgments: Iterable[Judgment]) -> list[str]:
+    """Return the lines of a summary: counts, and possible problems."""
     words: list[int] = []
     outcomes: Counter[str | None] = Counter()
     parties: Counter[str | None] = Counter()
@@ -182,7 +182,7 @@ def _summary(judgments: Iterable[Judgment]) -> list[str]:
     for judgment in judgments:
         words.append(len(judgment.text.split()))
         outcomes[judgment.outcome] += 1
-        parties[_party(judgment)] += 1
+        parties[_find_party(judgment)] += 1
         roles.update(span.role for span in judgment.spans or ())
         unannotated += judgment.spans is None
         first = texts.setdefault(hash(judgment.text), judgment.id)
@@ -194,8 +194,8 @@ def _summary(judgments: Iterable[Judgment]) -> list[str]:
         problems.append(f"{outcomes[None]} of {len(words)} judgments have no label: they cannot be scored")
     if parties[None]:
         problems.append(
-            f"{parties[None]} of {len(words)} judgments do not tell which party came to the court: "
-            "set corpus.party, or ask annotate.question=relief"
+            f"{parties[None]} of {len(words)} judgments do not name the party that came to the court: "
+            "set corpus.party, or use annotate.question=relief"
         )
     if roles and unannotated:
         problems.append(f"{unannotated} of {len(words)} judgments have no gold roles")
@@ -204,16 +204,18 @@ def _summary(judgments: Iterable[Judgment]) -> list[str]:
         "labels      "
         + ", ".join(f"{outcomes[outcome]} {outcome}" for outcome in OUTCOMES)
         + f", {outcomes[None]} none",
-        "party       " + ", ".join(f"{parties[party]} {party}" for party in PARTIES) + f", {parties[None]} not known",
+        "party       " + ", ".join(f"{parties[party]} {party}" for party in PARTIES) + f", {parties[None]} unknown",
         "roles       " + (", ".join(f"{role} {count}" for role, count in roles.most_common()) or "none"),
-        f"words       {min(words)} least, {median(words):g} median, {max(words)} most",
+        f"words       {min(words)} minimum, {median(words):g} median, {max(words)} maximum",
         "problems    " + ("; ".join(problems) or "none"),
     ]
 
 
-def _party(judgment: Judgment) -> Party | None:
-    """The role that a question would name. Verdicts outside of decisive roles are not hidden here: that takes long, and
-    a caption is none."""
+def _find_party(judgment: Judgment) -> Party | None:
+    """Return the party that the question of a prompt would name.
+
+    Verdicts outside decisive roles are not hidden here: that is slow, and the party is found in the caption.
+    """
     segments = Segments(id=judgment.id, scheme=judgment.scheme or "build", spans=judgment.spans or ())
     hidden = hide(judgment, segments, also=frozenset(), verdicts=False)
     document = Document(id=judgment.id, scheme=segments.scheme, headings=False, blocks=(), hidden=hidden)

@@ -1,12 +1,8 @@
-"""Download corpora whose files and checksums are known, and open data sets of the Hugging Face hub.
+"""Download corpora with known checksums, and read data sets from the Hugging Face hub.
 
-Data sets on the Hugging Face hub, at one commit and through `datasets`.
-
-Downloads of the corpora whose files and checksums are known: resumable, and verified before a file gets its name.
-
-A manifest (data/manifests/<corpus>.csv) lists path, git blob SHA-1 and size of every file. What is being downloaded is
-called <file>.part; a broken download goes on from there by an HTTP range. Only a file whose SHA-1 and size are right
-loses `.part`.
+A manifest (data/manifests/<corpus>.csv) lists path, git blob SHA-1 and size of every file. A download is written to
+<file>.part and resumed with an HTTP range request after an interruption. It is renamed to <file> only if size and SHA-1
+match. Data sets of the hub are read through `datasets`, pinned to a commit.
 """
 
 import hashlib
@@ -22,21 +18,31 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote, urlsplit
 
-from legalrr.corpora.checks import splits_to_read
-from legalrr.corpora.files import Row, csv_rows, need_columns
+from legalrr.corpora.checks import select_splits
+from legalrr.corpora.files import Row, read_csv_rows, require_columns
 from legalrr.errors import UserError
 from legalrr.paths import root
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
+ATTEMPTS = 4
+"""Number of requests per file; after that, the next run resumes the download."""
+TIMEOUT = 60
+"""Seconds without data after which a connection counts as broken."""
+BLOCK = 1 << 16
+"""Bytes read at a time."""
+RAW = "https://raw.githubusercontent.com"
+HUB = "https://huggingface.co/datasets/opennyaiorg/InRhetoricalRoles"
+
+Progress = Callable[[int], None]
 
 
 def check_commit(revision: str | None, *, hub: str, where: str) -> str:
-    """The commit; raises UserError, saying how to get one, for a branch, a tag, a short hash or none at all."""
+    """Return the commit; raise UserError for a branch, a tag, a short hash or None."""
     if revision is None or not COMMIT.fullmatch(revision):
         raise UserError(
-            f"revision {revision!r} is no commit of 40 hexadecimal digits",
+            f"revision {revision!r} is not a commit of 40 hexadecimal digits",
             where=where,
-            cure=f"copy the newest one from https://huggingface.co/datasets/{hub}/commits/main into corpus.revision",
+            cure=f"copy the latest one from https://huggingface.co/datasets/{hub}/commits/main into corpus.revision",
         )
     return revision
 
@@ -51,19 +57,19 @@ def hub_rows(
     columns: list[str],
     where: str,
 ) -> Iterator[tuple[str, Iterable[tuple[int, str, Row]]]]:
-    """Each split of a hub set and its rows as (number from 1, place for messages, values by column).
+    """Yield each split of a hub data set with its rows as (number from 1, place for messages, values by column).
 
     Args:
-        hub: owner/name of the set.
+        hub: owner/name of the data set.
         revision: commit.
-        config: configuration (subset), or None for the default one.
-        data_files: split -> file; empty: as the set says.
-        split: the split wanted, or None for all.
-        columns: columns that must be there.
+        config: configuration (subset); None: the default one.
+        data_files: split -> file; empty: as the data set defines.
+        split: split to read; None: all.
+        columns: required columns.
         where: corpus, for messages.
 
     Raises:
-        UserError: no commit is named, the set or split is not there, its terms are not accepted, or a column lacks.
+        UserError: no commit given, data set, split or column not found, or terms not accepted.
     """
     commit = check_commit(revision, hub=hub, where=where)
     import datasets
@@ -73,53 +79,41 @@ def hub_rows(
         found = datasets.load_dataset(hub, config, revision=commit, data_files=dict(data_files) or None)
     except (datasets.exceptions.DatasetsError, HfHubHTTPError, OSError, ValueError) as error:
         raise UserError(
-            f"the hub set {hub} cannot be had: {error}",
+            f"cannot load the hub data set {hub}: {error}",
             where=where,
             cure="check name, config and revision; accept its terms on its page and set HF_TOKEN",
         ) from error
-    for one in splits_to_read(split, found, corpus=where):
-        need_columns(found[one].column_names, columns, where=f"{hub} {one}")
+    for one in select_splits(split, found, corpus=where):
+        require_columns(found[one].column_names, columns, where=f"{hub} {one}")
         yield one, ((number, f"{hub} {one} row {number}", row) for number, row in enumerate(found[one], start=1))
-
-
-ATTEMPTS = 4
-"""How often a broken download is taken up again before it is left for the next run."""
-
-TIMEOUT = 60
-"""Seconds without a byte after which a connection counts as broken."""
-
-BLOCK = 1 << 16
-"""Bytes read at a time."""
-
-Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where a corpus comes from."""
+    """Download source of a corpus."""
 
     name: str
     """Name of the corpus and of its manifest."""
     url: str
     """Address before a file's path: at a commit, or verified by the manifest alone."""
     strip: str = ""
-    """Leading folder of the published paths that is left out here."""
+    """Leading folder removed from the published paths."""
     page: str = ""
-    """Page on which terms have to be accepted; "" where there are none."""
+    """Page for accepting the terms of use; "" if there are none."""
 
-    def manifest(self) -> list["Item"]:
-        """The files of the corpus; raises UserError for a broken manifest."""
+    def manifest(self) -> list["ManifestEntry"]:
+        """Read the manifest; raise UserError if it is invalid."""
         path = root() / "data" / "manifests" / f"{self.name}.csv"
         columns = ("path", "git_blob_sha1", "bytes")
         return [
-            Item(path=row["path"], sha1=row["git_blob_sha1"], size=int(row["bytes"]))
-            for _, row in csv_rows(path, columns)
+            ManifestEntry(path=row["path"], sha1=row["git_blob_sha1"], size=int(row["bytes"]))
+            for _, row in read_csv_rows(path, columns)
         ]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Item:
-    """One file of a manifest."""
+class ManifestEntry:
+    """A file of a manifest."""
 
     path: str
     """Path as published, with forward slashes."""
@@ -128,8 +122,8 @@ class Item:
     size: int
     """Bytes."""
 
-    def verifies(self, file: Path) -> bool:
-        """Whether `file` is there and has this size and SHA-1."""
+    def matches(self, file: Path) -> bool:
+        """Return whether `file` exists with this size and SHA-1."""
         if not file.is_file() or file.stat().st_size != self.size:
             return False
         state = hashlib.sha1(f"blob {self.size}\0".encode(), usedforsecurity=False)
@@ -139,8 +133,6 @@ class Item:
         return state.hexdigest() == self.sha1
 
 
-RAW = "https://raw.githubusercontent.com"
-HUB = "https://huggingface.co/datasets/opennyaiorg/InRhetoricalRoles"
 SOURCES = (
     Source(name="lawai50", url=f"{RAW}/Law-AI/semantic-segmentation/16d16b2c9bad824b527d4ffa3e94e029e282b133"),
     Source(
@@ -152,8 +144,8 @@ SOURCES = (
 )
 
 
-def source(name: str) -> Source:
-    """The source called `name`; raises UserError for a corpus that cannot be fetched."""
+def find_source(name: str) -> Source:
+    """Return the source of a corpus; raise UserError for a corpus that cannot be fetched."""
     for known in SOURCES:
         if known.name == name:
             return known
@@ -161,81 +153,81 @@ def source(name: str) -> Source:
     raise UserError(
         f"{name!r} cannot be fetched",
         where="legalrr data fetch",
-        cure=f"{names} can; `legalrr data list` says how to get others",
+        cure=f"name {names}; `legalrr data list` describes how to get others",
     )
 
 
 def fetch(origin: Source, folder: Path, *, base_url: str | None = None, progress: Progress = lambda count: None) -> int:
-    """Download what is not yet there and right.
+    """Download the files that are missing or do not match the manifest.
 
     Args:
-        origin: the corpus.
-        folder: where its files go; made as needed.
-        base_url: another server in the place of `origin.url`.
-        progress: told the bytes that came in or were found; a negative number takes some back.
+        origin: source of the corpus.
+        folder: destination; created if needed.
+        base_url: server to use instead of `origin.url`.
+        progress: called with the number of bytes received or already present; negative to take bytes back.
 
     Returns:
-        How many files were downloaded.
+        Number of files downloaded.
 
     Raises:
-        UserError: a file cannot be had, or is not what the manifest says.
+        UserError: a file cannot be downloaded, or does not match the manifest.
     """
     fetched = 0
     for item in origin.manifest():
         target = folder / item.path.removeprefix(origin.strip)
-        if item.verifies(target):
+        if item.matches(target):
             progress(item.size)
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(target.name + ".part")
         url = f"{(base_url or origin.url).rstrip('/')}/{quote(item.path)}"
         _download(url, part, item, origin, progress)
-        if not item.verifies(part):
+        if not item.matches(part):
             part.unlink()
             raise UserError(
-                f"{item.path} came with another checksum than the manifest has; it was not kept",
+                f"the checksum of {item.path} differs from the manifest; the download was deleted",
                 where=url,
-                cure="try again; if it stays so, the published file has changed",
+                cure="try again; if the error persists, the published file has changed",
             )
         part.replace(target)
         fetched += 1
     return fetched
 
 
-def _download(url: str, part: Path, item: Item, origin: Source, progress: Progress) -> None:
-    """Bring `part` to its full size, in several attempts where the connection breaks."""
-    if part.exists() and part.stat().st_size >= item.size and not item.verifies(part):
+def _download(url: str, part: Path, item: ManifestEntry, origin: Source, progress: Progress) -> None:
+    """Complete `part`, in several attempts if the connection breaks."""
+    if part.exists() and part.stat().st_size >= item.size and not item.matches(part):
         part.unlink()
-    have = _size(part)
+    have = _file_size(part)
     progress(have)
     broken: Exception | None = None
     for _ in range(ATTEMPTS):
         if part.exists() and have >= item.size:
             return
         try:
-            _receive(url, part, have, item=item, origin=origin, progress=progress)
+            _request_rest(url, part, have, item=item, origin=origin, progress=progress)
         except urllib.error.HTTPError as error:
-            raise _refusal(error, url, origin) from error
+            raise _http_error(error, url, origin) from error
         except (urllib.error.URLError, HTTPException, ConnectionError, TimeoutError) as error:
             broken = error
-        have = _size(part)
+        have = _file_size(part)
     if have < item.size:
         raise UserError(
             f"the connection broke at {have} of {item.size} bytes{f': {broken}' if broken else ''}",
             where=url,
-            cure="run the same command again: it goes on from there",
+            cure="run the same command again to resume",
         ) from broken
 
 
-def _receive(url: str, part: Path, have: int, *, item: Item, origin: Source, progress: Progress) -> None:
-    """One request for what `part` lacks."""
+def _request_rest(url: str, part: Path, have: int, *, item: ManifestEntry, origin: Source, progress: Progress) -> None:
+    """Request the missing rest of `part`."""
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     token = os.environ.get("HF_TOKEN")
     if origin.page and token:
         request.add_header("Authorization", f"Bearer {token}")
-    with urllib.request.build_opener(_Redirects).open(request, timeout=TIMEOUT) as response:
+    with urllib.request.build_opener(_RedirectHandler).open(request, timeout=TIMEOUT) as response:
         if have and response.status != HTTPStatus.PARTIAL_CONTENT:
-            # The server knows no ranges and sends everything.
+            # The server does not support ranges and sends the whole file.
             progress(-have)
             have = 0
         with part.open("ab" if have else "wb") as file:
@@ -245,26 +237,26 @@ def _receive(url: str, part: Path, have: int, *, item: Item, origin: Source, pro
                 progress(len(block))
 
 
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirections, but shows the token to no other server than the one that was asked."""
+class _RedirectHandler(urllib.request.HTTPRedirectHandler):
+    """Follow redirections without sending the token to another server."""
 
     def redirect_request(  # noqa: PLR0917 - urllib's own signature
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> urllib.request.Request | None:
-        """The request to follow with."""
+        """Return the redirected request."""
         request = super().redirect_request(req, fp, code, msg, headers, newurl)
         if request is not None and urlsplit(newurl)[:2] != urlsplit(req.full_url)[:2]:
             request.remove_header("Authorization")
         return request
 
 
-def _refusal(error: urllib.error.HTTPError, url: str, origin: Source) -> UserError:
-    what = f"the server says {error.code} {error.reason}"
+def _http_error(error: urllib.error.HTTPError, url: str, origin: Source) -> UserError:
+    what = f"the server replied {error.code} {error.reason}"
     if origin.page and error.code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        cure = f"accept the terms on {origin.page} and set HF_TOKEN to a token of the account that did"
+        cure = f"accept the terms on {origin.page} and set HF_TOKEN to a token of the same account"
         return UserError(what, where=url, cure=cure)
-    return UserError(what, where=url, cure="try again later, or from a mirror with --base-url")
+    return UserError(what, where=url, cure="try again later, or use a mirror with --base-url")
 
 
-def _size(file: Path) -> int:
+def _file_size(file: Path) -> int:
     return file.stat().st_size if file.exists() else 0

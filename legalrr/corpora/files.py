@@ -1,6 +1,6 @@
-"""Files that readers read: found, decoded, and taken apart into rows.
+"""Locate, decode and parse the files that corpus readers read.
 
-Whatever is wrong raises UserError with file and line, row or byte offset.
+Invalid input raises UserError with file and line, row or byte offset.
 """
 
 import codecs
@@ -18,12 +18,12 @@ from typing import IO, Any, NoReturn, cast
 from legalrr import paths
 from legalrr.errors import UserError
 
-TABLES = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz", ".parquet")
+TABLE_SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz", ".parquet")
 Row = Mapping[str, Any]
 
 
-def located(path: str) -> Path:
-    """The file or folder that a config path names; raises UserError where it is not there."""
+def require_path(path: str) -> Path:
+    """Resolve a config path; raise UserError if nothing exists there."""
     found = paths.resolve(path)
     if not found.exists():
         cure = "correct the path, or see `legalrr data list` for how to get the corpus"
@@ -35,95 +35,98 @@ def located(path: str) -> Path:
     return found
 
 
-def text_files(folder: Path, pattern: str = "*.txt") -> list[Path]:
-    """The files of a folder that match, in natural order (d2 before d10); raises UserError where there are none."""
+def list_text_files(folder: Path, pattern: str = "*.txt") -> list[Path]:
+    """List the matching files of a folder in natural order (d2 before d10); raise UserError if there are none."""
     if not folder.is_dir():
         raise UserError("not a folder", where=str(folder), cure="name the folder that holds the *.txt files")
-    found = sorted(folder.glob(pattern), key=lambda path: (natural(path.name), path.name))
+    found = sorted(folder.glob(pattern), key=lambda path: (natural_sort_key(path.name), path.name))
     if not found:
         raise UserError(f"no {pattern} file in this folder", where=str(folder), cure="one judgment per .txt file")
     return found
 
 
-def natural(name: str) -> list[tuple[int, str]]:
-    """Sort key that compares runs of digits as numbers."""
+def natural_sort_key(name: str) -> list[tuple[int, str]]:
+    """Return a sort key that compares runs of digits as numbers."""
     return [
         (int(part), "") if part.isascii() and part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", name)
     ]
 
 
 def read_text(path: Path) -> str:
-    """A whole UTF-8 file. Line ends become newlines, so that a judgment is the same on every system; a BOM is left out.
+    r"""Read a UTF-8 file; unpack it if its name ends in .gz.
+
+    Line ends become "\n", so that a judgment is the same on every system. A BOM is removed.
 
     Raises:
-        UserError: the file is no UTF-8; the message gives the byte offset.
+        UserError: not UTF-8; the message gives the byte offset.
     """
-    with readable(path), opened(path) as file:
-        return decoded(file.read(), where=str(path))
+    with translate_read_errors(path), open_binary(path) as file:
+        return decode_utf8(file.read(), where=str(path))
 
 
-def decoded(content: bytes, *, where: str) -> str:
-    """UTF-8 as text, as `read_text` gives it; raises UserError with `where` and the byte offset for what is none."""
+def decode_utf8(content: bytes, *, where: str) -> str:
+    """Decode UTF-8 as `read_text` does; raise UserError with `where` and the byte offset if it is invalid."""
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise _not_utf8(error, error.start, where) from error
+        raise _encoding_error(error, error.start, where) from error
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
-def opened(path: Path) -> IO[bytes]:
-    """A file for reading bytes; what ends in .gz is unpacked on the way."""
+def open_binary(path: Path) -> IO[bytes]:
+    """Open a file for reading bytes, unpacking it if its name ends in .gz."""
     return cast(IO[bytes], gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
 
 
 @contextmanager
-def readable(path: Path) -> Iterator[None]:
-    """Turns what goes wrong while `path` is read and decoded into UserError."""
+def translate_read_errors(path: Path) -> Iterator[None]:
+    """Convert errors that occur while reading and decoding `path` to UserError."""
     try:
         yield
     except UnicodeDecodeError:
-        _find_offender(path)
+        _raise_at_bad_byte(path)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise UserError("truncated or damaged gzip file", where=str(path), cure="get the file again") from error
+        raise UserError("truncated or damaged gzip file", where=str(path), cure="download the file again") from error
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
 
 
-def _not_utf8(error: UnicodeDecodeError, offset: int, where: str) -> UserError:
+def _encoding_error(error: UnicodeDecodeError, offset: int, where: str) -> UserError:
     byte = error.object[error.start]
     return UserError(
         f"not UTF-8: byte 0x{byte:02x} at offset {offset}", where=where, cure="convert it to UTF-8, as with iconv"
     )
 
 
-def _find_offender(path: Path) -> NoReturn:
-    """Raises UserError for the first byte that is no UTF-8, wherever the reading of rows had come to."""
+def _raise_at_bad_byte(path: Path) -> NoReturn:
+    """Raise UserError with the offset of the first invalid byte, which a row reader cannot give."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     done = 0
-    with opened(path) as file:
+    with open_binary(path) as file:
         while True:
             chunk = file.read(1 << 20)
             pending = len(decoder.getstate()[0])
             try:
                 decoder.decode(chunk, final=not chunk)
             except UnicodeDecodeError as error:
-                raise _not_utf8(error, done - pending + error.start, str(path)) from error
+                raise _encoding_error(error, done - pending + error.start, str(path)) from error
             done += len(chunk)
 
 
-def csv_rows(path: Path, wanted: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Rows of a CSV file (or .csv.gz) with a header, one at a time, as (file:line, values by column).
+def read_csv_rows(path: Path, wanted: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield the rows of a CSV file (or .csv.gz) with a header as (file:line, values by column).
 
     Raises:
-        UserError: a wanted column lacks, a row has too few or too many fields, a quotation is not closed, no UTF-8.
+        UserError: a column of `wanted` is missing, a row has too few or too many fields, a quotation is not closed, or
+            the file is not UTF-8.
     """
-    # A judgment may be longer than the 131,072 characters that the module takes by default; 2**31 - 1 fits a C long.
+    # A judgment may exceed the module's default limit of 131,072 characters; 2**31 - 1 fits a C long.
     csv.field_size_limit(2**31 - 1)
-    with readable(path), opened(path) as raw:
+    with translate_read_errors(path), open_binary(path) as raw:
         rows = csv.reader(io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""), strict=True)
         try:
             header = next(rows, [])
-            need_columns(header, wanted, where=str(path))
+            require_columns(header, wanted, where=str(path))
             start = rows.line_num + 1
             for row in rows:
                 where, start = f"{path}:{start}", rows.line_num + 1
@@ -138,38 +141,38 @@ def csv_rows(path: Path, wanted: Sequence[str]) -> Iterator[tuple[str, dict[str,
             ) from error
 
 
-def need_columns(found: Iterable[str], wanted: Sequence[str], *, where: str) -> None:
-    """Raises UserError where a wanted column is not among those found."""
+def require_columns(found: Iterable[str], wanted: Sequence[str], *, where: str) -> None:
+    """Raise UserError if a column of `wanted` is missing."""
     found = list(found)
-    if lacking := [column for column in wanted if column not in found]:
+    if missing := [column for column in wanted if column not in found]:
         raise UserError(
-            f"no column {', '.join(map(repr, lacking))}; found {', '.join(found) or 'none'}",
+            f"no column {', '.join(map(repr, missing))}; found {', '.join(found) or 'none'}",
             where=where,
-            cure=f"this corpus has the columns {', '.join(wanted)}: is it the right file?",
+            cure=f"this corpus has the columns {', '.join(wanted)}: check that this is the right file",
         )
 
 
-def file_rows(path: Path, columns: list[str]) -> Iterator[tuple[int, str, Row]]:
-    """Rows of a table as (number from 1, place for messages, values by column), one at a time.
+def read_table_rows(path: Path, columns: list[str]) -> Iterator[tuple[int, str, Row]]:
+    """Yield the rows of a table as (number from 1, file and line for messages, values by column).
 
     Raises:
-        UserError: a wanted column lacks, the file is damaged or of an unknown kind.
+        UserError: a column is missing, the file is damaged or its format is not supported.
     """
     name = path.name
     if name.endswith((".jsonl", ".jsonl.gz")):
-        rows: Iterator[tuple[str, Row]] = _json_lines(path, columns)
+        rows: Iterator[tuple[str, Row]] = _read_json_lines(path, columns)
     elif name.endswith((".csv", ".csv.gz")):
-        rows = csv_rows(path, columns)
+        rows = read_csv_rows(path, columns)
     elif name.endswith(".parquet"):
-        rows = _parquet_rows(path, columns)
+        rows = _read_parquet_rows(path, columns)
     else:
-        raise UserError("unknown kind of table", where=str(path), cure=f"a name ends in {', '.join(TABLES)}")
+        raise UserError("unsupported table format", where=str(path), cure=f"use {', '.join(TABLE_SUFFIXES)}")
     for number, (where, row) in enumerate(rows, start=1):
         yield number, where, row
 
 
-def _json_lines(path: Path, columns: list[str]) -> Iterator[tuple[str, Row]]:
-    with readable(path), opened(path) as file:
+def _read_json_lines(path: Path, columns: list[str]) -> Iterator[tuple[str, Row]]:
+    with translate_read_errors(path), open_binary(path) as file:
         for number, line in enumerate(file, start=1):
             where = f"{path}:{number}"
             if not line.strip():
@@ -180,25 +183,27 @@ def _json_lines(path: Path, columns: list[str]) -> Iterator[tuple[str, Row]]:
                 raise UserError(
                     f"truncated or damaged JSON: {error.msg} at character {error.pos}",
                     where=where,
-                    cure="mend the line, or get the file again",
+                    cure="correct the line, or download the file again",
                 ) from error
             if not isinstance(row, dict):
-                raise UserError("no JSON object", where=where, cure="one {...} per line")
-            need_columns(row, columns, where=where)
+                raise UserError("not a JSON object", where=where, cure="write one {...} per line")
+            require_columns(row, columns, where=where)
             yield where, row
 
 
-def _parquet_rows(path: Path, columns: list[str]) -> Iterator[tuple[str, Row]]:
+def _read_parquet_rows(path: Path, columns: list[str]) -> Iterator[tuple[str, Row]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         file = pq.ParquetFile(path)
-        need_columns(file.schema_arrow.names, columns, where=str(path))
+        require_columns(file.schema_arrow.names, columns, where=str(path))
         number = 0
         for batch in file.iter_batches(batch_size=64, columns=columns):
             for row in batch.to_pylist():
                 number += 1
                 yield f"{path} row {number}", row
     except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"truncated or damaged Parquet: {error}", where=str(path), cure="get the file again") from error
+        raise UserError(
+            f"truncated or damaged Parquet: {error}", where=str(path), cure="download the file again"
+        ) from error

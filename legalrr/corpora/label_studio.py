@@ -1,18 +1,18 @@
-"""Judgments as Label Studio exports them, the layout of BUILD / LegalEval.
+"""Read and write the JSON layout of Label Studio exports, which BUILD / LegalEval uses.
 
     [{"id": 7, "data": {"text": ...}, "meta": {"group": "Tax"},
       "annotations": [{"result": [{"value": {"start": 0, "end": 12, "text": ..., "labels": ["PREAMBLE"]}}]}]}]
 
-Ids are `<split>-<index>-<id>`, as one id of BUILD's train split occurs twice. Outcomes were never published; the CSV
-with them is this project's own reading: index and id (both must agree), kind, label, confidence, duplicate_of.
+Ids are `<split>-<index>-<id>`, as one id of BUILD's train split occurs twice. BUILD publishes no outcomes; the CSV with
+outcomes was annotated for this project: index and id (which must agree), kind, label, confidence, duplicate_of.
 
-`task` writes this layout. Label Studio keeps what stands under `data`, so the judgment's id and facts go there and are
-read from there:
+`to_task` writes this layout. Label Studio preserves the content of `data`, so id and facts of a judgment are stored
+there:
 
     {"id": 1, "data": {"text": ..., "judgment": {"id": "rent-1", "outcome": "allowed", ..., "scheme": "build"}}, ...}
 
-Gold roles are annotations. What a tagger found are predictions, which Label Studio shows for correction; corrected ones
-are annotations, too.
+Gold roles are annotations. The roles of a tagger are predictions, which Label Studio offers for correction; corrected
+roles are annotations.
 Source: Kalamkar et al., Corpus for Automatic Structuring of Legal Documents, LREC 2022.
 """
 
@@ -26,14 +26,14 @@ from typing import Any, ClassVar
 from legalrr import paths
 from legalrr.corpora.checks import (
     Label,
-    checked,
-    facts_of,
-    judgment_of,
-    label_of,
-    party_of,
-    splits_to_read,
+    judgment_from_facts,
+    judgment_to_facts,
+    parse_label,
+    parse_party,
+    select_splits,
+    validate_judgments,
 )
-from legalrr.corpora.files import csv_rows, located, read_text
+from legalrr.corpora.files import read_csv_rows, read_text, require_path
 from legalrr.errors import UserError
 from legalrr.records import Judgment, Span
 from legalrr.roles import scheme
@@ -43,109 +43,107 @@ LOG = logging.getLogger(__name__)
 KINDS = ("appeal_or_petition", "trial", "unclear")
 COLUMNS = ("index", "id", "kind", "label", "confidence", "duplicate_of")
 FACTS_KEY = "judgment"
-"""Key under `data` of what `task` writes about a judgment."""
+"""Key under `data` of the facts that `to_task` writes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OutcomeRow:
-    """What the outcomes CSV says of one judgment."""
+    """A row of the outcomes CSV."""
 
     id: str
-    """Id in the export, for the agreement with the index."""
+    """Id in the export, checked against the index."""
     kind: str
     """appeal_or_petition, trial or unclear; in a first-instance trial "allowed" has no meaning."""
     label: Label
-    """The outcome, where there is one."""
+    """The outcome, if any."""
     duplicate_of: str
-    """Id of the judgment whose text this one repeats, or ""."""
+    """Id of the judgment with the same text, or ""."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelStudio:
-    """Reads Label Studio exports."""
+    """Reader of Label Studio exports."""
 
     VERSION: ClassVar[int] = 1
 
     name: str
     """Name in tables."""
     files: dict[str, str]
-    """Split -> config path of its JSON file. Only the files of the splits that are read must be there."""
+    """Split -> config path of its JSON file. Only the files of the splits read must exist."""
     outcomes: dict[str, str] = field(default_factory=dict)
     """Split -> config path of its outcomes CSV; a split without one has no outcomes."""
     split: str | None = None
     """Split that is evaluated."""
     train_split: str | None = None
-    """Split that the learning baselines train on."""
+    """Split that the trained baselines are fitted on."""
     scheme: str = "build"
     """Scheme of the roles."""
     party: str | None = None
-    """The party that came to the court, whose success the labels state: appellant, petitioner or plaintiff; null: as
-    each judgment says."""
+    """The party that came to the court, whose success the labels encode: appellant, petitioner or plaintiff; null:
+    taken from each judgment."""
     court: str | None = later(default=None)
-    """Name of the court that all of them are of; null: as each judgment says."""
+    """Name of the court of all judgments; null: taken from each judgment."""
     tagged: bool = later(default=False)
-    """Whether the predictions of a tagger are read as gold roles, in place of the annotations."""
+    """Whether to read the predictions of a tagger as gold roles, in place of the annotations."""
 
     def __post_init__(self) -> None:
-        """Raises UserError for an unknown scheme or party, and for outcomes of a split that has no file."""
+        """Raise UserError for an unknown scheme or party, or for outcomes of a split without a file."""
         scheme(self.scheme, where=f"corpus {self.name}: scheme")
-        party_of(self.party, where=f"corpus {self.name}: party")
+        parse_party(self.party, where=f"corpus {self.name}: party")
         for split in self.outcomes:
-            splits_to_read(split, self.files, corpus=f"{self.name}: outcomes")
+            select_splits(split, self.files, corpus=f"{self.name}: outcomes")
 
     def paths(self, split: str | None) -> list[Path]:
-        """Files that `read(split)` needs; they need not exist."""
-        return [paths.resolve(self.files[one]) for one in splits_to_read(split, self.files, corpus=self.name)]
+        """Return the files that `read(split)` needs, whether or not they exist."""
+        return [paths.resolve(self.files[one]) for one in select_splits(split, self.files, corpus=self.name)]
 
     def read(self, split: str | None) -> Iterator[Judgment]:
-        """Judgments of a split (None: all), in the order of the file; duplicates are left out, which the log says."""
-        return checked(self._judgments(split))
+        """Yield the judgments of a split (None: all) in file order; duplicates are skipped and logged."""
+        return validate_judgments(self._judgments(split))
 
     def _judgments(self, split: str | None) -> Iterator[Judgment]:
-        for one in splits_to_read(split, self.files, corpus=self.name):
-            path = located(self.files[one])
-            tasks = _tasks(path)
-            readings = _readings(located(self.outcomes[one]), len(tasks)) if one in self.outcomes else {}
+        for one in select_splits(split, self.files, corpus=self.name):
+            path = require_path(self.files[one])
+            tasks = _read_tasks(path)
+            outcomes = _read_outcomes(require_path(self.outcomes[one]), len(tasks)) if one in self.outcomes else {}
             repeated = []
             for index, task in enumerate(tasks):
                 where = f"{path} item {index}"
-                key = f"{one}-{index}-{_member(task, 'id', where)}"
+                key = f"{one}-{index}-{_require_key(task, 'id', where)}"
                 exported = isinstance(task.get("data"), dict) and FACTS_KEY in task["data"]
-                reading = readings.get(index)
-                if reading and reading.id != str(task["id"]):
+                outcome = outcomes.get(index)
+                if outcome and outcome.id != str(task["id"]):
                     raise UserError(
-                        f"the outcomes call index {index} {reading.id!r}, the file calls it {task['id']!r}",
+                        f"index {index} has the id {outcome.id!r} in the outcomes and {task['id']!r} in the export",
                         where=where,
-                        cure="use the outcomes of this very file",
+                        cure="use the outcomes of this file",
                     )
-                if reading and reading.duplicate_of:
+                if outcome and outcome.duplicate_of:
                     repeated.append(key)
                     continue
                 if exported:
-                    yield self._exported(task, one, where, reading)
+                    yield self._exported(task, one, where, outcome)
                 else:
-                    yield self._judgment(task, key, one, where, reading)
+                    yield self._judgment(task, key, one, where, outcome)
             if repeated:
-                LOG.info(
-                    "%s: left out %d judgments that repeat another: %s", self.name, len(repeated), ", ".join(repeated)
-                )
+                LOG.info("%s: skipped %d duplicate judgments: %s", self.name, len(repeated), ", ".join(repeated))
 
     def _judgment(
-        self, task: Mapping[str, Any], key: str, split: str, where: str, reading: OutcomeRow | None
+        self, task: Mapping[str, Any], key: str, split: str, where: str, outcome: OutcomeRow | None
     ) -> Judgment:
-        text = _member(_member(task, "data", where), "text", where)
+        text = _require_key(_require_key(task, "data", where), "text", where)
         if not isinstance(text, str):
-            raise UserError("data.text is no text", where=where)
+            raise UserError("data.text is not a string", where=where)
         spans = self._spans(task, text, where)
         group = task.get("meta", {}).get("group")
-        kinds = [kind for kind in (group, reading.kind if reading else None) if kind]
-        label = reading.label if reading else Label(outcome=None, confidence=None)
+        kinds = [kind for kind in (group, outcome.kind if outcome else None) if kind]
+        label = outcome.label if outcome else Label(outcome=None, confidence=None)
         return Judgment(
             id=key,
             text=text,
             outcome=label.outcome,
             confidence=label.confidence,
-            party=party_of(self.party, where=self.name),
+            party=parse_party(self.party, where=self.name),
             court=self.court,
             kind=", ".join(kinds) or None,
             source=where,
@@ -154,18 +152,18 @@ class LabelStudio:
             spans=spans or None,
         )
 
-    def _exported(self, task: Mapping[str, Any], split: str, where: str, reading: OutcomeRow | None) -> Judgment:
-        """A judgment that `task` wrote; it has its own id and facts."""
-        text, facts = _member(task["data"], "text", where), task["data"][FACTS_KEY]
+    def _exported(self, task: Mapping[str, Any], split: str, where: str, outcome: OutcomeRow | None) -> Judgment:
+        """Parse a judgment written by `to_task`, which has its own id and facts."""
+        text, facts = _require_key(task["data"], "text", where), task["data"][FACTS_KEY]
         if not isinstance(facts, dict):
             raise UserError(f"data.{FACTS_KEY} is not an object", where=where, cure="export the judgments again")
-        found = judgment_of(facts, text=text, spans=None, where=where, scheme_name=self.scheme)
+        found = judgment_from_facts(facts, text=text, spans=None, where=where, scheme_name=self.scheme)
         spans = self._spans(task, text, where) if task.get(self._key) else None
-        if reading:
-            found = replace(found, outcome=reading.label.outcome, confidence=reading.label.confidence)
+        if outcome:
+            found = replace(found, outcome=outcome.label.outcome, confidence=outcome.label.confidence)
         return replace(
             found,
-            party=found.party or party_of(self.party, where=self.name),
+            party=found.party or parse_party(self.party, where=self.name),
             court=found.court or self.court,
             split=split,
             scheme=None if spans is None else self.scheme,
@@ -179,35 +177,39 @@ class LabelStudio:
     def _spans(self, task: Mapping[str, Any], text: str, where: str) -> tuple[Span, ...]:
         annotations = task.get(self._key) or [{"result": []}]
         if len(annotations) != 1:
-            raise UserError(f"{len(annotations)} {self._key} of one judgment", where=where, cure="keep one of them")
+            raise UserError(f"{len(annotations)} {self._key} for one judgment", where=where, cure="keep one of them")
         spans = []
-        for number, result in enumerate(_member(annotations[0], "result", where)):
+        for number, result in enumerate(_require_key(annotations[0], "result", where)):
             place = f"{where}, span {number}"
-            value = _member(result, "value", place)
-            start, end = _member(value, "start", place), _member(value, "end", place)
-            labels = _member(value, "labels", place)
+            value = _require_key(result, "value", place)
+            start, end = _require_key(value, "start", place), _require_key(value, "end", place)
+            labels = _require_key(value, "labels", place)
             if type(start) is not int or type(end) is not int:
                 raise UserError(f"offsets {start!r} and {end!r}", where=place, cure="offsets are whole numbers")
             if len(labels) != 1:
                 raise UserError(f"{len(labels)} roles on one span", where=place, cure="a span has one role")
-            # An offset beyond the text is left to the check of all spans, which says so.
+            # `validate_judgments` reports an offset beyond the text.
             if end <= len(text) and value.get("text", text[start:end]) != text[start:end]:
                 raise UserError(
-                    f"the text at [{start}, {end}) is not the span's own", where=place, cure="mend the offsets"
+                    f"the text of [{start}, {end}) is not the span's text",
+                    where=place,
+                    cure="correct the offsets",
                 )
             role = scheme(self.scheme).code(labels[0], where=place)
             score = result.get("score")
-            spans.append(Span(start=start, end=end, role=role, score=1.0 if score is None else _score(score, place)))
+            spans.append(
+                Span(start=start, end=end, role=role, score=1.0 if score is None else _parse_score(score, place))
+            )
         return tuple(sorted(spans, key=lambda span: (span.start, span.end)))
 
 
-def task(judgment: Judgment, number: int, *, tagger: str | None) -> dict[str, Any]:
-    """Write a judgment with its roles as a task that Label Studio imports.
+def to_task(judgment: Judgment, number: int, *, tagger: str | None) -> dict[str, Any]:
+    """Convert a judgment with roles to a task for import into Label Studio.
 
     Args:
         judgment: the judgment, with spans.
         number: number of the task in its file.
-        tagger: name of the tagger that found the roles, which are then predictions; None: they are gold, annotations.
+        tagger: name of the tagger whose predictions the roles are; None: gold roles, written as annotations.
     """
     results = [
         {
@@ -230,43 +232,43 @@ def task(judgment: Judgment, number: int, *, tagger: str | None) -> dict[str, An
         if tagger is None
         else {"predictions": [{"model_version": tagger, "result": results}]}
     )
-    return {"id": number, "data": {"text": judgment.text, FACTS_KEY: facts_of(judgment)}, **roles}
+    return {"id": number, "data": {"text": judgment.text, FACTS_KEY: judgment_to_facts(judgment)}, **roles}
 
 
-def _score(value: object, where: str) -> float:
+def _parse_score(value: object, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         raise UserError(f"score {value!r}", where=where, cure="a score is a number from 0 to 1")
     return float(value)
 
 
-def _tasks(path: Path) -> list[Any]:
+def _read_tasks(path: Path) -> list[Any]:
     try:
         tasks = json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise UserError(
             f"truncated or damaged JSON: {error.msg}",
             where=f"{path}:{error.lineno}, character {error.colno}",
-            cure="get the file again",
+            cure="download the file again",
         ) from error
     if not isinstance(tasks, list):
-        raise UserError("no list of judgments", where=str(path), cure="export as JSON from Label Studio")
+        raise UserError("not a list of judgments", where=str(path), cure="export as JSON from Label Studio")
     return tasks
 
 
-def _member(container: Any, key: str, where: str) -> Any:
+def _require_key(container: Any, key: str, where: str) -> Any:
     if not isinstance(container, dict) or key not in container:
-        raise UserError(f"no {key!r} here", where=where, cure="export as JSON from Label Studio")
+        raise UserError(f"missing key {key!r}", where=where, cure="export as JSON from Label Studio")
     return container[key]
 
 
-def _readings(path: Path, count: int) -> dict[int, OutcomeRow]:
+def _read_outcomes(path: Path, count: int) -> dict[int, OutcomeRow]:
     found: dict[int, OutcomeRow] = {}
-    for where, row in csv_rows(path, COLUMNS):
+    for where, row in read_csv_rows(path, COLUMNS):
         if not row["index"].isdecimal() or int(row["index"]) >= count:
             raise UserError(
-                f"index {row['index']!r}: the file has the judgments 0 to {count - 1}",
+                f"index {row['index']!r}: the export has the judgments 0 to {count - 1}",
                 where=where,
-                cure="use the outcomes of this very file",
+                cure="use the outcomes of this file",
             )
         index = int(row["index"])
         if index in found:
@@ -274,6 +276,6 @@ def _readings(path: Path, count: int) -> dict[int, OutcomeRow]:
         if row["kind"] not in KINDS:
             raise UserError(f"unknown kind {row['kind']!r}", where=where, cure=f"one of {', '.join(KINDS)}")
         found[index] = OutcomeRow(
-            id=row["id"], kind=row["kind"], label=label_of(row, where=where), duplicate_of=row["duplicate_of"]
+            id=row["id"], kind=row["kind"], label=parse_label(row, where=where), duplicate_of=row["duplicate_of"]
         )
     return found

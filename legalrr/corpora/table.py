@@ -1,7 +1,7 @@
-"""Judgments in a table: JSON lines, CSV or Parquet files, or a data set on the Hugging Face hub.
+"""Read judgments from a table: JSON lines, CSV or Parquet files, or a data set on the Hugging Face hub.
 
-Files are read row by row, so that 700,000 judgments need little more memory than one (and their ids). A row's source is
-its line, or its number in a Parquet file or a hub set; both count from 1.
+Files are read row by row, so that 700,000 judgments need little more memory than one (and their ids). The source of a
+row is its line, or its number in a Parquet file or hub data set; both count from 1.
 """
 
 import json
@@ -14,13 +14,13 @@ from legalrr import paths
 from legalrr.corpora.checks import (
     CONFIDENCES,
     check_labels,
-    checked,
-    outcome_of,
-    party_of,
-    splits_to_read,
+    parse_outcome,
+    parse_party,
+    select_splits,
+    validate_judgments,
 )
 from legalrr.corpora.fetch import hub_rows
-from legalrr.corpora.files import Row, file_rows, located
+from legalrr.corpora.files import Row, read_table_rows, require_path
 from legalrr.errors import UserError
 from legalrr.records import Judgment, Span
 from legalrr.roles import scheme
@@ -29,7 +29,7 @@ from legalrr.stage import check_fields, choice, later
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Reads tables with named columns."""
+    """Reader of tables with named columns."""
 
     VERSION: ClassVar[int] = 1
 
@@ -38,17 +38,17 @@ class Table:
     source: str = choice("files", "files", "hub")
     """`files` (with `file` or `files`) or `hub` (with `hub` and `revision`)."""
     file: str | None = None
-    """Config path of the one file; its rows have a split only where `split_column` names one."""
+    """Config path of a single file; its rows have a split only with `split_column`."""
     files: dict[str, str] = field(default_factory=dict)
     """Split -> config path of its file."""
     hub: str | None = None
     """owner/name of a data set on the hub."""
     revision: str | None = None
-    """Commit of the hub set, 40 hexadecimal digits: a branch would change under the experiment."""
+    """Commit of the hub data set, 40 hexadecimal digits; a branch could change during the experiment."""
     config: str | None = None
-    """Configuration (subset) of the hub set."""
+    """Configuration (subset) of the hub data set."""
     data_files: dict[str, str] = field(default_factory=dict)
-    """Split -> file of the hub set, where its files differ in columns; empty: as the set says."""
+    """Split -> file of the hub data set, for files with different columns; empty: as the data set defines."""
     id_column: str | None = "id"
     """Column with the id; null: ids are `<split>-<row>`, rows counted from 1."""
     text_column: str = "text"
@@ -62,20 +62,20 @@ class Table:
     party_column: str | None = None
     """Column with appellant, petitioner or plaintiff."""
     party: str | None = None
-    """The party that came to the court, whose success the labels state, where no column says so; null: as each judgment
-    says."""
+    """The party that came to the court, whose success the labels encode, for rows without `party_column`; null: taken
+    from each judgment."""
     petitioner_column: str | None = None
-    """Column with that party's name."""
+    """Column with the name of that party."""
     court_column: str | None = None
     """Column with the court."""
     court: str | None = later(default=None)
-    """Name of the court that all of them are of, where no column says so; null: as each judgment says."""
+    """Name of the court, for rows without `court_column`; null: taken from each judgment."""
     year_column: str | None = None
     """Column with the year."""
     kind_column: str | None = None
     """Column with the kind of matter."""
     split_column: str | None = None
-    """Column with the split, for a `file` that holds several."""
+    """Column with the split, for a `file` with several splits."""
     spans_column: str | None = None
     """Column with the gold roles: a list of [start, end, role] or {start, end, role}, in CSV as JSON; blank: none."""
     scheme: str | None = None
@@ -83,10 +83,10 @@ class Table:
     split: str | None = None
     """Split that is evaluated."""
     train_split: str | None = None
-    """Split that the learning baselines train on."""
+    """Split that the trained baselines are fitted on."""
 
     def __post_init__(self) -> None:
-        """Raises UserError for a choice that cannot be."""
+        """Raise UserError for invalid or inconsistent options."""
         where = f"corpus {self.name}"
         check_fields(self, where)
         if self.source == "hub" and not self.hub:
@@ -95,26 +95,26 @@ class Table:
             raise UserError("neither or both of file and files", where=where, cure="set file, or files: {split: path}")
         if self.split_column and self.file is None:
             raise UserError(
-                "split_column without file", where=where, cure="files and hub sets have their splits already"
+                "split_column without file", where=where, cure="leave it null: files and hub data sets define splits"
             )
         if self.spans_column and self.scheme is None:
             raise UserError("spans_column without scheme", where=where, cure="set scheme: build or seven")
         if self.scheme is not None:
             scheme(self.scheme, where=f"{where}: scheme")
-        party_of(self.party, where=f"{where}: party")
+        parse_party(self.party, where=f"{where}: party")
         check_labels(self.labels, where=f"{where}: labels")
 
     def paths(self, split: str | None) -> list[Path]:
-        """Files that `read(split)` needs; they need not exist. None for a hub set."""
+        """Return the files that `read(split)` needs, whether or not they exist; [] for a hub data set."""
         if self.source == "hub":
             return []
         if self.file is not None:
             return [paths.resolve(self.file)]
-        return [paths.resolve(self.files[one]) for one in splits_to_read(split, self.files, corpus=self.name)]
+        return [paths.resolve(self.files[one]) for one in select_splits(split, self.files, corpus=self.name)]
 
     def read(self, split: str | None) -> Iterator[Judgment]:
-        """Judgments of a split (None: all) in the order of the table; raises UserError with file and line or row."""
-        return checked(self._judgments(split))
+        """Yield the judgments of a split (None: all) in table order; raise UserError with file and line or row."""
+        return validate_judgments(self._judgments(split))
 
     def _judgments(self, split: str | None) -> Iterator[Judgment]:
         if self.source == "hub":
@@ -130,26 +130,26 @@ class Table:
             for one, rows in splits:
                 yield from (self._judgment(row, number, where, one) for number, where, row in rows)
         elif self.file is not None:
-            yield from self._of_one_file(self.file, split)
+            yield from self._read_single_file(self.file, split)
         else:
-            for one in splits_to_read(split, self.files, corpus=self.name):
-                rows = file_rows(located(self.files[one]), self.columns())
+            for one in select_splits(split, self.files, corpus=self.name):
+                rows = read_table_rows(require_path(self.files[one]), self.columns())
                 yield from (self._judgment(row, number, where, one) for number, where, row in rows)
 
-    def _of_one_file(self, file: str, split: str | None) -> Iterator[Judgment]:
+    def _read_single_file(self, file: str, split: str | None) -> Iterator[Judgment]:
         if self.split_column is None:
-            splits_to_read(split, (), corpus=self.name)
+            select_splits(split, (), corpus=self.name)
         found = set()
-        for number, where, row in file_rows(located(file), self.columns()):
+        for number, where, row in read_table_rows(require_path(file), self.columns()):
             one = str(row[self.split_column]) if self.split_column else None
             found.add(one)
             if split in (None, one):
                 yield self._judgment(row, number, where, one)
         if split is not None:
-            splits_to_read(split, sorted(map(str, found)), corpus=self.name)
+            select_splits(split, sorted(map(str, found)), corpus=self.name)
 
     def columns(self) -> list[str]:
-        """Columns that the table must have."""
+        """Return the required columns."""
         named = (
             self.id_column,
             self.text_column,
@@ -168,12 +168,12 @@ class Table:
     def _judgment(self, row: Row, number: int, where: str, split: str | None) -> Judgment:
         text = row[self.text_column]
         if not isinstance(text, str):
-            raise UserError(f"{self.text_column} is no text but {type(text).__name__}", where=where)
+            raise UserError(f"{self.text_column} is {type(text).__name__}, not a string", where=where)
         if self.id_column is None:
             key = f"{split}-{number}" if split else str(number)
         else:
             key = "" if row[self.id_column] is None else str(row[self.id_column])
-        confidence = _words(row, self.confidence_column)
+        confidence = _optional_text(row, self.confidence_column)
         if confidence not in (None, *CONFIDENCES):
             raise UserError(
                 f"confidence {confidence!r}", where=where, cure=f"one of {', '.join(CONFIDENCES)}, or blank"
@@ -183,13 +183,13 @@ class Table:
         return Judgment(
             id=key,
             text=text,
-            outcome=outcome_of(label, where=where, labels=self.labels),
-            party=party_of(_words(row, self.party_column) or self.party, where=where),
-            petitioner=_words(row, self.petitioner_column),
+            outcome=parse_outcome(label, where=where, labels=self.labels),
+            party=parse_party(_optional_text(row, self.party_column) or self.party, where=where),
+            petitioner=_optional_text(row, self.petitioner_column),
             confidence=confidence,
-            court=_words(row, self.court_column) or self.court,
-            year=_year(row, self.year_column, where),
-            kind=_words(row, self.kind_column),
+            court=_optional_text(row, self.court_column) or self.court,
+            year=_parse_year(row, self.year_column, where),
+            kind=_optional_text(row, self.kind_column),
             source=where,
             split=split,
             scheme=self.scheme if spans is not None else None,
@@ -203,7 +203,7 @@ class Table:
             try:
                 value = json.loads(value)
             except json.JSONDecodeError as error:
-                raise UserError(f"{self.spans_column} is no JSON: {error.msg}", where=where) from error
+                raise UserError(f"{self.spans_column} is not valid JSON: {error.msg}", where=where) from error
         roles = scheme(self.scheme or "", where=where)
         spans = []
         for item in value:
@@ -211,17 +211,17 @@ class Table:
                 case [int(start), int(end), str(role)] | {"start": int(start), "end": int(end), "role": str(role)}:
                     spans.append(Span(start=start, end=end, role=roles.code(role, where=where)))
                 case _:
-                    raise UserError(f"no span: {item!r}", where=where, cure="write [start, end, role]")
+                    raise UserError(f"not a span: {item!r}", where=where, cure="write [start, end, role]")
         return tuple(sorted(spans, key=lambda span: (span.start, span.end)))
 
 
-def _words(row: Row, column: str | None) -> str | None:
+def _optional_text(row: Row, column: str | None) -> str | None:
     value = row[column] if column else None
     return None if value is None or value == "" else str(value)
 
 
-def _year(row: Row, column: str | None, where: str) -> int | None:
-    value = _words(row, column)
+def _parse_year(row: Row, column: str | None, where: str) -> int | None:
+    value = _optional_text(row, column)
     if value is None:
         return None
     if not value.isdecimal():

@@ -1,16 +1,14 @@
-"""Read judgments from text files: plain text, one sentence and role per line, or text with role markers.
+"""Read judgments from .txt files: plain text, one sentence and role per line, or text with role markers.
 
-Plain judgments, one .txt file each, with labels in a CSV beside them.
+Plain text (`TextFolder`): one judgment per file, with labels in a CSV.
 
-Judgments with one sentence and its role per line, as Law-AI and MARRO publish them.
+Sentence lines (`SentenceLines`): one sentence and its role per line, as Law-AI and MARRO publish them. The text of the
+judgment is its sentences joined by a newline; each sentence is a gold span.
 
     folder/2008_X_1.txt     The appellant was a tenant.<TAB>Facts
                             He was served on the fourth day.<TAB>Facts
 
-The text of the judgment is its sentences joined by a newline; each sentence is a gold span.
-Sources: Bhattacharya et al., JURIX 2019 (github.com/Law-AI/semantic-segmentation); MARRO, arXiv 2503.10659.
-
-Judgments annotated by hand: a YAML header, then the text with a marker where a role starts.
+Marked text (`Marked`), the layout of the specimen: a YAML header, then the text with a marker where a role starts.
 
     ---
     id: rent-1
@@ -21,9 +19,11 @@ Judgments annotated by hand: a YAML header, then the text with a marker where a 
 
     [FAC] 1. The appellant is a tenant. [RLC] The Rent Controller ...
 
-A marker is a role's code in square brackets, followed by one space or newline; both are taken out of the text. Its role
-runs to the next marker; white space at the ends is not part of the span. Any other word in capitals in brackets is an
-error: it is a role misspelt. (One capital, as in "[T]he", is text.) The specimen that ships has this layout.
+A marker is the code of a role in square brackets, followed by one space or newline; both are removed from the text. The
+role extends to the next marker; white space at its ends is not part of the span. Any other word in capitals in brackets
+is reported as a misspelt role. (A single capital, as in "[T]he", is text.)
+
+Sources: Bhattacharya et al., JURIX 2019 (github.com/Law-AI/semantic-segmentation); MARRO, arXiv 2503.10659.
 """
 
 import re
@@ -35,53 +35,58 @@ from typing import ClassVar
 import yaml
 
 from legalrr import paths
-from legalrr.corpora.checks import Label, checked, joined_labels, party_of, splits_to_read, trimmed
-from legalrr.corpora.files import located, read_text, text_files
+from legalrr.corpora.checks import Label, load_labels, parse_party, select_splits, strip_span, validate_judgments
+from legalrr.corpora.files import list_text_files, read_text, require_path
 from legalrr.errors import UserError
 from legalrr.records import Judgment, Span
 from legalrr.roles import Scheme, scheme
 from legalrr.stage import later
 
+TEXT_KEYS = ("title", "court", "kind", "petitioner", "group")
+KEYS = ("id", "year", "party", "outcome", *TEXT_KEYS)
+MARKER = re.compile(r"\[([A-Z][A-Z_]+)\]")
+HEADER = re.compile(r"---\n(.*?\n)---\n", re.DOTALL)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TextFolder:
-    """Reads a folder of .txt files."""
+    """Reader of a folder of .txt files."""
 
     VERSION: ClassVar[int] = 1
 
     name: str
     """Name in tables."""
     folder: str
-    """Config path of the folder; a judgment's id is its file's name without .txt."""
+    """Config path of the folder; the id of a judgment is the file name without .txt."""
     labels: str | None = None
     """Config path of a CSV with id, label (1 allowed, 0 dismissed) and, optionally, confidence; null: no labels."""
     split: str | None = None
-    """Always null: such a folder has no splits."""
+    """Always null: the folder has no splits."""
     train_split: str | None = None
     """Always null."""
     party: str | None = None
-    """The party that came to the court, whose success the labels state: appellant, petitioner or plaintiff; null: as
-    each judgment says."""
+    """The party that came to the court, whose success the labels encode: appellant, petitioner or plaintiff; null:
+    taken from each judgment."""
     court: str | None = later(default=None)
-    """Name of the court that all of them are of; null: as each judgment says."""
+    """Name of the court of all judgments; null: taken from each judgment."""
 
     def __post_init__(self) -> None:
-        """Raises UserError for an unknown party."""
-        party_of(self.party, where=f"corpus {self.name}: party")
+        """Raise UserError for an unknown party."""
+        parse_party(self.party, where=f"corpus {self.name}: party")
 
     def paths(self, split: str | None) -> list[Path]:
-        """The folder; it need not exist."""
-        splits_to_read(split, (), corpus=self.name)
+        """Return the folder, whether or not it exists."""
+        select_splits(split, (), corpus=self.name)
         return [paths.resolve(self.folder)]
 
     def read(self, split: str | None) -> Iterator[Judgment]:
-        """All judgments, in natural order of their files; raises UserError with the file."""
-        return checked(self._judgments(split))
+        """Yield all judgments in natural order of the files; raise UserError with the file."""
+        return validate_judgments(self._judgments(split))
 
     def _judgments(self, split: str | None) -> Iterator[Judgment]:
-        splits_to_read(split, (), corpus=self.name)
-        files = text_files(located(self.folder))
-        labels = joined_labels(self.labels, "id", [path.stem for path in files])
+        select_splits(split, (), corpus=self.name)
+        files = list_text_files(require_path(self.folder))
+        labels = load_labels(self.labels, "id", [path.stem for path in files])
         for path in files:
             label = labels.get(path.stem, Label(outcome=None, confidence=None))
             yield Judgment(
@@ -89,7 +94,7 @@ class TextFolder:
                 text=read_text(path),
                 outcome=label.outcome,
                 confidence=label.confidence,
-                party=party_of(self.party, where=self.name),
+                party=parse_party(self.party, where=self.name),
                 court=self.court,
                 source=f"{path}:1",
             )
@@ -97,60 +102,61 @@ class TextFolder:
 
 @dataclass(frozen=True, kw_only=True)
 class SentenceLines:
-    """Reads `sentence<TAB>role` files."""
+    """Reader of `sentence<TAB>role` files."""
 
     VERSION: ClassVar[int] = 1
 
     name: str
     """Name in tables."""
     folder: str
-    """Config path of the folder with the *.txt files; a judgment's id is its file's name without .txt."""
+    """Config path of the folder with the *.txt files; the id of a judgment is the file name without .txt."""
     pattern: str = "*.txt"
-    """Which files of the folder are judgments, as a shell pattern."""
+    """Shell pattern of the files to read."""
     splits: list[str] = field(default_factory=list)
-    """Names of sub-folders that are splits; empty: the files lie in the folder itself and there is no split."""
+    """Names of the sub-folders, one per split; empty: the files are in the folder itself and there is no split."""
     split: str | None = None
     """Split that is evaluated."""
     train_split: str | None = None
-    """Split that the learning baselines train on."""
+    """Split that the trained baselines are fitted on."""
     scheme: str = "seven"
-    """Scheme of the roles; its own aliases are understood."""
+    """Scheme of the roles; its aliases are accepted."""
     roles: dict[str, str] = field(default_factory=dict)
-    """Role as these files spell it -> code of the scheme, for spellings that the scheme does not know."""
+    """Role as spelt in the files -> code of the scheme, for spellings that are not aliases of the scheme."""
     outcomes: str | None = None
     """Config path of a CSV with doc_id, label (1 allowed, 0 dismissed) and, optionally, confidence; null: no labels."""
     party: str | None = None
-    """The party that came to the court, whose success the labels state: appellant, petitioner or plaintiff; null: as
-    each judgment says."""
+    """The party that came to the court, whose success the labels encode: appellant, petitioner or plaintiff; null:
+    taken from each judgment."""
     court: str | None = later(default=None)
-    """Name of the court that all of them are of; null: as each judgment says."""
+    """Name of the court of all judgments; null: taken from each judgment."""
 
     def __post_init__(self) -> None:
-        """Raises UserError for an unknown scheme, role or party."""
+        """Raise UserError for an unknown scheme, role or party."""
         known = scheme(self.scheme, where=f"corpus {self.name}: scheme")
         for code in self.roles.values():
             known.code(code, where=f"corpus {self.name}: roles")
-        party_of(self.party, where=f"corpus {self.name}: party")
+        parse_party(self.party, where=f"corpus {self.name}: party")
 
     def paths(self, split: str | None) -> list[Path]:
-        """Folders that `read(split)` needs; they need not exist."""
+        """Return the folders that `read(split)` needs, whether or not they exist."""
         folder = paths.resolve(self.folder)
-        chosen = splits_to_read(split, self.splits, corpus=self.name)
+        chosen = select_splits(split, self.splits, corpus=self.name)
         return [folder / one for one in chosen] or [folder]
 
     def read(self, split: str | None) -> Iterator[Judgment]:
-        """Judgments of a split (None: all), in natural order of their files; raises UserError with file and line."""
-        return checked(self._judgments(split))
+        """Yield the judgments of a split (None: all) in natural order of the files; raise UserError with file and
+        line."""
+        return validate_judgments(self._judgments(split))
 
     def _judgments(self, split: str | None) -> Iterator[Judgment]:
-        chosen: list[str | None] = [*splits_to_read(split, self.splits, corpus=self.name)]
-        folder = located(self.folder)
+        chosen: list[str | None] = [*select_splits(split, self.splits, corpus=self.name)]
+        folder = require_path(self.folder)
         files = [
             (one, path)
             for one in chosen or [None]
-            for path in text_files(folder / one if one else folder, self.pattern)
+            for path in list_text_files(folder / one if one else folder, self.pattern)
         ]
-        labels = joined_labels(self.outcomes, "doc_id", [path.stem for _, path in files])
+        labels = load_labels(self.outcomes, "doc_id", [path.stem for _, path in files])
         for one, path in files:
             yield self._judgment(path, one, labels.get(path.stem, Label(outcome=None, confidence=None)))
 
@@ -162,13 +168,13 @@ class SentenceLines:
         for number, line in enumerate(read_text(path).split("\n"), start=1):
             if not line.strip():
                 continue
-            # The role stands after the last tab: a sentence may hold one itself.
+            # The role follows the last tab: a sentence may contain tabs.
             sentence, tab, role = line.rpartition("\t")
             where = f"{path}:{number}"
             if not tab or not sentence.strip():
-                raise UserError("no sentence, tab and role on this line", where=where, cure="write sentence<TAB>role")
+                raise UserError("not a sentence, tab and role", where=where, cure="write sentence<TAB>role")
             code = known.code(self.roles.get(role.strip(), role.strip()), where=where)
-            start, end = trimmed(sentence, 0, len(sentence))
+            start, end = strip_span(sentence, 0, len(sentence))
             spans.append(Span(start=offset + start, end=offset + end, role=code))
             sentences.append(sentence)
             offset += len(sentence) + 1
@@ -177,7 +183,7 @@ class SentenceLines:
             text="\n".join(sentences),
             outcome=label.outcome,
             confidence=label.confidence,
-            party=party_of(self.party, where=self.name),
+            party=parse_party(self.party, where=self.name),
             court=self.court,
             source=f"{path}:1",
             split=split,
@@ -186,15 +192,9 @@ class SentenceLines:
         )
 
 
-TEXT_KEYS = ("title", "court", "kind", "petitioner", "group")
-KEYS = ("id", "year", "party", "outcome", *TEXT_KEYS)
-MARKER = re.compile(r"\[([A-Z][A-Z_]+)\]")
-HEADER = re.compile(r"---\n(.*?\n)---\n", re.DOTALL)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Marked:
-    """Reads judgments in the marked layout."""
+    """Reader of judgments in the marked layout."""
 
     VERSION: ClassVar[int] = 1
 
@@ -205,49 +205,52 @@ class Marked:
     scheme: str = "build"
     """Scheme of the roles."""
     split: str | None = None
-    """Always null: such a folder has no splits."""
+    """Always null: the folder has no splits."""
     train_split: str | None = None
     """Always null."""
     party: str | None = later(default=None)
-    """The party that came to the court, for judgments whose header does not say it; null: as each judgment says."""
+    """The party that came to the court, for judgments without it in the header; null: taken from each judgment."""
     court: str | None = later(default=None)
-    """Name of the court, for judgments whose header does not say it; null: as each judgment says."""
+    """Name of the court, for judgments without it in the header; null: taken from each judgment."""
 
     def __post_init__(self) -> None:
-        """Raises UserError for an unknown scheme or party."""
+        """Raise UserError for an unknown scheme or party."""
         scheme(self.scheme, where=f"corpus {self.name}: scheme")
-        party_of(self.party, where=f"corpus {self.name}: party")
+        parse_party(self.party, where=f"corpus {self.name}: party")
 
     def paths(self, split: str | None) -> list[Path]:
-        """The folder; it need not exist."""
-        splits_to_read(split, (), corpus=self.name)
+        """Return the folder, whether or not it exists."""
+        select_splits(split, (), corpus=self.name)
         return [paths.resolve(self.folder)]
 
     def read(self, split: str | None) -> Iterator[Judgment]:
-        """All judgments, in natural order of their files; raises UserError with file and line."""
-        return checked(self._judgments(split))
+        """Yield all judgments in natural order of the files; raise UserError with file and line."""
+        return validate_judgments(self._judgments(split))
 
     def _judgments(self, split: str | None) -> Iterator[Judgment]:
-        splits_to_read(split, (), corpus=self.name)
-        for path in text_files(located(self.folder)):
-            one = parse(read_text(path), roles=scheme(self.scheme), source=str(path))
-            party = one.party or party_of(self.party, where=self.name)
+        select_splits(split, (), corpus=self.name)
+        for path in list_text_files(require_path(self.folder)):
+            one = parse_marked(read_text(path), roles=scheme(self.scheme), source=str(path))
+            party = one.party or parse_party(self.party, where=self.name)
             yield replace(one, party=party, court=one.court or self.court)
 
 
-def parse(content: str, *, roles: Scheme, source: str) -> Judgment:
-    """One judgment from the content of a file.
+def parse_marked(content: str, *, roles: Scheme, source: str) -> Judgment:
+    r"""Parse the content of a file in the marked layout.
 
     Args:
-        content: header and body, lines ended by newlines.
+        content: header and body, lines separated by "\n".
         roles: scheme of the markers.
-        source: the file's name, for messages.
+        source: name of the file, for messages.
+
+    Raises:
+        UserError: invalid header or markers.
     """
     header = HEADER.match(content)
     if header is None:
         raise UserError("no header", where=f"{source}:1", cure="start with a YAML header between two lines ---")
-    fields = _fields(header.group(1), source)
-    text, spans = _body(content, header.end(), roles, source)
+    fields = _parse_header(header.group(1), source)
+    text, spans = _parse_body(content, header.end(), roles, source)
     outcome = fields.get("outcome")
     if outcome not in (None, "allowed", "dismissed"):
         raise UserError(f"outcome {outcome!r}", where=source, cure="write allowed or dismissed, or leave it out")
@@ -258,43 +261,43 @@ def parse(content: str, *, roles: Scheme, source: str) -> Judgment:
         id=str(fields["id"]),
         text=text,
         outcome=outcome,
-        party=party_of(fields.get("party"), where=source),
-        petitioner=_text(fields, "petitioner"),
-        court=_text(fields, "court"),
+        party=parse_party(fields.get("party"), where=source),
+        petitioner=_text_field(fields, "petitioner"),
+        court=_text_field(fields, "court"),
         year=year,
-        kind=_text(fields, "kind"),
-        group=_text(fields, "group"),
+        kind=_text_field(fields, "kind"),
+        group=_text_field(fields, "group"),
         source=f"{source}:1",
         scheme=roles.name,
         spans=spans,
     )
 
 
-def _fields(header: str, source: str) -> dict[str, object]:
+def _parse_header(header: str, source: str) -> dict[str, object]:
     try:
         fields = yaml.safe_load(header)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = 2 + mark.line if mark else 2
-        reason = getattr(error, "problem", None) or "no YAML"
+        reason = getattr(error, "problem", None) or "not YAML"
         raise UserError(f"bad header: {reason}", where=f"{source}:{line}", cure="quote values with a colon") from error
     if not isinstance(fields, dict) or "id" not in fields:
-        raise UserError("no id in the header", where=f"{source}:2", cure="write id: and a name of its own")
+        raise UserError("no id in the header", where=f"{source}:2", cure="write id: and a unique name")
     if unknown := [str(key) for key in fields if key not in KEYS]:
         raise UserError(f"unknown key {unknown[0]!r}", where=f"{source}:2", cure=f"the header has {', '.join(KEYS)}")
     for key in TEXT_KEYS:
         if not isinstance(fields.get(key), str | None):
-            raise UserError(f"{key} is no text: {fields[key]!r}", where=f"{source}:2", cure="put it in quotes")
+            raise UserError(f"{key} is not a string: {fields[key]!r}", where=f"{source}:2", cure="put it in quotes")
     return fields
 
 
-def _text(fields: Mapping[str, object], key: str) -> str | None:
+def _text_field(fields: Mapping[str, object], key: str) -> str | None:
     value = fields.get(key)
     return value if isinstance(value, str) else None
 
 
-def _body(content: str, begin: int, roles: Scheme, source: str) -> tuple[str, tuple[Span, ...]]:
-    """The text without its markers, and its spans."""
+def _parse_body(content: str, begin: int, roles: Scheme, source: str) -> tuple[str, tuple[Span, ...]]:
+    """Parse the markers; return the text without them, and the spans."""
     markers = list(MARKER.finditer(content, begin))
     first = markers[0].start() if markers else len(content)
     if content[begin:first].strip() or not markers:
@@ -310,11 +313,11 @@ def _body(content: str, begin: int, roles: Scheme, source: str) -> tuple[str, tu
         code = roles.code(marker.group(1), where=where)
         after = marker.end()
         if content[after : after + 1] not in (" ", "\n") or not content[marker.start() - 1].isspace():
-            raise UserError(f"{marker.group()} stands inside a word", where=where, cure="put a space on both sides")
+            raise UserError(f"{marker.group()} is inside a word", where=where, cure="put a space on both sides")
         piece = content[after + 1 : following.start() if following else len(content)]
-        start, end = trimmed(piece, 0, len(piece))
+        start, end = strip_span(piece, 0, len(piece))
         if start >= end:
-            raise UserError(f"no text under {marker.group()}", where=where, cure="take the marker out")
+            raise UserError(f"no text after {marker.group()}", where=where, cure="remove the marker")
         spans.append(Span(start=offset + start, end=offset + end, role=code))
         pieces.append(piece)
         offset += len(piece)

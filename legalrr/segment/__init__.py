@@ -1,1 +1,1 @@
-"""Rhetorical roles of judgments: gold spans, trained taggers, sentences, and what reads like a verdict."""
+"""Taggers of rhetorical roles: gold spans, CRF, neural and LLM taggers, their training and evaluation."""

@@ -1,10 +1,7 @@
-"""Read and write the card beside a tagger's model, and the labelled judgments that it learns from.
+"""Read and write the card of a tagger's model, and build the data set of labelled judgments for its training.
 
-Judgments as a tagger learns them: sentences with their gold roles.
-
-The card beside a tagger's model file: what it was trained on, how, how it scores, and what reading it needs.
-
-A model is `<name>.crfsuite` or `<name>.safetensors`; its card is `<name>.json`.
+A model is `<name>.crfsuite` or `<name>.safetensors`. Its card `<name>.json` records training data, settings, scores and
+what is needed to load the model.
 """
 
 import hashlib
@@ -19,34 +16,36 @@ from legalrr.errors import UserError
 from legalrr.near_duplicates import near_duplicates
 from legalrr.records import Judgment
 from legalrr.roles import scheme
-from legalrr.segment.features import FEATURES
+from legalrr.segment.features import FEATURES_VERSION
 from legalrr.sentences import split
 from legalrr.store import write_atomically
+
+RETRAIN = "train it again: legalrr segment train"
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledJudgment:
-    """One judgment for training or evaluation."""
+    """Sentences and gold roles of a judgment, for training or evaluation."""
 
     id: str
-    """The judgment's id."""
+    """Id of the judgment."""
     scheme: str
     """Name of the role scheme."""
     sentences: tuple[str, ...]
-    """Its sentences, in order."""
+    """Sentences, in order."""
     roles: tuple[str, ...]
-    """The gold role of each."""
+    """Gold role of each sentence."""
 
 
-def labelled_judgments(judgments: Iterable[Judgment], *, split_spans: bool = False) -> list[LabelledJudgment]:
-    """Judgments with gold spans as sentences with roles; those without are left out, and of equal texts all but one.
+def build_dataset(judgments: Iterable[Judgment], *, split_spans: bool = False) -> list[LabelledJudgment]:
+    """Convert judgments with gold spans to sentences with roles; drop judgments without spans and repeated texts.
 
     Args:
         judgments: judgments of one scheme.
-        split_spans: whether a gold span may hold several sentences (as the specimen's do); by default each is one.
+        split_spans: split gold spans into sentences, as the specimen needs; by default each span is a sentence.
 
     Raises:
-        UserError: no judgment has gold roles, or two schemes are mixed.
+        UserError: no judgment has gold roles, or the schemes differ.
     """
     found: dict[str, LabelledJudgment] = {}
     for judgment in judgments:
@@ -66,81 +65,80 @@ def labelled_judgments(judgments: Iterable[Judgment], *, split_spans: bool = Fal
     schemes = sorted({document.scheme for document in documents})
     if len(schemes) != 1:
         what = f"mixes the schemes {' and '.join(schemes)}" if schemes else "no judgment has gold roles"
-        raise UserError(what, cure="a tagger learns from annotated judgments of one scheme")
+        raise UserError(what, cure="train a tagger on annotated judgments of one scheme")
     return documents
 
 
-def groups(documents: Sequence[LabelledJudgment]) -> list[int]:
-    """A group number per document; near-duplicates have the same, so that no fold tests on what another trained on."""
+def group_near_duplicates(documents: Sequence[LabelledJudgment]) -> list[int]:
+    """Return a group number per document, equal for near-duplicates, which must not be split between folds."""
     return near_duplicates([" ".join(d.sentences) for d in documents])
-
-
-AGAIN = "train it again: legalrr segment train"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaggerCard:
-    """What a tagger needs of its card."""
+    """Content of a card that the tagger uses."""
 
     sha256: str
-    """Digest of the model file."""
+    """SHA-256 of the model file."""
     scheme: str
-    """Name of the scheme of its roles."""
-    shares: Mapping[str, float]
-    """Share of each role among the sentences it was trained on, in the order of the scheme; none is 0."""
+    """Name of the role scheme."""
+    priors: Mapping[str, float]
+    """Share of each role among the training sentences, above 0, in the order of the scheme."""
     temperature: float
-    """Temperature that calibrates its probabilities (`legalrr.segment.tagger`)."""
+    """Temperature that calibrates the probabilities (`legalrr.segment.tagger`)."""
     settings: Mapping[str, Any]
-    """How it was trained."""
+    """Settings of the training."""
 
 
 def card_path(model: Path) -> Path:
-    """Where the card of a model lies."""
+    """Return the path of a model's card."""
     return model.with_suffix(".json")
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 (64 hex digits) of a file."""
+    """Compute the SHA-256 (64 hex digits) of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def shares(counts: Mapping[str, int], scheme_name: str) -> dict[str, float]:
-    """Share of each role of the scheme, from the number of its sentences; one is added, so that none is 0."""
+def role_priors(counts: Mapping[str, int], scheme_name: str) -> dict[str, float]:
+    """Compute the share of each role of the scheme from its number of sentences, with add-one smoothing."""
     total = sum(counts.values()) + len(scheme(scheme_name).roles)
     return {role.code: (counts.get(role.code, 0) + 1) / total for role in scheme(scheme_name).roles}
 
 
 def count_roles(documents: Sequence[LabelledJudgment]) -> Counter[str]:
-    """Number of sentences per role."""
+    """Count the sentences per role."""
     return Counter(role for document in documents for role in document.roles)
 
 
 def read_card(model: Path) -> TaggerCard:
-    """The card of a model, checked against its file.
+    """Read the card of a model and check it against the model file.
 
     Raises:
-        UserError: no card, a damaged one, that of another model, or a model for other features.
+        UserError: the card is missing, damaged or of another model, or the model needs another version of the features.
     """
     path = card_path(model)
     try:
-        told = json.loads(path.read_text("utf-8"))
-        counts = {role: facts["sentences"] for role, facts in told["roles"].items()}
+        content = json.loads(path.read_text("utf-8"))
+        counts = {role: facts["sentences"] for role, facts in content["roles"].items()}
         card = TaggerCard(
-            sha256=told["sha256"],
-            scheme=told["scheme"],
-            shares=shares(counts, told["scheme"]),
-            temperature=float(told["temperature"]),
-            settings=dict(told["settings"]),
+            sha256=content["sha256"],
+            scheme=content["scheme"],
+            priors=role_priors(counts, content["scheme"]),
+            temperature=float(content["temperature"]),
+            settings=dict(content["settings"]),
         )
-        features = told["features"]
+        features = content["features"]
     except FileNotFoundError as error:
-        raise UserError("the model has no card", where=str(path), cure=AGAIN) from error
+        raise UserError("the model has no card", where=str(path), cure=RETRAIN) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError("damaged card", where=str(path), cure=AGAIN) from error
+        raise UserError("damaged card", where=str(path), cure=RETRAIN) from error
     if card.sha256 != sha256(model):
-        raise UserError("the card is that of another model", where=str(path), cure=AGAIN)
-    if features != FEATURES:
-        raise UserError(f"made for features {features}, these are {FEATURES}", where=str(model), cure=AGAIN)
+        raise UserError("the card belongs to another model", where=str(path), cure=RETRAIN)
+    if features != FEATURES_VERSION:
+        raise UserError(
+            f"trained with features version {features}, not {FEATURES_VERSION}", where=str(model), cure=RETRAIN
+        )
     return card
 
 
@@ -154,16 +152,16 @@ def write_card(
     temperature: float,
     command: str,
 ) -> None:
-    """Write the card of a model just trained.
+    """Write the card of a trained model.
 
     Args:
         model: the model file.
-        documents: what it was trained on.
-        settings: how.
+        documents: training data.
+        settings: settings of the training.
         corpora: name, what, licence and citation of each corpus.
-        scores: as in `legalrr.segment.cross_validation.Evaluation`; None where it was not cross-validated.
-        temperature: of its probabilities; 1 where it was not cross-validated.
-        command: the command line that makes it again.
+        scores: as in `legalrr.segment.cross_validation.Evaluation`; None without cross-validation.
+        temperature: temperature that calibrates the probabilities; 1 without cross-validation.
+        command: command line that reproduces the model.
     """
     counts = count_roles(documents)
     card = {
@@ -171,7 +169,7 @@ def write_card(
         "sha256": sha256(model),
         "bytes": model.stat().st_size,
         "scheme": documents[0].scheme,
-        "features": FEATURES,
+        "features": FEATURES_VERSION,
         "corpora": list(corpora),
         "documents": len(documents),
         "sentences": counts.total(),

@@ -1,8 +1,6 @@
-"""Run the command `legalrr segment`.
+"""The command `legalrr segment`: train, score and use taggers of rhetorical roles.
 
-The commands `legalrr segment tag`, `export`, `show` and `roles`.
-
-The command `legalrr segment`: training, scoring and using a tagger of rhetorical roles.
+The sub-commands `tag`, `export`, `show` and `roles` are defined here, the others in `legalrr.segment.training_cli`.
 """
 
 import argparse
@@ -13,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from legalrr.corpora.catalogue import card
-from legalrr.corpora.exchange import FORMS, check_place, export, json_line, with_roles
-from legalrr.corpora.files import decoded, read_text, text_files
-from legalrr.corpora.pdf import pdf_files, read_pdf
+from legalrr.corpora.exchange import FORMATS, check_destination, export, to_json_line, with_roles
+from legalrr.corpora.files import decode_utf8, list_text_files, read_text
+from legalrr.corpora.pdf import list_pdf_files, read_pdf
 from legalrr.errors import UserError
 from legalrr.progress import progress
 from legalrr.protocols import Segmenter
@@ -32,175 +30,6 @@ if TYPE_CHECKING:
 
 STDIN = "-"
 PIPE_WIDTH = 160
-
-
-def add_commands(commands: "_SubParsersAction[Any]") -> None:
-    """Add `tag`, `export`, `show` and `roles` to the command's parser."""
-    tagging = argparse.ArgumentParser(add_help=False)
-    tagging.add_argument("--segment", default="crf", metavar="NAME", help="tagger in conf/segment (default crf)")
-    tagging.add_argument("--scheme", choices=("build", "seven"), default="build", help="13 or 7 roles (default build)")
-    tagging.add_argument("--model", help="model file (default: the one that ships for the scheme)")
-    tagging.add_argument("--prior-correction", type=float, help="0 to 1: favour rare roles (default: the tagger's)")
-
-    output = argparse.ArgumentParser(add_help=False)
-    output.add_argument(
-        "--format", choices=FORMS, default="jsonl", help="jsonl (default; roles without the text), or what is read back"
-    )
-
-    tag = commands.add_parser("tag", parents=[tagging, output], help="tag text; a JSON line per judgment")
-    tag.add_argument("--out", type=Path, metavar="PATH", help="file or, for dataset, folder (default: standard output)")
-    tag.add_argument(
-        "inputs", nargs="+", metavar="FILE|DIR|-", help="UTF-8 text, PDF, a folder of *.txt and *.pdf, standard input"
-    )
-    tag.set_defaults(run=_tag)
-
-    gold = commands.add_parser("export", parents=[output], help="write the gold roles of a corpus for other tools")
-    gold.add_argument("--corpus", required=True, metavar="NAME", help="corpus in conf/corpus")
-    gold.add_argument("--split", help="split that is read (default: all)")
-    gold.add_argument("--out", type=Path, required=True, metavar="PATH", help="file or, for dataset, folder")
-    gold.set_defaults(run=_export)
-
-    show = commands.add_parser("show", parents=[tagging], help="write a judgment, coloured by role, as an HTML page")
-    show.add_argument("input", metavar="FILE|-", help="UTF-8 text, PDF, or standard input")
-    show.add_argument("--out", required=True, type=Path, metavar="PAGE", help="the page to write, *.html")
-    show.set_defaults(run=_show)
-
-    roles = commands.add_parser("roles", help="how the roles of four published schemes correspond, and what is lost")
-    roles.add_argument("--from", dest="source", choices=SCHEMES, help="with --to: one mapping and its losses")
-    roles.add_argument("--to", dest="target", choices=SCHEMES, help="with --from: one mapping and its losses")
-    roles.set_defaults(run=_roles)
-
-
-def _tag(options: argparse.Namespace) -> None:
-    if options.out is not None:
-        check_place(options.out, form=options.format)
-    elif options.format != "jsonl":
-        raise UserError("no file to write", where=f"--format {options.format}", cure="name one with --out")
-    segmenter = _segmenter(options)
-    # A model that is missing or damaged is told once, not for every file.
-    segmenter.provenance()
-    names = list(_names(options.inputs))
-    failed = False
-    seen: dict[str, str] = {}
-    tagged: list[Judgment] = []
-    with progress("tag", len(names), "judgments") as advance:
-        for name in names:
-            try:
-                judgment = _judgment(name)
-                if judgment.id in seen:
-                    raise UserError(
-                        f"its id {judgment.id!r} is that of {seen[judgment.id]}", where=name, cure="rename it"
-                    )
-                seen[judgment.id] = name
-                found = with_roles(judgment, segmenter.segment(judgment))
-            except UserError as error:
-                # One bad file among many does not keep the others from being tagged.
-                print(f"legalrr segment: {error}", file=sys.stderr)
-                failed = True
-            else:
-                if options.out is None:
-                    print(json_line(found, tagger=segmenter.name), flush=True)
-                else:
-                    tagged.append(found)
-            advance(1)
-    if tagged:
-        count = export(tagged, options.out, form=options.format, tagger=segmenter.name)
-        print(f"wrote {options.out} ({count} judgments)")
-    if failed:
-        sys.exit(2)
-
-
-def _export(options: argparse.Namespace) -> None:
-    check_place(options.out, form=options.format)
-    one = card(options.corpus)
-    reader = one.reader()
-    if reader is None:
-        raise UserError(
-            "this corpus waits for your own path", where=str(one.file), cure="put the path into a copy of it"
-        )
-    judgments = list(reader.read(options.split))
-    gold = [judgment for judgment in judgments if judgment.spans is not None]
-    if not gold:
-        raise UserError("no judgment has gold roles", where=f"--corpus {options.corpus}", cure="tag its texts instead")
-    count = export(gold, options.out, form=options.format)
-    print(f"wrote {options.out} ({count} of {len(judgments)} judgments)")
-
-
-def _show(options: argparse.Namespace) -> None:
-    from legalrr.segment.page import page
-
-    if options.out.suffix not in (".html", ".htm") or not options.out.parent.is_dir():
-        raise UserError(
-            "no place for a page", where=f"--out {options.out}", cure="name a *.html in a folder that exists"
-        )
-    segmenter = _segmenter(options)
-    judgment = _judgment(options.input)
-    segments = segmenter.segment(judgment)
-    write_atomically(options.out, page(judgment, segments, tagger=segmenter.name))
-    print(f"wrote {options.out} ({len(segments.spans)} sentences)")
-
-
-def _roles(options: argparse.Namespace) -> None:
-    if (options.source is None) != (options.target is None):
-        raise UserError("one scheme of two", where="legalrr segment roles", cure="give both --from and --to")
-    console = standard_output(PIPE_WIDTH)
-    if options.source:
-        rows = tuple((role, other or "-") for role, other in mapping(options.source, options.target).items())
-        Table(header=(options.source, options.target), rows=rows).show(console, grid=True)
-        for loss in losses(options.source, options.target):
-            console.print(f"{loss.kind}: {loss}")
-    else:
-        kinds = tuple((*(getattr(kind, name) or "-" for name in SCHEMES), kind.note) for kind in KINDS)
-        Table(header=(*SCHEMES, "what is lost"), rows=kinds).show(console, grid=True)
-
-
-def _segmenter(options: argparse.Namespace) -> Segmenter:
-    return load_tagger(
-        options.segment,
-        scheme=options.scheme,
-        model=options.model,
-        prior_correction=options.prior_correction,
-        option="--segment",
-    )
-
-
-def _names(inputs: list[str]) -> Iterator[str]:
-    for name in inputs:
-        if name != STDIN and Path(name).is_dir():
-            pdfs = pdf_files(Path(name))
-            # Where there is neither, the error about text files says what is wanted.
-            texts = text_files(Path(name)) if not pdfs or any(Path(name).glob("*.txt")) else []
-            yield from map(str, [*texts, *pdfs])
-        else:
-            yield name
-
-
-def _judgment(name: str) -> Judgment:
-    """The judgment in a file or on standard input.
-
-    Raises:
-        UserError: it is not there, no text, not UTF-8 or binary; with the place of the first offending byte.
-    """
-    path = Path(name)
-    if name == STDIN:
-        text = decoded(sys.stdin.buffer.read(), where="standard input")
-    elif not path.is_file():
-        raise UserError(
-            "no such file", where=name, cure="name text files, PDFs, folders of them, or - for standard input"
-        )
-    elif path.suffix.lower() == ".pdf":
-        pdf = read_pdf(path)
-        pdf.need_text()
-        text = pdf.text
-    else:
-        text = read_text(path)
-    if "\0" in text:
-        raise UserError(f"binary: a zero byte at character {text.index(chr(0))}", where=name, cure="name a text file")
-    if not text.strip():
-        raise UserError("no text in it", where=name, cure="name a file that holds a judgment")
-    return Judgment(id="stdin" if name == STDIN else path.stem, text=text, source=name)
-
-
 EXAMPLES = """\
 examples:
   legalrr segment train --corpus build --out build.crfsuite
@@ -216,8 +45,172 @@ examples:
 """
 
 
+def add_commands(commands: "_SubParsersAction[Any]") -> None:
+    """Add `tag`, `export`, `show` and `roles` to the command's parser."""
+    tagging = argparse.ArgumentParser(add_help=False)
+    tagging.add_argument("--segment", default="crf", metavar="NAME", help="tagger in conf/segment (default crf)")
+    tagging.add_argument("--scheme", choices=("build", "seven"), default="build", help="13 or 7 roles (default build)")
+    tagging.add_argument("--model", help="model file (default: the one that ships for the scheme)")
+    tagging.add_argument("--prior-correction", type=float, help="0 to 1: favour rare roles (default: the tagger's)")
+
+    output = argparse.ArgumentParser(add_help=False)
+    output.add_argument(
+        "--format",
+        choices=FORMATS,
+        default="jsonl",
+        help="output format; jsonl (default) has no text, the others can be read back",
+    )
+
+    tag = commands.add_parser("tag", parents=[tagging, output], help="tag judgments, by default to JSON lines")
+    tag.add_argument("--out", type=Path, metavar="PATH", help="file or, for dataset, folder (default: standard output)")
+    tag.add_argument(
+        "inputs", nargs="+", metavar="FILE|DIR|-", help="UTF-8 text, PDF, a folder of *.txt and *.pdf, standard input"
+    )
+    tag.set_defaults(run=_tag)
+
+    gold = commands.add_parser("export", parents=[output], help="write the gold roles of a corpus for other tools")
+    gold.add_argument("--corpus", required=True, metavar="NAME", help="corpus in conf/corpus")
+    gold.add_argument("--split", help="split to read (default: all)")
+    gold.add_argument("--out", type=Path, required=True, metavar="PATH", help="file or, for dataset, folder")
+    gold.set_defaults(run=_export)
+
+    show = commands.add_parser("show", parents=[tagging], help="write an HTML page of a judgment coloured by role")
+    show.add_argument("input", metavar="FILE|-", help="UTF-8 text, PDF, or standard input")
+    show.add_argument("--out", required=True, type=Path, metavar="PAGE", help="output file, *.html")
+    show.set_defaults(run=_show)
+
+    roles = commands.add_parser("roles", help="show how the roles of four published schemes correspond")
+    roles.add_argument("--from", dest="source", choices=SCHEMES, help="with --to: one mapping and its losses")
+    roles.add_argument("--to", dest="target", choices=SCHEMES, help="with --from: one mapping and its losses")
+    roles.set_defaults(run=_roles)
+
+
+def _tag(options: argparse.Namespace) -> None:
+    if options.out is not None:
+        check_destination(options.out, format=options.format)
+    elif options.format != "jsonl":
+        raise UserError("no output file", where=f"--format {options.format}", cure="name one with --out")
+    segmenter = _load_tagger(options)
+    # Report a missing or damaged model once, not for every file.
+    segmenter.provenance()
+    names = list(_expand_inputs(options.inputs))
+    failed = False
+    seen: dict[str, str] = {}
+    tagged: list[Judgment] = []
+    with progress("tag", len(names), "judgments") as advance:
+        for name in names:
+            try:
+                judgment = _read_judgment(name)
+                if judgment.id in seen:
+                    raise UserError(
+                        f"same id {judgment.id!r} as {seen[judgment.id]}", where=name, cure="rename the file"
+                    )
+                seen[judgment.id] = name
+                found = with_roles(judgment, segmenter.segment(judgment))
+            except UserError as error:
+                # An invalid file does not prevent tagging the others.
+                print(f"legalrr segment: {error}", file=sys.stderr)
+                failed = True
+            else:
+                if options.out is None:
+                    print(to_json_line(found, tagger=segmenter.name), flush=True)
+                else:
+                    tagged.append(found)
+            advance(1)
+    if tagged:
+        count = export(tagged, options.out, format=options.format, tagger=segmenter.name)
+        print(f"wrote {options.out} ({count} judgments)")
+    if failed:
+        sys.exit(2)
+
+
+def _export(options: argparse.Namespace) -> None:
+    check_destination(options.out, format=options.format)
+    judgments = list(card(options.corpus).require_reader().read(options.split))
+    gold = [judgment for judgment in judgments if judgment.spans is not None]
+    if not gold:
+        raise UserError("no judgment has gold roles", where=f"--corpus {options.corpus}", cure="tag its texts instead")
+    count = export(gold, options.out, format=options.format)
+    print(f"wrote {options.out} ({count} of {len(judgments)} judgments)")
+
+
+def _show(options: argparse.Namespace) -> None:
+    from legalrr.segment.page import render_judgment
+
+    if options.out.suffix not in (".html", ".htm") or not options.out.parent.is_dir():
+        raise UserError(
+            "cannot write the page there", where=f"--out {options.out}", cure="name a *.html in an existing folder"
+        )
+    segmenter = _load_tagger(options)
+    judgment = _read_judgment(options.input)
+    segments = segmenter.segment(judgment)
+    write_atomically(options.out, render_judgment(judgment, segments, tagger=segmenter.name))
+    print(f"wrote {options.out} ({len(segments.spans)} sentences)")
+
+
+def _roles(options: argparse.Namespace) -> None:
+    if (options.source is None) != (options.target is None):
+        raise UserError("only one of two schemes", where="legalrr segment roles", cure="give both --from and --to")
+    console = standard_output(PIPE_WIDTH)
+    if options.source:
+        rows = tuple((role, other or "-") for role, other in mapping(options.source, options.target).items())
+        Table(header=(options.source, options.target), rows=rows).show(console, grid=True)
+        for loss in losses(options.source, options.target):
+            console.print(f"{loss.kind}: {loss}")
+    else:
+        kinds = tuple((*(getattr(kind, name) or "-" for name in SCHEMES), kind.note) for kind in KINDS)
+        Table(header=(*SCHEMES, "what is lost"), rows=kinds).show(console, grid=True)
+
+
+def _load_tagger(options: argparse.Namespace) -> Segmenter:
+    return load_tagger(
+        options.segment,
+        scheme=options.scheme,
+        model=options.model,
+        prior_correction=options.prior_correction,
+        option="--segment",
+    )
+
+
+def _expand_inputs(inputs: list[str]) -> Iterator[str]:
+    for name in inputs:
+        if name != STDIN and Path(name).is_dir():
+            pdfs = list_pdf_files(Path(name))
+            # Without any file, `list_text_files` raises the error.
+            texts = list_text_files(Path(name)) if not pdfs or any(Path(name).glob("*.txt")) else []
+            yield from map(str, [*texts, *pdfs])
+        else:
+            yield name
+
+
+def _read_judgment(name: str) -> Judgment:
+    """Read a judgment from a file or standard input.
+
+    Raises:
+        UserError: missing, empty, not UTF-8 or binary; the message gives the place of the first invalid byte.
+    """
+    path = Path(name)
+    if name == STDIN:
+        text = decode_utf8(sys.stdin.buffer.read(), where="standard input")
+    elif not path.is_file():
+        raise UserError(
+            "no such file", where=name, cure="name text files, PDFs, folders of them, or - for standard input"
+        )
+    elif path.suffix.lower() == ".pdf":
+        pdf = read_pdf(path)
+        pdf.require_text()
+        text = pdf.text
+    else:
+        text = read_text(path)
+    if "\0" in text:
+        raise UserError(f"binary: a zero byte at character {text.index(chr(0))}", where=name, cure="name a text file")
+    if not text.strip():
+        raise UserError("no text", where=name, cure="name a file that contains a judgment")
+    return Judgment(id="stdin" if name == STDIN else path.stem, text=text, source=name)
+
+
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command; exit status 2 for bad input, with one line that says what, where and what to do."""
+    """Run the command; for invalid input print one line with problem, place and cure, and exit with status 2."""
     given = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(given)
     options.command_line = shlex.join(["legalrr", "segment", *given])
@@ -231,7 +224,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="legalrr segment",
-        description="Rhetorical roles: train a tagger, score it, tag judgments, show them.",
+        description="Rhetorical roles: train and score a tagger, tag and show judgments.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,15 +1,9 @@
-"""Tag rhetorical roles with a linear-chain CRF over the sentences of a judgment, and train it.
+"""Train a linear-chain CRF over the sentences of a judgment, and tag rhetorical roles with it.
 
-What the neural tagger is told of a sentence beside the language model's state: what other taggers believe, cues,
-position.
+A model is `<name>.crfsuite` with the card `<name>.json` (`legalrr.segment.card`); `legalrr segment train` writes both.
+`extra_features` makes its probabilities input of the neural tagger.
 
-Training the CRF tagger.
-
-A tagger of rhetorical roles: a linear-chain CRF over a judgment's sentences.
-
-A model is two files side by side: `<name>.crfsuite`, and the card `<name>.json` that says what it was trained on and
-how it scores (`legalrr segment train` writes both).
-Source: Lafferty, McCallum and Pereira, ICML 2001; CRFsuite, Okazaki 2007.
+Sources: Lafferty, McCallum and Pereira, ICML 2001; CRFsuite, Okazaki 2007.
 """
 
 import math
@@ -23,55 +17,58 @@ from legalrr.records import Judgment, Segments
 from legalrr.roles import scheme
 from legalrr.segment.card import LabelledJudgment, TaggerCard, read_card
 from legalrr.segment.features import CUE_NAMES, cues, features, words_of
-from legalrr.segment.tagger import RoleProbabilities, check_options, open_model, tagged
+from legalrr.segment.tagger import RoleProbabilities, check_options, open_model, tag_sentences
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-POSITIONS = 4
+POSITION_FEATURES = 4
 
 
-def extra_features(sentences: Sequence[str], *beliefs: RoleProbabilities) -> "np.ndarray":
-    """Numbers of the order of 1, float32 [sentences, roles of all beliefs + cues + 4].
+def extra_features(sentences: Sequence[str], *probabilities: RoleProbabilities) -> "np.ndarray":
+    """Compute the inputs of the neural tagger beside the embeddings: log-probabilities, cues and position.
 
     Args:
-        sentences: of one judgment, in order.
-        beliefs: what taggers that were not trained on this judgment believe of them.
+        sentences: sentences of one judgment, in order.
+        probabilities: predictions of taggers that were not trained on this judgment.
+
+    Returns:
+        float32 [sentences, roles of all taggers + cues + 4], scaled to the order of 1.
     """
     import numpy as np
 
     total = len(sentences)
-    rows = np.zeros((total, len(CUE_NAMES) + POSITIONS), np.float32)
+    rows = np.zeros((total, len(CUE_NAMES) + POSITION_FEATURES), np.float32)
     for i, sentence in enumerate(sentences):
         words = words_of(sentence)
         found = set(cues(sentence, words))
-        where = [i / total, math.log1p(i) / 5, math.log1p(total - 1 - i) / 5, min(len(words), 100) / 50]
-        rows[i] = [*(float(name in found) for name in CUE_NAMES), *where]
-    return np.concatenate([*(one.logs().astype(np.float32) / 3 for one in beliefs), rows], axis=1)
+        position = [i / total, math.log1p(i) / 5, math.log1p(total - 1 - i) / 5, min(len(words), 100) / 50]
+        rows[i] = [*(float(name in found) for name in CUE_NAMES), *position]
+    return np.concatenate([*(one.logs().astype(np.float32) / 3 for one in probabilities), rows], axis=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CrfRecipe:
-    """How the CRF is trained (L-BFGS). The same documents in the same order give the same bytes."""
+    """Training settings of the CRF (L-BFGS). The same documents in the same order give the same bytes."""
 
     c1: float = 0.5
-    """Weight of the L1 penalty; it keeps the model small."""
+    """Weight of the L1 penalty, which keeps the model small."""
     c2: float = 3.0
     """Weight of the L2 penalty."""
     max_iterations: int = 100
-    """Where training stops, converged or not."""
+    """Maximum number of iterations."""
     min_frequency: int = 2
-    """Features seen less often are left out."""
+    """Minimum number of occurrences of a feature."""
 
     suffix: ClassVar[str] = ".crfsuite"
 
     def as_json(self) -> dict[str, Any]:
-        """The settings."""
+        """Return the settings as JSON."""
         return {"recipe": "crf", **asdict(self)}
 
     def fit(self, documents: Sequence[LabelledJudgment], path: Path) -> "FittedCrf":
-        """Write the model trained on `documents`, and open it."""
+        """Train on `documents`, write the model to `path`, and open it."""
         import pycrfsuite
 
         trainer = pycrfsuite.Trainer(algorithm="lbfgs", verbose=False)
@@ -93,7 +90,7 @@ class CrfRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class FittedCrf:
-    """A CRF just trained."""
+    """A trained CRF."""
 
     tagger: Any
     """The `pycrfsuite.Tagger`."""
@@ -101,79 +98,80 @@ class FittedCrf:
     """All roles of the scheme."""
 
     def as_json(self) -> dict[str, Any]:
-        """Nothing beyond the recipe."""
+        """Return {}: the card has nothing beyond the recipe."""
         return {}
 
-    def chances(self, sentences: Sequence[str]) -> RoleProbabilities:
-        """Marginal probabilities of the roles for each sentence of one judgment."""
+    def predict_probabilities(self, sentences: Sequence[str]) -> RoleProbabilities:
+        """Compute the marginal role probabilities of the sentences of one judgment."""
         return marginals(self.tagger, features(sentences), self.roles)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CrfSegmenter:
-    """Splits a judgment into sentences and gives each a role."""
+    """Segmenter that splits a judgment into sentences and tags each with the CRF."""
 
     VERSION: ClassVar[int] = 2
 
     name: str = "crf"
     """Name in tables."""
     stored: ClassVar[bool] = True
-    """Tagging takes a good part of a second per judgment."""
+    """Results are stored: tagging takes a good part of a second per judgment."""
     needs_gold: ClassVar[bool] = False
-    """It tags any text."""
+    """Gold roles are not needed."""
     scheme: str = "build"
     """Scheme of the roles: build or seven."""
     model: str = "$LEGALRR/data/taggers/crf_build.crfsuite"
-    """Config path of the model file; its card lies beside it."""
+    """Config path of the model file; its card is in the same folder."""
     prior_correction: float = 0.0
-    """0: the most probable role of each sentence. Above, at most 1: that with the highest probability divided by (its
-    share in training) to this power, so that rare roles are found more often."""
+    """From 0 to 1. Choose the role that maximizes probability / prior ** prior_correction, where the prior is the share
+    of the role in training: 0 gives the most probable role, higher values favour rare roles."""
 
     def __post_init__(self) -> None:
-        """Raises UserError for an unknown scheme, or a correction that is not from 0 to 1."""
+        """Raise UserError for an unknown scheme, or a correction outside 0 to 1."""
         check_options(self.scheme, self.prior_correction)
 
     def provenance(self) -> Mapping[str, Any]:
-        """The SHA-256 of the model file; raises UserError where it is missing."""
+        """Return the SHA-256 of the model file; raise UserError if it is missing."""
         return {"model_sha256": self.open().card.sha256}
 
     def segment(self, judgment: Judgment) -> Segments:
-        """A span per sentence, with the calibrated probability of its role as score."""
-        return tagged(judgment, self.decode, scheme=self.scheme)
+        """Return a span per sentence, with the calibrated probability of its role as score."""
+        return tag_sentences(judgment, self.decode, scheme=self.scheme)
 
     def decode(self, sentences: Sequence[str]) -> list[tuple[str, float]]:
-        """Role and its calibrated probability for each sentence of one judgment."""
+        """Return the role of each sentence of one judgment and its calibrated probability."""
         model = self.open()
-        chances = model.chances(sentences).tempered(model.card.temperature)
-        return chances.decode(model.card.shares, self.prior_correction)
+        probabilities = model.predict_probabilities(sentences).with_temperature(model.card.temperature)
+        return probabilities.decode(model.card.priors, self.prior_correction)
 
     def open(self) -> "CrfModel":
-        """The model; raises UserError where it is missing, damaged or of another scheme."""
+        """Open the model; raise UserError if it is missing, damaged or of another scheme."""
         return open_model(load, self.model, scheme=self.scheme)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CrfModel:
-    """An opened model."""
+    """An opened CRF with its card."""
 
     card: TaggerCard
-    """Its card."""
+    """The card."""
     tagger: Any
     """The `pycrfsuite.Tagger`."""
 
-    def chances(self, sentences: Sequence[str]) -> RoleProbabilities:
-        """Marginal probabilities of the roles for each sentence of one judgment, as the CRF gives them."""
-        return marginals(self.tagger, features(sentences), tuple(self.card.shares))
+    def predict_probabilities(self, sentences: Sequence[str]) -> RoleProbabilities:
+        """Compute the uncalibrated marginal role probabilities of the sentences of one judgment."""
+        return marginals(self.tagger, features(sentences), tuple(self.card.priors))
 
 
-def marginals(tagger: Any, seen: Sequence[Sequence[str]], roles: Sequence[str]) -> RoleProbabilities:
-    """Probabilities of `roles` for each sentence of a judgment, from its features; 0 for a role never trained on."""
+def marginals(tagger: Any, items: Sequence[Sequence[str]], roles: Sequence[str]) -> RoleProbabilities:
+    """Compute the marginal probabilities of `roles` from the features of each sentence; 0 for a role without training
+    sentences."""
     import numpy as np
 
-    tagger.set(seen)
+    tagger.set(items)
     known = set(tagger.labels())
-    rows = [[tagger.marginal(role, i) if role in known else 0.0 for role in roles] for i in range(len(seen))]
-    return RoleProbabilities(roles=tuple(roles), values=np.array(rows, float).reshape(len(seen), len(roles)))
+    rows = [[tagger.marginal(role, i) if role in known else 0.0 for role in roles] for i in range(len(items))]
+    return RoleProbabilities(roles=tuple(roles), values=np.array(rows, float).reshape(len(items), len(roles)))
 
 
 @lru_cache(maxsize=8)
@@ -182,17 +180,17 @@ def load(path: Path, changed: int) -> CrfModel:
 
     Args:
         path: the model file.
-        changed: its time of change in nanoseconds; see `legalrr.segment.tagger.open_model`.
+        changed: modification time in nanoseconds; see `legalrr.segment.tagger.open_model`.
 
     Raises:
-        UserError: no card, a card of another model, a damaged file, or a model for other features.
+        UserError: as `legalrr.segment.card.read_card`.
     """
-    # The card goes first: its digest tells that the file is whole.
+    # Read the card first: its digest verifies the file.
     return CrfModel(card=read_card(path), tagger=open_tagger(path))
 
 
 def open_tagger(path: Path) -> Any:
-    """The `pycrfsuite.Tagger` of a model file that is known to be whole."""
+    """Open a verified model file as `pycrfsuite.Tagger`."""
     import pycrfsuite
 
     tagger = pycrfsuite.Tagger()

@@ -1,11 +1,4 @@
-"""Score a tagger by cross-validation: averages, confusion matrix, learning curve.
-
-Confusion matrix of a tagger as a picture: a row per gold role, shaded by the share of its sentences.
-
-Scoring a way of making a tagger on judgments that it has not seen.
-
-Learning curve of a tagger: its cross-validated scores by the number of judgments that it is trained on.
-"""
+"""Cross-validate a tagger: F1 averages, calibration, confusion matrix and learning curve."""
 
 import io
 from collections.abc import Callable, Mapping, Sequence
@@ -20,22 +13,24 @@ from typing import Any, Protocol
 
 from legalrr.errors import UserError
 from legalrr.html import SVG_SALT
-from legalrr.segment.card import LabelledJudgment, count_roles, groups, shares
+from legalrr.segment.card import LabelledJudgment, count_roles, group_near_duplicates, role_priors
 from legalrr.segment.tagger import RoleProbabilities, calibration_error, fit_temperature
 from legalrr.tables import Table
 
+AVERAGES = ("micro", "macro", "weighted")
+DIGITS = 4
 CELL_INCHES, MARGIN_INCHES = 0.52, 2.2
 DARK = 0.55
-"""From this share on a cell is dark enough for white digits."""
+"""Share from which a cell of the confusion matrix has white digits."""
 
 
-def confusion_svg(gold: Sequence[str], found: Sequence[str], *, title: str) -> str:
-    """The matrix as SVG text; each cell shows the number of sentences.
+def confusion_svg(gold: Sequence[str], predicted: Sequence[str], *, title: str) -> str:
+    """Plot the confusion matrix as SVG: numbers of sentences, shaded by their share of the gold role (row).
 
     Args:
         gold: gold role of every sentence.
-        found: role given to it, in the same order.
-        title: what was scored.
+        predicted: predicted role of every sentence, in the same order.
+        title: title of the figure.
     """
     import numpy as np
     from matplotlib import rc_context
@@ -43,8 +38,8 @@ def confusion_svg(gold: Sequence[str], found: Sequence[str], *, title: str) -> s
     from matplotlib.figure import Figure
     from sklearn.metrics import confusion_matrix
 
-    roles = sorted(set(gold) | set(found))
-    counts = confusion_matrix(gold, found, labels=roles)
+    roles = sorted(set(gold) | set(predicted))
+    counts = confusion_matrix(gold, predicted, labels=roles)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = CELL_INCHES * len(roles) + MARGIN_INCHES
     with rc_context({"svg.hashsalt": SVG_SALT, "font.family": "DejaVu Sans", "font.size": 8}):
@@ -69,53 +64,49 @@ def confusion_svg(gold: Sequence[str], found: Sequence[str], *, title: str) -> s
     return text.getvalue()
 
 
-AVERAGES = ("micro", "macro", "weighted")
-DIGITS = 4
-
-
-class Fitted(Protocol):
+class FittedTagger(Protocol):
     """A trained tagger."""
 
-    def chances(self, sentences: Sequence[str]) -> RoleProbabilities:
-        """Probabilities of the roles for each sentence of one judgment."""
+    def predict_probabilities(self, sentences: Sequence[str]) -> RoleProbabilities:
+        """Compute the role probabilities of the sentences of one judgment."""
 
     def as_json(self) -> dict[str, Any]:
-        """What its card says beside the recipe."""
+        """Return the entries of the card beside the recipe."""
 
 
-class Recipe(Protocol):
-    """A way of training a tagger."""
+class TaggerRecipe(Protocol):
+    """Training settings of a tagger."""
 
-    def fit(self, documents: Sequence[LabelledJudgment], path: Path) -> Fitted:
-        """Train on `documents`, write the model to `path` (its suffix is `suffix`), and open it."""
+    def fit(self, documents: Sequence[LabelledJudgment], path: Path) -> FittedTagger:
+        """Train on `documents`, write the model to `path` (with the suffix `suffix`), and open it."""
 
     @property
     def suffix(self) -> str:
         """Suffix of the model file."""
 
     def as_json(self) -> dict[str, Any]:
-        """All settings, for the model's card."""
+        """Return all settings, for the card of the model."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What cross-validation found."""
+    """Result of a cross-validation."""
 
     scores: Mapping[str, Any]
-    """As described in `evaluate`."""
+    """Scores as described in `evaluate`."""
     temperature: float
     """Temperature that calibrates the probabilities, fitted on the held-out sentences of all folds."""
     gold: tuple[str, ...]
     """Gold role of every sentence."""
-    found: tuple[str, ...]
-    """Role given to it by the tagger that had not seen its judgment, in the same order."""
+    predicted: tuple[str, ...]
+    """Predicted role of every sentence when held out, in the same order."""
     trained_on: float
-    """Judgments that a fold's tagger was trained on, mean over folds."""
+    """Number of training judgments, mean over folds."""
 
 
 def evaluate(
     documents: Sequence[LabelledJudgment],
-    recipe: Recipe,
+    recipe: TaggerRecipe,
     *,
     folds: int,
     seed: int,
@@ -123,115 +114,118 @@ def evaluate(
     prior_correction: float = 0.0,
     share: float = 1.0,
     jobs: int = 1,
-    tell: Callable[[str], None] = print,
+    report: Callable[[str], None] = print,
 ) -> Evaluation:
-    """Cross-validate, folded by document; near-duplicates stay in one fold.
+    """Cross-validate with folds of documents; near-duplicates stay in one fold.
 
     Args:
-        documents: annotated judgments of one scheme; every one is held out once.
-        recipe: how each fold's tagger is trained.
-        folds: how many folds, at least 2.
+        documents: annotated judgments of one scheme; each is held out once.
+        recipe: training settings of each fold's tagger.
+        folds: number of folds, at least 2.
         seed: seed of the assignment of documents to folds.
-        also: further judgments to train on in every fold that holds out no near-duplicate of them; never scored.
+        also: further training judgments, omitted from a fold that holds out a near-duplicate of them; never scored.
         prior_correction: as in `RoleProbabilities.decode`.
-        share: of the judgments a fold could train on, drawn by `seed`; a smaller share is part of a larger one.
-        jobs: folds at once, each in a process of its own; the scores do not depend on it.
-        tell: receives a line per fold.
+        share: share of the available training judgments of each fold, drawn by `seed`; smaller shares are subsets of
+            larger ones.
+        jobs: folds in parallel, each in its own process; the scores do not depend on it.
+        report: receives a line per fold.
 
     Returns:
         scores: folds, seed, prior_correction; micro, macro and weighted F1 as {"mean", "sd"} over folds (macro: over
-        the roles of the fold's gold); pooled: the same averages over all folds' sentences together; roles: per role its
-        number of sentences and its pooled precision, recall and F1; calibration_error before and after tempering.
+        the gold roles of the fold); pooled: the same averages over the sentences of all folds; roles: number of
+        sentences and pooled precision, recall and F1 per role; calibration_error before and after temperature scaling.
 
     Raises:
-        UserError: more folds than different judgments, or a share that leaves a fold nothing to train on.
+        UserError: more folds than distinct judgments, or a share that leaves a fold without training judgments.
     """
     from sklearn.model_selection import GroupKFold
 
     every = [*documents, *also]
-    group = groups(every)
+    group = group_near_duplicates(every)
     own = group[: len(documents)]
     if not 2 <= folds <= len(set(own)):
         raise UserError(
-            f"{folds} folds of {len(set(own))} different judgments", where="--folds", cure="from 2 to their number"
+            f"{folds} folds of {len(set(own))} distinct judgments", where="--folds", cure="give 2 to their number"
         )
     per_fold: dict[str, list[float]] = {average: [] for average in AVERAGES}
     held_out: list[LabelledJudgment] = []
-    chances: list[RoleProbabilities] = []
-    found: list[str] = []
+    probabilities: list[RoleProbabilities] = []
+    predicted: list[str] = []
     work = []
     for _, held in GroupKFold(folds, shuffle=True, random_state=seed).split(documents, groups=own):
-        gone = {group[i] for i in held}
-        kept = [document for document, of in zip(every, group, strict=True) if of not in gone]
-        work.append((recipe, _drawn(kept, share, seed), [documents[i] for i in held]))
+        held_groups = {group[i] for i in held}
+        kept = [document for document, own_group in zip(every, group, strict=True) if own_group not in held_groups]
+        work.append((recipe, _draw_share(kept, share, seed), [documents[i] for i in held]))
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) if jobs > 1 else nullcontext() as pool:
-        results = pool.map(_held_out, work) if pool else map(_held_out, work)
-        for number, (told, (_, kept, fold)) in enumerate(zip(results, work, strict=True), start=1):
-            prior = shares(count_roles(kept), kept[0].scheme)
-            decoded = [role for one in told for role, _ in one.decode(prior, prior_correction)]
+        results = pool.map(_predict_fold, work) if pool else map(_predict_fold, work)
+        for number, (fold_probabilities, (_, kept, fold)) in enumerate(zip(results, work, strict=True), start=1):
+            prior = role_priors(count_roles(kept), kept[0].scheme)
+            decoded = [role for one in fold_probabilities for role, _ in one.decode(prior, prior_correction)]
             fold_gold = [role for document in fold for role in document.roles]
             for average in AVERAGES:
                 per_fold[average].append(_f1(fold_gold, decoded, average))
-            tell(f"fold {number} of {folds}: " + ", ".join(f"{a} F1 {per_fold[a][-1]:.3f}" for a in AVERAGES))
+            report(f"fold {number} of {folds}: " + ", ".join(f"{a} F1 {per_fold[a][-1]:.3f}" for a in AVERAGES))
             held_out += fold
-            chances += told
-            found += decoded
+            probabilities += fold_probabilities
+            predicted += decoded
     gold = [role for document in held_out for role in document.roles]
-    temperature = fit_temperature(chances, [document.roles for document in held_out])
+    temperature = fit_temperature(probabilities, [document.roles for document in held_out])
     scores = {
         "folds": folds,
         "seed": seed,
         "prior_correction": prior_correction,
         **{a: {"mean": round(mean(v), DIGITS), "sd": round(stdev(v), DIGITS)} for a, v in per_fold.items()},
-        "pooled": {a: round(_f1(gold, found, a), DIGITS) for a in AVERAGES},
-        "roles": _per_role(gold, found),
+        "pooled": {a: round(_f1(gold, predicted, a), DIGITS) for a in AVERAGES},
+        "roles": _per_role(gold, predicted),
         "calibration_error": {
-            "before": _gap(chances, gold),
-            "after": _gap([one.tempered(temperature) for one in chances], gold),
+            "before": _calibration_error(probabilities, gold),
+            "after": _calibration_error([one.with_temperature(temperature) for one in probabilities], gold),
         },
     }
     return Evaluation(
         scores=scores,
         temperature=temperature,
         gold=tuple(gold),
-        found=tuple(found),
+        predicted=tuple(predicted),
         trained_on=mean(len(kept) for _, kept, _ in work),
     )
 
 
-def _drawn(documents: Sequence[LabelledJudgment], share: float, seed: int) -> list[LabelledJudgment]:
-    """A share of the documents in their order, the same ones for a seed, and those of smaller shares among them."""
+def _draw_share(documents: Sequence[LabelledJudgment], share: float, seed: int) -> list[LabelledJudgment]:
+    """Draw a share of the documents by seed, in their order; smaller shares are subsets of larger ones."""
     from random import Random
 
     count = round(share * len(documents))
     if not 0 < count <= len(documents):
         raise UserError(
-            f"a share of {share:g} of {len(documents)} judgments", where="--shares", cure="more than 0, and 1 at most"
+            f"a share of {share:g} of {len(documents)} judgments", where="--shares", cure="give above 0 and at most 1"
         )
     places = list(range(len(documents)))
     Random(seed).shuffle(places)
     return [documents[i] for i in sorted(places[:count])]
 
 
-def _held_out(work: tuple[Recipe, Sequence[LabelledJudgment], Sequence[LabelledJudgment]]) -> list[RoleProbabilities]:
-    """What a tagger that was trained on the first documents makes of the others."""
+def _predict_fold(
+    work: tuple[TaggerRecipe, Sequence[LabelledJudgment], Sequence[LabelledJudgment]],
+) -> list[RoleProbabilities]:
+    """Train on the first documents and predict the others."""
     recipe, kept, fold = work
     with TemporaryDirectory() as folder:
         fitted = recipe.fit(kept, Path(folder) / f"model{recipe.suffix}")
-        return [fitted.chances(document.sentences) for document in fold]
+        return [fitted.predict_probabilities(document.sentences) for document in fold]
 
 
-def _f1(gold: Sequence[str], found: Sequence[str], average: str) -> float:
+def _f1(gold: Sequence[str], predicted: Sequence[str], average: str) -> float:
     from sklearn.metrics import f1_score
 
-    return float(f1_score(gold, found, labels=sorted(set(gold)), average=average, zero_division=0))
+    return float(f1_score(gold, predicted, labels=sorted(set(gold)), average=average, zero_division=0))
 
 
-def _per_role(gold: Sequence[str], found: Sequence[str]) -> dict[str, dict[str, float]]:
+def _per_role(gold: Sequence[str], predicted: Sequence[str]) -> dict[str, dict[str, float]]:
     from sklearn.metrics import precision_recall_fscore_support
 
     names = sorted(set(gold))
-    rows = zip(*precision_recall_fscore_support(gold, found, labels=names, zero_division=0), strict=True)
+    rows = zip(*precision_recall_fscore_support(gold, predicted, labels=names, zero_division=0), strict=True)
     return {
         name: {
             "sentences": int(count),
@@ -243,50 +237,50 @@ def _per_role(gold: Sequence[str], found: Sequence[str]) -> dict[str, dict[str, 
     }
 
 
-def _gap(chances: Sequence[RoleProbabilities], gold: Sequence[str]) -> float:
-    flat = dict.fromkeys(chances[0].roles, 1.0)
-    decoded = [pair for one in chances for pair in one.decode(flat, 0.0)]
+def _calibration_error(probabilities: Sequence[RoleProbabilities], gold: Sequence[str]) -> float:
+    flat = dict.fromkeys(probabilities[0].roles, 1.0)
+    decoded = [pair for one in probabilities for pair in one.decode(flat, 0.0)]
     right = [role == true for (role, _), true in zip(decoded, gold, strict=True)]
-    return round(calibration_error([sure for _, sure in decoded], right), DIGITS)
+    return round(calibration_error([probability for _, probability in decoded], right), DIGITS)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Point:
-    """What cross-validation found where each fold trained on a share of its judgments."""
+class CurvePoint:
+    """Cross-validated scores for a share of the training judgments."""
 
     share: float
-    """The share."""
+    """Share of the training judgments of each fold."""
     judgments: float
-    """How many judgments that is, mean over folds."""
+    """Number of training judgments, mean over folds."""
     mean: dict[str, float]
     """Average (micro, macro, weighted) -> F1, mean over folds."""
     sd: dict[str, float]
     """Average -> standard deviation over folds."""
 
 
-def point(share: float, found: Evaluation) -> Point:
-    """An evaluation as a point of the curve."""
-    return Point(
+def curve_point(share: float, evaluation: Evaluation) -> CurvePoint:
+    """Convert an evaluation to a point of the learning curve."""
+    return CurvePoint(
         share=share,
-        judgments=found.trained_on,
-        mean={average: found.scores[average]["mean"] for average in AVERAGES},
-        sd={average: found.scores[average]["sd"] for average in AVERAGES},
+        judgments=evaluation.trained_on,
+        mean={average: evaluation.scores[average]["mean"] for average in AVERAGES},
+        sd={average: evaluation.scores[average]["sd"] for average in AVERAGES},
     )
 
 
-def shares_of(text: str) -> tuple[float, ...]:
-    """Shares such as `0.25,0.5,1`, ascending; raises UserError for anything else, or a share that is not in (0, 1]."""
+def parse_shares(text: str) -> tuple[float, ...]:
+    """Parse shares such as `0.25,0.5,1` and sort them; raise UserError for a share that is not a number in (0, 1]."""
     try:
         shares = tuple(sorted({float(part) for part in text.split(",")}))
     except ValueError as error:
         raise UserError(f"{text!r}", where="--shares", cure="give numbers, such as 0.25,0.5,1") from error
     if not all(0 < share <= 1 for share in shares):
-        raise UserError(f"{text!r}", where="--shares", cure="more than 0, and 1 at most")
+        raise UserError(f"{text!r}", where="--shares", cure="give above 0 and at most 1")
     return shares
 
 
-def curve_csv(points: Sequence[Point]) -> str:
-    """The points as CSV, a row each."""
+def curve_csv(points: Sequence[CurvePoint]) -> str:
+    """Format the points as CSV, one row each."""
     rows = []
     for one in points:
         figures = (value for average in AVERAGES for value in (one.mean[average], one.sd[average]))
@@ -295,12 +289,12 @@ def curve_csv(points: Sequence[Point]) -> str:
     return Table(header=header, rows=tuple(rows)).csv()
 
 
-def curve_svg(points: Sequence[Point], *, title: str) -> str:
-    """The curve as SVG text: micro-F1 and macro-F1 by judgments (logarithmic), with a standard deviation on each side.
+def curve_svg(points: Sequence[CurvePoint], *, title: str) -> str:
+    """Plot the curve as SVG: micro-F1 and macro-F1 by judgments (log scale), with one standard deviation as error bar.
 
     Args:
         points: at least one.
-        title: what was scored.
+        title: title of the figure.
     """
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG

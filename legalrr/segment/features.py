@@ -1,19 +1,19 @@
-"""What a tagger sees of a sentence and its neighbours, as strings for a linear-chain CRF.
+"""Compute the features of a sentence and its neighbours, as strings for a linear-chain CRF.
 
-The kinds, by prefix; the first group is also given for the sentence before (`-1:`) and the one after (`+1:`), cues
-for those two away as well:
+The kinds by prefix. `w=` and `cue=` are also given for the sentence before (`-1:`) and after (`+1:`), `cue=` also for
+the sentences two away (`-2:`, `+2:`):
 
-    w=      each different word, in small letters, digits as 0
+    w=      each distinct word in lower case, digits as 0
     cue=    each cue in it (`WORD_CUES`, `CUES`)
     b=      each pair of adjacent words
     f1= f2= f3=   the first one, two, three words
     last=   the last word
     len=    number of words, in powers of two
-    start= end=   how many sentences stand before and after, in powers of two
-    at=     tenth of the document
-    edge    beyond the first or last sentence
-    quote=  whether a quotation is open before, and after
-    head=   the last heading, and each of its words; since=: how many sentences ago, in powers of two
+    start= end=   number of sentences before and after, in powers of two
+    at=     decile of the position in the document
+    edge    in place of a sentence beyond the first or last
+    quote=  whether a quotation is open before and after the sentence
+    head=   the last heading; head: each of its words; since= its distance in sentences, in powers of two
 
 Words and position are those of Bhattacharya et al. (JURIX 2019); the cue patterns are this project's own.
 """
@@ -22,13 +22,13 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
-FEATURES = 2
-"""Counts up with every change that makes models trained before useless."""
+FEATURES_VERSION = 2
+"""Version of the features; increased with every change that invalidates trained models."""
 
 WORD_CUES: dict[str, frozenset[str]] = {
     name: frozenset(words.split())
     for name, words in {
-        # Who speaks: the bench, one judge, a person that the text is about, counsel.
+        # The speaker: the bench, a single judge, a person in the facts, counsel.
         "we": "we our us",
         "i": "i my me",
         "he": "he she his her",
@@ -56,7 +56,7 @@ WORD_CUES: dict[str, frozenset[str]] = {
         "supra": "supra",
     }.items()
 }
-"""Cues that single words give, by name."""
+"""Single-word cues by name."""
 
 CUES: dict[str, re.Pattern[str]] = {
     name: re.compile(pattern, re.IGNORECASE)
@@ -113,7 +113,7 @@ CUE_NAMES = (*WORD_CUES, *CUES)
 """Names of all cues."""
 
 HEADING_WORDS = 8
-"""A longer line is no heading."""
+"""Maximum number of words of a heading."""
 
 _WORD = re.compile(r"\w+(?:['’]\w+)?")
 _DIGIT = re.compile(r"\d")
@@ -124,15 +124,15 @@ _CUES_BY_WORD: dict[str, tuple[str, ...]] = {
 
 
 def features(sentences: Sequence[str]) -> list[list[str]]:
-    """Feature strings of each sentence of one document, in order.
+    """Compute the feature strings of each sentence of one document, in order.
 
-    Each stands once, but for the words of a heading, which count as often as they stand in it.
+    Each string occurs once per sentence, except the words of a heading, which occur as often as in the heading.
     """
     words = [words_of(sentence) for sentence in sentences]
     cued = [[f"cue={name}" for name in cues(*pair)] for pair in zip(sentences, words, strict=True)]
     common = [[*(f"w={w}" for w in dict.fromkeys(own)), *names] for own, names in zip(words, cued, strict=True)]
-    quotes = list(_quotes(sentences))
-    heads = list(_heads(sentences, words))
+    quotes = list(_quote_states(sentences))
+    heads = list(_heading_features(sentences, words))
     total = len(sentences)
     found = []
     for i, own in enumerate(words):
@@ -143,7 +143,7 @@ def features(sentences: Sequence[str]) -> list[list[str]]:
                 *(f"+1:{name}" for name in (common[i + 1] if i + 1 < total else ["edge"])),
                 *(f"-2:{name}" for name in (cued[i - 2] if i > 1 else ["edge"])),
                 *(f"+2:{name}" for name in (cued[i + 2] if i + 2 < total else ["edge"])),
-                *_alone(own),
+                *_own_features(own),
                 f"start={i.bit_length()}",
                 f"end={(total - 1 - i).bit_length()}",
                 f"at={10 * i // total}",
@@ -155,18 +155,18 @@ def features(sentences: Sequence[str]) -> list[list[str]]:
 
 
 def words_of(sentence: str) -> list[str]:
-    """Words in small letters, digits as 0."""
+    """Split a sentence into lower-case words, digits as 0."""
     return _WORD.findall(_DIGIT.sub("0", sentence.lower()))
 
 
 def cues(sentence: str, words: Iterable[str]) -> list[str]:
-    """Names of the cues in a sentence, given its words in small letters."""
+    """Return the names of the cues in a sentence, given its lower-case words."""
     by_words = dict.fromkeys(name for word in words if word in _CUES_BY_WORD for name in _CUES_BY_WORD[word])
     return [*by_words, *(name for name, pattern in CUES.items() if pattern.search(sentence))]
 
 
-def _quotes(sentences: Sequence[str]) -> Iterator[str]:
-    """Whether a quotation is open before and after each sentence, as two digits."""
+def _quote_states(sentences: Sequence[str]) -> Iterator[str]:
+    """Yield whether a quotation is open before and after each sentence, as two digits."""
     inside = False
     for sentence in sentences:
         before = inside
@@ -179,8 +179,8 @@ def _quotes(sentences: Sequence[str]) -> Iterator[str]:
         yield f"{before:d}{inside:d}"
 
 
-def _heads(sentences: Sequence[str], words: Sequence[Sequence[str]]) -> Iterator[list[str]]:
-    """Features of the heading that each sentence stands under; a heading stands under itself."""
+def _heading_features(sentences: Sequence[str], words: Sequence[Sequence[str]]) -> Iterator[list[str]]:
+    """Yield the features of the heading above each sentence; a heading counts as its own."""
     heading: list[str] = []
     distance = 0
     for sentence, own in zip(sentences, words, strict=True):
@@ -193,7 +193,7 @@ def _heads(sentences: Sequence[str], words: Sequence[Sequence[str]]) -> Iterator
         yield [f"head={' '.join(heading)}", *(f"head:{word}" for word in heading), f"since={distance.bit_length()}"]
 
 
-def _alone(words: Sequence[str]) -> Iterator[str]:
+def _own_features(words: Sequence[str]) -> Iterator[str]:
     yield from dict.fromkeys(f"b={a}_{b}" for a, b in pairwise(words))
     for count in (1, 2, 3):
         yield f"f{count}={'_'.join(words[:count])}"

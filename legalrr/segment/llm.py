@@ -1,9 +1,9 @@
-"""A tagger that asks a language model for the role of every sentence, without training: for schemes without training
-data, and to measure trained taggers against.
+"""Tag rhetorical roles by prompting a language model, without training.
 
-A judgment is shown in windows of numbered sentences that overlap; the model answers with a line `number: ROLE` each.
-Where two windows answer, the one counts that shows more of what stands around the sentence. All windows of a judgment
-are asked together, and every answer is stored by what was asked.
+It serves as tagger for schemes without training data, and as reference for trained taggers. A prompt contains a window
+of numbered sentences; windows overlap. The model answers with a line `number: ROLE` per sentence. Of two answers for a
+sentence, the one with more context around it counts. All windows of a judgment are one batch, and every answer is
+stored under its prompt.
 """
 
 import logging
@@ -13,29 +13,29 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
-from legalrr.annotate.annotate import template, template_source
+from legalrr.annotate.annotate import template
 from legalrr.errors import UserError
 from legalrr.protocols import Call, Engine, Reply
 from legalrr.records import Judgment, Segments, Span
 from legalrr.roles import scheme
-from legalrr.segment.sentence_embeddings import CUT, context, shortened, windows
+from legalrr.segment.sentence_embeddings import ELLIPSIS, context_size, make_windows, shortened
 from legalrr.sentences import split
 from legalrr.stage import at_least, check_fields, digest
 from legalrr.store import Store
 from legalrr.verdict import thought_end
 
-log = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 PROMPT = "tagging.j2"
 POLICIES = ("error", "uncovered", "previous")
 TEMPLATE_TOKENS = 16
-"""Tokens allowed per message for what a chat template puts around it."""
+"""Tokens reserved per message for the chat template."""
 _LINE = re.compile(r"([0-9]{1,4}): ([A-Z_]+)")
 
 
 @dataclass(frozen=True, kw_only=True)
 class LlmSegmenter:
-    """Splits a judgment into sentences and asks the pipeline's backbone for the role of each."""
+    """Segmenter that splits a judgment into sentences and prompts the pipeline's backbone for their roles."""
 
     VERSION: ClassVar[int] = 1
 
@@ -44,25 +44,25 @@ class LlmSegmenter:
     scheme: str = "build"
     """Scheme of the roles: build or seven."""
     window: int = at_least(1, 24)
-    """Sentences asked for at once; fewer where the context has no room for them."""
+    """Maximum number of sentences per prompt; fewer if the context is too short."""
     overlap: int = 6
-    """Sentences that a window shares with the one before; at most half of a window."""
-    longest: int = at_least(2 * len(CUT), 600)
-    """Characters of a sentence that are shown; from longer ones the middle is left out."""
+    """Sentences that a window shares with the previous one; at most half of a window."""
+    longest: int = at_least(2 * len(ELLIPSIS), 600)
+    """Maximum number of characters of a sentence; the middle of a longer one is omitted."""
     answer_tokens: int = at_least(1, 12)
-    """Tokens allowed for the line about one sentence."""
+    """Maximum number of tokens of the answer for one sentence."""
     unanswered: str = "uncovered"
-    """What becomes of a sentence without a valid answer. `error`: the judgment fails; `uncovered`: it gets no role;
-    `previous`: that of the sentence before, if there is one; or a role of the scheme. They are counted in the log, and
-    a role that no model gave has score 0."""
+    """Policy for sentences without a valid answer. `error`: the judgment fails; `uncovered`: no role; `previous`: the
+    role of the previous sentence, if any; or a role of the scheme. These sentences are counted in the log; roles given
+    by the policy have score 0."""
 
     stored: ClassVar[bool] = True
-    """A language model reads the whole judgment and writes."""
+    """Results are stored: the language model processes the whole judgment."""
     needs_gold: ClassVar[bool] = False
-    """It tags any text."""
+    """Gold roles are not needed."""
 
     def __post_init__(self) -> None:
-        """Raises UserError for an unknown scheme or policy, or for windows that cannot be."""
+        """Raise UserError for an unknown scheme or policy, or invalid windows."""
         roles = scheme(self.scheme, where="segment.scheme")
         if self.unanswered not in POLICIES and self.unanswered not in roles:
             raise UserError(
@@ -79,13 +79,13 @@ class LlmSegmenter:
             )
 
     def provenance(self) -> Mapping[str, Any]:
-        """The digest of the prompt's words."""
+        """Return the digest of the prompt template."""
         return {"prompt_sha256": digest(template_source(PROMPT))}
 
     def segment(self, judgment: Judgment) -> Segments:
-        """Raises UserError: without a backbone nothing can be asked (see `asking`)."""
+        """Raise UserError: tagging needs a backbone (see `asking`)."""
         raise UserError(
-            "this tagger asks a language model", where="segment=llm", cure="run it as a stage: legalrr segment=llm"
+            "this tagger needs a backbone", where="segment=llm", cure="run it as a stage: legalrr segment=llm"
         )
 
     @contextmanager
@@ -94,7 +94,7 @@ class LlmSegmenter:
         tagger = LlmTagger(self, engine, calls)
         yield tagger
         if tagger.unanswered:
-            log.warning(
+            LOG.warning(
                 "%d of %d sentences without a valid answer (segment.unanswered=%s)",
                 tagger.unanswered,
                 tagger.sentences,
@@ -103,11 +103,11 @@ class LlmSegmenter:
 
 
 class LlmTagger:
-    """An `LlmSegmenter` with a backbone to ask.
+    """An `LlmSegmenter` with its backbone.
 
     Attributes:
-        sentences: how many were asked for.
-        unanswered: for how many of them no window brought a valid answer.
+        sentences: number of sentences processed.
+        unanswered: number of these without a valid answer.
     """
 
     def __init__(self, segmenter: LlmSegmenter, engine: Engine, calls: Store) -> None:
@@ -123,20 +123,20 @@ class LlmTagger:
         self._calls = calls
 
     def provenance(self) -> Mapping[str, Any]:
-        """That of the segmenter."""
+        """Return the provenance of the segmenter."""
         return self._options.provenance()
 
     def segment(self, judgment: Judgment) -> Segments:
-        """A span per sentence that has a role.
+        """Return a span per sentence with a role.
 
-        Its score is 1 where the model named the role and 0 where `unanswered` did: the model gives no probability.
+        The model gives no probabilities: the score is 1 for a role of the model and 0 for a role of `unanswered`.
 
         Raises:
-            UserError: a sentence has no valid answer and `unanswered` is `error`, or the context is too short for one.
+            UserError: a sentence has no valid answer and `unanswered` is `error`, or exceeds the context.
         """
         offsets = split(judgment.text)
-        shown = [shortened(judgment.text[start:end], self._options.longest) for start, end in offsets]
-        answers = self._answers(shown, judgment.id)
+        sentences = [shortened(judgment.text[start:end], self._options.longest) for start, end in offsets]
+        answers = self._answers(sentences, judgment.id)
         missing = [number for number, role in enumerate(answers) if role is None]
         self.sentences += len(offsets)
         self.unanswered += len(missing)
@@ -145,83 +145,84 @@ class LlmTagger:
             raise UserError(
                 f"no valid answer for {len(missing)} of {len(offsets)} sentences, first for {start} to {end}",
                 where=judgment.id,
-                cure="take another backbone, or set segment.unanswered to uncovered, previous or a role",
+                cure="use another backbone, or set segment.unanswered to uncovered, previous or a role",
             )
         spans = []
         previous: str | None = None
         for (start, end), answer in zip(offsets, answers, strict=True):
-            role = answer or self._instead(previous)
+            role = answer or self._fallback_role(previous)
             if role is not None:
                 spans.append(Span(start=start, end=end, role=role, score=float(answer is not None)))
             previous = role
         return Segments(id=judgment.id, scheme=self._options.scheme, spans=tuple(spans))
 
-    def _instead(self, previous: str | None) -> str | None:
-        """The role of a sentence without an answer."""
+    def _fallback_role(self, previous: str | None) -> str | None:
+        """Return the role of a sentence without a valid answer."""
         if self._options.unanswered == "previous":
             return previous
         return self._options.unanswered if self._options.unanswered in self._codes else None
 
-    def _answers(self, shown: Sequence[str], id: str) -> list[str | None]:
-        """The role of each sentence, None without a valid answer."""
+    def _answers(self, sentences: Sequence[str], id: str) -> list[str | None]:
+        """Return the role of each sentence; None without a valid answer."""
         best: dict[int, tuple[float, str]] = {}
-        found = self._windows(shown, id)
-        calls = [self._call(shown, window) for window in found]
+        found = self._windows(sentences, id)
+        calls = [self._call(sentences, window) for window in found]
         missing = {call.key: call for call in calls if call.key not in self._calls}
         if missing:
             for batch in self._engine.generate(list(missing.values())):
                 self._calls.add((key, asdict(reply)) for key, reply in batch)
         for window, call in zip(found, calls, strict=True):
             reply = Reply(**self._calls[call.key])
-            lines = answered(reply.text, self._codes, whole=reply.finish_reason != "length")
+            lines = parse_answer(reply.text, self._codes, whole=reply.finish_reason != "length")
             for number, role in lines.items():
                 if number <= len(window):
                     at = window[number - 1]
-                    around = context(at, window, len(shown))
-                    # Of equals the earlier window counts.
+                    around = context_size(at, window, len(sentences))
+                    # Ties go to the earlier window.
                     if at not in best or around > best[at][0]:
                         best[at] = around, role
-        return [best[at][1] if at in best else None for at in range(len(shown))]
+        return [best[at][1] if at in best else None for at in range(len(sentences))]
 
-    def _windows(self, shown: Sequence[str], id: str) -> list[range]:
-        """Windows that fit the context with what stands around them and the answer."""
-        count = len(shown)
+    def _windows(self, sentences: Sequence[str], id: str) -> list[range]:
+        """Make windows that fit the context together with the rest of the prompt and the answer."""
+        count = len(sentences)
         around = _render("system", scheme=self._scheme) + _render("sentences", sentences=[], first=count, count=count)
         room = self._engine.context - len(self._engine.token_ends(around)) - 2 * TEMPLATE_TOKENS
-        # A line is the number, the sentence, and what the model writes about it.
+        # Tokens of the numbered sentence and of its answer.
         costs = [
             len(self._engine.token_ends(f"\n{self._options.window}: {sentence}")) + self._options.answer_tokens
-            for sentence in shown
+            for sentence in sentences
         ]
         if costs and max(costs) > room:
             raise UserError(
-                f"a sentence takes {max(costs)} tokens, and the context leaves {max(room, 0)}",
+                f"a sentence takes {max(costs)} tokens; the context has room for {max(room, 0)}",
                 where=id,
-                cure="lower segment.longest or take a backbone with a longer context",
+                cure="lower segment.longest or use a backbone with a longer context",
             )
-        return windows(costs, room=room, size=self._options.window, overlap=self._options.overlap)
+        return make_windows(costs, room=room, size=self._options.window, overlap=self._options.overlap)
 
-    def _call(self, shown: Sequence[str], window: range) -> Call:
-        sentences = [shown[at] for at in window]
-        asked = _render("sentences", sentences=sentences, first=window.start + 1, count=len(shown))
+    def _call(self, sentences: Sequence[str], window: range) -> Call:
+        numbered = [sentences[at] for at in window]
+        prompt = _render("sentences", sentences=numbered, first=window.start + 1, count=len(sentences))
         messages = (
             {"role": "system", "content": _render("system", scheme=self._scheme)},
-            {"role": "user", "content": asked},
+            {"role": "user", "content": prompt},
         )
         new = self._options.answer_tokens * len(window)
         return Call(key=digest({"generate": new, "messages": list(messages)}), messages=messages, max_new_tokens=new)
 
 
-def answered(text: str, codes: Set[str], *, whole: bool) -> dict[int, str]:
-    """The roles of an answer by the number of the sentence.
+def parse_answer(text: str, codes: Set[str], *, whole: bool) -> dict[int, str]:
+    """Parse the roles of an answer by sentence number.
 
     Args:
-        text: what the model wrote; what it thought before (`legalrr.verdict`) is passed over.
+        text: output of the model; its reasoning (`legalrr.verdict`) is ignored.
         codes: roles of the scheme.
-        whole: False for an answer that was cut off, whose last line does not count.
+        whole: False for a truncated answer, whose last line is ignored.
 
     Returns:
-        Only lines that are exactly `number: ROLE` with a role of the scheme; no number that got two roles.
+        Number -> role of the lines that are exactly `number: ROLE` with a role of the scheme, except numbers with
+        two different roles.
     """
     lines = text[thought_end(text) :].split("\n")
     found: dict[int, set[str]] = {}

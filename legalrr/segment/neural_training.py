@@ -1,8 +1,8 @@
-"""Training the neural tagger.
+"""Train the neural tagger.
 
-The networks are told what a CRF believes of a judgment that it was not trained on: the training documents are folded
-again for that. Training runs on one thread of the CPU, so that the same documents, seeds and library versions on the
-same kind of processor give the same bytes.
+Input of the networks are out-of-fold probabilities of a CRF, from an inner cross-validation over the training
+documents. Training runs on one CPU thread, so that the same documents, seeds and library versions on the same kind of
+processor give the same bytes.
 """
 
 from collections.abc import Sequence
@@ -13,86 +13,88 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from legalrr.progress import progress
 from legalrr.roles import scheme
-from legalrr.segment.card import LabelledJudgment, groups, sha256
+from legalrr.segment.card import LabelledJudgment, group_near_duplicates, sha256
 from legalrr.segment.crf import CrfRecipe, FittedCrf, extra_features
-from legalrr.segment.neural import Adviser, Opened, mean_probabilities, open_networks
-from legalrr.segment.sentence_embeddings import StateReader
+from legalrr.segment.neural import Adviser, OpenedTagger, mean_probabilities, open_networks
+from legalrr.segment.sentence_embeddings import SentenceEmbedder
 from legalrr.segment.tagger import RoleProbabilities
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from legalrr.segment.mlp import Shape
+    from legalrr.segment.mlp import NetworkShape
 
 
 POOL = 8
-"""Batches that are drawn together, from which judgments of similar length are put into one."""
+"""Batches drawn at once, among which judgments are sorted by length."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NeuralRecipe:
-    """How the neural tagger is trained (AdamW, one-cycle learning rate)."""
+    """Training settings of the neural tagger (AdamW, one-cycle learning rate)."""
 
     crf: CrfRecipe = field(default_factory=CrfRecipe)
-    """The CRF whose beliefs it is told."""
-    reader: StateReader = field(default_factory=StateReader)
-    """What reads the judgments."""
-    told: Adviser | None = None
-    """A neural tagger of another scheme whose beliefs it is told, too. Cross-validation cannot see whether that one was
-    trained on near-duplicates of these judgments."""
+    """Settings of the CRF whose probabilities are input."""
+    embedder: SentenceEmbedder = field(default_factory=SentenceEmbedder)
+    """Embeds the sentences."""
+    adviser: Adviser | None = None
+    """A neural tagger of another scheme whose probabilities are input, too. Cross-validation cannot detect whether it
+    was trained on near-duplicates of these judgments."""
     networks: int = 3
-    """How many networks are averaged."""
+    """Number of networks averaged."""
     seed: int = 0
-    """Seed of the first; the others follow."""
+    """Seed of the first network; the others follow."""
     inner_folds: int = 4
-    """Folds of the training documents for the CRF's beliefs."""
+    """Folds of the training documents for the CRF's out-of-fold probabilities."""
     epochs: int = 30
-    """How often each judgment is seen."""
+    """Passes over the training documents."""
     batch: int = 8
     """Judgments per step."""
     learning_rate: float = 3e-3
-    """Its peak."""
+    """Peak learning rate."""
     weight_decay: float = 0.01
-    """Of AdamW."""
+    """Weight decay of AdamW."""
     narrow: int = 96
-    """As in `legalrr.segment.mlp.Shape`."""
+    """As in `legalrr.segment.mlp.NetworkShape`."""
     hidden: int = 96
-    """As in `legalrr.segment.mlp.Shape`."""
+    """As in `legalrr.segment.mlp.NetworkShape`."""
     layers: int = 1
-    """As in `legalrr.segment.mlp.Shape`."""
+    """As in `legalrr.segment.mlp.NetworkShape`."""
     dropout: float = 0.4
-    """As in `legalrr.segment.mlp.Shape`."""
+    """As in `legalrr.segment.mlp.NetworkShape`."""
 
     suffix: ClassVar[str] = ".safetensors"
 
     def as_json(self) -> dict[str, Any]:
-        """The settings."""
-        own = {k: v for k, v in asdict(self).items() if k not in ("crf", "reader", "told")}
-        return {"recipe": "neural", **own, "crf": self.crf.as_json(), "reading": self.reader.reading()}
+        """Return the settings as JSON."""
+        own = {k: v for k, v in asdict(self).items() if k not in ("crf", "embedder", "adviser")}
+        return {"recipe": "neural", **own, "crf": self.crf.as_json(), "reading": self.embedder.settings()}
 
     def fit(self, documents: Sequence[LabelledJudgment], path: Path) -> "FittedNeural":
-        """Train on `documents`; writes the networks to `path`, and their CRF to `crf_path(path)`."""
+        """Train on `documents`; write the networks to `path` and their CRF to `crf_path(path)`."""
         import torch
         from safetensors.torch import save
 
-        from legalrr.segment.mlp import Shape
+        from legalrr.segment.mlp import NetworkShape
 
         roles = tuple(role.code for role in scheme(documents[0].scheme).roles)
-        told = None if self.told is None else open_networks(self.told.model, self.told.crf, None, scheme=None)
+        adviser = (
+            None if self.adviser is None else open_networks(self.adviser.model, self.adviser.crf, None, scheme=None)
+        )
         with TemporaryDirectory() as folder:
-            beliefs = self._beliefs(documents, Path(folder))
-        states, hinted = [], []
+            probabilities = self._out_of_fold_probabilities(documents, Path(folder))
+        states, extra = [], []
         with progress("read", len(documents), "judgments") as advance:
-            for document, own in zip(documents, beliefs, strict=True):
-                states.append(self.reader.read_once(document.sentences))
-                others = [] if told is None else [told.chances(document.sentences, states[-1])]
-                hinted.append(extra_features(document.sentences, own, *others))
+            for document, own in zip(documents, probabilities, strict=True):
+                states.append(self.embedder.embed_cached(document.sentences))
+                others = [] if adviser is None else [adviser.predict_probabilities(document.sentences, states[-1])]
+                extra.append(extra_features(document.sentences, own, *others))
                 advance(1)
         gold = [torch.tensor([roles.index(role) for role in document.roles]) for document in documents]
-        shape = Shape(
+        shape = NetworkShape(
             states=states[0].shape[1],
-            hints=hinted[0].shape[1],
+            hints=extra[0].shape[1],
             roles=len(roles),
             narrow=self.narrow,
             hidden=self.hidden,
@@ -102,11 +104,11 @@ class NeuralRecipe:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            networks = [self._train(shape, states, hinted, gold, self.seed + n) for n in range(self.networks)]
+            networks = [self._train(shape, states, extra, gold, self.seed + n) for n in range(self.networks)]
         finally:
             torch.set_num_threads(threads)
         weights = {f"{n}.{name}": w for n, network in enumerate(networks) for name, w in network.state_dict().items()}
-        # save_file would make a file that nobody but its owner may read.
+        # save_file would create a file readable by its owner only.
         path.write_bytes(save(weights))
         place = crf_path(path)
         crf = self.crf.fit(documents, place)
@@ -114,28 +116,30 @@ class NeuralRecipe:
             networks=tuple(networks),
             roles=roles,
             crf=crf,
-            told=told,
-            reader=self.reader,
+            adviser=adviser,
+            embedder=self.embedder,
             shape=shape,
             crf_sha256=sha256(place),
         )
 
-    def _beliefs(self, documents: Sequence[LabelledJudgment], folder: Path) -> list[RoleProbabilities]:
-        """What a CRF that was not trained on it believes of each document."""
+    def _out_of_fold_probabilities(
+        self, documents: Sequence[LabelledJudgment], folder: Path
+    ) -> list[RoleProbabilities]:
+        """Predict each document with a CRF that was not trained on it."""
         from sklearn.model_selection import GroupKFold
 
-        told: dict[int, RoleProbabilities] = {}
+        predicted: dict[int, RoleProbabilities] = {}
         splitter = GroupKFold(self.inner_folds, shuffle=True, random_state=self.seed)
-        for number, (kept, held) in enumerate(splitter.split(documents, groups=groups(documents))):
+        for number, (kept, held) in enumerate(splitter.split(documents, groups=group_near_duplicates(documents))):
             fitted = self.crf.fit([documents[i] for i in kept], folder / f"{number}.crfsuite")
-            told |= {i: fitted.chances(documents[i].sentences) for i in held}
-        return [told[i] for i in range(len(documents))]
+            predicted |= {i: fitted.predict_probabilities(documents[i].sentences) for i in held}
+        return [predicted[i] for i in range(len(documents))]
 
     def _train(
         self,
-        shape: "Shape",
+        shape: "NetworkShape",
         states: Sequence["np.ndarray"],
-        hinted: Sequence["np.ndarray"],
+        extra: Sequence["np.ndarray"],
         gold: Sequence["Tensor"],
         seed: int,
     ) -> Any:
@@ -153,8 +157,8 @@ class NeuralRecipe:
             )
             with progress(f"network {seed}", self.epochs, "epochs") as advance:
                 for _ in range(self.epochs):
-                    for chosen in _batches([len(one) for one in gold], self.batch):
-                        batch = _padded(states, hinted, gold, chosen)
+                    for chosen in _make_batches([len(one) for one in gold], self.batch):
+                        batch = _pad_batch(states, extra, gold, chosen)
                         optimiser.zero_grad()
                         network.loss(*batch).backward()
                         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -166,7 +170,7 @@ class NeuralRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class FittedNeural:
-    """Networks just trained, and what they go with."""
+    """Trained networks, with CRF, adviser and embedder."""
 
     networks: tuple[Any, ...]
     """The networks."""
@@ -174,59 +178,59 @@ class FittedNeural:
     """All roles of the scheme."""
     crf: FittedCrf
     """The CRF trained on the same documents."""
-    told: Opened | None
-    """The adviser."""
-    reader: StateReader
-    """What reads for them."""
-    shape: "Shape"
+    adviser: OpenedTagger | None
+    """The adviser, if any."""
+    embedder: SentenceEmbedder
+    """Embeds the sentences."""
+    shape: "NetworkShape"
     """Sizes of each network."""
     crf_sha256: str
-    """Digest of the CRF's file."""
+    """SHA-256 of the CRF's file."""
 
     def as_json(self) -> dict[str, Any]:
-        """Sizes, and digests of what the networks go with, for the card."""
+        """Return sizes, and digests of the required models, for the card."""
         return {
             "shape": self.shape.as_json(),
             "crf_sha256": self.crf_sha256,
-            "told_sha256": self.told.card.sha256 if self.told else None,
-            "language_model": dict(self.reader.language_model.provenance()),
+            "told_sha256": self.adviser.card.sha256 if self.adviser else None,
+            "language_model": dict(self.embedder.language_model.provenance()),
         }
 
-    def chances(self, sentences: Sequence[str]) -> RoleProbabilities:
-        """Probabilities of the roles for each sentence of one judgment."""
-        states = self.reader.read_once(sentences)
-        others = [] if self.told is None else [self.told.chances(sentences, states)]
-        hinted = extra_features(sentences, self.crf.chances(sentences), *others)
-        return mean_probabilities(self.networks, self.roles, states, hinted)
+    def predict_probabilities(self, sentences: Sequence[str]) -> RoleProbabilities:
+        """Compute the role probabilities of the sentences of one judgment."""
+        states = self.embedder.embed_cached(sentences)
+        others = [] if self.adviser is None else [self.adviser.predict_probabilities(sentences, states)]
+        extra = extra_features(sentences, self.crf.predict_probabilities(sentences), *others)
+        return mean_probabilities(self.networks, self.roles, states, extra)
 
 
 def crf_path(path: Path) -> Path:
-    """Where the CRF is put that goes with the networks at `path`."""
+    """Return the path of the CRF of the networks at `path`."""
     return path.with_name(f"{path.stem}_crf{CrfRecipe.suffix}")
 
 
-def _batches(lengths: Sequence[int], size: int) -> list[list[int]]:
-    """All places in random order, in batches of similar lengths: what pads a batch is computed, too."""
+def _make_batches(lengths: Sequence[int], size: int) -> list[list[int]]:
+    """Shuffle the indices into batches of similar lengths, as padding is computed, too."""
     import torch
 
     order = torch.randperm(len(lengths)).tolist()
     pools = (order[start : start + POOL * size] for start in range(0, len(order), POOL * size))
-    alike = [sorted(pool, key=lambda place: lengths[place]) for pool in pools]
-    batches = [pool[start : start + size] for pool in alike for start in range(0, len(pool), size)]
+    by_length = [sorted(pool, key=lambda index: lengths[index]) for pool in pools]
+    batches = [pool[start : start + size] for pool in by_length for start in range(0, len(pool), size)]
     return [batches[i] for i in torch.randperm(len(batches)).tolist()]
 
 
-def _padded(
-    states: Sequence["np.ndarray"], hinted: Sequence["np.ndarray"], gold: Sequence["Tensor"], chosen: Sequence[int]
+def _pad_batch(
+    states: Sequence["np.ndarray"], extra: Sequence["np.ndarray"], gold: Sequence["Tensor"], chosen: Sequence[int]
 ) -> tuple["Tensor", "Tensor", "Tensor", "Tensor"]:
-    """States, hints, mask and gold roles of some documents, padded to the longest."""
+    """Return embeddings, extra features, mask and gold roles of some documents, padded to the longest."""
     import torch
     from torch.nn.utils.rnn import pad_sequence
 
     mask = pad_sequence([torch.ones(len(gold[i]), dtype=torch.bool) for i in chosen], batch_first=True)
     return (
         pad_sequence([torch.from_numpy(states[i]) for i in chosen], batch_first=True),
-        pad_sequence([torch.from_numpy(hinted[i]) for i in chosen], batch_first=True),
+        pad_sequence([torch.from_numpy(extra[i]) for i in chosen], batch_first=True),
         mask,
         pad_sequence([gold[i] for i in chosen], batch_first=True),
     )

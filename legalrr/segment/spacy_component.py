@@ -1,4 +1,4 @@
-"""spaCy components: sentences and rhetorical roles of judgments.
+"""spaCy components for sentences and rhetorical roles of judgments.
 
     nlp = spacy.blank("en")
     nlp.add_pipe("legal_sentences")
@@ -7,13 +7,13 @@
     for span, score in zip(doc.spans["rhetorical_roles"], doc.spans["rhetorical_roles"].attrs["scores"]):
         print(span.label_, score, span.text)
 
-Both come by entry points of the installed package; importing this module registers them, too. They are the pipeline's
-own splitter and taggers (`conf/segment`), so they find the same offsets.
+Entry points of the installed package register both components, and so does importing this module. They use the sentence
+splitter and taggers of the pipeline (`conf/segment`), and give the same offsets.
 
-spaCy's spans are made of whole tokens, the pipeline's of characters. A token belongs to the first span that it
-overlaps, so every character of a span is in some span of the group, and no token is in two. A sentence that begins
-amid a token ("dismissed.The") begins with the next token; one that ends in the same token, too, is taken up by the one
-before. `attrs["offsets"]` keeps the exact offsets.
+Spans of spaCy consist of whole tokens, those of the pipeline of characters. A token belongs to the first span that it
+overlaps, so that every character of a span is in a span of the group and no token is in two. A sentence that begins
+within a token ("dismissed.The") begins with the next token; if it also ends within that token, it becomes part of the
+previous sentence. `attrs["offsets"]` has the exact offsets.
 """
 
 import json
@@ -23,7 +23,7 @@ from pathlib import Path
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from legalrr.corpora.exchange import SPANS_KEY, snapped, span_group
+from legalrr.corpora.exchange import SPANS_KEY, align_to_tokens, span_group
 from legalrr.errors import UserError
 from legalrr.protocols import Segmenter
 from legalrr.records import Judgment
@@ -37,17 +37,17 @@ def legal_sentences(doc: Doc) -> Doc:
 
     White space before the first sentence belongs to it, other white space to the sentence before.
     """
-    starts = {first for first, _, _ in snapped(_tokens(doc), split(doc.text))[1:]}
+    starts = {first for first, _, _ in align_to_tokens(_tokens(doc), split(doc.text))[1:]}
     for token in doc:
         token.is_sent_start = token.i == 0 or token.i in starts
     return doc
 
 
 class RhetoricalRoles:
-    """Tags a document with rhetorical roles, as a group of spans.
+    """Component that adds rhetorical roles to a document as a span group.
 
     Args:
-        segmenter: what tags; the same object that the pipeline uses.
+        segmenter: tagger of the pipeline.
         spans_key: name of the group in `doc.spans`.
 
     The group's `attrs`: scheme (of the roles), segmenter (its name); scores and offsets, one per span: the probability
@@ -59,7 +59,7 @@ class RhetoricalRoles:
         self.spans_key = spans_key
 
     def __call__(self, doc: Doc) -> Doc:
-        """Tag `doc`; raises UserError where the model is missing or damaged."""
+        """Tag `doc`; raise UserError if the model is missing or damaged."""
         segments = self.segmenter.segment(Judgment(id="doc", text=doc.text))
         doc.spans[self.spans_key] = span_group(
             doc, segments.spans, scheme_name=segments.scheme, tagger=self.segmenter.name, key=self.spans_key
@@ -67,17 +67,16 @@ class RhetoricalRoles:
         return doc
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
-        """What the roles depend on (digests of the models). The configuration is the pipeline's, the models stay where
-        they are."""
+        """Serialize the digests of the models. spaCy saves the configuration; the models themselves are not saved."""
         return json.dumps(dict(self.segmenter.provenance()), indent=2, sort_keys=True).encode("utf-8")
 
     def from_bytes(self, data: bytes, *, exclude: Iterable[str] = ()) -> "RhetoricalRoles":
-        """Check that the models are those with which the pipeline was saved; raises UserError if not."""
+        """Check that the models are those with which the pipeline was saved; raise UserError if not."""
         if json.loads(data) != json.loads(self.to_bytes()):
             raise UserError(
                 "the pipeline was saved with another model",
                 where="rhetorical_roles",
-                cure="install the version of legalrr that saved it, put its model back, or make the pipeline anew",
+                cure="install the version of legalrr that saved it, restore its model, or build the pipeline again",
             )
         return self
 
@@ -111,15 +110,15 @@ def rhetorical_roles(
     prior_correction: float | None,
     spans_key: str,
 ) -> RhetoricalRoles:
-    """The component, from its configuration.
+    """Create the component from its configuration.
 
     Args:
-        nlp: the pipeline that it becomes part of.
-        name: its name there.
+        nlp: the pipeline.
+        name: name of the component in the pipeline.
         segment: name of a tagger in conf/segment.
         scheme: scheme of the roles; build or seven.
         model: path of a model file; None: the one that ships.
-        prior_correction: 0 to 1: favour rare roles; None: as the tagger's configuration has it.
+        prior_correction: 0 to 1: favour rare roles; None: the value of the tagger's configuration.
         spans_key: name of the group in `doc.spans`.
 
     Raises:

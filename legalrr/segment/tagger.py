@@ -1,12 +1,7 @@
-"""Load a tagger, and decode roles from its per-sentence probabilities.
+"""Load taggers by name; calibrate and decode per-sentence role probabilities; use gold roles.
 
-What a tagger believes: the probability of each role for each sentence of a judgment; the roles chosen from it.
-
-What the trained taggers share around their models: checked options, the model file that is named, spans.
-
-A tagger by the name of its choice in conf/segment, for use outside the pipeline: the commands and spaCy.
-
-The roles that a corpus comes with.
+`load_tagger` serves users outside the pipeline: the Python API, the commands and spaCy. The trained taggers share
+`RoleProbabilities`, `check_options`, `open_model` and `tag_sentences`. `GoldSegmenter` returns annotated roles.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,120 +24,120 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-LEAST = 1e-9
-"""Probabilities below it count as this much, so that their logarithm is finite."""
+MIN_PROBABILITY = 1e-9
+"""Lower limit of probabilities, so that their logarithm is finite."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RoleProbabilities:
-    """Probabilities of the roles of one judgment's sentences."""
+    """Role probabilities of the sentences of one judgment."""
 
     roles: tuple[str, ...]
     """The roles (R), in the order of the columns."""
     values: "np.ndarray"
-    """Probabilities, float64 [sentences, R]; each row adds up to 1."""
+    """Probabilities, float64 [sentences, R]; each row sums to 1."""
 
     def logs(self) -> "np.ndarray":
-        """Natural logarithms, none below that of `LEAST`, [sentences, R]."""
+        """Compute natural logarithms, at least that of `MIN_PROBABILITY`, [sentences, R]."""
         import numpy as np
 
-        found: np.ndarray = np.log(np.maximum(self.values, LEAST))
+        found: np.ndarray = np.log(np.maximum(self.values, MIN_PROBABILITY))
         return found
 
-    def tempered(self, temperature: float) -> "RoleProbabilities":
-        """The same beliefs, less sure of themselves the higher the temperature; at 1 unchanged (Guo et al. 2017)."""
+    def with_temperature(self, temperature: float) -> "RoleProbabilities":
+        """Apply temperature scaling (Guo et al. 2017): above 1 less confident, below 1 more confident."""
         return RoleProbabilities(roles=self.roles, values=softmax(self.logs() / temperature))
 
-    def decode(self, shares: Mapping[str, float], correction: float) -> list[tuple[str, float]]:
-        """Role and its probability per sentence.
+    def decode(self, priors: Mapping[str, float], correction: float) -> list[tuple[str, float]]:
+        """Choose a role per sentence; return it with its probability.
 
         Args:
-            shares: share of each role among the training sentences, above 0.
-            correction: 0: the most probable role. Above, at most 1: the role with the highest probability divided by
-                its share to this power, so that rare roles are found more often.
+            priors: share of each role among the training sentences, above 0.
+            correction: from 0 to 1; maximizes probability / prior ** correction. 0 gives the most probable role, higher
+                values favour rare roles.
         """
         import numpy as np
 
-        lift = correction * np.log([shares[role] for role in self.roles])
+        lift = correction * np.log([priors[role] for role in self.roles])
         best = (self.logs() - lift).argmax(axis=1)
         return [(self.roles[j], float(row[j])) for row, j in zip(self.values, best, strict=True)]
 
 
 def softmax(scores: "np.ndarray") -> "np.ndarray":
-    """Rows of scores as probabilities, [n, R]."""
+    """Convert rows of scores to probabilities, [n, R]."""
     import numpy as np
 
     lifted = np.exp(scores - scores.max(axis=1, keepdims=True, initial=-np.inf))
-    chances: np.ndarray = lifted / lifted.sum(axis=1, keepdims=True)
-    return chances
+    probabilities: np.ndarray = lifted / lifted.sum(axis=1, keepdims=True)
+    return probabilities
 
 
-def fit_temperature(chances: Sequence[RoleProbabilities], gold: Sequence[Sequence[str]]) -> float:
-    """The temperature under which the gold roles of held-out judgments are most probable, between 0.2 and 5."""
+def fit_temperature(probabilities: Sequence[RoleProbabilities], gold: Sequence[Sequence[str]]) -> float:
+    """Fit the temperature, from 0.2 to 5, that maximizes the likelihood of the gold roles of held-out judgments."""
     import numpy as np
     from scipy.optimize import minimize_scalar
 
-    roles = chances[0].roles
-    logs = np.concatenate([one.logs() for one in chances])
+    roles = probabilities[0].roles
+    logs = np.concatenate([one.logs() for one in probabilities])
     right = np.array([roles.index(role) for document in gold for role in document])
 
-    def surprise(log_temperature: float) -> float:
-        told = softmax(logs / np.exp(log_temperature))
-        return float(-np.log(np.maximum(told[np.arange(len(right)), right], LEAST)).mean())
+    def negative_log_likelihood(log_temperature: float) -> float:
+        scaled = softmax(logs / np.exp(log_temperature))
+        return float(-np.log(np.maximum(scaled[np.arange(len(right)), right], MIN_PROBABILITY)).mean())
 
-    found = minimize_scalar(surprise, bounds=(np.log(0.2), np.log(5.0)), method="bounded")
+    found = minimize_scalar(negative_log_likelihood, bounds=(np.log(0.2), np.log(5.0)), method="bounded")
     return round(float(np.exp(found.x)), 3)
 
 
-def calibration_error(sure: Sequence[float], right: Sequence[bool], bins: int = 10) -> float:
-    """Expected calibration error: mean gap between the probability given and the share that is right, over equal bins.
+def calibration_error(confidences: Sequence[float], correct: Sequence[bool], bins: int = 10) -> float:
+    """Compute the expected calibration error: the mean gap between confidence and accuracy over equal-width bins.
 
     Args:
-        sure: probability of the chosen role, per sentence.
-        right: whether it is the gold role.
-        bins: how many bins of equal width.
+        confidences: probability of the chosen role, per sentence.
+        correct: whether it is the gold role.
+        bins: number of bins.
     """
     import numpy as np
 
-    told, hit = np.asarray(sure), np.asarray(right, float)
-    place = np.minimum((told * bins).astype(int), bins - 1)
+    confidence, accuracy = np.asarray(confidences), np.asarray(correct, float)
+    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
     gaps = [
-        abs(told[place == b].mean() - hit[place == b].mean()) * (place == b).mean()
+        abs(confidence[bin_of == b].mean() - accuracy[bin_of == b].mean()) * (bin_of == b).mean()
         for b in range(bins)
-        if (place == b).any()
+        if (bin_of == b).any()
     ]
     return float(sum(gaps))
 
 
-class Model(Protocol):
-    """An opened model."""
+class OpenedModel(Protocol):
+    """An opened model with its card."""
 
     @property
     def card(self) -> TaggerCard:
-        """Its card."""
+        """The card."""
 
 
-M = TypeVar("M", bound=Model)
+M = TypeVar("M", bound=OpenedModel)
 
 
 def check_options(scheme: str, prior_correction: float) -> None:
-    """Raises UserError for an unknown scheme, or a correction that is not from 0 to 1."""
+    """Raise UserError for an unknown scheme, or a correction outside 0 to 1."""
     roles_of(scheme, where="segment.scheme")
     if not 0 <= prior_correction <= 1:
-        raise UserError(f"{prior_correction}", where="segment.prior_correction", cure="from 0 to 1")
+        raise UserError(f"{prior_correction}", where="segment.prior_correction", cure="give 0 to 1")
 
 
 def open_model(load: Callable[[Path, int], M], model: str, *, scheme: str | None) -> M:
-    """The model of a tagger.
+    """Open the model of a tagger.
 
     Args:
-        load: opens a file, given its time of change in nanoseconds, too: so it may keep what it opened, and yet a file
-            that was trained anew is opened anew.
+        load: opens a file, given its path and modification time in nanoseconds; the latter lets it cache models without
+            missing a retrained file.
         model: config path of the file.
-        scheme: scheme of the roles that it has to know; None: any.
+        scheme: required scheme of the roles; None: any.
 
     Raises:
-        UserError: the file is missing, or of another scheme; and what `load` raises.
+        UserError: the file is missing or of another scheme, or as `load`.
     """
     path = resolve(model)
     if not path.is_file():
@@ -152,17 +147,17 @@ def open_model(load: Callable[[Path, int], M], model: str, *, scheme: str | None
     opened = load(path, path.stat().st_mtime_ns)
     if scheme is not None and opened.card.scheme != scheme:
         raise UserError(
-            f"the model knows the roles of {opened.card.scheme!r}, not of {scheme!r}",
+            f"the model has the roles of {opened.card.scheme!r}, not of {scheme!r}",
             where=str(path),
             cure=f"set segment.scheme={opened.card.scheme} or choose another model",
         )
     return opened
 
 
-def tagged(
+def tag_sentences(
     judgment: Judgment, decode: Callable[[Sequence[str]], Sequence[tuple[str, float]]], *, scheme: str
 ) -> Segments:
-    """A span per sentence of the judgment; `decode` gives role and score for each of its sentences."""
+    """Return a span per sentence of the judgment; `decode` returns role and score of each sentence."""
     offsets = split(judgment.text)
     decoded = decode([judgment.text[start:end] for start, end in offsets])
     spans = (
@@ -175,17 +170,17 @@ def tagged(
 def load_tagger(
     name: str, *, scheme: str, model: str | None = None, prior_correction: float | None = None, option: str = "segment"
 ) -> Segmenter:
-    """The tagger that conf/segment/NAME.yaml describes, or conf/segment/NAME_SCHEME.yaml if that has other roles.
+    """Build the tagger of conf/segment/NAME.yaml, or of conf/segment/NAME_SCHEME.yaml if the former has other roles.
 
     Args:
-        name: name of the choice ("crf").
+        name: name of the config ("crf").
         scheme: scheme of the roles; build or seven.
-        model: path of a model file in place of the choice's own.
-        prior_correction: 0 to 1, in place of the choice's own; see `legalrr.segment.crf.CrfSegmenter`.
-        option: what the user calls the choice, for messages.
+        model: path of a model file that replaces the configured one.
+        prior_correction: 0 to 1, replaces the configured value; see `legalrr.segment.crf.CrfSegmenter`.
+        option: option that names the tagger, for messages.
 
     Raises:
-        UserError: no such choice, none with that scheme, a field that it lacks, or one that needs gold roles.
+        UserError: no tagger of this name and scheme, it lacks an option given here, or it needs gold roles.
     """
     files = choices("segment")
     if name not in files:
@@ -194,7 +189,7 @@ def load_tagger(
     node = next((node for node in nodes if isinstance(node, DictConfig) and node.get("scheme") == scheme), None)
     if node is None:
         raise UserError(
-            f"{name!r} finds no roles of {scheme!r}", where=option, cure="'build' or 'seven', with a tagger"
+            f"{name!r} does not tag the roles of {scheme!r}", where=option, cure="use 'build' or 'seven' and a tagger"
         )
     for field, value in (("model", model), ("prior_correction", prior_correction)):
         if value is not None:
@@ -204,27 +199,27 @@ def load_tagger(
 
 @dataclass(frozen=True, kw_only=True)
 class GoldSegmenter:
-    """Gives a judgment's gold spans as they are."""
+    """Segmenter that returns the gold spans of a judgment."""
 
     VERSION: ClassVar[int] = 1
 
     name: str = "gold"
     """Name in tables."""
     stored: ClassVar[bool] = False
-    """Nothing is computed, so nothing is kept."""
+    """Results are not stored, as nothing is computed."""
     needs_gold: ClassVar[bool] = True
-    """Judgments without gold roles are left out, and counted."""
+    """Judgments without gold roles are skipped and counted."""
 
     def provenance(self) -> Mapping[str, Any]:
-        """Nothing beyond the fields: the spans belong to the judgment, whose content is in the key of every record."""
+        """Return {}: the spans belong to the judgment, whose content is in the key of every record."""
         return {}
 
     def segment(self, judgment: Judgment) -> Segments:
-        """The gold spans; raises UserError for a judgment without them."""
+        """Return the gold spans; raise UserError for a judgment without them."""
         if judgment.spans is None or judgment.scheme is None:
             raise UserError(
                 "no gold roles",
                 where=f"{judgment.source}: {judgment.id}" if judgment.source else judgment.id,
-                cure="let a tagger find them: segment=crf",
+                cure="use a tagger: segment=crf",
             )
         return Segments(id=judgment.id, scheme=judgment.scheme, spans=judgment.spans)

@@ -1,4 +1,4 @@
-"""The commands `legalrr segment train`, `evaluate` and `curve`."""
+"""The sub-commands `legalrr segment train`, `evaluate` and `curve`."""
 
 import argparse
 import json
@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING, Any
 from legalrr.corpora.catalogue import CorpusFacts, card
 from legalrr.errors import UserError
 from legalrr.records import Judgment
-from legalrr.segment.card import LabelledJudgment, labelled_judgments, sha256, write_card
+from legalrr.segment.card import LabelledJudgment, build_dataset, sha256, write_card
 from legalrr.segment.crf import CrfRecipe
 from legalrr.segment.cross_validation import (
     AVERAGES,
+    CurvePoint,
     Evaluation,
-    Point,
-    Recipe,
+    TaggerRecipe,
     confusion_svg,
     curve_csv,
+    curve_point,
     curve_svg,
     evaluate,
-    point,
-    shares_of,
+    parse_shares,
 )
 from legalrr.segment.neural import Adviser
 from legalrr.segment.neural_training import NeuralRecipe, crf_path
-from legalrr.segment.sentence_embeddings import PRECISIONS, LanguageModel, StateReader
+from legalrr.segment.sentence_embeddings import PRECISIONS, LanguageModel, SentenceEmbedder
 from legalrr.store import write_atomically
 from legalrr.tables import Table, fixed, standard_output
 
@@ -40,55 +40,61 @@ def add_commands(commands: "_SubParsersAction[Any]") -> None:
     learning = argparse.ArgumentParser(add_help=False)
     learning.add_argument("--corpus", required=True, metavar="NAME[+NAME]", help="annotated corpora of one scheme")
     learning.add_argument("--also", metavar="NAME[+NAME]", help="further corpora to train on, never scored")
-    learning.add_argument("--split", help="split that is read (default: the corpus' own choice)")
-    learning.add_argument("--split-spans", action="store_true", help="a gold span may hold several sentences")
+    learning.add_argument("--split", help="split to read (default: the corpus' own)")
+    learning.add_argument("--split-spans", action="store_true", help="split gold spans into sentences")
     learning.add_argument("--folds", type=int, default=5, help="folds by document (default 5)")
     learning.add_argument("--seed", type=int, default=0, help="seed of the folds (default 0)")
-    learning.add_argument("--jobs", type=int, default=1, help="folds at once, a processor core each (default 1)")
+    learning.add_argument("--jobs", type=int, default=1, help="folds in parallel, one process each (default 1)")
     learning.add_argument("--prior-correction", type=float, default=0.0, help="0 to 1: favour rare roles (default 0)")
-    learning.add_argument("--tagger", choices=("crf", "neural"), default="crf", help="what is trained (default crf)")
+    learning.add_argument("--tagger", choices=("crf", "neural"), default="crf", help="kind of tagger (default crf)")
     settings = learning.add_argument_group("the CRF")
     settings.add_argument("--c1", type=float, default=0.5, help="L1 penalty (default 0.5)")
     settings.add_argument("--c2", type=float, default=3.0, help="L2 penalty (default 3)")
-    settings.add_argument("--iterations", type=int, default=100, help="iterations at most (default 100)")
+    settings.add_argument("--iterations", type=int, default=100, help="maximum number of iterations (default 100)")
     settings.add_argument("--min-frequency", type=int, default=2, help="leave out rarer features (default 2)")
 
     network = learning.add_argument_group("the neural tagger")
-    reader, recipe = StateReader(), NeuralRecipe()
-    network.add_argument(
-        "--crf", type=Path, metavar="FILE", help="CRF of the same recipe and corpora that the networks shall share"
-    )
-    network.add_argument("--told", metavar="FILE", help="neural tagger of another scheme whose beliefs it is told")
+    embedder, recipe = SentenceEmbedder(), NeuralRecipe()
+    network.add_argument("--crf", type=Path, metavar="FILE", help="existing CRF of the same recipe and corpora to use")
+    network.add_argument("--told", metavar="FILE", help="neural tagger of another scheme whose probabilities are input")
     network.add_argument("--told-crf", metavar="FILE", help="the CRF of that tagger")
     network.add_argument(
-        "--language-model", default=reader.language_model.model, help="what reads the judgments (default: what ships)"
+        "--language-model",
+        default=embedder.language_model.model,
+        help="model for embeddings (default: as shipped)",
     )
-    network.add_argument("--revision", help="commit of a language model of the hub")
-    network.add_argument("--layer", type=int, default=reader.layer, help=f"layer that is read (default {reader.layer})")
-    network.add_argument("--window", type=int, default=reader.window, help=f"tokens at once (default {reader.window})")
-    network.add_argument("--overlap", type=int, default=reader.overlap, help=f"read twice (default {reader.overlap})")
+    network.add_argument("--revision", help="commit of a language model on the hub")
+    network.add_argument("--layer", type=int, default=embedder.layer, help=f"layer used (default {embedder.layer})")
+    network.add_argument(
+        "--window", type=int, default=embedder.window, help=f"window in tokens (default {embedder.window})"
+    )
+    network.add_argument(
+        "--overlap", type=int, default=embedder.overlap, help=f"tokens read twice (default {embedder.overlap})"
+    )
     network.add_argument(
         "--matmul-precision",
         choices=PRECISIONS,
-        default=reader.matmul_precision,
-        help=f"of its products (default {reader.matmul_precision})",
+        default=embedder.matmul_precision,
+        help=f"precision of matrix products (default {embedder.matmul_precision})",
     )
     network.add_argument("--device", default="cpu", help="device of the language model (default cpu)")
-    network.add_argument("--networks", type=int, default=recipe.networks, help=f"averaged (default {recipe.networks})")
-    network.add_argument("--epochs", type=int, default=recipe.epochs, help=f"default {recipe.epochs}")
+    network.add_argument(
+        "--networks", type=int, default=recipe.networks, help=f"networks averaged (default {recipe.networks})"
+    )
+    network.add_argument("--epochs", type=int, default=recipe.epochs, help=f"training epochs (default {recipe.epochs})")
 
-    trainer = commands.add_parser("train", parents=[learning], help="train a tagger, write it and its card")
+    trainer = commands.add_parser("train", parents=[learning], help="train a tagger and write it with its card")
     trainer.add_argument(
         "--out", required=True, type=Path, metavar="FILE", help="model file: *.crfsuite, or *.safetensors"
     )
     trainer.set_defaults(run=_train)
 
-    scorer = commands.add_parser("evaluate", parents=[learning], help="cross-validated scores of a tagger")
+    scorer = commands.add_parser("evaluate", parents=[learning], help="cross-validate a tagger")
     scorer.add_argument("--out", type=Path, metavar="FOLDER", help="also write scores.json and confusion.svg there")
     scorer.set_defaults(run=_evaluate)
 
     shares = "0.125,0.25,0.5,1"
-    curve = commands.add_parser("curve", parents=[learning], help="scores by the number of judgments trained on")
+    curve = commands.add_parser("curve", parents=[learning], help="compute the learning curve of a tagger")
     curve.add_argument(
         "--shares",
         default=shares,
@@ -105,17 +111,17 @@ def _train(options: argparse.Namespace) -> None:
     recipe = _recipe(options)
     if options.out.suffix != recipe.suffix or not options.out.parent.is_dir():
         raise UserError(
-            "no place for a model",
+            "cannot write the model there",
             where=f"--out {options.out}",
-            cure=f"name a *{recipe.suffix} in a folder that exists",
+            cure=f"name a *{recipe.suffix} in an existing folder",
         )
-    chosen, documents, also = _documents(options)
+    chosen, documents, also = _read_datasets(options)
     found = _cross_validate(options, documents, also) if options.folds else None
     every = [*documents, *also]
     print(f"training on all {len(every)} judgments")
     fitted = recipe.fit(every, options.out)
     if options.crf:
-        _share(crf_path(options.out), options.crf)
+        _share_crf(crf_path(options.out), options.crf)
     write_card(
         options.out,
         every,
@@ -128,46 +134,51 @@ def _train(options: argparse.Namespace) -> None:
     print(f"wrote {options.out} ({options.out.stat().st_size / 1e6:.1f} MB) and its card")
 
 
-def _share(made: Path, kept: Path) -> None:
-    """Drop a CRF just made for one that is the same."""
+def _share_crf(made: Path, kept: Path) -> None:
+    """Delete a trained CRF in favour of an existing one with the same content."""
     if not kept.is_file() or sha256(kept) != sha256(made):
         raise UserError(
-            f"{kept} is not the CRF that this recipe makes",
+            f"{kept} differs from the CRF that this recipe trains",
             where="--crf",
-            cure=f"use {made}, which is, or train it anew",
+            cure=f"use {made}, or train it again",
         )
     made.unlink()
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    _, documents, also = _documents(options)
+    _, documents, also = _read_datasets(options)
     found = _cross_validate(options, documents, also)
-    _print(found.scores)
+    _print_scores(found.scores)
     if options.out:
         title = f"{options.tagger} on {options.corpus}, {options.folds} folds by document, seed {options.seed}"
-        told = {"corpus": options.corpus, "also": options.also, "settings": _recipe(options).as_json(), **found.scores}
+        scores = {
+            "corpus": options.corpus,
+            "also": options.also,
+            "settings": _recipe(options).as_json(),
+            **found.scores,
+        }
         options.out.mkdir(parents=True, exist_ok=True)
-        write_atomically(options.out / "scores.json", json.dumps(told, indent=2, ensure_ascii=False) + "\n")
-        write_atomically(options.out / "confusion.svg", confusion_svg(found.gold, found.found, title=title))
+        write_atomically(options.out / "scores.json", json.dumps(scores, indent=2, ensure_ascii=False) + "\n")
+        write_atomically(options.out / "confusion.svg", confusion_svg(found.gold, found.predicted, title=title))
         print(f"wrote {options.out / 'scores.json'} and {options.out / 'confusion.svg'}")
 
 
 def _curve(options: argparse.Namespace) -> None:
-    shares = shares_of(options.shares)
-    _, documents, also = _documents(options)
+    shares = parse_shares(options.shares)
+    _, documents, also = _read_datasets(options)
     title = f"{options.tagger} on {options.corpus}, {options.folds} folds by document, seed {options.seed}"
     options.out.mkdir(parents=True, exist_ok=True)
-    points: list[Point] = []
+    points: list[CurvePoint] = []
     for share in shares:
         print(f"a share of {share:g} of the judgments")
-        points.append(point(share, _cross_validate(options, documents, also, share=share)))
+        points.append(curve_point(share, _cross_validate(options, documents, also, share=share)))
         write_atomically(options.out / "curve.csv", curve_csv(points))
         write_atomically(options.out / "curve.svg", curve_svg(points, title=title))
     print(f"wrote {options.out / 'curve.csv'} and {options.out / 'curve.svg'}")
 
 
-def _print(scores: Mapping[str, Any]) -> None:
-    """Averages, roles and calibration as tables."""
+def _print_scores(scores: Mapping[str, Any]) -> None:
+    """Print averages, roles and calibration as tables."""
     averages = [
         (average, fixed(scores[average]["mean"]), fixed(scores[average]["sd"]), fixed(scores["pooled"][average]))
         for average in AVERAGES
@@ -203,13 +214,13 @@ def _cross_validate(
     )
 
 
-def _recipe(options: argparse.Namespace) -> Recipe:
+def _recipe(options: argparse.Namespace) -> TaggerRecipe:
     crf = CrfRecipe(
         c1=options.c1, c2=options.c2, max_iterations=options.iterations, min_frequency=options.min_frequency
     )
     if options.tagger == "crf":
         return crf
-    reader = StateReader(
+    embedder = SentenceEmbedder(
         language_model=LanguageModel(model=options.language_model, revision=options.revision, device=options.device),
         layer=options.layer,
         window=options.window,
@@ -217,17 +228,19 @@ def _recipe(options: argparse.Namespace) -> Recipe:
         matmul_precision=options.matmul_precision,
     )
     if (options.told is None) != (options.told_crf is None):
-        raise UserError("one file of two", where="--told", cure="give both --told and --told-crf")
-    told = Adviser(model=options.told, crf=options.told_crf) if options.told else None
-    return NeuralRecipe(crf=crf, reader=reader, told=told, networks=options.networks, epochs=options.epochs)
+        raise UserError("only one of two files", where="--told", cure="give both --told and --told-crf")
+    adviser = Adviser(model=options.told, crf=options.told_crf) if options.told else None
+    return NeuralRecipe(crf=crf, embedder=embedder, adviser=adviser, networks=options.networks, epochs=options.epochs)
 
 
-def _documents(options: argparse.Namespace) -> tuple[list[CorpusFacts], list[LabelledJudgment], list[LabelledJudgment]]:
-    """The corpora, the judgments that are scored, and the further ones."""
+def _read_datasets(
+    options: argparse.Namespace,
+) -> tuple[list[CorpusFacts], list[LabelledJudgment], list[LabelledJudgment]]:
+    """Return the corpora, the judgments to score, and the further ones for training."""
     scored = [card(name) for name in options.corpus.split("+")]
     further = [card(name) for name in options.also.split("+")] if options.also else []
-    documents = _read(scored, options)
-    also = _read(further, options) if further else []
+    documents = _read_dataset(scored, options)
+    also = _read_dataset(further, options) if further else []
     if also and also[0].scheme != documents[0].scheme:
         raise UserError(
             f"{options.also} has the roles of {also[0].scheme!r}, not of {documents[0].scheme!r}",
@@ -237,16 +250,12 @@ def _documents(options: argparse.Namespace) -> tuple[list[CorpusFacts], list[Lab
     return [*scored, *further], documents, also
 
 
-def _read(chosen: Sequence[CorpusFacts], options: argparse.Namespace) -> list[LabelledJudgment]:
+def _read_dataset(chosen: Sequence[CorpusFacts], options: argparse.Namespace) -> list[LabelledJudgment]:
     judgments: list[Judgment] = []
     for one in chosen:
-        reader = one.reader()
-        if reader is None:
-            raise UserError(
-                "this corpus waits for your own path", where=str(one.file), cure="put the path into a copy of it"
-            )
+        reader = one.require_reader()
         judgments += reader.read(options.split or reader.split)
-    documents = labelled_judgments(judgments, split_spans=options.split_spans)
+    documents = build_dataset(judgments, split_spans=options.split_spans)
     sentences = sum(len(d.sentences) for d in documents)
     names = "+".join(one.name for one in chosen)
     print(f"{names}: {len(documents)} of {len(judgments)} judgments, {sentences} sentences with roles")

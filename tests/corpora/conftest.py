@@ -1,4 +1,4 @@
-"""Small files in every published layout, and a server that behaves well or badly."""
+"""Files in the published layouts, and a local HTTP server with configurable faults."""
 
 import hashlib
 import json
@@ -10,16 +10,21 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
 
+from legalrr.corpora.exchange import DocBinFile, SavedDataset
+from legalrr.corpora.label_studio import LabelStudio
 from legalrr.errors import UserError
+from legalrr.protocols import Corpus
+from legalrr.records import Judgment, Span
 
 
 @pytest.fixture
-def refuses() -> Callable[..., AbstractContextManager[None]]:
-    """`with refuses("words"):` the block raises UserError whose one line holds the words, literally."""
+def user_error() -> Callable[..., AbstractContextManager[None]]:
+    """`with user_error("words"):` the block raises a UserError with a one-line message that contains the words."""
 
     @contextmanager
     def check(*words: str) -> Iterator[None]:
@@ -35,7 +40,7 @@ def refuses() -> Callable[..., AbstractContextManager[None]]:
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[[str, str | bytes], Path]:
-    """Write a file below the test's folder."""
+    """Write a file in the folder of the test."""
 
     def write_file(name: str, content: str | bytes) -> Path:
         path = tmp_path / name
@@ -48,7 +53,7 @@ def write(tmp_path: Path) -> Callable[[str, str | bytes], Path]:
 
 @pytest.fixture
 def task() -> Callable[..., dict[str, object]]:
-    """One judgment as Label Studio exports it."""
+    """Make a judgment as Label Studio exports it."""
 
     def make(number: int, text: str, *spans: tuple[int, int, str]) -> dict[str, object]:
         results = [{"value": {"start": s, "end": e, "text": text[s:e], "labels": [r]}} for s, e, r in spans]
@@ -64,19 +69,50 @@ def task() -> Callable[..., dict[str, object]]:
 
 @pytest.fixture
 def export(write: Callable[[str, str | bytes], Path]) -> Callable[..., Path]:
-    """A Label Studio export of some tasks."""
+    """Write tasks as a Label Studio export."""
     return lambda *tasks: write("train.json", json.dumps(list(tasks)))
+
+
+@pytest.fixture
+def reader() -> Callable[..., Corpus]:
+    """Make the reader of exported judgments in a format."""
+
+    def make(format: str, path: Path, *, scheme: str = "build", tagged: bool = False, **fields: Any) -> Corpus:
+        if format == "label-studio":
+            return LabelStudio(name="c", files={"mine": str(path)}, scheme=scheme, tagged=tagged, **fields)
+        if format == "dataset":
+            return SavedDataset(name="c", folder=str(path), scheme=scheme, tagged=tagged, **fields)
+        return DocBinFile(name="c", file=str(path), scheme=scheme, tagged=tagged, **fields)
+
+    return make
+
+
+@pytest.fixture
+def read_back(reader: Callable[..., Corpus]) -> Callable[..., list[Judgment]]:
+    """Read exported judgments in a format."""
+    return lambda format, path, **fields: list(reader(format, path, **fields).read(None))
+
+
+@pytest.fixture
+def few() -> list[Judgment]:
+    """Make two judgments with the same text, of different splits."""
+    text = "Facts. Order."
+    spans = (Span(start=0, end=6, role="FAC"), Span(start=7, end=13, role="RPC", score=0.75))
+    return [
+        Judgment(id="a", text=text, scheme="build", spans=spans, split="train", outcome="allowed"),
+        Judgment(id="b", text=text, scheme="build", spans=spans[:1], split="test", party="plaintiff", court="Mine"),
+    ]
 
 
 @dataclass
 class Server:
-    """What a server on loopback serves, and how."""
+    """State and faults of a server on loopback."""
 
     url: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
     ranges: bool = True
     drop_after: int | None = None
-    """Close the connection after so many bytes of the body, once per request while `drops` lasts."""
+    """Close the connection after so many bytes of the body, for the next `drops` requests."""
     drops: int = 0
     status: int | None = None
     redirect: str | None = None
@@ -84,7 +120,7 @@ class Server:
     """Path, Range and Authorization of each request."""
 
     def manifest(self, root: Path, name: str) -> None:
-        """Write data/manifests/<name>.csv for the files that are served."""
+        """Write data/manifests/<name>.csv for the served files."""
         rows = ["path,git_blob_sha1,bytes"]
         for path, content in self.files.items():
             sha1 = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
@@ -96,7 +132,7 @@ class Server:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    """A server whose behaviour a test sets."""
+    """Start a server whose behaviour the test sets."""
     state = Server()
 
     class Handler(BaseHTTPRequestHandler):
@@ -150,7 +186,7 @@ def _no_token(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def real() -> Path:
-    """The folder of real judgments; the test is skipped without it."""
+    """Return the folder of real judgments; skip the test without it."""
     if not os.environ.get("LEGALRR_DATA"):
         pytest.skip("LEGALRR_DATA is not set")
     return Path(os.environ["LEGALRR_DATA"])

@@ -4,7 +4,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from legalrr import paths
-from legalrr.corpora.catalogue import card, cards, present
+from legalrr.corpora.catalogue import card, cards, local_files
 from legalrr.protocols import Corpus
 from legalrr.stage import build
 
@@ -29,7 +29,7 @@ NAMES = [
 ]
 
 
-def test_every_corpus_is_described():
+def test_every_corpus_has_complete_metadata():
     assert [one.name for one in cards()] == NAMES
     for one in cards():
         assert all((one.what, one.licence, one.citation, one.get))
@@ -37,7 +37,7 @@ def test_every_corpus_is_described():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_corpus_has_a_reader_unless_it_waits_for_a_path(name):
+def test_every_corpus_has_a_reader_unless_its_path_is_not_set(name):
     reader = card(name).reader()
     if name.startswith("own_"):
         assert reader is None
@@ -47,35 +47,35 @@ def test_every_corpus_has_a_reader_unless_it_waits_for_a_path(name):
 
 
 @pytest.mark.parametrize("name", ["predex", "iltur_cjpe"])
-def test_hub_sets_wait_for_a_commit(name, refuses):
-    with refuses(name, "40 hexadecimal digits"):
+def test_hub_data_sets_require_a_commit(name, user_error):
+    with user_error(name, "40 hexadecimal digits"):
         list(card(name).reader().read("test"))
 
 
-def test_the_specimen_is_here_and_what_is_not_fetched_is_not(tmp_path, monkeypatch):
+def test_local_files_lists_the_specimen_and_no_unfetched_corpus(tmp_path, monkeypatch):
     monkeypatch.setenv("LEGALRR_DATA", str(tmp_path))
-    assert present(card("specimen").reader())
-    assert present(card("lawai50").reader()) == []
-    assert present(card("predex").reader()) == []
+    assert local_files(card("specimen").reader())
+    assert local_files(card("lawai50").reader()) == []
+    assert local_files(card("predex").reader()) == []
 
 
-def test_an_unknown_corpus_names_those_there_are(refuses):
-    with refuses("no corpus 'nosuch'", "lawai50"):
+def test_the_error_for_an_unknown_corpus_lists_the_known_ones(user_error):
+    with user_error("no corpus 'nosuch'", "lawai50"):
         card("nosuch")
 
 
-def test_a_yaml_without_its_facts_is_refused(tmp_path, monkeypatch, write, refuses):
+def test_a_config_without_metadata_is_rejected(tmp_path, monkeypatch, write, user_error):
     monkeypatch.setattr(paths, "root", lambda: tmp_path)
     write("conf/corpus/mine.yaml", "meta:\n  what: >-\n    mine\n    and mine\nname: mine\n")
-    with refuses("mine.yaml", "meta does not state licence, citation, get"):
+    with user_error("mine.yaml", "meta lacks licence, citation, get"):
         card("mine")
     write("conf/corpus/mine.yaml", "# What: m\n#   n\n# Licence: l\n# Citation: c\n# Get: g\n- a\n")
     assert card("mine").what == "m n"
-    with refuses("mine.yaml", "no mapping"):
+    with user_error("mine.yaml", "not a mapping"):
         card("mine").node()
 
 
-def test_one_s_own_table_can_be_several_files(write):
+def test_own_table_reads_several_files(write):
     node = card("own_table").node()
     train = write("train.csv", "id,text,label\na,x,accepted\n")
     changes = {"files": {"train": str(train)}, "labels": {"accepted": "allowed"}}
@@ -95,6 +95,6 @@ def test_one_s_own_table_can_be_several_files(write):
         ("own_label_studio", "files"),
     ],
 )
-def test_one_s_own_corpus_needs_a_path(name, words, refuses):
-    with refuses(words):
+def test_an_own_corpus_requires_a_path(name, words, user_error):
+    with user_error(words):
         build(card(name).node(), Corpus, option="corpus")

@@ -15,7 +15,7 @@ def corpus(outcomes: list[str]) -> list[Judgment]:
 
 
 @given(outcomes, st.integers(0, 50), st.integers(0, 5))
-def test_sample_has_the_size_and_keeps_the_shares_within_one_judgment(all_: list[str], limit: int, seed: int) -> None:
+def test_sample_has_the_size_and_keeps_outcome_shares_within_one(all_: list[str], limit: int, seed: int) -> None:
     judgments = corpus(all_)
     taken = subsample(judgments, limit, seed)
     assert len(taken) == min(limit, len(judgments))
@@ -33,7 +33,7 @@ def test_sample_does_not_depend_on_the_order_of_reading(all_: list[str], limit: 
 
 
 @given(outcomes, st.integers(0, 40), st.integers(0, 5))
-def test_greater_limit_adds_to_the_judgments_of_a_smaller_one(all_: list[str], limit: int, seed: int) -> None:
+def test_larger_limit_adds_judgments_to_a_smaller_sample(all_: list[str], limit: int, seed: int) -> None:
     judgments = corpus(all_)
     assert {j.id for j in subsample(judgments, limit, seed)} <= {j.id for j in subsample(judgments, limit + 1, seed)}
 
@@ -51,7 +51,7 @@ def test_no_limit_takes_all() -> None:
     assert subsample(judgments, 3, 0) == judgments
 
 
-def test_judgments_without_outcome_are_a_group_of_their_own() -> None:
+def test_judgments_without_outcome_are_a_stratum() -> None:
     judgments = [Judgment(id=f"u{i}", text="x") for i in range(6)]
     assert len(subsample(judgments, 2, 0)) == 2
 
@@ -63,6 +63,6 @@ def test_seed_changes_the_sample() -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 3, 5])
-def test_tie_between_outcomes_goes_by_name(limit: int) -> None:
+def test_ties_between_outcomes_are_broken_by_name(limit: int) -> None:
     judgments = corpus(["dismissed", "allowed"] * 5)
     assert Counter(j.outcome for j in subsample(judgments, limit, 0))["allowed"] == limit // 2 + 1

@@ -1,4 +1,4 @@
-"""Labels, splits, and what a judgment must satisfy."""
+"""Labels, parties, splits, and validation of judgments."""
 
 import pytest
 from hypothesis import given
@@ -6,13 +6,13 @@ from hypothesis import strategies as st
 
 from legalrr.corpora.checks import (
     check_labels,
-    checked,
-    joined_labels,
-    outcome_of,
-    party_of,
+    load_labels,
+    parse_outcome,
+    parse_party,
     read_labels,
-    splits_to_read,
-    trimmed,
+    select_splits,
+    strip_span,
+    validate_judgments,
 )
 from legalrr.records import Judgment, Span
 
@@ -29,26 +29,26 @@ def spans(*triples):
     ("value", "outcome"), [(1, "allowed"), ("0", "dismissed"), (1.0, "allowed"), (" 1 ", "allowed")]
 )
 def test_one_is_allowed_and_zero_dismissed(value, outcome):
-    assert outcome_of(value, where="f:1") == outcome
+    assert parse_outcome(value, where="f:1") == outcome
 
 
 @pytest.mark.parametrize("value", [None, "", float("nan")])
-def test_a_blank_label_is_no_outcome(value):
-    assert outcome_of(value, where="f:1") is None
+def test_a_blank_label_gives_no_outcome(value):
+    assert parse_outcome(value, where="f:1") is None
 
 
 @pytest.mark.parametrize("value", [2, "yes", 0.5, -1, True, "1.0"])
-def test_a_label_neither_zero_nor_one_is_refused(refuses, value):
-    with refuses("f:1", "none of 0, 1"):
-        outcome_of(value, where="f:1")
+def test_a_label_other_than_zero_and_one_is_rejected(user_error, value):
+    with user_error("f:1", "none of 0, 1"):
+        parse_outcome(value, where="f:1")
 
 
-def test_published_labels_can_be_named(refuses):
+def test_published_labels_can_be_mapped(user_error):
     labels = {"2": "allowed", "0": "dismissed"}
-    assert outcome_of(2, where="f:1", labels=labels) == "allowed"
-    with refuses("label '1' is none of 2, 0"):
-        outcome_of(1, where="f:1", labels=labels)
-    with refuses("cannot mean 'partly'"):
+    assert parse_outcome(2, where="f:1", labels=labels) == "allowed"
+    with user_error("label '1' is none of 2, 0"):
+        parse_outcome(1, where="f:1", labels=labels)
+    with user_error("cannot mean 'partly'"):
         check_labels({"2": "partly"}, where="corpus x")
 
 
@@ -67,49 +67,49 @@ def test_labels_are_read_by_id(write):
         ("id,outcome\na,1\n", ("no column 'label'", "found id, outcome")),
     ],
 )
-def test_bad_labels_are_refused(write, refuses, content, words):
-    with refuses(*words):
+def test_bad_labels_are_rejected(write, user_error, content, words):
+    with user_error(*words):
         read_labels(write("l.csv", content), "id")
 
 
-def test_labels_of_another_corpus_are_refused(write, refuses):
+def test_labels_of_another_corpus_are_rejected(write, user_error):
     path = str(write("l.csv", "id,label\nx,1\n"))
-    with refuses("no id of this file is a judgment"):
-        joined_labels(path, "id", ["a"])
-    assert joined_labels(path, "id", ["a", "x"]).keys() == {"x"}
-    assert joined_labels(None, "id", ["a"]) == {}
+    with user_error("no id of this file is the id of a judgment"):
+        load_labels(path, "id", ["a"])
+    assert load_labels(path, "id", ["a", "x"]).keys() == {"x"}
+    assert load_labels(None, "id", ["a"]) == {}
 
 
-def test_an_unknown_party_is_refused(refuses):
-    assert party_of("petitioner", where="f") == "petitioner"
-    assert party_of("", where="f") is None
-    with refuses("unknown party 'defendant'"):
-        party_of("defendant", where="f")
+def test_an_unknown_party_is_rejected(user_error):
+    assert parse_party("petitioner", where="f") == "petitioner"
+    assert parse_party("", where="f") is None
+    with user_error("unknown party 'defendant'"):
+        parse_party("defendant", where="f")
 
 
-def test_an_unknown_split_is_refused(refuses):
-    assert splits_to_read(None, ["train", "test"], corpus="x") == ["train", "test"]
-    assert splits_to_read("test", ["train", "test"], corpus="x") == ["test"]
-    with refuses("no split 'dev'", "train, test"):
-        splits_to_read("dev", ["train", "test"], corpus="x")
-    with refuses("it has none"):
-        splits_to_read("dev", [], corpus="x")
+def test_an_unknown_split_is_rejected(user_error):
+    assert select_splits(None, ["train", "test"], corpus="x") == ["train", "test"]
+    assert select_splits("test", ["train", "test"], corpus="x") == ["test"]
+    with user_error("no split 'dev'", "train, test"):
+        select_splits("dev", ["train", "test"], corpus="x")
+    with user_error("it has none"):
+        select_splits("dev", [], corpus="x")
 
 
 @given(st.text(" \n\tab"), st.data())
-def test_trimming_leaves_the_words_and_no_white_space(text, data):
+def test_strip_span_removes_only_outer_white_space(text, data):
     begin = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(begin, len(text)))
-    start, stop = trimmed(text, begin, end)
+    start, stop = strip_span(text, begin, end)
     if start < stop:
         assert text[start:stop] == text[begin:end].strip()
     else:
         assert not text[begin:end].strip()
 
 
-def test_sound_judgments_pass_unchanged():
-    sound = [judgment(scheme="seven", spans=spans((0, 3, "FAC"), (3, 11, "RPC"))), judgment(id="b")]
-    assert list(checked(sound)) == sound
+def test_valid_judgments_pass_unchanged():
+    valid = [judgment(scheme="seven", spans=spans((0, 3, "FAC"), (3, 11, "RPC"))), judgment(id="b")]
+    assert list(validate_judgments(valid)) == valid
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_sound_judgments_pass_unchanged():
     [
         ({"id": " "}, ("f.txt:1", "empty id")),
         ({"text": " \n"}, ("f.txt:1, judgment a", "empty judgment")),
-        ({"text": "x\ud800"}, ("judgment a", "surrogate", "at 1")),
+        ({"text": "x\ud800"}, ("judgment a", "surrogate", "at character 1")),
         ({"spans": spans((0, 3, "FAC"))}, ("gold roles without a scheme",)),
         ({"scheme": "seven", "spans": spans((0, 12, "FAC"))}, ("judgment a", "out of range", "11 characters")),
         ({"scheme": "seven", "spans": spans((-1, 2, "FAC"))}, ("out of range",)),
@@ -126,11 +126,11 @@ def test_sound_judgments_pass_unchanged():
         ({"scheme": "seven", "spans": spans((0, 5, "PREAMBLE"))}, ("unknown role 'PREAMBLE'",)),
     ],
 )
-def test_an_unsound_judgment_is_refused(refuses, fields, words):
-    with refuses(*words):
-        list(checked([judgment(**fields)]))
+def test_an_invalid_judgment_is_rejected(user_error, fields, words):
+    with user_error(*words):
+        list(validate_judgments([judgment(**fields)]))
 
 
-def test_a_duplicate_id_is_refused(refuses):
-    with refuses("g.txt:1", "duplicate id 'a'"):
-        list(checked([judgment(), judgment(source="g.txt:1")]))
+def test_a_duplicate_id_is_rejected(user_error):
+    with user_error("g.txt:1", "duplicate id 'a'"):
+        list(validate_judgments([judgment(), judgment(source="g.txt:1")]))

@@ -34,7 +34,7 @@ def test_help_shows_examples(capsys):
     assert "legalrr data check" in capsys.readouterr().out
 
 
-def test_list_shows_what_is_here_and_how_to_get_the_rest(tmp_path, monkeypatch, capsys):
+def test_list_shows_local_corpora_and_how_to_get_the_others(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("LEGALRR_DATA", str(tmp_path))
     main(["list"])
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
@@ -51,48 +51,48 @@ def test_list_counts_the_split_that_is_evaluated(tmp_path, monkeypatch, capsys, 
     assert "ildc 1 (test) 1 none" in " ".join(capsys.readouterr().out.replace("│", " ").split())
 
 
-def test_fetch_downloads_and_states_licence_and_citation(tmp_path, monkeypatch, capsys, server):
+def test_fetch_downloads_and_prints_licence_and_citation(tmp_path, monkeypatch, capsys, server):
     server.files = {"LICENSE": b"free\n"}
     server.manifest(tmp_path, "lawai50")
     monkeypatch.setattr(module, "root", lambda: tmp_path)
     monkeypatch.setenv("LEGALRR_DATA", str(tmp_path / "elsewhere"))
     main(["fetch", "lawai50", "--to", str(tmp_path / "to"), "--base-url", server.url])
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert (tmp_path / "to" / "lawai50" / "LICENSE").read_bytes() == b"free\n"
     for words in ("1 files fetched", "licence: MIT", "JURIX 2019", f"LEGALRR_DATA={tmp_path / 'to'}"):
-        assert words in said
+        assert words in output
     monkeypatch.setenv("LEGALRR_DATA", str(tmp_path / "to"))
     main(["fetch", "lawai50", "--base-url", server.url])
-    said = capsys.readouterr().out
-    assert "0 files fetched, 1 were there already" in said
-    assert "LEGALRR_DATA" not in said
+    output = capsys.readouterr().out
+    assert "0 files fetched, 1 already present" in output
+    assert "LEGALRR_DATA" not in output
 
 
-def test_fetch_refuses_what_it_cannot_get_with_one_line(capsys):
+def test_fetch_reports_an_unknown_corpus_on_one_line(capsys):
     assert refused(capsys, "fetch", "nosuch").count("\n") == 1
 
 
-def test_check_summarises_and_names_what_may_be_wrong(texts, write, capsys):
+def test_check_summarizes_judgments_and_lists_problems(texts, write, capsys):
     main(["check", str(texts), "--layout", "text", "--labels", str(write("l.csv", "id,label\na,1\nb,0\n"))])
-    said = capsys.readouterr().out
-    assert "judgments   3" in said
-    assert "1 allowed, 1 dismissed, 1 none" in said
-    assert "1 least, 3 median, 3 most" in said
-    assert "b has the same text as a" in said
-    assert "1 of 3 judgments have no label" in said
+    output = capsys.readouterr().out
+    assert "judgments   3" in output
+    assert "1 allowed, 1 dismissed, 1 none" in output
+    assert "1 minimum, 3 median, 3 maximum" in output
+    assert "b has the same text as a" in output
+    assert "1 of 3 judgments have no label" in output
 
 
-def test_check_counts_the_parties_that_came_and_judgments_that_do_not_tell_one(write, tmp_path, capsys):
+def test_check_counts_parties_and_judgments_without_a_party(write, tmp_path, capsys):
     write("t/a.txt", "WRIT PETITION NO. 7 OF 2001\nThe plaintiff fell.")
     write("t/b.txt", "It rained.")
     write("t/c.txt", "The appellant sued the petitioner.")
     main(["check", str(tmp_path / "t"), "--layout", "text"])
-    said = capsys.readouterr().out
-    assert "party       1 appellant, 1 petitioner, 0 plaintiff, 1 not known" in said
-    assert "1 of 3 judgments do not tell which party came to the court: set corpus.party, or ask" in said
+    output = capsys.readouterr().out
+    assert "party       1 appellant, 1 petitioner, 0 plaintiff, 1 unknown" in output
+    assert "1 of 3 judgments do not name the party that came to the court: set corpus.party, or use" in output
     write("t/b.txt", "TITLE SHEET FOR SUITS\nPlaintiff: Kishan Lal")
     main(["check", str(tmp_path / "t"), "--layout", "text"])
-    assert "do not tell" not in capsys.readouterr().out
+    assert "do not name" not in capsys.readouterr().out
 
 
 def test_check_reads_every_layout(write, tmp_path, task, export, capsys):
@@ -126,9 +126,9 @@ def test_check_reads_every_layout(write, tmp_path, task, export, capsys):
                 *map(str, arguments[1:]),
             ]
         )
-        said = capsys.readouterr().out
-        assert "1 allowed" in said
-        assert "roles       FAC 1" in said
+        output = capsys.readouterr().out
+        assert "1 allowed" in output
+        assert "roles       FAC 1" in output
     main(["check", str(exported), "--layout", "label-studio"])
     assert "1 of 2 judgments have no gold roles" in capsys.readouterr().out
 
@@ -142,17 +142,17 @@ def test_check_reads_a_folder_of_pdfs(tmp_path, capsys):
         figure.text(0.1, 0.9, "The appeal is dismissed.")
         book.savefig(figure)
     main(["check", str(tmp_path), "--layout", "pdf"])
-    assert "words       4 least, 4 median, 4 most" in capsys.readouterr().out
+    assert "words       4 minimum, 4 median, 4 maximum" in capsys.readouterr().out
 
 
 def test_check_stops_at_the_first_bad_input_with_one_line(write, capsys):
     path = write("t.csv", "id,text,label\na,x,1\na,y,0\n")
-    said = refused(capsys, "check", path, "--layout", "table", "--label-column", "label")
-    assert said == (f"legalrr data: {path}:3: duplicate id 'a' (every judgment of a corpus needs its own id)\n")
+    output = refused(capsys, "check", path, "--layout", "table", "--label-column", "label")
+    assert output == (f"legalrr data: {path}:3: duplicate id 'a' (every judgment of a corpus needs its own id)\n")
 
 
-def test_check_refuses_what_makes_no_sense(texts, write, capsys):
-    assert "takes no --labels" in refused(capsys, "check", texts, "--layout", "marked", "--labels", "l.csv")
+def test_check_rejects_invalid_combinations_of_options(texts, write, capsys):
+    assert "--labels is not supported" in refused(capsys, "check", texts, "--layout", "marked", "--labels", "l.csv")
     assert "use --label-column" in refused(capsys, "check", "x.csv", "--layout", "table", "--labels", "l.csv")
     assert "no judgment" in refused(capsys, "check", write("t.csv", "id,text\n"), "--layout", "table")
 
@@ -163,23 +163,25 @@ def test_every_layout_of_the_option_has_a_reader():
 
 
 @pytest.mark.parametrize("layout", ["dataset", "docbin"])
-def test_check_reads_what_was_exported(tmp_path, capsys, layout):
+def test_check_reads_exported_judgments(tmp_path, capsys, layout):
     judgments = list(card("specimen").reader().read(None))
-    export(judgments, tmp_path / "gold", form=layout)
+    export(judgments, tmp_path / "gold", format=layout)
     main(["check", str(tmp_path / "gold"), "--layout", layout])
-    said = capsys.readouterr().out
-    assert "judgments   24" in said
-    assert "roles       none" not in said
-    export(judgments, tmp_path / "tagged", form=layout, tagger="crf")
+    output = capsys.readouterr().out
+    assert "judgments   24" in output
+    assert "roles       none" not in output
+    export(judgments, tmp_path / "tagged", format=layout, tagger="crf")
     main(["check", str(tmp_path / "tagged"), "--layout", layout])
     assert "roles       none" in capsys.readouterr().out
-    assert "takes no --labels" in refused(capsys, "check", tmp_path / "gold", "--layout", layout, "--labels", "l.csv")
+    assert "--labels is not supported" in refused(
+        capsys, "check", tmp_path / "gold", "--layout", layout, "--labels", "l.csv"
+    )
 
 
-def test_roles_of_a_tagger_that_are_not_read_are_logged_on_one_line(tmp_path, caplog):
+def test_ignored_roles_of_a_tagger_are_logged_on_one_line(tmp_path, caplog):
     judgments = list(card("specimen").reader().read(None))
-    export(judgments, tmp_path / "x", form="docbin", tagger="crf")
+    export(judgments, tmp_path / "x", format="docbin", tagger="crf")
     with caplog.at_level(logging.INFO):
         list(DocBinFile(name="c", file=str(tmp_path / "x")).read(None))
-    told = [record.getMessage() for record in caplog.records if record.name.startswith("legalrr")]
-    assert told == ["c: the roles of 24 judgments are a tagger's and not read; tagged=true reads them"]
+    messages = [record.getMessage() for record in caplog.records if record.name.startswith("legalrr")]
+    assert messages == ["c: ignored the predicted roles of 24 judgments; tagged=true reads them"]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from legalrr.corpora import fetch as module
-from legalrr.corpora.fetch import ATTEMPTS, SOURCES, Source, fetch, source
+from legalrr.corpora.fetch import ATTEMPTS, SOURCES, Source, fetch, find_source
 
 BIG = bytes(range(256)) * 1000
 
@@ -29,7 +29,7 @@ def test_files_are_fetched_without_the_published_prefix(origin, tmp_path):
     assert sum(steps) == len(BIG) + 5
 
 
-def test_what_is_there_and_right_is_not_fetched_again(origin, tmp_path, server):
+def test_verified_files_are_not_fetched_again(origin, tmp_path, server):
     fetch(origin, tmp_path / "to")
     server.requests.clear()
     (tmp_path / "to" / "LICENSE").write_bytes(b"fred\n")
@@ -45,7 +45,7 @@ def test_another_server_can_be_named(origin, tmp_path, server):
     assert fetch(elsewhere, tmp_path / "to", base_url=server.url + "/") == 2
 
 
-def test_a_dropped_connection_is_taken_up_where_it_broke(origin, tmp_path, server):
+def test_a_broken_download_is_resumed(origin, tmp_path, server):
     server.drop_after, server.drops = 100_000, 3
     steps = []
     assert fetch(origin, tmp_path / "to", progress=steps.append) == 2
@@ -58,9 +58,9 @@ def test_a_dropped_connection_is_taken_up_where_it_broke(origin, tmp_path, serve
     assert sum(steps) == len(BIG) + 5
 
 
-def test_a_connection_that_keeps_breaking_leaves_a_part_for_the_next_run(origin, tmp_path, server, refuses):
+def test_repeated_failures_leave_a_part_for_the_next_run(origin, tmp_path, server, user_error):
     server.drop_after, server.drops = 1000, 1 + ATTEMPTS
-    with refuses("a%20b.txt", f"broke at {1000 * ATTEMPTS} of {len(BIG)} bytes", "run the same command again"):
+    with user_error("a%20b.txt", f"broke at {1000 * ATTEMPTS} of {len(BIG)} bytes", "run the same command again"):
         fetch(origin, tmp_path / "to")
     assert set(files(tmp_path / "to")) == {"LICENSE", "in/a b.txt.part"}
     server.requests.clear()
@@ -69,7 +69,7 @@ def test_a_connection_that_keeps_breaking_leaves_a_part_for_the_next_run(origin,
     assert files(tmp_path / "to")["in/a b.txt"] == BIG
 
 
-def test_a_server_without_ranges_starts_over(origin, tmp_path, server):
+def test_a_server_without_ranges_restarts_the_download(origin, tmp_path, server):
     server.ranges, server.drop_after, server.drops = False, 1000, 2
     steps = []
     fetch(origin, tmp_path / "to", progress=steps.append)
@@ -78,41 +78,41 @@ def test_a_server_without_ranges_starts_over(origin, tmp_path, server):
 
 
 @pytest.mark.parametrize("wrong", [BIG[:-1] + b"x", BIG + b"x", BIG * 2])
-def test_wrong_bytes_are_refused_by_name_and_not_kept(origin, tmp_path, server, refuses, wrong):
+def test_a_file_with_a_wrong_checksum_is_rejected_and_deleted(origin, tmp_path, server, user_error, wrong):
     server.files["dataset/in/a b.txt"] = wrong
-    with refuses("dataset/in/a b.txt came with another checksum", "not kept"):
+    with user_error("the checksum of dataset/in/a b.txt differs", "deleted"):
         fetch(origin, tmp_path / "to")
     assert set(files(tmp_path / "to")) == {"LICENSE"}
 
 
 @pytest.mark.parametrize("stale", [BIG + b"x", b"x" * len(BIG)])
-def test_a_part_that_cannot_become_right_is_dropped(origin, tmp_path, write, stale):
+def test_an_invalid_part_is_deleted(origin, tmp_path, write, stale):
     write("to/in/a b.txt.part", stale)
     assert fetch(origin, tmp_path / "to") == 2
     assert files(tmp_path / "to")["in/a b.txt"] == BIG
 
 
-def test_a_part_that_is_whole_needs_no_request(origin, tmp_path, write, server):
+def test_a_complete_part_needs_no_request(origin, tmp_path, write, server):
     write("to/in/a b.txt.part", BIG)
     fetch(origin, tmp_path / "to")
     assert [path for path, _, _ in server.requests] == ["/LICENSE"]
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_terms_that_are_not_accepted_are_named(origin, tmp_path, server, refuses, status):
+def test_the_error_names_the_page_with_the_terms(origin, tmp_path, server, user_error, status):
     server.status = status
-    with refuses(str(status), "accept the terms on https://hub/page", "HF_TOKEN"):
+    with user_error(str(status), "accept the terms on https://hub/page", "HF_TOKEN"):
         fetch(replace(origin, page="https://hub/page"), tmp_path / "to")
-    with refuses(str(status), "--base-url"):
+    with user_error(str(status), "--base-url"):
         fetch(origin, tmp_path / "to")
 
 
-def test_a_server_that_is_not_there_is_one_line(origin, tmp_path, refuses):
-    with refuses("broke at 0 of 5 bytes", "refused"):
+def test_an_unreachable_server_is_reported_on_one_line(origin, tmp_path, user_error):
+    with user_error("broke at 0 of 5 bytes", "refused"):
         fetch(origin, tmp_path / "to", base_url="http://127.0.0.1:9")
 
 
-def test_the_token_goes_to_a_hub_that_asks_for_it_and_nowhere_else(origin, tmp_path, server, monkeypatch):
+def test_the_token_is_sent_only_to_a_gated_source_and_its_host(origin, tmp_path, server, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "secret")
     gated = replace(origin, page="https://hub/page")
     server.redirect = server.url + "/moved"
@@ -130,7 +130,7 @@ def test_the_token_goes_to_a_hub_that_asks_for_it_and_nowhere_else(origin, tmp_p
     assert {token for _, _, token in server.requests} == {None}
 
 
-def test_the_manifests_that_ship_list_sound_paths():
+def test_shipped_manifests_list_valid_paths():
     counts = {}
     for one in SOURCES:
         items = one.manifest()
@@ -142,6 +142,6 @@ def test_the_manifests_that_ship_list_sound_paths():
     assert counts == {"lawai50": 52, "marro": 22, "build": 2}
 
 
-def test_a_corpus_that_cannot_be_fetched_is_refused(refuses):
-    with refuses("'predex' cannot be fetched", "lawai50, marro, build"):
-        source("predex")
+def test_a_corpus_that_cannot_be_fetched_is_rejected(user_error):
+    with user_error("'predex' cannot be fetched", "lawai50, marro, build"):
+        find_source("predex")

@@ -1,4 +1,4 @@
-"""Hub sets, with the hub's answer put in its place."""
+"""Hub data sets, with a replaced `load_dataset`."""
 
 import datasets
 import pytest
@@ -15,25 +15,25 @@ def table(**fields):
 
 @pytest.fixture
 def hub(monkeypatch):
-    asked = []
+    calls = []
 
     def load(*where, **how):
-        asked.append((where, how))
+        calls.append((where, how))
         rows = datasets.Dataset.from_dict({"Input": ["x", "y"], "Label": [1, 0]})
         return datasets.DatasetDict({"train": rows, "test": rows.select([1])})
 
     monkeypatch.setattr(datasets, "load_dataset", load)
-    return asked
+    return calls
 
 
 @pytest.mark.parametrize("revision", [None, "main", "0123456", COMMIT.upper()])
-def test_anything_but_a_commit_is_refused_with_the_way_to_get_one(refuses, hub, revision):
-    with refuses("corpus predex", "40 hexadecimal digits", "huggingface.co/datasets/owner/set/commits/main"):
+def test_a_revision_other_than_a_commit_is_rejected_with_a_cure(user_error, hub, revision):
+    with user_error("corpus predex", "40 hexadecimal digits", "huggingface.co/datasets/owner/set/commits/main"):
         list(table(revision=revision).read("test"))
     assert hub == []
 
 
-def test_the_named_files_are_asked_for_at_the_commit(hub):
+def test_the_named_files_are_loaded_at_the_commit(hub):
     found = list(table(data_files={"train": "train.csv"}, config="c").read("train"))
     assert hub == [(("owner/set", "c"), {"revision": COMMIT, "data_files": {"train": "train.csv"}})]
     assert [(j.id, j.text, j.outcome, j.split) for j in found] == [
@@ -44,14 +44,14 @@ def test_the_named_files_are_asked_for_at_the_commit(hub):
     assert table().paths("train") == []
 
 
-def test_all_splits_are_read_where_none_is_named(hub):
+def test_all_splits_are_read_by_default(hub):
     assert [j.id for j in table().read(None)] == ["train-1", "train-2", "test-1"]
 
 
-def test_a_missing_split_or_column_lists_those_there_are(hub, refuses):
-    with refuses("no split 'dev'", "train, test"):
+def test_the_error_for_a_missing_split_or_column_lists_the_known_ones(hub, user_error):
+    with user_error("no split 'dev'", "train, test"):
         list(table().read("dev"))
-    with refuses("no column 'text'", "found Input, Label"):
+    with user_error("no column 'text'", "found Input, Label"):
         list(table(text_column="text").read("test"))
 
 
@@ -64,10 +64,10 @@ def test_a_missing_split_or_column_lists_those_there_are(hub, refuses):
         ValueError("gated"),
     ],
 )
-def test_what_the_hub_refuses_is_one_line_with_a_cure(monkeypatch, refuses, error):
+def test_an_error_of_the_hub_is_one_line_with_a_cure(monkeypatch, user_error, error):
     def load(*_, **__):
         raise error
 
     monkeypatch.setattr(datasets, "load_dataset", load)
-    with refuses("owner/set cannot be had", "gated", "HF_TOKEN"):
+    with user_error("cannot load the hub data set owner/set", "gated", "HF_TOKEN"):
         list(table().read("test"))

@@ -1,4 +1,4 @@
-"""Finding, decoding and taking apart files."""
+"""Locating, decoding and parsing files."""
 
 import gzip
 
@@ -6,69 +6,83 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legalrr.corpora.files import csv_rows, file_rows, located, natural, read_text, text_files
+from legalrr.corpora.files import (
+    list_text_files,
+    natural_sort_key,
+    read_csv_rows,
+    read_table_rows,
+    read_text,
+    require_path,
+)
 
 
 def test_numbers_in_names_sort_as_numbers():
-    assert sorted(["d10_2020", "d2_2020", "d2_2019", "a"], key=natural) == ["a", "d2_2019", "d2_2020", "d10_2020"]
+    assert sorted(["d10_2020", "d2_2020", "d2_2019", "a"], key=natural_sort_key) == [
+        "a",
+        "d2_2019",
+        "d2_2020",
+        "d10_2020",
+    ]
 
 
 @given(st.text(max_size=8), st.text(max_size=8))
-def test_any_two_names_have_an_order(one, other):
-    assert (natural(one) < natural(other)) + (natural(other) < natural(one)) + (natural(one) == natural(other)) == 1
+def test_the_natural_order_is_total(one, other):
+    assert (natural_sort_key(one) < natural_sort_key(other)) + (natural_sort_key(other) < natural_sort_key(one)) + (
+        natural_sort_key(one) == natural_sort_key(other)
+    ) == 1
 
 
-def test_line_ends_and_a_byte_order_mark_are_no_text(write):
+def test_line_ends_are_normalized_and_the_byte_order_mark_removed(write):
     assert read_text(write("a.txt", b"\xef\xbb\xbfone\r\ntwo\rthree\n")) == "one\ntwo\nthree\n"
 
 
 @pytest.mark.parametrize("before", [3, (1 << 20) - 1, 1 << 20])
-def test_bytes_that_are_no_utf8_are_named_by_offset(write, refuses, before):
+def test_invalid_utf8_is_reported_with_its_offset(write, user_error, before):
     path = write("a.txt", b"x" * (before - 2) + "é".encode() + b"\xff tail")
-    with refuses("a.txt", f"byte 0xff at offset {before}"):
+    with user_error("a.txt", f"byte 0xff at offset {before}"):
         read_text(path)
 
 
-def test_a_character_cut_off_at_the_end_of_the_file_is_no_utf8(write, refuses):
-    with refuses("at offset 2"):
+def test_a_truncated_character_at_the_end_is_invalid_utf8(write, user_error):
+    with user_error("at offset 2"):
         read_text(write("a.txt", b"ab\xe2\x82"))
 
 
-def test_a_missing_folder_of_corpora_names_the_variable(tmp_path, monkeypatch, refuses):
+def test_the_error_for_a_missing_corpus_folder_names_the_variable(tmp_path, monkeypatch, user_error):
     monkeypatch.setenv("LEGALRR_DATA", str(tmp_path / "nowhere"))
-    with refuses(str(tmp_path / "nowhere" / "lawai50"), "LEGALRR_DATA", "legalrr data list"):
-        located("$LEGALRR_DATA/lawai50")
+    with user_error(str(tmp_path / "nowhere" / "lawai50"), "LEGALRR_DATA", "legalrr data list"):
+        require_path("$LEGALRR_DATA/lawai50")
 
 
-def test_a_missing_file_of_ones_own_is_named(tmp_path, refuses):
-    with refuses("mine.csv", "no such file or folder"):
-        located(str(tmp_path / "mine.csv"))
+def test_the_error_for_a_missing_file_names_it(tmp_path, user_error):
+    with user_error("mine.csv", "no such file or folder"):
+        require_path(str(tmp_path / "mine.csv"))
 
 
-def test_the_order_of_files_does_not_depend_on_the_disk(write, tmp_path):
+def test_the_order_of_files_is_deterministic(write, tmp_path):
     for name in ("d1.txt", "d01.txt", "d001.txt"):
         write(name, "x")
-    assert [path.name for path in text_files(tmp_path)] == ["d001.txt", "d01.txt", "d1.txt"]
+    assert [path.name for path in list_text_files(tmp_path)] == ["d001.txt", "d01.txt", "d1.txt"]
 
 
-def test_a_folder_without_judgments_is_refused(tmp_path, write, refuses):
-    with refuses("no *.txt file"):
-        text_files(tmp_path)
-    with refuses("not a folder"):
-        text_files(write("a.txt", "x"))
+def test_a_folder_without_judgments_is_rejected(tmp_path, write, user_error):
+    with user_error("no *.txt file"):
+        list_text_files(tmp_path)
+    with user_error("not a folder"):
+        list_text_files(write("a.txt", "x"))
 
 
-def test_csv_rows_tell_their_line_even_after_a_quoted_newline(write):
+def test_csv_rows_have_their_line_even_after_a_quoted_newline(write):
     path = write("a.csv", 'id,text\n1,"two\nlines"\n\n2,plain\n')
-    assert list(csv_rows(path, ("id",))) == [
+    assert list(read_csv_rows(path, ("id",))) == [
         (f"{path}:2", {"id": "1", "text": "two\nlines"}),
         (f"{path}:5", {"id": "2", "text": "plain"}),
     ]
 
 
-def test_a_field_may_be_longer_than_the_csv_module_allows_by_default(write):
+def test_a_csv_field_may_exceed_the_default_limit(write):
     path = write("a.csv", f'id,text\n1,"{"x" * 200_000}\u2028y"\n')
-    [(_, row)] = csv_rows(path, ("text",))
+    [(_, row)] = read_csv_rows(path, ("text",))
     assert len(row["text"]) == 200_002
 
 
@@ -79,51 +93,51 @@ def test_a_field_may_be_longer_than_the_csv_module_allows_by_default(write):
         ("id,label\n1,0,0\n", ("a.csv:2", "3 fields under 2 columns")),
         ('id,label\n1,"0\n', ("a.csv:2", "broken CSV")),
         ("", ("no column 'id'", "found none")),
-        ("name,label\nx,1\n", ("no column 'id'", "found name, label", "is it the right file?")),
+        ("name,label\nx,1\n", ("no column 'id'", "found name, label", "check that this is the right file")),
     ],
 )
-def test_a_broken_csv_is_refused(write, refuses, content, words):
-    with refuses(*words):
-        list(csv_rows(write("a.csv", content), ("id", "label")))
+def test_an_invalid_csv_is_rejected(write, user_error, content, words):
+    with user_error(*words):
+        list(read_csv_rows(write("a.csv", content), ("id", "label")))
 
 
-def test_a_csv_that_is_no_utf8_is_refused(write, refuses):
-    with refuses("a.csv", "offset 8"):
-        list(csv_rows(write("a.csv", b"id\none\nt\xe9\n"), ("id",)))
+def test_a_csv_that_is_not_utf8_is_rejected(write, user_error):
+    with user_error("a.csv", "offset 8"):
+        list(read_csv_rows(write("a.csv", b"id\none\nt\xe9\n"), ("id",)))
 
 
-def test_a_truncated_gzip_file_is_refused(write, refuses):
+def test_a_truncated_gzip_file_is_rejected(write, user_error):
     packed = gzip.compress(b'{"id": 1}\n' * 2000)
-    with refuses("a.jsonl.gz", "truncated or damaged gzip"):
-        list(file_rows(write("a.jsonl.gz", packed[: len(packed) // 2]), ["id"]))
-    with refuses("b.csv.gz", "truncated or damaged gzip"):
-        list(file_rows(write("b.csv.gz", b"id\n1\n"), ["id"]))
+    with user_error("a.jsonl.gz", "truncated or damaged gzip"):
+        list(read_table_rows(write("a.jsonl.gz", packed[: len(packed) // 2]), ["id"]))
+    with user_error("b.csv.gz", "truncated or damaged gzip"):
+        list(read_table_rows(write("b.csv.gz", b"id\n1\n"), ["id"]))
 
 
 @pytest.mark.parametrize(
     ("line", "words"),
     [
         ('{"id": 2, "te', ("a.jsonl:3", "truncated or damaged JSON")),
-        ("[2]", ("a.jsonl:3", "no JSON object")),
+        ("[2]", ("a.jsonl:3", "not a JSON object")),
         ('{"text": "x"}', ("a.jsonl:3", "no column 'id'")),
     ],
 )
-def test_a_broken_json_line_is_named_by_its_number(write, refuses, line, words):
+def test_an_invalid_json_line_is_reported_with_its_number(write, user_error, line, words):
     path = write("a.jsonl", f'{{"id": 1}}\n\n{line}\n')
-    with refuses(*words):
-        list(file_rows(path, ["id"]))
+    with user_error(*words):
+        list(read_table_rows(path, ["id"]))
 
 
-def test_a_damaged_parquet_file_is_refused(write, refuses):
-    with refuses("a.parquet", "truncated or damaged Parquet"):
-        list(file_rows(write("a.parquet", b"PAR1 no more"), ["id"]))
+def test_a_damaged_parquet_file_is_rejected(write, user_error):
+    with user_error("a.parquet", "truncated or damaged Parquet"):
+        list(read_table_rows(write("a.parquet", b"PAR1 no more"), ["id"]))
 
 
-def test_an_unknown_kind_of_table_is_refused(write, refuses):
-    with refuses("a.xlsx", ".parquet"):
-        list(file_rows(write("a.xlsx", b""), ["id"]))
+def test_an_unsupported_table_format_is_rejected(write, user_error):
+    with user_error("a.xlsx", ".parquet"):
+        list(read_table_rows(write("a.xlsx", b""), ["id"]))
 
 
-def test_a_folder_in_the_place_of_a_file_is_refused(tmp_path, refuses):
-    with refuses("cannot be read"):
+def test_a_folder_in_place_of_a_file_is_rejected(tmp_path, user_error):
+    with user_error("cannot be read"):
         read_text(tmp_path)

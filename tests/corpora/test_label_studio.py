@@ -26,13 +26,13 @@ def two(export, task):
     )
 
 
-def test_ids_hold_split_index_and_id_as_ids_recur(two):
+def test_ids_contain_split_index_and_id_as_ids_recur(two):
     first, second = reader(two).read("train")
     assert (first.id, second.id) == ("train-0-7", "train-1-7")
     assert (first.split, first.kind, first.source) == ("train", "Tax", f"{two} item 0")
 
 
-def test_party_and_court_of_the_corpus_are_those_of_every_judgment(two):
+def test_party_and_court_of_the_corpus_apply_to_every_judgment(two):
     corpus = LabelStudio(name="c", files={"train": str(two)}, party="appellant", court="High Court")
     assert [(j.party, j.court) for j in corpus.read(None)] == [("appellant", "High Court")] * 2
     assert [(j.party, j.court) for j in reader(two).read(None)] == [(None, None)] * 2
@@ -51,11 +51,11 @@ def test_outcomes_are_joined_by_index_and_id(two, write):
     assert (second.outcome, second.kind) == (None, "Tax, trial")
 
 
-def test_duplicates_are_left_out_and_logged_on_one_line(two, write, caplog):
+def test_duplicates_are_skipped_and_logged_on_one_line(two, write, caplog):
     outcomes = write("o.csv", HEADER + "1,7,appeal_or_petition,1,high,train-0-7\n")
     with caplog.at_level(logging.INFO):
         assert [j.id for j in reader(two, outcomes).read("train")] == ["train-0-7"]
-    assert [r.getMessage() for r in caplog.records] == ["build: left out 1 judgments that repeat another: train-1-7"]
+    assert [r.getMessage() for r in caplog.records] == ["build: skipped 1 duplicate judgments: train-1-7"]
 
 
 @given(st.text(min_size=1).filter(str.strip), st.data())
@@ -84,50 +84,50 @@ def test_offsets_reproduce_the_text(tmp_path, task, text, data):
         ([(-3, 2, "FAC")], ("train-0-1", "out of range")),
     ],
 )
-def test_bad_spans_are_refused(export, task, refuses, spans, words):
+def test_invalid_spans_are_rejected(export, task, user_error, spans, words):
     path = export(task(1, "Facts. Order.", *spans))
-    with refuses("train.json", *words):
+    with user_error("train.json", *words):
         list(reader(path).read(None))
 
 
-def spoilt(task, spoil):
+def invalid(task, change):
     made = task(1, "Facts. Order.", (0, 6, "FAC"))
-    spoil(made, made["annotations"][0]["result"][0]["value"])
+    change(made, made["annotations"][0]["result"][0]["value"])
     return made
 
 
 @pytest.mark.parametrize(
-    ("spoil", "words"),
+    ("change", "words"),
     [
-        (lambda t, v: v.update(text="Order."), "the text at [0, 6) is not the span's own"),
+        (lambda t, v: v.update(text="Order."), "the text of [0, 6) is not the span's text"),
         (lambda t, v: v.update(start="0"), "offsets '0' and 6"),
         (lambda t, v: v.update(labels=["FAC", "RPC"]), "2 roles on one span"),
-        (lambda t, v: v.pop("end"), "no 'end' here"),
-        (lambda t, v: t.pop("id"), "no 'id' here"),
-        (lambda t, v: t.pop("data"), "no 'data' here"),
-        (lambda t, v: t.update(data={"text": 5}), "data.text is no text"),
+        (lambda t, v: v.pop("end"), "missing key 'end'"),
+        (lambda t, v: t.pop("id"), "missing key 'id'"),
+        (lambda t, v: t.pop("data"), "missing key 'data'"),
+        (lambda t, v: t.update(data={"text": 5}), "data.text is not a string"),
         (lambda t, v: t.update(data={"text": " "}, annotations=[]), "empty judgment"),
-        (lambda t, v: t["annotations"].append(t["annotations"][0]), "2 annotations of one judgment"),
+        (lambda t, v: t["annotations"].append(t["annotations"][0]), "2 annotations for one judgment"),
     ],
 )
-def test_a_spoilt_export_is_refused(export, task, refuses, spoil, words):
-    with refuses("item 0", words):
-        list(reader(export(spoilt(task, spoil))).read(None))
+def test_an_invalid_export_is_rejected(export, task, user_error, change, words):
+    with user_error("item 0", words):
+        list(reader(export(invalid(task, change))).read(None))
 
 
-def test_truncated_json_is_named_by_line(two, refuses):
+def test_truncated_json_is_reported_with_its_line(two, user_error):
     two.write_text(json.dumps(json.loads(two.read_text()), indent=1)[:-40])
-    with refuses("train.json:", "truncated or damaged JSON"):
+    with user_error("train.json:", "truncated or damaged JSON"):
         list(reader(two).read(None))
     two.write_text("{}")
-    with refuses("no list of judgments"):
+    with user_error("not a list of judgments"):
         list(reader(two).read(None))
 
 
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ("0,8,trial,,,", ("item 0", "the outcomes call index 0 '8', the file calls it 7")),
+        ("0,8,trial,,,", ("item 0", "index 0 has the id '8' in the outcomes and 7 in the export")),
         ("2,7,trial,,,", ("o.csv:2", "index '2'", "0 to 1")),
         ("x,7,trial,,,", ("o.csv:2", "index 'x'")),
         ("0,7,appeal,1,,", ("o.csv:2", "unknown kind 'appeal'")),
@@ -135,17 +135,17 @@ def test_truncated_json_is_named_by_line(two, refuses):
         ("0,7,trial,,,\n0,7,trial,,,", ("o.csv:3", "duplicate index 0")),
     ],
 )
-def test_outcomes_of_another_file_are_refused(two, write, refuses, row, words):
+def test_outcomes_of_another_file_are_rejected(two, write, user_error, row, words):
     outcomes = write("o.csv", f"{HEADER}{row}\n")
-    with refuses(*words):
+    with user_error(*words):
         list(reader(two, outcomes).read(None))
 
 
-def test_impossible_choices_are_refused_at_once(two, refuses):
-    with refuses("no split 'dev'"):
+def test_invalid_options_are_rejected_on_construction(two, user_error):
+    with user_error("no split 'dev'"):
         LabelStudio(name="b", files={"train": "x"}, outcomes={"dev": "y"})
-    with refuses("unknown role scheme"):
+    with user_error("unknown role scheme"):
         LabelStudio(name="b", files={}, scheme="x")
-    with refuses("no split 'test'"):
+    with user_error("no split 'test'"):
         list(reader(two).read("test"))
     assert reader(two).paths("train") == [two]

@@ -1,4 +1,4 @@
-"""Reading PDFs that the tests write, sound and unsound ones."""
+"""Reading valid and invalid PDFs."""
 
 import hashlib
 from textwrap import wrap
@@ -8,7 +8,7 @@ import pytest
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
-from legalrr.corpora.pdf import pdf_files, ranges, read_pdf
+from legalrr.corpora.pdf import format_ranges, list_pdf_files, read_pdf
 from legalrr.corpora.text import Marked
 from legalrr.sentences import split
 
@@ -36,7 +36,7 @@ def typeset(tmp_path):
 
 
 def written(*objects: bytes, trailer: bytes = b"") -> bytes:
-    """A PDF of these objects, numbered from 1, the first of them the catalogue."""
+    """Return a PDF of these objects, numbered from 1, the first one the catalogue."""
     content, places = b"%PDF-1.4\n", []
     for number, thing in enumerate(objects, start=1):
         places.append(len(content))
@@ -53,13 +53,13 @@ BLANK = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 200]>>"
 
 
 def locked(handler: bytes) -> bytes:
-    """An encrypted PDF whose password nobody knows."""
+    """Return an encrypted PDF without a known password."""
     key = b"<" + b"41" * 32 + b">"
     lock = b"<</Filter/%b/V 1/R 2/O%b/U%b/P -4>>" % (handler, key, key)
     return written(CATALOGUE, ONE_PAGE, BLANK, lock, trailer=b"/Encrypt 4 0 R/ID[<41><41>]")
 
 
-def test_pages_become_a_text_with_their_offsets(typeset):
+def test_pages_are_joined_to_a_text_with_their_offsets(typeset):
     path = typeset(["RAIN v. BRIDGE, 1", *STORY, "- 1 -"], ["RAIN v. BRIDGE, 2", *LEDGER, "- 2 -"])
     pdf = read_pdf(path)
     first, second = (
@@ -71,12 +71,12 @@ def test_pages_become_a_text_with_their_offsets(typeset):
     assert pdf.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_characters_beyond_two_bytes_come_through(typeset):
+def test_characters_outside_the_basic_plane_are_extracted(typeset):
     assert read_pdf(typeset(["o\ufb03ce \U0001d538 \u2018quoted\u2019"])).text == "office \U0001d538 \u2018quoted\u2019"
 
 
 @pytest.mark.parametrize("width", [45, 85])
-def test_a_printed_judgment_has_the_words_and_nearly_the_sentences_of_its_source(typeset, width):
+def test_a_printed_judgment_keeps_its_words_and_most_sentences(typeset, width):
     judgment = next(iter(Marked(name="c", folder="$LEGALRR/data/specimen/judgments", scheme="build").read(None)))
     lines = [line for paragraph in judgment.text.split("\n") for line in wrap(paragraph, width) or [""]]
     pages = [lines[at : at + 30] for at in range(0, len(lines), 30)]
@@ -85,12 +85,12 @@ def test_a_printed_judgment_has_the_words_and_nearly_the_sentences_of_its_source
     assert text.removeprefix("In the High Court").split() == judgment.text.split()
     sentences = {" ".join(judgment.text[a:b].split()) for a, b in split(judgment.text)}
     again = {" ".join(text[a:b].split()) for a, b in split(text)}
-    # Lines of the title run together where no blank line tells them apart.
+    # Lines of the title are joined if no blank line separates them.
     assert len(sentences & again) >= 0.85 * len(sentences)
 
 
 def test_a_gap_between_lines_is_a_blank_line(typeset):
-    # PDFium gives the two lines of the divided word as one.
+    # PDFium returns the two lines of the divided word as one.
     lines = ["Facts", "", "The ferry had carried the villag-", "ers across.", "They paid.", "", "", "Reasons", "None."]
     text = "Facts\n\nThe ferry had carried the villagers\nacross.\nThey paid.\n\nReasons\nNone."
     assert read_pdf(typeset(lines)).text == text
@@ -102,7 +102,7 @@ def test_pages_without_text_are_scanned_and_blank_ones_are_not(typeset):
     assert pdf.starts == (0, 0, 0, 0, len(pdf.text))
 
 
-def test_a_scan_that_bears_a_running_stamp_is_a_scan(tmp_path):
+def test_a_scan_with_a_recurring_stamp_is_a_scan(tmp_path):
     path = tmp_path / "s.pdf"
     with PdfPages(path) as book:
         for number in (1, 2, 3):
@@ -114,56 +114,56 @@ def test_a_scan_that_bears_a_running_stamp_is_a_scan(tmp_path):
     assert (pdf.text, pdf.scanned) == ("", (1, 2, 3))
 
 
-def test_letters_drawn_as_shapes_are_no_text(write):
+def test_letters_drawn_as_shapes_count_as_scanned(write):
     shape = b"0 0 1 rg 20 20 90 60 re f"
     page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 200]/Contents 4 0 R>>"
     stream = b"<</Length %d>>stream\n%b\nendstream" % (len(shape), shape)
     assert read_pdf(write("j.pdf", written(CATALOGUE, ONE_PAGE, page, stream))).scanned == (1,)
 
 
-def test_a_pdf_without_text_is_refused_where_text_is_needed(typeset, refuses):
-    with refuses("j.pdf", "no page holds text", "input: images"):
-        read_pdf(typeset(None, None)).need_text(scanned_pages="skip")
+def test_a_pdf_without_text_is_rejected_by_require_text(typeset, user_error):
+    with user_error("j.pdf", "no page has text", "input: images"):
+        read_pdf(typeset(None, None)).require_text(scanned_pages="skip")
 
 
-def test_scanned_pages_among_others_are_refused_by_number(typeset, refuses):
+def test_scanned_pages_in_a_pdf_with_text_are_rejected_by_number(typeset, user_error):
     pdf = read_pdf(typeset(None, STORY, None, None))
-    with refuses("j.pdf", "no text on page 1, 3-4 of 4", "scanned_pages: skip"):
-        pdf.need_text()
-    pdf.need_text(scanned_pages="skip")
+    with user_error("j.pdf", "no text on page 1, 3-4 of 4", "scanned_pages: skip"):
+        pdf.require_text()
+    pdf.require_text(scanned_pages="skip")
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
         (b"", ["empty file (0 bytes)"]),
-        (b"Judgment\n", ["no PDF"]),
-        (written(CATALOGUE, ONE_PAGE, BLANK)[:80], ["broken PDF"]),
+        (b"Judgment\n", ["not a PDF"]),
+        (written(CATALOGUE, ONE_PAGE, BLANK)[:80], ["damaged PDF"]),
         (written(CATALOGUE, b"<</Type/Pages/Kids[]/Count 0>>"), ["without pages"]),
         (locked(b"Standard"), ["encrypted", "qpdf --decrypt"]),
         (locked(b"Other"), ["encrypted"]),
         (written(CATALOGUE, ONE_PAGE, BLANK), ["blank"]),
-        (written(CATALOGUE, b"<</Type/Pages/Kids[3 0 R 9 0 R]/Count 2>>", BLANK), ["page 2 is broken"]),
+        (written(CATALOGUE, b"<</Type/Pages/Kids[3 0 R 9 0 R]/Count 2>>", BLANK), ["page 2 is damaged"]),
     ],
     ids=["empty", "text", "cut off", "no pages", "password", "unknown lock", "blank", "broken page"],
 )
-def test_an_unsound_pdf_is_refused_by_name(content, words, write, refuses):
-    with refuses("bad.pdf", *words):
+def test_an_invalid_pdf_is_rejected_by_name(content, words, write, user_error):
+    with user_error("bad.pdf", *words):
         read_pdf(write("bad.pdf", content))
 
 
-def test_a_pdf_that_is_not_there_is_refused(tmp_path, refuses):
-    with refuses("none.pdf", "No such file"):
+def test_a_missing_pdf_is_rejected(tmp_path, user_error):
+    with user_error("none.pdf", "No such file"):
         read_pdf(tmp_path / "none.pdf")
 
 
-def test_the_pdfs_of_a_folder_are_found_however_their_ending_is_written(write, tmp_path, refuses):
+def test_pdfs_are_found_with_a_suffix_in_any_case(write, tmp_path, user_error):
     for name in ("d10.pdf", "d2.PDF", "notes.txt", "a.pdf.txt"):
         write(name, "x")
-    assert [path.name for path in pdf_files(tmp_path)] == ["d2.PDF", "d10.pdf"]
-    with refuses("d10.pdf", "not a folder"):
-        pdf_files(tmp_path / "d10.pdf")
+    assert [path.name for path in list_pdf_files(tmp_path)] == ["d2.PDF", "d10.pdf"]
+    with user_error("d10.pdf", "not a folder"):
+        list_pdf_files(tmp_path / "d10.pdf")
 
 
-def test_pages_are_named_in_ranges():
-    assert [ranges(pages) for pages in ([3], [1, 2, 3, 5], [])] == ["3", "1-3, 5", ""]
+def test_page_numbers_are_formatted_as_ranges():
+    assert [format_ranges(pages) for pages in ([3], [1, 2, 3, 5], [])] == ["3", "1-3, 5", ""]

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from legalrr.corpora.catalogue import card
-from legalrr.corpora.pdf_folder import PdfFolder, rendered
+from legalrr.corpora.pdf_folder import PdfFolder, render_pages
 from legalrr.hiding.hide import overlapping_pages, visible_pages
 from legalrr.records import Hidden
 from legalrr.stage import from_values
@@ -16,7 +16,7 @@ from legalrr.stage import from_values
 
 @pytest.fixture
 def folder(tmp_path):
-    """The name of a folder with a2.pdf (two pages), a10.PDF (one page)."""
+    """Return the name of a folder with a2.pdf (two pages) and a10.PDF (one page)."""
     for name, pages in {"a2.pdf": ["The ferry sank.", "The appeal is allowed."], "a10.PDF": ["It rained."]}.items():
         with PdfPages(tmp_path / name) as book:
             for line in pages:
@@ -28,7 +28,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def scan():
-    """Write a scan of so many pages."""
+    """Write a scan of `count` pages."""
 
     def make(path, count=3):
         pages = [Image.new("L", (200, 300), 90 + n) for n in range(count)]
@@ -39,7 +39,7 @@ def scan():
 
 @pytest.fixture
 def mixed(folder, tmp_path, scan):
-    """The folder with m.pdf: a page of text, one of an image."""
+    """Add m.pdf to the folder: a page of text and a page with an image."""
     from pypdfium2 import PdfDocument
 
     scan(tmp_path / "image.tmp.pdf", 1)
@@ -66,19 +66,19 @@ def test_texts_labels_and_pages_are_joined_by_id(folder, write, tmp_path):
     assert hash(second) == hash(next(corpus.read(None)))
 
 
-def test_a_hidden_stretch_takes_its_page_from_the_images(folder):
+def test_a_page_with_hidden_text_is_omitted_from_the_images(folder):
     judgment = next(PdfFolder(name="c", folder=folder, input="images", dpi=40).read(None))
     at = judgment.text.index("The appeal")
     hidden = Hidden(start=at, end=len(judgment.text), role="RPC", reason="role")
     assert [page.number for page in overlapping_pages(judgment.pages, hidden.start, hidden.end)] == [2]
     (page,) = visible_pages(judgment.pages, [hidden])
     assert page.number == 1
-    assert [image.size for image in rendered([page])] == [(160, 200)]
+    assert [image.size for image in render_pages([page])] == [(160, 200)]
 
 
-def test_a_scan_is_refused_as_text_and_read_as_images(tmp_path, scan, refuses):
+def test_a_scan_is_rejected_as_text_and_read_as_images(tmp_path, scan, user_error):
     scan(tmp_path / "s.pdf")
-    with refuses("s.pdf", "no page holds text", "input: images"):
+    with user_error("s.pdf", "no page has text", "input: images"):
         list(PdfFolder(name="c", folder=str(tmp_path), scanned_pages="skip").read(None))
     (judgment,) = PdfFolder(name="c", folder=str(tmp_path), input="images").read(None)
     assert judgment.text == ""
@@ -91,39 +91,39 @@ def test_a_scan_is_refused_as_text_and_read_as_images(tmp_path, scan, refuses):
 
 
 @pytest.mark.parametrize("shown", ["text", "images"])
-def test_a_scanned_page_among_others_is_refused_or_left_out_and_counted(mixed, shown, refuses, caplog):
-    with refuses("m.pdf", "no text on page 2 of 2", "scanned_pages: skip"):
+def test_a_scanned_page_in_a_pdf_with_text_is_rejected_or_skipped(mixed, shown, user_error, caplog):
+    with user_error("m.pdf", "no text on page 2 of 2", "scanned_pages: skip"):
         list(PdfFolder(name="c", folder=mixed, input=shown).read(None))
     with caplog.at_level(logging.INFO, logger="legalrr"):
         *_, last = PdfFolder(name="c", folder=mixed, input=shown, scanned_pages="skip").read(None)
     assert (last.id, last.text, [page.number for page in last.pages]) == ("m", "It rained.", [1])
-    assert "left out, as scanned, page 2 of 2" in caplog.text
-    assert "corpus c: 1 scanned pages left out of 3 judgments" in caplog.text
+    assert "omitted scanned page 2 of 2" in caplog.text
+    assert "corpus c: omitted 1 scanned pages of 3 judgments" in caplog.text
 
 
-def test_impossible_options_are_refused_by_name(refuses, tmp_path):
-    with refuses("corpus c", "unknown input 'pictures'", "text or images"):
+def test_invalid_options_are_rejected_by_name(user_error, tmp_path):
+    with user_error("corpus c", "unknown input 'pictures'", "text or images"):
         PdfFolder(name="c", folder="x", input="pictures")
-    with refuses("corpus c", "unknown scanned_pages 'ocr'", "error or skip"):
+    with user_error("corpus c", "unknown scanned_pages 'ocr'", "error or skip"):
         PdfFolder(name="c", folder="x", scanned_pages="ocr")
-    with refuses("corpus c: dpi", "0 dots"):
+    with user_error("corpus c: dpi", "0 dots"):
         PdfFolder(name="c", folder="x", dpi=0)
-    with refuses("unknown party"):
+    with user_error("unknown party"):
         PdfFolder(name="c", folder="x", party="state")
-    with refuses("no split 'test'"):
+    with user_error("no split 'test'"):
         list(PdfFolder(name="c", folder="x").read("test"))
-    with refuses(str(tmp_path), "no *.pdf"):
+    with user_error(str(tmp_path), "no *.pdf"):
         list(PdfFolder(name="c", folder=str(tmp_path)).read(None))
 
 
 @pytest.mark.parametrize("shown", ["text", "images"])
-def test_two_files_of_one_name_are_refused(tmp_path, folder, shown, refuses):
+def test_two_files_with_one_name_are_rejected(tmp_path, folder, shown, user_error):
     (tmp_path / "a2.PDF").write_bytes((tmp_path / "a2.pdf").read_bytes())
-    with refuses(folder, "duplicate id 'a2'"):
+    with user_error(folder, "duplicate id 'a2'"):
         list(PdfFolder(name="c", folder=folder, input=shown).read(None))
 
 
-def test_the_configuration_reads_a_folder_once_it_has_one(folder):
+def test_the_config_own_pdf_reads_a_given_folder(folder):
     assert card("own_pdf").reader() is None
     node = card("own_pdf").node()
     values = {key: None if key == "folder" else node[key] for key in node if key not in ("_target_", "meta")}

@@ -1,4 +1,4 @@
-"""What the text of a PDF is rid of, and what stays."""
+"""Cleaning of the text of a PDF."""
 
 import re
 from collections import Counter
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legalrr.corpora.pdf import cleaned, joined, mended, with_title, without_running_lines
+from legalrr.corpora.pdf import clean_characters, join_pages, rejoin_divided_words, remove_running_lines, restore_title
 
 WORDS = ["ferry", "well-built", "non", "rain", "Rs. 12", "3", "14", "ill-", "Bridge", "OF", "(b)", "ram-", "a"]
 LINES = st.lists(st.sampled_from(WORDS), min_size=1, max_size=4).map(" ".join)
@@ -16,7 +16,7 @@ HARD = st.text(alphabet="ab1- \n\t\r\f\v\x02\xa0\xad\u200b\u2010\u2028\ufb01\uff
 
 
 def letters(text: str) -> str:
-    """What no repair may change: everything but white space, hyphens and page breaks."""
+    """Return what cleaning must keep: all except white space, hyphens and page breaks."""
     return re.sub(r"[-\s]", "", text)
 
 
@@ -33,23 +33,23 @@ def letters(text: str) -> str:
         ("\u0915\u094d\u200d\u0937 \u00bd \u2167", "\u0915\u094d\u200d\u0937 \u00bd \u2167"),
     ],
 )
-def test_characters_become_ordinary_ones(raw, clean):
-    assert cleaned(raw) == clean
+def test_characters_are_normalized(raw, clean):
+    assert clean_characters(raw) == clean
 
 
 @given(HARD)
-def test_cleaning_twice_is_cleaning_once(page):
-    assert cleaned(cleaned(page)) == cleaned(page)
+def test_cleaning_is_idempotent(page):
+    assert clean_characters(clean_characters(page)) == clean_characters(page)
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cc", "Cf", "Cn", "Cs"]), max_size=40))
 def test_cleaning_keeps_every_letter(page):
     plain = re.sub("[\ufb00-\ufb06\u2010\u2011]", "", page)
-    assert letters(cleaned(plain)) == letters(plain)
+    assert letters(clean_characters(plain)) == letters(plain)
 
 
 def body(count: int) -> list[str]:
-    """Pages whose lines occur once."""
+    """Return pages of lines that occur once."""
     return [f"Facts {'i' * n} came first\nand then\nothers {'i' * n} followed" for n in range(1, count + 1)]
 
 
@@ -67,19 +67,19 @@ def body(count: int) -> list[str]:
     ],
     ids=["none", "number", "footer", "page of", "both", "left and right", "not on the first", "opinions"],
 )
-def test_what_returns_at_the_edges_of_pages_goes(running):
+def test_running_lines_are_removed(running):
     pages = body(20)
     printed = ["\n".join(running(n)).format(page) for n, page in enumerate(pages, start=1)]
-    assert without_running_lines(printed) == pages
+    assert remove_running_lines(printed) == pages
 
 
-def test_a_title_that_later_pages_bear_as_header_stays_on_the_first():
+def test_a_title_repeated_as_header_is_kept_on_the_first_page():
     printed = [f"{n}\nRain v. Bridge\n\n{page}" for n, page in enumerate(body(4), start=1)]
-    left = without_running_lines(printed)
+    left = remove_running_lines(printed)
     assert left == body(4)
-    assert with_title(printed, left) == [f"Rain v. Bridge\n\n{body(4)[0]}", *body(4)[1:]]
-    assert with_title(["Copy"] * 3, ["", "", ""]) == ["", "", ""]
-    assert with_title([], []) == []
+    assert restore_title(printed, left) == [f"Rain v. Bridge\n\n{body(4)[0]}", *body(4)[1:]]
+    assert restore_title(["Copy"] * 3, ["", "", ""]) == ["", "", ""]
+    assert restore_title([], []) == []
 
 
 @pytest.mark.parametrize(
@@ -101,25 +101,25 @@ def test_a_title_that_later_pages_bear_as_header_stays_on_the_first():
         "no sequence",
         "too rare",
         "two pages",
-        "orders of one form",
+        "standard-form orders",
         "copies",
         "too long",
         "no page number",
     ],
 )
-def test_what_returns_too_rarely_stays(pages):
-    assert without_running_lines(pages) == pages
+def test_lines_that_recur_too_rarely_are_kept(pages):
+    assert remove_running_lines(pages) == pages
 
 
-def test_pages_of_a_header_and_nothing_else_are_empty():
-    assert without_running_lines(["Certified copy"] * 3) == ["", "", ""]
-    assert without_running_lines(["X v. Y\n1", "X v. Y\ntext\n2", "X v. Y\n3"]) == ["", "text", ""]
-    assert without_running_lines(["", ""]) == ["", ""]
+def test_pages_with_only_running_lines_become_empty():
+    assert remove_running_lines(["Certified copy"] * 3) == ["", "", ""]
+    assert remove_running_lines(["X v. Y\n1", "X v. Y\ntext\n2", "X v. Y\n3"]) == ["", "text", ""]
+    assert remove_running_lines(["", ""]) == ["", ""]
 
 
 @given(PAGES)
-def test_only_lines_that_return_on_another_page_go(pages):
-    left = without_running_lines(pages)
+def test_only_lines_that_recur_on_another_page_are_removed(pages):
+    left = remove_running_lines(pages)
     assert len(left) == len(pages)
     masked = [{re.sub(r"\d+", "#", line) for line in page.split("\n")} for page in pages]
     for page, (before, after) in enumerate(zip(pages, left, strict=True)):
@@ -130,9 +130,9 @@ def test_only_lines_that_return_on_another_page_go(pages):
 
 
 @given(PAGES)
-def test_taking_running_lines_away_twice_is_taking_them_once(pages):
-    left = without_running_lines(pages)
-    assert without_running_lines(left) == left
+def test_removing_running_lines_is_idempotent(pages):
+    left = remove_running_lines(pages)
+    assert remove_running_lines(left) == left
 
 
 @pytest.mark.parametrize(
@@ -154,39 +154,39 @@ def test_taking_running_lines_away_twice_is_taking_them_once(pages):
         ("cross-exami-\nnation", "cross-examination"),
     ],
 )
-def test_divided_words_are_made_whole(text, whole):
-    assert mended(text) == whole
+def test_divided_words_are_rejoined(text, whole):
+    assert rejoin_divided_words(text) == whole
 
 
 @given(st.lists(LINES, max_size=8).map("\n".join))
-def test_mending_keeps_every_letter_and_divides_no_word_anew(text):
-    whole = mended(text)
+def test_rejoining_keeps_every_letter_and_divides_no_word(text):
+    whole = rejoin_divided_words(text)
     assert letters(whole) == letters(text)
-    assert mended(whole) == whole
+    assert rejoin_divided_words(whole) == whole
     assert not re.search(r"\w-\n\w", whole)
 
 
-def test_pages_follow_one_another_like_lines():
-    text, starts = joined(["One went", "on. Two", "", "came."])
+def test_pages_are_joined_by_newlines():
+    text, starts = join_pages(["One went", "on. Two", "", "came."])
     assert text == "One went\non. Two\ncame."
     assert starts == (0, 9, 17, 17)
 
 
-def test_a_boundary_stands_inside_of_a_word_that_two_pages_share():
-    text, starts = joined(["The appel-", "lant came."])
+def test_a_page_boundary_is_inside_a_word_divided_by_it():
+    text, starts = join_pages(["The appel-", "lant came."])
     assert text == "The appellant\ncame."
     assert [text[: starts[1]], text[starts[1] :]] == ["The appel", "lant\ncame."]
 
 
-def test_nothing_is_made_whole_across_a_page_that_is_not_read():
-    assert joined(["The appel-", None, "lant came."]) == ("The appel-\n\nlant came.", (0, 12, 12))
-    assert joined([None, "", "text", None]) == ("text", (0, 0, 0, 4))
-    assert joined([]) == ("", (0,))
+def test_no_word_is_rejoined_across_an_unknown_page():
+    assert join_pages(["The appel-", None, "lant came."]) == ("The appel-\n\nlant came.", (0, 12, 12))
+    assert join_pages([None, "", "text", None]) == ("text", (0, 0, 0, 4))
+    assert join_pages([]) == ("", (0,))
 
 
 @given(PAGES)
 def test_every_letter_is_on_its_page(pages):
-    text, starts = joined(pages)
+    text, starts = join_pages(pages)
     assert len(starts) == len(pages)
     ends = [*starts[1:], len(text)]
     for page, start, end in zip(pages, starts, ends, strict=True):

@@ -1,4 +1,4 @@
-"""Tables in files."""
+"""The reader of tables in files."""
 
 import gzip
 import json
@@ -34,7 +34,7 @@ def path(request, tmp_path, write):
     return tmp_path / name
 
 
-def test_every_kind_of_table_gives_the_same_judgments(path):
+def test_every_table_format_gives_the_same_judgments(path):
     found = list(Table(name="t", file=str(path)).read(None))
     assert [(j.id, j.text, j.outcome) for j in found] == [
         ("a", "First, one.", "allowed"),
@@ -45,8 +45,8 @@ def test_every_kind_of_table_gives_the_same_judgments(path):
     assert len({j.source for j in found}) == 3
 
 
-def test_every_kind_of_table_refuses_a_missing_column(path, refuses):
-    with refuses(str(path), "no column 'Input', 'Label'", "found id, text, label"):
+def test_every_table_format_reports_a_missing_column(path, user_error):
+    with user_error(str(path), "no column 'Input', 'Label'", "found id, text, label"):
         list(Table(name="predex", file=str(path), id_column=None, text_column="Input", label_column="Label").read(None))
 
 
@@ -84,7 +84,7 @@ def test_all_columns_reach_the_judgment(write):
     assert found.scheme == "seven"
 
 
-def test_party_and_court_of_the_corpus_count_where_no_column_says_so(write):
+def test_party_and_court_of_the_corpus_are_defaults_for_columns(write):
     path = write("t.csv", "id,text,who,where\na,Facts.,petitioner,High Court\nb,More.,,\n")
     fields = {"name": "t", "file": str(path), "label_column": None, "party": "appellant", "court": "Supreme Court"}
     found = Table(**fields, party_column="who", court_column="where").read(None)
@@ -107,7 +107,7 @@ def test_spans_in_parquet_are_structs(tmp_path):
     assert [s.role for j in table.read(None) for s in j.spans] == ["FAC"]
 
 
-def test_rows_are_ids_only_where_that_is_said(write, refuses):
+def test_row_numbers_are_ids_only_with_a_null_id_column(write, user_error):
     train, test = write("train.csv", "Input,Label\nx,1\ny,0\n"), write("test.csv", "Input,Label\nz,1\n")
     files = {"train": str(train), "test": str(test)}
     table = Table(name="t", files=files, id_column=None, text_column="Input", label_column="Label")
@@ -118,25 +118,25 @@ def test_rows_are_ids_only_where_that_is_said(write, refuses):
     ]
     assert [j.id for j in table.read("test")] == ["test-1"]
     assert table.paths("test") == [test]
-    with refuses("no split 'dev'", "train, test"):
+    with user_error("no split 'dev'", "train, test"):
         list(table.read("dev"))
-    with refuses("no column 'id'"):
+    with user_error("no column 'id'"):
         list(Table(name="t", files=files, text_column="Input", label_column="Label").read("test"))
 
 
-def test_a_column_can_hold_the_split(write, refuses):
+def test_a_column_can_give_the_split(write, user_error):
     path = write("t.csv", "name,text,label,split\na,x,1,train\nb,y,0,test\nc,z,1,train\n")
     table = Table(name="ildc", file=str(path), id_column="name", split_column="split", split="test")
     assert [(j.id, j.split) for j in table.read("train")] == [("a", "train"), ("c", "train")]
     assert [j.id for j in table.read(None)] == ["a", "b", "c"]
-    with refuses("no split 'dev'", "test, train"):
+    with user_error("no split 'dev'", "test, train"):
         list(table.read("dev"))
 
 
-def test_a_file_without_splits_refuses_one(write, refuses):
+def test_a_file_without_splits_rejects_a_split(write, user_error):
     table = Table(name="t", file=str(write("t.jsonl", lines(ROWS))))
     assert [j.id for j in Table(name="t", file=str(table.paths(None)[0]), id_column=None).read(None)] == ["1", "2", "3"]
-    with refuses("no split 'test'", "it has none"):
+    with user_error("no split 'test'", "it has none"):
         list(table.read("test"))
 
 
@@ -146,15 +146,15 @@ def test_a_file_without_splits_refuses_one(write, refuses):
         ({"id": "a"}, "duplicate id 'a'"),
         ({"id": None}, "empty id"),
         ({"text": ""}, "empty judgment"),
-        ({"text": None}, "text is no text but NoneType"),
+        ({"text": None}, "text is NoneType, not a string"),
         ({"label": 2}, "label '2' is none of 0, 1"),
         ({"label": "allowed"}, "label 'allowed' is none of 0, 1"),
         ({"text": "\ud800"}, "surrogate"),
     ],
 )
-def test_a_bad_row_is_named_by_line(write, refuses, row, words):
+def test_an_invalid_row_is_reported_with_its_line(write, user_error, row, words):
     path = write("t.jsonl", lines([ROWS[0], {**ROWS[1], **row}]))
-    with refuses("t.jsonl:2", words):
+    with user_error("t.jsonl:2", words):
         list(Table(name="t", file=str(path)).read(None))
 
 
@@ -167,11 +167,11 @@ def test_a_bad_row_is_named_by_line(write, refuses, row, words):
         ({"spans": [[0, 99, "FAC"]]}, "out of range"),
         ({"spans": [[0, 3, "FAC"], [2, 4, "FAC"]]}, "overlaps"),
         ({"spans": [[0, 3, "FACT"]]}, "unknown role 'FACT'"),
-        ({"spans": [[0, 3]]}, "no span: [0, 3]"),
-        ({"spans": "[[0, 3"}, "spans is no JSON"),
+        ({"spans": [[0, 3]]}, "not a span: [0, 3]"),
+        ({"spans": "[[0, 3"}, "spans is not valid JSON"),
     ],
 )
-def test_a_bad_value_is_named_by_line(write, refuses, row, words):
+def test_an_invalid_value_is_reported_with_its_line(write, user_error, row, words):
     good = {"id": "a", "text": "Facts.", "year": None, "sure": "", "who": "", "spans": []}
     table = Table(
         name="t",
@@ -183,7 +183,7 @@ def test_a_bad_value_is_named_by_line(write, refuses, row, words):
         spans_column="spans",
         scheme="build",
     )
-    with refuses("t.jsonl:1", words):
+    with user_error("t.jsonl:1", words):
         list(table.read(None))
 
 
@@ -201,8 +201,8 @@ def test_a_bad_value_is_named_by_line(write, refuses, row, words):
         ({"file": "x", "labels": {"2": "s"}}, "cannot mean 's'"),
     ],
 )
-def test_impossible_choices_are_refused_at_once(refuses, fields, words):
-    with refuses("t", words):
+def test_invalid_options_are_rejected_on_construction(user_error, fields, words):
+    with user_error("t", words):
         Table(name="t", **fields)
 
 

@@ -1,4 +1,4 @@
-"""A folder of plain text."""
+"""The reader of a folder of plain text."""
 
 from legalrr.corpora.text import TextFolder
 
@@ -26,20 +26,20 @@ def test_texts_and_labels_are_joined_by_id(tmp_path, write):
     assert corpus.paths(None) == [tmp_path / "j"]
 
 
-def test_an_empty_judgment_is_refused(tmp_path, write, refuses):
+def test_an_empty_judgment_is_rejected(tmp_path, write, user_error):
     write("a.txt", " \n")
-    with refuses("a.txt:1", "empty judgment"):
+    with user_error("a.txt:1", "empty judgment"):
         list(TextFolder(name="c", folder=str(tmp_path)).read(None))
 
 
-def test_text_that_is_no_utf8_is_refused(tmp_path, write, refuses):
+def test_a_text_that_is_not_utf8_is_rejected(tmp_path, write, user_error):
     write("a.txt", b"caf\xe9")
-    with refuses("a.txt", "offset 3"):
+    with user_error("a.txt", "offset 3"):
         list(TextFolder(name="c", folder=str(tmp_path)).read(None))
 
 
-def test_there_are_no_splits_and_no_other_parties(tmp_path, refuses):
-    with refuses("no split 'test'"):
+def test_splits_and_unknown_parties_are_rejected(tmp_path, user_error):
+    with user_error("no split 'test'"):
         list(TextFolder(name="c", folder=str(tmp_path)).read("test"))
-    with refuses("unknown party"):
+    with user_error("unknown party"):
         TextFolder(name="c", folder="x", party="state")

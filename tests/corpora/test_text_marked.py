@@ -1,4 +1,4 @@
-"""Judgments marked by hand."""
+"""The reader of text with role markers."""
 
 import re
 from pathlib import Path
@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legalrr.corpora.text import Marked, parse
+from legalrr.corpora.text import Marked, parse_marked
 from legalrr.roles import BUILD, SEVEN
 
 HEAD = "---\nid: rent-1\n---\n"
 SPECIMEN = Path(__file__).parents[2] / "data" / "specimen" / "judgments"
 
-# Words that are no marker: a line end, brackets and small letters among them.
+# Text without markers, but with line ends, brackets and lower-case letters.
 pieces = st.text(st.sampled_from("ab .,[]\n9T"), min_size=1).filter(lambda t: t.strip() and not re.search(r"\[TT", t))
 
 
-def test_header_and_body_become_a_judgment(tmp_path, write):
+def test_header_and_body_are_parsed(tmp_path, write):
     write(
         "rent-1.txt",
         "---\nid: rent-1\ntitle: A v. B\ncourt: High Court\nyear: 1987\nkind: rent\nparty: petitioner\n"
@@ -36,24 +36,24 @@ def test_header_and_body_become_a_judgment(tmp_path, write):
     assert (found.group, found.scheme, found.source) == ("rent-a", "build", f"{tmp_path}/rent-1.txt:1")
 
 
-def test_party_and_court_of_the_corpus_count_where_the_header_does_not_say_them(tmp_path, write, refuses):
+def test_party_and_court_of_the_corpus_are_defaults_for_the_header(tmp_path, write, user_error):
     write("a.txt", "---\nid: a\n---\n[FAC] x\n")
     write("b.txt", "---\nid: b\nparty: plaintiff\ncourt: High Court\n---\n[FAC] x\n")
     found = Marked(name="c", folder=str(tmp_path), party="petitioner", court="Supreme Court").read(None)
     assert [(j.party, j.court) for j in found] == [("petitioner", "Supreme Court"), ("plaintiff", "High Court")]
-    with refuses("corpus c: party", "unknown party 'defendant'"):
+    with user_error("corpus c: party", "unknown party 'defendant'"):
         Marked(name="c", folder=str(tmp_path), party="defendant")
 
 
-def test_all_but_the_id_may_be_left_out():
-    found = parse(HEAD + "[ARG] x", roles=SEVEN, source="f")
+def test_only_the_id_is_required():
+    found = parse_marked(HEAD + "[ARG] x", roles=SEVEN, source="f")
     assert (found.outcome, found.party, found.year, found.court) == (None, None, None, None)
 
 
 @given(st.lists(st.tuples(st.sampled_from([role.code for role in BUILD.roles]), pieces), min_size=1))
-def test_offsets_reproduce_what_stands_under_each_marker(marked):
+def test_offsets_reproduce_the_text_of_each_marker(marked):
     body = "".join(f"[{role}] {piece}\n" for role, piece in marked)
-    found = parse(HEAD + body, roles=BUILD, source="f")
+    found = parse_marked(HEAD + body, roles=BUILD, source="f")
     assert found.text == "".join(f"{piece}\n" for _, piece in marked)
     assert [(s.role, found.text[s.start : s.end]) for s in found.spans] == [(r, p.strip()) for r, p in marked]
     assert all(a.end <= b.start for a, b in zip(found.spans, found.spans[1:], strict=False))
@@ -66,15 +66,15 @@ def test_offsets_reproduce_what_stands_under_each_marker(marked):
         ("[ARG] x", ("f:4", "unknown role 'ARG'")),
         ("x\n[FAC] y", ("f:4", "text before the first marker")),
         ("plain text", ("f:4", "text before the first marker")),
-        ("[FAC] x\n[RLC] [RPC] y", ("f:5", "no text under [RLC]")),
-        ("[FAC] x\n[RLC]y", ("f:5", "[RLC] stands inside a word")),
-        ("[FAC] x[RLC] y", ("f:4", "[RLC] stands inside a word")),
-        ("[FAC]", ("f:4", "[FAC] stands inside a word")),
+        ("[FAC] x\n[RLC] [RPC] y", ("f:5", "no text after [RLC]")),
+        ("[FAC] x\n[RLC]y", ("f:5", "[RLC] is inside a word")),
+        ("[FAC] x[RLC] y", ("f:4", "[RLC] is inside a word")),
+        ("[FAC]", ("f:4", "[FAC] is inside a word")),
     ],
 )
-def test_a_bad_body_is_named_by_line(refuses, body, words):
-    with refuses(*words):
-        parse(HEAD + body, roles=BUILD, source="f")
+def test_an_invalid_body_is_reported_with_its_line(user_error, body, words):
+    with user_error(*words):
+        parse_marked(HEAD + body, roles=BUILD, source="f")
 
 
 @pytest.mark.parametrize(
@@ -87,34 +87,34 @@ def test_a_bad_body_is_named_by_line(refuses, body, words):
         ("---\ntitle: A\n---\n", ("f:2", "no id")),
         ("---\n- a\n---\n", ("f:2", "no id")),
         ("---\nid: a\njudge: B\n---\n", ("f:2", "unknown key 'judge'")),
-        ("---\nid: a\npetitioner: No\n---\n", ("petitioner is no text", "quotes")),
+        ("---\nid: a\npetitioner: No\n---\n", ("petitioner is not a string", "quotes")),
         ("---\nid: a\nyear: eighty\n---\n", ("year 'eighty'",)),
         ("---\nid: a\nyear: true\n---\n", ("year True",)),
         ("---\nid: a\noutcome: won\n---\n", ("outcome 'won'",)),
         ("---\nid: a\nparty: state\n---\n", ("unknown party 'state'",)),
     ],
 )
-def test_a_bad_header_is_refused(refuses, header, words):
-    with refuses(*words):
-        parse(header + "[FAC] x", roles=BUILD, source="f")
+def test_an_invalid_header_is_rejected(user_error, header, words):
+    with user_error(*words):
+        parse_marked(header + "[FAC] x", roles=BUILD, source="f")
 
 
-def test_two_files_with_one_id_are_refused(tmp_path, write, refuses):
+def test_two_files_with_one_id_are_rejected(tmp_path, write, user_error):
     write("a.txt", HEAD + "[FAC] x")
     write("b.txt", HEAD + "[FAC] y")
     corpus = Marked(name="c", folder=str(tmp_path))
-    with refuses("b.txt:1", "duplicate id 'rent-1'"):
+    with user_error("b.txt:1", "duplicate id 'rent-1'"):
         list(corpus.read(None))
-    with refuses("no split 'test'"):
+    with user_error("no split 'test'"):
         corpus.paths("test")
 
 
-def test_an_unknown_scheme_is_refused_at_once(refuses):
-    with refuses("unknown role scheme"):
+def test_an_unknown_scheme_is_rejected_on_construction(user_error):
+    with user_error("unknown role scheme"):
         Marked(name="c", folder="x", scheme="thirteen")
 
 
-def test_the_specimen_is_sound_and_balanced():
+def test_the_specimen_is_complete_and_balanced():
     found = list(Marked(name="specimen", folder=str(SPECIMEN)).read(None))
     assert len(found) == 24
     assert sum(j.outcome == "allowed" for j in found) == 12

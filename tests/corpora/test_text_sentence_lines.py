@@ -1,4 +1,4 @@
-"""Sentence and role per line."""
+"""The reader of files with one sentence and role per line."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def corpus(tmp_path, write):
     return SentenceLines(name="c", folder=str(tmp_path), outcomes=outcomes, party="appellant", court="Supreme Court")
 
 
-def test_sentences_are_joined_and_become_spans(corpus, tmp_path):
+def test_sentences_are_joined_and_are_the_spans(corpus, tmp_path):
     second, tenth = corpus.read(None)
     assert (second.id, tenth.id) == ("d2_2020", "d10_2020")
     assert tenth.text == "He was a tenant.\nHe lost."
@@ -31,13 +31,13 @@ def test_sentences_are_joined_and_become_spans(corpus, tmp_path):
     assert (second.party, second.court) == ("appellant", "Supreme Court")
 
 
-def test_outcomes_are_joined_by_id_and_may_lack(corpus):
+def test_outcomes_are_joined_by_id_and_optional(corpus):
     second, tenth = corpus.read(None)
     assert (second.outcome, second.confidence) == ("allowed", "high")
     assert (tenth.outcome, tenth.confidence) == (None, None)
 
 
-def test_sub_folders_are_splits_and_spellings_can_be_named(tmp_path, write, refuses):
+def test_sub_folders_are_splits_and_role_spellings_can_be_mapped(tmp_path, write, user_error):
     write("train/a.txt", "x\tReasoning\n")
     write("test/b.txt", "y\tNONE\n")
     corpus = SentenceLines(
@@ -49,52 +49,52 @@ def test_sub_folders_are_splits_and_spellings_can_be_named(tmp_path, write, refu
     ]
     assert [j.id for j in corpus.read("test")] == ["b"]
     assert corpus.paths("test") == [tmp_path / "test"]
-    with refuses("no split 'dev'"):
+    with user_error("no split 'dev'"):
         list(corpus.read("dev"))
 
 
-def test_a_pattern_leaves_out_what_is_no_judgment(tmp_path, write, refuses):
+def test_only_files_matching_the_pattern_are_read(tmp_path, write, user_error):
     write("d1.txt", "x\tFAC\n")
     write("description.txt", "\n")
     assert [j.id for j in SentenceLines(name="c", folder=str(tmp_path), pattern="d?.txt").read(None)] == ["d1"]
-    with refuses("description.txt", "empty judgment"):
+    with user_error("description.txt", "empty judgment"):
         list(SentenceLines(name="c", folder=str(tmp_path)).read(None))
 
 
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("no tab here", ("a.txt:2", "no sentence, tab and role")),
-        ("  \tFAC", ("a.txt:2", "no sentence, tab and role")),
+        ("no tab here", ("a.txt:2", "not a sentence, tab and role")),
+        ("  \tFAC", ("a.txt:2", "not a sentence, tab and role")),
         ("x\tFACTS", ("a.txt:2", "unknown role 'FACTS'")),
         ("x\t", ("a.txt:2", "unknown role ''")),
     ],
 )
-def test_a_bad_line_is_named(tmp_path, write, refuses, line, words):
+def test_an_invalid_line_is_reported_with_its_number(tmp_path, write, user_error, line, words):
     write("a.txt", f"x\tFAC\n{line}\n")
-    with refuses(*words):
+    with user_error(*words):
         list(SentenceLines(name="c", folder=str(tmp_path)).read(None))
 
 
-def test_the_same_judgment_in_two_splits_is_a_duplicate(tmp_path, write, refuses):
+def test_the_same_judgment_in_two_splits_is_a_duplicate(tmp_path, write, user_error):
     write("train/a.txt", "x\tFAC\n")
     write("test/a.txt", "y\tFAC\n")
     corpus = SentenceLines(name="c", folder=str(tmp_path), splits=["train", "test"])
-    with refuses("test/a.txt:1", "duplicate id 'a'"):
+    with user_error("test/a.txt:1", "duplicate id 'a'"):
         list(corpus.read(None))
 
 
-def test_impossible_choices_are_refused_at_once(refuses):
-    with refuses("unknown role scheme 'eight'"):
+def test_invalid_options_are_rejected_on_construction(user_error):
+    with user_error("unknown role scheme 'eight'"):
         SentenceLines(name="c", folder="x", scheme="eight")
-    with refuses("unknown role 'REASON'"):
+    with user_error("unknown role 'REASON'"):
         SentenceLines(name="c", folder="x", roles={"Reasoning": "REASON"})
-    with refuses("unknown party"):
+    with user_error("unknown party"):
         SentenceLines(name="c", folder="x", party="respondent")
 
 
-def test_outcomes_that_are_another_corpus_s_are_refused(tmp_path, write, refuses):
+def test_outcomes_of_another_corpus_are_rejected(tmp_path, write, user_error):
     write("a.txt", "x\tFAC\n")
     outcomes = write("out.csv", "doc_id,label\nz,1\n")
-    with refuses("out.csv", "no doc_id of this file"):
+    with user_error("out.csv", "no doc_id of this file"):
         list(SentenceLines(name="c", folder=str(tmp_path), outcomes=str(outcomes)).read(None))

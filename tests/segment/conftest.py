@@ -1,4 +1,4 @@
-"""A small invented corpus in which a word of the sentence tells its role."""
+"""A small invented corpus in which words of a sentence determine its role."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def judgments() -> list[Judgment]:
 
 @pytest.fixture
 def lines_folder(tmp_path: Path, judgments: list[Judgment]) -> Path:
-    """The same judgments in the layout of one sentence and role per line."""
+    """Write the same judgments with one sentence and role per line."""
     folder = tmp_path / "lawai50" / "data" / "text"
     folder.mkdir(parents=True)
     for judgment in judgments:

@@ -1,4 +1,4 @@
-"""The CRF tagger: deterministic, faithful to its card, and clear about what is missing."""
+"""The CRF tagger: training, tagging, card and errors."""
 
 import json
 from collections import Counter
@@ -12,16 +12,16 @@ from legalrr.errors import UserError
 from legalrr.protocols import Segmenter
 from legalrr.records import Judgment
 from legalrr.roles import scheme
-from legalrr.segment.card import card_path, labelled_judgments, sha256, write_card
+from legalrr.segment.card import build_dataset, card_path, sha256, write_card
 from legalrr.segment.crf import CrfRecipe, CrfSegmenter
 from legalrr.segment.cross_validation import evaluate
-from legalrr.segment.features import FEATURES
+from legalrr.segment.features import FEATURES_VERSION
 
 RECIPE = CrfRecipe(c1=0.1, c2=0.1)
 
 
 def make(path: Path, judgments, temperature: float = 1.0) -> Path:
-    documents = labelled_judgments(judgments)
+    documents = build_dataset(judgments)
     RECIPE.fit(documents, path)
     write_card(
         path,
@@ -46,7 +46,7 @@ def edit_card(model: Path, **facts) -> None:
 
 
 def test_training_twice_gives_the_same_bytes(tmp_path, judgments):
-    documents = labelled_judgments(judgments)
+    documents = build_dataset(judgments)
     for name in ("one", "two"):
         RECIPE.fit(documents, tmp_path / f"{name}.crfsuite")
     assert (tmp_path / "one.crfsuite").read_bytes() == (tmp_path / "two.crfsuite").read_bytes()
@@ -66,14 +66,14 @@ def test_unseen_judgments_get_the_roles_of_their_sentences(model, judgments, cor
         assert right >= 0.8 * len(found.spans)
 
 
-def test_correcting_for_the_prior_finds_rare_roles_more_often(model):
+def test_prior_correction_favours_rare_roles(model):
     text = "A thing.\n" * 40
     plain, corrected = (
         CrfSegmenter(scheme="seven", model=str(model), prior_correction=c).segment(Judgment(id="a", text=text))
         for c in (0.0, 1.0)
     )
-    told = json.loads(card_path(model).read_text())["roles"]
-    rarity = {role: 1 / facts["sentences"] for role, facts in told.items()}
+    roles = json.loads(card_path(model).read_text())["roles"]
+    rarity = {role: 1 / facts["sentences"] for role, facts in roles.items()}
     assert sum(rarity[s.role] for s in corrected.spans) >= sum(rarity[s.role] for s in plain.spans)
 
 
@@ -86,19 +86,19 @@ def test_provenance_is_the_digest_of_the_model_file(model, judgments):
     assert segmenter.provenance() == {"model_sha256": sha256(model)}
 
 
-def test_a_model_trained_anew_is_opened_anew(model, judgments):
+def test_a_retrained_model_is_reopened(model, judgments):
     segmenter = CrfSegmenter(scheme="seven", model=str(model))
     before = segmenter.provenance()
     make(model, judgments[:4])
     assert segmenter.provenance() != before
 
 
-def test_a_missing_model_names_path_and_cure(tmp_path):
+def test_the_error_for_a_missing_model_names_path_and_cure(tmp_path):
     with pytest.raises(UserError, match=r"none\.crfsuite: no such model .*legalrr segment train"):
         CrfSegmenter(model=str(tmp_path / "none.crfsuite")).provenance()
 
 
-def test_a_model_of_another_scheme_is_refused(model):
+def test_a_model_of_another_scheme_is_rejected(model):
     with pytest.raises(UserError, match=r"roles of 'seven', not of 'build' .*segment\.scheme=seven"):
         CrfSegmenter(scheme="build", model=str(model)).provenance()
 
@@ -106,20 +106,20 @@ def test_a_model_of_another_scheme_is_refused(model):
 @pytest.mark.parametrize(
     ("facts", "message"),
     [
-        ({"sha256": "0" * 64}, "card is that of another model"),
-        ({"features": FEATURES + 1}, "made for features"),
+        ({"sha256": "0" * 64}, "card belongs to another model"),
+        ({"features": FEATURES_VERSION + 1}, "trained with features version"),
         ({"roles": None}, "damaged card"),
     ],
 )
-def test_a_card_that_does_not_fit_is_refused(model, facts, message):
+def test_a_card_that_does_not_match_is_rejected(model, facts, message):
     edit_card(model, **facts)
     with pytest.raises(UserError, match=message):
         CrfSegmenter(scheme="seven", model=str(model)).provenance()
 
 
-def test_a_missing_card_and_a_truncated_model_are_refused(model):
+def test_a_missing_card_and_a_truncated_model_are_rejected(model):
     model.write_bytes(model.read_bytes()[:100])
-    with pytest.raises(UserError, match="card is that of another model"):
+    with pytest.raises(UserError, match="card belongs to another model"):
         CrfSegmenter(scheme="seven", model=str(model)).provenance()
     card_path(model).unlink()
     model.touch()
@@ -130,12 +130,12 @@ def test_a_missing_card_and_a_truncated_model_are_refused(model):
 @pytest.mark.parametrize(
     ("field", "value"), [("scheme", "nine"), ("prior_correction", -0.1), ("prior_correction", 1.5)]
 )
-def test_a_choice_that_makes_no_sense_is_refused(field, value):
+def test_invalid_options_are_rejected(field, value):
     with pytest.raises(UserError, match=f"segment.{field}"):
         CrfSegmenter(**{field: value})
 
 
-def test_a_higher_temperature_makes_it_less_sure_of_the_same_roles(tmp_path, judgments):
+def test_a_higher_temperature_lowers_the_scores_of_the_same_roles(tmp_path, judgments):
     made = [make(tmp_path / f"{t}.crfsuite", judgments[:10], temperature=t) for t in (1.0, 3.0)]
     one, other = (CrfSegmenter(scheme="seven", model=str(path)).segment(judgments[11]).spans for path in made)
     assert [s.role for s in one] == [s.role for s in other]
@@ -143,12 +143,12 @@ def test_a_higher_temperature_makes_it_less_sure_of_the_same_roles(tmp_path, jud
 
 
 @pytest.mark.parametrize(("name", "roles"), [("build", 13), ("seven", 7)])
-def test_the_models_that_ship_fit_their_cards(name, roles):
+def test_shipped_models_match_their_cards(name, roles):
     path = paths.resolve(f"$LEGALRR/data/taggers/crf_{name}.crfsuite")
     card = json.loads(card_path(path).read_text("utf-8"))
     assert card["sha256"] == sha256(path)
     assert card["bytes"] == path.stat().st_size < 3_000_000
-    assert card["features"] == FEATURES
+    assert card["features"] == FEATURES_VERSION
     assert len(card["roles"]) == roles
     assert all(role in scheme(name) for role in card["roles"])
     assert sum(r["sentences"] for r in card["roles"].values()) == card["sentences"]
@@ -162,7 +162,7 @@ def test_the_models_that_ship_fit_their_cards(name, roles):
 
 
 @pytest.mark.data
-def test_trained_on_few_real_judgments_it_beats_the_majority_role(monkeypatch):
+def test_a_crf_trained_on_marro_beats_the_majority_role(monkeypatch):
     import os
 
     if not os.environ.get("LEGALRR_DATA"):
@@ -170,7 +170,7 @@ def test_trained_on_few_real_judgments_it_beats_the_majority_role(monkeypatch):
     from legalrr.corpora.catalogue import card
 
     reader = card("marro").reader()
-    documents = labelled_judgments(reader.read(reader.split))
-    found = evaluate(documents, CrfRecipe(max_iterations=40), folds=2, seed=0, tell=lambda line: None)
+    documents = build_dataset(reader.read(reader.split))
+    found = evaluate(documents, CrfRecipe(max_iterations=40), folds=2, seed=0, report=lambda line: None)
     counts = Counter(role for d in documents for role in d.roles)
     assert found.scores["micro"]["mean"] > max(counts.values()) / counts.total()

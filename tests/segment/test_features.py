@@ -1,4 +1,4 @@
-"""What the tagger sees of a sentence."""
+"""Features of sentences."""
 
 import pytest
 from hypothesis import example, given
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from legalrr.segment.features import CUE_NAMES, CUES, WORD_CUES, cues, features, words_of
 
 
-def test_a_sentence_sees_itself_and_its_neighbours():
+def test_a_sentence_has_features_of_itself_and_its_neighbours():
     first, second, third = features(["Counsel urged delay.", "Section 5 applies.", "Dismissed."])
     assert {"w=counsel", "w=urged", "b=urged_delay", "f1=counsel", "f3=counsel_urged_delay", "last=delay"} <= set(first)
     assert {"cue=counsel", "cue=urged", "-1:edge", "+1:w=section", "+1:cue=statute"} <= set(first)
@@ -15,7 +15,7 @@ def test_a_sentence_sees_itself_and_its_neighbours():
     assert {"+1:edge", "start=2", "end=0", "at=6", "len=1", "-2:cue=urged", "+2:edge"} <= set(third)
 
 
-def test_a_quotation_that_spans_sentences_is_seen_in_each_of_them():
+def test_a_quotation_over_several_sentences_is_a_feature_of_each():
     found = features(["He said: “One.", "Two.", "Three.” So it was.", "Four."])
     assert [next(f for f in own if f.startswith("quote=")) for own in found] == [
         "quote=01",
@@ -25,7 +25,7 @@ def test_a_quotation_that_spans_sentences_is_seen_in_each_of_them():
     ]
 
 
-def test_a_sentence_sees_the_heading_it_stands_under_and_how_far_above_it_is():
+def test_a_sentence_has_its_heading_and_the_distance_to_it():
     found = features(["He came.", "ARGUMENTS OF COUNSEL", "One.", "Two.", "Facts:", "Three."])
     assert {"head=", "since=1"} <= set(found[0])
     assert {"head=arguments of counsel", "head:counsel", "since=2"} <= set(found[3])
@@ -36,7 +36,7 @@ def test_a_document_without_sentences_has_no_features():
     assert features([]) == []
 
 
-def test_a_word_that_a_heading_repeats_counts_as_often_as_it_stands_there():
+def test_a_repeated_word_of_a_heading_is_a_repeated_feature():
     (found,) = features(["STATE VERSUS STATE:"])
     assert [name for name in found if name.startswith("head:")] == ["head:state", "head:versus", "head:state"]
 
@@ -44,7 +44,7 @@ def test_a_word_that_a_heading_repeats_counts_as_often_as_it_stands_there():
 @given(st.lists(st.text(max_size=30), max_size=8))
 @example(["A:A", "B"])
 @example(["A A:", "B"])
-def test_every_sentence_of_any_text_has_each_feature_once_but_for_words_of_headings(sentences):
+def test_features_are_distinct_except_words_of_headings(sentences):
     found = features(sentences)
     assert len(found) == len(sentences)
     for names in found:
@@ -53,7 +53,7 @@ def test_every_sentence_of_any_text_has_each_feature_once_but_for_words_of_headi
 
 
 @pytest.mark.parametrize("unit", [" ", ".", "\"'", "1950 ", "a ", "?"])
-def test_a_long_sentence_takes_no_quadratic_time(unit):
+def test_a_long_sentence_does_not_take_quadratic_time(unit):
     (found,) = features(["In 1950" + unit * 200_000 + "x"])
     assert "at=0" in found
 
@@ -93,21 +93,21 @@ CUED = {
 PLAIN = "The shop that stands beside the river had been let to him for a year."
 
 
-def test_every_pattern_is_tried():
+def test_every_pattern_has_an_example():
     assert set(CUED) == set(CUES)
 
 
 @pytest.mark.parametrize("cue", CUED)
-def test_each_pattern_fires_on_its_sentence_and_not_on_a_plain_one(cue):
+def test_each_pattern_matches_its_example_and_not_a_plain_sentence(cue):
     assert cue in cues(CUED[cue], words_of(CUED[cue]))
     assert cue not in cues(PLAIN, words_of(PLAIN))
 
 
 @pytest.mark.parametrize("cue", WORD_CUES)
-def test_each_word_of_a_cue_gives_it(cue):
+def test_each_word_of_a_cue_triggers_it(cue):
     assert all(cue in cues(word, [word]) for word in WORD_CUES[cue])
     assert cue not in cues(PLAIN, [word for word in words_of(PLAIN) if word not in WORD_CUES[cue]])
 
 
-def test_no_two_cues_have_the_same_name():
+def test_cue_names_are_unique():
     assert len(CUE_NAMES) == len(set(CUE_NAMES))

@@ -1,4 +1,4 @@
-"""A model's answers become roles only where they are valid; each call is made once."""
+"""The LLM tagger: parsing of answers, windows, policies for missing answers, and stored calls."""
 
 import logging
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from legalrr.protocols import Abilities, AskingSegmenter, Call, Reply, Segmenter
 from legalrr.records import Judgment
 from legalrr.run.cell import run_cell
 from legalrr.run.pipeline import Pipeline, build_pipeline
-from legalrr.segment.llm import LlmSegmenter, answered
+from legalrr.segment.llm import LlmSegmenter, parse_answer
 from legalrr.sentences import split
 from legalrr.stage import digest
 from legalrr.store import Store
@@ -26,13 +26,13 @@ CODES = {"FAC", "RPC", "NONE"}
 
 
 class Fake:
-    """Answers by a function of the numbered sentences that it is shown; keeps what it was asked."""
+    """Engine that answers by a function of the numbered sentences and records its calls."""
 
     can = Abilities(logprobs=False, structured=False, images=False, seed=False)
 
     def __init__(self, says: Callable[[list[str]], str], *, context: int = 100_000, finish: str = "stop") -> None:
         self.context = context
-        self.asked: list[Call] = []
+        self.calls: list[Call] = []
         self._says = says
         self._finish = finish
 
@@ -40,12 +40,12 @@ class Fake:
         return list(range(1, len(text) + 1))
 
     def compare(self, calls):
-        raise AssertionError("nothing is to be compared")
+        raise AssertionError("unexpected comparison")
 
     def generate(self, calls):
-        self.asked += calls
+        self.calls += calls
         for call in reversed(calls):
-            text = self._says(shown(call))
+            text = self._says(prompted_sentences(call))
             yield [
                 (
                     call.key,
@@ -61,14 +61,14 @@ class Fake:
             ]
 
 
-def shown(call: Call) -> list[str]:
-    """The sentences of a call, in order."""
+def prompted_sentences(call: Call) -> list[str]:
+    """Return the sentences in the prompt of a call, in order."""
     lines = call.messages[-1]["content"].splitlines()
     return [line.split(": ", 1)[1] for line in lines if line.split(": ", 1)[0].isdigit()]
 
 
 def tokens(call: Call) -> int:
-    """Tokens of prompt and answer, a letter each."""
+    """Count the tokens of prompt and answer, one per character."""
     return sum(len(m["content"]) for m in call.messages) + call.max_new_tokens
 
 
@@ -81,7 +81,7 @@ def tag(segmenter: LlmSegmenter, engine: Fake, folder: Path, text: str = TEXT, c
         return tagger.segment(Judgment(id="j", text=text))
 
 
-class TestAnswered:
+class TestParseAnswer:
     @pytest.mark.parametrize(
         ("text", "found"),
         [
@@ -98,16 +98,16 @@ class TestAnswered:
             ("1: RPC\n</think>\n1: FAC", {1: "FAC"}),
         ],
     )
-    def test_only_lines_of_a_number_and_a_role_count(self, text, found):
-        assert answered(text, CODES, whole=True) == found
+    def test_only_lines_of_a_number_and_a_role_are_parsed(self, text, found):
+        assert parse_answer(text, CODES, whole=True) == found
 
-    def test_of_an_answer_cut_off_the_last_line_does_not_count(self):
-        assert answered("1: FAC\n2: RPC", CODES, whole=False) == {1: "FAC"}
-        assert answered("1: FAC\n2: RPC\n", CODES, whole=False) == {1: "FAC", 2: "RPC"}
+    def test_the_last_line_of_a_truncated_answer_is_ignored(self):
+        assert parse_answer("1: FAC\n2: RPC", CODES, whole=False) == {1: "FAC"}
+        assert parse_answer("1: FAC\n2: RPC\n", CODES, whole=False) == {1: "FAC", 2: "RPC"}
 
 
 class TestRoles:
-    def test_each_sentence_gets_the_role_that_was_answered_with_score_1(self, tmp_path):
+    def test_each_sentence_gets_the_answered_role_with_score_1(self, tmp_path):
         def says(sentences):
             return "\n".join(f"{n}: {'RPC' if 'number 7' in s else 'FAC'}" for n, s in enumerate(sentences, 1))
 
@@ -120,24 +120,25 @@ class TestRoles:
     def test_windows_overlap_and_number_their_sentences_from_1(self, tmp_path):
         engine = Fake(every("FAC"))
         tag(LlmSegmenter(window=4, overlap=2), engine, tmp_path)
-        assert [[s.split()[3] for s in shown(call)] for call in engine.asked] == [
+        assert [[s.split()[3] for s in prompted_sentences(call)] for call in engine.calls] == [
             ["0", "1", "2", "3"],
             ["2", "3", "4", "5"],
             ["4", "5", "6", "7"],
             ["6", "7", "8", "9"],
         ]
-        assert "Sentences 3 to 6 of 10" in engine.asked[1].messages[-1]["content"]
-        assert "\n1: The tenant number 2 " in engine.asked[1].messages[-1]["content"]
+        assert "Sentences 3 to 6 of 10" in engine.calls[1].messages[-1]["content"]
+        assert "\n1: The tenant number 2 " in engine.calls[1].messages[-1]["content"]
 
-    def test_where_windows_differ_the_one_with_more_context_counts_or_else_the_earlier(self, tmp_path):
+    def test_of_two_answers_the_one_with_more_context_or_the_earlier_counts(self, tmp_path):
         def says(sentences):
             return every("FAC" if "number 0" in sentences[0] else "RPC")(sentences)
 
-        # 0 1 2 3 4 5 | 3 4 5 6 7 8 | 6 7 8 9: sentence 4 has one sentence after it here, one before it there.
+        # 0 1 2 3 4 5 | 3 4 5 6 7 8 | 6 7 8 9: sentence 4 is followed by one sentence in the first window and preceded
+        # by one in the second.
         found = tag(LlmSegmenter(window=6, overlap=3), Fake(says), tmp_path)
         assert [s.role for s in found.spans] == ["FAC"] * 5 + ["RPC"] * 5
 
-    def test_where_one_window_gives_no_answer_the_other_counts(self, tmp_path):
+    def test_a_missing_answer_of_one_window_is_taken_from_another(self, tmp_path):
         def says(sentences):
             return "I cannot." if "number 0" in sentences[0] else every("RPC")(sentences)
 
@@ -147,20 +148,20 @@ class TestRoles:
     def test_the_prompt_defines_the_roles_of_the_scheme(self, tmp_path):
         engine = Fake(every("ARG"))
         found = tag(LlmSegmenter(scheme="seven"), engine, tmp_path)
-        system = engine.asked[0].messages[0]["content"]
+        system = engine.calls[0].messages[0]["content"]
         assert "- ARG: what the parties urge" in system
         assert "ANALYSIS" not in system
         assert {s.role for s in found.spans} == {"ARG"}
 
-    def test_text_that_looks_like_a_template_is_shown_as_it_is(self, tmp_path):
+    def test_template_syntax_in_the_text_is_not_rendered(self, tmp_path):
         engine = Fake(every("FAC"))
         tag(LlmSegmenter(), engine, tmp_path, text="He wrote {{ scheme }} and {% if %} on <b>the deed</b>.")
-        assert shown(engine.asked[0]) == ["He wrote {{ scheme }} and {% if %} on <b>the deed</b>."]
+        assert prompted_sentences(engine.calls[0]) == ["He wrote {{ scheme }} and {% if %} on <b>the deed</b>."]
 
-    def test_a_text_without_sentences_asks_nothing(self, tmp_path):
+    def test_a_text_without_sentences_makes_no_call(self, tmp_path):
         engine = Fake(every("FAC"))
         assert tag(LlmSegmenter(), engine, tmp_path, text=" \n").spans == ()
-        assert engine.asked == []
+        assert engine.calls == []
 
 
 class TestUnanswered:
@@ -172,13 +173,13 @@ class TestUnanswered:
         offsets = split(TEXT)
         assert [(s.start, s.end) for s in found.spans] == [offsets[2], offsets[5]]
 
-    def test_previous_is_the_role_before_with_score_0_and_none_before_the_first(self, tmp_path):
+    def test_previous_repeats_the_role_with_score_0_and_skips_the_first(self, tmp_path):
         found = tag(LlmSegmenter(unanswered="previous"), Fake(self.some), tmp_path)
         assert [s.start for s in found.spans] == [start for start, _ in split(TEXT)[2:]]
         assert [s.score for s in found.spans] == [1, 0, 0, 1, 0, 0, 0, 0]
         assert {s.role for s in found.spans} == {"RPC"}
 
-    def test_a_named_role_has_score_0(self, tmp_path):
+    def test_a_fallback_role_has_score_0(self, tmp_path):
         found = tag(LlmSegmenter(unanswered="NONE"), Fake(self.some), tmp_path)
         assert [(s.role, s.score) for s in found.spans[:3]] == [("NONE", 0), ("NONE", 0), ("RPC", 1)]
 
@@ -187,46 +188,46 @@ class TestUnanswered:
         with pytest.raises(UserError, match=rf"j: no valid answer for 8 of 10 sentences, first for {start} to {end}"):
             tag(LlmSegmenter(unanswered="error"), Fake(self.some), tmp_path)
 
-    def test_they_are_counted_in_the_log(self, tmp_path, caplog):
+    def test_unanswered_sentences_are_counted_in_the_log(self, tmp_path, caplog):
         with caplog.at_level(logging.WARNING):
             tag(LlmSegmenter(), Fake(self.some), tmp_path)
         assert "8 of 10 sentences without a valid answer (segment.unanswered=uncovered)" in caplog.text
 
-    def test_nothing_is_logged_where_all_are_answered(self, tmp_path, caplog):
+    def test_nothing_is_logged_if_all_are_answered(self, tmp_path, caplog):
         tag(LlmSegmenter(), Fake(every("FAC")), tmp_path)
         assert caplog.text == ""
 
-    def test_an_answer_cut_off_loses_its_last_line(self, tmp_path):
+    def test_a_truncated_answer_loses_its_last_line(self, tmp_path):
         found = tag(LlmSegmenter(window=10, overlap=0), Fake(every("FAC"), finish="length"), tmp_path)
         assert len(found.spans) == 9
 
 
 class TestCalls:
-    def test_answers_come_from_the_store_where_they_are_there(self, tmp_path):
+    def test_stored_answers_are_reused(self, tmp_path):
         segmenter = LlmSegmenter(window=4, overlap=2)
         first, second = Fake(every("FAC")), Fake(every("RPC"))
         assert tag(segmenter, first, tmp_path) == tag(segmenter, second, tmp_path)
-        assert (len(first.asked), second.asked) == (4, [])
+        assert (len(first.calls), second.calls) == (4, [])
 
-    def test_an_edited_sentence_asks_its_windows_alone(self, tmp_path):
+    def test_an_edited_sentence_repeats_only_its_windows(self, tmp_path):
         segmenter = LlmSegmenter(window=4, overlap=2)
         tag(segmenter, Fake(every("FAC")), tmp_path)
         engine = Fake(every("RPC"))
         tag(segmenter, engine, tmp_path, text=TEXT.replace("number 0 paid", "number 0 owed"))
-        assert [shown(call)[0].split()[3] for call in engine.asked] == ["0"]
+        assert [prompted_sentences(call)[0].split()[3] for call in engine.calls] == ["0"]
 
     def test_prompt_and_answer_fit_the_context(self, tmp_path):
         roomy = Fake(every("FAC"))
         tag(LlmSegmenter(), roomy, tmp_path)
-        assert len(roomy.asked) == 1
-        engine = Fake(every("FAC"), context=tokens(roomy.asked[0]) - 200)
+        assert len(roomy.calls) == 1
+        engine = Fake(every("FAC"), context=tokens(roomy.calls[0]) - 200)
         found = tag(LlmSegmenter(), engine, tmp_path)
-        assert len(engine.asked) > 1
-        assert max(map(tokens, engine.asked)) <= engine.context
+        assert len(engine.calls) > 1
+        assert max(map(tokens, engine.calls)) <= engine.context
         assert len(found.spans) == 10
 
     def test_a_context_without_room_for_a_sentence_is_an_error(self, tmp_path):
-        with pytest.raises(UserError, match=r"j: a sentence takes .* tokens, and the context leaves 0"):
+        with pytest.raises(UserError, match=r"j: a sentence takes .* tokens; the context has room for 0"):
             tag(LlmSegmenter(), Fake(every("FAC"), context=100), tmp_path)
 
 
@@ -243,17 +244,17 @@ class TestCalls:
         ({"answer_tokens": 0}, "segment.answer_tokens"),
     ],
 )
-def test_impossible_options_are_refused_by_name(options, named):
+def test_invalid_options_are_rejected_by_name(options, named):
     with pytest.raises(UserError, match=named):
         LlmSegmenter(**options)
 
 
-def test_provenance_is_the_digest_of_the_words_of_the_prompt():
+def test_provenance_is_the_digest_of_the_prompt_template():
     words = (files("legalrr.annotate") / "tagging.j2").read_text("utf-8")
     assert LlmSegmenter().provenance() == {"prompt_sha256": digest(words)}
 
 
-def test_without_a_backbone_it_says_how_to_run_it():
+def test_the_error_without_a_backbone_names_the_command():
     assert isinstance(LlmSegmenter(), Segmenter)
     assert isinstance(LlmSegmenter(), AskingSegmenter)
     with pytest.raises(UserError, match="legalrr segment=llm"):
@@ -281,12 +282,12 @@ class TestCell:
         assert again["calls"] == {"made": 0, "stored": 2}
         assert "without a valid answer" not in caplog.text
 
-    def test_a_baseline_after_it_names_the_backbone_that_was_asked(self, tmp_path):
+    def test_a_baseline_cell_records_the_backbone_of_the_tagger(self, tmp_path):
         record = run_cell(pipeline(tmp_path, "arm=majority"), tmp_path / "cell")
         assert "backbone" in record["stages"]
         assert "backbone" in record["provenance"]
 
-    def test_roles_of_another_backbone_are_not_taken_from_the_store(self, tmp_path):
+    def test_roles_of_another_backbone_are_not_reused(self, tmp_path):
         run_cell(pipeline(tmp_path, "arm=majority"), tmp_path / "cell")
         run_cell(pipeline(tmp_path, "arm=majority", "backbone.context=4000"), tmp_path / "other")
         assert len(list((tmp_path / "cache" / "segment").glob("*"))) == 2
@@ -303,7 +304,7 @@ def test_the_echo_backbone_answers_no_sentence(tmp_path):
 
 
 @pytest.mark.model
-def test_the_model_that_ships_is_asked_and_answers_alike_from_the_store(tmp_path):
+def test_the_shipped_model_answers_and_its_stored_answers_agree(tmp_path):
     backbone = pipeline(tmp_path, "backbone=smollm2", "arm=majority").backbone
     text = "\n".join(TEXT.splitlines()[:4])
     segmenter = LlmSegmenter(window=2, overlap=0, unanswered="previous")

@@ -1,11 +1,11 @@
-"""The network's chain against enumeration, and its indifference to padding."""
+"""The CRF layer against enumeration, and invariance to padding."""
 
 from itertools import pairwise, product
 
 import pytest
 import torch
 
-from legalrr.segment.mlp import Chain, Shape, TaggerNetwork
+from legalrr.segment.mlp import Chain, NetworkShape, TaggerNetwork
 
 LENGTHS = (1, 2, 4)
 ROLES = 3
@@ -33,7 +33,7 @@ def mask() -> torch.Tensor:
 
 
 def scores(chain: Chain, emissions: torch.Tensor) -> dict[tuple[int, ...], float]:
-    """Score of every role sequence of one judgment, the slow and obvious way."""
+    """Compute the score of every role sequence of one judgment by enumeration."""
     found = {}
     for roles in product(range(ROLES), repeat=len(emissions)):
         score = chain.first[roles[0]] + chain.last[roles[-1]]
@@ -59,28 +59,28 @@ def test_the_score_of_a_sequence_is_the_sum_of_its_parts(chain, emissions, mask)
             assert float(found.detach()) == pytest.approx(score, rel=1e-12)
 
 
-def test_marginals_are_those_of_the_enumeration(chain, emissions, mask):
+def test_marginals_equal_those_of_the_enumeration(chain, emissions, mask):
     found = chain.marginals(emissions, mask)
     for row, length in enumerate(LENGTHS):
         every = scores(chain, emissions[row, :length])
-        chances = torch.softmax(torch.tensor(list(every.values()), dtype=torch.float64), 0)
+        probabilities = torch.softmax(torch.tensor(list(every.values()), dtype=torch.float64), 0)
         expected = torch.zeros(max(LENGTHS), ROLES, dtype=torch.float64)
-        for roles, chance in zip(every, chances, strict=True):
+        for roles, probability in zip(every, probabilities, strict=True):
             for t, role in enumerate(roles):
-                expected[t, role] += chance
+                expected[t, role] += probability
         assert torch.allclose(found[row], expected, atol=1e-12)
 
 
 def test_padding_changes_nothing():
     torch.manual_seed(0)
-    network = TaggerNetwork(Shape(states=8, hints=5, roles=ROLES, narrow=6, hidden=4)).double().eval()
-    states, hints = torch.randn(1, 4, 8).double(), torch.randn(1, 4, 5).double()
+    network = TaggerNetwork(NetworkShape(states=8, hints=5, roles=ROLES, narrow=6, hidden=4)).double().eval()
+    states, extra = torch.randn(1, 4, 8).double(), torch.randn(1, 4, 5).double()
     short = torch.ones(1, 2, dtype=torch.bool)
     padded = torch.tensor([[True, True, False, False]])
-    alone = network(states[:, :2], hints[:, :2], short)
-    beside = network(states, hints, padded)
+    alone = network(states[:, :2], extra[:, :2], short)
+    beside = network(states, extra, padded)
     assert torch.allclose(alone, beside[:, :2], atol=1e-12)
     roles = torch.tensor([[1, 2, 0, 0]])
     assert torch.allclose(
-        network.loss(states[:, :2], hints[:, :2], short, roles[:, :2]), network.loss(states, hints, padded, roles)
+        network.loss(states[:, :2], extra[:, :2], short, roles[:, :2]), network.loss(states, extra, padded, roles)
     )

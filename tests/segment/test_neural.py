@@ -1,4 +1,4 @@
-"""The neural tagger: trained on a small corpus over a tiny language model."""
+"""The neural tagger, trained on a small corpus with a tiny language model."""
 
 import json
 from dataclasses import replace
@@ -13,11 +13,11 @@ from legalrr.paths import resolve, root
 from legalrr.protocols import Segmenter
 from legalrr.records import Judgment
 from legalrr.roles import scheme
-from legalrr.segment.card import card_path, labelled_judgments, sha256, write_card
+from legalrr.segment.card import build_dataset, card_path, sha256, write_card
 from legalrr.segment.crf import CrfRecipe
 from legalrr.segment.neural import Adviser, NeuralSegmenter, open_networks
 from legalrr.segment.neural_training import NeuralRecipe
-from legalrr.segment.sentence_embeddings import LanguageModel, StateReader
+from legalrr.segment.sentence_embeddings import LanguageModel, SentenceEmbedder
 from legalrr.stage import build, identity
 
 
@@ -26,7 +26,7 @@ def recipe(tiny, tmp_path, monkeypatch) -> NeuralRecipe:
     monkeypatch.setenv("LEGALRR_CACHE", str(tmp_path / "cache"))
     return NeuralRecipe(
         crf=CrfRecipe(c1=0.1, c2=0.1),
-        reader=StateReader(language_model=LanguageModel(model=str(tiny)), layer=1, window=256, overlap=64),
+        embedder=SentenceEmbedder(language_model=LanguageModel(model=str(tiny)), layer=1, window=256, overlap=64),
         networks=2,
         inner_folds=2,
         epochs=25,
@@ -37,7 +37,7 @@ def recipe(tiny, tmp_path, monkeypatch) -> NeuralRecipe:
 
 
 def make(recipe: NeuralRecipe, path: Path, judgments) -> Path:
-    documents = labelled_judgments(judgments)
+    documents = build_dataset(judgments)
     fitted = recipe.fit(documents, path)
     write_card(
         path,
@@ -83,25 +83,25 @@ def test_unseen_judgments_get_the_roles_of_their_sentences(segmenter, judgments)
 
 
 def test_training_twice_gives_the_same_bytes(recipe, tmp_path, judgments):
-    documents = labelled_judgments(judgments)
+    documents = build_dataset(judgments)
     for name in ("one", "two"):
         recipe.fit(documents, tmp_path / f"{name}.safetensors")
     assert (tmp_path / "one.safetensors").read_bytes() == (tmp_path / "two.safetensors").read_bytes()
 
 
 def test_another_seed_gives_other_networks(recipe, tmp_path, judgments):
-    documents = labelled_judgments(judgments)
+    documents = build_dataset(judgments)
     for seed in (0, 7):
         replace(recipe, seed=seed).fit(documents, tmp_path / f"{seed}.safetensors")
     assert (tmp_path / "0.safetensors").read_bytes() != (tmp_path / "7.safetensors").read_bytes()
 
 
-def test_what_is_opened_believes_what_was_trained(recipe, tmp_path, judgments, segmenter):
-    documents = labelled_judgments(judgments[:10])
+def test_the_opened_model_predicts_as_the_trained_one(recipe, tmp_path, judgments, segmenter):
+    documents = build_dataset(judgments[:10])
     fitted = recipe.fit(documents, tmp_path / "again.safetensors")
     opened, *_ = segmenter.open()
-    told = fitted.chances(documents[0].sentences).tempered(opened.card.temperature)
-    roles = [role for role, _ in told.decode(opened.card.shares, 0.0)]
+    probabilities = fitted.predict_probabilities(documents[0].sentences).with_temperature(opened.card.temperature)
+    roles = [role for role, _ in probabilities.decode(opened.card.priors, 0.0)]
     assert roles == [role for role, _ in segmenter.decode(documents[0].sentences)]
 
 
@@ -109,18 +109,15 @@ def test_a_text_without_words_has_no_spans(segmenter):
     assert segmenter.segment(Judgment(id="a", text=" \n")).spans == ()
 
 
-def test_provenance_tells_all_that_it_goes_with(segmenter):
-    told = segmenter.provenance()
-    assert set(told) == {"model_sha256", "crf_sha256", "language_model", "told_sha256"}
-    assert told["told_sha256"] is None
-    assert all(
-        len(value) == 64 for value in (told["model_sha256"], told["crf_sha256"], told["language_model"]["sha256"])
-    )
+def test_provenance_contains_all_required_models(segmenter):
+    provenance = segmenter.provenance()
+    assert set(provenance) == {"model_sha256", "crf_sha256", "language_model", "told_sha256"}
+    assert provenance["told_sha256"] is None
+    digests = (provenance["model_sha256"], provenance["crf_sha256"], provenance["language_model"]["sha256"])
+    assert all(len(value) == 64 for value in digests)
 
 
-def test_another_crf_or_language_model_than_it_was_trained_with_is_refused(
-    segmenter, model, recipe, tmp_path, judgments
-):
+def test_a_crf_or_language_model_not_used_in_training_is_rejected(segmenter, model, recipe, tmp_path, judgments):
     make(recipe, tmp_path / "other.safetensors", judgments[:5])
     with pytest.raises(UserError, match=r"segment\.crf: .*other_crf\.crfsuite is not the CRF"):
         replace(segmenter, crf=str(tmp_path / "other_crf.crfsuite")).provenance()
@@ -132,32 +129,34 @@ def test_another_crf_or_language_model_than_it_was_trained_with_is_refused(
 
 @pytest.fixture
 def advised(recipe, model, tmp_path, judgments) -> NeuralSegmenter:
-    """A tagger that is told what `model` believes."""
-    told = Adviser(model=str(model), crf=str(model.with_name("tiny_crf.crfsuite")))
-    path = make(replace(recipe, told=told), tmp_path / "advised.safetensors", judgments[:10])
+    """Train a tagger with the probabilities of `model` as input."""
+    adviser = Adviser(model=str(model), crf=str(model.with_name("tiny_crf.crfsuite")))
+    path = make(replace(recipe, adviser=adviser), tmp_path / "advised.safetensors", judgments[:10])
     return NeuralSegmenter(
         scheme="seven",
         model=str(path),
         crf=str(tmp_path / "advised_crf.crfsuite"),
-        told=told,
-        language_model=recipe.reader.language_model,
+        told=adviser,
+        language_model=recipe.embedder.language_model,
     )
 
 
-def test_an_adviser_s_beliefs_are_heard_in_training_and_in_tagging(advised, recipe, model, judgments):
-    opened, reader = advised.open()
-    sentences = labelled_judgments(judgments)[11].sentences
-    assert opened.told is not None
-    assert advised.provenance()["told_sha256"] == opened.told.card.sha256
+def test_adviser_probabilities_are_input_in_training_and_tagging(advised, recipe, model, judgments):
+    opened, embedder = advised.open()
+    sentences = build_dataset(judgments)[11].sentences
+    assert opened.adviser is not None
+    assert advised.provenance()["told_sha256"] == opened.adviser.card.sha256
     one, other = (
-        replace(opened, told=replace(opened.told, model=replace(opened.told.model, networks=networks)))
-        for networks in (opened.told.model.networks, opened.told.model.networks[:1])
+        replace(opened, adviser=replace(opened.adviser, model=replace(opened.adviser.model, networks=networks)))
+        for networks in (opened.adviser.model.networks, opened.adviser.model.networks[:1])
     )
-    states = reader.read(sentences)
-    assert (one.chances(sentences, states).values != other.chances(sentences, states).values).any()
+    states = embedder.embed(sentences)
+    assert (
+        one.predict_probabilities(sentences, states).values != other.predict_probabilities(sentences, states).values
+    ).any()
 
 
-def test_a_tagger_without_its_adviser_or_with_another_one_is_refused(advised, segmenter, recipe, tmp_path, judgments):
+def test_a_missing_or_different_adviser_is_rejected(advised, segmenter, recipe, tmp_path, judgments):
     with pytest.raises(UserError, match=r"segment\.told: .*trained with another adviser"):
         replace(advised, told=None).provenance()
     with pytest.raises(UserError, match=r"segment\.told: .*trained with no adviser \(set it to null"):
@@ -168,21 +167,21 @@ def test_a_tagger_without_its_adviser_or_with_another_one_is_refused(advised, se
         replace(advised, told=wrong).provenance()
 
 
-def test_an_adviser_that_reads_otherwise_is_refused(advised):
+def test_an_adviser_with_different_embeddings_is_rejected(advised):
     edit_card(Path(advised.model), reading={"layer": 1, "window": 128, "overlap": 64})
     Path(advised.model).touch()
-    with pytest.raises(UserError, match=r"segment\.told: .*in different ways"):
+    with pytest.raises(UserError, match=r"segment\.told: .*use different embeddings"):
         advised.provenance()
 
 
-def test_a_crf_trained_anew_is_noticed(segmenter, judgments):
+def test_a_retrained_crf_is_detected(segmenter, judgments):
     segmenter.provenance()
-    CrfRecipe(c1=0.1, c2=0.1).fit(labelled_judgments(judgments[:5]), Path(segmenter.crf))
+    CrfRecipe(c1=0.1, c2=0.1).fit(build_dataset(judgments[:5]), Path(segmenter.crf))
     with pytest.raises(UserError, match=r"segment\.crf: .*is not the CRF"):
         segmenter.segment(judgments[11])
 
 
-def test_the_language_model_is_a_node_and_its_device_no_part_of_the_identity(segmenter, tiny):
+def test_the_device_of_the_language_model_is_not_in_the_identity(segmenter, tiny):
     node = {
         "_target_": "legalrr.segment.neural.NeuralSegmenter",
         "scheme": "seven",
@@ -197,7 +196,7 @@ def test_the_language_model_is_a_node_and_its_device_no_part_of_the_identity(seg
     assert identity(replace(built, language_model=LanguageModel())) != identity(built)
 
 
-def test_missing_and_damaged_models_are_refused(segmenter, model, tmp_path):
+def test_missing_and_damaged_models_are_rejected(segmenter, model, tmp_path):
     with pytest.raises(UserError, match=r"none\.safetensors: no such model"):
         replace(segmenter, model=str(tmp_path / "none.safetensors")).provenance()
     with pytest.raises(UserError, match=r"roles of 'seven', not of 'build'"):
@@ -211,31 +210,31 @@ def test_missing_and_damaged_models_are_refused(segmenter, model, tmp_path):
 @pytest.mark.parametrize(
     ("field", "value"), [("scheme", "nine"), ("prior_correction", -0.1), ("prior_correction", 1.5)]
 )
-def test_a_choice_that_makes_no_sense_is_refused(field, value):
+def test_invalid_options_are_rejected(field, value):
     with pytest.raises(UserError, match=f"segment.{field}"):
         NeuralSegmenter(**{field: value})
 
 
 @pytest.mark.parametrize("name", ["neural", "neural_seven"])
-def test_the_models_that_ship_fit_their_cards_and_each_other(name):
+def test_shipped_neural_models_match_their_cards_and_each_other(name):
     segmenter = build(OmegaConf.load(root() / "conf" / "segment" / f"{name}.yaml"), NeuralSegmenter, option="segment")
     path = resolve(segmenter.model)
-    told = json.loads(card_path(path).read_text("utf-8"))
+    content = json.loads(card_path(path).read_text("utf-8"))
     opened = open_networks(segmenter.model, segmenter.crf, segmenter.told, scheme=segmenter.scheme)
-    assert told["sha256"] == sha256(path)
-    assert told["bytes"] == path.stat().st_size
-    assert tuple(opened.card.shares) == tuple(role.code for role in scheme(segmenter.scheme).roles)
-    assert told["cross_validation"]["folds"] == 5
+    assert content["sha256"] == sha256(path)
+    assert content["bytes"] == path.stat().st_size
+    assert tuple(opened.card.priors) == tuple(role.code for role in scheme(segmenter.scheme).roles)
+    assert content["cross_validation"]["folds"] == 5
     assert opened.card.temperature != 1.0
 
 
-def test_all_taggers_that_ship_take_less_than_12_mb():
+def test_shipped_taggers_take_less_than_12_mb():
     assert sum(path.stat().st_size for path in resolve("$LEGALRR/data/taggers").iterdir()) < 12_000_000
 
 
 @pytest.mark.model
 @pytest.mark.parametrize("name", ["neural", "neural_seven"])
-def test_the_tagger_that_ships_finds_the_order_at_the_end(name):
+def test_the_shipped_tagger_finds_the_order_at_the_end(name):
     segmenter = build(OmegaConf.load(root() / "conf" / "segment" / f"{name}.yaml"), NeuralSegmenter, option="segment")
     reader = card("specimen").reader()
     judgment = next(iter(reader.read(reader.split)))

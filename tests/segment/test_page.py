@@ -1,4 +1,4 @@
-"""The page: the text as it is, nothing of it run, nothing from outside."""
+"""The HTML page of a judgment: complete text, no injected tags, no external resources."""
 
 import base64
 import hashlib
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from legalrr.records import Judgment, Segments, Span
 from legalrr.roles import BUILD, SEVEN
-from legalrr.segment.page import page
+from legalrr.segment.page import render_judgment
 from legalrr.sentences import split
 
 HOSTILE = (
@@ -26,11 +26,11 @@ def judged(text: str, scheme=BUILD, score: float = 0.8, title: str = "a") -> str
         for number, (start, end) in enumerate(split(text))
     )
     segments = Segments(id=title, scheme=scheme.name, spans=spans)
-    return page(Judgment(id=title, text=text), segments, tagger="crf")
+    return render_judgment(Judgment(id=title, text=text), segments, tagger="crf")
 
 
 class Reader(HTMLParser):
-    """What a browser would make of the page: tags with attributes, and the text of <main>."""
+    """Parser of the page: tags with attributes, and the text of <main>."""
 
     def __init__(self, html: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -57,7 +57,7 @@ class Reader(HTMLParser):
 
 
 def shown(text: str) -> str:
-    """Control characters as pictures, what HTML or UTF-8 cannot hold as the replacement character."""
+    """Replace control characters by control pictures, and invalid ones by the replacement character."""
 
     def one(character: str) -> str:
         code = ord(character)
@@ -75,14 +75,14 @@ def shown(text: str) -> str:
 @example(HOSTILE)
 @example("")
 @example("\ud800 A. \r\nB. \n\n\n")
-def test_the_page_shows_the_whole_text_and_only_that(text):
+def test_the_page_shows_exactly_the_text(text):
     html = judged(text)
     html.encode("utf-8")
     assert Reader(html).text == shown(text)
 
 
 @pytest.mark.parametrize("scheme", [BUILD, SEVEN], ids=lambda s: s.name)
-def test_every_sentence_carries_role_and_confidence(scheme):
+def test_every_sentence_has_role_and_probability(scheme):
     text = "The facts are these. " * 15
     spans = [attributes for tag, attributes in Reader(judged(text, scheme)).tags if "data-score" in attributes]
     assert len(spans) == 15
@@ -93,7 +93,7 @@ def test_every_sentence_carries_role_and_confidence(scheme):
         assert attributes["title"] == f"{role.heading}, 0.80"
 
 
-def test_the_legend_leads_to_the_first_sentence_of_each_role_and_counts_them():
+def test_the_legend_links_to_the_first_sentence_of_each_role():
     reader = Reader(judged("The facts are these. " * 15))
     links = {attributes["data-role"]: attributes["href"] for tag, attributes in reader.tags if tag == "a"}
     assert links == {role.code: f"#s{number}" for number, role in enumerate(BUILD.roles, start=1)}
@@ -102,13 +102,13 @@ def test_the_legend_leads_to_the_first_sentence_of_each_role_and_counts_them():
     assert {link.removeprefix("#") for link in links.values()} <= set(ids)
 
 
-def test_a_role_that_does_not_occur_is_in_the_legend_without_a_link():
+def test_an_absent_role_is_in_the_legend_without_a_link():
     html = judged("One sentence.")
     assert sum(tag == "a" for tag, _ in Reader(html).tags) == 1
     assert "Ruling by Lower Court" in html
 
 
-def test_only_the_first_sentence_of_a_run_is_headed_and_unsure_ones_are_marked():
+def test_first_sentences_of_a_run_and_unsure_sentences_are_marked():
     text = "One. Two. Three."
     scores = (0.9, 0.4, 0.5)
     roles = ("FAC", "FAC", "RPC")
@@ -116,7 +116,7 @@ def test_only_the_first_sentence_of_a_run_is_headed_and_unsure_ones_are_marked()
         Span(start=start, end=end, role=role, score=score)
         for (start, end), role, score in zip(split(text), roles, scores, strict=True)
     )
-    html = page(Judgment(id="a", text=text), Segments(id="a", scheme="build", spans=spans), tagger="crf")
+    html = render_judgment(Judgment(id="a", text=text), Segments(id="a", scheme="build", spans=spans), tagger="crf")
     classes = [attributes["class"] for _, attributes in Reader(html).tags if "data-score" in attributes]
     assert classes == ["s FAC opens", "s FAC unsure", "s RPC opens"]
 
@@ -124,14 +124,14 @@ def test_only_the_first_sentence_of_a_run_is_headed_and_unsure_ones_are_marked()
 def test_text_between_and_around_spans_is_shown_without_a_role():
     text = "Head. One. Between. Two. Tail."
     spans = (Span(start=6, end=10, role="FAC"), Span(start=20, end=24, role="RPC"))
-    html = page(Judgment(id="a", text=text), Segments(id="a", scheme="seven", spans=spans), tagger="gold")
+    html = render_judgment(Judgment(id="a", text=text), Segments(id="a", scheme="seven", spans=spans), tagger="gold")
     reader = Reader(html)
     assert reader.text == text
     assert sum("data-score" in attributes for _, attributes in reader.tags) == 2
 
 
 @pytest.mark.parametrize("title", ["a", HOSTILE])
-def test_nothing_of_the_text_or_title_becomes_a_tag_and_nothing_comes_from_outside(title):
+def test_text_and_title_create_no_tags_and_nothing_is_loaded(title):
     reader = Reader(judged(HOSTILE, title=title))
     assert [tag for tag, _ in reader.tags].count("script") == 1
     assert not {"img", "iframe", "link", "object", "form", "base"} & {tag for tag, _ in reader.tags}
@@ -142,7 +142,7 @@ def test_nothing_of_the_text_or_title_becomes_a_tag_and_nothing_comes_from_outsi
         assert not re.search(r"https?:|//\w+\.|@import|url\(|eval|innerHTML|fetch|\.src\b", source)
 
 
-def test_the_security_policy_lets_only_the_pages_own_script_and_style_run():
+def test_the_security_policy_permits_only_own_script_and_style():
     reader = Reader(judged(HOSTILE))
     (policy,) = [a["content"] for tag, a in reader.tags if a.get("http-equiv") == "Content-Security-Policy"]
     assert policy.startswith("default-src 'none';")
@@ -152,7 +152,7 @@ def test_the_security_policy_lets_only_the_pages_own_script_and_style_run():
         assert f"{kind}-src 'sha256-{digest}'" in policy
 
 
-def test_every_role_of_both_schemes_has_its_colour_and_both_appearances_exist():
+def test_every_role_has_a_colour_and_dark_and_print_styles_exist():
     style = Reader(judged("One."))
     for role in (*BUILD.roles, *SEVEN.roles):
         assert re.search(rf"\.role\.{role.code}\b[^{{]*\{{", style.inline["style"]), role.code
@@ -160,5 +160,5 @@ def test_every_role_of_both_schemes_has_its_colour_and_both_appearances_exist():
     assert "@media print" in style.inline["style"]
 
 
-def test_the_same_judgment_gives_the_same_page():
+def test_the_page_is_reproducible():
     assert judged(HOSTILE) == judged(HOSTILE)

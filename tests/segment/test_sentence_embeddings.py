@@ -1,4 +1,4 @@
-"""Reading sentences with a language model."""
+"""Sentence embeddings of a language model."""
 
 import logging
 import shutil
@@ -12,23 +12,23 @@ from transformers import LlamaModel
 from transformers.utils.logging import get_verbosity
 
 from legalrr.errors import UserError
-from legalrr.segment.sentence_embeddings import LanguageModel, StateReader
+from legalrr.segment.sentence_embeddings import LanguageModel, SentenceEmbedder
 
 SENTENCES = ["The tenant paid.", "Rs. 5 ₹", "x" * 40, "The appeal is allowed."]
 
 
-def reads(folder: Path, **choice) -> StateReader:
-    # "medium" is bfloat16 where the processor has it.
+def make_embedder(folder: Path, **choice) -> SentenceEmbedder:
+    # "medium" is bfloat16 on processors that support it.
     given = {"layer": 1, "window": 200, "overlap": 0, "matmul_precision": "highest"} | choice
-    return StateReader(language_model=LanguageModel(model=str(folder)), **given)
+    return SentenceEmbedder(language_model=LanguageModel(model=str(folder)), **given)
 
 
 @pytest.fixture
-def reader(tiny) -> StateReader:
-    return reads(tiny)
+def embedder(tiny) -> SentenceEmbedder:
+    return make_embedder(tiny)
 
 
-def test_a_state_is_the_mean_and_the_last_of_the_tokens_that_begin_in_the_sentence(tiny, reader):
+def test_an_embedding_is_mean_and_last_state_of_the_sentence_tokens(tiny, embedder):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(tiny)
@@ -36,7 +36,7 @@ def test_a_state_is_the_mean_and_the_last_of_the_tokens_that_begin_in_the_senten
     ids = tokenizer("\n".join(SENTENCES), add_special_tokens=False)["input_ids"]
     with torch.inference_mode():
         hidden = model.model.norm(model(torch.tensor([ids]), output_hidden_states=True).hidden_states[1])[0].numpy()
-    found = reader.read(SENTENCES)
+    found = embedder.embed(SENTENCES)
     assert found.dtype == np.float32
     start = 0
     for sentence, state in zip(SENTENCES, found, strict=True):
@@ -47,43 +47,43 @@ def test_a_state_is_the_mean_and_the_last_of_the_tokens_that_begin_in_the_senten
         start += size
 
 
-def test_what_comes_later_does_not_change_a_state(reader):
-    assert reader.read(SENTENCES)[:2] == pytest.approx(reader.read(SENTENCES[:3])[:2], abs=1e-5)
+def test_later_sentences_do_not_change_an_embedding(embedder):
+    assert embedder.embed(SENTENCES)[:2] == pytest.approx(embedder.embed(SENTENCES[:3])[:2], abs=1e-5)
 
 
-def test_windows_hold_what_was_read_before(tiny):
+def test_only_the_first_window_has_the_full_context(tiny):
     whole, parts = (
-        reads(tiny, window=window, overlap=overlap).read(SENTENCES) for window, overlap in ((200, 0), (40, 30))
+        make_embedder(tiny, window=window, overlap=overlap).embed(SENTENCES) for window, overlap in ((200, 0), (40, 30))
     )
-    # What lies in the first window is the same; further on, less was read before.
+    # The first window is the same; later ones have less preceding context.
     assert parts[0] == pytest.approx(whole[0], abs=1e-5)
     assert np.isfinite(parts).all()
     assert not np.allclose(parts[3], whole[3], atol=1e-5)
 
 
-def test_states_are_kept_on_the_disk(reader, tmp_path, monkeypatch):
+def test_embeddings_are_cached_on_disk(embedder, tmp_path, monkeypatch):
     monkeypatch.setenv("LEGALRR_CACHE", str(tmp_path))
-    first = reader.read_once(SENTENCES)
+    first = embedder.embed_cached(SENTENCES)
     (kept,) = tmp_path.glob("states/*/*.npy")
-    monkeypatch.setattr(StateReader, "read", lambda *_: pytest.fail("read again"))
-    assert np.array_equal(reader.read_once(SENTENCES), first)
+    monkeypatch.setattr(SentenceEmbedder, "embed", lambda *_: pytest.fail("embedded again"))
+    assert np.array_equal(embedder.embed_cached(SENTENCES), first)
     assert np.load(kept, allow_pickle=False).dtype == np.float16
 
 
-def test_the_identity_is_the_reading_and_the_content_of_the_model(tiny, reader, tmp_path):
-    assert set(reader.identity()) == {"layer", "window", "overlap", "matmul_precision", "pooling", "sha256"}
+def test_the_identity_is_settings_and_content_of_the_model(tiny, embedder, tmp_path):
+    assert set(embedder.identity()) == {"layer", "window", "overlap", "matmul_precision", "pooling", "sha256"}
     moved = tmp_path / "moved"
     shutil.copytree(tiny, moved)
-    assert reads(moved).identity() == reader.identity()
-    assert reads(tiny, layer=2).identity() != reader.identity()
+    assert make_embedder(moved).identity() == embedder.identity()
+    assert make_embedder(tiny, layer=2).identity() != embedder.identity()
 
 
-def test_nothing_is_said_of_layers_that_are_left_out(save_tiny, tmp_path, caplog):
+def test_omitted_layers_cause_no_log_message(save_tiny, tmp_path, caplog):
     library = logging.getLogger("transformers")
     before = get_verbosity()
     library.addHandler(caplog.handler)
     try:
-        reads(save_tiny(tmp_path / "fresh")).read(SENTENCES)
+        make_embedder(save_tiny(tmp_path / "fresh")).embed(SENTENCES)
     finally:
         library.removeHandler(caplog.handler)
     assert caplog.text == ""
@@ -93,18 +93,18 @@ def test_nothing_is_said_of_layers_that_are_left_out(save_tiny, tmp_path, caplog
 @pytest.mark.parametrize(
     ("wrong", "message"), [(None, "lacks 1 of its weights"), (torch.ones(3, 4), "has in another size 1 of its weights")]
 )
-def test_weights_that_are_absent_or_of_another_size_are_not_made_up(save_tiny, tmp_path, wrong, message):
+def test_missing_or_misshapen_weights_are_rejected(save_tiny, tmp_path, wrong, message):
     folder = save_tiny(tmp_path / "holes")
     weights = load_file(folder / "model.safetensors")
     name = "model.layers.0.mlp.up_proj.weight"
     del weights[name]
     save_file(weights | ({} if wrong is None else {name: wrong}), folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(UserError, match=rf"segment\.language_model\.model: .*{message}, the first one .*layers\.0"):
-        reads(folder).read(SENTENCES)
+        make_embedder(folder).embed(SENTENCES)
 
 
-def test_a_judgment_without_sentences_has_no_states(reader):
-    assert reader.read([]).shape == (0, 128)
+def test_a_judgment_without_sentences_has_no_embeddings(embedder):
+    assert embedder.embed([]).shape == (0, 128)
 
 
 @pytest.mark.parametrize(
@@ -115,9 +115,9 @@ def test_a_judgment_without_sentences_has_no_states(reader):
         ({"window": 1024}, "--window: a window of 1024 tokens .*reads 512"),
     ],
 )
-def test_a_reading_that_the_model_cannot_do_is_refused(tiny, choice, message):
+def test_layers_and_windows_beyond_the_model_are_rejected(tiny, choice, message):
     with pytest.raises(UserError, match=message):
-        reads(tiny, **choice).read(SENTENCES)
+        make_embedder(tiny, **choice).embed(SENTENCES)
 
 
 @pytest.mark.parametrize(
@@ -128,13 +128,13 @@ def test_a_reading_that_the_model_cannot_do_is_refused(tiny, choice, message):
         ({"device": "cuda:99"}, r"segment\.language_model\.device: there is no cuda:99 here"),
     ],
 )
-def test_a_language_model_that_is_not_there_is_refused(tiny, choice, message):
+def test_an_unavailable_language_model_is_rejected(tiny, choice, message):
     chosen = LanguageModel(**{"model": str(tiny)} | choice)
     with pytest.raises(UserError, match=message):
-        StateReader(language_model=chosen, layer=1, window=200, overlap=0).read(SENTENCES)
+        SentenceEmbedder(language_model=chosen, layer=1, window=200, overlap=0).embed(SENTENCES)
 
 
-def test_the_precision_of_products_is_set_while_reading_alone(tiny, monkeypatch):
+def test_matmul_precision_is_set_only_while_embedding(tiny, monkeypatch):
     seen = []
     forward = LlamaModel.forward
 
@@ -145,17 +145,17 @@ def test_the_precision_of_products_is_set_while_reading_alone(tiny, monkeypatch)
     monkeypatch.setattr(LlamaModel, "forward", noting)
     before = torch.get_float32_matmul_precision()
     for precision in ("high", "highest"):
-        reads(tiny, matmul_precision=precision).read(SENTENCES)
+        make_embedder(tiny, matmul_precision=precision).embed(SENTENCES)
     assert seen == ["high", "highest"]
     assert torch.get_float32_matmul_precision() == before
 
 
-def test_an_unknown_precision_is_refused():
+def test_an_unknown_precision_is_rejected():
     with pytest.raises(UserError, match=r"^matmul_precision: .*use highest, high, medium"):
-        StateReader(matmul_precision="low")
+        SentenceEmbedder(matmul_precision="low")
 
 
 @pytest.mark.parametrize(("window", "overlap"), [(10, 10), (10, -1)])
-def test_windows_that_do_not_move_on_are_refused(window, overlap):
+def test_windows_without_progress_are_rejected(window, overlap):
     with pytest.raises(UserError, match="--overlap: "):
-        StateReader(window=window, overlap=overlap)
+        SentenceEmbedder(window=window, overlap=overlap)

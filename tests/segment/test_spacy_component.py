@@ -1,4 +1,4 @@
-"""The spaCy components: whole tokens without losing a character, in a pool, saved and loaded, and by entry points."""
+"""The spaCy components: token alignment, roles, multiprocessing, serialization and entry points."""
 
 import json
 import pickle
@@ -15,7 +15,7 @@ from spacy.language import Language
 from spacy.tokens import DocBin
 
 import legalrr.segment.spacy_component  # noqa: F401
-from legalrr.corpora.exchange import snapped
+from legalrr.corpora.exchange import align_to_tokens
 from legalrr.errors import UserError
 from legalrr.records import Judgment
 from legalrr.segment.tagger import load_tagger
@@ -41,11 +41,11 @@ def roles(doc) -> list[tuple]:
     ]
 
 
-# ---------------------------------------------------------------- snapping
+# ---------------------------------------------------------------- token alignment
 
 
-def snapped_naively(tokens, spans):
-    """Ask for every token which span it overlaps first."""
+def align_reference(tokens, spans):
+    """Find the first overlapping span of every token."""
     owner = [
         next((number for number, (start, end) in enumerate(spans) if a < end and start < b), None) for a, b in tokens
     ]
@@ -66,8 +66,8 @@ def intervals(draw, limit=40):
 @example([(0, 9)], [(0, 2), (3, 5), (5, 9)])
 @example([(2, 4), (4, 6)], [(0, 1), (3, 5)])
 def test_a_token_belongs_to_the_first_span_that_it_overlaps(tokens, spans):
-    found = snapped(tokens, spans)
-    assert found == snapped_naively(tokens, spans)
+    found = align_to_tokens(tokens, spans)
+    assert found == align_reference(tokens, spans)
     assert all(a < b for a, b, _ in found)
     assert all(one[1] <= other[0] for one, other in pairwise(found))
 
@@ -82,7 +82,7 @@ def built() -> Language:
 @example("The end.The start.\n\n\tNo. ")
 @example(" \n ")
 @example("आदेश। הערעור נדחה. e\u0301\u200d")
-def test_no_visible_character_is_outside_the_spans_of_a_document(built, text):
+def test_spans_cover_every_visible_character(built, text):
     doc = built(text)
     inside = {at for span in doc.spans["rhetorical_roles"] for at in range(span.start_char, span.end_char)}
     assert all(at in inside for at, character in enumerate(text) if not character.isspace())
@@ -94,7 +94,7 @@ def test_no_visible_character_is_outside_the_spans_of_a_document(built, text):
 
 
 @pytest.mark.parametrize("scheme", ["build", "seven"])
-def test_roles_scores_and_offsets_are_those_of_the_pipelines_own_tagger(scheme):
+def test_roles_scores_and_offsets_equal_those_of_the_tagger(scheme):
     doc = pipeline(scheme=scheme)(TEXT)
     segments = load_tagger("crf", scheme=scheme).segment(Judgment(id="a", text=TEXT))
     found = roles(doc)
@@ -105,12 +105,12 @@ def test_roles_scores_and_offsets_are_those_of_the_pipelines_own_tagger(scheme):
     assert doc.user_data == {}
 
 
-def test_sentences_are_those_of_the_splitter_in_whole_tokens():
+def test_sentences_equal_those_of_the_splitter_in_whole_tokens():
     doc = pipeline()("\n  The appeal fails.  No costs.\n\nDelhi. ")
     assert [sentence.text for sentence in doc.sents] == ["\n  The appeal fails.  ", "No costs.\n\n", "Delhi."]
 
 
-def test_a_sentence_within_a_token_is_taken_up_by_the_one_before():
+def test_a_sentence_within_a_token_joins_the_previous_one():
     nlp = pipeline()
     doc = nlp.make_doc("He came.He left.He slept. So ends it.")
     for pipe in ("legal_sentences", "rhetorical_roles"):
@@ -119,7 +119,7 @@ def test_a_sentence_within_a_token_is_taken_up_by_the_one_before():
     assert doc.spans["rhetorical_roles"][-1].text == "So ends it."
 
 
-def test_the_name_of_the_group_can_be_chosen():
+def test_the_name_of_the_span_group_can_be_set():
     doc = pipeline(spans_key="roles")(TEXT)
     assert list(doc.spans) == ["roles"]
 
@@ -129,13 +129,13 @@ def test_an_empty_document_has_an_empty_group():
     assert len(doc.spans["rhetorical_roles"]) == 0
 
 
-def test_a_pool_of_processes_gives_what_one_process_gives():
+def test_several_processes_give_the_same_roles_as_one():
     nlp = pipeline()
     texts = [TEXT, "The appeal is allowed.", "", TEXT[::-1]]
     assert [roles(doc) for doc in nlp.pipe(texts, n_process=2, batch_size=1)] == [roles(nlp(text)) for text in texts]
 
 
-def test_documents_keep_their_roles_through_a_doc_bin():
+def test_roles_survive_a_docbin():
     nlp = pipeline()
     doc = nlp(TEXT)
     (again,) = DocBin(docs=[doc]).get_docs(nlp.vocab)
@@ -150,16 +150,16 @@ def test_a_saved_pipeline_gives_the_same_roles(tmp_path):
     assert roles(other(TEXT)) == roles(nlp(TEXT))
 
 
-def test_a_component_can_be_pickled_for_processes_that_start_afresh():
+def test_a_component_can_be_pickled_for_spawned_processes():
     component = pipeline().get_pipe("rhetorical_roles")
     doc = spacy.blank("en")(TEXT)
     assert roles(pickle.loads(pickle.dumps(component))(doc)) == roles(pipeline()(TEXT))
 
 
-def test_a_pipeline_saved_with_another_model_is_refused(tmp_path):
+def test_a_pipeline_saved_with_another_model_is_rejected(tmp_path):
     pipeline().to_disk(tmp_path / "pipe")
-    told = tmp_path / "pipe" / "rhetorical_roles.json"
-    told.write_text(json.dumps(json.loads(told.read_text()) | {"model_sha256": "0" * 64}))
+    path = tmp_path / "pipe" / "rhetorical_roles.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"model_sha256": "0" * 64}))
     with pytest.raises(UserError, match="rhetorical_roles: the pipeline was saved with another model"):
         spacy.load(tmp_path / "pipe")
     with pytest.raises(UserError, match="another model"):
@@ -172,17 +172,17 @@ def test_a_pipeline_saved_with_another_model_is_refused(tmp_path):
     ("config", "message"),
     [
         ({"segment": "crv"}, r"rhetorical_roles\.segment: no tagger 'crv' .*crf"),
-        ({"scheme": "nine"}, "finds no roles of 'nine'"),
-        ({"segment": "gold"}, "'gold' finds no roles of 'build'"),
+        ({"scheme": "nine"}, "does not tag the roles of 'nine'"),
+        ({"segment": "gold"}, "'gold' does not tag the roles of 'build'"),
         ({"prior_correction": 2.0}, "prior_correction"),
     ],
 )
-def test_an_impossible_configuration_is_refused_by_name(config, message):
+def test_an_invalid_configuration_is_rejected_by_name(config, message):
     with pytest.raises(UserError, match=message):
         pipeline(**config)
 
 
-def test_a_missing_model_is_told_when_it_is_needed(tmp_path):
+def test_a_missing_model_is_reported_on_first_use(tmp_path):
     nlp = pipeline(model=str(tmp_path / "none.crfsuite"))
     with pytest.raises(UserError, match=r"none\.crfsuite: no such model"):
         nlp(TEXT)

@@ -1,4 +1,4 @@
-"""Gold spans are passed on as they are."""
+"""The gold segmenter."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from legalrr.protocols import Segmenter
 from legalrr.segment.tagger import GoldSegmenter
 
 
-def test_gold_spans_are_given_as_they_are(judgments):
+def test_gold_spans_are_returned_unchanged(judgments):
     found = GoldSegmenter().segment(judgments[0])
     assert (found.id, found.scheme, found.spans) == ("case-0", "seven", judgments[0].spans)
     assert isinstance(GoldSegmenter(), Segmenter)
@@ -17,7 +17,7 @@ def test_gold_spans_are_given_as_they_are(judgments):
 
 
 @pytest.mark.parametrize("lost", ["spans", "scheme"])
-def test_a_judgment_without_gold_roles_names_id_and_cure(judgments, lost):
+def test_the_error_without_gold_roles_names_id_and_cure(judgments, lost):
     bare = replace(judgments[0], source="a.txt:1", **{lost: None})
     with pytest.raises(UserError, match=r"a\.txt:1: case-0: no gold roles .*segment=crf"):
         GoldSegmenter().segment(bare)

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from legalrr.corpora.pdf_folder import pixels, rendered
+from legalrr.corpora.pdf_folder import pixel_size, render_pages
 from legalrr.errors import UserError
 from legalrr.records import Page
 
@@ -254,7 +254,7 @@ class Vision:
         from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
         processor = self.processor
-        width, height = pixels(page)
+        width, height = pixel_size(page)
         least, most = (processor.size[edge] for edge in ("shortest_edge", "longest_edge"))
         side, merged = processor.patch_size, processor.merge_size
         try:
@@ -296,7 +296,7 @@ def drawn(pictures: Sequence[Picture]) -> dict[str, Tensor]:
     """
     if not pictures:
         return {}
-    made = pictures[0].processor(images=list(rendered(p.page for p in pictures)), return_tensors="pt")
+    made = pictures[0].processor(images=list(render_pages(p.page for p in pictures)), return_tensors="pt")
     return {name: made[name] for name in ("pixel_values", "image_grid_thw")}
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
-from legalrr.corpora.pdf_folder import rendered
+from legalrr.corpora.pdf_folder import render_pages
 from legalrr.errors import UserError
 from legalrr.protocols import Call, PageTokens
 from legalrr.records import Message, Page
@@ -62,7 +62,7 @@ class Oracle:
         text = self.tokenizer.apply_chat_template(list(call.messages), tokenize=False, add_generation_prompt=True)
         images = {}
         if call.pages:
-            images = dict(self.processor(images=list(rendered(call.pages)), return_tensors="pt"))
+            images = dict(self.processor(images=list(render_pages(call.pages)), return_tensors="pt"))
             head, *rest = text.split("<|image_pad|>")
             pads = [int(grid.prod()) // self.processor.merge_size**2 for grid in images["image_grid_thw"]]
             text = head + "".join("<|image_pad|>" * n + after for n, after in zip(pads, rest, strict=True))

@@ -130,7 +130,7 @@ LOCKED = (
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"", "empty file"), (b"%PDF-1.7 nothing", "broken PDF"), (LOCKED, "encrypted: it opens with a password only")],
+    [(b"", "empty file"), (b"%PDF-1.7 nothing", "damaged PDF"), (LOCKED, "encrypted: requires a password")],
 )
 def test_a_broken_pdf_among_others_is_named(run, folder, content, words):
     (folder / "c.pdf").write_bytes(content)

@@ -1,4 +1,4 @@
-"""The corpora as their authors publish them."""
+"""The published corpora, where available."""
 
 from collections import Counter
 
@@ -29,7 +29,7 @@ def test_every_gold_span_is_in_range_and_disjoint(judgments):
 
 @pytest.mark.parametrize("judgments", ["lawai50"], indirect=True)
 def test_lawai50_is_read(judgments):
-    # 35 of the 50 have an outcome, whether or not the other 15 are here.
+    # 35 of the 50 have an outcome; the other 15 may be absent.
     assert len(judgments) in {35, 50}
     assert Counter(j.outcome for j in judgments if j.outcome) == {"dismissed": 19, "allowed": 16}
     assert all(j.spans for j in judgments)

@@ -1,4 +1,4 @@
-"""Taggers by the name of their configuration."""
+"""Loading of taggers by name."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from legalrr.segment.crf import CrfSegmenter
 from legalrr.segment.tagger import load_tagger
 
 
-def test_the_choice_is_what_its_configuration_says():
+def test_the_tagger_is_built_from_its_config():
     assert load_tagger("crf", scheme="build") == CrfSegmenter()
 
 
@@ -28,11 +28,11 @@ def test_model_and_correction_replace_those_of_the_configuration():
     ("name", "scheme", "message"),
     [
         ("none", "build", r"--segment: no tagger 'none' .*crf, crf_seven"),
-        ("crf", "iltur", "'crf' finds no roles of 'iltur'"),
-        ("crf_seven", "build", "'crf_seven' finds no roles of 'build'"),
-        ("gold", "build", "'gold' finds no roles of 'build'"),
+        ("crf", "iltur", "'crf' does not tag the roles of 'iltur'"),
+        ("crf_seven", "build", "'crf_seven' does not tag the roles of 'build'"),
+        ("gold", "build", "'gold' does not tag the roles of 'build'"),
     ],
 )
-def test_what_is_not_there_is_refused_with_the_option(name, scheme, message):
+def test_an_unknown_tagger_is_rejected_with_the_option(name, scheme, message):
     with pytest.raises(UserError, match=message):
         load_tagger(name, scheme=scheme, option="--segment")

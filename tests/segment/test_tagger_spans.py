@@ -1,4 +1,4 @@
-"""What every tagger owes, whatever the text: spans that are ordered, disjoint, covering, and of the scheme."""
+"""Invariants of tagged spans for any text: ordered, disjoint, complete and of the scheme."""
 
 import pytest
 from hypothesis import example, given, settings
