@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
-from legalrr.annotate.annotate import template
+from legalrr.annotate.annotate import template, template_source
 from legalrr.errors import UserError
 from legalrr.protocols import Call, Engine, Reply
 from legalrr.records import Judgment, Segments, Span
