@@ -126,7 +126,7 @@ def test_a_table_is_read_with_the_columns_that_overrides_name() -> None:
 
 
 def test_a_path_that_tells_no_reader_is_refused() -> None:
-    with pytest.raises(legalrr.UserError, match=r"no corpus of this name, and no table or folder .*specimen"):
+    with pytest.raises(legalrr.UserError, match=r"neither the name of a corpus nor a table or folder .*specimen"):
         legalrr.load_corpus("no_such")
     Path("mixed").mkdir()
     with pytest.raises(legalrr.UserError, match=r"neither \.txt nor \.pdf"):

@@ -63,7 +63,7 @@ def test_shell_completion_knows_the_choices(run_hydra: Run, monkeypatch: pytest.
 def test_a_typo_names_the_nearest_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     status, _, err = run(main, monkeypatch, capsys, "legalrr", "reprot", "runs")
     assert status == 2
-    assert err == "legalrr: no command 'reprot', and not an override OPTION=VALUE (did you mean report?)\n"
+    assert err == "legalrr: 'reprot' is neither a command nor an override OPTION=VALUE (did you mean report?)\n"
     _, _, err = run(main, monkeypatch, capsys, "legalrr", "xyz")
     assert "the commands are data, segment" in err
 
@@ -91,7 +91,7 @@ def test_the_former_name_works_and_says_what_to_type(name: str, run_hydra: Run) 
     status, out, err = run_hydra(renamed, f"/usr/bin/legalrr-{name}", "--help")
     assert status == 0
     assert f"legalrr {name}" in out
-    assert err.splitlines()[0] == f"legalrr-{name} will be removed in the next release: type `legalrr {name}`"
+    assert err.splitlines()[0] == f"legalrr-{name} will be removed in the next release: use `legalrr {name}`"
 
 
 def test_the_scripts_are_the_command_and_the_former_names() -> None:

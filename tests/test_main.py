@@ -139,7 +139,7 @@ def test_interrupted_before_its_first_cell_a_sweep_says_how_to_go_on(run: Run, m
     monkeypatch.setattr("legalrr.run.prefetch.prefetch", interrupted)
     status, _, err = run("experiment=paper", "arm=plain,c", *QUICK)
     assert status == 130
-    assert "goes on where this one stopped" in complaint(err)[0]
+    assert "run the same command again to resume" in complaint(err)[0]
 
 
 def test_cell_by_cell_a_sweep_has_the_same_tables(run: Run, tmp_path: Path) -> None:

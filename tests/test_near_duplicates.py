@@ -2,7 +2,7 @@
 
 import random
 
-from legalrr.near_duplicates import NEAR_DUPLICATE, RUN, near_duplicates
+from legalrr.near_duplicates import NEAR_DUPLICATE, SHINGLE_WORDS, near_duplicates
 
 
 def text(seed: int, words: int) -> list[str]:
@@ -12,7 +12,7 @@ def text(seed: int, words: int) -> list[str]:
 
 def test_texts_that_share_enough_runs_are_one_group_and_others_are_not():
     first, second, third = (text(seed, 400) for seed in range(3))
-    share = int((NEAR_DUPLICATE + 0.05) * 400) + RUN
+    share = int((NEAR_DUPLICATE + 0.05) * 400) + SHINGLE_WORDS
     mixed = first[:share] + third[share:]
     little = first[: int(0.5 * NEAR_DUPLICATE * 400)] + second
     found = near_duplicates([" ".join(words) for words in (first, second, mixed, little[:400])])

@@ -278,7 +278,7 @@ class TestCompared:
     @pytest.mark.parametrize("scoring", ["compare", "calibrated"])
     def test_engine_without_log_probabilities_is_refused(self, tmp_path: Path, scoring: str) -> None:
         engine = Fake(logprobs=False)
-        with pytest.raises(UserError, match=r"^predict\.scoring: this backbone gives no log-probabilities"):
+        with pytest.raises(UserError, match=r"^predict\.scoring: this backbone does not return log-probabilities"):
             ask([case("j", direct=True)], engine, tmp_path, scoring)
         assert engine.calls == []
         assert not list(tmp_path.iterdir())
@@ -311,7 +311,7 @@ class TestChosen:
 
     def test_an_engine_that_cannot_be_held_is_refused(self, tmp_path: Path) -> None:
         engine = Fake(structured=False)
-        with pytest.raises(UserError, match=r"^predict\.scoring: this backbone cannot be held to given answers"):
+        with pytest.raises(UserError, match=r"^predict\.scoring: this backbone does not support constrained decoding"):
             ask([case("j", direct=True)], engine, tmp_path, "choose")
         assert engine.calls == []
         for scoring in ("generate", "compare"):

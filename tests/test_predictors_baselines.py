@@ -13,7 +13,7 @@ from legalrr.predictors import (
     MajorityPredictor,
     StratifiedPredictor,
     TfidfPredictor,
-    shown,
+    visible_text,
 )
 from legalrr.protocols import PredictContext, Predictor
 from legalrr.records import (
@@ -226,7 +226,7 @@ class TestTfidf:
     def test_tail_is_the_last_three_hundred_words(self) -> None:
         def told(words: int) -> dict[str, str]:
             cases, gold = labelled(12)
-            long = [case(c.document.id, f"{shown(c.document)} {'end ' * words}") for c in cases]
+            long = [case(c.document.id, f"{visible_text(c.document)} {'end ' * words}") for c in cases]
             return answers(TfidfPredictor(reads="tail"), long, bench(gold))
 
         _, gold = labelled(12)
@@ -284,7 +284,7 @@ class TestTfidf:
     def test_case_without_outcome_cannot_be_cross_validated(self) -> None:
         cases, gold = labelled(12)
         del gold["j4"]
-        with pytest.raises(UserError, match=r"^j4: no outcome to cross-validate with.*train_split"):
+        with pytest.raises(UserError, match=r"^j4: no outcome for cross-validation.*train_split"):
             list(TfidfPredictor().predict(cases, bench(gold)))
 
     def test_judgments_of_a_group_are_not_split_between_folds(self) -> None:
@@ -322,7 +322,7 @@ class TestTfidf:
             )
             for c in cases
         ]
-        with pytest.raises(UserError, match=r"^group g: all judgments are of one group"):
+        with pytest.raises(UserError, match=r"^group g: all judgments are in one group"):
             list(TfidfPredictor().predict(grouped, bench(gold)))
 
     @pytest.mark.parametrize(
@@ -340,4 +340,4 @@ class TestTfidf:
 
 def test_shown_is_the_visible_text_without_headings() -> None:
     blocks = (Block(role="FAC", start=0, text="One."), Block(role="RLC", start=9, text="Two."))
-    assert shown(Document(id="j", scheme="build", headings=True, blocks=blocks)) == "One.\nTwo."
+    assert visible_text(Document(id="j", scheme="build", headings=True, blocks=blocks)) == "One.\nTwo."

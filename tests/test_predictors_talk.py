@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from legalrr.backbones.echo import EchoBackbone
-from legalrr.predictors import Talk, lead
+from legalrr.predictors import Conversation, run_conversations
 from legalrr.protocols import Call, Engine, Reply
 from legalrr.records import Completion
 from legalrr.store import Store
@@ -27,17 +27,17 @@ def call(key: str, *, final: bool) -> Call:
     return Call(key=key, messages=({"role": "user", "content": key},), max_new_tokens=4, final=final)
 
 
-def talk(*calls: Call) -> Talk:
+def talk(*calls: Call) -> Conversation:
     for one in calls:
         reply = yield one
         assert reply.prompt_tokens
     return Completion(id=calls[-1].key, turns=())
 
 
-def led(tmp_path: Path, talks: dict[str, Talk]) -> list[Call]:
+def led(tmp_path: Path, talks: dict[str, Conversation]) -> list[Call]:
     engine = Noting(EchoBackbone().load())
     store = Store(tmp_path, {"stage": "calls"})
-    list(lead(talks, store, engine, fresh=set(), used=lambda key: None, advance=lambda count: None))
+    list(run_conversations(talks, store, engine, fresh=set(), used=lambda key: None, advance=lambda count: None))
     store.close()
     return engine.asked
 

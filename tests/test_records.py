@@ -3,7 +3,7 @@ from dataclasses import FrozenInstanceError
 import pytest
 
 from legalrr.errors import UserError
-from legalrr.records import Block, Document, Judgment, Message, Page, Quote, by_id, whole
+from legalrr.records import Block, Document, Judgment, Message, Page, Quote, by_id, replace_surrogates
 
 HEADINGS = {"FAC": "Facts", "RLC": "Ruling by Lower Court"}
 
@@ -48,7 +48,7 @@ def test_placeholders_in_literal_text_and_in_answers_stay_as_they_are() -> None:
 def test_half_a_character_of_an_answer_is_sent_on_as_a_replacement_character() -> None:
     message = Message(role="user", parts=("\u092f ", Quote(turn="ratio")))
     assert message.fill({"ratio": "x \ud83d y \U0001f9d1"})["content"] == "\u092f x \ufffd y \U0001f9d1"
-    assert len(whole("\ud800\udfff")) == 2
+    assert len(replace_surrogates("\ud800\udfff")) == 2
 
 
 def test_message_without_the_answer_it_quotes_raises() -> None:

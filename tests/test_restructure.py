@@ -277,7 +277,7 @@ def test_pages_with_anything_hidden_are_not_shown_and_blocks_are_what_is_seen() 
     [
         (
             {"order": "role"},
-            r"restructure\.order: order=role needs the text .* j is shown as images .*corpus\.input=text",
+            r"restructure\.order: order=role needs the text .* j is shown as page images .*corpus\.input=text",
         ),
         ({"content": "main"}, r"restructure\.content: content=main needs the text .*an arm without R"),
         ({"preamble": False}, r"restructure\.preamble: preamble=false needs the text .*also_hide=\[PREAMBLE\]"),
@@ -318,14 +318,14 @@ def test_pages_beyond_the_budget_are_an_error_or_cut_from_the_middle_or_skip() -
     assert (numbers(short.pages), short.hidden_pages, short.dropped_tokens) == ([1, 2, 4], (), page)
     dropped = judgment.pages[2]
     assert all(b.start >= dropped.end or b.start + len(b.text) <= dropped.start for b in short.blocks)
-    with pytest.raises(UserError, match=r"j: not one page fits into a budget of 9 tokens"):
+    with pytest.raises(UserError, match=r"j: no page fits into a budget of 9 tokens"):
         fitted(9, "middle")
     left_out = fitted(page, "skip")
     assert (left_out.skipped, left_out.pages, left_out.blocks, left_out.dropped_tokens) == (True, (), (), 4 * page)
 
 
 def test_pages_for_a_model_that_reads_none_are_refused() -> None:
-    with pytest.raises(UserError, match=r"j: this backbone reads no images .*corpus\.input=text"):
+    with pytest.raises(UserError, match=r"j: this backbone does not accept images .*corpus\.input=text"):
         Restructure(hide_verdicts=False).restructure(*paged(), Words(context=1000), 0)
 
 

@@ -111,7 +111,7 @@ class TestBuild:
 
     @pytest.mark.parametrize("text", ["{folds: 3}", "{_target_: 3}", "{_target_: null}", "{_target_: '???'}", "{}"])
     def test_node_without_target_is_refused(self, text: str) -> None:
-        with pytest.raises(UserError, match=r"^predict: no _target_"):
+        with pytest.raises(UserError, match=r"^predict: _target_ does not name a class"):
             build(node(text), Predictor, option="predict")
 
     @pytest.mark.parametrize("target", ["legalrr.nothing.X", "legalrr.verdict.Nothing", "Nothing", ".x.Y", "a..b"])
@@ -122,11 +122,11 @@ class TestBuild:
 
     @pytest.mark.parametrize("target", ["collections.Counter", "os.path.join", "legalrr.roles.BUILD"])
     def test_what_is_no_dataclass_is_refused(self, target: str) -> None:
-        with pytest.raises(UserError, match=r"is no dataclass"):
+        with pytest.raises(UserError, match=r"is not a dataclass"):
             build(node(f"{{_target_: {target}}}"), Predictor, option="predict")
 
     def test_stage_of_another_kind_is_refused(self) -> None:
-        with pytest.raises(UserError, match=r"^predict: legalrr\.verdict\.VerdictReader is no Predictor"):
+        with pytest.raises(UserError, match=r"^predict: legalrr\.verdict\.PatternVerdictReader is not a Predictor"):
             build(node("{_target_: legalrr.verdict.PatternVerdictReader}"), Predictor, option="predict")
 
     @pytest.mark.parametrize("reference", ["${number}", "${..number}", "${other.number}", "${.spare}"])
@@ -311,9 +311,9 @@ class TestMovedClasses:
         """Say that `Spare` has moved here; returns its former path."""
         former = "legalrr.elsewhere.Spare"
         monkeypatch.setattr(legalrr.stage, "FORMER", {f"{__name__}.Spare": former})
-        legalrr.stage._current.cache_clear()
+        legalrr.stage._current_path.cache_clear()
         yield former
-        legalrr.stage._current.cache_clear()
+        legalrr.stage._current_path.cache_clear()
 
     def test_a_moved_class_is_described_by_its_former_path(self, moved: str) -> None:
         assert description(Spare())["class"] == moved
@@ -328,8 +328,7 @@ class TestMovedClasses:
             for _ in range(2):
                 assert build(node(f"{{_target_: {moved}, folds: 2}}"), Anything, option="predict") == Spare(folds=2)
         assert caplog.messages == [
-            f"predict._target_: {moved} has moved, and is not found there from the next release on. "
-            f"Write: {__name__}.Spare"
+            f"predict._target_: {moved} has moved; the next release will not accept this path. Write: {__name__}.Spare"
         ]
 
     def test_the_present_target_is_built_without_a_warning(self, moved: str, caplog: pytest.LogCaptureFixture) -> None:

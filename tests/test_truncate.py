@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from legalrr.errors import UserError
 from legalrr.records import Block, Document
 from legalrr.roles import BUILD
-from legalrr.truncate import LONGEST, OVERFLOWS, count_tokens, truncate
+from legalrr.truncate import MAX_UNIT_TOKENS, OVERFLOWS, count_tokens, truncate
 
 HEADINGS = {role.code: role.heading for role in BUILD.roles}
 
@@ -113,7 +113,7 @@ def test_headings_count(policy: str) -> None:
 def test_sentence_of_five_thousand_tokens_is_cut_between_tokens(policy: str, tokens: Words | Joins) -> None:
     monster = document(("FAC", " ".join(f"w{i}" for i in range(5000))))
     left = truncate(monster, tokens, 1000, policy)
-    assert 1000 - LONGEST <= size(left, tokens) <= 1000
+    assert 1000 - MAX_UNIT_TOKENS <= size(left, tokens) <= 1000
     for block in left.blocks:
         assert all(re.fullmatch(r"w\d+", word) for word in block.text.split())
         assert monster.blocks[0].text[block.start : block.start + len(block.text)] == block.text
@@ -122,8 +122,8 @@ def test_sentence_of_five_thousand_tokens_is_cut_between_tokens(policy: str, tok
 
 
 def test_piece_of_a_long_sentence_takes_no_more_than_the_longest_piece() -> None:
-    left = truncate(document(("FAC", "w " * (2 * LONGEST) + "end")), Words(), LONGEST, "middle")
-    assert size(left, Words()) == LONGEST
+    left = truncate(document(("FAC", "w " * (2 * MAX_UNIT_TOKENS) + "end")), Words(), MAX_UNIT_TOKENS, "middle")
+    assert size(left, Words()) == MAX_UNIT_TOKENS
 
 
 @pytest.mark.parametrize("policy", ["middle", "by_role"])
@@ -173,7 +173,7 @@ def test_what_is_left_is_within_budget_verbatim_in_order_and_the_rest_is_counted
     try:
         left = truncate(whole, tokens, budget, policy)
     except UserError:
-        reject()  # not one sentence fits
+        reject()  # no sentence fits
     assert size(left, tokens) <= budget
     assert left.dropped_tokens == size(whole, tokens) - size(left, tokens)
     at = 0
@@ -192,5 +192,5 @@ def test_greater_budget_never_leaves_fewer_tokens(parts: list[tuple[str, str]], 
     try:
         smaller = truncate(whole, Words(), budget, policy)
     except UserError:
-        reject()  # not one sentence fits
+        reject()  # no sentence fits
     assert size(smaller, Words()) <= size(truncate(whole, Words(), budget + 1, policy), Words())

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legalrr.verdict import thought_end, thoughts
+from legalrr.verdict import find_reasoning, reasoning_end
 
 
 @pytest.mark.parametrize(
@@ -26,18 +26,18 @@ from legalrr.verdict import thought_end, thoughts
     ],
 )
 def test_answer_begins_after_the_last_closed_thought(text: str, end: int) -> None:
-    assert thought_end(text) == end
+    assert reasoning_end(text) == end
 
 
 def test_sections_are_thoughts_only_where_one_word_was_asked_for() -> None:
     text = "<analysis>The rent was paid.</analysis>"
-    assert thought_end(text) == 0
-    assert thoughts(text, sections=True).kept(text) == []
+    assert reasoning_end(text) == 0
+    assert find_reasoning(text, sections=True).kept(text) == []
 
 
 def test_thought_that_is_never_closed_goes_on_to_the_end() -> None:
     text = "a<think>b</think>c<think>d"
-    found = thoughts(text)
+    found = find_reasoning(text)
     assert found.unfinished == 18
     assert [text[start:end] for start, end in found.kept(text)] == ["a", "c"]
 
@@ -47,6 +47,6 @@ pieces = st.lists(st.sampled_from(["<think>", "</think>", "[THINK]", "<|end|>", 
 
 @given(pieces.map("".join))
 def test_thoughts_and_what_is_kept_are_ordered_and_disjoint(text: str) -> None:
-    found = thoughts(text)
+    found = find_reasoning(text)
     ends = [0, *(at for piece in sorted([*found.closed, *found.kept(text)]) for at in piece), len(text)]
     assert ends == sorted(ends)

@@ -22,7 +22,7 @@ from legalrr.errors import UserError
 from legalrr.html import SVG_SALT
 from legalrr.hybrids.objective import Batch, batches
 from legalrr.hybrids.settings import PrimeSettings
-from legalrr.near_duplicates import related
+from legalrr.near_duplicates import group_related
 from legalrr.progress import progress
 from legalrr.protocols import Corpus
 from legalrr.records import Judgment
@@ -68,7 +68,7 @@ def split(judgments: Iterable[Judgment], share: float, seed: int) -> Split:
     names: dict[int, str] = {}
     chosen: list[Judgment] = []
     learned: list[Judgment] = []
-    for judgment, group in zip(known, related(known, sampled=SAMPLED), strict=True):
+    for judgment, group in zip(known, group_related(known, sampled=SAMPLED), strict=True):
         name = names.setdefault(group, judgment.id)
         (chosen if _draw(seed, name) < share else learned).append(judgment)
     for part, what in ((chosen, "held out"), (learned, "left to learn from")):

@@ -12,7 +12,7 @@ from typing import Any
 
 from legalrr.corpora.catalogue import subsample
 from legalrr.errors import UserError
-from legalrr.near_duplicates import NEAR_DUPLICATE, RUN, related
+from legalrr.near_duplicates import NEAR_DUPLICATE, SHINGLE_WORDS, group_related
 from legalrr.progress import progress
 from legalrr.protocols import AskingSegmenter, Backbone, CallCounter, Engine, PredictContext, PricedBackbone, Segmenter
 from legalrr.records import Case, Completion, Example, Judgment, Segments, Span, by_id
@@ -77,7 +77,7 @@ def run_cell(
             train=cell.examples(),
             gold={j.id: j.outcome for j in judgments if j.outcome},
             seed=pipeline.settings.seed,
-            tally=tally,
+            call_counter=tally,
         )
         completions = by_id(pipeline.predict.predict(cases, bench))
     calls.close()
@@ -239,11 +239,11 @@ class PreparedCell:
         From the store where they were looked for before: every cell of a sweep has the same judgments.
         """
         ordered = sorted(judgments, key=lambda j: j.id)
-        told = {"near_duplicate": NEAR_DUPLICATE, "run": RUN}
+        told = {"near_duplicate": NEAR_DUPLICATE, "run": SHINGLE_WORDS}
         store = Store(cache_folder(self.pipeline) / "clusters" / digest(told)[:16], told)
         key = digest([[j.id, j.group, j.text] for j in ordered])
         if key not in store:
-            store.add([(key, related(ordered))])
+            store.add([(key, group_related(ordered))])
         store.close()
         return {j.id: ordered[number].id for j, number in zip(ordered, store[key], strict=True)}
 

@@ -22,7 +22,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from legalrr.errors import UserError
-from legalrr.predictors import ModelPredictor, lead
+from legalrr.predictors import ModelPredictor, run_conversations
 from legalrr.progress import progress
 from legalrr.protocols import Engine, PageTokens
 from legalrr.records import Case, Judgment, Message, Segments
@@ -103,8 +103,8 @@ def prefetch_cells(
     try:
         with progress("ask together", sum(ready.calls for ready in cells), "calls") as advance:
             for group in _groups(wanted, engine):
-                talks = {(ready.number, case.document.id): ready.predict.talk(case) for ready, case in group}
-                for _ in lead(talks, store, engine, fresh=fresh, used=lambda key: None, advance=advance):
+                talks = {(ready.number, case.document.id): ready.predict.conversation(case) for ready, case in group}
+                for _ in run_conversations(talks, store, engine, fresh=fresh, used=lambda key: None, advance=advance):
                     pass
     finally:
         store.close()
@@ -119,7 +119,7 @@ def _ready(pipelines: Iterable[Pipeline], engine: Engine, prepared: Prepared) ->
             predict.check(engine)
             judgments, _ = cell.judgments(engine)
             segments = cell.segment(judgments)
-            calls = predict.calls(cell.case(judgments[0], segments[judgments[0].id], engine)) if judgments else 0
+            calls = predict.count_calls(cell.case(judgments[0], segments[judgments[0].id], engine)) if judgments else 0
         except UserError as error:
             log.debug("left to its cell: %s", error)
             continue

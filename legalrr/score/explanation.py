@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from legalrr.errors import UserError
-from legalrr.predictions import PREDICTIONS, damaged, read_predictions, read_rows
-from legalrr.records import whole
+from legalrr.predictions import PREDICTIONS, damaged_line, read_predictions, read_rows
+from legalrr.records import replace_surrogates
 from legalrr.score.metrics import Metric, Pair, place, told
 from legalrr.stage import digest
 from legalrr.store import Store
-from legalrr.verdict import thought_end
+from legalrr.verdict import reasoning_end
 
 if TYPE_CHECKING:
     from legalrr.score.metrics import Metric
@@ -50,7 +50,7 @@ class Explanation:
     source: str
     """Where the court's text comes from: `gold`, or the name of the segmenter that found it."""
     generated: str
-    """What the model wrote, without its thoughts, as `legalrr.records.whole` has it."""
+    """What the model wrote, without its thoughts, as `legalrr.records.replace_surrogates` has it."""
     court: str
     """What the court wrote."""
     cut_off: bool
@@ -168,7 +168,7 @@ def read_explanations(folder: Path) -> Explanations | None:
                         turn=turn,
                         role=role,
                         source=source,
-                        generated=whole(said[thought_end(said) :].strip()),
+                        generated=replace_surrogates(said[reasoning_end(said) :].strip()),
                         court=court,
                         cut_off=answer.get("finish_reason") == "length",
                     )
@@ -230,7 +230,7 @@ def _key(path: Path) -> Mapping[str, Any]:
 def _text(row: Mapping[str, Any], name: str, where: str, what: str = "reference") -> str:
     value = row.get(name)
     if not isinstance(value, str):
-        raise damaged(where, f"no text under {name!r}", what)
+        raise damaged_line(where, f"no text under {name!r}", what)
     return value
 
 

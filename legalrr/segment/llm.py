@@ -22,7 +22,7 @@ from legalrr.segment.sentence_embeddings import CUT, context, shortened, windows
 from legalrr.sentences import split
 from legalrr.stage import at_least, check_fields, digest
 from legalrr.store import Store
-from legalrr.verdict import thought_end
+from legalrr.verdict import reasoning_end
 
 log = logging.getLogger(__name__)
 
@@ -223,7 +223,7 @@ def answered(text: str, codes: Set[str], *, whole: bool) -> dict[int, str]:
     Returns:
         Only lines that are exactly `number: ROLE` with a role of the scheme; no number that got two roles.
     """
-    lines = text[thought_end(text) :].split("\n")
+    lines = text[reasoning_end(text) :].split("\n")
     found: dict[int, set[str]] = {}
     for line in lines if whole else lines[:-1]:
         match = _LINE.fullmatch(line.strip())

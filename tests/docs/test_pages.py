@@ -99,7 +99,7 @@ def test_commands_and_their_options_exist(page, name, words, former, monkeypatch
             (cli.renamed if former else cli.main)()
         assert ended.value.code == 0
         said = capsys.readouterr()
-        assert (f"type `legalrr {name}`" in said.err) == former
+        assert (f"use `legalrr {name}`" in said.err) == former
         told += said.out
     for option in (word.partition("=")[0] for word in words if word.startswith("-") and word != "-"):
         assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", told), f"{page}: legalrr {name} has no {option}"

@@ -230,7 +230,7 @@ def test_roles_prints_the_table_of_all_schemes(capsys):
 def test_roles_prints_one_mapping_and_its_losses(capsys):
     out = run(capsys, "roles", "--from", "build", "--to", "seven")
     assert "dropped: ISSUE: no role for it" in out
-    assert "merged: ANALYSIS and RATIO: told apart no longer, all RATIO" in out
+    assert "merged: ANALYSIS and RATIO: all become RATIO" in out
     assert "PrecedentOverruled" not in out
 
 
