@@ -17,7 +17,7 @@ Run = Callable[..., tuple[int, str, str]]
 def run(
     function: Callable[[], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str
 ) -> tuple[int, str, str]:
-    """Exit status, standard output and standard error of a command line."""
+    """Return exit status, standard output and standard error of a command line."""
     monkeypatch.setattr(sys, "argv", list(words))
     with pytest.raises(SystemExit) as ended:
         function()
@@ -26,7 +26,7 @@ def run(
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
-def test_alone_it_prints_the_help(
+def test_no_arguments_print_the_help(
     words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status, out, _ = run(main, monkeypatch, capsys, "legalrr", *words)
@@ -51,7 +51,7 @@ def test_help_of_an_experiment_lists_its_options(run_hydra: Run) -> None:
     assert "also_hide: []" in out
 
 
-def test_shell_completion_knows_the_choices(run_hydra: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shell_completion_lists_the_choices(run_hydra: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     status, out, _ = run_hydra(main, "legalrr", "-sc", "install=bash")
     assert status == 0
     assert out.split()[-1] == "legalrr"
@@ -68,7 +68,7 @@ def test_a_typo_names_the_nearest_command(monkeypatch: pytest.MonkeyPatch, capsy
     assert "the commands are data, segment" in err
 
 
-def test_a_sub_command_gives_its_status_and_one_line(
+def test_a_sub_command_exits_with_its_status_and_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status, _, err = run(main, monkeypatch, capsys, "legalrr", "report", "no_such_folder")
@@ -87,7 +87,7 @@ def test_an_interrupt_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_former_name_works_and_says_what_to_type(name: str, run_hydra: Run) -> None:
+def test_the_former_name_works_and_prints_the_new_one(name: str, run_hydra: Run) -> None:
     status, out, err = run_hydra(renamed, f"/usr/bin/legalrr-{name}", "--help")
     assert status == 0
     assert f"legalrr {name}" in out
