@@ -80,8 +80,6 @@ def main() -> None:
 def run_experiment() -> None:
     """Run an experiment with Hydra; exit with status 2 and a one-line message for bad input, 130 if interrupted."""
     from hydra.core.plugins import Plugins
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
 
     from hydra_plugins.together_launcher import TogetherLauncher
     from legalrr.configuration import run_hydra
@@ -96,10 +94,9 @@ def run_experiment() -> None:
         if job.failures:
             status = 2
             _print_failures(job.failures)
-    except (UserError, HydraException, OmegaConfBaseException) as error:
+    except UserError as error:
         status = 2
-        lines = f"{error}\n{error.__cause__ or ''}".splitlines()
-        _print_failures(job.failures or [("", " ".join(lines))])
+        _print_failures(job.failures or [("", str(error))])
     except KeyboardInterrupt:
         status = 130
         print("legalrr: interrupted; run the same command again to resume", file=sys.stderr)
@@ -142,20 +139,21 @@ def renamed() -> None:
 
 
 def run_command(name: str, arguments: list[str]) -> None:
-    """Run a sub-command and exit with its status."""
+    """Run a sub-command and exit: status 0, 2 with a one-line message for a UserError, or 130 if interrupted."""
     # Commands read sys.argv: Hydra by itself, argparse by default.
     sys.argv = [f"legalrr {name}", *arguments]
     _run_and_exit(f"legalrr {name}", import_module(COMMANDS[name][0]).main)
 
 
-def _run_and_exit(name: str, function: Callable[[], int | None]) -> NoReturn:
+def _run_and_exit(name: str, function: Callable[[], None]) -> NoReturn:
+    status = 0
     try:
-        status = function() or 0
+        function()
     except UserError as error:
         print(f"{name}: {error}", file=sys.stderr)
         status = 2
     except KeyboardInterrupt:
-        print(f"{name}: interrupted", file=sys.stderr)
+        print(f"{name}: interrupted; run the same command again to resume", file=sys.stderr)
         status = 130
     sys.exit(status)
 

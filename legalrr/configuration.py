@@ -59,12 +59,16 @@ def run_hydra(task: Callable[[DictConfig], Any], name: str) -> None:
     """Run `task` as a Hydra application with the configuration `name`, with the overrides in sys.argv.
 
     Raises:
-        UserError, HydraException, OmegaConfBaseException: bad input; other exceptions of `task` pass unchanged.
+        UserError: bad input; other exceptions of `task` pass unchanged.
     """
     # By default Hydra prints its own traceback and exits with 1; with this it raises every exception.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     Plugins.instance().register(UserConf)
-    hydra.main(version_base="1.3", config_path=str(conf_folders()[0]), config_name=name)(task)()
+    application = hydra.main(version_base="1.3", config_path=str(conf_folders()[0]), config_name=name)(task)
+    try:
+        application()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(_one_line(error)) from error
 
 
 def compose(name: str = "config", overrides: Sequence[str] = ()) -> DictConfig:
@@ -86,10 +90,14 @@ def compose(name: str = "config", overrides: Sequence[str] = ()) -> DictConfig:
             return hydra_compose(name, overrides=list(overrides))
     except (HydraException, OmegaConfBaseException) as error:
         # Some messages of Hydra end with all folders of the search path.
-        message = " ".join(f"{error} {error.__cause__ or ''}".split()).partition(" Config search path:")[0]
+        message = _one_line(error).partition(" Config search path:")[0]
         raise UserError(message, where=" ".join(overrides), cure="legalrr --help lists the choices") from error
     finally:
         GlobalHydra.instance().hydra = outer
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(f"{error} {error.__cause__ or ''}".split())
 
 
 def read_metadata(file: Path, keys: Sequence[str], *, wrapped: bool = True) -> dict[str, str]:

@@ -83,7 +83,7 @@ def test_an_interrupt_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 
     monkeypatch.setattr("legalrr.corpora.cli.main", interrupted)
     status, _, err = run(main, monkeypatch, capsys, "legalrr", "data", "list")
-    assert (status, err) == (130, "legalrr data: interrupted\n")
+    assert (status, err) == (130, "legalrr data: interrupted; run the same command again to resume\n")
 
 
 @pytest.mark.parametrize("name", COMMANDS)

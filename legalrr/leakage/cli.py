@@ -9,15 +9,12 @@ legalrr leakage corpus=build backbone=qwen3_vl_8b backbone.revision=COMMIT restr
 """
 
 import platform
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from legalrr.configuration import run_hydra
 from legalrr.errors import UserError
@@ -140,17 +137,8 @@ PROBE = "probe"
 
 
 def main() -> None:
-    """Run Hydra over `probe`; exit status 2 for bad input, with one line that says what, where and what to do."""
-    status = 0
-    try:
-        run_hydra(probe, "leakage")
-    except (UserError, HydraException, OmegaConfBaseException) as error:
-        status = 2
-        print(f"legalrr leakage: {' '.join(f'{error} {error.__cause__ or str()}'.split())}", file=sys.stderr)
-    except KeyboardInterrupt:
-        status = 130
-        print("legalrr leakage: interrupted; the same command goes on where this one stopped", file=sys.stderr)
-    sys.exit(status)
+    """Run `probe` as a Hydra application; raises UserError for bad input."""
+    run_hydra(probe, "leakage")
 
 
 def probe(config: DictConfig) -> None:

@@ -15,7 +15,6 @@ The command `legalrr explain`: scores of what a model wrote against the court's 
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -246,18 +245,10 @@ examples:
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status: 0, or 2 for bad input, told in one line."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; raises UserError for bad input."""
     chosen = _parser().parse_args(arguments)
-    try:
-        _score(chosen)
-    except UserError as error:
-        print(f"legalrr explain: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("legalrr explain: interrupted; the same command goes on where this one stopped", file=sys.stderr)
-        return 130
-    return 0
+    _score(chosen)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -352,7 +343,3 @@ def _metric(name: str, chosen: argparse.Namespace) -> "Metric":
         overlong=chosen.overlong,
         device=chosen.device,
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -217,15 +217,11 @@ examples:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command; exit status 2 for bad input, with one line that says what, where and what to do."""
+    """Run the command; raises UserError for bad input."""
     given = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(given)
     options.command_line = shlex.join(["legalrr", "segment", *given])
-    try:
-        options.run(options)
-    except UserError as error:
-        print(f"legalrr segment: {error}", file=sys.stderr)
-        sys.exit(2)
+    options.run(options)
 
 
 def _parser() -> argparse.ArgumentParser:

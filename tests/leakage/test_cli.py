@@ -19,8 +19,9 @@ from omegaconf import OmegaConf
 
 from legalrr.backbones.echo import EchoBackbone, EchoEngine
 from legalrr.backbones.local.backbone import forget_engine
+from legalrr.cli import main
 from legalrr.errors import UserError
-from legalrr.leakage.cli import main, run
+from legalrr.leakage.cli import run
 from legalrr.leakage.output import Leakage, page
 from legalrr.leakage.probe import Probe
 from legalrr.paths import root
@@ -291,7 +292,7 @@ def test_numbers_out_of_range_are_refused(option: str, value: float) -> None:
 @pytest.fixture
 def command(run_hydra: Command) -> Command:
     """Run the command in a folder of its own; returns exit status, standard output and standard error."""
-    return partial(run_hydra, main, "legalrr leakage")
+    return partial(run_hydra, main, "legalrr", "leakage")
 
 
 def test_the_command_prints_the_table_and_says_where_it_lies(command: Command, tmp_path: Path) -> None:
@@ -336,7 +337,7 @@ def test_an_interruption_says_how_to_go_on(command: Command, monkeypatch: pytest
     monkeypatch.setattr("legalrr.leakage.cli.run", interrupt)
     status, _, err = command("backbone=echo")
     assert status == 130
-    assert "the same command goes on" in err
+    assert "run the same command again to resume" in err
 
 
 def test_every_option_of_the_probe_stands_in_the_yaml() -> None:

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from legalrr.cli import run_command
 from legalrr.score.explanation import explanation_scores, main
 
 SAID = {"a": [("analysis", "The tenant paid.", "stop")], "b": [("analysis", "The rent was due.", "stop")]}
@@ -23,17 +24,17 @@ def scores(folder):
 
 
 def test_rouge_and_meteor_are_computed_for_every_cell_that_wrote_something(sweep, capsys):
-    assert main([str(sweep)]) == 0
+    main([str(sweep)])
     assert scores(sweep / "0") == scores(sweep / "1") == ["meteor_no_synonyms", "rouge_1", "rouge_2", "rouge_l"]
     assert not (sweep / "2" / "explanation").exists()
     told = capsys.readouterr().out.splitlines()
     assert told[0] == "rouge: 2 pairs of texts scored in 2 cells (F1, words stemmed by Porter's rules)"
-    assert main([str(sweep)]) == 0
+    main([str(sweep)])
     assert capsys.readouterr().out.startswith("rouge: 0 pairs of texts scored")
 
 
 def test_a_single_run_is_a_cell_too(sweep, capsys):
-    assert main([str(sweep / "1"), "--metric", "rouge", "--stemming", "none"]) == 0
+    main([str(sweep / "1"), "--metric", "rouge", "--stemming", "none"])
     assert capsys.readouterr().out == "rouge: 2 pairs of texts scored in 1 cells (F1, words not stemmed)\n"
 
 
@@ -50,7 +51,7 @@ def test_bertscore_is_kept_so_that_reading_it_needs_no_encoder(sweep, encoder):
         "--window",
         "9",
     ]
-    assert main([str(sweep), *chosen]) == 0
+    main([str(sweep), *chosen])
     code = (
         "import sys; from pathlib import Path\n"
         "from legalrr.score.explanation import explanation_scores\n"
@@ -69,7 +70,8 @@ def test_bertscore_is_kept_so_that_reading_it_needs_no_encoder(sweep, encoder):
     ],
 )
 def test_an_impossible_choice_is_one_line_and_status_2(sweep, chosen, message, capsys):
-    assert main([str(sweep), *chosen]) == 2
+    with pytest.raises(SystemExit, match=r"^2$"):
+        run_command("explain", [str(sweep), *chosen])
     told = capsys.readouterr().err
     assert told.startswith(f"legalrr explain: {message} (")
     assert told.count("\n") == 1
@@ -77,7 +79,8 @@ def test_an_impossible_choice_is_one_line_and_status_2(sweep, chosen, message, c
 
 @pytest.mark.parametrize(("folder", "message"), [("2", "no cell with references.jsonl"), ("9", "no such folder")])
 def test_a_folder_without_explanations_says_what_to_run(sweep, folder, message, capsys):
-    assert main([str(sweep / folder)]) == 2
+    with pytest.raises(SystemExit, match=r"^2$"):
+        run_command("explain", [str(sweep / folder)])
     assert message in capsys.readouterr().err
 
 
@@ -86,8 +89,9 @@ def test_an_interruption_says_that_the_rest_is_kept(sweep, monkeypatch, capsys):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("legalrr.score.explanation.score_explanations", interrupted)
-    assert main([str(sweep)]) == 130
-    assert "goes on where this one stopped" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match=r"^130$"):
+        run_command("explain", [str(sweep)])
+    assert "run the same command again to resume" in capsys.readouterr().err
 
 
 def test_help_loads_nothing_heavy():

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from legalrr.cli import run_command
 from legalrr.corpora.catalogue import card
 from legalrr.corpora.exchange import FORMS, DocBinFile, SavedDataset
 from legalrr.corpora.label_studio import LabelStudio
@@ -26,7 +27,7 @@ def run(capsys, *arguments) -> str:
 def failure(capsys, *arguments):
     """What is written to standard output and error by a command that fails."""
     with pytest.raises(SystemExit) as stopped:
-        main([str(a) for a in arguments])
+        run_command("segment", [str(a) for a in arguments])
     assert stopped.value.code == 2
     return capsys.readouterr()
 
