@@ -148,7 +148,7 @@ def test_every_arm_and_baseline_runs_in_an_empty_folder(installed: Installed, tm
 
 def test_corpora_schemes_and_published_tables_are_included(installed: Installed, tmp_path: Path) -> None:
     corpora = installed.run("legalrr", "data", "list", cwd=tmp_path)
-    assert re.search(r"│ specimen +│ 24 +│", corpora)
+    assert re.search(r"│ specimen +│ +24 │", corpora)
     assert "RulingByLowerCourt" in installed.run("legalrr", "segment", "roles", cwd=tmp_path)
     published = installed.packages / "legalrr" / "data" / "published" / "khatri2025_prediction.csv"
     assert "mislabelled" in installed.run("legalrr", "audit", str(published), cwd=tmp_path)
