@@ -1,7 +1,7 @@
 """legalrr: does structuring a judgment help a language model predict its outcome?
 
-The path is one way: corpus -> segment -> restructure -> annotate -> predict -> verdict -> score -> report; the records
-that travel along it are in `legalrr.records`, the words of the field in `legalrr.roles`.
+The stages run in one order: corpus -> segment -> restructure -> annotate -> predict -> verdict -> score -> report. The
+records that they exchange are defined in `legalrr.records`, the rhetorical roles in `legalrr.roles`.
 
 The names in `__all__` are the public interface. They are loaded on first use, so that `import legalrr` takes a few
 milliseconds and imports neither torch nor Hydra.
@@ -83,7 +83,7 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "score":
-        # A package of the same name exists, and importing any module of it binds it here: it is callable.
+        # Importing the package `legalrr.score` binds it to this name, so the package is callable.
         return import_module("legalrr.score")
     module = "api" if name in _API else "errors" if name == "UserError" else "records"
     value = getattr(import_module(f"legalrr.{module}"), name)

@@ -1,13 +1,11 @@
-"""Normalize an answer to plain text, and match the patterns that tell an answering YES or NO from any other.
+"""Normalize an answer to plain text, and define the patterns that identify the answering YES or NO.
 
-The plain text of an answer: without markup, tokens and invisible characters, with the way back to the answer.
+The plain text has no markup, special tokens or invisible characters, and each of its characters maps back to the
+answer. Letters are in compatibility form (NFKC: full-width ones become plain); tags, LaTeX and special tokens are
+removed. Markup that names an answer (`\\boxed{}`, `<answer>`, box tokens) becomes `final answer:`.
 
-Letters are in compatibility form (NFKC: full-width ones are plain); tags, LaTeX and special tokens are gone. What names
-an answer by its form (`\\boxed{}`, `<answer>`, a box of tokens) reads `final answer:` here.
-
-The patterns by which `legalrr.answer_word` tells a YES or NO that answers from one that does not.
-
-What ends in `\\Z` is searched in the text before a word; what does not is matched at its end.
+`legalrr.answer_word` uses the patterns to distinguish a YES or NO that answers from any other. Patterns that end in
+`\\Z` are searched in the text before a word; the others are matched at its end.
 """
 
 import html
@@ -17,9 +15,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 NAMED = "\nfinal answer: "
-"""What stands for a mark of form that names the answer."""
+"""Replacement for markup that names the answer."""
 USER, ASSISTANT = "\ue000", "\ue001"
-"""Where a turn of the user, or of the model, begins; no answer has these characters."""
+"""Markers for the start of a turn of the user, or of the model; private-use characters that no answer contains."""
 
 _ANSWER_TAG = r"(?:final[_ -]?)?(?:answer|verdict|prediction|decision|conclusion|output|response|result|solution|label)"
 _BAR = r"[|\uff5c]"
@@ -51,21 +49,21 @@ _KEPT = {"\u2116": "#", "\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plain:
-    """A plain copy of a text."""
+class PlainText:
+    """Plain copy of a text."""
 
     text: str
     """The copy."""
     places: tuple[tuple[int, int], ...]
-    """Character of the copy -> offsets in the original of what it stands for."""
+    """Offsets in the original of the source of each character of the copy."""
 
     def span(self, start: int, end: int) -> tuple[int, int]:
-        """Offsets in the original of a stretch of the copy that is not empty."""
+        """Return the offsets in the original of a non-empty span of the copy."""
         return self.places[start][0], self.places[end - 1][1]
 
 
-def plain(text: str, kept: Iterable[tuple[int, int]]) -> Plain:
-    """The plain copy of the stretches `kept` of a text, each on lines of its own."""
+def plain_text(text: str, kept: Iterable[tuple[int, int]]) -> PlainText:
+    """Return the plain copy of the spans `kept` of a text, each starting on a new line."""
     letters: list[str] = []
     places: list[tuple[int, int]] = []
     for start, end in kept:
@@ -74,7 +72,7 @@ def plain(text: str, kept: Iterable[tuple[int, int]]) -> Plain:
         ):
             letters.append(piece)
             places += [place] * len(piece)
-    return Plain(text="".join(letters), places=tuple(places))
+    return PlainText(text="".join(letters), places=tuple(places))
 
 
 def _pieces(text: str, start: int, end: int) -> Iterator[tuple[str, tuple[int, int]]]:
@@ -100,7 +98,7 @@ def _characters(text: str, start: int, end: int) -> Iterator[tuple[str, tuple[in
 
 
 def _letter(letter: str) -> str:
-    """A character as the copy has it; "" for one that cannot be seen."""
+    """Normalize a character; "" for an invisible one."""
     if letter.isascii():
         return letter
     if letter in _KEPT:
@@ -110,7 +108,7 @@ def _letter(letter: str) -> str:
     return unicodedata.normalize("NFKC", letter)
 
 
-# Signs of Hindi words are no letters to `re`; the danda ends a sentence.
+# `re` does not count vowel signs of Hindi as letters; the danda ends a sentence and is excluded.
 L = r"\w\u0900-\u0963\u0966-\u097f"
 YES, NO = r"yes|हाँ|हां", r"no|नहीं"
 CLAUSE = (
@@ -126,16 +124,16 @@ WORD = re.compile(
 )
 """A YES or NO as a word of its own; groups `yes`, `no`."""
 GLUED = re.compile(r"(?:(?P<yes>YES|Yes)|(?P<no>NO|No))(?=(?!Yes\b|No\b)[A-Z][a-z]+\b)")
-"""An answer that ran into the next word, as in "YESThe appeal"."""
+"""An answer without a space before the next word, as in "YESThe appeal"."""
 SPACED = re.compile(r"\W*(?:(?P<yes>y[ .-]e[ .-]s)|(?P<no>n[ .-]o))\W*", re.IGNORECASE)
-"""An answer of letters set apart."""
+"""An answer of separated letters ("Y-E-S")."""
 CLOSERS = r"[*`\"'\])}$~>]*"
 NUMBER = re.compile(
     r"[.:#]?[^\S\n]*[#:-]?[^\S\n]*(?!1[.)]\s.*\b2[.)]\s)(?!\d+\))(?:\(\s*\d+\s*\)"
     r"|[a-z]{0,4}[-/.]?\d(?![\d.]*\s*%)|[a-z]{1,4}[-/]\w{0,4}[-/]?\d|(?-i:[IVXLC]{2,6}\b))",
     re.IGNORECASE | re.DOTALL,
 )
-"""What makes "No." a number, after it: digits, "P-5", "(5)", "VII"; not the items of a list."""
+"""After "No.": what makes it a number: digits, "P-5", "(5)", "VII"; not the items of a list."""
 NUMBERED = re.compile(
     r"(?:\b(?:appeal|petition|application|revision|suit|case|exhibits?|exh?|section|respondent|appellant|petitioner"
     r"|accused|plaintiff|defendant|witness|writ|order|act|notification|item|para|paragraph|page|schedule"
@@ -145,7 +143,7 @@ NUMBERED = re.compile(
     r"|reference|crime|issue|question|ground|point)s?\.?|\b(?:[a-z]\.){2,})[^\S\n]+\Z",
     re.IGNORECASE,
 )
-"""Before it: what has a number."""
+"""Before "No.": a noun that is numbered."""
 FOLLOWED = re.compile(rf"(?P<closers>{CLOSERS})(?:[^\S\n]+[\"'*`]*(?P<word>[{L}]+)(?P<colon>:)?(?P<hyphen>-\w)?)?")
 """The next word on the line; groups `closers`, `word`, `colon`, `hyphen`."""
 CLAUSE_WORD = re.compile(CLAUSE, re.IGNORECASE)
@@ -174,7 +172,7 @@ LINK = (
 OPTION = r"(?:option\s+[a-d1-4]\b[).:]?|\(?\b[a-d1-4][).:\]])"
 GLUE = rf"[\s,:]*(?:{ADVERB}\b[\s,:]*)*[\s\"'*`(\[{{$<>#~|-]*(?:{OPTION}[\s\"'*`(\[{{$-]*)?\Z"
 FINAL = re.compile(rf"\b(?:final|ultimate)\s+{NOUN}\b{TO}{LINK}{GLUE}", re.IGNORECASE)
-"""The label of a final answer, or of a box."""
+"""Label of a final answer, or of a box."""
 LABEL = re.compile(
     rf"(?<!'s )(?<!his )(?<!her )(?<!their )(?<!its )(?<!' )\b{NOUN}\b{TO}{LINK}{GLUE}"
     rf"|\bcourt's\s+{NOUN}\b{TO}{LINK}{GLUE}",
@@ -193,24 +191,24 @@ STATED = re.compile(
     rf"|\b(?:it|that|this)(?:'s| is| would be| will be) (?:{ADVERB}\s+)*[\s\"'*`]*\Z",
     re.IGNORECASE,
 )
-"""The writer's own statement: "I would say", "so,", "it is a"."""
+"""Statement of the writer: "I would say", "so,", "it is a"."""
 TOPIC = (
     r"(?:appeals?|petitions?|case|suit|favou?r|appellants?|petitioners?|plaintiffs?|question|decided|allowed"
     r"|succe\w+)"
 )
 COLON = re.compile(rf"(?:\A|\n)[^\n]*\b{TOPIC}\b[^\n]*[:\u2014\u2013]\s*[\"'*`(\[]*\Z", re.IGNORECASE)
-"""A line on the case that ends in a colon."""
+"""Line about the case that ends in a colon."""
 LOST = r"(?:dismiss\w*|reject\w*|against|fail\w*|respondents?|defendants?|los[te]s?)"
 AGAINST = re.compile(rf"\b{LOST}\b[^\n.,;]{{0,60}}(?:[:=\u2014\u2013]|\s-\s)\s*[\"'*`(\[]*\Z", re.IGNORECASE)
-"""A label that says that the case was lost, as in "Dismissed: "."""
+"""Label that says that the case was lost, as in "Dismissed: "."""
 COMMA = re.compile(r"(?:[,\u2014\u2013:]|\s-\s)\s*[\"'*`(\[]*\Z")
-"""The end of a clause, after which a last word answers."""
+"""End of a clause, after which a final word answers."""
 QUESTION = re.compile(r"\b(?:unable|not able|cannot|can't)\b[^.!?\n]*\Z|\?[\"'*)\]]*\s+[^.!?\n]*\Z")
-"""A sentence that follows a question, or one that refuses."""
+"""Sentence after a question, or one that refuses."""
 LINE_END = re.compile(r"[\s.!*`\"'\])}$~>|#-]*(?:\n|\Z)")
-"""Nothing more on the line."""
+"""No further word on the line."""
 END = re.compile(rf"[^{L}]*\Z")
-"""Nothing more in the text."""
+"""No further word in the text."""
 DENIAL = (
     r"(?:\bnot|n't|\bcannot|\bnever|\bneither|\bnor|\bwithout|\bhardly|\brather than|\binstead of"
     r"|\bno longer|\bunable|\bimpossible|\bdifficult|\bhard"
@@ -235,15 +233,15 @@ NO_ANSWER_AFTER = re.compile(
     r"(?:with|in|by|using|only|either|just)\b[^:.\n]*\Z",
     re.IGNORECASE,
 )
-"""What denies, doubts, reports or orders the word that follows."""
+"""Negation, doubt, reported speech or instruction before the word."""
 NO_ANSWER_BEFORE = re.compile(
     rf"{CLOSERS}\s*\?|[*`]*[\"'][*`,]*\s*{SAID}\b|{CLOSERS}\s+(?:if|when|in case)\b"
     rf"|{CLOSERS},?\s+otherwise\b|{CLOSERS}\s*(?:=|means?\b|denotes?\b|stands for\b)",
     re.IGNORECASE,
 )
-"""What questions a word, makes it one of two cases or reports it, after it."""
+"""After the word: a question, a condition or reported speech."""
 REPORTED = re.compile(rf"[*`]*[\"'][*`,]*\s*{SAID}\b", re.IGNORECASE)
-"""A quotation mark and who said it."""
+"""Closing quotation mark and a verb of speech."""
 DISOWNED = re.compile(
     rf"{CLOSERS}\s+(?:(?:is|are|was|would be|will be|could be|might be|may be|seems|appears|can|does"
     rf"|do)(?:n't|\s*not)"
@@ -251,14 +249,14 @@ DISOWNED = re.compile(
     r"|cannot|means|denotes|stands for)\b",
     re.IGNORECASE,
 )
-"""A predicate that says of the word itself that it is wrong, or what it means."""
+"""Predicate about the word itself: that it is wrong, or its meaning."""
 POLITE = re.compile(
     r"[\s,]*I(?: (?:do |fully )?understand\b| have read\b| am (?:ready|here)\b|'m (?:ready|here)\b"
     r"|(?:'ll| can| will| would be (?:happy|glad) to| am able to|'d be (?:happy|glad) to) (?:\w+ )?(?:help"
     r"|assist|answer|review|read|do that)\b)",
     re.IGNORECASE,
 )
-"""A courtesy that a YES begins."""
+"""Courtesy that starts with YES."""
 REFUSAL = re.compile(
     r"[\s,]*(?:(?:but )?sorry\b|I(?:'m| am) (?:sorry|afraid)\b|as an AI\b|I(?: cannot| can't| can not"
     r"|'m (?:unable|not able) to| am (?:unable|not able) to"
@@ -266,21 +264,21 @@ REFUSAL = re.compile(
     r"|advise|respond)\b)",
     re.IGNORECASE,
 )
-"""A refusal that a NO begins."""
+"""Refusal that starts with NO."""
 JOIN = r"(?:or|(?<=\w)-(?=\w)|/|\\|\||vs\.?|versus|nor)"
 PAIR = re.compile(
     rf"\b(?P<a>{YES}|{NO})\b[\s\"'*`)\],.?-]*(?:{JOIN}|(?P<and>and|&|\+"
     rf"|(?<=,)))[\s\"'*`(\[-]*(?:an?\s+)?\b(?P<b>{YES}|{NO})\b",
     re.IGNORECASE,
 )
-"""Both words side by side; groups `a`, `b`, and `and` where they may be so by chance."""
+"""Both words next to each other; groups `a`, `b`, and `and` if this may be a coincidence."""
 CASE = re.compile(rf"{CLOSERS},?\s*(?:if|when|in case|otherwise|=|means?|denotes?|stands for)(?!\w)", re.IGNORECASE)
-"""What makes a word one of two cases, after it."""
+"""After the word: a condition or meaning that makes it one of two cases."""
 BOX = re.compile(
     r"(?P<on>\[\s*[xX\u2713\u2714]\s*\]|\(\s*[xX\u2713\u2714]\s*\)|[\u2611\u2612\u2705\u25c9\u25cf])"
     r"|(?P<off>\[\s*\]|\(\s*\)|[\u2610\u25cb])"
 )
-"""A box to tick; groups `on`, `off`."""
+"""Tick box; groups `on`, `off`."""
 FILLER = (
     r"(?:sure|okay|ok|certainly|of course|well|hmm+|right|alright|so|therefore|thus|hence|then|accordingly"
     r"|consequently|in conclusion"
@@ -296,16 +294,16 @@ LEAD = re.compile(
     rf"|(?![^?\n]*\b(?:respondents?|defendants?|dismissed|rejected)\b)[^?!\n]{{0,400}}\b{TOPIC}\b[^?!\n]{{0,200}}\?)",
     re.IGNORECASE,
 )
-"""What may stand before an answer that is still leading."""
+"""Text allowed before a leading answer."""
 AGAIN = re.compile(
     rf"(?:[^{L}]|\b(?:and|but|or|also|then|yet|well|maybe|perhaps|both|equally|rather|wait|actually|hmm+"
     rf"|i mean|sorry|correction|make that"
     r"|scratch that|on (?:second thoughts?|reflection)|in fact|the answer is|it is|it's|at the same time)\b)*",
     re.IGNORECASE,
 )
-"""What may stand between an answer and its opposite "at once"."""
+"""Text allowed between an answer and an opposite that follows at once."""
 NEXT_OPTION = re.compile(rf"[^{L}]*{OPTION}[^{L}]*", re.IGNORECASE)
-"""The same, where the answer was one of a list."""
+"""The same if the answer is an item of a list."""
 CORRECTED = re.compile(
     rf"(?:[.!\u2026\n\u2014\u2013,;(-])\s*(?:no,? )?(?:wait|actually|correction|scratch that"
     rf"|on (?:second thoughts?|reflection)|i mean|or rather|let me correct (?:that|myself))\b"
@@ -313,17 +311,17 @@ CORRECTED = re.compile(
     rf"|wait)\b)*\Z",
     re.IGNORECASE,
 )
-"""A correction."""
+"""Correction of an answer."""
 AGAINST_LEAD = re.compile(r"(?:[,;/|]|\band|\bbut)\s*[\"'*`(\[]*\Z", re.IGNORECASE)
-"""What sets the opposite beside an answer within its sentence."""
+"""Conjunction before an opposite in the sentence of the answer."""
 AS_ANSWER = re.compile(rf"{CLOSERS}\s*(?:\Z|[^\s{L}]|\n|(?:for|on|to|as|in|with respect|in respect)\b)", re.IGNORECASE)
-"""What follows it then."""
+"""Continuation after such an opposite."""
 LABEL_LINE = re.compile(
     rf"[.;!]\s+(?:final )?(?:answer|verdict)\s*:{GLUE}|(?:\A|\n)[\s*#>-]*(?:{BEFORE}\s+)*(?:answer|verdict"
     rf"|prediction|conclusion|decision){TO}{LINK}{GLUE}",
     re.IGNORECASE,
 )
-"""A label that opens a line, or a sentence."""
+"""Label at the start of a line or sentence."""
 NEW_TURN = re.compile(
     rf"{USER}|{ASSISTANT}"
     r"|(?:(?<=\n)|\A)[#*\s]*(?:(?P<user>(?:question|q|user|human|next case|(?:case|example|question"
@@ -331,18 +329,18 @@ NEW_TURN = re.compile(
     r"|(?:(?<=\n)|\A)(?P<model>\#+\s*(?:response|assistant|output)\b)",
     re.IGNORECASE,
 )
-"""Where another turn begins; groups `user`, `model` where it is marked in words."""
+"""Start of another turn; groups `user`, `model` if it is marked in words."""
 REPLY = re.compile(r"(?:\n\s*|[?.]\s*)(?=(?:answer|a|response|assistant)\s*:)", re.IGNORECASE)
-"""Where the answer to a question begins on its own line."""
+"""Start of the answer to a question, on its own line."""
 DOUBT = re.compile(r"\b(?:wait|hmm+|let me|but|however|alternatively|on the other hand|maybe|perhaps)\b", re.IGNORECASE)
-"""Doubts, in a text that was cut off."""
+"""Doubt, in a text that was cut off."""
 WAVERS = re.compile(r"\b(?:wait|hmm+|let me (?:think|check|re\w+))\b", re.IGNORECASE)
-"""Second thoughts."""
+"""Reconsideration."""
 BEGUN_PAIR = re.compile(rf"[^{L}]*\bor\b[^{L}]*\Z|{CLOSERS}\s*/\s*\Z", re.IGNORECASE)
-"""An "or" that nothing follows."""
+"""A final "or" or slash."""
 DRAFT = re.compile(
     r"\W*(?:(?:here(?:'s| is| are) (?:a |my )?)?(?:thinking|thought|reasoning) (?:process|steps?)|thinking"
     r"|thoughts?|let me think|step 1)\b",
     re.IGNORECASE,
 )
-"""A heading under which a model thinks."""
+"""Heading of reasoning."""

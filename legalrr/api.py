@@ -1,4 +1,4 @@
-"""The Python interface; `import legalrr` offers all of it (docs/api.md).
+"""Python interface; `import legalrr` exports all of it (docs/api.md).
 
 Every function composes the same configuration, and builds and runs the same stages, as the command line.
 """
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from legalrr.score.significance import Comparison
 
 TABLES = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz", ".parquet")
-"""Endings of the files that `own_table` reads."""
+"""File extensions that `own_table` reads."""
 COLUMNS = ("id", "gold", "verdict", "reason", "p_allowed", "cut_off", "court", "year", "kind", "length", "cluster")
-"""Fields of predictions.jsonl that `Run.to_pandas` takes as they are."""
+"""Fields of predictions.jsonl that `Run.to_pandas` copies."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judgments:
-    """The judgments of one split of a corpus; iterating reads them, each time anew."""
+    """Judgments of one split of a corpus; each iteration reads the files again."""
 
     reader: "Corpus"
-    """Reads the files."""
+    """The corpus."""
 
     @property
     def name(self) -> str:
@@ -51,9 +51,9 @@ class Run:
     path: Path
     """The folder (runs/README.md)."""
     cell: "RunResult" = field(repr=False)
-    """Its settings, predictions and scores, as the report reads them."""
+    """Settings, predictions and scores, as the report reads them."""
     scores: "Scores"
-    """Its scores; `n` is 0 if no judgment has an outcome."""
+    """Scores; `n` is 0 if no judgment has an outcome."""
 
     def to_pandas(self) -> "pd.DataFrame":
         """Return a row per judgment, in the order of predictions.jsonl.
@@ -81,17 +81,16 @@ class Run:
 
 
 def load_corpus(name_or_path: str | Path, *, overrides: Sequence[str] = ()) -> Judgments:
-    """Load a corpus: one of conf/corpus by name, or judgments of your own by path.
+    """Load a corpus from conf/corpus by name, or your own judgments by path.
 
     Args:
-        name_or_path: a name that `legalrr data list` shows, or a path: a table (.csv, .jsonl, .parquet) or a folder of
-            .txt files (with roles marked, if they begin with a header, see `legalrr.corpora.text`) or of PDFs. A
-            string that is the name of a corpus is never taken for a path.
+        name_or_path: a name from `legalrr data list`, or a path: a table (.csv, .jsonl, .parquet), or a folder of .txt
+            files (with roles if they begin with a header, see `legalrr.corpora.text`) or PDFs. The name of a corpus
+            takes precedence over a path.
         overrides: as on the command line ("corpus.split=dev", "corpus.labels=labels.csv").
 
     Raises:
-        UserError: no such corpus or path, a folder of mixed files, or an option that does not exist. Reading the files,
-            when iterating, raises for bad input.
+        UserError: unknown corpus, path or option, or a folder of mixed files. Iterating raises it for bad input.
 
     >>> corpus = load_corpus("specimen")
     >>> judgments = list(corpus)
@@ -106,7 +105,7 @@ def load_corpus(name_or_path: str | Path, *, overrides: Sequence[str] = ()) -> J
     name, own = (
         (name_or_path, {})
         if isinstance(name_or_path, str) and name_or_path in choices("corpus")
-        else _own(Path(name_or_path).expanduser(), choices("corpus"))
+        else _own_corpus(Path(name_or_path).expanduser(), choices("corpus"))
     )
     node = compose(overrides=[f"corpus={name}", *overrides]).corpus
     for key, value in own.items():
@@ -118,11 +117,11 @@ def load_tagger(name: str = "crf", *, scheme: str = "build") -> "Segmenter":
     """Load a tagger of rhetorical roles; its `segment(judgment)` returns the `Segments` of one judgment.
 
     Args:
-        name: choice of conf/segment: crf, neural, gold (the roles that the corpus comes with) or one of your own.
+        name: choice of conf/segment: crf, neural, gold (the roles of the corpus) or your own.
         scheme: roles: build (13) or seven (7); unused for gold.
 
     Raises:
-        UserError: no such tagger, or not for this scheme. `segment` raises it if the model's files are missing.
+        UserError: unknown tagger, or not available for this scheme. `segment` raises it if model files are missing.
 
     >>> judgment = next(iter(load_corpus("specimen")))
     >>> segments = load_tagger("crf", scheme="build").segment(judgment)
@@ -137,9 +136,9 @@ def load_tagger(name: str = "crf", *, scheme: str = "build") -> "Segmenter":
 def build_prompt(
     judgment: Judgment, segments: Segments, *, arm: str = "plain", overrides: Sequence[str] = ()
 ) -> Prompt:
-    """Build the prompt of an arm about one judgment, without what tells the outcome.
+    """Build the prompt of an arm about one judgment, without the passages that reveal the outcome.
 
-    No backbone counts tokens here, so nothing is left out for its context. `Message.fill` renders a message.
+    No backbone is loaded to count tokens, so the judgment is not truncated. `Message.fill` renders a message.
 
     Args:
         judgment: the judgment; its outcome and gold roles are not used.
@@ -148,7 +147,7 @@ def build_prompt(
         overrides: as on the command line ("annotate.question=relief").
 
     Raises:
-        UserError: no such arm or option, or roles of a scheme that it does not take.
+        UserError: unknown arm or option, or a role scheme that the arm does not support.
 
     >>> judgment = next(iter(load_corpus("specimen")))
     >>> prompt = build_prompt(judgment, load_tagger("gold").segment(judgment), arm="drc")
@@ -174,18 +173,18 @@ def evaluate(
 ) -> Run:
     """Run one arm with one backbone on a corpus, as `legalrr corpus=... arm=... backbone=...` does.
 
-    Answers that are in the store (runs/cache) are not computed again.
+    Answers in the store (runs/cache) are not computed again.
 
     Args:
         corpus: choice of conf/corpus.
         arm: choice of conf/arm.
         backbone: choice of conf/backbone.
-        limit: judgments to take at most, with the shares of the outcomes kept; None: all.
-        overrides: further ones, as on the command line ("segment=crf", "runs=/scratch/runs").
-        folder: the run folder, new or empty; None: a new one below runs/single, named by the time.
+        limit: maximum number of judgments, sampled with the proportions of the outcomes; None: all.
+        overrides: further overrides, as on the command line ("segment=crf", "runs=/scratch/runs").
+        folder: the run folder, new or empty; None: a new one below runs/single, named by the current time.
 
     Raises:
-        UserError: bad input or an impossible choice; error.json in the folder holds what is wrong.
+        UserError: bad input or an invalid choice; the message is also in error.json in the folder.
 
     >>> run = evaluate(arm="direct", backbone="echo", limit=6, overrides=["score.resamples=99"])
     >>> run.scores.n, sorted(run.scores.confusion)
@@ -202,11 +201,11 @@ def evaluate(
     given += overrides
     config = compose(overrides=given)
     pipeline = build_pipeline(config)
-    path = _new(Path(pipeline.settings.runs) / "single") if folder is None else Path(folder)
+    path = _new_folder(Path(pipeline.settings.runs) / "single") if folder is None else Path(folder)
     if path.is_dir() and any(path.iterdir()):
-        raise UserError("not empty", where=str(path), cure="give another folder")
+        raise UserError("folder is not empty", where=str(path), cure="give another folder")
     make_folder(path / ".hydra")
-    write_atomically(path / ".hydra" / "overrides.yaml", "".join(f"- {_quoted(one)}\n" for one in given))
+    write_atomically(path / ".hydra" / "overrides.yaml", "".join(f"- {_quote_override(one)}\n" for one in given))
     try:
         run_cell(pipeline, path)
     except Exception as error:
@@ -216,13 +215,13 @@ def evaluate(
 
 
 def read_run(path: str | Path) -> Run:
-    """Read the folder of one run: below runs/single, or of one job of a sweep (runs/sweep/STAMP/0).
+    """Read the folder of one run: below runs/single, or one job of a sweep (runs/sweep/STAMP/0).
 
     Args:
         path: the folder.
 
     Raises:
-        UserError: no run, one that failed or is unfinished, a damaged file, or the folder of a whole sweep.
+        UserError: not a run folder, a failed or unfinished run, a damaged file, or the folder of a whole sweep.
 
     >>> run = evaluate(arm="direct", backbone="echo", limit=2, overrides=["score.resamples=99"])
     >>> read_run(run.path).scores == run.scores
@@ -241,14 +240,15 @@ def read_run(path: str | Path) -> Run:
 
 
 def compare(run_a: Run, run_b: Run) -> "Comparison":
-    """Compare two runs on the same judgments: macro-F1 of `run_a` less that of `run_b`.
+    """Compare two runs on the same judgments: macro-F1 of `run_a` minus that of `run_b`.
 
     Returns:
-        Difference, its jackknife interval, permutation and McNemar p, and the smallest difference that this many
-        judgments can show. The p is not corrected for further comparisons (`legalrr report` applies Holm's correction).
+        Difference, its jackknife interval, permutation and McNemar p-values, and the minimum detectable difference for
+        this number of judgments. The p-values are not corrected for multiple comparisons (`legalrr report` applies
+        Holm's correction).
 
     Raises:
-        UserError: the runs have no labelled judgments, or not the same ones.
+        UserError: the runs have no labelled judgments, or different ones.
 
     >>> fast = ["score.resamples=99", "score.permutations=99"]
     >>> a, b = (evaluate(arm=arm, backbone="echo", limit=8, overrides=fast) for arm in ("direct", "plain"))
@@ -262,20 +262,20 @@ def compare(run_a: Run, run_b: Run) -> "Comparison":
     return compare_cases(one, other, scorer=run_a.cell.scorer)
 
 
-def _own(path: Path, names: Mapping[str, Path]) -> tuple[str, dict[str, str]]:
-    """The choice of conf/corpus that reads a path, and its options."""
+def _own_corpus(path: Path, names: Mapping[str, Path]) -> tuple[str, dict[str, str]]:
+    """Return the choice of conf/corpus that reads a path, and its options."""
     if path.is_file() and path.name.endswith(TABLES):
         return "own_table", {"file": str(path)}
     if not path.is_dir():
         raise UserError(
-            "no corpus of this name, and no table or folder",
+            "neither the name of a corpus nor a table or folder",
             where=str(path),
-            cure=f"the corpora are {', '.join(names)}; the endings of tables {', '.join(TABLES)}",
+            cure=f"corpora: {', '.join(names)}; tables: {', '.join(TABLES)}",
         )
     texts, pdfs = (sorted(path.glob(f"*.{ending}")) for ending in ("txt", "pdf"))
     if bool(texts) == bool(pdfs):
-        told = "both .txt and .pdf files" if texts else "neither .txt nor .pdf files"
-        raise UserError(told, where=str(path), cure="keep one kind of file in a folder")
+        found = "both .txt and .pdf files" if texts else "neither .txt nor .pdf files"
+        raise UserError(found, where=str(path), cure="keep one kind of file in a folder")
     if pdfs:
         return "own_pdf", {"folder": str(path)}
     with texts[0].open("rb") as file:
@@ -283,10 +283,10 @@ def _own(path: Path, names: Mapping[str, Path]) -> tuple[str, dict[str, str]]:
     return "own_marked" if marked else "own_text", {"folder": str(path)}
 
 
-def _new(parent: Path) -> Path:
-    """A folder in `parent` that is not there yet, named by the time."""
+def _new_folder(parent: Path) -> Path:
+    """Return the path of a new folder in `parent`, named by the current time."""
     return parent / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"
 
 
-def _quoted(override: str) -> str:
+def _quote_override(override: str) -> str:
     return json.dumps(override, ensure_ascii=False)

@@ -1,6 +1,6 @@
-"""The command `legalrr`: dispatches to its sub-commands, and anything else to Hydra.
+"""Command line `legalrr`: runs sub-commands, and passes anything else to Hydra.
 
-Help of the command imports neither Hydra nor any sub-command.
+`legalrr --help` imports neither Hydra nor any sub-command.
 """
 
 import sys
@@ -20,12 +20,12 @@ COMMANDS = {
     "segment": ("legalrr.segment.cli", "rhetorical roles: tag judgments, show, train and evaluate taggers"),
     "models": ("legalrr.backbones.catalogue", "list the backbones: licence, context, memory, files"),
     "report": ("legalrr.report.cli", "rebuild tables, figure and page of runs from their predictions"),
-    "explain": ("legalrr.score.explanation", "score what a model wrote against the court's own text"),
-    "leakage": ("legalrr.leakage.cli", "measure what a backbone reads from parts of what is shown"),
+    "explain": ("legalrr.score.explanation", "score generated explanations against the court's own text"),
+    "leakage": ("legalrr.leakage.cli", "measure what a backbone predicts from parts of the visible text"),
     "audit": ("legalrr.audit.cli", "check published tables of rates"),
     "prime": ("legalrr.hybrids.cli", "train the Gated KalmaNet layers of a hybrid model"),
 }
-"""Sub-command -> module of its `main`, and what it does."""
+"""Sub-command -> module of its `main`, and description."""
 GROUPS = (
     "experiment",
     "arm",
@@ -46,15 +46,15 @@ usage: legalrr [-m] GROUP=CHOICE OPTION=VALUE ...     run an experiment (a Hydra
        legalrr COMMAND ...                            run a sub-command; legalrr COMMAND --help describes it
 
 Examples:
-  legalrr experiment=quickstart                 every arm on the judgments that ship (what `make sweep` runs)
+  legalrr experiment=quickstart                 every arm on the included judgments (as `make sweep` does)
   legalrr experiment=paper corpus=lawai50,marro the study's eight arms on real judgments
   legalrr arm=dr corpus=build limit=6           one cell
-  legalrr -m arm=plain,d,r,c seed=1             a sweep: commas make an axis
-  legalrr data list                             the corpora, and which of them are here
+  legalrr -m arm=plain,d,r,c seed=1             a sweep: commas separate the values of an axis
+  legalrr data list                             the corpora, and which of them are available
 """
 FOOTER = """\
-legalrr arm=rc --help lists every option of these choices; each can be overridden (annotate.tokens.analysis=256).
-legalrr arm=rc --cfg job shows what would run, without running it. LEGALRR_CONF names a folder with choices of your own.
+legalrr arm=rc --help lists all options of these choices; each can be overridden (annotate.tokens.analysis=256).
+legalrr arm=rc --cfg job prints the configuration without running it. LEGALRR_CONF names a folder with your own choices.
 Results go to runs/; the same command resumes an interrupted run.
 Shell completion: eval "$(legalrr -sc install=bash)", or zsh, or fish.
 """
@@ -62,26 +62,24 @@ WIDTH = 120
 
 
 def main() -> None:
-    """Run the command line in sys.argv; exits with status 2 after one line for bad input, 130 when interrupted."""
+    """Run the command line in sys.argv; exit with status 2 and a one-line message for bad input, 130 if interrupted."""
     arguments = sys.argv[1:]
     if arguments in ([], ["-h"], ["--help"]):
-        _exit_after("legalrr", _print_help)
+        _run_and_exit("legalrr", _print_help)
     name = arguments[0]
     if name in COMMANDS:
         run_command(name, arguments[1:])
     if "=" not in name and name[0] not in "-+~":
         near = get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
         cure = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
-        print(f"legalrr: no command {name!r}, and not an override OPTION=VALUE ({cure})", file=sys.stderr)
+        print(f"legalrr: {name!r} is neither a command nor an override OPTION=VALUE ({cure})", file=sys.stderr)
         sys.exit(2)
     run_experiment()
 
 
 def run_experiment() -> None:
-    """Run Hydra over `run_cell`; exit status 2 for bad input, with one line that says what, where and what to do."""
+    """Run an experiment with Hydra; exit with status 2 and a one-line message for bad input, 130 if interrupted."""
     from hydra.core.plugins import Plugins
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
 
     from hydra_plugins.together_launcher import TogetherLauncher
     from legalrr.configuration import run_hydra
@@ -95,32 +93,31 @@ def run_experiment() -> None:
         ended = True
         if job.failures:
             status = 2
-            _complain(job.failures)
-    except (UserError, HydraException, OmegaConfBaseException) as error:
+            _print_failures(job.failures)
+    except UserError as error:
         status = 2
-        lines = f"{error}\n{error.__cause__ or ''}".splitlines()
-        _complain(job.failures or [("", " ".join(lines))])
+        _print_failures(job.failures or [("", str(error))])
     except KeyboardInterrupt:
         status = 130
-        print("legalrr: interrupted; the same command goes on where this one stopped", file=sys.stderr)
+        print("legalrr: interrupted; run the same command again to resume", file=sys.stderr)
     finally:
         for folder in job.folders:
-            _tell(folder, job.calls, tables=not ended)
+            _print_summary(folder, job.calls, tables=not ended)
     sys.exit(status)
 
 
-def _complain(failures: list[tuple[str, str]]) -> None:
-    """One line per distinct failure, given as (cell, message)."""
+def _print_failures(failures: list[tuple[str, str]]) -> None:
+    """Print one line per distinct message of failures, given as (cell, message)."""
     for message in dict.fromkeys(message for _, message in failures):
-        cells = [number for number, said in failures if said == message]
+        cells = [number for number, text in failures if text == message]
         which = f"cells {', '.join(cells)}: " if len(failures) > 1 else ""
         print(f"legalrr: {which}{' '.join(message.split())}", file=sys.stderr)
 
 
-def _tell(folder: Path, calls: Counter[str], *, tables: bool) -> None:
-    """Print the tables of a sweep or a single cell, write its page, and say where all of it lies.
+def _print_summary(folder: Path, calls: Counter[str], *, tables: bool) -> None:
+    """Print the tables of a sweep or a single cell, write its page, and print the paths.
 
-    With `tables` they are written too: Hydra's callback does that at the end of a sweep, but not of an interrupted one.
+    `tables` writes the tables too: Hydra's callback does so at the end of a sweep, but not if it is interrupted.
     """
     from legalrr.report.sweep import show, write_page, write_report
 
@@ -134,28 +131,29 @@ def _tell(folder: Path, calls: Counter[str], *, tables: bool) -> None:
 
 
 def renamed() -> None:
-    """Run a command by its former name (`legalrr-data`), and print on standard error what to type instead."""
+    """Run a command by its former name (`legalrr-data`), and print the new name on standard error."""
     former = Path(sys.argv[0]).stem
     name = former.removeprefix("legalrr-")
-    print(f"{former} will be removed in the next release: type `legalrr {name}`", file=sys.stderr)
+    print(f"{former} will be removed in the next release: use `legalrr {name}`", file=sys.stderr)
     run_command(name, sys.argv[1:])
 
 
 def run_command(name: str, arguments: list[str]) -> None:
-    """Run a sub-command and exit with its status."""
-    # Hydra's commands read sys.argv themselves, and argparse's do without arguments.
+    """Run a sub-command and exit: status 0, 2 with a one-line message for a UserError, or 130 if interrupted."""
+    # Commands read sys.argv: Hydra by itself, argparse by default.
     sys.argv = [f"legalrr {name}", *arguments]
-    _exit_after(f"legalrr {name}", import_module(COMMANDS[name][0]).main)
+    _run_and_exit(f"legalrr {name}", import_module(COMMANDS[name][0]).main)
 
 
-def _exit_after(name: str, function: Callable[[], int | None]) -> NoReturn:
+def _run_and_exit(name: str, function: Callable[[], None]) -> NoReturn:
+    status = 0
     try:
-        status = function() or 0
+        function()
     except UserError as error:
         print(f"{name}: {error}", file=sys.stderr)
         status = 2
     except KeyboardInterrupt:
-        print(f"{name}: interrupted", file=sys.stderr)
+        print(f"{name}: interrupted; run the same command again to resume", file=sys.stderr)
         status = 130
     sys.exit(status)
 

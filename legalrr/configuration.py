@@ -1,17 +1,16 @@
 """Compose configurations, and read the `meta` node of their files.
 
-Compose configurations: conf/ that ships, and the folder of the same groups that LEGALRR_CONF names.
+A configuration is composed of conf/ and the folder with the same groups that LEGALRR_CONF names. Every command and the
+Python interface compose it here, so that all of them know the corpora, taggers, arms and backbones that a user adds
+(docs/plugins.md).
 
-Every command and the Python interface compose here, so that a corpus, tagger, arm or backbone that a user adds is
-known to all of them (docs/plugins.md).
-
-Facts about a corpus or backbone, as the `meta` node of its yaml states them.
+The `meta` node of a yaml states facts about a corpus or backbone:
 
     meta:
       licence: Apache-2.0
       context: 262,144 tokens
 
-They describe the file's choice to a reader and are no part of the stage: `legalrr.stage.build` leaves the node out.
+They document the choice and are not part of the stage: `legalrr.stage.build` ignores the node.
 """
 
 import json
@@ -38,15 +37,17 @@ from legalrr.errors import UserError
 from legalrr.paths import choices, conf_folders
 from legalrr.stage import META
 
+LOG = logging.getLogger(__name__)
+
 
 class UserConf(SearchPathPlugin):
-    """Appends the folder that LEGALRR_CONF names to Hydra's search path."""
+    """Hydra plugin that appends the folder LEGALRR_CONF to the search path."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         """See `hydra.plugins.search_path_plugin.SearchPathPlugin`.
 
         Raises:
-            UserError: there is no such folder, or a choice in it has the name of one that ships.
+            UserError: no such folder, or a choice in it has the name of a built-in one.
         """
         for folder in conf_folders()[1:]:
             for group in folder.iterdir():
@@ -58,55 +59,60 @@ def run_hydra(task: Callable[[DictConfig], Any], name: str) -> None:
     """Run `task` as a Hydra application with the configuration `name`, with the overrides in sys.argv.
 
     Raises:
-        UserError, HydraException, OmegaConfBaseException: bad input; every other exception of `task` as it is.
+        UserError: bad input; other exceptions of `task` pass unchanged.
     """
-    # Hydra would print its own traceback and exit with 1; this way every exception comes back here.
+    # By default Hydra prints its own traceback and exits with 1; with this it raises every exception.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     Plugins.instance().register(UserConf)
-    hydra.main(version_base="1.3", config_path=str(conf_folders()[0]), config_name=name)(task)()
+    application = hydra.main(version_base="1.3", config_path=str(conf_folders()[0]), config_name=name)(task)
+    try:
+        application()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(_one_line(error)) from error
 
 
 def compose(name: str = "config", overrides: Sequence[str] = ()) -> DictConfig:
     """Compose a configuration with overrides, as the command line does.
 
     Args:
-        name: file below conf/, without its ending.
+        name: file below conf/, without its extension.
         overrides: as on the command line ("arm=drc", "annotate.tokens.analysis=256").
 
     Raises:
-        UserError: an override that does not parse, or a group, choice or option that does not exist.
+        UserError: an override that does not parse, or an unknown group, choice or option.
     """
     Plugins.instance().register(UserConf)
-    # A caller may run inside a Hydra application of its own.
+    # The caller may itself run inside a Hydra application.
     outer = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(conf_folders()[0]), version_base="1.3"):
             return hydra_compose(name, overrides=list(overrides))
     except (HydraException, OmegaConfBaseException) as error:
-        # Hydra ends some messages with every folder that it looked in.
-        told = " ".join(f"{error} {error.__cause__ or ''}".split()).partition(" Config search path:")[0]
-        raise UserError(told, where=" ".join(overrides), cure="legalrr --help lists the choices") from error
+        # Some messages of Hydra end with all folders of the search path.
+        message = _one_line(error).partition(" Config search path:")[0]
+        raise UserError(message, where=" ".join(overrides), cure="legalrr --help lists the choices") from error
     finally:
         GlobalHydra.instance().hydra = outer
 
 
-LOG = logging.getLogger(__name__)
+def _one_line(error: Exception) -> str:
+    return " ".join(f"{error} {error.__cause__ or ''}".split())
 
 
 def read_metadata(file: Path, keys: Sequence[str], *, wrapped: bool = True) -> dict[str, str]:
-    """Read the facts that a yaml states, by key; those that it does not state are left out.
+    """Read the facts that a yaml states, by key; missing ones are left out.
 
-    A file of one's own that still has them in comments at its head (`# Licence: MIT`) is read for one more release,
-    with a warning that says what to write. What a parent in `defaults` states is not inherited: it is of another model.
+    A user's file with facts in comments at its head (`# Licence: MIT`) is read for one more release, with a warning
+    that shows the new form. Facts of a parent in `defaults` are not inherited: they describe another model.
 
     Args:
         file: the yaml.
-        keys: the facts that there may be.
-        wrapped: whether a fact in comments may go on in lines that begin with `#   `.
+        keys: the known facts.
+        wrapped: whether a fact in comments may continue in lines that begin with `#   `.
 
     Raises:
-        UserError: no YAML, `meta` is not a mapping, a key is unknown, or a value is not text or a number.
+        UserError: not YAML, `meta` is not a mapping, a key is unknown, or a value is not text or a number.
     """
     try:
         config = OmegaConf.load(file)
@@ -136,7 +142,7 @@ def _from_comments(file: Path, keys: Sequence[str], wrapped: bool) -> dict[str, 
     found = {key.lower(): " ".join(value.replace("\n#", " ").split()) for key, value in stated}
     if found:
         LOG.warning(
-            "%s: state facts in a node; comments are not read from the next release on. Write: %s: %s",
+            "%s: facts in comments will not be read by the next release. Write: %s: %s",
             file,
             META,
             json.dumps(found, ensure_ascii=False),

@@ -1,13 +1,13 @@
-"""The one exception that a user is meant to see: what is wrong, where, and what to do about it."""
+"""The one exception meant for users: what is wrong, where, and how to fix it."""
 
 
 class UserError(Exception):
-    """Bad input or an impossible choice; printed as one line, exit status 2.
+    """Bad input or an invalid choice; printed as one line, with exit status 2.
 
     Args:
-        what: what is wrong, in words of the field ("unknown role 'FACTS'").
-        where: file, line, id or option that it is about; "" where there is none.
-        cure: what the user can do.
+        what: the error ("unknown role 'FACTS'").
+        where: file, line, id or option concerned; "" for none.
+        cure: how to fix it.
     """
 
     def __init__(self, what: str, *, where: str = "", cure: str = "") -> None:
@@ -17,7 +17,7 @@ class UserError(Exception):
         super().__init__(" ".join(f"{place}{what}{advice}".split()))
 
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
-        """Survive the way back from a worker process."""
+        """Pickle for the return from a worker process."""
         return (_rebuild, (self.what, self.where, self.cure))
 
 

@@ -1,4 +1,4 @@
-"""Map moved classes of stages to the paths under which results were first stored."""
+"""Former paths of moved stage classes, under which results were first stored."""
 
 from collections.abc import Mapping
 
@@ -21,8 +21,8 @@ FORMER: Mapping[str, str] = {
     "legalrr.segment.tagger.GoldSegmenter": "legalrr.segment.gold.GoldSegmenter",
     "legalrr.verdict.PatternVerdictReader": "legalrr.verdict.VerdictReader",
 }
-"""Dotted path of a class -> the path under which it was first released.
+"""Dotted path of a class -> path of its first release.
 
-`legalrr.stage.description` writes the former path, so that identities and keys of the store stay as they were, and
-`legalrr.stage.build` accepts it as a `_target_`. When a class moves again, change the key and keep the value.
+`legalrr.stage.description` writes the former path, so that identities and keys of the store do not change, and
+`legalrr.stage.build` accepts it as a `_target_`. If a class moves again, change the key and keep the value.
 """

@@ -1,4 +1,4 @@
-"""Parts of a page without outside resources: templates, text that HTML can hold, digests of its script and style."""
+"""Self-contained HTML pages: templates, printable text, and hashes for the content security policy."""
 
 import base64
 import hashlib
@@ -9,32 +9,32 @@ if TYPE_CHECKING:
     import jinja2
 
 SVG_SALT = "legalrr"
-"""Salt of the ids in an SVG file, fixed so that the same figure gives the same bytes."""
+"""Fixed salt of the ids in SVG files, so that the same figure gives the same bytes."""
 
-# Control characters have no place in HTML; Unicode has pictures of them. Half characters cannot be written at all.
-_SHOWN = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"}
-_SHOWN |= {0x7F: 0x2421} | dict.fromkeys([*range(0x80, 0xA0), *range(0xD800, 0xE000)], 0xFFFD)
+# HTML does not allow control characters, for which Unicode has pictures. UTF-8 cannot encode surrogates.
+_REPLACEMENTS = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"}
+_REPLACEMENTS |= {0x7F: 0x2421} | dict.fromkeys([*range(0x80, 0xA0), *range(0xD800, 0xE000)], 0xFFFD)
 
 
 def printable(text: str) -> str:
-    """Text with control characters as pictures and half characters as U+FFFD, character by character."""
-    return text.translate(_SHOWN)
+    """Replace control characters by their Unicode pictures and surrogates by U+FFFD, one for one."""
+    return text.translate(_REPLACEMENTS)
 
 
 def source_hash(source: str) -> str:
-    """What a content security policy calls an inline script or style."""
+    """Return the hash of an inline script or style for a content security policy."""
     return "sha256-" + base64.b64encode(hashlib.sha256(source.encode("utf-8")).digest()).decode("ascii")
 
 
 def template_source(environment: "jinja2.Environment", name: str) -> str:
-    """A script or style of the package, as it stands in its file."""
+    """Return the source of a script or style of the package, unrendered."""
     assert environment.loader is not None
     return environment.loader.get_source(environment, name)[0]
 
 
 @lru_cache(maxsize=1)
 def environment() -> "jinja2.Environment":
-    """The package's templates of pages, by their path in it; what they are given is escaped."""
+    """Return the Jinja environment of the package: templates by their path, values escaped."""
     import jinja2
 
     return jinja2.Environment(

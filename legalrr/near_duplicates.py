@@ -1,4 +1,4 @@
-"""Texts that tell of the same matter, told by the runs of words that they share."""
+"""Near-duplicate detection: texts about the same matter, found by shared word shingles."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -11,24 +11,24 @@ if TYPE_CHECKING:
     from legalrr.records import Judgment
 
 NEAR_DUPLICATE = 0.1
-"""Two judgments that share this part of the runs of words of the shorter one tell of the same matter. In BUILD, lawai50
-and marro 21 pairs share more than 0.1 and most of the others, quotations of the same statute apart, next to nothing."""
-RUN = 8
-"""Words of a run; shorter ones ("learned counsel for the appellant") are shared by unrelated judgments."""
-ODD = 0x9E3779B97F4A7C15
-"""Multiplier of the digest of a run, 64 bits: the sum of the digests of its words times powers of it."""
+"""Minimum proportion of shared shingles, of the text with fewer, for near-duplicates. In BUILD, lawai50 and marro 21
+pairs share more than 0.1; most others share next to nothing, except quotations of the same statute."""
+SHINGLE_WORDS = 8
+"""Words per shingle; unrelated judgments share shorter ones ("learned counsel for the appellant")."""
+HASH_MULTIPLIER = 0x9E3779B97F4A7C15
+"""Multiplier of the 64-bit rolling hash of a shingle: a polynomial in it of the hashes of the words."""
 
 
 def near_duplicates(texts: Sequence[str], *, sampled: int = 1) -> list[int]:
-    """A group number per text; near-duplicates have the same.
+    """Return a group number per text, the same for near-duplicates.
 
     Args:
         texts: the texts.
-        sampled: one of so many runs is looked at, the same ones in every text: as much less work, for large corpora.
+        sampled: compare one in this many shingles, the same ones in every text; reduces work for large corpora.
     """
-    runs = [_runs(text, sampled) for text in texts]
+    shingles = [_shingles(text, sampled) for text in texts]
     holders = defaultdict(list)
-    for number, keys in enumerate(runs):
+    for number, keys in enumerate(shingles):
         for key in keys.tolist():
             holders[key].append(number)
     shared: dict[tuple[int, int], int] = defaultdict(int)
@@ -38,14 +38,14 @@ def near_duplicates(texts: Sequence[str], *, sampled: int = 1) -> list[int]:
                 shared[a, b] += 1
     group = list(range(len(texts)))
     for (a, b), count in sorted(shared.items()):
-        if count >= NEAR_DUPLICATE * min(len(runs[a]), len(runs[b])):
+        if count >= NEAR_DUPLICATE * min(len(shingles[a]), len(shingles[b])):
             kept, merged = sorted((group[a], group[b]))
             group = [kept if g == merged else g for g in group]
     return group
 
 
-def related(judgments: Sequence["Judgment"], *, sampled: int = 1) -> list[int]:
-    """A group number per judgment: the same for near-duplicates, and for what the corpus says belongs together.
+def group_related(judgments: Sequence["Judgment"], *, sampled: int = 1) -> list[int]:
+    """Return a group number per judgment, the same for near-duplicates and for judgments that the corpus groups.
 
     Args:
         judgments: the judgments.
@@ -61,15 +61,15 @@ def related(judgments: Sequence["Judgment"], *, sampled: int = 1) -> list[int]:
     return numbers
 
 
-def _runs(text: str, sampled: int) -> "np.ndarray":
-    """Digests of the distinct runs of words of a text, ascending."""
+def _shingles(text: str, sampled: int) -> "np.ndarray":
+    """Return the hashes of the distinct shingles of a text, ascending."""
     import numpy as np
 
     words = np.array([crc32(word.encode("utf-8", "surrogatepass")) for word in text.lower().split()], dtype=np.uint64)
-    count = max(0, len(words) - RUN + 1)
+    count = max(0, len(words) - SHINGLE_WORDS + 1)
     total = np.zeros(count, dtype=np.uint64)
-    for place in range(RUN):
-        total = total * np.uint64(ODD) + words[place : place + count]
+    for place in range(SHINGLE_WORDS):
+        total = total * np.uint64(HASH_MULTIPLIER) + words[place : place + count]
     found = np.unique(total)
-    # The upper bits depend on all words alike.
+    # The upper bits depend equally on all words.
     return found[(found >> np.uint64(32)) % np.uint64(sampled) == 0]

@@ -1,11 +1,10 @@
-"""Where things lie: the configuration and data that ship, and the user's own corpora.
+"""Paths of the built-in configuration and data, and of the user's own corpora.
 
 LEGALRR_CONF may name a folder with the same groups as conf/ (corpus/, arm/, segment/, backbone/, ...), whose choices
-every command knows beside those that ship (docs/plugins.md).
+every command accepts in addition to the built-in ones (docs/plugins.md).
 
-In a config a path may start with `$LEGALRR/` (what ships: conf/ and data/ of this project) or `$LEGALRR_DATA/` (the
-folder named by the environment variable LEGALRR_DATA, else data/downloads, where `legalrr data fetch` puts what it
-downloads).
+A path in a config may start with `$LEGALRR/` (conf/ and data/ of this project) or `$LEGALRR_DATA/` (the folder in the
+environment variable LEGALRR_DATA, else data/downloads, the target of `legalrr data fetch`).
 """
 
 import os
@@ -16,7 +15,7 @@ from legalrr.errors import UserError
 
 
 def root() -> Path:
-    """Folder that holds conf/ and data/: the repository, or the installed package."""
+    """Return the folder that contains conf/ and data/: the repository, or the installed package."""
     package = Path(__file__).resolve().parent
     for folder in (package, package.parent):
         if (folder / "conf" / "config.yaml").is_file():
@@ -25,10 +24,10 @@ def root() -> Path:
 
 
 def conf_folders() -> list[Path]:
-    """The folders of the configuration: conf/ that ships, then the one that LEGALRR_CONF names, if it is set.
+    """Return the folders of the configuration: the built-in conf/, then LEGALRR_CONF if it is set.
 
     Raises:
-        UserError: LEGALRR_CONF names no folder.
+        UserError: LEGALRR_CONF is not a folder.
     """
     named = os.environ.get("LEGALRR_CONF")
     own = [Path(named).expanduser().resolve()] if named else []
@@ -43,14 +42,14 @@ def conf_folders() -> list[Path]:
 
 
 def choices(group: str, folders: Sequence[Path] | None = None) -> dict[str, Path]:
-    """Choice -> yaml file of a group ("corpus"), sorted by name.
+    """Return choice -> yaml file of a group ("corpus"), sorted by name.
 
     Args:
         group: the group.
         folders: folders of configuration; None: `conf_folders()`.
 
     Raises:
-        UserError: two of the folders have the same choice, of which Hydra would take the first in silence.
+        UserError: two folders have the same choice; Hydra would silently use the first.
     """
     found: dict[str, Path] = {}
     for folder in conf_folders() if folders is None else folders:
@@ -66,17 +65,17 @@ def choices(group: str, folders: Sequence[Path] | None = None) -> dict[str, Path
 
 
 def data_root() -> Path:
-    """Folder of the user's corpora: LEGALRR_DATA, else data/downloads, in the repository or where one works."""
+    """Return the folder of the user's corpora: LEGALRR_DATA, else data/downloads here or in the repository."""
     named = os.environ.get("LEGALRR_DATA")
     if named:
         return Path(named).expanduser()
-    # An installed package is no place for downloads.
+    # Downloads do not belong in an installed package.
     installed = root() == Path(__file__).resolve().parent
     return (Path.cwd() if installed else root()) / "data" / "downloads"
 
 
 def resolve(path: str) -> Path:
-    """A config path with `$LEGALRR/`, `$LEGALRR_DATA/` and `~` put in; it need not exist."""
+    """Expand `$LEGALRR/`, `$LEGALRR_DATA/` and `~` in a config path, which need not exist."""
     for prefix, folder in (("$LEGALRR_DATA/", data_root), ("$LEGALRR/", root)):
         if path.startswith(prefix):
             return folder() / path.removeprefix(prefix)

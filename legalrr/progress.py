@@ -1,4 +1,4 @@
-"""Progress of long work: a line with rate and time left on a terminal, nothing but a closing log line elsewhere."""
+"""Progress of long work: a bar with rate and remaining time on a terminal, and a final log line everywhere."""
 
 import logging
 import sys
@@ -14,12 +14,12 @@ def progress(label: str, total: int, unit: str) -> Iterator[Callable[[int], None
     """Show the progress of `total` units of work.
 
     Args:
-        label: what is being done ("predict").
-        total: how many units there are.
-        unit: what is counted ("calls").
+        label: name of the work ("predict").
+        total: number of units.
+        unit: name of the units ("calls").
 
     Yields:
-        a function that says how many more units are done.
+        a function that reports a number of further units as done.
     """
     done = 0
     started = time.perf_counter()

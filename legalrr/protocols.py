@@ -1,11 +1,7 @@
-"""Define what each kind of stage offers, and count the calls that stages make.
+"""Protocols of the stages, and the calls, replies and counters that they exchange.
 
-Counting the answers of a model that a cell of a sweep used.
-
-What each kind of stage offers. A stage is a frozen dataclass (`legalrr.stage`) that satisfies one of these
-protocols.
-
-A stage's constructor stores and checks its fields and computes nothing; whatever is heavy happens on the first call.
+A stage is a frozen dataclass (`legalrr.stage`) that satisfies one of these protocols. Its constructor stores and checks
+its fields and computes nothing; expensive work happens on the first call.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -34,18 +30,20 @@ from legalrr.store import Store
 
 @dataclass
 class CallCounter:
-    """How many answers were made for a cell, and how many lay in the store. Of cells that share a call, the first one
-    that counts it made it."""
+    """Number of answers that a cell got from the model and from the store.
+
+    An answer that several cells share counts as made for the first cell that uses it.
+    """
 
     fresh: set[str] = field(default_factory=set)
-    """Keys of the calls that this process made and that no cell has counted yet; the cells of a sweep share the set."""
+    """Keys of the calls that this process made and no cell has counted yet; shared by the cells of a sweep."""
     made: int = 0
-    """Answers that a model gave for this cell."""
+    """Answers that the model generated for this cell."""
     stored: int = 0
-    """Answers that were there before."""
+    """Answers that were already in the store."""
 
     def count(self, key: str) -> None:
-        """Note that the answer to a call was used."""
+        """Count one use of the answer to a call."""
         if key in self.fresh:
             self.fresh.remove(key)
             self.made += 1
@@ -55,7 +53,7 @@ class CallCounter:
 
 @runtime_checkable
 class Corpus(Protocol):
-    """A source of judgments."""
+    """Source of judgments."""
 
     @property
     def name(self) -> str:
@@ -63,19 +61,19 @@ class Corpus(Protocol):
 
     @property
     def split(self) -> str | None:
-        """Split that is evaluated; None where the corpus has none."""
+        """Split that is evaluated; None if the corpus has no splits."""
 
     @property
     def train_split(self) -> str | None:
-        """Split that the learning baselines train on; None: they cross-validate on the evaluated split."""
+        """Split that the trained baselines learn from; None: they cross-validate on the evaluated split."""
 
     def read(self, split: str | None) -> Iterator[Judgment]:
-        """Judgments of a split (None: all), in the order of the corpus; raises UserError with file and line or id."""
+        """Yield the judgments of a split (None: all) in corpus order; raises UserError with file and line or id."""
 
 
 @runtime_checkable
 class Segmenter(Protocol):
-    """Finds the rhetorical roles of a judgment."""
+    """Tagger of rhetorical roles."""
 
     @property
     def name(self) -> str:
@@ -83,81 +81,80 @@ class Segmenter(Protocol):
 
     @property
     def stored(self) -> bool:
-        """Whether the result is worth keeping in the store."""
+        """Whether its results are kept in the store."""
 
     @property
     def needs_gold(self) -> bool:
-        """Whether it only passes on gold roles; judgments without any are then left out, and counted."""
+        """Whether it only returns gold roles; judgments without gold roles are then excluded and counted."""
 
     def provenance(self) -> Mapping[str, Any]:
-        """JSON facts beyond the fields that the result depends on (digest of a model file); part of the identity."""
+        """Return further JSON facts that the result depends on (digest of a model file); part of the identity."""
 
     def segment(self, judgment: Judgment) -> Segments:
-        """Roles of one judgment; raises UserError where it cannot (no gold spans, no model file)."""
+        """Return the roles of one judgment; raises UserError if it cannot (no gold spans, no model file)."""
 
 
 @runtime_checkable
 class Tokens(Protocol):
-    """Counts tokens as the model that will read them does."""
+    """Token counts of the model that reads the prompt."""
 
     @property
     def context(self) -> int:
-        """Tokens that prompt and answer may take together."""
+        """Context length in tokens, for prompt and answer together."""
 
     def token_ends(self, text: str) -> list[int]:
-        """Offset one past the last character of each token of `text`, ascending; without special tokens."""
+        """Return the end offset (exclusive) of each token of `text`, ascending; without special tokens."""
 
 
 @runtime_checkable
 class PageTokens(Tokens, Protocol):
-    """Counts the tokens of page images too, as every engine does whose `can.images` is true."""
+    """Token counts of text and page images; every engine with `can.images` satisfies it."""
 
     def page_tokens(self, page: Page) -> int:
-        """Tokens that the image of a page takes, with the marks around it; raises UserError where it cannot be
-        drawn."""
+        """Return the tokens of a page image, with its delimiters; raises UserError if it cannot be rendered."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """One thing asked of a model."""
+    """One request to a model."""
 
     key: str
     """Key of the call in the store."""
     messages: tuple[Mapping[str, Any], ...]
-    """The conversation, `{"role", "content"}` each (`legalrr.records.Message.fill`), ending with a user message."""
+    """The conversation as `{"role", "content"}` (`legalrr.records.Message.fill`), ending with a user message."""
     max_new_tokens: int = 0
-    """Where the answer is cut off; unused when answers are compared."""
+    """Length limit of the answer in tokens; unused when answers are compared."""
     answers: tuple[str, ...] = ()
-    """Answers to compare; empty when text is asked for."""
+    """Answers to compare; empty: generate text."""
     final: bool = False
-    """Whether the conversation ends with its answer, so that no state of it need be kept; no part of the key."""
+    """Whether the conversation ends here, so that its prefix need not stay cached; not part of the key."""
     choices: tuple[str, ...] = ()
-    """All that may be written, one of them and nothing else; empty: any text."""
+    """Allowed answers for constrained decoding; empty: any text."""
     pages: tuple[Page, ...] = ()
-    """The pages whose images stand in `messages`, in the same order, with their files; no part of the key."""
+    """Pages of the images in `messages`, in the same order, with their files; not part of the key."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """What came back for one call."""
+    """Answer to one call."""
 
     text: str
-    """The answer without special tokens; "" after an overflow or when answers were compared."""
+    """The answer, without special tokens; "" after an overflow or when answers were compared."""
     finish_reason: FinishReason
     """As in `CompletedTurn`."""
     prompt_tokens: int
-    """Tokens of the conversation as sent, with the chat template."""
+    """Tokens of the prompt, with the chat template."""
     cached_tokens: int
-    """Of these, how many a cache already held."""
+    """Of these, tokens found in a prefix cache."""
     new_tokens: int
-    """Tokens written."""
+    """Tokens generated."""
     seconds: float
-    """Wall time; a batch's time is shared equally among its members."""
+    """Wall time in seconds; the time of a batch is divided equally among its members."""
     logprobs: Mapping[str, float] | None = None
     """Natural log-probability of each compared answer as a continuation."""
 
     def as_turn(self, name: str) -> CompletedTurn:
-        """The reply as the turn called `name`."""
+        """Return the reply as the completed turn `name`."""
         return CompletedTurn(
             name=name,
             text=self.text,
@@ -172,7 +169,7 @@ class Reply:
 
 @dataclass(frozen=True, kw_only=True)
 class Abilities:
-    """What an engine can do; a stage that needs more refuses by name."""
+    """Features of an engine; a stage that needs a missing one raises UserError."""
 
     logprobs: bool
     """Log-probabilities of given answers."""
@@ -186,48 +183,50 @@ class Abilities:
 
 @runtime_checkable
 class Engine(Tokens, Protocol):
-    """A backbone ready to answer."""
+    """Loaded backbone that answers calls."""
 
     @property
     def can(self) -> Abilities:
-        """What it can do."""
+        """Supported features."""
 
     @property
     def holds(self) -> int | None:
-        """Tokens whose states it can keep for conversations that begin the same way; None: that is not known."""
+        """Capacity of the prefix cache in tokens; None: unknown."""
 
     def generate(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
-        """Answers, greedy unless configured otherwise and held to a call's `choices`, as (call key, reply), batch by
-        batch, in an order that suits the engine."""
+        """Yield batches of (call key, reply) with generated text, in the engine's own order.
+
+        Decoding is greedy unless configured otherwise, and constrained to a call's `choices`.
+        """
 
     def compare(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
-        """Log-probabilities of each call's `answers` as (call key, reply), batch by batch."""
+        """Yield batches of (call key, reply) with the log-probabilities of each call's `answers`."""
 
 
 @runtime_checkable
 class OpenEngine(Engine, Protocol):
-    """An engine whose model lies open, so that it can be measured."""
+    """Engine that gives access to its model, for measurements."""
 
     def tokenise(self, text: str) -> list[int]:
-        """The tokens of a text, without special ones."""
+        """Return the token ids of a text, without special tokens."""
 
     def running(self) -> AbstractContextManager[Any]:
-        """The model, a causal one of transformers, with the engine's precision and threads while it lasts."""
+        """Open the causal language model (transformers), with the engine's precision and threads inside the context."""
 
 
 @runtime_checkable
 class Backbone(Protocol):
-    """A language model by configuration."""
+    """Configuration of a language model."""
 
     @property
     def name(self) -> str:
         """Name in tables."""
 
     def provenance(self) -> Mapping[str, Any]:
-        """JSON facts beyond the fields that answers depend on (digest of a local file); part of a call's identity."""
+        """Return further JSON facts that answers depend on (digest of a local file); part of a call's identity."""
 
     def load(self) -> Engine:
-        """The engine; weights are loaded at the first call. Raises UserError for a model that is not there.
+        """Return the engine; weights are loaded at the first call. Raises UserError for a missing model.
 
         Loading the same backbone again returns the same engine, so that the cells of a sweep share it.
         """
@@ -235,102 +234,110 @@ class Backbone(Protocol):
 
 @runtime_checkable
 class PricedBackbone(Backbone, Protocol):
-    """A language model whose answers are paid for."""
+    """Backbone whose answers cost money."""
 
     def cost(self, replies: Iterable[CompletedTurn]) -> float | None:
-        """The money that answers cost; None where a price is not known."""
+        """Return the cost of answers; None if a price is unknown."""
 
 
 @runtime_checkable
 class RepeatableBackbone(Backbone, Protocol):
-    """A language model whose answers are drawn, so that an experiment can be run again with other draws."""
+    """Backbone that samples its answers, so that an experiment can be repeated with new samples."""
 
     def repeated(self, repetition: int) -> Backbone:
-        """The same backbone for the run of this number, from 2 on: its answers are drawn, and kept, apart.
+        """Return the backbone for repetition 2, 3, ...: its answers are sampled and stored separately.
 
         Raises:
-            UserError: as configured its answers are not drawn, so that every run would be the same.
+            UserError: the configuration does not sample, so that every repetition would be the same.
         """
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictContext:
-    """What a predictor may use."""
+    """Resources of a predictor."""
 
     engine: Engine | None
     """The loaded backbone, for predictors with `needs_backbone`."""
     calls: Store
-    """Store of the calls of this backbone."""
+    """Stored answers of this backbone."""
     train: Sequence[Example]
-    """Examples of the train split; empty where the corpus has none."""
+    """Examples of the train split; empty if the corpus has none."""
     gold: Mapping[str, Outcome]
-    """Outcomes of the cases, for baselines that cross-validate; a model never looks at them."""
+    """Outcomes of the cases, for baselines that cross-validate; never shown to a model."""
     seed: int
-    """Seed of whatever is random."""
-    tally: CallCounter = field(default_factory=CallCounter)
-    """Counts the answers that are used."""
+    """Seed of random choices."""
+    call_counter: CallCounter = field(default_factory=CallCounter)
+    """Counts the answers used."""
 
 
 @runtime_checkable
 class AskingSegmenter(Segmenter, Protocol):
-    """A segmenter that asks the pipeline's backbone; its own `segment` raises UserError."""
+    """Segmenter that prompts the pipeline's backbone; its own `segment` raises UserError."""
 
     def asking(self, engine: Engine, calls: Store) -> AbstractContextManager[Segmenter]:
-        """The segmenter with a backbone; every answer is kept in `calls` as soon as its batch is back."""
+        """Return the segmenter with a backbone; answers are added to `calls` batch by batch."""
 
 
 @runtime_checkable
 class Predictor(Protocol):
-    """Answers prompts."""
+    """Source of answers: a language model or a baseline."""
 
     @property
     def needs_backbone(self) -> bool:
         """Whether `PredictContext.engine` is needed."""
 
-    def predict(self, cases: Sequence[Case], bench: PredictContext) -> Iterator[Completion]:
-        """One completion per case, in any order."""
+    def predict(self, cases: Sequence[Case], context: PredictContext) -> Iterator[Completion]:
+        """Yield one completion per case, in any order."""
 
 
 @runtime_checkable
 class Restructurer(Protocol):
-    """Hides what tells the outcome, orders the rest, fits it into the budget."""
+    """Stage that hides what reveals the outcome, orders the rest and fits it into the budget."""
 
     def restructure(self, judgment: Judgment, segments: Segments, tokens: Tokens | None, reserve: int) -> Document:
-        """The visible document; `reserve` tokens of the context are kept for prompt and answers. No limit if tokens is
-        None."""
+        """Return the visible document.
+
+        Args:
+            judgment: the judgment.
+            segments: its roles.
+            tokens: counts tokens; None: no limit.
+            reserve: tokens of the context reserved for prompt and answers.
+        """
 
 
 @runtime_checkable
 class Annotator(Protocol):
-    """Makes the prompt."""
+    """Stage that builds the prompt."""
 
     def reserve(self, scheme: Scheme, tokens: Tokens) -> int:
-        """Tokens that the longest arm needs beside the judgment: the same for all arms, so that all show the same
-        text."""
+        """Return the tokens that the longest arm needs besides the judgment.
+
+        The same for all arms, so that all show the same text.
+        """
 
     def annotate(self, judgment: Judgment, document: Document) -> Prompt:
-        """What a model is asked about one document."""
+        """Return the prompt about one document."""
 
 
 @runtime_checkable
 class VerdictReader(Protocol):
-    """Reads the verdict."""
+    """Stage that reads the predicted outcome from a completion."""
 
     def read(self, completion: Completion, prompt: Prompt) -> Verdict:
-        """What the completion's last answer says."""
+        """Return the outcome that the last answer states."""
 
 
 @runtime_checkable
 class Meter(Protocol):
-    """Measures a backbone by itself, whatever it is asked."""
+    """Measurement of a backbone, independent of prompts."""
 
     def measure(self, backbone: Backbone, corpus: Corpus) -> Mapping[str, Any]:
-        """What it finds, as plain JSON values; raises UserError for a backbone that it cannot measure."""
+        """Return the measurements as JSON values; raises UserError for a backbone that it cannot measure."""
 
 
 @runtime_checkable
 class Scorer(Protocol):
-    """Computes scores."""
+    """Stage that computes scores."""
 
     def score(self, cases: Sequence[Scored]) -> Mapping[str, Any]:
-        """Scores as plain JSON values."""
+        """Return the scores as JSON values."""

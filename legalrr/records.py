@@ -1,4 +1,4 @@
-"""The records that travel from stage to stage: frozen, keyword-only, joined by `id`, never by position.
+"""Records that the stages exchange: frozen, keyword-only dataclasses, joined by `id`, never by position.
 
     corpus --Judgment--> segment --Segments--> restructure --Document--> annotate --Prompt--> predict --Completion-->
     verdict --Verdict--> score
@@ -23,7 +23,7 @@ HideReason = Literal["role", "headnote", "verdict", "closing", "uncovered", "rep
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """A stretch of a judgment under one rhetorical role."""
+    """A span of a judgment with one rhetorical role."""
 
     start: int
     """Offset of the first character."""
@@ -32,67 +32,66 @@ class Span:
     role: str
     """A role of the scheme (`legalrr.roles`)."""
     score: float = 1.0
-    """Probability that the tagger gives the role; 1.0 for gold."""
+    """Probability of the role according to the tagger; 1.0 for gold."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """A page of the PDF that a judgment was read from; `legalrr.corpora.pdf_folder` draws it."""
+    """A page of the PDF that a judgment was read from; `legalrr.corpora.pdf_folder` renders it."""
 
     path: str
-    """The file."""
+    """Path of the PDF."""
     number: int
-    """Number of the page in the file, from 1, whatever is printed on it."""
+    """Number of the page in the file, from 1; not the printed page number."""
     sha256: str
-    """Digest of the file: with `number` and `dpi` it says what is seen, whatever the file is called."""
+    """Digest of the file; with `number` and `dpi` it identifies the image, independent of the file name."""
     start: int
-    """Offset of its first character in the judgment, which may stand inside of a word that two pages share."""
+    """Offset of its first character in the judgment; may fall inside a word that continues from the page before."""
     end: int
-    """Offset one past its last; equal to `start` on a page without text."""
+    """Offset one past its last character; equal to `start` on a page without text."""
     dpi: int | None = None
-    """Dots per inch at which it is shown to a model as an image; None: only its text is."""
+    """Resolution in dots per inch of the image shown to a model; None: only the text is shown."""
 
     def seen(self) -> dict[str, Any]:
-        """What tells its image from any other one, as JSON values: never where its file is."""
+        """Return what identifies the image, as JSON values; the path of the file is not part of it."""
         return {"sha256": self.sha256, "number": self.number, "dpi": self.dpi}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judgment:
-    """One judgment as its corpus has it. The text is never changed again; later stages point into it."""
+    """One judgment of a corpus. The text never changes; later stages point into it by offset."""
 
     id: str
     """Unique within its corpus."""
     text: str
-    """The whole text, not normalised; "" where all there is are images of pages."""
+    """The full text, not normalized; "" if the judgment has only page images."""
     outcome: Outcome | None = None
-    """Allowed (even in part) or dismissed for `party`; None where nobody knows."""
+    """Allowed (even in part) or dismissed for `party`; None if unknown."""
     party: Party | None = None
-    """The party that came to the court, and that "decided in favour of" refers to; None where the corpus does not say
-    (then `legalrr.annotate.party` looks)."""
+    """The party that filed the case, whose success counts as "allowed"; None if the corpus does not give it (then
+    `legalrr.annotate.party` searches the text)."""
     petitioner: str | None = None
-    """That party's name, where the corpus gives it."""
+    """Name of that party, if the corpus gives it."""
     confidence: str | None = None
-    """How sure the label's reader was: high, medium or low; None where not stated."""
+    """Confidence of the annotator in the outcome: high, medium or low; None if not stated."""
     court: str | None = None
-    """Name of the court; None where the corpus does not say (then `legalrr.annotate.party` looks)."""
+    """Name of the court; None if the corpus does not give it (then `legalrr.annotate.party` searches the text)."""
     year: int | None = None
     """Year of the decision."""
     kind: str | None = None
-    """Kind of matter (criminal, tax, ...), as the corpus has it."""
+    """Kind of matter (criminal, tax, ...), as in the corpus."""
     group: str | None = None
-    """Judgments of one group (written as a pair, near-duplicates) are never split between the folds of a
-    cross-validation; None: it stands alone."""
+    """Group of judgments (a pair, near-duplicates) that cross-validation keeps in one fold; None: no group."""
     source: str = ""
-    """File (and line or row) that it was read from, for messages."""
+    """File (and line or row) of the judgment, for messages."""
     split: str | None = None
-    """Split of the corpus (train, dev, test) where it has any."""
+    """Split of the corpus (train, dev, test); None if it has no splits."""
     scheme: str | None = None
     """Scheme of `spans`, a name in `legalrr.roles`; None without gold roles."""
     spans: tuple[Span, ...] | None = None
     """Gold spans, ordered and disjoint; None without gold roles."""
     pages: tuple[Page, ...] = ()
-    """Pages of the PDF that it was read from, in order, without blank ones; empty where it was read from text."""
+    """Non-blank pages of the PDF that it was read from, in order; empty for a judgment read from text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,40 +103,40 @@ class Segments:
     scheme: str
     """Name of the role scheme."""
     spans: tuple[Span, ...]
-    """Ordered and disjoint; what no span covers has no role."""
+    """Ordered and disjoint; text outside all spans has no role."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hidden:
-    """A stretch that the model must not see."""
+    """A passage that the model must not see."""
 
     start: int
     """Offset of the first character in the judgment."""
     end: int
-    """Offset one past the last."""
+    """Offset one past the last character."""
     role: str
-    """Its role, or "" where no span covers it."""
+    """Its role, or "" outside all spans."""
     reason: HideReason
     """role: a decisive role, or a precedent that the court rejects; headnote: the law reporter's headnote; verdict: the
     court's verdict or view under another role; closing: the law reporter's closing line; uncovered: the end of a
-    judgment that no span covers; repeat: repeats a hidden sentence."""
+    judgment outside all spans; repeat: repetition of a hidden sentence."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """A visible stretch of the judgment."""
+    """A visible passage of the judgment."""
 
     role: str
-    """Its role, or "" where no span covers it."""
+    """Its role, or "" outside all spans."""
     start: int
     """Offset of the first character in the judgment."""
     text: str
-    """The words, equal to the judgment's text from `start` on."""
+    """The text, equal to the judgment's text from `start` on."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
-    """The judgment as the model will see it."""
+    """A judgment as it is shown to the model."""
 
     id: str
     """The judgment's id."""
@@ -146,25 +145,25 @@ class Document:
     headings: bool
     """Whether blocks are grouped under a heading per role (R)."""
     blocks: tuple[Block, ...]
-    """What is shown, in the order in which it is shown; of a judgment shown as images, the text of the shown pages."""
+    """The visible blocks in the order shown; for a judgment shown as images, the text of the shown pages."""
     hidden: tuple[Hidden, ...] = ()
-    """What is not shown because it would tell the outcome, in order of offset."""
+    """Passages hidden because they reveal the outcome, in order of offset."""
     dropped_tokens: int = 0
-    """Tokens left out to keep within the budget."""
+    """Tokens dropped to fit the budget."""
     skipped: bool = False
-    """Left out altogether by the overflow policy `skip`: too long, or no page of it may be shown."""
+    """Whether the overflow policy `skip` excluded the judgment: too long, or all pages hidden."""
     pages: tuple[Page, ...] = ()
-    """The pages that are shown as images, in order, in the place of text; empty where the text is shown."""
+    """Pages shown as images instead of text, in order; empty if the text is shown."""
     hidden_pages: tuple[Page, ...] = ()
-    """The pages that are not shown because they may tell the outcome."""
+    """Pages hidden because they may reveal the outcome."""
 
     @property
     def pictured(self) -> bool:
-        """Whether the judgment is shown as images of its pages."""
+        """Whether the judgment is shown as page images."""
         return bool(self.pages or self.hidden_pages)
 
     def render(self, headings: Mapping[str, str]) -> str:
-        """The shown text: blocks one under another, under R with a heading (role code -> heading) above each group."""
+        """Return the visible blocks, one below another; under R each group has its heading (role code -> heading)."""
         lines: list[str] = []
         last: str | None = None
         for block in self.blocks:
@@ -175,21 +174,21 @@ class Document:
         return "\n".join(lines).strip()
 
 
-_HALF = re.compile("[\ud800-\udfff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def whole(text: str) -> str:
-    """The text of a model with half characters (surrogates) as U+FFFD, character by character.
+def replace_surrogates(text: str) -> str:
+    """Replace each surrogate in the text of a model by U+FFFD.
 
-    An answer that was cut off within a character may end in half of one. What is stored keeps it; no tokenizer and no
-    request takes it, so this is what is sent on or given to a metric.
+    An answer cut off within a character may end in half of a surrogate pair. The store keeps it as it is; tokenizers,
+    requests and metrics do not accept it and get the text from here.
     """
-    return _HALF.sub("\ufffd", text)
+    return _SURROGATE.sub("\ufffd", text)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quote:
-    """Stands in a message for the answer that an earlier turn brought."""
+    """Placeholder in a message for the answer of an earlier turn."""
 
     turn: str
     """Name of the quoted turn."""
@@ -197,20 +196,25 @@ class Quote:
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """One message of a conversation, with quotations still open and images not yet drawn."""
+    """One message of a conversation, before quotes are filled in and images rendered."""
 
     role: Literal["system", "user", "assistant"]
-    """Who speaks."""
+    """Role of the author in the chat template."""
     parts: tuple[str | Quote | Page, ...]
-    """Literal text, quotations and pages to show as images, in order. Text is never searched for place-holders, so a
-    judgment may hold any."""
+    """Literal text, quotes and pages to show as images, in order. Text is never searched for placeholders, so a
+    judgment may contain any string."""
 
     def fill(self, answers: Mapping[str, str]) -> dict[str, Any]:
-        """The message as `{"role", "content"}` with `answers` (turn name -> text) put in, as `whole` has them; raises
-        KeyError if one lacks.
+        """Return the message as `{"role", "content"}`, with the quoted answers filled in.
 
-        The content is a text or, where there are images, a list of `{"type": "text", "text"}` and `{"type": "image"}`
-        with what tells the page (`Page.seen`).
+        The content is a string or, for a message with images, a list of `{"type": "text", "text"}` and
+        `{"type": "image"}` with the values of `Page.seen`.
+
+        Args:
+            answers: turn name -> text; surrogates are replaced (`replace_surrogates`).
+
+        Raises:
+            KeyError: the answer of a quoted turn is missing.
         """
         content: list[dict[str, Any]] = []
         text = ""
@@ -219,12 +223,12 @@ class Message:
                 content += [*_text_part(text), {"type": "image", **part.seen()}]
                 text = ""
             else:
-                text += whole(answers[part.turn]) if isinstance(part, Quote) else part
+                text += replace_surrogates(answers[part.turn]) if isinstance(part, Quote) else part
         return {"role": self.role, "content": [*content, *_text_part(text)] if content else text}
 
     @property
     def pages(self) -> tuple[Page, ...]:
-        """The pages that are shown in it, in order."""
+        """Pages shown in the message, in order."""
         return tuple(part for part in self.parts if isinstance(part, Page))
 
 
@@ -234,126 +238,125 @@ def _text_part(text: str) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True, kw_only=True)
 class PromptTurn:
-    """One call: the whole conversation that is sent, ending with a user message."""
+    """One call: the full conversation that is sent, ending with a user message."""
 
     name: str
     """analysis, statutes, ratio, ruling or answer."""
     messages: tuple[Message, ...]
-    """The conversation up to the answer that is asked for."""
+    """The conversation up to the requested answer."""
     max_new_tokens: int
-    """Where the answer is cut off."""
+    """Length limit of the answer, in tokens."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
-    """Everything one arm asks about one judgment. A chain is data: the plain arm is the same with fewer turns."""
+    """All turns of one arm about one judgment. A chain is data: the plain arm is the same with fewer turns."""
 
     id: str
     """The judgment's id."""
     turns: tuple[PromptTurn, ...]
-    """In the order in which they are asked; the last one asks for YES or NO."""
+    """Turns in the order sent; the last one asks for YES or NO."""
     blank: PromptTurn | None = None
-    """The last turn about a judgment without content, for taking the prior off; only one-turn prompts have it."""
+    """The last turn with an empty judgment, for calibration; only single-turn prompts have it."""
     party: Party | None = None
-    """Role of the party that the question is about; None where the judgment does not tell it."""
+    """Role of the party that the question is about; None if the judgment does not name it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CompletedTurn:
-    """One answer of a model, or what kept it from answering."""
+    """One answer of a model, or the reason why there is none."""
 
     name: str
-    """The prompt turn's name."""
+    """Name of the prompt turn."""
     text: str
     """The answer, without special tokens; "" after an overflow."""
     finish_reason: FinishReason
-    """stop: the model ended; length: cut off at `max_new_tokens`; overflow: the prompt does not fit the context."""
+    """stop: the model ended; length: cut off at `max_new_tokens`; overflow: the prompt exceeds the context."""
     prompt_tokens: int = 0
     """Tokens of the conversation sent."""
     cached_tokens: int = 0
-    """Of these, how many a cache already held."""
+    """Of these, tokens found in a prefix cache."""
     new_tokens: int = 0
-    """Tokens written."""
+    """Tokens generated."""
     seconds: float = 0.0
-    """Wall time; a batch's time is shared equally among its members."""
+    """Wall time in seconds; the time of a batch is divided equally among its members."""
     logprobs: Mapping[str, float] | None = None
-    """Log-probability (natural logarithm) of each answer compared, where answers were compared."""
+    """Log-probability (natural logarithm) of each compared answer; None if text was generated."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Completion:
-    """What came back for one prompt."""
+    """All answers to one prompt."""
 
     id: str
     """The judgment's id."""
     turns: tuple[CompletedTurn, ...]
-    """In the order asked; shorter than the prompt after an overflow or an error."""
+    """Turns in the order sent; fewer than in the prompt after an overflow or an error."""
     error: str | None = None
-    """What a failing engine said, where it failed for this judgment alone."""
+    """Message of an engine that failed on this judgment only."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What the last answer says."""
+    """The outcome read from the last answer."""
 
     id: str
     """The judgment's id."""
     label: Literal["allowed", "dismissed", "invalid"]
-    """`invalid` is no class: it is a miss in the class of the gold outcome."""
+    """`invalid` is not a class: it is a miss in the class of the gold outcome."""
     reason: Literal["matched", "unparsed", "budget", "overflow", "error"]
-    """budget: cut off before it ended; overflow: never asked, as the prompt does not fit; error: the engine failed."""
+    """budget: cut off before an answer; overflow: prompt longer than the context; error: the engine failed."""
     span: tuple[int, int] | None = None
-    """Where in the last turn's text the label was read; None unless matched."""
+    """Offsets of the label in the text of the last turn; None unless matched."""
     p_allowed: float | None = None
-    """Probability of `allowed` where the probabilities of the answers were compared."""
+    """Probability of `allowed`; None unless the probabilities of the answers were compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """What a predictor is given about one judgment: never its outcome."""
+    """Input of a predictor for one judgment, without the outcome."""
 
     judgment: Judgment
-    """The judgment with `outcome` and gold spans taken out."""
+    """The judgment with `outcome` and gold spans removed."""
     document: Document
-    """What may be seen of it."""
+    """The visible document."""
     prompt: Prompt
-    """What a model is asked about it."""
+    """The prompt for a model."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """One judged case: all that scores are computed from."""
+    """One evaluated judgment: the input of the scores."""
 
     id: str
     """The judgment's id."""
     gold: Outcome
-    """The true outcome."""
+    """The gold outcome."""
     label: Literal["allowed", "dismissed", "invalid"]
-    """The predicted one."""
+    """The predicted outcome."""
     cut_off: bool = False
-    """Whether any of its turns was cut off."""
+    """Whether any turn was cut off."""
     p_allowed: float | None = None
-    """Probability of `allowed`, where known."""
+    """Probability of `allowed`, if known."""
     cluster: str = ""
-    """Name that the judgment shares with those that it nearly repeats (`legalrr.near_duplicates`); "": it stands
-    alone."""
+    """Cluster of near-duplicates (`legalrr.near_duplicates`); "": a cluster of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """A judgment with its outcome, for the baselines that learn."""
+    """A training example: a judgment with its outcome."""
 
     judgment: Judgment
     """The judgment; its `outcome` is set."""
     document: Document
-    """What may be seen of it."""
+    """The visible document."""
 
 
 R = TypeVar("R")
 
 
 def by_id(records: Iterable[R]) -> dict[str, R]:
-    """Records as a mapping from their `id`, in order; raises UserError on a duplicate."""
+    """Index records by `id`, keeping their order; raises UserError on a duplicate."""
     found: dict[str, R] = {}
     for record in records:
         key: str = record.id  # type: ignore[attr-defined]

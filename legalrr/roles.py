@@ -1,17 +1,13 @@
-"""Define the rhetorical role schemes, and map published schemes onto each other.
+"""Rhetorical role schemes: the roles, which of them decide the case, their order under R, and mappings between schemes.
 
-Rhetorical roles: the schemes, what each role means, which of them decide the case, and the order under R.
+`build`: the 13 roles of BUILD / LegalEval (Kalamkar et al., LREC 2022). `seven`: the 7 roles of Bhattacharya et al.
+(JURIX 2019), also used by MARRO (arXiv 2503.10659). The definitions are worded by this project. Which roles are hidden,
+and which are ordered or dropped under R, follows the study (arXiv 2511.20669).
 
-Two schemes. `build`: the 13 roles of BUILD / LegalEval (Kalamkar et al., LREC 2022). `seven`: the 7 roles of
-Bhattacharya et al. (JURIX 2019), which MARRO (arXiv 2503.10659) uses too. The definitions are this project's own words.
-Which roles are hidden, and the order and the omissions under R, follow the study (arXiv 2511.20669).
-
-How the roles of four published schemes correspond, in one table, and what is lost on the way from one to another.
-
-`build` and `seven` are this project's schemes (`legalrr.roles`), by their codes. `iltur`: the 13 labels of Malik et al.
-(Semantic Segmentation of Legal Documents via Rhetorical Roles, NLLP 2022), which IL-TUR (ACL 2024) uses. `legalseg`:
-the 7 labels of LegalSeg (NAACL 2025, arXiv 2502.05836). No judgment carries the roles of two schemes, so the table is a
-reading of the definitions, not a measurement.
+One table maps four published schemes onto each other: these two by their codes, `iltur`, the 13 labels of Malik et al.
+(Semantic Segmentation of Legal Documents via Rhetorical Roles, NLLP 2022) that IL-TUR (ACL 2024) uses, and `legalseg`,
+the 7 labels of LegalSeg (NAACL 2025, arXiv 2502.05836). No judgment is annotated in two schemes, so the table follows
+from the definitions, not from a measurement.
 """
 
 from collections.abc import Mapping
@@ -28,33 +24,33 @@ class Role:
     """One rhetorical role."""
 
     code: str
-    """Short name, as in spans."""
+    """Code used in spans."""
     heading: str
-    """Heading above its sentences under R, and its name in the definitions."""
+    """Heading of its group under R, and its name in the definitions."""
     definition: str
-    """What a sentence of this role does."""
+    """Function of a sentence with this role."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scheme:
-    """A set of roles and how the experiment treats them."""
+    """A set of roles and their treatment in the experiment."""
 
     name: str
     """`build` or `seven`."""
     roles: tuple[Role, ...]
     """All roles, in the order of the definitions."""
     decisive: frozenset[str]
-    """Roles that tell the outcome; hidden in every arm."""
+    """Roles that reveal the outcome; hidden in every arm."""
     rejected: frozenset[str]
-    """Roles that tell what the court rejects; hidden with verdicts (`restructure.hide_verdicts`); the study did not."""
+    """Roles of what the court rejects; hidden with verdicts (`restructure.hide_verdicts`), shown in the study."""
     order: tuple[str, ...]
-    """Roles shown under R, in that order; the others are dropped under R."""
+    """Roles shown under R, in this order; the study drops the others."""
     undefined: frozenset[str]
-    """Roles that D does not explain, as they carry no content."""
+    """Roles without content, which D does not define."""
     written: str
-    """Role that the first turn writes: ANALYSIS, or STA where the scheme has no analysis."""
+    """Role that the first turn generates: ANALYSIS, or STA in a scheme without it."""
     aliases: Mapping[str, str]
-    """Other spellings in published files -> code."""
+    """Spelling in published files -> code."""
 
     @cached_property
     def _by_code(self) -> Mapping[object, Role]:
@@ -65,11 +61,11 @@ class Scheme:
         return code in self._by_code
 
     def role(self, code: str) -> Role:
-        """The role named `code`; raises KeyError."""
+        """Return the role with the code `code`; raises KeyError."""
         return self._by_code[code]
 
     def code(self, name: str, *, where: str) -> str:
-        """The code for a role as a file spells it; raises UserError naming `where` for an unknown role."""
+        """Return the code of a role as spelled in a file; raises UserError at `where` for an unknown role."""
         code = self.aliases.get(name, name)
         if code not in self:
             known = ", ".join(r.code for r in self.roles)
@@ -205,7 +201,7 @@ SEVEN = Scheme(
 
 
 def scheme(name: str, *, where: str = "") -> Scheme:
-    """The scheme called `name`; raises UserError naming `where` otherwise."""
+    """Return the scheme `name`; raises UserError at `where` for an unknown one."""
     for known in (BUILD, SEVEN):
         if known.name == name:
             return known
@@ -214,7 +210,7 @@ def scheme(name: str, *, where: str = "") -> Scheme:
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """One kind of sentence, and what each scheme calls it; "" where a scheme has no role for it."""
+    """A row of the table: one kind of sentence and its role in each scheme; "" if a scheme has none."""
 
     build: str
     """Code in `build`."""
@@ -225,13 +221,13 @@ class Kind:
     legalseg: str
     """Label of LegalSeg."""
     note: str = ""
-    """What the names hide."""
+    """Difference between the schemes that the names do not show."""
 
 
 SCHEMES = ("build", "seven", "iltur", "legalseg")
 """The schemes of the table, by name."""
 
-# Of two rows with the same role, the first says what it becomes elsewhere.
+# If two rows have the same role, the first one gives its mapping.
 KINDS: tuple[Kind, ...] = (
     Kind(build="FAC", seven="FAC", iltur="Fact", legalseg="Facts"),
     Kind(
@@ -297,45 +293,45 @@ KINDS: tuple[Kind, ...] = (
         note="only BUILD has a role for the head of a judgment",
     ),
 )
-"""The table."""
+"""The table of correspondences."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Loss:
-    """Something that a mapping cannot keep."""
+    """A distinction that a mapping loses."""
 
     kind: Literal["dropped", "merged", "guessed"]
-    """dropped: the target has no role for it; merged: it becomes the same role as others; guessed: the target tells
-    apart what the source does not, and the first of the target's roles is taken."""
+    """dropped: the target has no such role; merged: several roles become one; guessed: the target has several roles
+    for it, of which the first is taken."""
     source: tuple[str, ...]
-    """The roles that lose."""
+    """Affected roles of the source."""
     target: tuple[str, ...]
-    """What they become; under `guessed`, all that they may be, the one taken first. Empty when dropped."""
+    """Roles of the target; under `guessed` all candidates, the one taken first. Empty if dropped."""
 
     def __str__(self) -> str:
-        """The loss in words."""
+        """Describe the loss."""
         source, target = " and ".join(self.source), " or ".join(self.target)
         if self.kind == "dropped":
             return f"{source}: no role for it"
         if self.kind == "merged":
-            return f"{source}: told apart no longer, all {target}"
+            return f"{source}: all become {target}"
         return f"{source}: may be {target}; {self.target[0]} is taken"
 
 
 def roles_of(name: str) -> tuple[str, ...]:
-    """The roles of a scheme of the table, in its order; raises UserError for another name."""
+    """Return the roles of a scheme of the table, in its order; raises UserError for an unknown scheme."""
     if name not in SCHEMES:
         raise UserError(f"unknown role scheme {name!r}", cure=f"one of {', '.join(SCHEMES)}")
     return tuple(dict.fromkeys(role for kind in KINDS if (role := getattr(kind, name))))
 
 
 def mapping(source: str, target: str) -> Mapping[str, str | None]:
-    """What each role of the scheme `source` becomes in `target`; None where that has no role for it."""
+    """Map each role of the scheme `source` to its role in `target`; None if there is none."""
     return {role: next(iter(_targets(source, role, target)), None) for role in roles_of(source)}
 
 
 def losses(source: str, target: str) -> tuple[Loss, ...]:
-    """What `mapping(source, target)` cannot keep; empty between a scheme and itself."""
+    """Return the distinctions that `mapping(source, target)` loses; empty between a scheme and itself."""
     found: list[Loss] = []
     becomes: dict[str, list[str]] = {}
     for role, taken in mapping(source, target).items():
@@ -353,7 +349,7 @@ def losses(source: str, target: str) -> tuple[Loss, ...]:
 
 
 def _targets(source: str, role: str, target: str) -> list[str]:
-    """All that a role may be in another scheme, the one that is taken first."""
+    """Return the candidates for a role in another scheme, the one taken first."""
     roles_of(target)
     rows = [kind for kind in KINDS if getattr(kind, source) == role]
     return list(dict.fromkeys(name for kind in rows if (name := getattr(kind, target))))

@@ -1,25 +1,25 @@
-"""Sentences of a judgment as character offsets, by rules for Indian legal English.
+"""Split a judgment into sentences, by rules for Indian legal English.
 
-A sentence ends at a full stop, question mark or exclamation mark (with the quotes and brackets that close after it), at
-a blank line, around a heading in capitals, before a numbered paragraph, and at a line break that no typesetter made. It
-does not end after an abbreviation ("A. v. B", "Rs. 500", "s. 302", at the end of a line too), after an initial, after
-the number that opens a paragraph or a quoted section ("12. The appellant ...", "Section 37. Offences to be ..."), at
-dots of omission, nor where the next word starts with a small letter. The number of the next paragraph opens a sentence
-amid a line too, and the number of a page belongs to the sentence before it.
+A sentence ends at a full stop, question mark or exclamation mark (with closing quotes and brackets), at a blank line,
+around a heading in capitals, before a numbered paragraph, and at a line break that is not due to typesetting. It does
+not end after an abbreviation ("A. v. B", "Rs. 500", "s. 302", also at the end of a line), after an initial, after the
+number of a paragraph or a quoted section ("12. The appellant ...", "Section 37. Offences to be ..."), at ellipses, nor
+before a word in small letters. The number of the next paragraph also starts a sentence within a line; a page number
+belongs to the sentence before it.
 
-`benchmarks/sentences.py` compares this with libraries; it is kept because it wins on every gold there.
-Every decision looks at a bounded stretch on either side, so the time is linear in the length of the text.
+`benchmarks/sentences.py` compares these rules with libraries; they have the best score on every gold standard there.
+Every decision looks at a bounded context, so the time is linear in the length of the text.
 """
 
 import re
 from collections.abc import Iterator
 from statistics import median
 
-# A printed page has no longer lines, so whoever broke a line beside a longer one ended a sentence or a paragraph there.
+# Printed lines are not longer, so a line break next to a longer line ends a sentence or paragraph.
 _PRINTED_LINE = 120
-# Where half of the lines are longer than this, no line was broken by a typesetter.
+# If half of the lines are longer, no line break is due to typesetting.
 _PRINTED_MEDIAN = 90
-# No abbreviation or paragraph number is longer.
+# Maximum length of an abbreviation or paragraph number.
 _LOOKBACK = 24
 
 
@@ -27,13 +27,13 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# Always followed by what they introduce: never the last word of a sentence.
+# Never the last word of a sentence.
 _INTRODUCING = _words("""
     v vs v/s versus rs re viz i.e ie e.g eg u/s u/ss u/a r/w a/w w.e.f c/o s/o d/o w/o r/o dr mr mrs ms mst md messrs
     m/s smt sm sau shri sri km kum prof asst asstt kr mohd ld addl jt prl hon'ble hon’ble hon`ble adv capt col maj lt
     insp
 """)
-# The last word of a sentence only where the next word is one that opens sentences.
+# The last word of a sentence only if the next word is in `_OPENERS`.
 _AMBIGUOUS = _words("""
     no nos art arts sec secs s ss r rr cl cls ch chap vol para paras p pp pg ed eds edn dt dtd cf etc al ibid supp suppl
     ex exs exh exhs ext exts annex p.w p.ws d.w d.ws c.w pw pws dw dws m.o m.os cr crl cri civ misc govt dist secy mfg
@@ -43,8 +43,8 @@ _AMBIGUOUS = _words("""
     c.j c.j.i jj a.m p.m ll.b ph.d
 """)
 ABBREVIATIONS = _INTRODUCING | _AMBIGUOUS
-"""Abbreviations of Indian judgments in small letters, without their last full stop."""
-# Capitalised, these open a sentence far more often than they go on one.
+"""Abbreviations of Indian judgments in lower case, without their last full stop."""
+# Capitalized, these words usually start a sentence.
 _OPENERS = _words("""
     the this that these those it its in on at by for from with under we he she they his her their our there here thus
     hence therefore however but and so when where while if as after before since although though further furthermore
@@ -55,7 +55,7 @@ _OPENERS = _words("""
     during upon until unless because under without within between against once later nothing none my
 """)
 
-# Before a number, these say that it counts something other than paragraphs.
+# A number after one of these words does not number a paragraph.
 _COUNTED = _words("""
     no nos number section sections article articles rule rules order clause para paragraph page point issue question
     ground exhibit charge accused and or to of on by in at from than nearly about only till until under dated
@@ -63,12 +63,12 @@ _COUNTED = _words("""
 """)
 
 _CLOSERS = "\"'”’»)]}"
-# "the order. " and "the order.)": quotes may stand off, as OCR sets them.
+# "the order. " and "the order.)"; OCR may put a space before quotes.
 _STOP = re.compile(
     rf"[.?!…।][.?!…]{{0,8}}[{re.escape(_CLOSERS)}]{{0,4}}(?:[^\S\n]{{1,2}}[\"'”’](?=\s))?(?=\s|$)"
     r"|(?<=[a-z]{3})\.(?=[A-Z][a-z])"
 )
-# What lies between two lines: white space, and page numbers on lines of their own ("12", "- 12 -", "Page 3 of 17").
+# Gap between two lines: whitespace, and page numbers on separate lines ("12", "- 12 -", "Page 3 of 17").
 _BREAK = re.compile(
     r"\n\s*(?P<page>(?:(?:Page\s)?[-–]{0,2}[^\S\n]?\d{1,4}(?:[^\S\n]?(?:/|of)[^\S\n]?\d{1,4})?[^\S\n]?[-–]{0,2}"
     r"[^\S\n]*\n\s*){1,2})?"
@@ -87,11 +87,11 @@ _PARAGRAPH_NUMBER = re.compile(
 )
 # '"31. The tax', "“Section 37. Offences"
 _QUOTED_NUMBER = re.compile(r"[\"“'‘](?:(?:Section|Article|Rule|Order|Clause|Regulation)\s)?[(\[]?\d{1,4}[A-Z]{0,2}\Z")
-# The number of a paragraph amid a line, after the word before it.
+# A paragraph number within a line, with the word before it.
 _INLINE_NUMBER = re.compile(r"(?P<word>\S{1,20})\s{1,3}(?P<number>[\"“'‘]?(?P<value>\d{1,3}))\Z")
 _OPENING_NUMBER = re.compile(r"\s{0,200}[\"“'‘]?(\d{1,3})\.")
 _ROMAN = r"(?=[ivx])x{0,3}(?:ix|iv|v?i{0,3})"
-# "(b) The", "(ii)25 of", "iv. The", after the opening bracket; no single v, which is versus.
+# "(b) The", "(ii)25 of", "iv. The", after the opening bracket; a single v means versus.
 _ITEM = re.compile(rf"(?:(?:[a-z]|{_ROMAN})\)\s{{0,8}}|(?!v\.){_ROMAN}\.\s{{1,8}})[\"'“‘(]?[A-Z\d]")
 # "(2) The", "12.1 The", "12   The"
 _NUMBERED = re.compile(
@@ -100,14 +100,14 @@ _NUMBERED = re.compile(
 
 
 def split(text: str) -> list[tuple[int, int]]:
-    """Offsets of the sentences of `text`.
+    """Return the offsets of the sentences of `text`.
 
     Args:
-        text: any text; it is not normalised.
+        text: any text; it is not normalized.
 
     Returns:
-        Half-open character offsets, ordered and disjoint, none of them empty. A sentence neither starts nor ends with
-        whitespace, and every character that is not whitespace belongs to one.
+        Half-open character offsets, ordered, disjoint and not empty. No sentence starts or ends with whitespace, and
+        every other character belongs to a sentence.
     """
     sentences = []
     start = 0
@@ -121,7 +121,7 @@ def split(text: str) -> list[tuple[int, int]]:
 
 
 def _ends(text: str) -> Iterator[int]:
-    """Where sentences end, ascending; the end of the text comes last."""
+    """Yield the ends of sentences, ascending; the last is the end of the text."""
     start = paragraph = 0
     line_ends = _line_ends(text)
     line_end = next(line_ends, len(text))
@@ -142,13 +142,13 @@ def _ends(text: str) -> Iterator[int]:
 
 
 def _page_follows(text: str, end: int, line_end: int) -> bool:
-    """Whether nothing but the number of a page stands between `end` and the next line."""
+    """Return whether only a page number is between `end` and the next line."""
     gap = _BREAK_AFTER.match(text, end, line_end)
     return gap is not None and gap["page"] is not None and gap.end() == line_end
 
 
 def _inline_number(text: str, start: int, stop: int, expected: int) -> int | None:
-    """Where the number of the paragraph that is `expected` next begins, if the full stop at `stop` stands after it."""
+    """Return the start of the paragraph number `expected` if it precedes the full stop at `stop`, else None."""
     if expected == 1 or not text[stop - 1 : stop].isdecimal() or not text[stop + 1 : stop + 8].lstrip()[:1].isupper():
         return None
     begins = max(start, stop - _LOOKBACK)
@@ -160,7 +160,7 @@ def _inline_number(text: str, start: int, stop: int, expected: int) -> int | Non
 
 
 def _is_end(text: str, start: int, stop: int, end: int) -> bool:
-    """Whether the mark at `stop`, which with its closing quotes goes to `end`, ends the sentence from `start` on."""
+    """Return whether the mark from `stop` to `end`, with closing quotes, ends the sentence that starts at `start`."""
     after = text[end : end + 40].lstrip()
     following = after.lstrip(_OPENING_MARKS)
     if after.startswith(".") or (following[:1].islower() and not _ITEM.match(following)):
@@ -187,14 +187,14 @@ def _last_word(before: str) -> str:
 
 
 def _last_part(word: str) -> str:
-    """ "no" of "O.S.No", "s" of "sub-s", all of "i.e" and "Hon'ble"."""
+    """Return the last part of a word: "no" of "O.S.No", "s" of "sub-s"; all of "i.e" and "Hon'ble"."""
     key = word.lower()
     found = _LAST_PART.search(key)
     return key if key in _INTRODUCING or found is None else found.group()
 
 
 def _line_ends(text: str) -> Iterator[int]:
-    """Line breaks that end a sentence, ascending, as the offset of the next line."""
+    """Yield the line breaks that end a sentence, ascending, as the offset of the next line."""
     breaks = list(_BREAK.finditer(text))
     starts = [0, *(gap.end() for gap in breaks)]
     ends = [*(gap.start() for gap in breaks), len(text)]
@@ -208,14 +208,14 @@ def _line_ends(text: str) -> Iterator[int]:
 def _breaks(
     text: str, line: tuple[int, int], following: tuple[int, int], gap: re.Match[str], *, unprinted: bool
 ) -> bool:
-    """Whether a sentence ends in the gap between two lines, which are given as offsets."""
+    """Return whether a sentence ends in the gap between two lines, given as offsets."""
     blank = text.count("\n", *gap.span()) > 1
     small = text[following[0] : following[0] + 1].islower()
     if not small and (_is_heading(text, line) or _is_heading(text, following) or _NUMBERED.match(text, *following)):
         return True
     words = text[max(line[0], line[1] - _LOOKBACK) : line[1]].rstrip()
     if small or gap["page"]:
-        # A page break amid a sentence leaves a blank line, too.
+        # A page break within a sentence also leaves a blank line.
         return blank and words.endswith((".", "?", "!", ":", ";", "-"))
     if blank:
         return True
@@ -225,7 +225,7 @@ def _breaks(
 
 
 def _is_heading(text: str, line: tuple[int, int]) -> bool:
-    """Whether a line of at least four letters is in capitals throughout."""
+    """Return whether a line has at least four letters, all of them capitals."""
     start, end = line
     if end - start > _PRINTED_LINE:
         return False

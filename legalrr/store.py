@@ -1,10 +1,10 @@
-"""An append-only store of what was expensive to compute: JSON lines, one shard per writing process.
+"""Append-only store of expensive results: JSON lines, one shard per writing process.
 
-    <folder>/key.json          what the records were computed by (a stage's description)
-    <folder>/<shard>.jsonl     {"key": ..., "value": ...} per line, flushed to the disk per batch
+    <folder>/key.json          description of the stage that computed the records
+    <folder>/<shard>.jsonl     {"key": ..., "value": ...} per line, flushed to disk per batch
 
-A process that is killed leaves at most a torn last line, which is a record that never happened. Several processes may
-write at once: each has its own shard, and where two computed the same record the first shard by name counts.
+A killed process leaves at most one incomplete last line, which is ignored. Several processes may write at once: each
+has its own shard, and if two computed the same record the first shard by name counts.
 """
 
 import json
@@ -21,11 +21,11 @@ class Store:
     """Records of one stage by key.
 
     Args:
-        folder: where the shards lie; made on the first write.
-        description: JSON value written to key.json, so that a reader of the folder sees what made it.
+        folder: folder of the shards; created by the first write.
+        description: JSON value written to key.json, to document what computed the records.
 
     Raises:
-        UserError: a line other than a shard's last one is no JSON (the file was edited or the disk is bad).
+        UserError: a line other than the last one of a shard is not JSON (the file was edited or the disk is faulty).
     """
 
     def __init__(self, folder: Path, description: Mapping[str, Any]) -> None:
@@ -42,15 +42,15 @@ class Store:
         return key in self._records
 
     def __len__(self) -> int:
-        """How many records are stored."""
+        """Number of stored records."""
         return len(self._records)
 
     def __getitem__(self, key: str) -> Any:
-        """The stored value; raises KeyError."""
+        """Return the stored value; raises KeyError."""
         return self._records[key]
 
     def add(self, records: Iterable[tuple[str, Any]]) -> None:
-        """Append records and wait until they are on the disk."""
+        """Append records and flush them to disk."""
         batch = list(records)
         if not batch:
             return
@@ -73,15 +73,15 @@ class Store:
         if not key_file.exists():
             write_atomically(key_file, json.dumps(self.description, indent=2, ensure_ascii=False) + "\n")
         name = f"{time.time_ns():020d}-{os.getpid()}.jsonl"
-        # A model can answer with half a character; json.loads takes it back as it is written here.
+        # An answer may end in half of a surrogate pair, which json.loads reads back as written here.
         self._shard = (self.folder / name).open("x", encoding="utf-8", errors="surrogatepass", newline="\n")
         return self._shard
 
 
 def read_shard(path: Path) -> Iterable[tuple[str, Any]]:
-    """The (key, value) pairs of one shard; a torn last line is left out, any other bad line raises UserError."""
+    """Yield the (key, value) pairs of one shard; skip an incomplete last line, raise UserError for other bad lines."""
     lines = path.read_bytes().split(b"\n")
-    # What follows the last newline is either empty or a line that was being written when the process died.
+    # The text after the last newline is empty, or a line that a killed process was writing.
     for number, line in enumerate(lines[:-1], start=1):
         try:
             record = json.loads(line)
@@ -94,7 +94,7 @@ def read_shard(path: Path) -> Iterable[tuple[str, Any]]:
 
 
 def make_folder(folder: Path) -> None:
-    """Makes a folder that results go into; raises UserError where it cannot be made."""
+    """Create a folder for results; raises UserError if it cannot be created."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -104,10 +104,10 @@ def make_folder(folder: Path) -> None:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a whole file or nothing: into a neighbour, then renamed over `path`.
+    """Write a file completely or not at all: to a temporary file in the same folder, then renamed to `path`.
 
-    Text is written as UTF-8. That lacks half characters (surrogates), which an answer may hold: they are written as
-    JSON has them, `\\ud800`, so that JSON gives them back and every other format shows them.
+    Text is written as UTF-8, which cannot encode surrogates. An answer may contain them: they are written as JSON
+    escapes, `\\ud800`, which JSON reads back and every other format displays.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     with part.open("wb") as file:

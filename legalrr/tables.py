@@ -1,4 +1,4 @@
-"""Tables of strings, rendered as Markdown, LaTeX, CSV and on a terminal, and the formats of the numbers in them."""
+"""Tables of strings, rendered as Markdown, LaTeX, CSV and on a terminal, and number formats for their cells."""
 
 import csv
 import io
@@ -22,7 +22,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     """Cells, row by row; each row has a cell per column."""
     numeric: tuple[bool, ...] | None = None
-    """Whether each column holds numbers; None: decided by its cells."""
+    """Whether each column is numeric; None: inferred from its cells."""
 
     @classmethod
     def from_records(cls, records: Iterable[Mapping[str, object]], columns: Sequence[str]) -> "Table":
@@ -39,7 +39,7 @@ class Table:
         return cls(header=tuple(columns), rows=tuple(rows))
 
     def is_number(self, column: int) -> bool:
-        """Whether a column holds numbers and is aligned right; empty cells do not count."""
+        """Return whether a column is numeric, and thus aligned right; empty cells do not count."""
         if self.numeric is not None:
             return self.numeric[column]
         filled = [row[column] for row in self.rows if row[column]]
@@ -75,9 +75,9 @@ class Table:
 
         Args:
             console: where to print.
-            grid: draw a box, and fold what is too wide; False: a rule below the header in a terminal, plain columns
+            grid: draw a box and wrap wide cells; False: a rule below the header in a terminal, plain columns
                 elsewhere.
-            lines: draw a line between the rows of a grid, whose cells may have several lines.
+            lines: draw a line between the rows of a grid, for cells with several lines.
         """
         from rich import box
         from rich.table import Table as Grid
@@ -98,10 +98,10 @@ class Table:
 
 
 def standard_output(pipe_width: int) -> "Console":
-    """Open a console on standard output that prints text as it is.
+    """Open a console on standard output that prints text without markup.
 
     Args:
-        pipe_width: columns where standard output is not a terminal, for which rich assumes 80.
+        pipe_width: columns if standard output is not a terminal (rich assumes 80).
     """
     from rich.console import Console
 

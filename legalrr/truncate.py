@@ -1,7 +1,7 @@
-"""Fit a document into a budget of tokens, by a policy that the config names; what is dropped is counted in tokens.
+"""Truncate a document to a budget of tokens, by a configured policy; the dropped tokens are counted.
 
-Whole sentences are dropped, never a half one, unless a single sentence is longer than `LONGEST` tokens (scanned text
-without stops), which is then cut between tokens.
+Sentences are kept or dropped as a whole. A sentence longer than `MAX_UNIT_TOKENS` (scanned text without full stops) is
+first cut between tokens.
 """
 
 from collections.abc import Sequence
@@ -15,15 +15,15 @@ from legalrr.roles import scheme
 from legalrr.sentences import split
 
 OVERFLOWS = ("error", "middle", "by_role", "skip")
-LONGEST = 256
-"""Tokens of the longest piece that is kept or dropped as a whole."""
+MAX_UNIT_TOKENS = 256
+"""Maximum tokens of a unit that is kept or dropped as a whole."""
 PAGE_LABEL_TOKENS = 16
-"""Tokens allowed for what a prompt says above the image of a page."""
+"""Tokens reserved for the label above a page image."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Unit:
-    """A sentence of a block: what is kept or dropped."""
+    """A sentence of a block, or a part of a long one: the unit that is kept or dropped."""
 
     block: int
     """Index of its block in the document."""
@@ -32,21 +32,21 @@ class Unit:
     end: int
     """Offset one past the last character."""
     tokens: int = 0
-    """Its length in tokens; 0 where nothing counts them."""
+    """Length in tokens; 0 if not counted."""
 
 
 def truncate(document: Document, tokens: Tokens, budget: int, policy: str) -> Document:
-    """The document within `budget` tokens.
+    """Truncate a document to `budget` tokens.
 
     Args:
-        document: what would be shown.
-        tokens: counts as the model does.
-        budget: tokens that the rendered document may take; positive.
-        policy: `error` raises; `middle` keeps both ends; `by_role` shares the budget equally among the roles, what one
-            leaves going to the others, each keeping its beginning; `skip` leaves the judgment out.
+        document: the full document.
+        tokens: counts tokens as the model does.
+        budget: maximum tokens of the rendered document; positive.
+        policy: `error` raises; `middle` drops the middle; `by_role` divides the budget equally among the roles, with
+            unused tokens going to the others, and keeps the start of each; `skip` excludes the judgment.
 
     Raises:
-        UserError: too long under `error`; a budget in which no sentence fits.
+        UserError: over the budget under `error`; a budget too small for any sentence.
     """
     length = count_tokens(document, tokens, budget)
     if length <= budget:
@@ -62,30 +62,32 @@ def truncate(document: Document, tokens: Tokens, budget: int, policy: str) -> Do
     units = [unit for i, block in enumerate(document.blocks) for unit in _units(i, block, tokens)]
     allowance = budget
     while True:
-        kept = _middle(units, allowance) if policy == "middle" else _by_role(units, document.blocks, allowance)
-        shorter = replace(document, blocks=rebuild(document.blocks, kept))
-        rest = len(tokens.token_ends(_text(shorter)))
+        kept = (
+            _keep_ends(units, allowance) if policy == "middle" else _keep_role_starts(units, document.blocks, allowance)
+        )
+        shorter = replace(document, blocks=rebuild_blocks(document.blocks, kept))
+        rest = len(tokens.token_ends(_render(shorter)))
         if not kept:
             raise UserError(
-                f"not one sentence fits into a budget of {budget} tokens",
+                f"no sentence fits into a budget of {budget} tokens",
                 where=document.id,
                 cure="raise restructure.budget, or lower annotate.tokens",
             )
         if rest <= budget:
             return replace(shorter, dropped_tokens=length - rest)
-        # Headings, line breaks and joins between sentences cost tokens that the units do not count.
+        # Units do not count the tokens of headings, line breaks and joins between sentences.
         allowance -= max(rest - budget, 1)
 
 
 def truncate_pages(document: Document, tokens: Tokens, budget: int, policy: str) -> Document:
-    """The document, shown as images of pages, within `budget` tokens; as `truncate`, with pages for sentences.
+    """Truncate a document of page images to `budget` tokens; as `truncate`, with pages as units.
 
     Raises:
-        UserError: a model that reads no images; too long under `error` or `by_role`, as a page has no role; a budget in
-            which no page fits.
+        UserError: a model without image input; over the budget under `error` or `by_role`, as a page has no role; a
+            budget too small for any page.
     """
     if not isinstance(tokens, PageTokens):
-        raise UserError("this backbone reads no images of pages", where=document.id, cure="set corpus.input=text")
+        raise UserError("this backbone does not accept images", where=document.id, cure="set corpus.input=text")
     units = [
         Unit(block=i, start=0, end=0, tokens=tokens.page_tokens(page) + PAGE_LABEL_TOKENS)
         for i, page in enumerate(document.pages)
@@ -101,10 +103,10 @@ def truncate_pages(document: Document, tokens: Tokens, budget: int, policy: str)
             where=document.id,
             cure="choose restructure.overflow=middle or skip, a lower corpus.dpi, or a backbone with a longer context",
         )
-    kept = _middle(units, budget)
+    kept = _keep_ends(units, budget)
     if not kept:
         raise UserError(
-            f"not one page fits into a budget of {budget} tokens",
+            f"no page fits into a budget of {budget} tokens",
             where=document.id,
             cure="raise restructure.budget, or lower corpus.dpi or annotate.tokens",
         )
@@ -114,14 +116,13 @@ def truncate_pages(document: Document, tokens: Tokens, budget: int, policy: str)
 
 
 def count_tokens(document: Document, tokens: Tokens, budget: int) -> int:
-    """Tokens of the rendered document; its bytes, an upper bound that needs no tokeniser, where these are within
-    budget."""
-    text = _text(document)
+    """Return the tokens of the rendered document, or its bytes, an upper bound, if they already fit the budget."""
+    text = _render(document)
     upper = len(text.encode("utf-8", "surrogatepass"))
     return upper if upper <= budget else len(tokens.token_ends(text))
 
 
-def _text(document: Document) -> str:
+def _render(document: Document) -> str:
     return document.render({r.code: r.heading for r in scheme(document.scheme).roles})
 
 
@@ -129,17 +130,17 @@ def _units(index: int, block: Block, tokens: Tokens) -> list[Unit]:
     found = []
     for start, end in split(block.text):
         ends = tokens.token_ends(block.text[start:end])
-        # Cuts fall after every LONGEST-th token; the last piece takes what is left, with the end of the sentence.
-        cuts = [start, *(start + ends[i] for i in range(LONGEST - 1, len(ends) - 1, LONGEST)), end]
-        sizes = [min(LONGEST, len(ends) - i * LONGEST) for i in range(len(cuts) - 1)]
+        # Cut after every MAX_UNIT_TOKENS tokens; the last unit takes the rest of the sentence.
+        cuts = [start, *(start + ends[i] for i in range(MAX_UNIT_TOKENS - 1, len(ends) - 1, MAX_UNIT_TOKENS)), end]
+        sizes = [min(MAX_UNIT_TOKENS, len(ends) - i * MAX_UNIT_TOKENS) for i in range(len(cuts) - 1)]
         found += [
             Unit(block=index, start=a, end=b, tokens=n) for a, b, n in zip(cuts, cuts[1:], sizes, strict=False) if b > a
         ]
     return found
 
 
-def _middle(units: Sequence[Unit], budget: int) -> list[Unit]:
-    """Units from both ends inwards, the shorter end first, until the next one does not fit."""
+def _keep_ends(units: Sequence[Unit], budget: int) -> list[Unit]:
+    """Keep units from both ends, always extending the shorter end, until the next unit does not fit."""
     left, right = 0, len(units)
     head = tail = 0
     while left < right:
@@ -156,8 +157,8 @@ def _middle(units: Sequence[Unit], budget: int) -> list[Unit]:
     return [*units[:left], *units[right:]]
 
 
-def _by_role(units: Sequence[Unit], blocks: Sequence[Block], budget: int) -> list[Unit]:
-    """The beginning of every role; shares are filled from the shortest role up, so that none is wasted."""
+def _keep_role_starts(units: Sequence[Unit], blocks: Sequence[Block], budget: int) -> list[Unit]:
+    """Keep the start of every role; the budget is assigned from the shortest role up, so that no share is wasted."""
     sizes: dict[str, int] = {}
     for unit in units:
         sizes[blocks[unit.block].role] = sizes.get(blocks[unit.block].role, 0) + unit.tokens
@@ -177,8 +178,8 @@ def _by_role(units: Sequence[Unit], blocks: Sequence[Block], budget: int) -> lis
     return kept
 
 
-def rebuild(blocks: Sequence[Block], kept: Sequence[Unit]) -> tuple[Block, ...]:
-    """Blocks of the kept units, which are in order; units that follow one another within a block stay one block."""
+def rebuild_blocks(blocks: Sequence[Block], kept: Sequence[Unit]) -> tuple[Block, ...]:
+    """Build blocks from the kept units, in order; adjacent units of a block stay one block."""
     runs: list[tuple[int, int, int]] = []
     for unit in kept:
         if runs and runs[-1][0] == unit.block and not blocks[unit.block].text[runs[-1][2] : unit.start].strip():

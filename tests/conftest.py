@@ -1,4 +1,4 @@
-"""Tiny models that the tests make: two layers, random weights, a token per byte; and no test with a time limit."""
+"""Shared fixtures: tiny models (two layers, random weights, a token per byte), no time limits, no network."""
 
 import logging
 import os
@@ -14,14 +14,14 @@ import torch
 from hydra.core.global_hydra import GlobalHydra
 from hypothesis import settings
 
-# rouge-score brings absl, whose handler closes the stream that it was made with when Hydra sets up logging: that is
-# where pytest captures what tests print.
+# rouge-score imports absl, whose log handler closes its stream when Hydra configures logging: give it the real stderr
+# instead of the one that pytest captures.
 if find_spec("absl"):
     from absl import logging as absl_logging
 
     absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
-# Before anything imports triton, which transformers does: without a GPU its kernels run in the interpreter.
+# Without a GPU, triton kernels run in the interpreter; set before transformers imports triton.
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
@@ -31,7 +31,7 @@ settings.load_profile("at any speed")
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol() -> Iterator[None]:
-    """A command that a test runs may set up logging, to a stream that pytest closes: the next test finds none of it."""
+    """Restore logging after each test: commands configure it with a stream that pytest closes."""
     root, ours = logging.getLogger(), logging.getLogger("legalrr")
     handlers, levels = list(root.handlers), (root.level, ours.level)
     try:
@@ -60,7 +60,7 @@ def _tokenizer():
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens(["<s>", "<|im_start|>", "<|im_end|>"])
-    # Like Llama's tokenizers this one puts a <s> before every text, which the template has too.
+    # As in Llama's tokenizers, <s> precedes every text; the template adds it too.
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A", special_tokens=[("<s>", tokenizer.token_to_id("<s>"))]
     )
@@ -99,7 +99,7 @@ def _save(folder: Path, *, sliding_window: int | None = None, **generation: obje
 
 @pytest.fixture(scope="session")
 def save_tiny() -> Callable[..., Path]:
-    """Function (folder, sliding_window=None, **generation settings) that saves a tiny model with its tokenizer."""
+    """Return a function (folder, sliding_window=None, **generation settings) that saves a tiny model and tokenizer."""
     return _save
 
 
@@ -120,7 +120,7 @@ The appellant let a shop. The rent was not paid. We see no error. The appeal is 
 
 @pytest.fixture(scope="session")
 def save_plugin() -> Callable[[Path], None]:
-    """Function (folder) that saves the plug-in package of docs/plugins.md, and the data/bundles.txt that it reads."""
+    """Return a function (folder) that saves the plug-in package of docs/plugins.md and its data/bundles.txt."""
 
     def save(folder: Path) -> None:
         files = re.findall(r"```\w+\n# (\S+)\n(.*?)```\n", PLUGINS.read_text(encoding="utf-8"), re.DOTALL)
@@ -135,7 +135,7 @@ def save_plugin() -> Callable[[Path], None]:
 def run_hydra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Callable[..., tuple[int, str, str]]]:
-    """Function (main, name, *arguments) that runs a command of Hydra's in a folder of its own.
+    """Return a function (main, name, *arguments) that runs a Hydra command in a temporary folder.
 
     It gives exit status, standard output and standard error.
     """
@@ -156,7 +156,7 @@ def run_hydra(
 
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Any connection fails the test."""
+    """Fail the test on any connection."""
 
     def refuse(*_: object) -> None:
         pytest.fail("a connection was tried")

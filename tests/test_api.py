@@ -1,4 +1,4 @@
-"""The Python interface: what it loads, what it offers, and that the command line does the same."""
+"""Python interface: imports, public names, and agreement with the command line."""
 
 import doctest
 import json
@@ -19,24 +19,24 @@ FAST = ["score.resamples=99", "score.permutations=99"]
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs lie in a folder of the test's own."""
+    """Write runs into a temporary folder."""
     monkeypatch.chdir(tmp_path)
 
 
 def loaded(code: str) -> set[str]:
-    """The packages beyond the standard library that a fresh interpreter imports for `code`."""
+    """Return the packages outside the standard library that a new interpreter imports for `code`."""
     names = "{name.partition('.')[0] for name in sys.modules.keys() - before} - sys.stdlib_module_names"
     listing = f"import sys; before = set(sys.modules)\n{code}\nprint(*{names})"
     done = subprocess.run([sys.executable, "-c", listing], cwd=root(), capture_output=True, text=True, check=True)
     return set(done.stdout.split())
 
 
-def test_importing_the_package_loads_the_standard_library_alone() -> None:
+def test_importing_the_package_loads_only_the_standard_library() -> None:
     assert loaded("import legalrr") == {"legalrr"}
     assert loaded("import legalrr; dir(legalrr); legalrr.Judgment; legalrr.UserError; legalrr.score") == {"legalrr"}
 
 
-def test_every_public_name_is_there_and_documented() -> None:
+def test_every_public_name_exists_and_is_documented() -> None:
     for name in legalrr.__all__:
         assert getattr(legalrr, name).__doc__, name
         assert name in dir(legalrr)
@@ -44,18 +44,18 @@ def test_every_public_name_is_there_and_documented() -> None:
         legalrr.no_such_name  # type: ignore[attr-defined] # noqa: B018
 
 
-def test_score_is_a_function_whatever_was_imported_before() -> None:
+def test_score_is_callable_after_any_import() -> None:
     for first in ("", "import legalrr.score.scorer; ", "from legalrr.score.scorer import Scores; "):
         loaded(f"{first}import legalrr; assert legalrr.score(['allowed'], ['YES']).accuracy == 1.0")
 
 
-def test_the_examples_of_the_docstrings_hold() -> None:
+def test_docstring_examples() -> None:
     found = doctest.testmod(api)
     assert found.attempted > 0
     assert found.failed == 0
 
 
-def test_evaluate_gives_what_the_command_line_gives(run_hydra: Callable[..., tuple[int, str, str]]) -> None:
+def test_evaluate_gives_the_results_of_the_command_line(run_hydra: Callable[..., tuple[int, str, str]]) -> None:
     run = legalrr.evaluate(arm="dc", backbone="echo", limit=6, overrides=[*FAST, "runs=mine"])
     assert run.path.parent == Path("mine/single")
     assert run_hydra(main, "legalrr", "arm=dc", "backbone=echo", "limit=6", *FAST, "runs=other")[0] == 0
@@ -68,7 +68,7 @@ def test_evaluate_gives_what_the_command_line_gives(run_hydra: Callable[..., tup
     assert again.cell.run["calls"] == {"made": 0, "stored": 24}
 
 
-def test_a_run_that_failed_says_so_when_read() -> None:
+def test_reading_a_failed_run_raises() -> None:
     with pytest.raises(legalrr.UserError, match="budget"):
         legalrr.evaluate(backbone="echo", overrides=["backbone.context=2300"], folder="failed")
     with pytest.raises(legalrr.UserError, match=r"^failed: failed: UserError: .*budget"):
@@ -85,13 +85,13 @@ def test_the_folder_of_a_sweep_names_its_runs() -> None:
     assert legalrr.read_run("sweep/1").scores.n == 2
 
 
-def test_runs_over_other_judgments_are_not_compared() -> None:
+def test_comparing_runs_on_different_judgments_raises() -> None:
     one, other = (legalrr.evaluate(arm="direct", backbone="echo", limit=n, overrides=FAST) for n in (4, 6))
     with pytest.raises(legalrr.UserError, match="judgments that not all of the 2 arms have"):
         legalrr.compare(one, other)
 
 
-def test_the_prompt_of_an_arm_is_what_is_sent() -> None:
+def test_the_prompt_of_an_arm_equals_the_sent_one() -> None:
     run = legalrr.evaluate(arm="direct", backbone="echo", limit=2, overrides=FAST)
     rows = run.to_pandas()
     judgments = {judgment.id: judgment for judgment in legalrr.load_corpus("specimen")}
@@ -109,7 +109,7 @@ def test_the_prompt_of_an_arm_is_what_is_sent() -> None:
         ({"a.txt": "---\nid: a\n---\n[FAC] The appeal of one.\n"}, "Marked"),
     ],
 )
-def test_a_folder_is_read_by_what_is_in_it(files: dict[str, str], reader: str) -> None:
+def test_a_folder_is_read_according_to_its_files(files: dict[str, str], reader: str) -> None:
     Path("judgments").mkdir()
     for name, text in files.items():
         Path("judgments", name).write_text(text, encoding="utf-8")
@@ -119,14 +119,14 @@ def test_a_folder_is_read_by_what_is_in_it(files: dict[str, str], reader: str) -
     assert [judgment.id for judgment in corpus] == ["a"]
 
 
-def test_a_table_is_read_with_the_columns_that_overrides_name() -> None:
+def test_overrides_name_the_columns_of_a_table() -> None:
     Path("cases.csv").write_text("id,text,won\na,The appeal of one.,1\n", encoding="utf-8")
     (judgment,) = legalrr.load_corpus("cases.csv", overrides=["corpus.label_column=won"])
     assert judgment.outcome == "allowed"
 
 
-def test_a_path_that_tells_no_reader_is_refused() -> None:
-    with pytest.raises(legalrr.UserError, match=r"no corpus of this name, and no table or folder .*specimen"):
+def test_a_path_without_a_reader_raises() -> None:
+    with pytest.raises(legalrr.UserError, match=r"neither the name of a corpus nor a table or folder .*specimen"):
         legalrr.load_corpus("no_such")
     Path("mixed").mkdir()
     with pytest.raises(legalrr.UserError, match=r"neither \.txt nor \.pdf"):
@@ -161,7 +161,7 @@ def test_scores_take_labels_or_texts_by_id_or_in_order() -> None:
         ({"0": "allowed"}, ["YES"], "one is a mapping, the other a sequence"),
     ],
 )
-def test_scores_refuse_what_does_not_join(
+def test_scores_of_mismatched_answers_raise(
     gold: dict[str, str] | list[str], answers: dict[str, str] | list[str], named: str
 ) -> None:
     with pytest.raises(legalrr.UserError, match=named):

@@ -17,7 +17,7 @@ Run = Callable[..., tuple[int, str, str]]
 def run(
     function: Callable[[], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str
 ) -> tuple[int, str, str]:
-    """Exit status, standard output and standard error of a command line."""
+    """Return exit status, standard output and standard error of a command line."""
     monkeypatch.setattr(sys, "argv", list(words))
     with pytest.raises(SystemExit) as ended:
         function()
@@ -26,7 +26,7 @@ def run(
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
-def test_alone_it_prints_the_help(
+def test_no_arguments_print_the_help(
     words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status, out, _ = run(main, monkeypatch, capsys, "legalrr", *words)
@@ -51,7 +51,7 @@ def test_help_of_an_experiment_lists_its_options(run_hydra: Run) -> None:
     assert "also_hide: []" in out
 
 
-def test_shell_completion_knows_the_choices(run_hydra: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shell_completion_lists_the_choices(run_hydra: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     status, out, _ = run_hydra(main, "legalrr", "-sc", "install=bash")
     assert status == 0
     assert out.split()[-1] == "legalrr"
@@ -63,12 +63,12 @@ def test_shell_completion_knows_the_choices(run_hydra: Run, monkeypatch: pytest.
 def test_a_typo_names_the_nearest_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     status, _, err = run(main, monkeypatch, capsys, "legalrr", "reprot", "runs")
     assert status == 2
-    assert err == "legalrr: no command 'reprot', and not an override OPTION=VALUE (did you mean report?)\n"
+    assert err == "legalrr: 'reprot' is neither a command nor an override OPTION=VALUE (did you mean report?)\n"
     _, _, err = run(main, monkeypatch, capsys, "legalrr", "xyz")
     assert "the commands are data, segment" in err
 
 
-def test_a_sub_command_gives_its_status_and_one_line(
+def test_a_sub_command_exits_with_its_status_and_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status, _, err = run(main, monkeypatch, capsys, "legalrr", "report", "no_such_folder")
@@ -83,15 +83,15 @@ def test_an_interrupt_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 
     monkeypatch.setattr("legalrr.corpora.cli.main", interrupted)
     status, _, err = run(main, monkeypatch, capsys, "legalrr", "data", "list")
-    assert (status, err) == (130, "legalrr data: interrupted\n")
+    assert (status, err) == (130, "legalrr data: interrupted; run the same command again to resume\n")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_former_name_works_and_says_what_to_type(name: str, run_hydra: Run) -> None:
+def test_the_former_name_works_and_prints_the_new_one(name: str, run_hydra: Run) -> None:
     status, out, err = run_hydra(renamed, f"/usr/bin/legalrr-{name}", "--help")
     assert status == 0
     assert f"legalrr {name}" in out
-    assert err.splitlines()[0] == f"legalrr-{name} will be removed in the next release: type `legalrr {name}`"
+    assert err.splitlines()[0] == f"legalrr-{name} will be removed in the next release: use `legalrr {name}`"
 
 
 def test_the_scripts_are_the_command_and_the_former_names() -> None:

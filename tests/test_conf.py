@@ -18,7 +18,7 @@ CONF = root() / "conf"
 CHOICES = sorted(
     (folder.name, file.stem) for folder in CONF.iterdir() if folder.is_dir() for file in folder.glob("*.yaml")
 )
-# Options that a user has to give: a path of one's own, a commit that cannot be known beforehand.
+# Options that a user must give: a local path, a commit hash.
 NEEDED = {
     ("backbone", "local"): ["backbone.model=/models/mine", "backbone.name=mine"],
     ("backbone", "openai_local"): ["backbone.model=mine"],
@@ -31,8 +31,8 @@ NEEDED = {
     ("corpus", "own_label_studio"): ["corpus.files={mine: tasks.json}"],
     ("corpus", "own_table"): ["+corpus.files.test=mine.csv"],
 }
-# The identities (their first 16 digits) of the stages that a choice changes. What users have stored is found by them:
-# they change only where a stage is meant to compute something else, with its VERSION.
+# Identities (first 16 digits) of the stages that a choice changes. Stored results are found by them: they change only
+# with the VERSION of a stage that computes something else.
 IDENTITIES = json.loads(Path(__file__).with_name("identities.json").read_text(encoding="ascii"))
 
 
@@ -69,7 +69,7 @@ def test_a_typo_in_a_stage_is_refused_by_name(stage: str) -> None:
         built(f"+{stage}.no_such_field=1")
 
 
-def test_a_typo_outside_the_stages_is_refused_by_name() -> None:
+def test_a_typo_outside_the_stages_is_named() -> None:
     with pytest.raises(UserError, match=r"limitt.*the options are .*limit"):
         built("+limitt=3")
 
@@ -88,18 +88,18 @@ def test_a_typo_outside_the_stages_is_refused_by_name() -> None:
         ("segment._target_=legalrr.verdict.PatternVerdictReader", "segment"),
     ],
 )
-def test_a_wrong_value_is_refused_by_the_name_of_its_option(override: str, named: str) -> None:
+def test_a_wrong_value_names_its_option(override: str, named: str) -> None:
     with pytest.raises(UserError, match=named):
         built(override)
 
 
-def test_compared_answers_refuse_the_reading_of_texts() -> None:
+def test_compared_answers_reject_the_study_reading() -> None:
     with pytest.raises(UserError, match=r"verdict\.reading"):
         built("arm=direct_compare", "verdict=study")
     assert built("arm=direct_choose", "verdict=study").verdict.reading == "study"
 
 
-def test_a_repetition_draws_by_another_seed() -> None:
+def test_a_repetition_samples_with_another_seed() -> None:
     drawn = ("backbone=qwen3_vl_8b", "backbone.decoding=card", "backbone.seed=5")
     seeds = [built(*drawn, f"repetition={number}").backbone.seed for number in (1, 2, 5)]  # type: ignore[attr-defined]
     assert seeds == [5, 6, 9]
@@ -113,7 +113,7 @@ def test_a_repetition_draws_by_another_seed() -> None:
         (["repetition=0"], "^repetition: repetition=0"),
     ],
 )
-def test_a_repetition_without_draws_is_refused(overrides: list[str], message: str) -> None:
+def test_a_repetition_without_sampling_raises(overrides: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         built(*overrides)
 
@@ -131,11 +131,11 @@ def test_the_eight_arms_are_the_eight_combinations() -> None:
     assert len(switches) == 8
 
 
-def test_an_experiment_sets_fields_of_no_stage_and_the_command_line_overrides_it() -> None:
+def test_the_command_line_overrides_an_experiment_which_sets_no_stage_fields() -> None:
     assert built("experiment=quickstart").settings.limit == 16
     assert built("experiment=quickstart", "limit=4").settings.limit == 4
     assert built("experiment=leakage").settings.reference == "probe_shown"
 
 
-def test_the_yaml_files_are_found_where_the_package_looks_for_them() -> None:
+def test_the_yaml_files_are_in_the_folder_of_the_package() -> None:
     assert (Path(CONF) / "config.yaml").is_file()

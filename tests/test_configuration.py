@@ -1,4 +1,4 @@
-"""The `meta` nodes of conf/: complete, no part of a stage, and still read from comments for one release."""
+"""`meta` nodes of conf/: complete, not part of a stage, and for one release still read from comments."""
 
 import logging
 import re
@@ -27,7 +27,7 @@ def stated(file):
 
 
 def in_comments(file) -> str:
-    """The file as it was written before the node: its facts in comments at the head."""
+    """Write a file in the former format: facts in comments at the head."""
     config = yaml.safe_load(file.read_text("utf-8"))
     facts = config.pop(META)
     head = "".join(f"# {key.capitalize()}: {value}\n" for key, value in facts.items())
@@ -41,7 +41,7 @@ def test_every_corpus_states_all_facts(file):
 
 
 @pytest.mark.parametrize("file", FILES["backbone"], ids=lambda file: file.stem)
-def test_every_backbone_states_what_its_configuration_leaves_open(file):
+def test_every_backbone_states_the_facts_missing_in_its_configuration(file):
     one, facts = backbones.card(file.stem), stated(file)
     assert set(facts) <= set(backbones.FACTS)
     assert all(isinstance(value, str) and value.strip() for value in facts.values())
@@ -54,14 +54,14 @@ def test_every_backbone_states_what_its_configuration_leaves_open(file):
 
 
 @pytest.mark.parametrize(("group", "file"), ALL, ids=IDS)
-def test_no_fact_is_left_in_a_comment(group, file):
+def test_no_fact_is_in_a_comment(group, file):
     assert not re.search(
         r"^# (What|Licence|Citation|Get|Context|Parameters|Cache|State):", file.read_text("utf-8"), re.M
     )
 
 
 @pytest.mark.parametrize("name", ["specimen", "build", "predex"])
-def test_the_node_is_no_part_of_the_stage_or_its_identity(name):
+def test_the_node_is_not_part_of_the_stage_or_its_identity(name):
     node = corpora.card(name).node()
     bare = OmegaConf.create({key: value for key, value in node.items() if key != META})
     other = OmegaConf.merge(node, {META: {"what": "something else"}})
@@ -70,7 +70,7 @@ def test_the_node_is_no_part_of_the_stage_or_its_identity(name):
     assert META not in description(stages[0])["fields"]
 
 
-def test_a_typo_beside_the_node_is_still_refused():
+def test_a_typo_next_to_the_node_raises():
     node = OmegaConf.create({**OmegaConf.to_container(backbones.card("echo").node), "metta": {"licence": "x"}})
     with pytest.raises(UserError, match="metta"):
         build(node, Backbone, option="backbone")
@@ -93,7 +93,7 @@ def test_facts_in_comments_give_the_same_cards(tmp_path, monkeypatch, group):
     assert [replace(one, **blank) for one in found] == [replace(one, **blank) for one in expected]
 
 
-def test_a_warning_says_what_to_write_instead_of_comments(tmp_path, caplog):
+def test_a_warning_shows_the_node_that_replaces_comments(tmp_path, caplog):
     file = tmp_path / "mine.yaml"
     file.write_text('# What: mine: a "corpus"\n#   of two\n# Licence: MIT\n# Of no account: x\nname: mine\n', "utf-8")
     with caplog.at_level(logging.WARNING):
@@ -110,13 +110,13 @@ def test_a_warning_says_what_to_write_instead_of_comments(tmp_path, caplog):
     assert not caplog.records
 
 
-def test_what_states_nothing_is_read_without_a_warning(tmp_path, caplog):
+def test_a_file_without_facts_is_read_without_a_warning(tmp_path, caplog):
     (tmp_path / "mine.yaml").write_text("# A model of mine.\nname: mine\n", "utf-8")
     assert read_metadata(tmp_path / "mine.yaml", backbones.FACTS) == {}
     assert not caplog.records
 
 
-def test_a_number_may_be_written_as_one(tmp_path):
+def test_a_fact_may_be_a_number(tmp_path):
     (tmp_path / "mine.yaml").write_text("meta: {parameters: 9000, context: 512}\n", "utf-8")
     assert read_metadata(tmp_path / "mine.yaml", backbones.FACTS) == {"parameters": "9000", "context": "512"}
 
@@ -133,7 +133,7 @@ def test_a_number_may_be_written_as_one(tmp_path):
         ("meta: {licence: MIT", r"mine\.yaml: not YAML: .*line 1"),
     ],
 )
-def test_a_broken_node_is_refused_with_its_file(tmp_path, text, message):
+def test_an_invalid_node_names_its_file(tmp_path, text, message):
     (tmp_path / "mine.yaml").write_text(text + "\n", "utf-8")
     with pytest.raises(UserError, match=message) as caught:
         read_metadata(tmp_path / "mine.yaml", backbones.FACTS)

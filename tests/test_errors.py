@@ -5,7 +5,7 @@ import pytest
 from legalrr.errors import UserError
 
 
-def test_message_is_one_line_of_place_fault_and_cure() -> None:
+def test_message_is_one_line_with_where_what_and_cure() -> None:
     error = UserError("unknown\nrole  'FACTS'", where="a.txt:3", cure="use FAC")
     assert str(error) == "a.txt:3: unknown role 'FACTS' (use FAC)"
 
@@ -13,11 +13,11 @@ def test_message_is_one_line_of_place_fault_and_cure() -> None:
 @pytest.mark.parametrize(
     ("where", "cure", "message"), [("", "", "wrong"), ("x", "", "x: wrong"), ("", "mend it", "wrong (mend it)")]
 )
-def test_message_leaves_out_what_is_not_known(where: str, cure: str, message: str) -> None:
+def test_message_omits_empty_parts(where: str, cure: str, message: str) -> None:
     assert str(UserError("wrong", where=where, cure=cure)) == message
 
 
-def test_error_survives_the_way_back_from_a_worker_process() -> None:
+def test_error_survives_pickling() -> None:
     error = pickle.loads(pickle.dumps(UserError("wrong", where="x", cure="mend it")))
     assert (error.what, error.where, error.cure) == ("wrong", "x", "mend it")
     assert str(error) == "x: wrong (mend it)"

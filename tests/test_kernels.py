@@ -14,17 +14,17 @@ def python(code: str, *, path: Path | None = None) -> str:
     return done.stdout.strip()
 
 
-def test_with_the_package_installed_it_is_the_package_that_is_imported(tmp_path: Path) -> None:
+def test_an_installed_package_of_that_name_is_imported(tmp_path: Path) -> None:
     package = tmp_path / "kernels"
     package.mkdir()
     (package / "__init__.py").write_text("origin = 'the installed package'\n")
-    # Behind the repository root on the path, as an installed package is.
+    # After the repository root on the path, as an installed package is.
     assert python(
         "import sys; sys.path.append(sys.path.pop(1)); import kernels; print(kernels.origin)", path=tmp_path
     ) == ("the installed package")
 
 
-def test_without_the_package_transformers_does_not_take_the_folder_for_it() -> None:
+def test_without_the_package_transformers_does_not_import_the_folder() -> None:
     code = (
         "import importlib.util\n"
         "from transformers.utils import is_kernels_available\n"
@@ -34,6 +34,6 @@ def test_without_the_package_transformers_does_not_take_the_folder_for_it() -> N
     assert python(code) == "True False"
 
 
-def test_the_operator_is_imported_by_its_own_name_and_knows_nothing_of_legalrr() -> None:
+def test_the_operator_is_a_package_that_does_not_import_legalrr() -> None:
     code = "import sys, gated_kalmanet; print(any(name.startswith('legalrr') for name in sys.modules))"
     assert python(code) == "False"

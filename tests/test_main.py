@@ -1,4 +1,4 @@
-"""The command `legalrr`: tables, one-line errors with exit status 2, and nothing heavy for --help."""
+"""Command `legalrr`: tables, one-line errors with exit status 2, and no heavy imports for --help."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def run(run_hydra: Run) -> Run:
-    """Run the command in a folder of its own; returns exit status, standard output and standard error."""
+    """Run the command in a temporary folder; return exit status, standard output and standard error."""
     return partial(run_hydra, main, "legalrr")
 
 
@@ -65,7 +65,7 @@ def test_arms_with_and_without_the_chain_share_their_first_call(run: Run, tmp_pa
     assert calls == {"made": 18, "stored": 6}
 
 
-def test_one_failing_cell_costs_neither_the_others_nor_the_tables(run: Run, tmp_path: Path) -> None:
+def test_one_failing_cell_keeps_the_other_cells_and_the_tables(run: Run, tmp_path: Path) -> None:
     status, out, err = run("-m", "arm=plain,direct", "backbone.context=2300,8192", *QUICK)
     (sweep,) = (tmp_path / "runs/sweep").iterdir()
     assert status == 2
@@ -110,7 +110,7 @@ def test_bad_input_is_one_line_and_exit_status_2(
     assert not {"Traceback", "Error"} & set(err.split())
 
 
-def test_an_interrupted_sweep_keeps_its_tables_and_says_how_to_go_on(
+def test_an_interrupted_sweep_keeps_its_tables_and_says_how_to_resume(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from legalrr.run import cell
@@ -128,21 +128,23 @@ def test_an_interrupted_sweep_keeps_its_tables_and_says_how_to_go_on(
     assert status == 130
     assert "interrupted" in complaint(err)[0]
     assert "none (reference)" in out
-    # Within half a minute no table but that of the first cell was written before the interruption.
+    # In half a minute before the interruption, only the table of the first cell was written.
     assert "| D |" in (sweep / "results.md").read_text()
 
 
-def test_interrupted_before_its_first_cell_a_sweep_says_how_to_go_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_interrupted_before_its_first_cell_says_how_to_resume(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("legalrr.run.prefetch.prefetch", interrupted)
     status, _, err = run("experiment=paper", "arm=plain,c", *QUICK)
     assert status == 130
-    assert "goes on where this one stopped" in complaint(err)[0]
+    assert "run the same command again to resume" in complaint(err)[0]
 
 
-def test_cell_by_cell_a_sweep_has_the_same_tables(run: Run, tmp_path: Path) -> None:
+def test_a_sweep_without_prefetch_has_the_same_tables(run: Run, tmp_path: Path) -> None:
     sweep = ("experiment=paper", "arm=plain,c,direct_compare", *QUICK)
     for launcher in ("together", "basic"):
         folder = f"runs/sweep/{launcher}"
@@ -153,7 +155,7 @@ def test_cell_by_cell_a_sweep_has_the_same_tables(run: Run, tmp_path: Path) -> N
         assert (one / table).read_bytes() == (other / table).read_bytes()
 
 
-def test_a_bug_is_not_dressed_up_as_bad_input(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_is_not_reported_as_bad_input(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError("a bug")
 
@@ -173,7 +175,7 @@ def test_judgments_without_outcome_are_predicted_and_not_scored(run: Run, tmp_pa
     assert row["verdict"] in ("allowed", "dismissed")
 
 
-def test_gold_roles_where_there_are_none_name_the_cure(run: Run, tmp_path: Path) -> None:
+def test_missing_gold_roles_name_the_cure(run: Run, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "one.txt").write_text("The appellant sold a horse. It was lame.\n", encoding="utf-8")
     status, _, err = run("corpus=own_text", "corpus.folder=mine", "backbone=echo")
@@ -189,7 +191,7 @@ def test_tagged_roles_come_from_the_store_the_second_time(run: Run, tmp_path: Pa
     assert len(shards[0].read_text().splitlines()) == 3
 
 
-def test_help_loads_nothing_heavy() -> None:
+def test_help_imports_nothing_heavy() -> None:
     command = [sys.executable, "-X", "importtime", "-m", "legalrr", "--help"]
     done = subprocess.run(command, cwd=root(), capture_output=True, text=True, check=True)
     loaded = {line.split("|")[-1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}

@@ -1,8 +1,8 @@
-"""Texts that share runs of words are put together, however few of the runs are looked at."""
+"""Texts that share shingles are grouped, also with a sample of the shingles."""
 
 import random
 
-from legalrr.near_duplicates import NEAR_DUPLICATE, RUN, near_duplicates
+from legalrr.near_duplicates import NEAR_DUPLICATE, SHINGLE_WORDS, near_duplicates
 
 
 def text(seed: int, words: int) -> list[str]:
@@ -10,9 +10,9 @@ def text(seed: int, words: int) -> list[str]:
     return [draw.choice("abcdefghijklmnopqrstuvwxyz") * draw.randint(1, 3) for _ in range(words)]
 
 
-def test_texts_that_share_enough_runs_are_one_group_and_others_are_not():
+def test_texts_that_share_enough_shingles_are_one_group():
     first, second, third = (text(seed, 400) for seed in range(3))
-    share = int((NEAR_DUPLICATE + 0.05) * 400) + RUN
+    share = int((NEAR_DUPLICATE + 0.05) * 400) + SHINGLE_WORDS
     mixed = first[:share] + third[share:]
     little = first[: int(0.5 * NEAR_DUPLICATE * 400)] + second
     found = near_duplicates([" ".join(words) for words in (first, second, mixed, little[:400])])
@@ -21,19 +21,19 @@ def test_texts_that_share_enough_runs_are_one_group_and_others_are_not():
     assert found[3] == found[1]
 
 
-def test_groups_grow_together_through_a_text_in_between():
+def test_groups_are_transitive():
     a, b = text(1, 300), text(2, 300)
     assert len(set(near_duplicates([" ".join(a), " ".join(b)]))) == 2
     assert len(set(near_duplicates([" ".join(a), " ".join(b), " ".join(a + b)]))) == 1
 
 
-def test_case_and_white_space_do_not_matter_and_short_texts_stand_alone():
+def test_case_and_whitespace_do_not_matter_and_short_texts_are_alone():
     words = text(3, 100)
     assert near_duplicates([" ".join(words), "\n".join(words).upper()]) == [0, 0]
     assert near_duplicates(["one two", "one two", ""]) == [0, 1, 2]
 
 
-def test_a_sample_of_the_runs_finds_what_all_of_them_find():
+def test_a_sample_of_the_shingles_finds_the_same_groups():
     texts = [text(seed, 600) for seed in range(6)]
     texts += [texts[2][:300] + text(9, 300), texts[4][200:]]
     joined = [" ".join(words) for words in texts]

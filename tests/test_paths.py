@@ -6,11 +6,11 @@ from legalrr import paths
 from legalrr.errors import UserError
 
 
-def test_root_holds_the_configuration() -> None:
+def test_root_contains_the_configuration() -> None:
     assert (paths.root() / "conf" / "config.yaml").is_file()
 
 
-def test_installation_without_configuration_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_installation_without_configuration_raises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "legalrr"
     package.mkdir()
     monkeypatch.setattr(paths, "__file__", str(package / "places.py"))
@@ -26,7 +26,7 @@ def test_configuration_inside_an_installed_package_is_found(tmp_path: Path, monk
     assert paths.root() == package.resolve()
 
 
-def test_an_installed_package_downloads_to_where_one_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_installed_package_downloads_to_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "site" / "legalrr"
     (package / "conf").mkdir(parents=True)
     (package / "conf" / "config.yaml").touch()
@@ -42,9 +42,7 @@ def test_data_root_is_the_environment_variable(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("unset", [True, False])
-def test_data_root_is_the_download_folder_where_the_variable_is_unset_or_empty(
-    monkeypatch: pytest.MonkeyPatch, unset: bool
-) -> None:
+def test_data_root_is_the_download_folder_without_the_variable(monkeypatch: pytest.MonkeyPatch, unset: bool) -> None:
     if unset:
         monkeypatch.delenv("LEGALRR_DATA", raising=False)
     else:
@@ -52,7 +50,7 @@ def test_data_root_is_the_download_folder_where_the_variable_is_unset_or_empty(
     assert paths.data_root() == paths.root() / "data" / "downloads"
 
 
-def test_home_is_put_into_variable_and_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_home_is_expanded_in_variable_and_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("LEGALRR_DATA", "~/corpora")
     assert paths.data_root() == tmp_path / "corpora"
@@ -66,5 +64,5 @@ def test_prefixes_of_a_config_path_are_resolved(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("path", ["/abs/x", "rel/x", "$OTHER/x", "x/$LEGALRR/y"])
-def test_other_paths_stay_as_they_are(path: str) -> None:
+def test_other_paths_are_unchanged(path: str) -> None:
     assert paths.resolve(path) == Path(path)

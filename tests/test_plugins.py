@@ -1,4 +1,4 @@
-"""Choices of a user's own: the plug-in package of docs/plugins.md, and what LEGALRR_CONF may not be."""
+"""User-defined choices: the plug-in package of docs/plugins.md, and invalid values of LEGALRR_CONF."""
 
 import os
 import subprocess
@@ -17,14 +17,14 @@ Legalrr = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def plugin(save_plugin: Callable[[Path], None], tmp_path: Path) -> Path:
-    """The package that the page shows; returns its configuration."""
+    """Create the package that the page shows; return its configuration."""
     save_plugin(tmp_path / "plugin")
     return tmp_path / "plugin" / "mine" / "conf"
 
 
 @pytest.fixture
 def legalrr(plugin: Path, tmp_path: Path) -> Legalrr:
-    """Function (*arguments, **environment) that runs the command in an empty folder, with the plug-in importable."""
+    """Return a function (*arguments, **environment) that runs the command in an empty folder with the plug-in."""
 
     def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
         paths = os.pathsep.join([str(tmp_path / "plugin"), str(root()), str(root() / "kernels")])
@@ -71,13 +71,13 @@ def test_without_the_folder_its_choices_do_not_exist(legalrr: Legalrr) -> None:
     assert "bundles" in done.stderr
 
 
-def test_a_folder_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_folder_is_a_one_line_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEGALRR_CONF", "no_such_folder")
     with pytest.raises(UserError, match=r"^LEGALRR_CONF=no_such_folder: no such folder"):
         paths.conf_folders()
 
 
-def test_a_name_that_ships_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_name_of_a_built_in_choice_raises(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "corpus").mkdir()
     (tmp_path / "corpus" / "specimen.yaml").write_text("name: specimen\n", encoding="utf-8")
     monkeypatch.setenv("LEGALRR_CONF", str(tmp_path))

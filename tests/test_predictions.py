@@ -1,4 +1,4 @@
-"""Rows of predictions.jsonl: written and read by one dataclass, older files too."""
+"""Rows of predictions.jsonl: written and read by one dataclass, also from older files."""
 
 import json
 from pathlib import Path
@@ -38,20 +38,20 @@ NEW = Prediction(
 )
 
 
-def test_a_row_comes_back_as_it_was_written() -> None:
+def test_a_row_round_trips() -> None:
     row = json.loads(json.dumps(NEW.to_json()))
     assert tuple(row) == FIELDS
     again = Prediction.from_json(row, where="p:1")
     assert json.dumps(again.to_json()) == json.dumps(row)
 
 
-def test_a_row_from_before_the_newer_fields_says_that_they_are_not_known() -> None:
+def test_an_older_row_has_defaults_for_newer_fields() -> None:
     old = Prediction.from_json(OLD, where="p:1")
     assert (old.shown, old.prompt, old.pages, old.length, old.cluster) == (None, None, None, None, "")
     assert (old.hidden, old.messages, old.dropped_tokens, old.skipped) == ((), (), 0, False)
 
 
-def test_a_field_that_this_version_does_not_know_is_left_out() -> None:
+def test_an_unknown_field_is_ignored() -> None:
     assert Prediction.from_json({**OLD, "later": 1}, where="p:1") == Prediction.from_json(OLD, where="p:1")
 
 
@@ -61,8 +61,8 @@ def test_a_field_that_this_version_does_not_know_is_left_out() -> None:
         ({"id": None}, "'id' is missing"),
         ({"reason": 3}, "'reason' is 3"),
         ({"turns": "YES"}, "'turns' is 'YES'"),
-        ({"shown": [["FAC", 0]]}, "'shown' is no list of blocks"),
-        ({"hidden": [[0, 9, "RPC"]]}, "'hidden' is no list of stretches"),
+        ({"shown": [["FAC", 0]]}, "'shown' is not a list of blocks"),
+        ({"hidden": [[0, 9, "RPC"]]}, "'hidden' is not a list of passages"),
         ({"skipped": "yes"}, "'skipped' is 'yes'"),
         ({"gold": None, "verdict": "maybe"}, "verdict 'maybe' is none of allowed, dismissed, invalid"),
     ],
@@ -76,7 +76,7 @@ def test_a_damaged_field_is_named_with_file_and_line(tmp_path: Path, changes: di
     assert caught.value.what == f"damaged prediction: {said}"
 
 
-def test_every_line_lies_where_its_place_says(tmp_path: Path) -> None:
+def test_every_line_is_at_its_offset(tmp_path: Path) -> None:
     path = tmp_path / "predictions.jsonl"
     path.write_text(
         "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ({**OLD, "court": "दिल्ली"}, OLD | {"id": "c"}))

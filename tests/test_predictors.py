@@ -17,7 +17,7 @@ from legalrr.verdict import BLANK, PatternVerdictReader
 
 @dataclass
 class Fake:
-    """Answers with the number of the call; keeps what it was asked, batch by batch."""
+    """Engine that answers with the number of the call, and records its batches."""
 
     context: int = 1000
     batch: int = 2
@@ -26,9 +26,9 @@ class Fake:
     fails_at: int = 0
     """Number of the batch (from 1) that raises."""
     overflows: str = "nothing overflows"
-    """A conversation with these words does not fit."""
+    """A conversation with this text overflows."""
     says: str = "{n}"
-    """What is answered; {n} is the number of the call."""
+    """Template of the answer; {n} is the number of the call."""
     asked: list[list[Call]] = field(default_factory=list)
 
     @property
@@ -51,7 +51,7 @@ class Fake:
         yield from self._batches(calls)
 
     def _batches(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
-        # Not in the order asked, as an engine may choose.
+        # Not in the order of the calls, as engines may reorder them.
         ordered = list(reversed(calls))
         for at in range(0, len(ordered), self.batch):
             if len(self.asked) + 1 == self.fails_at:
@@ -133,7 +133,7 @@ class TestTurns:
                 s for other in made.values() if other.id != id for s in (t.text for t in other.turns) if s in sent
             ]
 
-    def test_one_turn_of_all_judgments_is_asked_before_the_next_turn_of_any(self, tmp_path: Path) -> None:
+    def test_a_turn_of_all_judgments_is_sent_before_the_next_turn_of_any(self, tmp_path: Path) -> None:
         engine = Fake(batch=2)
         ask(cases(3, chain=True), engine, tmp_path)
         assert [len(c.messages) for c in engine.calls] == [2] * 3 + [4] * 3 + [6] * 3 + [8] * 3
@@ -143,23 +143,23 @@ class TestTurns:
         assert (turn.text, turn.finish_reason, turn.prompt_tokens, turn.cached_tokens) == ("YES", "stop", 7, 3)
         assert (turn.new_tokens, turn.seconds, turn.logprobs) == (2, 0.5, None)
 
-    def test_answer_of_a_reasoning_model_is_quoted_without_its_thoughts(self, tmp_path: Path) -> None:
+    def test_answer_of_a_reasoning_model_is_quoted_without_its_reasoning(self, tmp_path: Path) -> None:
         engine = Fake(says="<think>secret</think>open")
         made = ask([case("j")], engine, tmp_path)["j"]
         assert made.turns[0].text == "<think>secret</think>open"
         assert engine.calls[-1].messages[2]["content"] == "open"
 
-    def test_no_cases_are_no_calls(self, tmp_path: Path) -> None:
+    def test_no_cases_make_no_calls(self, tmp_path: Path) -> None:
         for scoring in SCORINGS:
             assert ask([], Fake(), tmp_path, scoring) == {}
 
-    def test_judgment_left_out_by_the_overflow_policy_is_not_asked(self, tmp_path: Path) -> None:
+    def test_judgment_skipped_by_the_overflow_policy_makes_no_call(self, tmp_path: Path) -> None:
         engine = Fake()
         made = ask([case("a"), case("b", skipped=True)], engine, tmp_path)
         assert [(t.name, t.finish_reason) for t in made["b"].turns] == [("answer", "overflow")]
         assert len(engine.calls) == 2
 
-    def test_overflow_amid_a_chain_stops_that_judgment_alone(self, tmp_path: Path) -> None:
+    def test_overflow_within_a_chain_stops_only_that_judgment(self, tmp_path: Path) -> None:
         asked = cases(3, chain=True)
         engine = Fake(overflows='matter j1.\n"""\n\nWrite the Analysis', says="x")
         made = ask(asked, engine, tmp_path)
@@ -180,13 +180,13 @@ def asked_of(completion: Completion) -> Any:
 
 
 class TestStore:
-    def test_second_run_asks_nothing_and_says_the_same(self, tmp_path: Path) -> None:
+    def test_second_run_makes_no_call_and_gives_the_same_answers(self, tmp_path: Path) -> None:
         first = ask(cases(3, chain=True), Fake(), tmp_path)
         engine = Fake(says="something else")
         assert ask(cases(3, chain=True), engine, tmp_path) == first
         assert engine.calls == []
 
-    def test_run_that_fails_in_its_third_batch_stores_two_and_the_next_makes_the_rest(self, tmp_path: Path) -> None:
+    def test_run_that_fails_in_its_third_batch_stores_two_and_resumes(self, tmp_path: Path) -> None:
         failing = Fake(batch=2, fails_at=3)
         with pytest.raises(RuntimeError, match="the device is gone"):
             ask(cases(7, direct=True), failing, tmp_path)
@@ -197,7 +197,7 @@ class TestStore:
         assert keys(engine).isdisjoint(keys(failing))
         assert len(made) == 7
 
-    def test_the_same_question_is_asked_once(self, tmp_path: Path) -> None:
+    def test_equal_calls_are_made_once(self, tmp_path: Path) -> None:
         engine = Fake()
         twins = [case("a", "The same words."), case("b", "The same words."), case("c", "Other words.")]
         made = ask(twins, engine, tmp_path)
@@ -212,7 +212,7 @@ class TestStore:
         assert len(chain.calls) == 9
         assert not [call for call in chain.calls if len(call.messages) == 2]
 
-    def test_shared_calls_have_the_same_keys_in_stores_apart(self, tmp_path: Path) -> None:
+    def test_shared_calls_have_the_same_keys_in_separate_stores(self, tmp_path: Path) -> None:
         plain, chain = Fake(says="x"), Fake(says="x")
         ask(cases(3), plain, tmp_path / "one")
         ask(cases(3, chain=True), chain, tmp_path / "two")
@@ -233,22 +233,22 @@ class TestStore:
         assert two.calls[0].max_new_tokens == 9
 
 
-class TestCompared:
-    def test_answers_of_the_last_turn_are_compared_and_the_others_written(self, tmp_path: Path) -> None:
+class TestCompare:
+    def test_answers_of_the_last_turn_are_compared_and_the_others_generated(self, tmp_path: Path) -> None:
         engine = Fake()
         turns = ask([case("j")], engine, tmp_path, "compare")["j"].turns
         assert [bool(call.answers) for call in engine.calls] == [False, True]
         assert turns[0].logprobs is None
         assert turns[1].logprobs == {"YES": -1.0, "NO": -1.2}
 
-    def test_compared_and_written_answers_have_different_keys(self, tmp_path: Path) -> None:
+    def test_compared_and_generated_answers_have_different_keys(self, tmp_path: Path) -> None:
         one, two = Fake(), Fake()
         ask([case("j", direct=True)], one, tmp_path, "generate")
         ask([case("j", direct=True)], two, tmp_path, "compare")
         assert len(two.calls) == 1
         assert keys(one).isdisjoint(keys(two))
 
-    def test_calibrated_asks_the_blank_prompt_first_and_once_for_all_with_the_same_party(self, tmp_path: Path) -> None:
+    def test_calibrated_sends_the_blank_prompt_first_and_once_per_party(self, tmp_path: Path) -> None:
         engine = Fake()
         made = ask(cases(3, direct=True), engine, tmp_path, "calibrated")
         assert len(engine.calls) == 4
@@ -256,7 +256,7 @@ class TestCompared:
             assert [t.name for t in completion.turns] == [BLANK, "answer"]
             assert completion.turns[0].logprobs == {"YES": -0.5, "NO": -1.0}
 
-    def test_calibrated_verdict_is_the_odds_less_the_prior(self, tmp_path: Path) -> None:
+    def test_calibrated_verdict_is_the_odds_relative_to_the_prior(self, tmp_path: Path) -> None:
         prompt = case("j", direct=True).prompt
         compared = ask([case("j", direct=True)], Fake(), tmp_path, "compare")["j"]
         calibrated = ask([case("j", direct=True)], Fake(), tmp_path, "calibrated")["j"]
@@ -269,21 +269,21 @@ class TestCompared:
         ask(cases(3, direct=True), engine, tmp_path, "calibrated")
         assert len(engine.calls) == 1
 
-    def test_calibrated_is_refused_where_something_is_written_first(self, tmp_path: Path) -> None:
+    def test_calibrated_with_several_turns_raises(self, tmp_path: Path) -> None:
         engine = Fake()
-        with pytest.raises(UserError, match=r"^predict\.scoring: the prior.*annotate\.direct=true"):
+        with pytest.raises(UserError, match=r"^predict\.scoring: calibration.*annotate\.direct=true"):
             ask([case("j")], engine, tmp_path, "calibrated")
         assert engine.calls == []
 
     @pytest.mark.parametrize("scoring", ["compare", "calibrated"])
-    def test_engine_without_log_probabilities_is_refused(self, tmp_path: Path, scoring: str) -> None:
+    def test_engine_without_log_probabilities_raises(self, tmp_path: Path, scoring: str) -> None:
         engine = Fake(logprobs=False)
-        with pytest.raises(UserError, match=r"^predict\.scoring: this backbone gives no log-probabilities"):
+        with pytest.raises(UserError, match=r"^predict\.scoring: this backbone does not return log-probabilities"):
             ask([case("j", direct=True)], engine, tmp_path, scoring)
         assert engine.calls == []
         assert not list(tmp_path.iterdir())
 
-    def test_engine_without_log_probabilities_can_write(self, tmp_path: Path) -> None:
+    def test_engine_without_log_probabilities_can_generate(self, tmp_path: Path) -> None:
         assert ask([case("j", direct=True)], Fake(logprobs=False, says="YES"), tmp_path)["j"].turns[0].text == "YES"
 
     def test_skipped_judgment_is_skipped_when_answers_are_compared_too(self, tmp_path: Path) -> None:
@@ -296,8 +296,8 @@ class TestCompared:
         assert PatternVerdictReader().read(made, asked.prompt).reason == "overflow"
 
 
-class TestChosen:
-    def test_the_last_turn_alone_is_held_to_yes_and_no(self, tmp_path: Path) -> None:
+class TestChoose:
+    def test_only_the_last_turn_is_constrained_to_yes_and_no(self, tmp_path: Path) -> None:
         engine = Fake(says="YES")
         turns = ask([case("j", chain=True)], engine, tmp_path, "choose")["j"].turns
         assert [call.choices for call in engine.calls] == [(), (), (), ANSWERS]
@@ -309,16 +309,16 @@ class TestChosen:
         ask([case("j", chain=True)], held, tmp_path / "two", "choose")
         assert len(keys(free) - keys(held)) == len(keys(held) - keys(free)) == 1
 
-    def test_an_engine_that_cannot_be_held_is_refused(self, tmp_path: Path) -> None:
+    def test_engine_without_constrained_decoding_raises(self, tmp_path: Path) -> None:
         engine = Fake(structured=False)
-        with pytest.raises(UserError, match=r"^predict\.scoring: this backbone cannot be held to given answers"):
+        with pytest.raises(UserError, match=r"^predict\.scoring: this backbone does not support constrained decoding"):
             ask([case("j", direct=True)], engine, tmp_path, "choose")
         assert engine.calls == []
         for scoring in ("generate", "compare"):
             ask([case("j", direct=True)], engine, tmp_path, scoring)
 
 
-def test_what_was_asked_before_there_were_choices_keeps_its_key(tmp_path: Path) -> None:
+def test_calls_without_choices_keep_their_keys(tmp_path: Path) -> None:
     for scoring in ("generate", "compare"):
         engine = Fake()
         ask([case("j", direct=True)], engine, tmp_path, scoring)
@@ -327,12 +327,12 @@ def test_what_was_asked_before_there_were_choices_keeps_its_key(tmp_path: Path) 
         assert call.key == digest({**asked, "messages": list(call.messages)})
 
 
-def test_no_backbone_is_refused(tmp_path: Path) -> None:
+def test_no_backbone_raises(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^backbone: predict=model without a backbone"):
         ask([case("j")], None, tmp_path)
 
 
-def test_unknown_scoring_is_refused() -> None:
+def test_unknown_scoring_raises() -> None:
     with pytest.raises(
         UserError, match=r"^predict\.scoring: unknown scoring 'guess' \(use generate, choose, compare, calibrated\)"
     ):
@@ -347,7 +347,7 @@ def pictured(path: str, dpi: int = 72, number: int = 1) -> Case:
 
 
 @pytest.mark.parametrize("scoring", ["generate", "compare"])
-def test_a_call_with_images_is_known_by_what_is_seen_and_not_by_where_it_lies(scoring: str, tmp_path: Path) -> None:
+def test_key_of_a_call_with_images_depends_on_their_content_not_their_path(scoring: str, tmp_path: Path) -> None:
     keys = []
     places = [("a.pdf", 72, 1), ("b.pdf", 72, 1), ("a.pdf", 73, 1), ("a.pdf", 72, 2)]
     for path, dpi, number in places:
@@ -364,7 +364,7 @@ def test_a_call_with_images_is_known_by_what_is_seen_and_not_by_where_it_lies(sc
     assert engine.calls[0].pages == ()
 
 
-def test_the_key_of_a_call_without_images_is_that_of_its_words(tmp_path: Path) -> None:
+def test_key_of_a_call_without_images_is_that_of_its_text(tmp_path: Path) -> None:
     engine = Fake()
     ask([case("j", direct=True)], engine, tmp_path)
     (call,) = engine.calls

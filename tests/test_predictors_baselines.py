@@ -13,7 +13,7 @@ from legalrr.predictors import (
     MajorityPredictor,
     StratifiedPredictor,
     TfidfPredictor,
-    shown,
+    visible_text,
 )
 from legalrr.protocols import PredictContext, Predictor
 from legalrr.records import (
@@ -68,12 +68,12 @@ def plain(count: int) -> list[Case]:
 
 
 class TestMajority:
-    def test_train_split_decides_where_there_is_one(self) -> None:
+    def test_train_split_decides_if_there_is_one(self) -> None:
         train = [example("a", "allowed", "x"), example("b", "allowed", "x"), example("c", "dismissed", "x")]
         told = bench({"j0": "dismissed", "j1": "dismissed"}, train)
         assert answers(MajorityPredictor(), plain(2), told) == {"j0": "YES", "j1": "YES"}
 
-    def test_judged_set_decides_where_there_is_no_train_split(self) -> None:
+    def test_evaluated_set_decides_without_a_train_split(self) -> None:
         told = bench({"j0": "dismissed", "j1": "dismissed", "j2": "allowed"})
         assert set(answers(MajorityPredictor(), plain(3), told).values()) == {"NO"}
 
@@ -83,7 +83,7 @@ class TestMajority:
 
 
 class TestStratified:
-    def test_answer_depends_on_seed_and_id_alone(self) -> None:
+    def test_answer_depends_only_on_seed_and_id(self) -> None:
         gold: dict[str, Outcome] = {f"j{i}": "allowed" if i % 2 else "dismissed" for i in range(40)}
         many = answers(StratifiedPredictor(), plain(40), bench(gold))
         few = answers(StratifiedPredictor(), plain(40)[30:5:-1], bench(gold))
@@ -98,12 +98,12 @@ class TestStratified:
         assert abs(drawn["YES"] - 1500) < 4 * math.sqrt(2000 * 0.75 * 0.25)
 
     @pytest.mark.parametrize(("outcome", "answer"), [("allowed", "YES"), ("dismissed", "NO")])
-    def test_only_outcome_is_always_drawn(self, outcome: Outcome, answer: str) -> None:
+    def test_the_only_outcome_is_always_sampled(self, outcome: Outcome, answer: str) -> None:
         assert set(answers(StratifiedPredictor(), plain(30), bench({"j0": outcome})).values()) == {answer}
 
 
 @pytest.mark.parametrize("predictor", [MajorityPredictor(), StratifiedPredictor()])
-def test_nothing_to_learn_from_is_refused(predictor: Predictor) -> None:
+def test_no_outcome_to_learn_from_raises(predictor: Predictor) -> None:
     for told in (bench(), bench(train=[example("a", None, "x")])):
         with pytest.raises(UserError, match=r"^corpus: no outcome to learn from"):
             list(predictor.predict(plain(1), told))
@@ -133,19 +133,19 @@ class TestLastLines:
     def test_hidden_text_is_not_read(self) -> None:
         assert answers(LastLinesPredictor(), [case("j", "Words.", "dismissed")], bench()) == {"j": ""}
 
-    def test_silence_is_an_invalid_verdict(self) -> None:
+    def test_no_cue_is_an_invalid_verdict(self) -> None:
         asked = case("j", "Nothing.")
         (made,) = LastLinesPredictor().predict([asked], bench())
         assert PatternVerdictReader().read(made, asked.prompt).reason == "unparsed"
 
     @pytest.mark.parametrize("words", [0, -1])
-    def test_no_words_are_refused(self, words: int) -> None:
+    def test_zero_words_raise(self, words: int) -> None:
         with pytest.raises(UserError, match=r"^predict\.words"):
             LastLinesPredictor(words=words)
 
 
 def labelled(count: int, *, hidden: bool = False) -> tuple[list[Case], dict[str, Outcome]]:
-    """Judgments whose words tell the outcome, in what is visible or in what is hidden."""
+    """Judgments whose visible or hidden words reveal the outcome."""
     cases, gold = [], {}
     for i in range(count):
         outcome: Outcome = "allowed" if i % 2 else "dismissed"
@@ -164,19 +164,19 @@ classifiers = pytest.mark.parametrize("classifier", ["logistic_regression", "lin
 
 class TestTfidf:
     @classifiers
-    def test_words_that_tell_the_outcome_are_learnt_by_cross_validation(self, classifier: str) -> None:
+    def test_words_that_reveal_the_outcome_are_learnt_by_cross_validation(self, classifier: str) -> None:
         cases, gold = labelled(12)
         assert right(answers(TfidfPredictor(classifier=classifier), cases, bench(gold)), gold)
 
     @classifiers
-    def test_train_split_is_learnt_from_and_no_outcome_of_the_judged_set_is_needed(self, classifier: str) -> None:
+    def test_with_a_train_split_no_outcome_of_the_evaluated_set_is_needed(self, classifier: str) -> None:
         cases, gold = labelled(6)
         train = [
             example(f"t{i}", "allowed" if i % 2 else "dismissed", ALLOWED if i % 2 else DISMISSED) for i in range(4)
         ]
         assert right(answers(TfidfPredictor(classifier=classifier), cases, bench(train=train)), gold)
 
-    def test_train_split_counts_even_where_the_judged_set_says_otherwise(self) -> None:
+    def test_train_split_counts_even_if_the_evaluated_set_contradicts_it(self) -> None:
         cases, gold = labelled(6)
         train = [
             example(f"t{i}", "dismissed" if i % 2 else "allowed", ALLOWED if i % 2 else DISMISSED) for i in range(4)
@@ -212,13 +212,13 @@ class TestTfidf:
         ]
         assert made[0] == made[1] != made[2]
 
-    def test_no_judgment_is_predicted_by_what_learnt_from_it(self) -> None:
+    def test_no_judgment_is_predicted_by_a_model_trained_on_it(self) -> None:
         cases = [case(f"j{i}", f"word{i} filler") for i in range(8)]
         gold: dict[str, Outcome] = {f"j{i}": "allowed" if i % 2 else "dismissed" for i in range(8)}
-        # A word of its own tells a judgment apart only to a classifier that has seen it.
+        # A unique word identifies a judgment only to a classifier trained on it.
         assert not right(answers(TfidfPredictor(), cases, bench(gold)), gold)
 
-    def test_hidden_text_is_read_on_request_alone(self) -> None:
+    def test_hidden_text_is_read_only_on_request(self) -> None:
         cases, gold = labelled(12, hidden=True)
         assert right(answers(TfidfPredictor(reads="hidden"), cases, bench(gold)), gold)
         assert not right(answers(TfidfPredictor(reads="shown"), cases, bench(gold)), gold)
@@ -226,7 +226,7 @@ class TestTfidf:
     def test_tail_is_the_last_three_hundred_words(self) -> None:
         def told(words: int) -> dict[str, str]:
             cases, gold = labelled(12)
-            long = [case(c.document.id, f"{shown(c.document)} {'end ' * words}") for c in cases]
+            long = [case(c.document.id, f"{visible_text(c.document)} {'end ' * words}") for c in cases]
             return answers(TfidfPredictor(reads="tail"), long, bench(gold))
 
         _, gold = labelled(12)
@@ -269,14 +269,14 @@ class TestTfidf:
         assert right(answers(TfidfPredictor(), few, bench(told)), told)
 
     @pytest.mark.parametrize("count", [1, 0])
-    def test_smaller_class_of_fewer_than_two_is_refused(self, count: int) -> None:
+    def test_class_of_fewer_than_two_judgments_raises(self, count: int) -> None:
         cases, gold = labelled(12)
         few = [c for c in cases if gold[c.document.id] == "dismissed"] + [cases[1], cases[3]][:count]
         told = {c.document.id: gold[c.document.id] for c in few}
         with pytest.raises(UserError, match=rf"^judged set: the smaller class has {count} of {len(few)} judgments"):
             list(TfidfPredictor().predict(few, bench(told)))
 
-    def test_too_small_a_class_of_the_train_split_is_refused(self) -> None:
+    def test_too_small_a_class_of_the_train_split_raises(self) -> None:
         train = [example("a", "allowed", "x y"), example("b", "allowed", "x z"), example("c", "dismissed", "y z")]
         with pytest.raises(UserError, match=r"^train split: the smaller class has 1 of 3"):
             list(TfidfPredictor().predict(plain(2), bench(train=train)))
@@ -284,22 +284,22 @@ class TestTfidf:
     def test_case_without_outcome_cannot_be_cross_validated(self) -> None:
         cases, gold = labelled(12)
         del gold["j4"]
-        with pytest.raises(UserError, match=r"^j4: no outcome to cross-validate with.*train_split"):
+        with pytest.raises(UserError, match=r"^j4: no outcome for cross-validation.*train_split"):
             list(TfidfPredictor().predict(cases, bench(gold)))
 
     def test_judgments_of_a_group_are_not_split_between_folds(self) -> None:
         cases, gold = [], {}
         for i in range(12):
-            # Within a pair the two have a word in common, that no other judgment has, and opposite outcomes.
+            # The two of a pair share a word that no other judgment has, and have opposite outcomes.
             made = case(f"j{i}", f"pair{i // 2}a pair{i // 2}b filler")
             judgment = Judgment(id=f"j{i}", text=made.judgment.text, group=f"g{i // 2}")
             cases.append(Case(judgment=judgment, document=made.document, prompt=made.prompt))
             gold[f"j{i}"] = "allowed" if i % 2 else "dismissed"
         weights = {c.id: c.turns[0].logprobs for c in TfidfPredictor().predict(cases, bench(gold))}  # type: ignore[arg-type]
-        # Of a pair that lies in one fold nothing tells the two apart.
+        # With the pair in one fold, nothing distinguishes the two.
         assert all(weights[f"j{i}"] == weights[f"j{i + 1}"] for i in range(0, 12, 2))
 
-    def test_groups_that_leave_a_fold_without_one_class_are_refused(self) -> None:
+    def test_groups_that_leave_a_fold_without_a_class_raise(self) -> None:
         cases, gold = labelled(8)
         grouped = [
             Case(
@@ -312,7 +312,7 @@ class TestTfidf:
         with pytest.raises(UserError, match=r"^training folds: the smaller class has 0 of 4"):
             list(TfidfPredictor().predict(grouped, bench(gold)))
 
-    def test_judged_set_of_one_group_is_refused(self) -> None:
+    def test_evaluated_set_of_one_group_raises(self) -> None:
         cases, gold = labelled(8)
         grouped = [
             Case(
@@ -322,7 +322,7 @@ class TestTfidf:
             )
             for c in cases
         ]
-        with pytest.raises(UserError, match=r"^group g: all judgments are of one group"):
+        with pytest.raises(UserError, match=r"^group g: all judgments are in one group"):
             list(TfidfPredictor().predict(grouped, bench(gold)))
 
     @pytest.mark.parametrize(
@@ -333,11 +333,11 @@ class TestTfidf:
             ({"folds": 1}, r"^predict\.folds: folds is 1"),
         ],
     )
-    def test_impossible_choice_is_refused_by_name(self, fields: dict[str, Any], message: str) -> None:
+    def test_invalid_choice_names_its_option(self, fields: dict[str, Any], message: str) -> None:
         with pytest.raises(UserError, match=message):
             TfidfPredictor(**fields)
 
 
-def test_shown_is_the_visible_text_without_headings() -> None:
+def test_visible_text_has_no_headings() -> None:
     blocks = (Block(role="FAC", start=0, text="One."), Block(role="RLC", start=9, text="Two."))
-    assert shown(Document(id="j", scheme="build", headings=True, blocks=blocks)) == "One.\nTwo."
+    assert visible_text(Document(id="j", scheme="build", headings=True, blocks=blocks)) == "One.\nTwo."

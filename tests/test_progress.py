@@ -13,11 +13,11 @@ class Terminal(io.StringIO):
 
 @pytest.fixture(autouse=True)
 def _only_caplog_listens(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Handlers that a run of the whole program left on the root logger write to streams of their own."""
+    """Remove root handlers left by a run of the program, which write to their own streams."""
     monkeypatch.setattr(logging.getLogger(), "handlers", [caplog.handler])
 
 
-def test_elsewhere_than_on_a_terminal_one_line_is_logged_at_the_end(
+def test_without_a_terminal_one_line_is_logged_at_the_end(
     caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with caplog.at_level(logging.INFO, "legalrr"), progress("predict", 5, "calls") as advance:
@@ -47,7 +47,7 @@ def test_on_a_terminal_label_count_and_rate_are_shown(
 
 
 @pytest.mark.parametrize("stream", [io.StringIO, Terminal])
-def test_nothing_to_do_says_nothing(
+def test_no_units_print_nothing(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, stream: type[io.StringIO]
 ) -> None:
     err = stream()
@@ -58,7 +58,7 @@ def test_nothing_to_do_says_nothing(
     assert err.getvalue() == ""
 
 
-def test_error_within_is_passed_on_without_a_closing_line(caplog: pytest.LogCaptureFixture) -> None:
+def test_error_inside_propagates_without_a_final_line(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "legalrr"), pytest.raises(KeyError), progress("predict", 5, "calls"):
         raise KeyError
     assert not caplog.records

@@ -3,7 +3,7 @@ from dataclasses import FrozenInstanceError
 import pytest
 
 from legalrr.errors import UserError
-from legalrr.records import Block, Document, Judgment, Message, Page, Quote, by_id, whole
+from legalrr.records import Block, Document, Judgment, Message, Page, Quote, by_id, replace_surrogates
 
 HEADINGS = {"FAC": "Facts", "RLC": "Ruling by Lower Court"}
 
@@ -17,7 +17,7 @@ def document(*blocks: tuple[str, str], headings: bool) -> Document:
     )
 
 
-def test_rendered_document_without_headings_is_its_blocks_one_under_another() -> None:
+def test_rendered_document_without_headings_is_its_blocks() -> None:
     shown = document(("FAC", "One."), ("RLC", "Two."), ("FAC", "Three."), headings=False)
     assert shown.render(HEADINGS) == "One.\nTwo.\nThree."
 
@@ -27,7 +27,7 @@ def test_rendered_document_has_one_heading_above_each_group_of_a_role() -> None:
     assert shown.render(HEADINGS) == "Facts:\nOne.\nThree.\n\nRuling by Lower Court:\nTwo.\n\nOther:\nFour."
 
 
-def test_text_without_a_role_that_comes_first_has_a_heading_too() -> None:
+def test_initial_text_without_a_role_also_has_a_heading() -> None:
     assert document(("", "One."), headings=True).render(HEADINGS) == "Other:\nOne."
 
 
@@ -35,23 +35,23 @@ def test_document_without_blocks_renders_to_nothing() -> None:
     assert document(headings=True).render(HEADINGS) == ""
 
 
-def test_message_puts_earlier_answers_where_they_are_quoted() -> None:
+def test_message_fills_in_quoted_answers() -> None:
     message = Message(role="user", parts=("You wrote: ", Quote(turn="ratio"), " Now go on."))
     assert message.fill({"ratio": "X", "ruling": "Y"}) == {"role": "user", "content": "You wrote: X Now go on."}
 
 
-def test_placeholders_in_literal_text_and_in_answers_stay_as_they_are() -> None:
+def test_placeholders_in_literal_text_and_in_answers_are_unchanged() -> None:
     message = Message(role="user", parts=("{ratio} {{ ratio }} %s ", Quote(turn="ratio")))
     assert message.fill({"ratio": "{ruling}"})["content"] == "{ratio} {{ ratio }} %s {ruling}"
 
 
-def test_half_a_character_of_an_answer_is_sent_on_as_a_replacement_character() -> None:
+def test_surrogate_in_an_answer_becomes_a_replacement_character() -> None:
     message = Message(role="user", parts=("\u092f ", Quote(turn="ratio")))
     assert message.fill({"ratio": "x \ud83d y \U0001f9d1"})["content"] == "\u092f x \ufffd y \U0001f9d1"
-    assert len(whole("\ud800\udfff")) == 2
+    assert len(replace_surrogates("\ud800\udfff")) == 2
 
 
-def test_message_without_the_answer_it_quotes_raises() -> None:
+def test_message_without_a_quoted_answer_raises() -> None:
     with pytest.raises(KeyError, match="ratio"):
         Message(role="user", parts=(Quote(turn="ratio"),)).fill({})
 
@@ -78,7 +78,7 @@ def test_by_id_keeps_the_order() -> None:
     assert by_id(judgments)["a"] is judgments[1]
 
 
-def test_by_id_refuses_a_duplicate_and_names_id_and_file() -> None:
+def test_by_id_raises_on_a_duplicate_and_names_id_and_file() -> None:
     judgments = [Judgment(id="a", text="x"), Judgment(id="a", text="y", source="two.csv:7")]
     with pytest.raises(UserError, match=r"two\.csv:7: duplicate id 'a'"):
         by_id(judgments)

@@ -120,7 +120,7 @@ def test_preamble_can_be_left_out(order: str) -> None:
     assert roles(shown(order=order, preamble=False)) == roles(shown(order=order))[1:]
 
 
-def test_every_arm_hides_the_same() -> None:
+def test_every_arm_hides_the_same_passages() -> None:
     plain = shown().hidden
     for order in ("document", "role"):
         for content in ("all", "main"):
@@ -138,12 +138,12 @@ def test_further_roles_may_be_spelt_as_in_published_files() -> None:
     assert roles(shown(parts, scheme="seven", also_hide=["Ruling by Lower Court"])) == ["FAC"]
 
 
-def test_unknown_role_to_hide_is_refused() -> None:
+def test_unknown_role_to_hide_raises() -> None:
     with pytest.raises(UserError, match=r"^restructure\.also_hide: unknown role 'FACTS'"):
         shown(also_hide=["FACTS"])
 
 
-def test_verdicts_under_other_roles_stay_on_request_as_in_the_study() -> None:
+def test_verdicts_under_other_roles_can_be_shown_as_in_the_study() -> None:
     parts = [("FAC", "One fact here."), ("NONE", "The appeal is dismissed with costs.")]
     assert roles(shown(parts)) == ["FAC"]
     assert roles(shown(parts, hide_verdicts=False)) == ["FAC", "NONE"]
@@ -180,13 +180,13 @@ def test_unknown_scheme_names_the_judgment() -> None:
         ({"budget": -4}, r"^restructure\.budget"),
     ],
 )
-def test_impossible_choice_is_refused_by_name(fields: dict[str, Any], message: str) -> None:
+def test_invalid_choice_names_its_option(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         Restructure(**fields)
 
 
 class TestBudget:
-    def test_budget_is_what_the_context_leaves(self) -> None:
+    def test_budget_is_the_rest_of_the_context(self) -> None:
         judgment, segments = made()
         full = len(Words().token_ends(Restructure().restructure(judgment, segments, None, 0).render({})))
         stage = Restructure()
@@ -205,11 +205,13 @@ class TestBudget:
         document = Restructure(budget=500, overflow="middle").restructure(*made(), Words(context=30), 10)
         assert len(Words().token_ends(document.render({}))) <= 20
 
-    def test_reserve_that_takes_the_whole_context_is_refused(self) -> None:
-        with pytest.raises(UserError, match=r"^backbone\.context: prompt and answers take 60 of 60 tokens"):
+    def test_reserve_of_the_whole_context_raises(self) -> None:
+        with pytest.raises(
+            UserError, match=r"^backbone\.context: prompt and answers take 60 tokens, and the context has 60"
+        ):
             Restructure().restructure(*made(), Words(context=60), 60)
 
-    def test_without_a_tokeniser_nothing_is_dropped(self) -> None:
+    def test_without_a_tokenizer_nothing_is_dropped(self) -> None:
         assert shown(budget=1).dropped_tokens == 0
 
     def test_skipped_judgment_keeps_its_hidden_spans(self) -> None:
@@ -227,7 +229,7 @@ any_role = st.sampled_from(["PREAMBLE", "FAC", "RLC", "NONE", "PRE_NOT_RELIED", 
     st.sampled_from(["document", "role"]),
     st.sampled_from(["all", "main"]),
 )
-def test_blocks_are_true_stretches_of_the_judgment_and_r_order_changes_no_character(
+def test_blocks_are_spans_of_the_judgment_and_r_order_changes_no_character(
     parts: list[tuple[str, str]], order: str, content: str
 ) -> None:
     judgment, segments = made(parts)
@@ -241,7 +243,7 @@ def test_blocks_are_true_stretches_of_the_judgment_and_r_order_changes_no_charac
 
 @dataclass
 class Pictures(Words):
-    """Ten tokens per page beside a token per word."""
+    """A token per word, and ten per page."""
 
     def page_tokens(self, page: Page) -> int:
         return 10
@@ -262,7 +264,7 @@ def numbers(pages: Sequence[Page]) -> list[int]:
     return [page.number for page in pages]
 
 
-def test_pages_with_anything_hidden_are_not_shown_and_blocks_are_what_is_seen() -> None:
+def test_pages_with_a_hidden_passage_are_not_shown() -> None:
     document = Restructure(hide_verdicts=False).restructure(*paged(), None, 0)
     assert (numbers(document.pages), numbers(document.hidden_pages)) == ([1, 3], [2, 4])
     assert document.pictured
@@ -277,20 +279,18 @@ def test_pages_with_anything_hidden_are_not_shown_and_blocks_are_what_is_seen() 
     [
         (
             {"order": "role"},
-            r"restructure\.order: order=role needs the text .* j is shown as images .*corpus\.input=text",
+            r"restructure\.order: order=role needs the text .* j is shown as page images .*corpus\.input=text",
         ),
         ({"content": "main"}, r"restructure\.content: content=main needs the text .*an arm without R"),
         ({"preamble": False}, r"restructure\.preamble: preamble=false needs the text .*also_hide=\[PREAMBLE\]"),
     ],
 )
-def test_what_moves_or_leaves_out_sentences_is_refused_by_name_where_pages_are_shown(
-    fields: dict[str, Any], words: str
-) -> None:
+def test_options_that_move_or_drop_sentences_raise_for_page_images(fields: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
         Restructure(**fields).restructure(*paged(), None, 0)
 
 
-def test_of_a_scanned_judgment_the_last_pages_are_hidden_and_how_many_must_be_said() -> None:
+def test_scanned_judgment_hides_its_last_pages_and_needs_their_number() -> None:
     pages = tuple(Page(path="s.pdf", number=n, sha256="ab", start=0, end=0, dpi=72) for n in (1, 2, 3))
     scan = Judgment(id="s", text="", pages=pages), Segments(id="s", scheme="build", spans=())
     document = Restructure(last_pages_hidden=1).restructure(*scan, None, 0)
@@ -301,7 +301,7 @@ def test_of_a_scanned_judgment_the_last_pages_are_hidden_and_how_many_must_be_sa
         Restructure(last_pages_hidden=-1)
 
 
-def test_pages_beyond_the_budget_are_an_error_or_cut_from_the_middle_or_skip() -> None:
+def test_pages_beyond_the_budget_follow_the_overflow_policy() -> None:
     judgment, segments = paged()
     clean = Segments(id="j", scheme="build", spans=tuple(replace(span, role="FAC") for span in segments.spans))
 
@@ -318,18 +318,18 @@ def test_pages_beyond_the_budget_are_an_error_or_cut_from_the_middle_or_skip() -
     assert (numbers(short.pages), short.hidden_pages, short.dropped_tokens) == ([1, 2, 4], (), page)
     dropped = judgment.pages[2]
     assert all(b.start >= dropped.end or b.start + len(b.text) <= dropped.start for b in short.blocks)
-    with pytest.raises(UserError, match=r"j: not one page fits into a budget of 9 tokens"):
+    with pytest.raises(UserError, match=r"j: no page fits into a budget of 9 tokens"):
         fitted(9, "middle")
     left_out = fitted(page, "skip")
     assert (left_out.skipped, left_out.pages, left_out.blocks, left_out.dropped_tokens) == (True, (), (), 4 * page)
 
 
-def test_pages_for_a_model_that_reads_none_are_refused() -> None:
-    with pytest.raises(UserError, match=r"j: this backbone reads no images .*corpus\.input=text"):
+def test_pages_for_a_model_without_image_input_raise() -> None:
+    with pytest.raises(UserError, match=r"j: this backbone does not accept images .*corpus\.input=text"):
         Restructure(hide_verdicts=False).restructure(*paged(), Words(context=1000), 0)
 
 
-def test_a_judgment_without_a_page_to_show_is_an_error_unless_skipped() -> None:
+def test_judgment_with_all_pages_hidden_raises_unless_skipped() -> None:
     fields: dict[str, Any] = {"hide_verdicts": False, "also_hide": ["PREAMBLE", "ARG_RESPONDENT"]}
     with pytest.raises(UserError, match=r"j\.pdf: all 4 pages would be hidden .*restructure\.overflow=skip"):
         Restructure(**fields).restructure(*paged(), Pictures(), 0)

@@ -23,7 +23,7 @@ def test_decisive_shown_undefined_and_written_roles_belong_to_the_scheme(roles: 
 
 
 @both
-def test_no_decisive_role_is_shown_under_r_and_the_first_one_written_is_decisive(roles: Scheme) -> None:
+def test_no_decisive_role_is_shown_under_r_and_the_generated_one_is_decisive(roles: Scheme) -> None:
     assert not roles.decisive & set(roles.order)
     assert roles.written in roles.decisive
 
@@ -43,7 +43,7 @@ def test_r_drops_none_and_precedents_not_relied_upon() -> None:
 
 
 @both
-def test_every_spelling_leads_to_its_code(roles: Scheme) -> None:
+def test_every_spelling_maps_to_its_code(roles: Scheme) -> None:
     for role in roles.roles:
         assert roles.code(role.code, where="x") == role.code
         assert role.code in roles
@@ -53,7 +53,7 @@ def test_every_spelling_leads_to_its_code(roles: Scheme) -> None:
 
 
 @both
-def test_unknown_role_is_refused_by_name_with_the_known_ones(roles: Scheme) -> None:
+def test_unknown_role_raises_with_the_known_ones(roles: Scheme) -> None:
     with pytest.raises(UserError, match=r"a\.txt:3: unknown role 'FACTUAL' .*FAC, RLC"):
         roles.code("FACTUAL", where="a.txt:3")
     assert "FACTUAL" not in roles
@@ -61,7 +61,7 @@ def test_unknown_role_is_refused_by_name_with_the_known_ones(roles: Scheme) -> N
         roles.role("FACTUAL")
 
 
-def test_scheme_is_found_by_name_and_an_unknown_one_refused() -> None:
+def test_scheme_is_found_by_name_and_an_unknown_one_raises() -> None:
     assert scheme("build") is BUILD
     assert scheme("seven") is SEVEN
     with pytest.raises(UserError, match=r"j1: unknown role scheme 'eight'.*'build'.*'seven'"):

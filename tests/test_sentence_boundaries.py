@@ -1,4 +1,4 @@
-"""Places in real judgments that were read by hand: does a sentence begin there?
+"""Manually annotated positions in real judgments: does a sentence start there?
 
 boundaries.csv holds offsets and decisions, no text: corpus, id, offset of the character at which a sentence may begin
 (in inabs with line breaks read as spaces), is_boundary; drawn: random among stops and line breaks, or disputed among
@@ -32,7 +32,7 @@ def test_every_place_is_decided_once_and_every_kind_of_place_occurs():
 
 @pytest.fixture(scope="module")
 def right() -> dict[int, bool]:
-    """For the number of each row, whether the splitter decides as the reader did."""
+    """Return, by row number, whether the splitter agrees with the annotator."""
     if not os.environ.get("LEGALRR_DATA"):
         pytest.skip("LEGALRR_DATA names no folder of real judgments")
     from legalrr.corpora.catalogue import card
@@ -49,12 +49,12 @@ def right() -> dict[int, bool]:
     }
 
 
-# What `benchmarks/sentences.py` measures leaves room for two more mistakes at most.
+# At most two more errors than measured by `benchmarks/sentences.py`.
 @pytest.mark.data
 @pytest.mark.parametrize(
     ("column", "value", "mistakes"),
     [("drawn", "random", 5), ("drawn", "disputed", 11), ("seen", "no", 2)],
 )
-def test_the_splitter_decides_as_the_reader_did(right, column, value, mistakes):
+def test_the_splitter_agrees_with_the_annotator(right, column, value, mistakes):
     wrong = [row for number, row in enumerate(ROWS) if row[column] == value and not right[number]]
     assert len(wrong) <= mistakes, wrong

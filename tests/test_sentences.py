@@ -1,4 +1,4 @@
-"""Sentences: offsets that cover the text, and the habits of Indian legal English."""
+"""Sentences: offsets that cover the text, and conventions of Indian legal English."""
 
 from itertools import pairwise
 
@@ -149,7 +149,7 @@ def test_line_breaks(case):
     assert [text[a:b] for a, b in split(text)] == (expected or [text])
 
 
-def test_one_sentence_per_line_without_stops():
+def test_one_sentence_per_line_without_full_stops():
     lines = [
         "He served the notice on the tenant of the shop in the main bazaar of the town on the fifth of May 1961"
     ] * 3
@@ -159,7 +159,7 @@ def test_one_sentence_per_line_without_stops():
 
 @pytest.mark.parametrize("unit", [". ", ".", "a", " ", "\n", "\n ", "Ab. C", "The appeal fails. ", "A\n", '."', "1. "])
 def test_a_long_line_of_anything_is_split(unit):
-    """Quadratic time would take hours at this length."""
+    """Detect quadratic time, which would take hours at this length."""
     text = unit * (300_000 // len(unit))
     found = split(text)
     assert sum(end - start for start, end in found) <= len(text)

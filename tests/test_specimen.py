@@ -1,4 +1,4 @@
-"""The judgments that ship: balanced, in the manner described, and decided by no single word of what is shown."""
+"""Included judgments: balanced, as described, and not predictable from a single visible word."""
 
 import statistics
 from collections import Counter
@@ -50,7 +50,7 @@ def test_there_are_24_judgments_12_of_each_outcome_in_six_kinds() -> None:
     }
 
 
-def test_they_are_of_500_to_1200_words() -> None:
+def test_they_have_500_to_1200_words() -> None:
     words = [len(j.text.split()) for j in judgments()]
     assert min(words) >= 500
     assert max(words) <= 1200
@@ -73,16 +73,16 @@ def test_every_role_of_the_scheme_occurs_and_nothing_is_uncovered() -> None:
         assert all(c.isspace() for i, c in enumerate(judgment.text) if i not in covered)
 
 
-def test_hiding_has_something_to_do_beyond_roles() -> None:
+def test_hiding_finds_passages_under_other_roles() -> None:
     reasons = Counter(h.reason for j in judgments() for h in document(j).hidden)
     assert reasons["closing"] >= 8
     assert reasons["verdict"] >= 8
 
 
-def test_no_single_word_gives_the_outcome_away(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The leakage probe: over what is shown near chance, and below what it reads from what is hidden."""
+def test_no_single_word_reveals_the_outcome(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Run the leakage probe: near chance on visible text, and below its score on hidden text."""
     shown = [macro_f1_of_probe("shown", seed, tmp_path_factory) for seed in range(5)]
     hidden = [macro_f1_of_probe("hidden", seed, tmp_path_factory) for seed in range(5)]
-    # Of 24 fair guesses, 95 % fall between 0.29 and 0.71 correct.
+    # 95 % of random guesses on 24 judgments score between 0.29 and 0.71.
     assert 0.3 < statistics.mean(shown) < 0.6
     assert statistics.mean(hidden) > statistics.mean(shown) + 0.05

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from legalrr.errors import UserError
 from legalrr.store import Store, read_shard, write_atomically
 
-# Half a character (a surrogate) can come out of a model's decoder.
+# The decoder of a model can return a surrogate.
 characters = st.text(st.characters(codec=None, exclude_categories=()), max_size=12)
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | characters,
@@ -25,7 +25,7 @@ def only_shard(folder: Path) -> Path:
 
 
 @given(st.dictionaries(characters, values, max_size=6))
-def test_any_keys_and_values_are_read_back_as_they_were_added(records: dict[str, Any]) -> None:
+def test_any_keys_and_values_round_trip(records: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder), {})
         store.add(records.items())
@@ -35,7 +35,7 @@ def test_any_keys_and_values_are_read_back_as_they_were_added(records: dict[str,
         assert len(again) == len(store) == len(records)
 
 
-def test_records_are_there_at_once_and_after_reopening(tmp_path: Path) -> None:
+def test_records_are_available_at_once_and_after_reopening(tmp_path: Path) -> None:
     store = Store(tmp_path / "s", {"class": "x"})
     assert "a" not in store
     store.add([("a", 1), ("b", {"x": [None, "é"]})])
@@ -57,7 +57,7 @@ def test_nothing_is_written_when_nothing_is_added(tmp_path: Path) -> None:
     assert not (tmp_path / "s").exists()
 
 
-def test_key_file_tells_what_made_the_records_and_is_written_once(tmp_path: Path) -> None:
+def test_key_file_has_the_description_and_is_written_once(tmp_path: Path) -> None:
     first = Store(tmp_path, {"class": "x", "name": "न्याय"})
     first.add([("a", 1)])
     second = Store(tmp_path, {"class": "y"})
@@ -66,14 +66,14 @@ def test_key_file_tells_what_made_the_records_and_is_written_once(tmp_path: Path
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_each_batch_is_on_the_disk_before_add_returns(tmp_path: Path) -> None:
+def test_each_batch_is_on_disk_before_add_returns(tmp_path: Path) -> None:
     store = Store(tmp_path, {})
     store.add([("a", 1)])
     store.add([("b", 2)])
     assert list(read_shard(only_shard(tmp_path))) == [("a", 1), ("b", 2)]
 
 
-def test_torn_last_line_never_happened_wherever_it_was_cut(tmp_path: Path) -> None:
+def test_incomplete_last_line_is_ignored_wherever_it_was_cut(tmp_path: Path) -> None:
     store = Store(tmp_path, {})
     store.add([("a", "first"), ("b", "न्याय \U0001f9d1")])
     store.close()
@@ -90,7 +90,7 @@ def test_torn_last_line_never_happened_wherever_it_was_cut(tmp_path: Path) -> No
         assert len(Store(tmp_path, {})) == 0, cut
 
 
-def test_what_a_torn_line_lost_is_added_to_a_new_shard(tmp_path: Path) -> None:
+def test_record_of_an_incomplete_line_is_added_to_a_new_shard(tmp_path: Path) -> None:
     store = Store(tmp_path, {})
     store.add([("a", 1), ("b", 2)])
     store.close()
@@ -107,7 +107,7 @@ def test_what_a_torn_line_lost_is_added_to_a_new_shard(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "damaged", [b"{", b"", b"[1]", b"3", b'{"key": "a"}', b'{"value": 1}', b'{"key": "\xff", "value": 1}']
 )
-def test_damaged_line_before_the_last_is_refused_with_file_and_line(tmp_path: Path, damaged: bytes) -> None:
+def test_damaged_line_before_the_last_raises_with_file_and_line(tmp_path: Path, damaged: bytes) -> None:
     good = b'{"key": "a", "value": 1}\n'
     shard = tmp_path / "0.jsonl"
     shard.write_bytes(good + damaged + b"\n" + good)
@@ -115,7 +115,7 @@ def test_damaged_line_before_the_last_is_refused_with_file_and_line(tmp_path: Pa
         Store(tmp_path, {})
 
 
-def test_two_writers_have_a_shard_each_and_all_is_read(tmp_path: Path) -> None:
+def test_two_writers_have_separate_shards_and_both_are_read(tmp_path: Path) -> None:
     one, two = Store(tmp_path, {}), Store(tmp_path, {})
     one.add([("a", 1)])
     two.add([("b", 2)])
@@ -128,7 +128,7 @@ def test_two_writers_have_a_shard_each_and_all_is_read(tmp_path: Path) -> None:
     assert [merged[key] for key in "abc"] == [1, 2, 3]
 
 
-def test_of_records_computed_twice_the_first_shard_by_name_counts(tmp_path: Path) -> None:
+def test_first_shard_by_name_counts_for_records_computed_twice(tmp_path: Path) -> None:
     # Record i is in the shards i, i + 1, ...; written in no order, so that the folder's own order is not that of names.
     for name in (7, 2, 9, 0, 5, 1, 8, 3, 6, 4):
         lines = [json.dumps({"key": str(i), "value": name}) + "\n" for i in range(name + 1)]
@@ -158,7 +158,7 @@ def test_closed_store_can_be_read_and_written_again(tmp_path: Path) -> None:
     assert len(Store(tmp_path, {})) == 2
 
 
-def test_value_that_json_does_not_hold_is_refused_and_leaves_no_torn_line(tmp_path: Path) -> None:
+def test_value_that_json_cannot_represent_raises_and_writes_nothing(tmp_path: Path) -> None:
     store = Store(tmp_path, {})
     store.add([("a", 1)])
     with pytest.raises(TypeError):
@@ -177,7 +177,7 @@ def test_atomic_write_replaces_the_whole_file(tmp_path: Path) -> None:
 
 
 @given(st.text(st.characters(codec=None, exclude_categories=()), max_size=12))
-def test_json_gives_back_any_text_though_utf_8_lacks_surrogates(text: str) -> None:
+def test_json_reads_back_any_text_including_surrogates(text: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.json"
         write_atomically(path, json.dumps({text: text}, ensure_ascii=False))
@@ -185,6 +185,6 @@ def test_json_gives_back_any_text_though_utf_8_lacks_surrogates(text: str) -> No
         assert json.loads(path.read_text(encoding="utf-8")) == {whole: whole}
 
 
-def test_other_formats_show_half_a_character_as_its_escape(tmp_path: Path) -> None:
+def test_other_formats_show_a_surrogate_as_its_escape(tmp_path: Path) -> None:
     write_atomically(tmp_path / "x.csv", "a,\ud800\n")
     assert (tmp_path / "x.csv").read_text(encoding="utf-8") == "a,\\ud800\n"

@@ -1,4 +1,4 @@
-"""Results that earlier commits stored (tests/stored/README.md) are still found, and read, by the code of today."""
+"""Results stored by earlier commits (tests/stored/README.md) are still found and read by the current code."""
 
 import csv
 import json
@@ -20,19 +20,19 @@ FAST = ("backbone=echo", "limit=4", "score.resamples=99", "score.permutations=99
 
 @dataclass(frozen=True, kw_only=True)
 class Stored:
-    """The folder `runs` that a sweep of an earlier commit left."""
+    """Folder `runs` of a sweep by an earlier commit."""
 
     commit: str
-    """The commit, and the name of the archive."""
+    """Commit, and name of the archive."""
     sweep: tuple[str, ...]
     """Overrides of the sweep."""
     revised: frozenset[str] = frozenset()
-    """Stages that were changed on purpose since, so that their identities differ; their classes keep their paths."""
+    """Stages changed on purpose since, so that their identities differ; their class paths are kept."""
     untested: frozenset[str] = frozenset()
-    """Arms whose difference is not tested any more; it was then."""
+    """Arms whose difference was tested then, and is not tested any more."""
 
     def unpack(self, folder: Path) -> Path:
-        """Extract the archive into `folder`; returns the folder of the sweep."""
+        """Extract the archive into `folder`; return the folder of the sweep."""
         with tarfile.open(Path(__file__).with_name("stored") / f"{self.commit}.tar.xz") as archive:
             archive.extractall(folder, filter="data")
         return folder / "runs" / "sweep" / "then"
@@ -49,13 +49,13 @@ BEFORE_RESTRUCTURING = Stored(
     sweep=("arm=plain,drc,direct_compare,majority", "segment=gold,crf,llm", *FAST),
 )
 UNTESTED = {"p_permutation", "p_holm", "p_mcnemar", "note"}
-"""Columns of pairs.csv that a difference that is not tested leaves empty, or explains."""
+"""Columns of pairs.csv that are empty or explained for an untested difference."""
 
 each = pytest.mark.parametrize("stored", [BEFORE_VALIDITY, BEFORE_RESTRUCTURING], ids=lambda stored: stored.commit)
 
 
 def cells(sweep: Path) -> dict[tuple[str, str], tuple[Row, dict[str, Row]]]:
-    """Arm and segmenter -> run.json, and the predictions by id."""
+    """Return arm and segmenter -> run.json, and the predictions by id."""
     found = {}
     for file in sweep.glob("*/run.json"):
         record = json.loads(file.read_text(encoding="utf-8"))
@@ -66,12 +66,12 @@ def cells(sweep: Path) -> dict[tuple[str, str], tuple[Row, dict[str, Row]]]:
 
 
 def files(folder: Path) -> dict[Path, bytes]:
-    """The content of every file in a folder."""
+    """Return the content of every file in a folder."""
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def class_paths(described: Any) -> Iterator[tuple[str, str]]:
-    """Name of the field and class path of a stage, and of every stage within it."""
+    """Yield field name and class path of a stage and its nested stages."""
     if isinstance(described, Mapping):
         for name, value in described.items():
             yield from [(name, value)] if name == "class" else ((f"{name}.{at}", c) for at, c in class_paths(value))
@@ -108,7 +108,7 @@ def test_a_sweep_over_an_old_store_makes_no_call(stored: Stored, run_hydra: Run,
 
 
 @each
-def test_an_old_sweep_gives_the_tables_that_it_gave_then(stored: Stored, run_hydra: Run, tmp_path: Path) -> None:
+def test_an_old_sweep_gives_the_same_tables(stored: Stored, run_hydra: Run, tmp_path: Path) -> None:
     """Compared are the columns of the old tables.
 
     Since cfc10bd bounds, clusters and skill have got columns, and arms that answer everything in the same way are not

@@ -22,11 +22,11 @@ ROWS = Table(header=("Arm", "n"), rows=(("a|b & c", "10"), ('d,"e"', "")))
         ((), False),
     ],
 )
-def test_a_column_holds_numbers_if_each_filled_cell_begins_like_one_and_some_is_filled(cells, number):
+def test_a_column_is_numeric_if_each_filled_cell_starts_like_a_number(cells, number):
     assert Table(header=("Column",), rows=tuple((cell,) for cell in cells)).is_number(0) is number
 
 
-def test_an_empty_column_is_set_to_the_left_in_markdown():
+def test_an_empty_column_is_aligned_left_in_markdown():
     assert Table(header=("Arm", "n"), rows=(("plain", ""),)).markdown().splitlines()[1] == "| --- | --- |"
 
 
@@ -34,7 +34,7 @@ def test_a_column_of_numbers_is_aligned_right_in_markdown_and_marks_are_escaped(
     assert ROWS.markdown() == '| Arm | n |\n| --- | ---: |\n| a\\|b & c | 10 |\n| d,"e" |  |'
 
 
-def test_alignment_that_is_given_overrides_that_of_the_cells():
+def test_explicit_alignment_overrides_the_inferred_one():
     table = Table(header=("Arm", "n"), rows=(("1", ""),), numeric=(False, True))
     assert table.markdown().splitlines()[1] == "| --- | ---: |"
 
@@ -46,23 +46,23 @@ def test_latex_is_a_booktabs_tabular_with_special_characters_escaped():
     assert lines[4] == r"a|b \& c & 10 \\"
 
 
-def test_csv_gives_every_cell_back():
+def test_csv_round_trips_every_cell():
     assert list(csv.reader(io.StringIO(ROWS.csv()))) == [list(ROWS.header), *map(list, ROWS.rows)]
     assert ROWS.csv().endswith('"d,""e""",\n')
 
 
-def test_records_have_empty_cells_for_none_and_what_they_lack():
+def test_records_have_empty_cells_for_none_and_missing_keys():
     table = Table.from_records([{"a": 1, "b": None}, {"b": True, "c": 0.5}], ("a", "b", "c"))
     assert table.rows == (("1", "", ""), ("", "True", "0.5"))
 
 
-def test_a_record_with_a_key_that_is_no_column_is_refused():
+def test_a_record_with_an_unknown_key_raises():
     with pytest.raises(ValueError, match="no column for c, d"):
         Table.from_records([{"a": 1, "d": 2, "c": 3}], ("a", "b"))
 
 
 @pytest.mark.parametrize(("grid", "lines"), [(False, False), (True, False), (True, True)])
-def test_what_is_printed_has_every_cell_and_no_markup(grid, lines):
+def test_the_printed_table_has_every_cell_and_no_markup(grid, lines):
     console = Console(file=io.StringIO(), width=60)
     Table(header=("[red]Arm", "n"), rows=(("[bold]x[/bold]", "1\n2"), ("y", "3"))).show(console, grid=grid, lines=lines)
     text = console.file.getvalue()
@@ -71,7 +71,7 @@ def test_what_is_printed_has_every_cell_and_no_markup(grid, lines):
     assert ("├" in text) == lines
 
 
-def test_files_are_written_into_a_new_folder_or_not_at_all(tmp_path):
+def test_files_are_written_into_a_new_folder_or_an_error_is_raised(tmp_path):
     folder = tmp_path / "new" / "folder"
     assert write_files(folder, {"a.txt": "one", "b.txt": "two"}) == [folder / "a.txt", folder / "b.txt"]
     assert {path.name: path.read_text() for path in folder.iterdir()} == {"a.txt": "one", "b.txt": "two"}

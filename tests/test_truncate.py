@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from legalrr.errors import UserError
 from legalrr.records import Block, Document
 from legalrr.roles import BUILD
-from legalrr.truncate import LONGEST, OVERFLOWS, count_tokens, truncate
+from legalrr.truncate import MAX_UNIT_TOKENS, OVERFLOWS, count_tokens, truncate
 
 HEADINGS = {role.code: role.heading for role in BUILD.roles}
 
@@ -55,7 +55,7 @@ LONG = document(("FAC", numbered(0, 10)), ("RLC", numbered(10, 20)), ("ISSUE", n
 
 
 @pytest.mark.parametrize("policy", OVERFLOWS)
-def test_document_within_the_budget_is_left_alone(policy: str) -> None:
+def test_document_within_the_budget_is_unchanged(policy: str) -> None:
     assert truncate(LONG, Words(), 88, policy) is LONG
     assert truncate(LONG, Words(), 10_000, policy) is LONG
 
@@ -67,7 +67,7 @@ def test_error_names_judgment_length_budget_and_cure() -> None:
         truncate(LONG, Words(), 87, "error")
 
 
-def test_skip_leaves_nothing_and_counts_all() -> None:
+def test_skip_drops_and_counts_everything() -> None:
     left = truncate(LONG, Words(), 87, "skip")
     assert left.skipped
     assert left.blocks == ()
@@ -81,7 +81,7 @@ def test_middle_keeps_both_ends() -> None:
     assert not left.skipped
 
 
-def test_by_role_keeps_the_start_of_every_role_and_passes_on_what_a_short_one_leaves() -> None:
+def test_by_role_keeps_the_start_of_every_role_and_redistributes_unused_tokens() -> None:
     left = truncate(LONG, Words(), 48, "by_role")
     assert [(b.role, b.text) for b in left.blocks] == [
         ("FAC", numbered(0, 5)),
@@ -90,7 +90,7 @@ def test_by_role_keeps_the_start_of_every_role_and_passes_on_what_a_short_one_le
     ]
 
 
-def test_by_role_counts_a_role_once_however_many_blocks_it_has() -> None:
+def test_by_role_counts_a_role_with_several_blocks_once() -> None:
     parts = document(("FAC", numbered(0, 4)), ("RLC", numbered(4, 12)), ("FAC", numbered(12, 16)))
     left = truncate(parts, Words(), 32, "by_role")
     assert [(b.role, b.text) for b in left.blocks] == [("FAC", numbered(0, 4)), ("RLC", numbered(4, 8))]
@@ -113,7 +113,7 @@ def test_headings_count(policy: str) -> None:
 def test_sentence_of_five_thousand_tokens_is_cut_between_tokens(policy: str, tokens: Words | Joins) -> None:
     monster = document(("FAC", " ".join(f"w{i}" for i in range(5000))))
     left = truncate(monster, tokens, 1000, policy)
-    assert 1000 - LONGEST <= size(left, tokens) <= 1000
+    assert 1000 - MAX_UNIT_TOKENS <= size(left, tokens) <= 1000
     for block in left.blocks:
         assert all(re.fullmatch(r"w\d+", word) for word in block.text.split())
         assert monster.blocks[0].text[block.start : block.start + len(block.text)] == block.text
@@ -121,18 +121,18 @@ def test_sentence_of_five_thousand_tokens_is_cut_between_tokens(policy: str, tok
     assert left.blocks[-1].text.endswith("w4999") == (policy == "middle")
 
 
-def test_piece_of_a_long_sentence_takes_no_more_than_the_longest_piece() -> None:
-    left = truncate(document(("FAC", "w " * (2 * LONGEST) + "end")), Words(), LONGEST, "middle")
-    assert size(left, Words()) == LONGEST
+def test_unit_of_a_long_sentence_has_at_most_the_maximum_tokens() -> None:
+    left = truncate(document(("FAC", "w " * (2 * MAX_UNIT_TOKENS) + "end")), Words(), MAX_UNIT_TOKENS, "middle")
+    assert size(left, Words()) == MAX_UNIT_TOKENS
 
 
 @pytest.mark.parametrize("policy", ["middle", "by_role"])
-def test_budget_in_which_no_sentence_fits_is_an_error_rather_than_an_empty_document(policy: str) -> None:
+def test_budget_too_small_for_any_sentence_raises(policy: str) -> None:
     with pytest.raises(UserError, match=r"restructure\.budget"):
         truncate(LONG, Words(), 3, policy)
 
 
-def test_text_of_fewer_bytes_than_the_budget_needs_no_tokeniser() -> None:
+def test_text_of_fewer_bytes_than_the_budget_needs_no_tokenizer() -> None:
     class Refusing(Words):
         def token_ends(self, text: str) -> list[int]:
             raise AssertionError(text)
@@ -165,7 +165,7 @@ blocks = st.lists(
     st.sampled_from([Words(), Joins()]),
     st.booleans(),
 )
-def test_what_is_left_is_within_budget_verbatim_in_order_and_the_rest_is_counted(
+def test_kept_text_is_within_budget_verbatim_and_in_order_and_the_rest_is_counted(
     parts: list[tuple[str, str]], budget: int, policy: str, tokens: Words | Joins, headings: bool
 ) -> None:
     whole = document(*parts, headings=headings)
@@ -173,7 +173,7 @@ def test_what_is_left_is_within_budget_verbatim_in_order_and_the_rest_is_counted
     try:
         left = truncate(whole, tokens, budget, policy)
     except UserError:
-        reject()  # not one sentence fits
+        reject()  # no sentence fits
     assert size(left, tokens) <= budget
     assert left.dropped_tokens == size(whole, tokens) - size(left, tokens)
     at = 0
@@ -192,5 +192,5 @@ def test_greater_budget_never_leaves_fewer_tokens(parts: list[tuple[str, str]], 
     try:
         smaller = truncate(whole, Words(), budget, policy)
     except UserError:
-        reject()  # not one sentence fits
+        reject()  # no sentence fits
     assert size(smaller, Words()) <= size(truncate(whole, Words(), budget + 1, policy), Words())

@@ -36,19 +36,19 @@ def answered(text: str, reading: str = "strict") -> Verdict:
 
 
 ANSWERS = [json.loads(line) for line in (Path(__file__).parent / "answers.jsonl").read_text().splitlines()]
-"""Answers of language models as a careful reader reads them, by kind."""
+"""Answers of language models with the verdicts of a human reader, by kind."""
 KINDS = sorted({answer["kind"] for answer in ANSWERS})
 
 
 class TestStrict:
     @pytest.mark.parametrize("kind", KINDS)
-    def test_answers_are_read_as_a_careful_reader_reads_them(self, kind: str) -> None:
+    def test_answers_are_read_as_by_a_human_reader(self, kind: str) -> None:
         some = [answer for answer in ANSWERS if answer["kind"] == kind]
         verdicts = [read(turn(answer["answer"], answer["finish_reason"], name="answer")) for answer in some]
         told = [(answer["answer"], answer["reading"]) for answer in some]
         assert [(text, v.label) for (text, _), v in zip(told, verdicts, strict=True)] == told
 
-    def test_span_is_the_word_in_the_answer_as_it_was_given(self) -> None:
+    def test_span_is_the_word_in_the_original_answer(self) -> None:
         for text, word in {
             "<think>no</think>\n**Y\u200bES** no costs": "Y\u200bES",
             "In Appeal No. 5 the answer is \uff2e\uff2f.": "\uff2e\uff2f",
@@ -61,11 +61,11 @@ class TestStrict:
             assert text[slice(*span)] == word
             assert span[0] == text.rindex(word)
 
-    def test_answer_is_read_where_it_was_cut_off_after_it(self) -> None:
+    def test_answer_that_was_cut_off_after_its_word_is_read(self) -> None:
         verdict = read(turn("x", name="analysis"), turn("YES, as", "length"))
         assert (verdict.label, verdict.reason) == ("allowed", "matched")
 
-    def test_text_that_was_cut_off_before_an_answer_is_invalid_for_its_budget(self) -> None:
+    def test_text_cut_off_before_an_answer_is_invalid_with_reason_budget(self) -> None:
         for text in ("Considering", "There was no", "<think>The answer is YES, since", ""):
             verdict = read(turn(text, "length"))
             assert (verdict.label, verdict.reason, verdict.span) == ("invalid", "budget", None)
@@ -78,7 +78,7 @@ class TestStrict:
     def test_earlier_turns_are_not_read(self) -> None:
         assert read(turn("YES", name="analysis"), turn("")).label == "invalid"
 
-    def test_cut_off_analysis_does_no_harm(self) -> None:
+    def test_cut_off_analysis_does_not_matter(self) -> None:
         assert read(turn("x", "length", name="analysis"), turn("YES")).label == "allowed"
 
     def test_overflow_of_any_turn_is_named(self) -> None:
@@ -90,7 +90,7 @@ class TestStrict:
             verdict = read(*turns)
             assert (verdict.label, verdict.reason) == ("invalid", "overflow")
 
-    def test_turn_before_the_last_one_is_never_taken_for_the_answer(self) -> None:
+    def test_earlier_turn_is_never_read_as_the_answer(self) -> None:
         assert read(turn("YES", name="analysis")).label == "invalid"
 
 
@@ -140,7 +140,7 @@ words = st.lists(st.sampled_from(["yes", "no", "NO", "YES", "wait", "the", "5", 
 
 @given(st.sampled_from(sorted(LEADING)), st.sampled_from([" ", "\n", ". "]), words.map(" ".join) | st.text(), ends)
 def test_nothing_after_a_leading_answer_turns_it_into_the_opposite(lead: str, gap: str, after: str, end: str) -> None:
-    # Tags can make it a part of a thought, or of a question; then it is no leading answer.
+    # Tags can make it part of reasoning or of a question; then it is not a leading answer.
     assert read(turn(lead + gap + after.translate(dict.fromkeys(map(ord, "<>[]&~"))), end)).label in (
         LEADING[lead],
         "invalid",
@@ -168,7 +168,7 @@ THOUGHTS = [
     st.sampled_from(THOUGHTS[1:]),
     st.sampled_from(["", "YES", "no", "The answer is YES.", "Perhaps NO?\nNo.", "Okay, YES or NO? There is no"]),
 )
-def test_what_was_thought_before_changes_nothing(
+def test_reasoning_before_the_answer_changes_nothing(
     answer: Mapping[str, str], tags: tuple[str, str], thought: str
 ) -> None:
     opening, closing = tags
@@ -177,7 +177,7 @@ def test_what_was_thought_before_changes_nothing(
 
 
 @pytest.mark.parametrize("tags", [tags for tags in THOUGHTS if tags[0]])
-def test_unfinished_thought_is_no_answer_whatever_it_says(tags: tuple[str, str]) -> None:
+def test_unfinished_reasoning_is_not_an_answer(tags: tuple[str, str]) -> None:
     for thought in ("YES", "The final answer is NO.", "\\boxed{YES}", "**NO**"):
         assert read(turn(tags[0] + thought)).reason == "unparsed"
         assert read(turn(tags[0] + thought, "length")).reason == "budget"
@@ -213,7 +213,7 @@ class TestStudy:
         for turns in ([turn("", "overflow")], [], [turn("YES", "stop", name="analysis")]):
             assert read(*turns, reading="study").label == "dismissed"
 
-    def test_thoughts_are_not_read(self) -> None:
+    def test_reasoning_is_not_read(self) -> None:
         assert answered("<think>Is it YES?</think>NO", "study").label == "dismissed"
 
 
@@ -221,7 +221,7 @@ def weighed(yes: float, no: float, name: str = "answer") -> CompletedTurn:
     return turn(name=name, logprobs={"YES": yes, "NO": no})
 
 
-class TestCompared:
+class TestCompare:
     @pytest.mark.parametrize(("yes", "no", "label"), [(-1.0, -2.0, "allowed"), (-2.0, -1.0, "dismissed")])
     def test_more_probable_answer_counts(self, yes: float, no: float, label: str) -> None:
         verdict = read(weighed(yes, no))
@@ -238,7 +238,7 @@ class TestCompared:
     def test_huge_odds_are_certainty(self, odds: float, p: float) -> None:
         assert read(weighed(odds, 0.0)).p_allowed == p
 
-    def test_prior_of_the_blank_prompt_is_taken_off(self) -> None:
+    def test_odds_are_relative_to_the_blank_prompt(self) -> None:
         blank = weighed(math.log(0.8), math.log(0.2), BLANK)
         verdict = read(blank, weighed(math.log(0.6), math.log(0.4)))
         assert verdict.label == "dismissed"
@@ -248,7 +248,7 @@ class TestCompared:
         blank, answer = weighed(-0.1, -3.0, BLANK), weighed(-1.0, -1.0)
         assert read(blank, answer) == read(answer, blank)
 
-    def test_overflow_of_the_answer_is_invalid_with_a_blank_one_too(self) -> None:
+    def test_overflow_of_the_answer_is_invalid_also_with_a_blank_turn(self) -> None:
         assert read(weighed(-1.0, -2.0, BLANK), turn("", "overflow")).reason == "overflow"
 
     @pytest.mark.parametrize("yes", [math.nan, -math.inf])
@@ -268,7 +268,7 @@ class TestCompared:
         assert verdict.p_allowed >= 0.5 if verdict.label == "allowed" else verdict.p_allowed <= 0.5
 
 
-def test_unknown_reading_is_refused() -> None:
+def test_unknown_reading_raises() -> None:
     with pytest.raises(UserError, match=r"^verdict\.reading: unknown reading 'loose' \(use strict or study\)"):
         PatternVerdictReader(reading="loose")
 
@@ -295,7 +295,7 @@ turns = st.lists(
 
 
 @given(turns, st.sampled_from(READINGS), st.none() | st.text())
-def test_reading_never_raises_and_a_span_is_there_only_for_words_that_say_so(
+def test_reading_never_raises_and_spans_mark_matching_words(
     said: list[CompletedTurn], reading: str, error: str | None
 ) -> None:
     verdict = read(*said, reading=reading, error=error)

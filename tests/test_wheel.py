@@ -1,4 +1,4 @@
-"""What an installed user gets: the wheel, and its commands in an empty folder with no checkout on the path."""
+"""Installed package: the wheel, and its commands in an empty folder without a checkout on the path."""
 
 import os
 import re
@@ -24,15 +24,15 @@ SOURCES = {
     "kernels/gated_kalmanet": "gated_kalmanet",
     "hydra_plugins": "hydra_plugins",
 }
-"""Folder of the checkout -> where the wheel has it."""
+"""Folder of the checkout -> folder in the wheel."""
 FOR_READERS = {".md", ".svg"}
-"""Endings of what a checkout has for its readers, and a wheel does not."""
+"""File extensions of documentation that a wheel omits."""
 FAST = ("score.resamples=99", "score.permutations=99")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Installed:
-    """A virtual environment with the wheel, and after it on the path the packages of the running one.
+    """Virtual environment with the wheel, followed on the path by the packages of the running one.
 
     A .pth file adds these as a plain folder, so that an editable installation in it takes no effect.
     """
@@ -48,7 +48,7 @@ class Installed:
         )
 
     def run(self, command: str, *arguments: str, cwd: Path, **variables: str) -> str:
-        """Standard output of a script of the environment; it must exit with 0."""
+        """Run a script of the environment, which must exit with 0; return its standard output."""
         own = {"PYTHONPATH", "LEGALRR_CONF", "LEGALRR_DATA"}
         done = subprocess.run(
             [self.scripts / command, *arguments],
@@ -63,7 +63,7 @@ class Installed:
 
 
 def files_of_the_checkout() -> list[str]:
-    """Paths of the files that git tracks, or would."""
+    """Return the paths of files that git does not ignore."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=root(), capture_output=True, text=True, check=True).stdout
     return [name for name in listed.split("\0") if name and (root() / name).is_file()]
@@ -81,7 +81,7 @@ def build(folder: Path, out: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy of the checkout: a build leaves files behind."""
+    """Build the wheel from a copy of the checkout, as a build leaves files behind."""
     copy = tmp_path_factory.mktemp("checkout")
     for name in files_of_the_checkout():
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
@@ -91,7 +91,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """The wheel in an environment of its own."""
+    """Install the wheel into a new environment."""
     folder = tmp_path_factory.mktemp("venv")
     venv.create(folder, symlinks=True)
     paths = sysconfig.get_paths("venv", {"base": str(folder), "platbase": str(folder)})
@@ -101,7 +101,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installe
     return found
 
 
-def test_the_wheel_holds_every_file_of_the_packages_and_no_other(wheel: Path) -> None:
+def test_the_wheel_has_exactly_the_files_of_the_packages(wheel: Path) -> None:
     expected = {
         target + name.removeprefix(source)
         for name in files_of_the_checkout()
@@ -114,7 +114,7 @@ def test_the_wheel_holds_every_file_of_the_packages_and_no_other(wheel: Path) ->
     assert {"legalrr/py.typed", "legalrr/conf/config.yaml", "legalrr/report/html/page.j2"} <= held
 
 
-def test_what_is_imported_is_what_was_installed(installed: Installed, tmp_path: Path) -> None:
+def test_imports_come_from_the_installed_package(installed: Installed, tmp_path: Path) -> None:
     code = (
         "from importlib.util import find_spec; from legalrr.paths import root\n"
         "names = ('legalrr', 'gated_kalmanet', 'hydra_plugins.together_launcher')\n"
@@ -146,16 +146,16 @@ def test_every_arm_and_baseline_runs_in_an_empty_folder(installed: Installed, tm
     assert shipped == sorted(file for file in installed.packages.rglob("*") if file.suffix != ".pyc" and file.is_file())
 
 
-def test_corpora_schemes_and_published_tables_are_there(installed: Installed, tmp_path: Path) -> None:
+def test_corpora_schemes_and_published_tables_are_included(installed: Installed, tmp_path: Path) -> None:
     corpora = installed.run("legalrr", "data", "list", cwd=tmp_path)
-    assert re.search(r"│ specimen +│ 24 +│", corpora)
+    assert re.search(r"│ specimen +│ +24 │", corpora)
     assert "RulingByLowerCourt" in installed.run("legalrr", "segment", "roles", cwd=tmp_path)
     published = installed.packages / "legalrr" / "data" / "published" / "khatri2025_prediction.csv"
     assert "mislabelled" in installed.run("legalrr", "audit", str(published), cwd=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_taggers_that_ship_are_found(installed: Installed, tmp_path: Path) -> None:
+def test_the_included_taggers_are_found(installed: Installed, tmp_path: Path) -> None:
     code = (
         "import legalrr; judgment = next(iter(legalrr.load_corpus('specimen')))\n"
         "print(*(len(legalrr.load_tagger('crf', scheme=s).segment(judgment).spans) > 1 for s in ('build', 'seven')))"
@@ -163,7 +163,7 @@ def test_the_taggers_that_ship_are_found(installed: Installed, tmp_path: Path) -
     assert installed.run("python", "-c", code, cwd=tmp_path) == "True True\n"
 
 
-def test_a_plugin_package_is_installed_beside_it(
+def test_a_plugin_package_can_be_installed(
     installed: Installed, save_plugin: Callable[[Path], None], tmp_path: Path
 ) -> None:
     save_plugin(tmp_path / "plugin")

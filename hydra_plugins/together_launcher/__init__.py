@@ -1,6 +1,6 @@
-"""A Hydra launcher that runs the jobs of a sweep one after another, and before them tells their function of them all.
+"""Hydra launcher that prefetches all jobs of a sweep and then runs them one after another.
 
-Hydra looks for launchers in `hydra_plugins` alone.
+Hydra finds launchers in `hydra_plugins` only.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,10 +12,10 @@ from omegaconf import DictConfig, OmegaConf
 
 
 class TogetherLauncher(BasicLauncher):
-    """Hydra's own launcher, after a call of the task function's `prepare` with the configs of all jobs."""
+    """Hydra's basic launcher that first calls the `prepare` method of the task with the configs of all jobs."""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Prepare all jobs, then run them one after another."""
+        """Prepare all jobs, then run them in order."""
         task: Any = self.task_function
         task.prepare(self._configs(job_overrides))
         returned: Sequence[JobReturn] = super().launch(job_overrides, initial_job_idx)

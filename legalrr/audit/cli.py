@@ -2,7 +2,6 @@
 
 import argparse
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -24,16 +23,11 @@ examples:
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return the exit status: 0, or 2 for bad input after a line on standard error."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; raises UserError for bad input."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    try:
-        _audit(options)
-    except UserError as error:
-        print(f"legalrr audit: {error}", file=sys.stderr)
-        return 2
-    return 0
+    _audit(options)
 
 
 def _parser() -> argparse.ArgumentParser:

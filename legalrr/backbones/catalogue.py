@@ -17,7 +17,6 @@ The command `legalrr models`: which backbones are configured, what they take, an
 import argparse
 import json
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -239,17 +238,13 @@ class ModelRow:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command; exit status 2 for bad input, with one line that says what, where and what to do."""
+    """Run the command; raises UserError for bad input."""
     options = _parser().parse_args(arguments)
-    try:
-        if options.length < 1:
-            raise UserError(f"a length of {options.length} tokens", where="--length", cure="give at least 1")
-        snapshots = hub_snapshots()
-        chosen = [card(name) for name in options.names or names()]
-        rows = [model_row(one, snapshots, length=options.length, dtype=options.dtype) for one in chosen]
-    except UserError as error:
-        print(f"legalrr models: {error}", file=sys.stderr)
-        sys.exit(2)
+    if options.length < 1:
+        raise UserError(f"a length of {options.length} tokens", where="--length", cure="give at least 1")
+    snapshots = hub_snapshots()
+    chosen = [card(name) for name in options.names or names()]
+    rows = [model_row(one, snapshots, length=options.length, dtype=options.dtype) for one in chosen]
     if options.json:
         print("\n".join(json.dumps(asdict(one), ensure_ascii=False) for one in rows))
     else:

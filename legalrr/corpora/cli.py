@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -45,13 +44,9 @@ examples:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command; for invalid input print one line with problem, place and cure, and exit with status 2."""
+    """Run the command; raises UserError for invalid input."""
     options = _parser().parse_args(arguments)
-    try:
-        options.run(options)
-    except UserError as error:
-        print(f"legalrr data: {error}", file=sys.stderr)
-        sys.exit(2)
+    options.run(options)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -21,18 +20,9 @@ SELECT = "--select"
 
 
 def main() -> None:
-    """Run the command with Hydra; exit with status 2 and one line on standard error for invalid input."""
+    """Run `run` as a Hydra application; raises UserError for bad input."""
     sys.argv = ["select=true" if argument == SELECT else argument for argument in sys.argv]
-    status = 0
-    try:
-        run_hydra(run, "prime")
-    except (UserError, HydraException, OmegaConfBaseException) as error:
-        status = 2
-        print(f"legalrr prime: {' '.join(f'{error} {error.__cause__ or str()}'.split())}", file=sys.stderr)
-    except KeyboardInterrupt:
-        status = 130
-        print("legalrr prime: interrupted; the same command resumes", file=sys.stderr)
-    sys.exit(status)
+    run_hydra(run, "prime")
 
 
 def run(config: DictConfig) -> None:

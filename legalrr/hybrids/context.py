@@ -13,7 +13,7 @@ from legalrr.backbones.local.measurements import perplexity
 from legalrr.errors import UserError
 from legalrr.hybrids.objective import Batch, batches
 from legalrr.hybrids.settings import PrimeSettings
-from legalrr.near_duplicates import related
+from legalrr.near_duplicates import group_related
 from legalrr.progress import progress
 from legalrr.protocols import Corpus
 from legalrr.records import Judgment
@@ -61,7 +61,7 @@ def hold_out(judgments: Iterable[Judgment], share: float, seed: int) -> HeldOutS
     names: dict[int, str] = {}
     held_out: list[Judgment] = []
     training: list[Judgment] = []
-    for judgment, group in zip(known, related(known, sampled=SAMPLED_SHINGLES), strict=True):
+    for judgment, group in zip(known, group_related(known, sampled=SAMPLED_SHINGLES), strict=True):
         name = names.setdefault(group, judgment.id)
         (held_out if _hash_to_unit(seed, name) < share else training).append(judgment)
     for part, what in ((held_out, "held out"), (training, "left to train on")):

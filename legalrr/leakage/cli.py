@@ -6,33 +6,20 @@
 The stages are imported only when the command runs, so that `--help` imports no heavy library.
 """
 
-import sys
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from legalrr.configuration import run_hydra
-from legalrr.errors import UserError
 
 PROBE = "probe"
 """Key of the probe in the configuration."""
 
 
 def main() -> None:
-    """Run the command; exit with status 2 and a one-line message for bad input."""
-    status = 0
-    try:
-        run_hydra(run_command, "leakage")
-    except (UserError, HydraException, OmegaConfBaseException) as error:
-        status = 2
-        print(f"legalrr leakage: {' '.join(f'{error} {error.__cause__ or str()}'.split())}", file=sys.stderr)
-    except KeyboardInterrupt:
-        status = 130
-        print("legalrr leakage: interrupted; run the same command again to resume", file=sys.stderr)
-    sys.exit(status)
+    """Run the command as a Hydra application; raises UserError for invalid input."""
+    run_hydra(run_command, "leakage")
 
 
 def run_command(config: DictConfig) -> None:

@@ -20,7 +20,7 @@ from typing import ClassVar
 from legalrr.annotate.annotate import Annotate
 from legalrr.annotate.party import find_party
 from legalrr.errors import UserError
-from legalrr.predictors import TAIL_WORDS, ModelPredictor, lead
+from legalrr.predictors import TAIL_WORDS, ModelPredictor, run_conversations
 from legalrr.progress import progress
 from legalrr.protocols import CallCounter, Engine
 from legalrr.records import Block, Case, Document, Outcome, Prompt, Verdict
@@ -28,7 +28,7 @@ from legalrr.run.pipeline import Pipeline
 from legalrr.sentences import split
 from legalrr.stage import at_least, check_fields
 from legalrr.store import Store
-from legalrr.truncate import Unit, rebuild
+from legalrr.truncate import Unit, rebuild_blocks
 
 QUESTION = "question"
 PREAMBLE = "preamble"
@@ -72,7 +72,7 @@ def split_sentences(document: Document) -> list[Unit]:
 
 def keep_sentences(document: Document, kept: Sequence[Unit]) -> Document:
     """Return the document with only these of its sentences, given in order."""
-    return replace(document, blocks=rebuild(document.blocks, kept))
+    return replace(document, blocks=rebuild_blocks(document.blocks, kept))
 
 
 def count_words(document: Document) -> int:
@@ -204,9 +204,9 @@ class ViewPredictor:
             Case(judgment=judgment, document=document, prompt=_prompt(annotate.annotate(judgment, document), document))
             for document in documents
         ]
-        talks = {number: self._predict.talk(one) for number, one in enumerate(cases)}
+        talks = {number: self._predict.conversation(one) for number, one in enumerate(cases)}
         fresh, used = self.call_counter.fresh, self.call_counter.count
-        led = lead(talks, self._calls, self._engine, fresh=fresh, used=used, advance=lambda count: None)
+        led = run_conversations(talks, self._calls, self._engine, fresh=fresh, used=used, advance=lambda count: None)
         completions = dict(led)
         return [self._verdict.read(completions[number], one.prompt) for number, one in enumerate(cases)]
 

@@ -2,7 +2,6 @@
 
 import argparse
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,8 +27,8 @@ examples:
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status: 0, or 2 for bad input, told in one line."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; raises UserError for bad input."""
     parser = argparse.ArgumentParser(
         prog="legalrr report",
         description="Rebuild tables and figure of sweeps and single runs from their predictions, and print them.",
@@ -79,24 +78,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--quiet", action="store_true", help="print the paths of the files only")
     chosen = parser.parse_args(arguments)
-    try:
-        if chosen.table is not None:
-            _table(sorted(set(chosen.folders)), chosen)
-            return 0
-        if chosen.against is not None:
-            raise UserError("no table to set figures beside", where="--against", cure="name one with --table")
-        _report(
-            sorted(set(chosen.folders)),
-            chosen.out,
-            reading=chosen.reading,
-            invalid=chosen.invalid,
-            texts=chosen.texts,
-            quiet=chosen.quiet,
-        )
-    except UserError as error:
-        print(f"legalrr report: {error}", file=sys.stderr)
-        return 2
-    return 0
+    if chosen.table is not None:
+        _table(sorted(set(chosen.folders)), chosen)
+        return
+    if chosen.against is not None:
+        raise UserError("no table to set figures beside", where="--against", cure="name one with --table")
+    _report(
+        sorted(set(chosen.folders)),
+        chosen.out,
+        reading=chosen.reading,
+        invalid=chosen.invalid,
+        texts=chosen.texts,
+        quiet=chosen.quiet,
+    )
 
 
 def _table(folders: list[Path], chosen: argparse.Namespace) -> None:
@@ -136,7 +130,3 @@ def _report(
             show_report(report)
         for path in paths:
             print(path)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -12,7 +12,7 @@ from typing import Any
 
 from legalrr.corpora.catalogue import subsample
 from legalrr.errors import UserError
-from legalrr.near_duplicates import NEAR_DUPLICATE, RUN, related
+from legalrr.near_duplicates import NEAR_DUPLICATE, SHINGLE_WORDS, group_related
 from legalrr.progress import progress
 from legalrr.protocols import AskingSegmenter, Backbone, CallCounter, Engine, PredictContext, PricedBackbone, Segmenter
 from legalrr.records import Case, Completion, Example, Judgment, Segments, Span, by_id
@@ -81,7 +81,7 @@ def run_cell(
             train=cell.examples(),
             gold={j.id: j.outcome for j in judgments if j.outcome},
             seed=pipeline.settings.seed,
-            tally=counter,
+            call_counter=counter,
         )
         completions = by_id(pipeline.predict.predict(cases, context))
     calls.close()
@@ -243,11 +243,11 @@ class PreparedCell:
         The clusters are stored, as every cell of a sweep has the same judgments.
         """
         ordered = sorted(judgments, key=lambda j: j.id)
-        options = {"near_duplicate": NEAR_DUPLICATE, "run": RUN}
+        options = {"near_duplicate": NEAR_DUPLICATE, "run": SHINGLE_WORDS}
         store = Store(cache_folder(self.pipeline) / "clusters" / digest(options)[:16], options)
         key = digest([[j.id, j.group, j.text] for j in ordered])
         if key not in store:
-            store.add([(key, related(ordered))])
+            store.add([(key, group_related(ordered))])
         store.close()
         return {j.id: ordered[number].id for j, number in zip(ordered, store[key], strict=True)}
 

@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from legalrr.errors import UserError
-from legalrr.predictors import ModelPredictor, lead
+from legalrr.predictors import ModelPredictor, run_conversations
 from legalrr.progress import progress
 from legalrr.protocols import Engine, PageTokens
 from legalrr.records import Case, Judgment, Message, Segments
@@ -102,8 +102,10 @@ def prefetch_cells(
     try:
         with progress("prefetch", sum(one.calls for one in cells), "calls") as advance:
             for group in _group_cases(wanted, engine):
-                conversations = {(one.number, case.document.id): one.predict.talk(case) for one, case in group}
-                for _ in lead(conversations, store, engine, fresh=fresh, used=lambda key: None, advance=advance):
+                conversations = {(one.number, case.document.id): one.predict.conversation(case) for one, case in group}
+                for _ in run_conversations(
+                    conversations, store, engine, fresh=fresh, used=lambda key: None, advance=advance
+                ):
                     pass
     finally:
         store.close()
@@ -118,7 +120,7 @@ def _prepare_cells(pipelines: Iterable[Pipeline], engine: Engine, prepared: Prep
             predict.check(engine)
             judgments, _ = cell.judgments(engine)
             segments = cell.segment(judgments)
-            calls = predict.calls(cell.case(judgments[0], segments[judgments[0].id], engine)) if judgments else 0
+            calls = predict.count_calls(cell.case(judgments[0], segments[judgments[0].id], engine)) if judgments else 0
         except UserError as error:
             log.debug("prefetch left to the cell: %s", error)
             continue

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from legalrr.errors import UserError
-from legalrr.predictions import Prediction, damaged, read_predictions
+from legalrr.predictions import Prediction, damaged_line, read_predictions
 from legalrr.predictions import field as json_field
 from legalrr.records import OUTCOMES, CompletedTurn, Completion, Scored
 from legalrr.verdict import ANSWER, PatternVerdictReader
@@ -192,7 +192,7 @@ def reread(prediction: Prediction, reader: PatternVerdictReader, *, where: str) 
 def answered_case(prediction: Prediction, *, where: str) -> AnsweredCase:
     """Convert a labelled prediction to a case; raises UserError at `where` for one without a label."""
     if prediction.gold is None:
-        raise damaged(where, f"gold None is none of {', '.join(OUTCOMES)}")
+        raise damaged_line(where, f"gold None is none of {', '.join(OUTCOMES)}")
     turns = prediction.turns
     return AnsweredCase(
         id=prediction.id,

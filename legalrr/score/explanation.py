@@ -11,19 +11,18 @@ Scores of different encoders, layers or variants are in separate stores and are 
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from legalrr.errors import UserError
-from legalrr.predictions import PREDICTIONS, damaged, read_predictions, read_rows
-from legalrr.records import whole
+from legalrr.predictions import PREDICTIONS, damaged_line, read_predictions, read_rows
+from legalrr.records import replace_surrogates
 from legalrr.score.metrics import Metric, Pair, metric_identity, store_name
 from legalrr.stage import digest
 from legalrr.store import Store
-from legalrr.verdict import thought_end
+from legalrr.verdict import reasoning_end
 
 FOLDER = "explanation"
 REFERENCES = "references.jsonl"
@@ -52,7 +51,7 @@ class Explanation:
     source: str
     """Source of the court's text: `gold`, or the name of the segmenter."""
     generated: str
-    """Generated text without thoughts, normalised by `legalrr.records.whole`."""
+    """Generated text without thoughts, normalised by `legalrr.records.replace_surrogates`."""
     court: str
     """The court's text."""
     cut_off: bool
@@ -170,7 +169,7 @@ def read_explanations(folder: Path) -> Explanations | None:
                         turn=turn,
                         role=role,
                         source=source,
-                        generated=whole(text[thought_end(text) :].strip()),
+                        generated=replace_surrogates(text[reasoning_end(text) :].strip()),
                         court=court,
                         cut_off=answer.get("finish_reason") == "length",
                     )
@@ -237,22 +236,13 @@ def _read_key(path: Path) -> Mapping[str, Any]:
 def _text_field(row: Mapping[str, Any], name: str, where: str, what: str = "reference") -> str:
     value = row.get(name)
     if not isinstance(value, str):
-        raise damaged(where, f"no text under {name!r}", what)
+        raise damaged_line(where, f"no text under {name!r}", what)
     return value
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return the exit status: 0, or 2 for bad input, reported in one line."""
-    options = _parser().parse_args(arguments)
-    try:
-        _run(options)
-    except UserError as error:
-        print(f"legalrr explain: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("legalrr explain: interrupted; run the same command again to continue", file=sys.stderr)
-        return 130
-    return 0
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; raises UserError for invalid input."""
+    _run(_parser().parse_args(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -346,7 +336,3 @@ def _metric(name: str, options: argparse.Namespace) -> Metric:
         overlong=options.overlong,
         device=options.device,
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

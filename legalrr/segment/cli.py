@@ -210,15 +210,11 @@ def _read_judgment(name: str) -> Judgment:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command; for invalid input print one line with problem, place and cure, and exit with status 2."""
+    """Run the command; raises UserError for invalid input."""
     given = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(given)
     options.command_line = shlex.join(["legalrr", "segment", *given])
-    try:
-        options.run(options)
-    except UserError as error:
-        print(f"legalrr segment: {error}", file=sys.stderr)
-        sys.exit(2)
+    options.run(options)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -22,7 +22,7 @@ from legalrr.segment.sentence_embeddings import ELLIPSIS, context_size, make_win
 from legalrr.sentences import split
 from legalrr.stage import at_least, check_fields, digest
 from legalrr.store import Store
-from legalrr.verdict import thought_end
+from legalrr.verdict import reasoning_end
 
 LOG = logging.getLogger(__name__)
 
@@ -224,7 +224,7 @@ def parse_answer(text: str, codes: Set[str], *, whole: bool) -> dict[int, str]:
         Number -> role of the lines that are exactly `number: ROLE` with a role of the scheme, except numbers with
         two different roles.
     """
-    lines = text[thought_end(text) :].split("\n")
+    lines = text[reasoning_end(text) :].split("\n")
     found: dict[int, set[str]] = {}
     for line in lines if whole else lines[:-1]:
         match = _LINE.fullmatch(line.strip())

@@ -11,6 +11,7 @@ from legalrr.audit.cli import main
 from legalrr.audit.findings import findings
 from legalrr.audit.output import page, show
 from legalrr.audit.table import Sizes
+from legalrr.cli import run_command
 
 SAID = Settings(sizes=Sizes(n={"": 44}, positives={"": 22}))
 
@@ -26,7 +27,7 @@ def path(printed, table):
 
 def test_the_command_prints_its_findings_and_writes_three_files(path, tmp_path, capsys):
     out = tmp_path / "deep" / "audit"
-    assert main([str(path), "--n", "44", "--positives", "22", "--out", str(out)]) == 0
+    main([str(path), "--n", "44", "--positives", "22", "--out", str(out)])
     output = capsys.readouterr().out
     assert "18 / 7 / 4 / 15" in output
     assert "3 cells; in 1 of them a caption does not hold." in output
@@ -61,11 +62,11 @@ def test_options_by_dataset_names_and_rounding_reach_the_audit(table, capsys):
         {"dataset": "b", "components": "x", "F1": "74.8", "fpr": "31.8", "fnr": "18.1"},
     )
     options = ["--n", "a=44", "--n", "b=44", "--positives", "22", "--as", "F1=macro_f1", "--scale", "percent"]
-    assert main([str(path), *options, "--rounding", "truncated"]) == 0
+    main([str(path), *options, "--rounding", "truncated"])
     output = capsys.readouterr().out
     assert output.count("18 / 7 / 4 / 15") == 2
     assert "in 0 of them" in output
-    assert main([str(path), *options, "--rounding", "nearest", "--unanswered", "a=1", "--runs", "b=2"]) == 0
+    main([str(path), *options, "--rounding", "nearest", "--unanswered", "a=1", "--runs", "b=2"])
     assert "2 cells; in" in capsys.readouterr().out
 
 
@@ -81,7 +82,8 @@ def test_options_by_dataset_names_and_rounding_reach_the_audit(table, capsys):
     ],
 )
 def test_wrong_options_are_one_line_and_status_2(path, options, message, capsys):
-    assert main([str(path), *options]) == 2
+    with pytest.raises(SystemExit, match=r"^2$"):
+        run_command("audit", [str(path), *options])
     error = capsys.readouterr().err
     assert error.startswith(f"legalrr audit: {message}")
     assert error.count("\n") == 1
@@ -89,7 +91,8 @@ def test_wrong_options_are_one_line_and_status_2(path, options, message, capsys)
 
 def test_a_folder_that_cannot_be_made_is_reported(path, tmp_path, capsys):
     (tmp_path / "file").touch()
-    assert main([str(path), "--n", "44", "--out", str(tmp_path / "file" / "x"), "--quiet"]) == 2
+    with pytest.raises(SystemExit, match=r"^2$"):
+        run_command("audit", [str(path), "--n", "44", "--out", str(tmp_path / "file" / "x"), "--quiet"])
     assert "cannot make this folder" in capsys.readouterr().err
 
 

@@ -11,6 +11,7 @@ from legalrr import paths
 from legalrr.backbones import catalogue
 from legalrr.backbones.catalogue import card, main, names
 from legalrr.backbones.local.memory import cache_bytes, weight_bytes
+from legalrr.cli import run_command
 from legalrr.errors import UserError
 
 COMMIT = "a" * 40
@@ -45,7 +46,7 @@ def rows(capsys, *arguments):
 
 def refused(capsys, *arguments):
     with pytest.raises(SystemExit) as caught:
-        main([str(argument) for argument in arguments])
+        run_command("models", [str(argument) for argument in arguments])
     assert caught.value.code == 2
     return capsys.readouterr().err
 

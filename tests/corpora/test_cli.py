@@ -5,6 +5,7 @@ import logging
 
 import pytest
 
+from legalrr.cli import run_command
 from legalrr.corpora import cli as command
 from legalrr.corpora import fetch as module
 from legalrr.corpora.catalogue import card
@@ -14,7 +15,7 @@ from legalrr.corpora.exchange import DocBinFile, export
 
 def refused(capsys, *arguments):
     with pytest.raises(SystemExit) as caught:
-        main([str(argument) for argument in arguments])
+        run_command("data", [str(argument) for argument in arguments])
     assert caught.value.code == 2
     return capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""benchmarks/audit_figure.py: what the README says of its figure, and its intervals against an enumeration."""
+"""benchmarks/audit_figure.py: the README's statements on its figure, and its intervals against an enumeration."""
 
 import csv
 import math
@@ -7,7 +7,7 @@ from itertools import product
 from audit_figure import DOCS, draw, exact_interval, read_differences
 
 
-def test_no_difference_of_the_study_can_be_told_from_zero():
+def test_no_difference_of_the_study_is_significant():
     found = read_differences(DOCS / "audit_pairs.csv")
     assert len(found) == 42
     assert all(one.interval[0] < 0 < one.interval[1] for one in found)

@@ -1,4 +1,4 @@
-"""docs/map.md: its sentences stand in the README, and its files define the names."""
+"""docs/map.md: its sentences are in the README, and its files define the names."""
 
 import ast
 import re

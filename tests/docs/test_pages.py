@@ -1,4 +1,4 @@
-"""What the pages point at is there: links, commands with their options, choices of the configuration."""
+"""References of the pages exist: links, commands with their options, choices of the configuration."""
 
 import re
 import shlex
@@ -22,13 +22,13 @@ FORMER = re.compile(rf"legalrr-(?:{'|'.join(cli.COMMANDS)})\b")
 
 
 def anchors(page):
-    """The anchors that GitHub gives to the headings of a page."""
+    """Return the anchors that GitHub assigns to the headings of a page."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def commands():
-    """(page, sub-command or "", words) of every command line in the pages, comments left out."""
+    """Return (page, sub-command or "", words) of every command line in the pages, without comments."""
     for page in PAGES:
         for found in CODE.finditer(page.read_text(encoding="utf-8")):
             line = re.split(r"\s{2,}[#(]", found["block"] or found["inline"])[0].strip()
@@ -41,9 +41,9 @@ def commands():
 
 COMMANDS = sorted(set(commands()))
 COMPOSED = {"": "config", "leakage": "leakage", "prime": "prime"}
-"""Configurations of the commands that are Hydra's."""
+"""Configurations of the Hydra commands."""
 OWN = "plugins.md"
-"""The page whose choices are made by its own test (tests/test_plugins.py)."""
+"""Page whose choices its own test creates (tests/test_plugins.py)."""
 
 
 def test_the_pages_have_commands_of_every_kind():
@@ -99,7 +99,7 @@ def test_commands_and_their_options_exist(page, name, words, former, monkeypatch
             (cli.renamed if former else cli.main)()
         assert ended.value.code == 0
         said = capsys.readouterr()
-        assert (f"type `legalrr {name}`" in said.err) == former
+        assert (f"use `legalrr {name}`" in said.err) == former
         told += said.out
     for option in (word.partition("=")[0] for word in words if word.startswith("-") and word != "-"):
         assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", told), f"{page}: legalrr {name} has no {option}"
@@ -111,7 +111,7 @@ def test_overrides_compose(page, name, words):
     for word in words:
         key, mark, value = word.partition("=")
         if mark and not key.startswith("-"):
-            # Of an axis of a sweep, the last choice is as good as any.
+            # For the axis of a sweep, check the last choice.
             overrides.append(f"{key}={value if value.startswith('[') else value.rpartition(',')[2]}")
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         assert compose(COMPOSED[name], overrides=overrides)

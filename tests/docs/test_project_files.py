@@ -27,25 +27,25 @@ def test_the_links_of_the_package_begin_with_the_repository():
 
 
 def make_check(part):
-    """What `make check` would run, install left out."""
+    """Return the commands of `make check` without install."""
     command = ["make", "-n", "-o", "install", "check", f"PART={part}"]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
 
 
 @pytest.mark.parametrize("part", sorted(path.name for path in (ROOT / "legalrr").iterdir() if list(path.glob("*.py"))))
-def test_make_check_takes_every_folder(part):
+def test_make_check_accepts_every_folder(part):
     lines = make_check(part).splitlines()
     assert f"mypy --follow-imports=silent legalrr/{part}" in lines[-2]
     assert f"tests/{part}" in lines[-1]
 
 
-def test_make_check_takes_the_stem_of_a_file():
+def test_make_check_accepts_the_stem_of_a_file():
     lines = make_check("near_duplicates").splitlines()
     assert "legalrr/near_duplicates.py" in lines[-2]
     assert "tests/test_near_duplicates.py" in lines[-1]
 
 
-def test_the_table_of_the_readme_is_a_part_of_that_of_the_quickstart():
+def test_the_table_of_the_readme_is_part_of_that_of_the_quickstart():
     rows = [line for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
     whole = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8").splitlines()
     assert len(rows) >= 4

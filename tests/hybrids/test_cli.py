@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
+from legalrr.cli import main
 from legalrr.errors import UserError
-from legalrr.hybrids.cli import main
 from legalrr.hybrids.settings import PrimeSettings
 from legalrr.paths import root
 from legalrr.stage import from_values
@@ -20,7 +20,7 @@ Run = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def run(run_hydra: Run) -> Run:
     """Run the command in a folder of its own; returns exit status, standard output and standard error."""
-    return partial(run_hydra, main, "legalrr prime")
+    return partial(run_hydra, main, "legalrr", "prime")
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_an_interruption_says_how_to_resume(run: Run, short: list[str], monkeypa
     monkeypatch.setattr("legalrr.hybrids.priming.prime", interrupt)
     status, _, err = run(*short)
     assert status == 130
-    assert "the same command resumes" in err
+    assert "run the same command again to resume" in err
 
 
 def test_prime_yaml_lists_every_option_with_its_default() -> None:

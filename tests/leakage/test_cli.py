@@ -19,8 +19,8 @@ from omegaconf import OmegaConf
 
 from legalrr.backbones.echo import EchoBackbone, EchoEngine
 from legalrr.backbones.local.backbone import forget_engine
+from legalrr.cli import main
 from legalrr.errors import UserError
-from legalrr.leakage.cli import main
 from legalrr.leakage.output import LeakageResult, render_markdown
 from legalrr.leakage.probe import Probe
 from legalrr.leakage.run import run_probe
@@ -294,7 +294,7 @@ def test_numbers_out_of_range_are_errors(option: str, value: float) -> None:
 @pytest.fixture
 def command(run_hydra: Command) -> Command:
     """Run the command in its own folder; return exit status, standard output and standard error."""
-    return partial(run_hydra, main, "legalrr leakage")
+    return partial(run_hydra, main, "legalrr", "leakage")
 
 
 def test_the_command_prints_the_table_and_the_path_of_the_report(command: Command, tmp_path: Path) -> None:

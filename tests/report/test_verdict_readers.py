@@ -196,14 +196,14 @@ def test_what_a_treatment_leaves_without_a_judgment_is_named(sweep, cell):
 
 
 def test_the_command_puts_other_treatments_into_folders_of_their_own(four, capsys):
-    assert main([str(four), "--quiet"]) == 0
+    main([str(four), "--quiet"])
     before = (four / "results.csv").read_bytes()
-    assert main([str(four), "--reading", "study", "--invalid", "common"]) == 0
+    main([str(four), "--reading", "study", "--invalid", "common"])
     assert (four / "results.csv").read_bytes() == before
     target = four / "reading-study-invalid-common"
     assert (target / "readings.csv").is_file()
     assert "the readings strict and study" in capsys.readouterr().out
-    assert main([str(four), "--quiet"]) == 0
+    main([str(four), "--quiet"])
 
 
 def test_tables_need_no_torch_and_load_no_engine(four):
@@ -214,9 +214,8 @@ def test_tables_need_no_torch_and_load_no_engine(four):
         "        if name in ('torch', 'transformers', 'openai'): raise ModuleNotFoundError(name, name=name)\n"
         "sys.meta_path.insert(0, Missing())\n"
         "from legalrr.report.cli import main\n"
-        f"status = main([{str(four)!r}, '--reading', 'study', '--invalid', 'common', '--quiet'])\n"
+        f"main([{str(four)!r}, '--reading', 'study', '--invalid', 'common', '--quiet'])\n"
         "print([name for name in sys.modules if name.startswith(('legalrr.backbones', 'legalrr.run.pipeline'))])\n"
-        "sys.exit(status)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

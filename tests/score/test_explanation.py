@@ -96,9 +96,9 @@ def test_a_cell_without_references_has_no_explanations(tmp_path):
 @pytest.mark.parametrize(
     ("file", "text", "message"),
     [
-        ("references.jsonl", "{", r"references\.jsonl:1: damaged reference: no JSON"),
+        ("references.jsonl", "{", r"references\.jsonl:1: damaged reference: not JSON"),
         ("references.jsonl", '{"id": 3}\n', r"references\.jsonl:1: damaged reference: no text under 'id'"),
-        ("predictions.jsonl", "[]\n", r"predictions\.jsonl:1: damaged prediction: no JSON object"),
+        ("predictions.jsonl", "[]\n", r"predictions\.jsonl:1: damaged prediction: not a JSON object"),
     ],
 )
 def test_a_damaged_line_is_named(folder, file, text, message):

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from legalrr.cli import run_command
 from legalrr.score.explanation import explanation_scores, main
 
 GENERATED = {"a": [("analysis", "The tenant paid.", "stop")], "b": [("analysis", "The rent was due.", "stop")]}
@@ -23,17 +24,17 @@ def scores(folder):
 
 
 def test_rouge_and_meteor_are_computed_for_every_cell_with_explanations(sweep, capsys):
-    assert main([str(sweep)]) == 0
+    main([str(sweep)])
     assert scores(sweep / "0") == scores(sweep / "1") == ["meteor_no_synonyms", "rouge_1", "rouge_2", "rouge_l"]
     assert not (sweep / "2" / "explanation").exists()
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "rouge: 2 pairs of texts scored in 2 cells (F1, words stemmed by Porter's rules)"
-    assert main([str(sweep)]) == 0
+    main([str(sweep)])
     assert capsys.readouterr().out.startswith("rouge: 0 pairs of texts scored")
 
 
 def test_the_folder_of_a_single_run_is_accepted(sweep, capsys):
-    assert main([str(sweep / "1"), "--metric", "rouge", "--stemming", "none"]) == 0
+    main([str(sweep / "1"), "--metric", "rouge", "--stemming", "none"])
     assert capsys.readouterr().out == "rouge: 2 pairs of texts scored in 1 cells (F1, words not stemmed)\n"
 
 
@@ -50,7 +51,7 @@ def test_reading_stored_bertscores_needs_no_encoder(sweep, encoder):
         "--window",
         "9",
     ]
-    assert main([str(sweep), *chosen]) == 0
+    main([str(sweep), *chosen])
     code = (
         "import sys; from pathlib import Path\n"
         "from legalrr.score.explanation import explanation_scores\n"
@@ -69,7 +70,8 @@ def test_reading_stored_bertscores_needs_no_encoder(sweep, encoder):
     ],
 )
 def test_an_invalid_option_is_one_line_and_exit_status_2(sweep, chosen, message, capsys):
-    assert main([str(sweep), *chosen]) == 2
+    with pytest.raises(SystemExit, match=r"^2$"):
+        run_command("explain", [str(sweep), *chosen])
     error = capsys.readouterr().err
     assert error.startswith(f"legalrr explain: {message} (")
     assert error.count("\n") == 1
@@ -77,7 +79,8 @@ def test_an_invalid_option_is_one_line_and_exit_status_2(sweep, chosen, message,
 
 @pytest.mark.parametrize(("folder", "message"), [("2", "no cell with references.jsonl"), ("9", "no such folder")])
 def test_a_folder_without_explanations_is_an_error(sweep, folder, message, capsys):
-    assert main([str(sweep / folder)]) == 2
+    with pytest.raises(SystemExit, match=r"^2$"):
+        run_command("explain", [str(sweep / folder)])
     assert message in capsys.readouterr().err
 
 
@@ -86,8 +89,9 @@ def test_an_interruption_says_how_to_continue(sweep, monkeypatch, capsys):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("legalrr.score.explanation.score_explanations", interrupted)
-    assert main([str(sweep)]) == 130
-    assert "run the same command again to continue" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match=r"^130$"):
+        run_command("explain", [str(sweep)])
+    assert "run the same command again to resume" in capsys.readouterr().err
 
 
 def test_import_loads_no_heavy_libraries():

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from legalrr.cli import run_command
 from legalrr.corpora.catalogue import card
 from legalrr.corpora.exchange import FORMATS, DocBinFile, SavedDataset
 from legalrr.corpora.label_studio import LabelStudio
@@ -26,7 +27,7 @@ def run(capsys, *arguments) -> str:
 def failure(capsys, *arguments):
     """Run a failing command; return its standard output and error."""
     with pytest.raises(SystemExit) as stopped:
-        main([str(a) for a in arguments])
+        run_command("segment", [str(a) for a in arguments])
     assert stopped.value.code == 2
     return capsys.readouterr()
 
@@ -230,7 +231,7 @@ def test_roles_prints_the_table_of_all_schemes(capsys):
 def test_roles_prints_one_mapping_and_its_losses(capsys):
     out = run(capsys, "roles", "--from", "build", "--to", "seven")
     assert "dropped: ISSUE: no role for it" in out
-    assert "merged: ANALYSIS and RATIO: told apart no longer, all RATIO" in out
+    assert "merged: ANALYSIS and RATIO: all become RATIO" in out
     assert "PrecedentOverruled" not in out
 
 

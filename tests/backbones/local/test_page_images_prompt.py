@@ -142,6 +142,6 @@ def test_a_broken_pdf_among_others_is_named(run, folder, content, words):
 def test_a_model_that_reads_text_alone_is_refused_before_anything_is_asked(run, family, tmp_path):
     status, _, err = run("arm=direct", model=family("qwen3_vl"))
     assert status == 2
-    assert "reads no images of pages" in err
+    assert "does not accept images" in err
     assert "corpus.input=text" in err
     assert not (tmp_path / "runs" / "cache").exists()

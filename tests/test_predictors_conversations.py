@@ -1,19 +1,19 @@
-"""Talks that are led in step."""
+"""Conversations that run in step."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from legalrr.backbones.echo import EchoBackbone
-from legalrr.predictors import Talk, lead
+from legalrr.predictors import Conversation, run_conversations
 from legalrr.protocols import Call, Engine, Reply
 from legalrr.records import Completion
 from legalrr.store import Store
 
 
 @dataclass
-class Noting:
-    """Passes calls on and keeps them."""
+class Recorder:
+    """Engine that records its calls."""
 
     engine: Engine
     asked: list[Call] = field(default_factory=list)
@@ -27,28 +27,30 @@ def call(key: str, *, final: bool) -> Call:
     return Call(key=key, messages=({"role": "user", "content": key},), max_new_tokens=4, final=final)
 
 
-def talk(*calls: Call) -> Talk:
+def conversation(*calls: Call) -> Conversation:
     for one in calls:
         reply = yield one
         assert reply.prompt_tokens
     return Completion(id=calls[-1].key, turns=())
 
 
-def led(tmp_path: Path, talks: dict[str, Talk]) -> list[Call]:
-    engine = Noting(EchoBackbone().load())
+def run(tmp_path: Path, conversations: dict[str, Conversation]) -> list[Call]:
+    engine = Recorder(EchoBackbone().load())
     store = Store(tmp_path, {"stage": "calls"})
-    list(lead(talks, store, engine, fresh=set(), used=lambda key: None, advance=lambda count: None))
+    list(
+        run_conversations(conversations, store, engine, fresh=set(), used=lambda key: None, advance=lambda count: None)
+    )
     store.close()
     return engine.asked
 
 
 def test_a_call_that_only_some_conversations_end_with_is_not_final(tmp_path):
     short, long = (call("a", final=True),), (call("a", final=False), call("b", final=True))
-    for name, talks in (("one", (short, long)), ("other", (long, short))):
-        asked = led(tmp_path / name, {str(n): talk(*calls) for n, calls in enumerate(talks)})
+    for name, conversations in (("one", (short, long)), ("other", (long, short))):
+        asked = run(tmp_path / name, {str(n): conversation(*calls) for n, calls in enumerate(conversations)})
         assert [(one.key, one.final) for one in asked] == [("a", False), ("b", True)]
 
 
 def test_a_call_that_all_conversations_end_with_is_final(tmp_path):
-    asked = led(tmp_path, {name: talk(call("a", final=True)) for name in "xy"})
+    asked = run(tmp_path, {name: conversation(call("a", final=True)) for name in "xy"})
     assert [(one.key, one.final) for one in asked] == [("a", True)]

@@ -1,10 +1,10 @@
-"""What a reasoning model thought is told from its answer, by every format of tags."""
+"""Reasoning is separated from the answer in every format of tags."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legalrr.verdict import thought_end, thoughts
+from legalrr.verdict import find_reasoning, reasoning_end
 
 
 @pytest.mark.parametrize(
@@ -25,19 +25,19 @@ from legalrr.verdict import thought_end, thoughts
         ("analysis of the rent", 0),
     ],
 )
-def test_answer_begins_after_the_last_closed_thought(text: str, end: int) -> None:
-    assert thought_end(text) == end
+def test_answer_starts_after_the_last_closed_reasoning(text: str, end: int) -> None:
+    assert reasoning_end(text) == end
 
 
-def test_sections_are_thoughts_only_where_one_word_was_asked_for() -> None:
+def test_sections_are_reasoning_only_in_answers_of_one_word() -> None:
     text = "<analysis>The rent was paid.</analysis>"
-    assert thought_end(text) == 0
-    assert thoughts(text, sections=True).kept(text) == []
+    assert reasoning_end(text) == 0
+    assert find_reasoning(text, sections=True).kept(text) == []
 
 
-def test_thought_that_is_never_closed_goes_on_to_the_end() -> None:
+def test_reasoning_without_a_closing_tag_extends_to_the_end() -> None:
     text = "a<think>b</think>c<think>d"
-    found = thoughts(text)
+    found = find_reasoning(text)
     assert found.unfinished == 18
     assert [text[start:end] for start, end in found.kept(text)] == ["a", "c"]
 
@@ -46,7 +46,7 @@ pieces = st.lists(st.sampled_from(["<think>", "</think>", "[THINK]", "<|end|>", 
 
 
 @given(pieces.map("".join))
-def test_thoughts_and_what_is_kept_are_ordered_and_disjoint(text: str) -> None:
-    found = thoughts(text)
+def test_reasoning_and_the_rest_are_ordered_and_disjoint(text: str) -> None:
+    found = find_reasoning(text)
     ends = [0, *(at for piece in sorted([*found.closed, *found.kept(text)]) for at in piece), len(text)]
     assert ends == sorted(ends)
