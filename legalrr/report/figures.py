@@ -26,9 +26,9 @@ from xml.etree import ElementTree as ET
 
 from legalrr.html import SVG_SALT, printable
 from legalrr.report.compare import ArmResult, Group, Report
+from legalrr.report.pooled_effects import Pool
 from legalrr.report.sections import ExplainedTurn
-from legalrr.report.table_view import apart, name, title
-from legalrr.report.tables import Pool, full_title
+from legalrr.report.table_view import apart, full_title, name, title
 from legalrr.score.detectable import LEVEL
 from legalrr.score.effects import MEASURES
 

@@ -6,9 +6,10 @@ from types import MappingProxyType
 from legalrr.errors import UserError
 from legalrr.report.compare import ArmComparison, ArmResult, Group, Report
 from legalrr.report.paper_table import Line, PaperTable, TableBlock, TableNumber
+from legalrr.report.pooled_effects import Pool, pools
 from legalrr.report.published import COLUMNS, published, remarks
 from legalrr.report.sections import ExplainedRow, ExplainedTurn, explanations
-from legalrr.report.tables import Pool, full_title, pools
+from legalrr.report.table_view import full_title
 from legalrr.score.cases import TREATMENTS
 from legalrr.score.effects import EFFECTS, MEASURES, Effect
 from legalrr.score.explanation import Measure

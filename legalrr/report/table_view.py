@@ -4,6 +4,7 @@ import json
 
 from legalrr.report.compare import ArmComparison, ArmResult, Group, Report
 from legalrr.report.load import NO_BACKBONE, VERSION, RunResult, Setup, is_outdated
+from legalrr.report.verdict_readers import run_number
 from legalrr.score.cases import PARTY_UNKNOWN, TREATMENTS
 from legalrr.score.invalid_bounds import macro_f1_bounds
 from legalrr.tables import Table, bounds, fixed, p_value, share
@@ -118,6 +119,15 @@ def title(group: Group) -> str:
     run = f", run {setup.repetition}" if setup.repetition > 1 else ""
     layers = f", {told}" if (told := hybrid(setup)) != ATTENTION else ""
     return f"{corpus}, roles: {setup.segment}, {model}{layers}{run}"
+
+
+def full_title(group: Group, report: Report) -> str:
+    """What a group is about, with everything in which groups of the report may differ."""
+    # The title names runs that were numbered; those that differ by their seeds alone are counted.
+    counted = (run_number(group, report) or 1) if group.setup.repetition == 1 else 1
+    run = f"run {counted}" if counted > 1 else ""
+    parts = (title(group), run, group.setup.layout, group.setup.reading, apart(group, report))
+    return ", ".join(part for part in parts if part)
 
 
 def hybrid(setup: Setup) -> str:

@@ -74,7 +74,7 @@ def test_help_loads_none_of_the_heavy_libraries():
 def test_the_module_runs_as_a_command(sweep):
     sweep.cell(0)
     done = subprocess.run(
-        [sys.executable, "-m", "legalrr.report", "--quiet", str(sweep.folder)],
+        [sys.executable, "-m", "legalrr", "report", "--quiet", str(sweep.folder)],
         capture_output=True,
         text=True,
         check=False,

@@ -5,7 +5,7 @@ import pytest
 
 from legalrr.report.compare import read_report
 from legalrr.report.figures import chance, difference_panels, effect_panels, forest_svg, macro_f1_panels, majority
-from legalrr.report.tables import pools
+from legalrr.report.pooled_effects import pools
 
 HALF = "AAADDDDDDAAA"
 

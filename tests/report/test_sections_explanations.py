@@ -6,7 +6,7 @@ import io
 import pytest
 
 from legalrr.report.compare import read_report
-from legalrr.report.paper_table import explanations_csv
+from legalrr.report.csv_tables import explanations_csv
 from legalrr.report.sections import explanations
 from legalrr.report.tables import results_md
 from legalrr.score.explanation import score_explanations

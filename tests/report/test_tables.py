@@ -4,7 +4,8 @@ import io
 import pytest
 
 from legalrr.report.compare import read_report
-from legalrr.report.tables import pairs_csv, results_csv, results_md, results_tex, write_tables
+from legalrr.report.csv_tables import pairs_csv, results_csv
+from legalrr.report.tables import results_md, results_tex, write_tables
 from legalrr.tables import p_exact, p_value
 
 MARKDOWN = """\

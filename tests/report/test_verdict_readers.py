@@ -11,8 +11,8 @@ import pytest
 from legalrr.errors import UserError
 from legalrr.report.cli import main
 from legalrr.report.compare import read_report
-from legalrr.report.paper_table import readings_csv
-from legalrr.report.tables import pairs_csv, results_csv, results_md, results_tex, rules
+from legalrr.report.csv_tables import pairs_csv, readings_csv, results_csv
+from legalrr.report.tables import results_md, results_tex, rules
 from legalrr.report.verdict_readers import compare_readers, unread
 from legalrr.score.cases import read_answers
 from legalrr.verdict import PatternVerdictReader

@@ -17,9 +17,9 @@ from legalrr.report.figures import (
     majority,
 )
 from legalrr.report.load import NO_BACKBONE, RunResult
+from legalrr.report.pooled_effects import Pool, pools
 from legalrr.report.sections import ExplainedRow, ExplainedTurn, explanations
-from legalrr.report.table_view import apart, title, treatment, why
-from legalrr.report.tables import Pool, full_title, pools
+from legalrr.report.table_view import apart, full_title, title, treatment, why
 from legalrr.report.verdict_readers import RepeatedRow, repeats, run_number
 from legalrr.score.breakdown import breakdown, calibration
 from legalrr.score.detectable import LEVEL

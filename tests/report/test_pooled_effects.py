@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from legalrr.report.compare import read_report
-from legalrr.report.tables import pools
+from legalrr.report.pooled_effects import pools
 from legalrr.score.effects import ARMS
 
 GOLD = "AD" * 10
