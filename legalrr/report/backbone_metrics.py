@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from legalrr.html import SVG_SALT
 from legalrr.report.compare import Group, Report
-from legalrr.report.table_view import ATTENTION, hybrid, title
+from legalrr.report.table_view import ATTENTION, attention_variant, group_title
 from legalrr.tables import Table, fixed
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class MeasuredBackbone:
     @property
     def backbone(self) -> str:
         """Its name, and what sets it apart."""
-        return f"{self.group.setup.backbone}, {hybrid(self.group.setup)}"
+        return f"{self.group.setup.backbone}, {attention_variant(self.group.setup)}"
 
 
 def measured_rows(report: Report) -> list[MeasuredBackbone]:
@@ -49,7 +49,7 @@ def measured_rows(report: Report) -> list[MeasuredBackbone]:
     rows, seen = [], set()
     for group in report.groups:
         found = next((row.cell.measured for row in group.rows if row.cell.measured is not None), None)
-        key = json.dumps([title(group), found], sort_keys=True)
+        key = json.dumps([group_title(group), found], sort_keys=True)
         if found is not None and key not in seen:
             seen.add(key)
             rows.append(MeasuredBackbone(group=group, found=found))
@@ -90,7 +90,11 @@ def measured_columns(rows: Sequence[MeasuredBackbone]) -> list[dict[str, object]
     found = []
     for row in rows:
         setup = row.group.setup
-        line: dict[str, object] = {"backbone": setup.backbone, "layers": hybrid(setup), "corpus": setup.corpus}
+        line: dict[str, object] = {
+            "backbone": setup.backbone,
+            "layers": attention_variant(setup),
+            "corpus": setup.corpus,
+        }
         line |= {f"macro_f1_{arm}": fixed(_macro_f1(row, arm), 6) for arm in _arms(rows)}
         line["perplexity"] = fixed(row.found["perplexity"], 4)
         line |= {f"recall_{d}": fixed(row.found["recall"].get(str(d)), 4) for d in _distances(rows)}

@@ -13,39 +13,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from legalrr.errors import UserError
-from legalrr.report.load import NO_BACKBONE, RunResult, Setup, base, gc_paused, read_again, read_results
+from legalrr.report.load import CHAIN, NO_BACKBONE, RunResult, Setup, gc_paused, judgments_key, read_again, read_results
 from legalrr.score.cases import AnsweredCase, check_invalid_policy, kept
 from legalrr.score.detectable import LEVEL, POWER
+from legalrr.score.effects import ARMS
 from legalrr.score.invalid_bounds import Bound, p_unfavourable, stands, unfavourable_bound
 from legalrr.score.scorer import Scores
 from legalrr.score.significance import Comparison, compare, holm
 
-ARMS = (
-    "direct",
-    "direct_choose",
-    "direct_compare",
-    "direct_calibrated",
-    "plain",
+ARM_ORDER = (
+    *("direct", "direct_choose", "direct_compare", "direct_calibrated"),
+    *(arm for arm, switches in ARMS.items() if not switches),
     "r_order",
-    "d",
-    "r",
-    "c",
-    "dr",
-    "dc",
-    "rc",
-    "drc",
-    "majority",
-    "stratified",
-    "last_lines",
-    "tfidf_lr",
-    "tfidf_svm",
+    *(arm for arm, switches in ARMS.items() if switches),
+    *("majority", "stratified", "last_lines", "tfidf_lr", "tfidf_svm"),
 )
-"""Order of the arms in tables and figure; others follow by name."""
+"""Order of the arms in tables and figures; others follow by name."""
 FAMILIES = ("arm", "baseline", "probe")
 SAME = "same"
 """Key of the arms that sent what their reference sent and got the same answers."""
-CHAIN = "annotate.chain"
-"""The option that is C."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +88,7 @@ class Group:
     setup: Setup
     """What its rows have in common, taken from the first of them."""
     rows: tuple[ArmResult, ...]
-    """Arms, then baselines, then probes; in the order of `ARMS`."""
+    """Arms, then baselines, then probes; in the order of `ARM_ORDER`."""
     pairs: tuple[ArmComparison, ...]
     """Every row but the reference, in the same order."""
 
@@ -148,17 +134,19 @@ def read_report(folders: Sequence[Path], *, reading: str | None = None, invalid:
             gathered.setdefault((_treatment(row.setup), row.cell.reread), []).append(row)
     for row in rows:
         if row.setup.backbone == NO_BACKBONE:
-            about = base(row.setup), row.cell.reread
+            about = judgments_key(row.setup), row.cell.reread
             homes = [
-                members for members in gathered.values() if (base(members[0].setup), members[0].cell.reread) == about
+                members
+                for members in gathered.values()
+                if (judgments_key(members[0].setup), members[0].cell.reread) == about
             ]
             for members in homes or [gathered.setdefault(about, [])]:
                 members.append(row)
     groups, left_out = [], []
     for members in gathered.values():
-        ordered = sorted(members, key=place)
+        ordered = sorted(members, key=sort_key)
         if invalid != "miss":
-            ordered, gone = _restricted(ordered, invalid)
+            ordered, gone = _apply_invalid_policy(ordered, invalid)
             left_out += gone
         if ordered:
             groups.append(_group(members[0].setup, ordered, invalid))
@@ -167,7 +155,7 @@ def read_report(folders: Sequence[Path], *, reading: str | None = None, invalid:
 
 def finding(group: Group) -> str:
     """One line of what the comparisons of the arms of a group can say; "" without comparisons."""
-    arms = distinct(group)
+    arms = distinct_pairs(group)
     if not arms:
         return ""
     significant = sum(pair.shown for pair in arms)
@@ -191,19 +179,19 @@ def finding(group: Group) -> str:
     return line + "."
 
 
-def distinct(group: Group) -> list[ArmComparison]:
+def distinct_pairs(group: Group) -> list[ArmComparison]:
     """The differences of arms from the reference that are tested, those of arms with the same prompts and answers once:
     the family of Holm's correction."""
     arms = [pair for pair in group.pairs if pair.row.setup.family == "arm" and pair.comparison is not None]
     first: dict[object, ArmComparison] = {}
     for pair in arms:
-        first.setdefault(_key(pair), pair)
+        first.setdefault(_pair_key(pair), pair)
     return [pair for key, pair in first.items() if key != SAME]
 
 
 def _treatment(setup: Setup) -> tuple[object, ...]:
     return (
-        base(setup),
+        judgments_key(setup),
         setup.backbone,
         setup.layout or "",
         setup.reading or "",
@@ -220,7 +208,7 @@ def _group(setup: Setup, rows: Sequence[ArmResult], invalid: str) -> Group:
             for i, pair in enumerate(pairs)
             if pair.row.setup.family == family and pair.comparison is not None and pair.tested
         ]
-        keys = [_key(pairs[i]) for i, _ in tested]
+        keys = [_pair_key(pairs[i]) for i, _ in tested]
         adjusted = holm_distinct(keys, [found.p_permutation for _, found in tested])
         bounds = holm_distinct(keys, [p_unfavourable(found, pairs[i].bound) for i, found in tested])
         for (i, _), p, p_bound in zip(tested, adjusted, bounds, strict=True):
@@ -250,7 +238,7 @@ def difference_key(rows: Sequence[ArmResult], reference: Sequence[ArmResult]) ->
         rows: of an arm, one per run.
         reference: of its reference arm.
     """
-    own, others = (tuple(map(_said, one)) for one in (rows, reference))
+    own, others = (tuple(map(_prompts_and_answers, one)) for one in (rows, reference))
     if None in own:
         return id(rows[0])
     return SAME if own == others else (own, others)
@@ -261,19 +249,21 @@ def is_constant(rows: Sequence[ArmResult]) -> bool:
     return rows[0].setup.family == "baseline" and len({case.label for row in rows for case in row.cases}) == 1
 
 
-def _key(pair: ArmComparison) -> object:
+def _pair_key(pair: ArmComparison) -> object:
     assert pair.reference is not None
     return difference_key([pair.row], [pair.reference])
 
 
-def _said(row: ArmResult) -> tuple[object, ...] | None:
+def _prompts_and_answers(row: ArmResult) -> tuple[object, ...] | None:
     """Prompts and answers of a row; None for what asks no model, and for run folders that do not tell."""
     if row.setup.backbone == NO_BACKBONE or any(case.prompt is None for case in row.cases):
         return None
     return tuple((case.id, case.prompt, case.label) for case in row.cases)
 
 
-def _restricted(rows: Sequence[ArmResult], invalid: str) -> tuple[list[ArmResult], list[tuple[ArmResult, str]]]:
+def _apply_invalid_policy(
+    rows: Sequence[ArmResult], invalid: str
+) -> tuple[list[ArmResult], list[tuple[ArmResult, str]]]:
     """Rows on the judgments that a treatment of invalid answers keeps, and those without any, with the reason."""
     found = kept(
         {n: [case.id for case in row.cases if case.label != "invalid"] for n, row in enumerate(rows)},
@@ -309,12 +299,12 @@ def _partner(row: ArmResult, rows: Sequence[ArmResult]) -> int | None:
     return found[0] if len(found) == 1 else None
 
 
-def place(row: ArmResult) -> tuple[object, ...]:
+def sort_key(row: ArmResult) -> tuple[object, ...]:
     """What rows are sorted by."""
     family, arm = row.setup.family, row.setup.arm
     return (
         FAMILIES.index(family) if family in FAMILIES else len(FAMILIES),
-        ARMS.index(arm) if arm in ARMS else len(ARMS),
+        ARM_ORDER.index(arm) if arm in ARM_ORDER else len(ARM_ORDER),
         arm,
         row.cell.sweep,
         -1 if row.cell.job is None else row.cell.job,

@@ -11,7 +11,7 @@ from legalrr.report.backbone_metrics import measured_columns, measured_rows
 from legalrr.report.compare import ArmComparison, Group, Report
 from legalrr.report.load import VERSION, RunResult
 from legalrr.report.sections import ExplainedRow, ExplainedTurn, explanations
-from legalrr.report.table_view import why
+from legalrr.report.table_view import missing_reason
 from legalrr.report.verdict_readers import compare_readers, repeats
 from legalrr.score.cases import Answers
 from legalrr.score.explanation import Measure
@@ -193,7 +193,7 @@ def _interval_columns(name: str, interval: tuple[float, float] | None) -> dict[s
 
 def _result(cell: RunResult, report: Report) -> dict[str, object]:
     row: dict[str, object] = {"sweep": cell.sweep, "job": cell.job, "label": cell.label, "status": cell.status}
-    row |= {"problem": why(cell), "invalid_answers": report.invalid}
+    row |= {"problem": missing_reason(cell), "invalid_answers": report.invalid}
     if cell.setup is not None:
         row |= {column: getattr(cell.setup, column) for column in ("arm", "family", "order", "scoring")}
         row |= {column: getattr(cell.setup, column) for column in ("reference", "repetition")}

@@ -28,7 +28,7 @@ from legalrr.html import SVG_SALT, printable
 from legalrr.report.compare import ArmResult, Group, Report
 from legalrr.report.pooled_effects import Pool
 from legalrr.report.sections import ExplainedTurn
-from legalrr.report.table_view import apart, full_title, name, title
+from legalrr.report.table_view import arm_label, differing_options, full_title, group_title
 from legalrr.score.detectable import LEVEL
 from legalrr.score.effects import MEASURES
 
@@ -295,7 +295,7 @@ def explanation_panels(turn: ExplainedTurn) -> list[Panel]:
         means = ((row, row.means.get(measure)) for row in turn.rows)
         dots = [
             Dot(
-                label=name(row.row),
+                label=arm_label(row.row),
                 value=None if mean is None else mean.mean,
                 interval=None if mean is None else mean.interval,
                 kind=_kind(row.row),
@@ -306,7 +306,7 @@ def explanation_panels(turn: ExplainedTurn) -> list[Panel]:
         pairs = [(row, row.pairs.get(measure)) for row in turn.rows]
         dots = [
             Dot(
-                label=name(row.row),
+                label=arm_label(row.row),
                 value=None if pair is None else pair.difference.difference,
                 interval=None if pair is None else pair.difference.interval,
                 kind=_kind(row.row),
@@ -341,7 +341,7 @@ def _macro_f1_panel(group: Group, heading: str) -> Panel:
     coin, larger = chance(first), majority(first)
     axis = f"Macro-F1 with {_level(group)} interval, n = {first.scores.n}"
     dots = [
-        Dot(label=name(row), value=row.scores.macro_f1 or 0.0, interval=row.scores.interval, kind=_kind(row))
+        Dot(label=arm_label(row), value=row.scores.macro_f1 or 0.0, interval=row.scores.interval, kind=_kind(row))
         for row in group.rows
     ]
     return Panel(
@@ -365,5 +365,5 @@ def _level(group: Group) -> str:
 
 def _heading(group: Group, report: Report) -> str:
     setup = group.setup
-    parts = (title(group), setup.layout, setup.reading, apart(group, report))
+    parts = (group_title(group), setup.layout, setup.reading, differing_options(group, report))
     return ", ".join(part for part in parts if part)

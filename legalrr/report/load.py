@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from legalrr.errors import UserError
@@ -44,10 +45,12 @@ log = logging.getLogger(__name__)
 
 NO_BACKBONE = "-"
 """Backbone of the cells that ask no language model."""
-SWITCHES = frozenset(
-    {"restructure.order", "restructure.content", "annotate.define", "annotate.chain", "annotate.direct"}
-)
+DEFINE, CHAIN, DIRECT = "annotate.define", "annotate.chain", "annotate.direct"
+ORDER, CONTENT = "restructure.order", "restructure.content"
+SWITCHES = frozenset({ORDER, CONTENT, DEFINE, CHAIN, DIRECT})
 """Options that an arm sets; cells that differ in nothing else are compared."""
+REORGANISED = MappingProxyType({('"document"', '"all"'): False, ('"role"', '"main"'): True})
+"""Order and content of the document, as canonical JSON -> whether this is R; other pairs are not in the factorial."""
 VERSION = "verdict.version"
 """The option that says since which version of the reader answers are read so; not every cell says it."""
 FILES = ("run.json", PREDICTIONS, "scores.json", "error.json")
@@ -95,6 +98,19 @@ class Setup:
     """Every other option of the stages, such as restructure.preamble, as canonical JSON; without the arm's switches."""
     switches: Mapping[str, str] = field(default_factory=dict)
     """The options that the arm sets, as canonical JSON."""
+
+    @property
+    def factors(self) -> str | None:
+        """Switches that are on, of D, R and C in this order ("" for none), as the run recorded them.
+
+        None outside the 2 x 2 x 2 factorial: baselines, probes, arms that answer directly or reorder the whole text,
+        and runs that recorded no switches.
+        """
+        define, chain = self.switches.get(DEFINE), self.switches.get(CHAIN)
+        reorganised = REORGANISED.get((self.switches.get(ORDER, ""), self.switches.get(CONTENT, "")))
+        if self.family != "arm" or self.switches.get(DIRECT) == "true" or None in (define, chain, reorganised):
+            return None
+        return "D" * (define == "true") + "R" * bool(reorganised) + "C" * (chain == "true")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +167,7 @@ def read_results(folders: Sequence[Path]) -> list[RunResult]:
     seen: set[object] = set()
     for cell in cells:
         if cell.status == "done" and cell.setup is not None and cell.setup.backbone == NO_BACKBONE:
-            key = (cell.setup.arm, base(cell.setup), cell.digest)
+            key = (cell.setup.arm, judgments_key(cell.setup), cell.digest)
             if key in seen:
                 continue
             seen.add(key)
@@ -197,7 +213,7 @@ def is_outdated(setup: Setup) -> bool:
     return version is not None and version != json.dumps(PatternVerdictReader.SINCE.get(setup.reading or "", 1))
 
 
-def base(setup: Setup) -> tuple[object, ...]:
+def judgments_key(setup: Setup) -> tuple[object, ...]:
     """What decides which judgments a cell is about and what of them is visible, whoever answers; hashable."""
     apart = ("restructure.overflow", "restructure.budget")
     options = tuple(
@@ -300,8 +316,8 @@ def _options(stages: Mapping[str, Any]) -> dict[str, str]:
     flat: dict[str, str] = {}
     for name, stage in stages.items():
         if name not in ("predict", "score", "measure"):
-            _flatten(f"{name}.class", stage.get("class"), flat)
-            _flatten(name, stage.get("fields", {}), flat)
+            own = {"class": stage["class"]} if "class" in stage else {}
+            _flatten(name, {**own, **stage.get("fields", {})}, flat)
     verdict = stages.get("verdict", {})
     if "version" in verdict:
         since = PatternVerdictReader.SINCE.get(verdict.get("fields", {}).get("reading"), 1)

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from legalrr.score.invalid_bounds import stands
 from legalrr.tables import Table, p_exact, p_value
 
-SPECIAL = MappingProxyType(
+LATEX_ESCAPES = MappingProxyType(
     {
         "\\": r"\textbackslash{}",
         "~": r"\textasciitilde{}",
@@ -132,22 +132,24 @@ def latex(sheet: PaperTable) -> str:
     def row(cells: list[str]) -> str:
         return " & ".join(cells) + r" \\"
 
-    lines = [r"\begin{table*}", r"\centering\small", rf"\caption{{{escaped(sheet.caption)}}}"]
+    lines = [r"\begin{table*}", r"\centering\small", rf"\caption{{{escape_latex(sheet.caption)}}}"]
     lines += [rf"\begin{{tabular}}{{l{'r' * len(sheet.columns)}}}", r"\toprule"]
-    lines.append(row(["", *map(escaped, sheet.columns)]))
+    lines.append(row(["", *map(escape_latex, sheet.columns)]))
     for block in sheet.blocks:
-        title = rf"\textbf{{{escaped(_title(block))}}}{marks(block.notes)}"
+        title = rf"\textbf{{{escape_latex(_title(block))}}}{marks(block.notes)}"
         lines += [r"\midrule", rf"\multicolumn{{{width}}}{{l}}{{{title}}} \\"]
         for line in block.lines:
             figures = [line.figures.get(column) for column in sheet.columns]
-            values = ["" if one is None else escaped(_value(one, line, sheet)) + marks(one.notes) for one in figures]
-            lines.append(row([escaped(line.score) + marks(line.notes), *values]))
+            values = [
+                "" if one is None else escape_latex(_value(one, line, sheet)) + marks(one.notes) for one in figures
+            ]
+            lines.append(row([escape_latex(line.score) + marks(line.notes), *values]))
             below = ["" if one is None else _interval(one, sheet) for one in figures]
             if any(below):
                 lines.append(row(["", *(rf"{{\scriptsize {one}}}" if one else "" for one in below)]))
     lines += [r"\bottomrule", r"\end{tabular}"]
-    remarks = [escaped(remark) for remark in sheet.notes]
-    remarks += [rf"\textsuperscript{{{n}}} {escaped(note)}" for n, note in enumerate(sheet.footnotes, start=1)]
+    remarks = [escape_latex(remark) for remark in sheet.notes]
+    remarks += [rf"\textsuperscript{{{n}}} {escape_latex(note)}" for n, note in enumerate(sheet.footnotes, start=1)]
     if remarks:
         lines += [r"\par\medskip", r"\begin{minipage}{\linewidth}\footnotesize"]
         # Not by a line break: a bracket or a star after one would be read as its argument.
@@ -177,9 +179,9 @@ FORMATS: Mapping[str, tuple[str, Callable[[PaperTable], str]]] = MappingProxyTyp
 """Format -> ending of its files, and what writes it."""
 
 
-def escaped(text: str) -> str:
+def escape_latex(text: str) -> str:
     """Text as LaTeX has to have it to show it as it is."""
-    return "".join(SPECIAL.get(character, character) for character in text)
+    return "".join(LATEX_ESCAPES.get(character, character) for character in text)
 
 
 def _title(block: TableBlock) -> str:

@@ -64,11 +64,12 @@ def _pool(report: Report, named: str, places: Sequence[int]) -> Pool:
 
 
 def _arms(group: Group) -> tuple[dict[str, Sequence[AnsweredCase]], list[str]]:
-    """The arms of the factorial, and which were left out as several cells of them differ."""
+    """Return the arms of the factorial, and a note on each that is left out, as cells with its switches differ."""
+    names = {switches: arm for arm, switches in ARMS.items()}
     cells: dict[str, dict[str, Sequence[AnsweredCase]]] = {}
     for row in group.rows:
-        if row.setup.arm in ARMS and row.setup.family == "arm":
-            cells.setdefault(row.setup.arm, {})[row.cell.digest] = row.cases
+        if row.setup.factors is not None:
+            cells.setdefault(names[row.setup.factors], {})[row.cell.digest] = row.cases
     several = [f"left out, as several cells of it answer differently: {arm}" for arm in cells if len(cells[arm]) > 1]
     return {arm: next(iter(found.values())) for arm, found in cells.items() if len(found) == 1}, several
 

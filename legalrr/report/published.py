@@ -156,7 +156,7 @@ def _figure(
 ) -> TableNumber:
     if one.n is None or limits is None or not one.reading:
         return TableNumber(value=one.value, n=one.n, notes=one.notes)
-    every = matrices(one.n, limits)
+    every = confusion_matrices(one.n, limits)
     away = {other.score: np.abs(_rate(other.reading, every) - other.value) for other in cell}
     fitting, how = np.all([distances <= DIGIT for distances in away.values()], axis=0), "fitting"
     if not fitting.any():
@@ -175,7 +175,7 @@ def _figure(
 
 
 @lru_cache(maxsize=64)
-def matrices(n: int, limits: tuple[int, int]) -> npt.NDArray[np.int64]:
+def confusion_matrices(n: int, limits: tuple[int, int]) -> npt.NDArray[np.int64]:
     """Count the codes of every confusion matrix of n judgments without invalid answers, shape (6, m).
 
     Args:

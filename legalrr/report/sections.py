@@ -15,17 +15,17 @@ from functools import lru_cache
 from statistics import fmean
 
 from legalrr.report.compare import ArmResult, Group, Report
-from legalrr.report.table_view import name, title, treatment
+from legalrr.report.table_view import arm_label, group_title, treatment
 from legalrr.report.verdict_readers import (
     ReaderComparison,
     RepeatedRow,
     Repeats,
+    cells_without_text,
+    change_summary,
     compare_readers,
     experiments,
-    names,
+    reader_names,
     repeats,
-    summary,
-    unread,
 )
 from legalrr.score.explanation import ExplanationScores, Measure, explanation_scores
 from legalrr.score.paired_means import Mean, MeanDifference, compare_means, mean_of
@@ -97,15 +97,15 @@ class ExplainedTurn:
 
 @lru_cache(maxsize=1)
 def explanations(report: Report) -> list[tuple[Group, tuple[ExplainedTurn, ...]]]:
-    """The groups of a report that have explanation scores, with these; raises UserError as `explained` does.
+    """The groups of a report that have explanation scores, with these; raises UserError as `explained_turns` does.
 
     Another reading of the answers changes nothing of what was written before them, so it is passed over.
     """
     first = [group for group in report.groups if not group.rows[0].cell.reread]
-    return [(group, turns) for group in first if (turns := explained(group))]
+    return [(group, turns) for group in first if (turns := explained_turns(group))]
 
 
-def explained(group: Group) -> tuple[ExplainedTurn, ...]:
+def explained_turns(group: Group) -> tuple[ExplainedTurn, ...]:
     """Explanation scores of a group, a table per turn, from the run folders alone; empty where none were computed.
 
     Raises:
@@ -228,7 +228,7 @@ def _repeats_section(found: Repeats, report: Report) -> Section:
     if compared:
         tables.append(("Differences", REPEAT_PAIR_RULES, _repeat_pairs_view(compared)))
     return Section(
-        title=f"{title(one)}, {len(found.groups)} runs", lines=tuple(treatment(one, report)), tables=tuple(tables)
+        title=f"{group_title(one)}, {len(found.groups)} runs", lines=tuple(treatment(one, report)), tables=tuple(tables)
     )
 
 
@@ -237,10 +237,10 @@ def _repeats_view(rows: Sequence[RepeatedRow]) -> Table:
     return Table(
         header=("Arm", "Runs", "n", f"Mean macro-F1 [{level}]", "SD between runs", "Least", "Greatest", "Invalid %"),
         rows=tuple(
-            (name(row.first), str(len(row.rows)), row.note, "", "", "", "", share(row.invalid_rate))
+            (arm_label(row.first), str(len(row.rows)), row.note, "", "", "", "", share(row.invalid_rate))
             if row.scores is None
             else (
-                name(row.first),
+                arm_label(row.first),
                 str(len(row.rows)),
                 str(row.scores.n),
                 f"{fixed(row.scores.mean)} {bounds(row.scores.interval)}",
@@ -277,23 +277,23 @@ def _repeat_pairs_view(rows: Sequence[RepeatedRow]) -> Table:
 
 
 def _reading_sections(report: Report) -> Iterator[Section]:
-    left = ", ".join(dict.fromkeys(row.setup.label for row in unread(report)))
+    left = ", ".join(dict.fromkeys(row.setup.label for row in cells_without_text(report)))
     for group, rows in compare_readers(report):
         if not rows:
             continue
-        lines = [*treatment(group, report), summary(rows)]
+        lines = [*treatment(group, report), change_summary(rows)]
         if left:
             lines.append(f"not read anew, as probabilities were compared: {left}")
-        two = names(rows)
+        two = reader_names(rows)
         yield Section(
-            title=f"{title(group)}: the readings {two[0]} and {two[1]}",
+            title=f"{group_title(group)}: the readings {two[0]} and {two[1]}",
             lines=tuple(lines),
             tables=(("", READING_RULES, _readings_view(rows)),),
         )
 
 
 def _readings_view(rows: Sequence[ReaderComparison]) -> Table:
-    one, other = names(rows)
+    one, other = reader_names(rows)
     level = f"{rows[0].row.cell.scorer.confidence:.0%}"
     return Table(
         header=(
@@ -311,7 +311,7 @@ def _readings_view(rows: Sequence[ReaderComparison]) -> Table:
         ),
         rows=tuple(
             (
-                name(twice.row),
+                arm_label(twice.row),
                 str(twice.comparison.n),
                 *(f"{fixed(s.macro_f1)} {bounds(s.interval)}" for s in (twice.row.scores, twice.again.scores)),
                 f"{twice.comparison.difference:+z.3f} {bounds(twice.comparison.interval)}",
@@ -338,7 +338,7 @@ def _explanation_sections(report: Report) -> Iterator[Section]:
                 tables.append((f"Turn: {turn.turn}, differences to the reference arm", "", pairs))
         measures = dict.fromkeys((measure.heading, measure.detail) for turn in turns for measure in turn.measures)
         yield Section(
-            title=f"{title(group)}: explanations",
+            title=f"{group_title(group)}: explanations",
             lines=(*(f"{heading}: {detail}" for heading, detail in measures), _sources(turns)),
             tables=tuple(tables),
         )
@@ -356,7 +356,7 @@ def _explanation_view(turn: ExplainedTurn) -> Table:
     def cells(row: ExplainedRow) -> tuple[str, ...]:
         means = (row.means.get(measure) for measure in turn.measures)
         return (
-            name(row.row),
+            arm_label(row.row),
             str(row.n),
             *(str(count) for count in (row.no_turn, row.no_text, row.unscored, row.cut_off)),
             *(fixed(words, 0) for words in (row.words, row.court_words)),

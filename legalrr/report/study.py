@@ -11,13 +11,19 @@ from legalrr.report.published import COLUMNS, published, remarks
 from legalrr.report.sections import ExplainedRow, ExplainedTurn, explanations
 from legalrr.report.table_view import full_title
 from legalrr.score.cases import TREATMENTS
+from legalrr.score.effects import ARMS as FACTORIAL
 from legalrr.score.effects import EFFECTS, MEASURES, Effect
 from legalrr.score.explanation import Measure
 from legalrr.score.intervals import wilson
 from legalrr.score.scorer import PredictionScorer
 
-ARMS = dict(zip(("drc", "dr", "dc", "d", "rc", "r", "c", "plain"), COLUMNS.values(), strict=True))
-"""Arm -> its column in the study's layout."""
+ARMS = {
+    arm: column
+    for column in COLUMNS.values()
+    for arm, switches in FACTORIAL.items()
+    if ("/".join(switches) or "none") == column
+}
+"""Arm -> its column, in the order of the study."""
 HEADINGS = {"macro_f1": "Macro-F1", "accuracy": "Accuracy", "yes_rate": "YES rate"}
 STAR = "* differs from the reference arm after Holm's correction, at 5 %"
 STAR_BOUND = "* stands too with the invalid answers of the better arm wrong and those of the other right"
@@ -118,9 +124,14 @@ def _cells(group: Group) -> dict[str, list[ArmResult]]:
     """Column -> its cells."""
     found: dict[str, list[ArmResult]] = {}
     for row in group.rows:
-        if row.setup.arm in ARMS and row.setup.family == "arm":
-            found.setdefault(ARMS[row.setup.arm], []).append(row)
+        if (column := _column(row)) is not None:
+            found.setdefault(column, []).append(row)
     return found
+
+
+def _column(row: ArmResult) -> str | None:
+    """Return the column of an arm, by the switches that its run recorded; None outside the factorial."""
+    return None if row.setup.factors is None else "/".join(row.setup.factors) or "none"
 
 
 def _beside(own: Sequence[tuple[str, TableBlock]], printed: Sequence[tuple[str, TableBlock]]) -> tuple[TableBlock, ...]:
@@ -184,8 +195,8 @@ def _several(rows: Sequence[ArmResult]) -> tuple[str, ...]:
 def _explanation(turn: ExplainedTurn, titled: str) -> TableBlock:
     cells: dict[str, list[ExplainedRow]] = {}
     for one in turn.rows:
-        if one.row.setup.arm in ARMS and one.row.setup.family == "arm":
-            cells.setdefault(ARMS[one.row.setup.arm], []).append(one)
+        if (column := _column(one.row)) is not None:
+            cells.setdefault(column, []).append(one)
     lines = [_overlap(measure, cells) for measure in turn.measures]
     for score, words in (("Words", "words"), ("Words of the court", "court_words")):
         figures = {column: TableNumber(value=getattr(rows[0], words), n=rows[0].n) for column, rows in cells.items()}

@@ -20,7 +20,7 @@ from legalrr.report.compare import Report, finding, read_report
 from legalrr.report.figures import forest_svg
 from legalrr.report.load import gc_paused
 from legalrr.report.sections import sections, shown_groups
-from legalrr.report.table_view import differences_view, missing_view, scores_view, title, treatment
+from legalrr.report.table_view import differences_view, group_title, missing_view, scores_view, treatment
 from legalrr.report.tables import write_tables
 from legalrr.store import make_folder, write_atomically
 from legalrr.tables import standard_output
@@ -51,7 +51,7 @@ def show_report(report: Report, console: "Console | None" = None) -> None:
     console = console or standard_output(PIPE_WIDTH)
     for group in shown_groups(report):
         console.print()
-        console.print(title(group), style="bold", markup=False, highlight=False)
+        console.print(group_title(group), style="bold", markup=False, highlight=False)
         for line in treatment(group, report):
             console.print(line, style="dim", markup=False, highlight=False)
         scores_view(group).show(console)
@@ -80,7 +80,7 @@ def show_report(report: Report, console: "Console | None" = None) -> None:
         missing.show(console)
 
 
-PAUSE = 30.0
+REBUILD_SECONDS = 30.0
 """Seconds from one rebuild of a running sweep to the next: each reads and compares all cells that there are."""
 
 
@@ -90,7 +90,7 @@ class SweepTables(Callback):
     A sweep that is interrupted has no `on_multirun_end`: the command then writes the tables of what is there.
     """
 
-    def __init__(self, pause: float = PAUSE) -> None:
+    def __init__(self, pause: float = REBUILD_SECONDS) -> None:
         self._pause = pause
         self._rebuilt: float | None = None
 

@@ -18,9 +18,6 @@ GKA = "backbone.gka."
 ATTENTION = "attention"
 """What a backbone without such options is."""
 
-TOLD = ("annotate.layout", "annotate.question", "annotate.tokens", "restructure.overflow")
-"""Options that `treatment` names in words of its own."""
-
 
 def scores_view(group: Group) -> Table:
     """The scores of a group; the reference arm is marked."""
@@ -46,7 +43,7 @@ def scores_view(group: Group) -> Table:
         ),
         rows=tuple(
             (
-                name(row),
+                arm_label(row),
                 str(row.scores.n),
                 f"{fixed(row.scores.macro_f1)} {bounds(row.scores.interval)}",
                 *([_limits(limit)] if bounded else []),
@@ -93,31 +90,31 @@ def missing_view(report: Report) -> Table:
     return Table(
         header=("Cell", "Arm", "Status", "Why"),
         rows=(
-            *((_cell_name(cell), cell.label, cell.status, why(cell)) for cell in gone),
+            *((_cell_name(cell), cell.label, cell.status, missing_reason(cell)) for cell in gone),
             *((_cell_name(row.cell), row.cell.label, row.cell.status, reason) for row, reason in report.left_out),
         ),
     )
 
 
-def why(cell: RunResult) -> str:
+def missing_reason(cell: RunResult) -> str:
     """Why a cell has no scores; "" where it has."""
     if cell.scores is not None and cell.scores.n == 0:
         return cell.scores.interval_note or ""
     return cell.problem
 
 
-def name(row: ArmResult) -> str:
+def arm_label(row: ArmResult) -> str:
     """Label of a row, with a mark at the reference arm."""
     return f"{row.setup.label} (reference)" if row.is_reference else row.setup.label
 
 
-def title(group: Group) -> str:
+def group_title(group: Group) -> str:
     """Corpus, segmenter, backbone and run of a group."""
     setup = group.setup
     corpus = setup.corpus if setup.split is None else f"{setup.corpus} ({setup.split})"
     model = "no backbone" if setup.backbone == NO_BACKBONE else setup.backbone
     run = f", run {setup.repetition}" if setup.repetition > 1 else ""
-    layers = f", {told}" if (told := hybrid(setup)) != ATTENTION else ""
+    layers = f", {told}" if (told := attention_variant(setup)) != ATTENTION else ""
     return f"{corpus}, roles: {setup.segment}, {model}{layers}{run}"
 
 
@@ -126,11 +123,11 @@ def full_title(group: Group, report: Report) -> str:
     # The title names runs that were numbered; those that differ by their seeds alone are counted.
     counted = (run_number(group, report) or 1) if group.setup.repetition == 1 else 1
     run = f"run {counted}" if counted > 1 else ""
-    parts = (title(group), run, group.setup.layout, group.setup.reading, apart(group, report))
+    parts = (group_title(group), run, group.setup.layout, group.setup.reading, differing_options(group, report))
     return ", ".join(part for part in parts if part)
 
 
-def hybrid(setup: Setup) -> str:
+def attention_variant(setup: Setup) -> str:
     """What `backbone.gka` makes of a backbone: "attention", or which layers are replaced and in how many steps they
     solve."""
     options = {key.removeprefix(GKA): json.loads(value) for key, value in setup.options.items() if key.startswith(GKA)}
@@ -171,11 +168,11 @@ def treatment(group: Group, report: Report) -> list[str]:
         lines.append(
             f"answers read by version {setup.options[VERSION]} of the reader; --reading {setup.reading} reads them anew"
         )
-    lines.append(f"options: {apart(group, report)}")
+    lines.append(f"options: {differing_options(group, report)}")
     return [line for line in lines if not line.endswith(": ")]
 
 
-def apart(group: Group, report: Report) -> str:
+def differing_options(group: Group, report: Report) -> str:
     """Options in which groups of the report differ and that nothing else names, with the group's values; "" if none."""
     told = (
         "corpus.",

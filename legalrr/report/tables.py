@@ -12,7 +12,7 @@ from legalrr.report.backbone_metrics import measured_rows, measured_view
 from legalrr.report.compare import Report, finding
 from legalrr.report.csv_tables import explanations_csv, measured_csv, pairs_csv, readings_csv, repeats_csv, results_csv
 from legalrr.report.sections import sections, shown_groups
-from legalrr.report.table_view import differences_view, missing_view, scores_view, title, treatment
+from legalrr.report.table_view import differences_view, group_title, missing_view, scores_view, treatment
 from legalrr.score.cases import TREATMENTS
 from legalrr.score.invalid_bounds import has_invalid
 from legalrr.tables import Table, write_files
@@ -65,7 +65,7 @@ def results_md(report: Report) -> str:
     """The compact view in Markdown, a section per group."""
     parts = ["# Results", rules(report)]
     for group in shown_groups(report):
-        parts += [f"## {title(group)}", "\n".join(f"- {line}" for line in treatment(group, report))]
+        parts += [f"## {group_title(group)}", "\n".join(f"- {line}" for line in treatment(group, report))]
         parts.append(scores_view(group).markdown())
         if group.pairs:
             parts += ["### Differences", PAIR_RULES, differences_view(group).markdown(), finding(group)]
@@ -85,7 +85,7 @@ def results_tex(report: Report) -> str:
     """The compact view for LaTeX (booktabs), a tabular per group; its treatment stands above it as comments."""
     parts = ["".join(f"% {line}\n" for line in rules(report).splitlines())]
     for group in shown_groups(report):
-        parts.append(_tabular(scores_view(group), (title(group), *treatment(group, report))))
+        parts.append(_tabular(scores_view(group), (group_title(group), *treatment(group, report))))
     for section in sections(report):
         for heading, explained, view in section.tables:
             about = (section.title, *section.lines, *([heading] if heading else []), *explained.splitlines())

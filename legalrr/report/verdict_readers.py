@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from legalrr.errors import UserError
-from legalrr.report.compare import ArmResult, Group, Report, difference_key, holm_distinct, is_constant, place
+from legalrr.report.compare import ArmResult, Group, Report, difference_key, holm_distinct, is_constant, sort_key
 from legalrr.report.load import NO_BACKBONE, VERSION
 from legalrr.score.invalid_bounds import Bound, p_unfavourable, stands, unfavourable_bound
 from legalrr.score.paired_means import Repeated, RepeatedComparison, compare_repeated, repeated
@@ -46,12 +46,12 @@ def compare_readers(report: Report) -> list[tuple[Group, tuple[ReaderComparison,
         again = [row for row in group.rows if row.cell.reread]
         known = [(first[_key(row)], row) for row in again if _key(row) in first]
         if known:
-            twice = tuple(_twice(own, row) for (_, own), row in known)
+            twice = tuple(_compare_readings(own, row) for (_, own), row in known)
             found.append((known[0][0][0], tuple(one for one in twice if one is not None)))
     return found
 
 
-def names(rows: Sequence[ReaderComparison]) -> tuple[str, str]:
+def reader_names(rows: Sequence[ReaderComparison]) -> tuple[str, str]:
     """What the two readings are called; with versions of the reader where these alone differ."""
     first, again = str(rows[0].row.setup.reading), str(rows[0].again.setup.reading)
     if first != again:
@@ -60,7 +60,7 @@ def names(rows: Sequence[ReaderComparison]) -> tuple[str, str]:
     return f"{first} (version {versions[0]})", f"{again} (version {versions[1]})"
 
 
-def summary(rows: Sequence[ReaderComparison]) -> str:
+def change_summary(rows: Sequence[ReaderComparison]) -> str:
     """How many answers the other reading reads anew, in a sentence."""
     total = sum(row.comparison.n for row in rows)
     told = {
@@ -72,7 +72,7 @@ def summary(rows: Sequence[ReaderComparison]) -> str:
     return f"{sum(row.changed for row in rows)} of {total} answers are read anew: {kinds}"
 
 
-def unread(report: Report) -> Sequence[ArmResult]:
+def cells_without_text(report: Report) -> Sequence[ArmResult]:
     """The rows of groups read anew that have no text to read, as they compared the probabilities of answers."""
     again = {_key(row) for group in report.groups for row in group.rows if row.cell.reread}
     if not again:
@@ -89,7 +89,7 @@ def _key(row: ArmResult) -> tuple[object, ...]:
     return row.cell.sweep, row.cell.job, row.setup.arm
 
 
-def _twice(row: ArmResult, again: ArmResult) -> ReaderComparison | None:
+def _compare_readings(row: ArmResult, again: ArmResult) -> ReaderComparison | None:
     labels = [{case.id: case.label for case in one.cases} for one in (row, again)]
     both = labels[0].keys() & labels[1].keys()
     if not both:
@@ -158,13 +158,13 @@ class Repeats:
     groups: tuple[Group, ...]
     """A group per run, in the order of the runs."""
     rows: tuple[RepeatedRow, ...]
-    """A row per arm, baseline and probe, in the order of `legalrr.report.compare.ARMS`."""
+    """A row per arm, baseline and probe, in the order of `legalrr.report.compare.ARM_ORDER`."""
 
 
 @lru_cache(maxsize=1)
 def repeats(report: Report) -> list[Repeats]:
     """The experiments of a report that ran more than once, in its order."""
-    return [_repeats(groups) for groups in experiments(report)]
+    return [_repeats_of(groups) for groups in experiments(report)]
 
 
 def experiments(report: Report) -> list[list[Group]]:
@@ -194,7 +194,7 @@ def _run(group: Group) -> tuple[float, ...]:
     return tuple(float(group.setup.options.get(option, "0").replace("null", "0")) for option in RUN_OPTIONS)
 
 
-def _repeats(groups: Sequence[Group]) -> Repeats:
+def _repeats_of(groups: Sequence[Group]) -> Repeats:
     runs: dict[object, list[ArmResult]] = {}
     for group in groups:
         for row in group.rows:
@@ -202,9 +202,9 @@ def _repeats(groups: Sequence[Group]) -> Repeats:
             own = runs.setdefault((row.setup.family, row.setup.arm, row.setup.scoring), [])
             if all(row.cell is not other.cell for other in own):
                 own.append(row)
-    rows = [_row(own) for own in sorted(runs.values(), key=lambda own: place(own[0]))]
+    rows = [_repeated_row(own) for own in sorted(runs.values(), key=lambda own: sort_key(own[0]))]
     references = {row.first.setup.arm: row for row in rows}
-    rows = [_compared(row, references) for row in rows]
+    rows = [_compare_with_reference(row, references) for row in rows]
     for family in {row.first.setup.family for row in rows}:
         tested = [
             (i, row.comparison)
@@ -219,7 +219,7 @@ def _repeats(groups: Sequence[Group]) -> Repeats:
     return Repeats(groups=tuple(groups), rows=tuple(rows))
 
 
-def _row(runs: Sequence[ArmResult]) -> RepeatedRow:
+def _repeated_row(runs: Sequence[ArmResult]) -> RepeatedRow:
     try:
         scores = repeated([row.cases for row in runs], scorer=runs[0].cell.scorer)
     except UserError as error:
@@ -227,7 +227,7 @@ def _row(runs: Sequence[ArmResult]) -> RepeatedRow:
     return RepeatedRow(rows=tuple(runs), scores=scores)
 
 
-def _compared(row: RepeatedRow, references: Mapping[str, RepeatedRow]) -> RepeatedRow:
+def _compare_with_reference(row: RepeatedRow, references: Mapping[str, RepeatedRow]) -> RepeatedRow:
     name = row.first.setup.reference
     if row.scores is None or row.first.is_reference:
         return row

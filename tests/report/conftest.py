@@ -5,6 +5,7 @@ import pytest
 
 from legalrr.predictions import Prediction
 from legalrr.score.cases import answered
+from legalrr.score.effects import ARMS
 from legalrr.score.scorer import PredictionScorer
 
 SETTINGS = {"confidence": 0.95, "resamples": 200, "permutations": 400, "seed": 0}
@@ -15,6 +16,16 @@ RUNS = {
 }
 COURT = "The court holds that the tenant paid the rent."
 WORDS = {"A": "allowed", "D": "dismissed", "-": "invalid", "?": None}
+
+
+def switched(arm):
+    """Stages with the switches of an arm as run.json records them; an arm outside the factorial answers directly."""
+    on = ARMS.get(arm, "")
+    order, content = ("role", "main") if "R" in on else ("document", "all")
+    return {
+        "annotate": {"fields": {"define": "D" in on, "chain": "C" in on, "direct": arm not in ARMS}},
+        "restructure": {"fields": {"order": order, "content": content}},
+    }
 
 
 class Sweep:
@@ -51,7 +62,7 @@ class Sweep:
             "seed": changes.get("seed", 0),
             "reference": changes.get("reference", "plain"),
             "settings": changes.get("settings", SETTINGS),
-            "stages": stages or {},
+            "stages": switched(arm) if stages is None else stages,
             "seconds": changes.get("seconds", {"predict": 1.25}),
             **{name: changes[name] for name in ("measured", "counts") if name in changes},
         }

@@ -10,7 +10,7 @@ from rich.console import Console
 from legalrr.report.backbone_metrics import measured_rows, measured_view
 from legalrr.report.compare import read_report
 from legalrr.report.sweep import rebuild, show_report
-from legalrr.report.table_view import hybrid, title
+from legalrr.report.table_view import attention_variant, group_title
 
 
 def numbers(perplexity, scale=1.0):
@@ -91,8 +91,8 @@ def test_a_group_says_what_its_layers_are(measured, sweep):
     sweep.cell(5, "direct", stages=gka(layers=[1, 3]), reference="direct")
     sweep.cell(6, "direct", stages=gka(num_iter=5), reference="direct")
     groups = read_report([measured.folder]).groups
-    assert [hybrid(group.setup) for group in groups] == [
+    assert [attention_variant(group.setup) for group in groups] == [
         *("attention", "GKA every:4, r = 1", "GKA every:4, r = 30", "GKA 1 3", "r = 5")
     ]
-    assert title(groups[0]) == "specimen, roles: gold, tiny"
-    assert title(groups[1]) == "specimen, roles: gold, tiny, GKA every:4, r = 1"
+    assert group_title(groups[0]) == "specimen, roles: gold, tiny"
+    assert group_title(groups[1]) == "specimen, roles: gold, tiny, GKA every:4, r = 1"

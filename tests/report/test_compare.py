@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from legalrr.report.compare import distinct, finding, read_report
+from legalrr.report.compare import distinct_pairs, finding, read_report
 from legalrr.score.significance import compare, holm
 
 BAD = "DDDDDDAAAAAA"
@@ -170,7 +170,7 @@ def test_arms_with_the_same_prompts_and_answers_count_once(sweep):
         sweep.cell(job, arm, answers, row={"prompt": prompt})
     (group,) = read_report([sweep.folder]).groups
     found = {pair.row.setup.arm: pair for pair in group.pairs}
-    assert [pair.row.setup.arm for pair in distinct(group)] == ["r_order", "d"]
+    assert [pair.row.setup.arm for pair in distinct_pairs(group)] == ["r_order", "d"]
     expected = holm([found[arm].comparison.p_permutation for arm in ("r", "d")])
     assert [found[arm].p_holm for arm in ("r", "r_order", "d", "c")] == [expected[0], expected[0], expected[1], 1]
 
@@ -179,7 +179,7 @@ def test_arms_whose_folders_do_not_tell_their_prompts_count_each(sweep):
     for job, (arm, answers) in enumerate([("plain", BAD), ("r", HALF), ("r_order", HALF)]):
         sweep.cell(job, arm, answers)
     (group,) = read_report([sweep.folder]).groups
-    assert len(distinct(group)) == 2
+    assert len(distinct_pairs(group)) == 2
 
 
 def test_a_baseline_that_answers_all_alike_is_compared_but_not_tested(sweep):

@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from legalrr.report.paper_table import (
-    SPECIAL,
+    LATEX_ESCAPES,
     Line,
     PaperTable,
     TableBlock,
     TableNumber,
     as_csv,
-    escaped,
+    escape_latex,
     latex,
     markdown,
 )
@@ -138,8 +138,8 @@ def test_differences_carry_their_sign():
 @settings(deadline=None)
 @given(st.text())
 def test_escaped_text_holds_nothing_that_latex_reads_otherwise(text):
-    known = "|".join(sorted(map(re.escape, SPECIAL.values()), key=len, reverse=True))
-    assert not set(re.sub(known, "", escaped(text))) & set(SPECIAL)
-    plain = escaped(text)
-    for character, command in sorted(SPECIAL.items(), key=lambda item: -len(item[1])):
+    known = "|".join(sorted(map(re.escape, LATEX_ESCAPES.values()), key=len, reverse=True))
+    assert not set(re.sub(known, "", escape_latex(text))) & set(LATEX_ESCAPES)
+    plain = escape_latex(text)
+    for character, command in sorted(LATEX_ESCAPES.items(), key=lambda item: -len(item[1])):
         assert plain.count(command) >= text.count(character)

@@ -7,14 +7,16 @@ from legalrr.report.compare import read_report
 from legalrr.report.pooled_effects import pools
 from legalrr.score.effects import ARMS
 
+from .conftest import switched
+
 GOLD = "AD" * 10
 
 
-def whole(sweep, start=0, seed=0, arms=ARMS, **changes):
+def whole(sweep, start=0, seed=0, arms=ARMS, stages=None, **changes):
     rng = np.random.default_rng(seed)
     for job, arm in enumerate(arms, start=start):
         answers = "".join(rng.choice(list("AD-"), size=len(GOLD), p=[0.55, 0.4, 0.05]))
-        sweep.cell(job, arm, answers, gold=GOLD, **changes)
+        sweep.cell(job, arm, answers, gold=GOLD, stages={**switched(arm), **(stages or {})}, **changes)
 
 
 def test_the_arms_of_a_group_are_its_factorial(sweep):
@@ -57,6 +59,20 @@ def test_one_arm_alone_has_no_pool_and_an_arm_answered_twice_is_left_out(sweep):
     assert effect.settings == ("",)
 
 
+def test_an_arm_is_placed_by_its_recorded_switches_whatever_its_name(sweep):
+    for job, (name, arm) in enumerate({"mine": "plain", "also mine": "d"}.items()):
+        sweep.cell(job, name, stages=switched(arm))
+    sweep.cell(2, "c", stages={**switched("c"), "annotate": {"fields": {"define": False, "direct": False}}})
+    sweep.cell(3, "r", stages=switched("r") | {"restructure": {"fields": {"order": "role", "content": "all"}}})
+    report = read_report([sweep.folder])
+    assert {row.setup.arm: row.setup.factors for row in report.groups[0].rows} == {
+        **{"mine": "", "also mine": "D"},
+        **{"c": None, "r": None},
+    }
+    (pool,) = pools(report)
+    assert {one.name for one in pool.effects if one.estimate is not None} == {"D"}
+
+
 def test_arms_on_other_judgments_tell_why_there_are_no_effects(sweep):
     whole(sweep, arms=("plain",))
     sweep.cell(5, "d", "AD", gold="AD")
@@ -68,7 +84,7 @@ def test_arms_on_other_judgments_tell_why_there_are_no_effects(sweep):
 def test_runs_of_one_experiment_are_pooled_and_told_apart(sweep):
     whole(sweep)
     for job, arm in enumerate(ARMS, start=10):
-        stages = {"backbone": {"fields": {"repetition": 2}}}
+        stages = {**switched(arm), "backbone": {"fields": {"repetition": 2}}}
         path = sweep.cell(job, arm, "AD" * 5 + "DA" * 5, gold=GOLD, stages=stages) / "run.json"
         run = json.loads(path.read_text())
         path.write_text(json.dumps({**run, "cell": {**run["cell"], "repetition": 2}}))

@@ -6,7 +6,7 @@ import pytest
 
 from legalrr.audit.rates import rate
 from legalrr.paths import root
-from legalrr.report.published import COLUMNS, DIGIT, SHARES, matrices, published, remarks
+from legalrr.report.published import COLUMNS, DIGIT, SHARES, confusion_matrices, published, remarks
 from legalrr.score.intervals import wilson
 from legalrr.score.metrics import accuracy_of_counts, macro_f1_of_counts
 from legalrr.score.scorer import PredictionScorer
@@ -97,17 +97,17 @@ def test_remarks_are_about_whole_columns():
 
 
 def test_all_matrices_of_a_size_within_the_class_counts():
-    found = matrices(3, (2, 2))
+    found = confusion_matrices(3, (2, 2))
     assert found.shape[1] == len({tuple(one) for one in found.T}) == 2 * 3 * 2
     assert (found.sum(axis=0) == 3).all()
     tp, fp, fn, tn, *unanswered = found[ROWS]
     assert ((tp + fn <= 2) & (fp + tn <= 2)).all()
     assert not np.any(unanswered)
-    assert matrices(44, (22, 22)).shape[1] == 23 * 23
+    assert confusion_matrices(44, (22, 22)).shape[1] == 23 * 23
 
 
 def test_rates_of_the_audit_and_scores_of_the_report_are_of_the_same_matrices():
-    every = matrices(6, (4, 3))
+    every = confusion_matrices(6, (4, 3))
     assert np.array_equal(rate("macro_f1", every[ROWS]), macro_f1_of_counts(every))
     assert np.array_equal(rate("accuracy", every[ROWS]), accuracy_of_counts(every))
     for name, (some, whole) in SHARES.items():

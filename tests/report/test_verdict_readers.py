@@ -13,7 +13,7 @@ from legalrr.report.cli import main
 from legalrr.report.compare import read_report
 from legalrr.report.csv_tables import pairs_csv, readings_csv, results_csv
 from legalrr.report.tables import results_md, results_tex, rules
-from legalrr.report.verdict_readers import compare_readers, unread
+from legalrr.report.verdict_readers import cells_without_text, compare_readers
 from legalrr.score.cases import read_answers
 from legalrr.verdict import PatternVerdictReader
 
@@ -145,9 +145,9 @@ def test_compared_answers_have_no_text_to_read_and_are_named(sweep, cell):
     run["cell"]["scoring"] = "compare"
     (folder / "run.json").write_text(json.dumps(run))
     report = read_report([sweep.folder], reading="study")
-    assert [row.setup.arm for row in unread(report)] == ["direct_compare"]
+    assert [row.setup.arm for row in cells_without_text(report)] == ["direct_compare"]
     assert "not read anew, as probabilities were compared: direct_compare" in results_md(report)
-    assert unread(read_report([sweep.folder])) == []
+    assert cells_without_text(read_report([sweep.folder])) == []
 
 
 def test_an_answer_without_text_is_a_damaged_prediction(sweep):

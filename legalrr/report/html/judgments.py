@@ -249,7 +249,7 @@ class Conversations:
 
     def add(self, cell: int, row: Prediction) -> None:
         """Add the row of one cell."""
-        messages = _spoken(row.messages)
+        messages = _text_messages(row.messages)
         number, whole = self._document(row, messages)
         turns = [{key: value for key, value in turn.items() if value is not None} for turn in row.turns]
         self.answers[str(cell)] = {
@@ -262,7 +262,10 @@ class Conversations:
             "turns": turns,
             "sent": self._conversation(messages, number, whole, turns),
             "earlier": [
-                [earlier["turn"], self._conversation(_spoken(_restored(earlier, row.messages)), number, whole, turns)]
+                [
+                    earlier["turn"],
+                    self._conversation(_text_messages(_restore_messages(earlier, row.messages)), number, whole, turns),
+                ]
                 for earlier in row.earlier
             ],
         }
@@ -280,7 +283,7 @@ class Conversations:
         """Return the number of the document that a row shows, and its text in the prompt; None if it is not found."""
         shown = row.shown or []
         blocks = [] if self.record is None else [self.record["text"][start:end] for _, start, end in shown]
-        between = next((found for m in messages if (found := _between(m["content"], blocks)) is not None), None)
+        between = next((found for m in messages if (found := _separators(m["content"], blocks)) is not None), None)
         document = {
             "shown": shown,
             "hidden": row.hidden,
@@ -289,7 +292,7 @@ class Conversations:
             "between": between,
         }
         number = self.documents.setdefault(json.dumps(document), len(self.documents))
-        return number, None if between is None else _joined(between, blocks)
+        return number, None if between is None else _join_blocks(between, blocks)
 
     def _conversation(
         self, messages: Sequence[Mapping[str, str]], number: int, whole: str | None, turns: Sequence[Mapping[str, Any]]
@@ -299,17 +302,17 @@ class Conversations:
     def _parts(self, content: str, number: int, whole: str | None, turns: Sequence[Mapping[str, Any]]) -> list[Part]:
         parts: list[Part] = [content]
         if whole and whole in content:
-            parts = _cut(parts, whole, {"document": number})
+            parts = _replace_first(parts, whole, {"document": number})
         for turn in turns:
             text = turn["text"]
             if text == content:
                 return [{"turn": turn["name"]}]
             if len(text) >= MIN_QUOTED and text in content:
-                parts = _cut(parts, text, {"turn": turn["name"]})
+                parts = _replace_first(parts, text, {"turn": turn["name"]})
         return [self.phrases.part(part, self.judgment, self.own) if isinstance(part, str) else part for part in parts]
 
 
-def _between(content: str, blocks: Sequence[str]) -> list[str] | None:
+def _separators(content: str, blocks: Sequence[str]) -> list[str] | None:
     """Return the separators between blocks in a message; None if the blocks do not occur in this order."""
     if not blocks:
         return None
@@ -327,11 +330,11 @@ def _between(content: str, blocks: Sequence[str]) -> list[str] | None:
     return found
 
 
-def _joined(between: Sequence[str], blocks: Sequence[str]) -> str:
+def _join_blocks(between: Sequence[str], blocks: Sequence[str]) -> str:
     return blocks[0] + "".join(gap + block for gap, block in zip(between, blocks[1:], strict=True))
 
 
-def _cut(parts: Sequence[Part], needle: str, mark: dict[str, Any]) -> list[Part]:
+def _replace_first(parts: Sequence[Part], needle: str, mark: dict[str, Any]) -> list[Part]:
     """Return the parts with a mark in place of the first occurrence of a string."""
     for number, part in enumerate(parts):
         if isinstance(part, str) and (at := part.find(needle)) >= 0:
@@ -340,12 +343,12 @@ def _cut(parts: Sequence[Part], needle: str, mark: dict[str, Any]) -> list[Part]
     return list(parts)
 
 
-def _spoken(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+def _text_messages(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     """Return messages as text; an image becomes a note of its page."""
-    return [{"role": m["role"], "content": _words(m["content"])} for m in messages]
+    return [{"role": m["role"], "content": _content_text(m["content"])} for m in messages]
 
 
-def _words(content: str | Sequence[Mapping[str, Any]]) -> str:
+def _content_text(content: str | Sequence[Mapping[str, Any]]) -> str:
     if isinstance(content, str):
         return content
     return "".join(
@@ -354,7 +357,7 @@ def _words(content: str | Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _restored(earlier: Mapping[str, Any], last: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _restore_messages(earlier: Mapping[str, Any], last: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Restore an earlier conversation from its difference to the last one (`legalrr.run.folder`)."""
     return [
         {"role": role, "content": last[at]["content"][:same] + rest if same else rest}

@@ -96,7 +96,7 @@ def report_page(report: Report, folders: Sequence[Path], *, megabytes: float = M
     return templates.get_template("report/html/page.j2").render(
         title=printable(" + ".join(folder.resolve().name for folder in folders)),
         verdict=printable(verdict(report)),
-        data=in_script(page_json(report, gathered, texts, folders)),
+        data=script_json(page_json(report, gathered, texts, folders)),
         phrases=texts.phrases,
         figures=figures(report),
         blocks={f"t{number}-{at}": block for (number, at), block in texts.blocks.items()},
@@ -127,7 +127,7 @@ def page_json(report: Report, gathered: Sequence[Collection], texts: Texts, fold
     }
 
 
-def in_script(value: object) -> str:
+def script_json(value: object) -> str:
     """Serialise to JSON for a script element: ASCII, without a character that could end the element."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 

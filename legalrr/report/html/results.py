@@ -6,7 +6,7 @@ from typing import Any
 
 from legalrr.html import printable
 from legalrr.progress import progress
-from legalrr.report.compare import ArmComparison, ArmResult, Group, Report, distinct, finding
+from legalrr.report.compare import ArmComparison, ArmResult, Group, Report, distinct_pairs, finding
 from legalrr.report.figures import (
     chance,
     difference_panels,
@@ -19,7 +19,7 @@ from legalrr.report.figures import (
 from legalrr.report.load import NO_BACKBONE, RunResult
 from legalrr.report.pooled_effects import Pool, pools
 from legalrr.report.sections import ExplainedRow, ExplainedTurn, explanations
-from legalrr.report.table_view import apart, full_title, title, treatment, why
+from legalrr.report.table_view import differing_options, full_title, group_title, missing_reason, treatment
 from legalrr.report.verdict_readers import RepeatedRow, repeats, run_number
 from legalrr.score.breakdown import breakdown, calibration
 from legalrr.score.detectable import LEVEL
@@ -44,7 +44,7 @@ def groups_json(report: Report) -> list[dict[str, Any]]:
 
 def verdict(report: Report) -> str:
     """Return the sentence that says which differences between arms are significant."""
-    compared = [pair for group in report.groups for pair in distinct(group)]
+    compared = [pair for group in report.groups for pair in distinct_pairs(group)]
     if not compared:
         return "No arm was compared with a reference arm."
     real = [pair for pair in compared if pair.shown]
@@ -76,7 +76,7 @@ def _named(pair: ArmComparison, report: Report) -> str:
 def _cell(cell: RunResult, *, several: bool) -> dict[str, Any]:
     setup = cell.setup
     name = f"folder {cell.sweep}, {cell.name}" if several else cell.name
-    data: dict[str, Any] = {"name": name, "label": cell.label, "status": cell.status, "problem": why(cell)}
+    data: dict[str, Any] = {"name": name, "label": cell.label, "status": cell.status, "problem": missing_reason(cell)}
     if setup is not None:
         data |= {
             "arm": setup.arm,
@@ -93,8 +93,8 @@ def _group(group: Group, report: Report, numbers: Mapping[int, int]) -> dict[str
     first = group.rows[0]
     corpus = first.setup.corpus if first.setup.split is None else f"{first.setup.corpus} ({first.setup.split})"
     return {
-        "title": title(group),
-        "apart": apart(group, report),
+        "title": group_title(group),
+        "apart": differing_options(group, report),
         "run": run_number(group, report),
         "corpus": corpus,
         "segment": group.setup.segment,

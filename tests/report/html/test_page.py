@@ -12,7 +12,7 @@ from legalrr.errors import UserError
 from legalrr.html import source_hash
 from legalrr.report.compare import read_report
 from legalrr.report.html.judgments import collections, read_judgments
-from legalrr.report.html.page import SCRIPTS, STYLES, in_script, pack_texts, provenance_json, report_page
+from legalrr.report.html.page import SCRIPTS, STYLES, pack_texts, provenance_json, report_page, script_json
 from legalrr.report.sweep import write_page
 
 from .conftest import HOSTILE, enrich
@@ -167,7 +167,7 @@ def test_a_predictions_file_that_changes_meanwhile_is_an_error(report, sweep) ->
 
 
 def test_json_in_a_script_element_cannot_end_it() -> None:
-    text = in_script({"</script>": "<!-- \u2028 \ud800"})
+    text = script_json({"</script>": "<!-- \u2028 \ud800"})
     assert "<" not in text
     assert text.isascii()
     assert json.loads(text) == {"</script>": "<!-- \u2028 \ud800"}
