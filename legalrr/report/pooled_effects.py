@@ -1,7 +1,7 @@
-"""Effects of D, R and C in a report: of every group, of all backbones (and runs) on one corpus, and of all corpora.
+"""Effects of D, R and C in a report: per group, pooled over backbones and runs on one corpus, and over corpora.
 
-Only groups under the same treatment are pooled: same layout, reading, roles, seed and every other option that is not
-the corpus or the backbone itself.
+Groups are pooled only if all their settings but corpus and backbone are the same: layout, reading, roles, seed and all
+other options.
 """
 
 from collections.abc import Sequence
@@ -18,31 +18,31 @@ from legalrr.score.effects import ARMS, Effect, Factorial, effects
 
 @dataclass(frozen=True, kw_only=True)
 class Pool:
-    """The effects in some groups of a report."""
+    """Effects over one or more groups of a report."""
 
     title: str
-    """What is pooled."""
+    """Name of the pool."""
     groups: tuple[int, ...]
-    """Places of the groups in the report."""
+    """Indices of the groups in the report."""
     effects: tuple[Effect, ...]
-    """All effects on all measures; empty where they cannot be computed."""
+    """All effects on all measures; empty if they cannot be computed."""
     note: str = ""
-    """Why they cannot, or what of the groups was left out; else ""."""
+    """Reason for missing effects, or the arms left out; else ""."""
 
 
 @lru_cache(maxsize=1)
 def pools(report: Report) -> list[Pool]:
-    """Effects of every group with at least two arms of the factorial, then of what can be pooled."""
+    """Compute the effects of groups with two or more arms of the factorial, then of those that can be pooled."""
     able = [place for place, group in enumerate(report.groups) if len(_arms(group)[0]) > 1]
     found = [_pool(report, full_title(report.groups[place], report), [place]) for place in able]
     alike: dict[object, dict[str, list[int]]] = {}
     for place in able:
         corpora = alike.setdefault(_treatment(report.groups[place]), {})
-        corpora.setdefault(_corpus(report.groups[place]), []).append(place)
+        corpora.setdefault(report.groups[place].setup.corpus_name, []).append(place)
     for corpora in alike.values():
         for corpus, places in corpora.items():
             if len(places) > 1:
-                names = ", ".join(_answerer(report.groups[place], report) for place in places)
+                names = ", ".join(_backbone_name(report.groups[place], report) for place in places)
                 found.append(_pool(report, f"{corpus}, pooled over {names}", places))
         if len(corpora) > 1:
             places = [place for members in corpora.values() for place in members]
@@ -53,7 +53,8 @@ def pools(report: Report) -> list[Pool]:
 def _pool(report: Report, named: str, places: Sequence[int]) -> Pool:
     groups = [report.groups[place] for place in places]
     factorials = [
-        Factorial(corpus=_corpus(group), backbone=group.setup.backbone, arms=_arms(group)[0]) for group in groups
+        Factorial(corpus=group.setup.corpus_name, backbone=group.setup.backbone, arms=_arms(group)[0])
+        for group in groups
     ]
     notes = dict.fromkeys(note for group in groups for note in _arms(group)[1])
     try:
@@ -74,19 +75,14 @@ def _arms(group: Group) -> tuple[dict[str, Sequence[AnsweredCase]], list[str]]:
     return {arm: next(iter(found.values())) for arm, found in cells.items() if len(found) == 1}, several
 
 
-def _corpus(group: Group) -> str:
-    setup = group.setup
-    return setup.corpus if setup.split is None else f"{setup.corpus} ({setup.split})"
-
-
-def _answerer(group: Group, report: Report) -> str:
+def _backbone_name(group: Group, report: Report) -> str:
     run = run_number(group, report) or group.setup.repetition
     return group.setup.backbone if run == 1 else f"{group.setup.backbone} (run {run})"
 
 
 def _treatment(group: Group) -> tuple[object, ...]:
     setup = group.setup
-    apart = ("corpus.", "segment.", "backbone.")
-    options = tuple(sorted(item for item in setup.options.items() if not item[0].startswith(apart)))
+    ignored = ("corpus.", "segment.", "backbone.")
+    options = tuple(sorted(item for item in setup.options.items() if not item[0].startswith(ignored)))
     reread = group.rows[0].cell.reread
     return (setup.segment, setup.layout, setup.reading, setup.overflow, setup.limit, setup.seed, reread, options)

@@ -125,11 +125,11 @@ def test_a_damaged_prediction_is_named_by_file_and_line(sweep):
 @pytest.mark.parametrize(
     ("file", "text", "said"),
     [
-        ("run.json", "{", r"run\.json: no JSON"),
-        ("run.json", "[]", r"run\.json: no JSON object"),
+        ("run.json", "{", r"run\.json: not valid JSON"),
+        ("run.json", "[]", r"run\.json: not a JSON object"),
         ("run.json", '{"cell": {}}', r"run\.json: 'arm' missing"),
-        ("scores.json", "{", r"scores\.json: no JSON"),
-        (".hydra/overrides.yaml", "a: [", r"overrides\.yaml: no YAML"),
+        ("scores.json", "{", r"scores\.json: not valid JSON"),
+        (".hydra/overrides.yaml", "a: [", r"overrides\.yaml: not valid YAML"),
     ],
 )
 def test_a_damaged_file_is_named(sweep, file, text, said):
