@@ -1,7 +1,6 @@
-"""CSV tables of a report, with every column.
+"""CSV tables of a report, with all columns: results, pairs, repeats, readings, explanations, measured.
 
-results.csv has a row per cell, pairs.csv a row per comparison with the reference arm. repeats.csv, readings.csv,
-explanations.csv and measured.csv are "" where a report has nothing for them.
+The text of an optional table (repeats, readings, explanations, measured) is "" if the report has no rows for it.
 """
 
 from dataclasses import replace
@@ -34,7 +33,7 @@ RESULT_COLUMNS = (
     *("interval_method", "mcc_low", "mcc_high", "p_skill", "clusters"),
     *("macro_f1_invalid_wrong", "macro_f1_invalid_right"),
 )
-"""Columns of results.csv; `seconds_<stage>` follow. Rates have six decimals, empty means undefined or not known."""
+"""Columns of results.csv; `seconds_<stage>` follow. Rates have six decimals; empty: undefined or unknown."""
 PAIR_COLUMNS = (
     *SETUP_COLUMNS,
     *("repetition", "invalid_answers"),
@@ -43,14 +42,14 @@ PAIR_COLUMNS = (
     *("p_permutation", "p_holm", "p_mcnemar", "b", "c", "smallest_detectable", "note", "clusters"),
     *("difference_bound", "p_permutation_bound", "p_holm_bound", "shown"),
 )
-"""Columns of pairs.csv; corpus to seed are those of the group, so a baseline stands there once per backbone."""
+"""Columns of pairs.csv; corpus to seed are those of the group, so a baseline has a row per backbone."""
 REPEAT_COLUMNS = (
     *SETUP_COLUMNS,
     *("invalid_answers", "label", "arm", "family", "reference", "runs", "n", "mean", "mean_low", "mean_high"),
     *("interval_note", "sd", "least", "greatest", "invalid_rate", "difference", "difference_low", "difference_high"),
     *("p_permutation", "p_holm", "smallest_detectable", "note", "each", "p_holm_bound", "shown"),
 )
-"""Columns of repeats.csv; `each` has the macro-F1 of every run, in the order of the runs."""
+"""Columns of repeats.csv; `each`: macro-F1 of every run, in the order of the runs."""
 READING_COLUMNS = (
     *SETUP_COLUMNS,
     *("other_reading", "invalid_answers", "sweep", "job", "label", "arm", "family", "n", "macro_f1", "other_macro_f1"),
@@ -58,10 +57,10 @@ READING_COLUMNS = (
     *("invalid_rate", "other_invalid_rate", "yes_rate", "other_yes_rate"),
     *("reader_version", "other_reader_version", "opposite", "found", "lost"),
 )
-"""Columns of readings.csv; what begins with `other_` is of the second reading. Of the `changed` answers: opposite
-(allowed and dismissed exchanged), found (invalid before) and lost (invalid now)."""
+"""Columns of readings.csv; the prefix `other_` marks the second reading. Of the `changed` answers: opposite (allowed
+and dismissed exchanged), found (invalid before) and lost (invalid now)."""
 UNTESTED = "not tested: the same answer to everything"
-"""Note on the difference of a baseline that answers everything alike."""
+"""Note on the difference of a constant baseline."""
 EXPLANATION_COLUMNS = (
     *SETUP_COLUMNS,
     *("repetition", "sweep", "job", "label", "arm", "family", "reference", "turn", "score", "detail", "store"),
@@ -70,12 +69,15 @@ EXPLANATION_COLUMNS = (
     *("difference_n", "difference", "difference_low", "difference_high", "p_permutation", "p_holm"),
     "smallest_detectable",
 )
-"""Columns of explanations.csv: a row per cell, turn and score; `scored` of `n` judgments have the score."""
+"""Columns of explanations.csv; `scored` of `n` judgments have the score."""
 
 
 def results_csv(report: Report) -> str:
-    """A row per cell, failed and unfinished ones included; where invalid answers are left out, a row per row of a
-    group, as a baseline is then scored on other judgments in each."""
+    """Return results.csv: a row per cell, including failed and unfinished ones.
+
+    If the policy excludes invalid answers, there is a row per row of a group, as a baseline is then scored on different
+    judgments in each group.
+    """
     stages = sorted({f"seconds_{stage}" for cell in report.cells for stage in cell.seconds})
     if report.invalid == "miss":
         rows = [_result(cell, report) for cell in report.cells]
@@ -90,19 +92,19 @@ def results_csv(report: Report) -> str:
 
 
 def pairs_csv(report: Report) -> str:
-    """A row per row of a group that is not its reference arm."""
+    """Return pairs.csv: a row per row of a group other than its reference arm."""
     rows = (_pair(group, pair, report) for group in report.groups for pair in group.pairs)
     return Table.from_records(rows, PAIR_COLUMNS).csv()
 
 
 def measured_csv(report: Report) -> str:
-    """A row per backbone that was measured by itself; "" where none was."""
+    """Return measured.csv: a row per measured backbone; "" without one."""
     columns = measured_columns(measured_rows(report))
     return Table.from_records(columns, tuple(columns[0])).csv() if columns else ""
 
 
 def repeats_csv(report: Report) -> str:
-    """A row per arm of each experiment that ran more than once."""
+    """Return repeats.csv: a row per arm of each experiment that ran more than once."""
     rows = []
     for one in repeats(report):
         for own in one.rows:
@@ -129,7 +131,7 @@ def repeats_csv(report: Report) -> str:
 
 
 def readings_csv(report: Report) -> str:
-    """A row per cell that was read in two ways."""
+    """Return readings.csv: a row per cell with two readings."""
     rows = []
     for group, some in compare_readers(report):
         for twice in some:
@@ -150,7 +152,7 @@ def readings_csv(report: Report) -> str:
 
 
 def explanations_csv(report: Report) -> str:
-    """A row per cell, turn and score."""
+    """Return explanations.csv: a row per cell, turn and score."""
     rows = [
         _explanation(group, turn, own, measure)
         for group, turns in explanations(report)
@@ -208,7 +210,7 @@ def _result(cell: RunResult, report: Report) -> dict[str, object]:
         row["prompt_tokens"] = sum(case.prompt_tokens for case in cases)
         row["new_tokens"] = sum(case.new_tokens for case in cases)
         if cases:
-            # Without an invalid answer both are the score itself.
+            # Without invalid answers both bounds equal the score.
             score = cell.scores.macro_f1 if cell.scores else None
             limits = macro_f1_bounds(cases) or (score, score)
             row["macro_f1_invalid_wrong"], row["macro_f1_invalid_right"] = (fixed(limit, 6) for limit in limits)

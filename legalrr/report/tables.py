@@ -1,7 +1,7 @@
-"""Write the tables of a report: results.md and results.tex to be read, and the CSV files with every column.
+"""Write the tables of a report: results.md and results.tex for reading, and CSV files with all columns.
 
-Nothing in them depends on when or where a sweep ran, or on what the store held: two runs of the same sweep give the
-same bytes, but for the columns `seconds_*` of results.csv.
+The tables do not depend on time, place or stored calls: two runs of the same sweep give the same bytes, except for the
+columns `seconds_*` of results.csv.
 """
 
 from collections.abc import Sequence
@@ -37,14 +37,14 @@ Near-duplicates are one unit of every interval and test. [-]: no interval is def
 PAIR_RULES = """\
 Macro-F1 less that of the reference arm on the same judgments. b, c: judgments that only the arm, only the reference
 gets right. p Holm: the permutation p, adjusted over the distinct differences of arms from the reference arm (arms with
-the same prompts and answers are one); baselines and probes are families of their own. The permutation test rules: an
-interval that would leave out 0 beside p permutation > 0.05 is extended to 0. Baselines that answer everything alike are
-not tested: see p skill. Smallest detectable: the true difference, as discordant judgments beside those observed, that
-the permutation test would have found with power 0.8; -: so few judgments can show none."""
+the same prompts and answers are one); baselines and probes are separate families. The permutation test decides: an
+interval that would leave out 0 beside p permutation > 0.05 is extended to 0. Constant baselines are not tested: see
+p skill. Smallest detectable: the true difference, as discordant judgments in addition to those observed, that the
+permutation test would have found with power 0.8; -: too few judgments to find any."""
 
 
 def write_tables(report: Report, folder: Path) -> list[Path]:
-    """Writes the tables, each whole or not at all; returns their paths."""
+    """Write the tables atomically, and return their paths."""
     texts = {
         "results.csv": results_csv(report),
         "results.md": results_md(report),
@@ -62,7 +62,7 @@ def write_tables(report: Report, folder: Path) -> list[Path]:
 
 
 def results_md(report: Report) -> str:
-    """The compact view in Markdown, a section per group."""
+    """Return the display tables in Markdown, with a section per group."""
     parts = ["# Results", rules(report)]
     for group in shown_groups(report):
         parts += [f"## {group_title(group)}", "\n".join(f"- {line}" for line in treatment(group, report))]
@@ -82,7 +82,7 @@ def results_md(report: Report) -> str:
 
 
 def results_tex(report: Report) -> str:
-    """The compact view for LaTeX (booktabs), a tabular per group; its treatment stands above it as comments."""
+    """Return the display tables in LaTeX (booktabs), a tabular per group below its settings as comments."""
     parts = ["".join(f"% {line}\n" for line in rules(report).splitlines())]
     for group in shown_groups(report):
         parts.append(_tabular(scores_view(group), (group_title(group), *treatment(group, report))))
@@ -94,7 +94,7 @@ def results_tex(report: Report) -> str:
 
 
 def rules(report: Report) -> str:
-    """How the scores of a report come about."""
+    """Return the definitions of the scores of a report."""
     if report.invalid != "miss":
         return LEFT_OUT.format(treatment=TREATMENTS[report.invalid]) + RULES
     invalid = has_invalid(*(row.cases for group in report.groups for row in group.rows))

@@ -72,9 +72,9 @@ def change_summary(rows: Sequence[ReaderComparison]) -> str:
     """Return a sentence with the number of verdicts that the second reader changes, by kind of change."""
     total = sum(row.comparison.n for row in rows)
     changes = {
-        "into the opposite": sum(row.opposite for row in rows),
-        "that were invalid": sum(row.found for row in rows),
-        "that are invalid now": sum(row.lost for row in rows),
+        "to the opposite": sum(row.opposite for row in rows),
+        "from invalid": sum(row.found for row in rows),
+        "to invalid": sum(row.lost for row in rows),
     }
     kinds = ", ".join(f"{count} {what}" for what, count in changes.items())
     return f"{sum(row.changed for row in rows)} of {total} verdicts change: {kinds}"

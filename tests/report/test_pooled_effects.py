@@ -43,13 +43,13 @@ def test_backbones_are_pooled_on_their_corpus_and_corpora_together(sweep):
     assert corpora == pytest.approx((backbones + third) / 2)
 
 
-def test_other_treatments_are_not_pooled(sweep):
+def test_groups_under_different_settings_are_not_pooled(sweep):
     whole(sweep)
     whole(sweep, 10, 1, backbone="other", layout="study")
     assert [pool.groups for pool in pools(read_report([sweep.folder]))] == [(0,), (1,)]
 
 
-def test_one_arm_alone_has_no_pool_and_an_arm_answered_twice_is_left_out(sweep):
+def test_single_arms_have_no_pool_and_ambiguous_arms_are_left_out(sweep):
     whole(sweep, arms=("plain",), backbone="lone")
     whole(sweep, 10, 1, arms=("plain", "d", "c", "dc"))
     sweep.cell(20, "c", "A" * 20, gold=GOLD)
@@ -59,7 +59,7 @@ def test_one_arm_alone_has_no_pool_and_an_arm_answered_twice_is_left_out(sweep):
     assert effect.settings == ("",)
 
 
-def test_an_arm_is_placed_by_its_recorded_switches_whatever_its_name(sweep):
+def test_arms_are_placed_by_recorded_switches_not_by_name(sweep):
     for job, (name, arm) in enumerate({"mine": "plain", "also mine": "d"}.items()):
         sweep.cell(job, name, stages=switched(arm))
     sweep.cell(2, "c", stages={**switched("c"), "annotate": {"fields": {"define": False, "direct": False}}})
@@ -73,7 +73,7 @@ def test_an_arm_is_placed_by_its_recorded_switches_whatever_its_name(sweep):
     assert {one.name for one in pool.effects if one.estimate is not None} == {"D"}
 
 
-def test_arms_on_other_judgments_tell_why_there_are_no_effects(sweep):
+def test_arms_on_different_judgments_leave_a_note(sweep):
     whole(sweep, arms=("plain",))
     sweep.cell(5, "d", "AD", gold="AD")
     (pool,) = pools(read_report([sweep.folder]))
@@ -81,7 +81,7 @@ def test_arms_on_other_judgments_tell_why_there_are_no_effects(sweep):
     assert pool.note.startswith("judgments that not all of the 2 arms have: case-10")
 
 
-def test_runs_of_one_experiment_are_pooled_and_told_apart(sweep):
+def test_runs_of_one_experiment_are_pooled_and_numbered(sweep):
     whole(sweep)
     for job, arm in enumerate(ARMS, start=10):
         stages = {**switched(arm), "backbone": {"fields": {"repetition": 2}}}
