@@ -103,7 +103,7 @@ def test_an_old_run_is_read_again_and_changes_are_counted(sweep, caplog):
             row["turns"] = [{**row["turns"][0], "name": "answer", "text": text}]
         path.write_text("".join(json.dumps(row) + "\n" for row in rows_))
     plain = read_report([sweep.folder])
-    assert "answers read by version 1 of the reader; --reading strict reads them anew" in results_md(plain)
+    assert "answers read by reader version 1; --reading strict reads them again" in results_md(plain)
     with caplog.at_level("INFO"):
         report = read_report([sweep.folder], reading="strict")
     assert "job 0, none: the reader changes 4 of 12 verdicts" in caplog.text
