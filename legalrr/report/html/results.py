@@ -52,10 +52,8 @@ def verdict(report: Report) -> str:
     if len(compared) == 1:
         start, verb = f"The one difference {what}", "is" if significant else "is not"
     else:
-        start, verb = (
-            f"{len(significant) or 'None'} of {'' if significant else 'the '}{len(compared)} differences {what}",
-            "is",
-        )
+        count = f"{len(significant)} of" if significant else "None of the"
+        start, verb = f"{count} {len(compared)} differences {what}", "is"
     if not significant:
         return f"{start} {verb} {end}."
     named = ", ".join(_named(pair, report) for pair in sorted(significant, key=_size)[:NAMED])
