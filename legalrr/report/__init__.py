@@ -1,1 +1,1 @@
-"""Tables and figure of one run, one sweep, or several sweeps together."""
+"""Tables, figures and HTML page of runs and sweeps."""

@@ -1,11 +1,8 @@
-"""Tabulate and draw what was measured of backbones: perplexity, recall, time and memory.
+"""Tabulate and draw measurements of backbones: perplexity, recall, time and memory, with the macro-F1 of their arms.
 
-The table of what was measured of backbones by themselves, beside the macro-F1 of the arms that they answered.
-
-A row stands for a backbone under the options of a group. Like the other tables it rests on the files of the cells
-alone; other than these it holds times, which are of the machine that measured them.
-
-The figure of what was measured of backbones: perplexity, recall by distance, seconds and memory by length.
+A row is a backbone under the options of a group. Like the other tables, this one is computed from the files of the
+cells; unlike them, it has times, which depend on the machine. The figure shows perplexity, recall by distance, and
+seconds and memory by length.
 """
 
 import io
@@ -16,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from legalrr.html import SVG_SALT
 from legalrr.report.compare import Group, Report
-from legalrr.report.table_view import ATTENTION, hybrid, title
+from legalrr.report.table_view import ATTENTION, attention_variant, group_title
 from legalrr.tables import Table, fixed
 
 if TYPE_CHECKING:
@@ -24,32 +21,32 @@ if TYPE_CHECKING:
 
 
 RULES = """\
-Perplexity: on the first tokens of judgments. Recall: a code of four digits is planted so many tokens before the place
-where it is asked for, and has the greatest probability of four codes; by chance 0.25. Prefill: seconds in which so many
-tokens are read. Decode: seconds for each token written after them. State: what is remembered of them, MB."""
+Perplexity: on the first tokens of judgments. Recall: a code of four digits is planted so many tokens before the
+question, and has the greatest probability of four codes; by chance 0.25. Prefill: seconds to process so many tokens.
+Decode: seconds per token generated after them. State: size of their cache, MB."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredBackbone:
-    """What was measured of one backbone."""
+    """Measurements of one backbone."""
 
     group: Group
-    """The arms that it answered."""
+    """Group of the arms that it answered."""
     found: Mapping[str, Any]
-    """Perplexity, recall and cost, as `legalrr.backbones.meter` has them."""
+    """Perplexity, recall and cost, as returned by `legalrr.backbones.meter`."""
 
     @property
     def backbone(self) -> str:
-        """Its name, and what sets it apart."""
-        return f"{self.group.setup.backbone}, {hybrid(self.group.setup)}"
+        """Name and variant of the backbone."""
+        return f"{self.group.setup.backbone}, {attention_variant(self.group.setup)}"
 
 
 def measured_rows(report: Report) -> list[MeasuredBackbone]:
-    """A row per group whose backbone was measured, each set of numbers once."""
+    """Return a row per group with a measured backbone, without duplicates."""
     rows, seen = [], set()
     for group in report.groups:
         found = next((row.cell.measured for row in group.rows if row.cell.measured is not None), None)
-        key = json.dumps([title(group), found], sort_keys=True)
+        key = json.dumps([group_title(group), found], sort_keys=True)
         if found is not None and key not in seen:
             seen.add(key)
             rows.append(MeasuredBackbone(group=group, found=found))
@@ -57,7 +54,7 @@ def measured_rows(report: Report) -> list[MeasuredBackbone]:
 
 
 def measured_view(rows: Sequence[MeasuredBackbone]) -> Table:
-    """The table to be read: recall at every distance, costs at the shortest and the longest text."""
+    """Return the display table: recall at every distance, costs at the shortest and the longest text."""
     distances, lengths, arms = _distances(rows), _lengths(rows), _arms(rows)
     ends = sorted({lengths[0], lengths[-1]}) if lengths else []
     return Table(
@@ -86,11 +83,15 @@ def measured_view(rows: Sequence[MeasuredBackbone]) -> Table:
 
 
 def measured_columns(rows: Sequence[MeasuredBackbone]) -> list[dict[str, object]]:
-    """Every number, a mapping per row, for the CSV."""
+    """Return all numbers for the CSV table, a mapping per row."""
     found = []
     for row in rows:
         setup = row.group.setup
-        line: dict[str, object] = {"backbone": setup.backbone, "layers": hybrid(setup), "corpus": setup.corpus}
+        line: dict[str, object] = {
+            "backbone": setup.backbone,
+            "layers": attention_variant(setup),
+            "corpus": setup.corpus,
+        }
         line |= {f"macro_f1_{arm}": fixed(_macro_f1(row, arm), 6) for arm in _arms(rows)}
         line["perplexity"] = fixed(row.found["perplexity"], 4)
         line |= {f"recall_{d}": fixed(row.found["recall"].get(str(d)), 4) for d in _distances(rows)}
@@ -126,7 +127,7 @@ def _megabytes(row: MeasuredBackbone, length: int) -> float | None:
 
 
 def _rounded(value: float) -> str:
-    """Three digits after the point, or four significant ones of a large number."""
+    """Format with three decimals, or four significant digits from 1000 on."""
     return fixed(value) if value < 1000 else f"{value:.4g}"
 
 
@@ -135,11 +136,11 @@ COST = (
     ("decode", "decode, seconds per token", 1.0),
     ("state", "state, MB", 1e-6),
 )
-"""What of a cost is drawn: its name, the label, and what it is multiplied with."""
+"""Costs to draw: name, axis label and factor."""
 
 
 def measured_svg(rows: Sequence[MeasuredBackbone]) -> str:
-    """The plot as SVG text; the same rows give the same bytes. Needs at least one row."""
+    """Return the figure of at least one row as an SVG document; the same rows give the same bytes."""
     from matplotlib import colormaps, rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure

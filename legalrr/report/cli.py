@@ -1,4 +1,4 @@
-"""The command `legalrr report`: tables and figure of run folders, computed anew from their predictions."""
+"""Command `legalrr report`: rebuild tables, figures and page of run folders from their predictions."""
 
 import argparse
 import math
@@ -10,28 +10,28 @@ from legalrr.score.cases import INVALID_POLICIES
 from legalrr.verdict import READINGS
 
 EPILOG = """\
-files written: results.csv (a row per cell, every column), results.md and results.tex (to be read), pairs.csv (each cell
-against the reference arm), macro_f1.svg (forest plot, where there is a score), report.html (all of it and every
-judgment, prompt and answer, as one page without outside resources); where there is something to say also
-repeats.csv (runs of one experiment), readings.csv (two readings of the answers), explanations.csv (legalrr explain)
+files written: results.csv (a row per cell, all columns), results.md and results.tex (for reading), pairs.csv (each cell
+against the reference arm), macro_f1.svg (forest plot, if there are scores), report.html (all of these with every
+judgment, prompt and answer, as one page without external resources); and, if the runs have data for them,
+repeats.csv (repeated runs), readings.csv (two readings of the answers), explanations.csv (legalrr explain)
 
 examples:
   legalrr report runs/sweep/2025-01-31_12-00-00
   legalrr report runs/sweep/* --out runs/joint     several sweeps in one table, in the order of their paths
-  legalrr report runs/sweep/2025-01-31_12-00-00 --reading study       beside it, as the study's code reads answers
-  legalrr report runs/sweep/2025-01-31_12-00-00 --reading strict      an old run, by this version of the reader too
+  legalrr report runs/sweep/2025-01-31_12-00-00 --reading study       also as the study's code reads answers
+  legalrr report runs/sweep/2025-01-31_12-00-00 --reading strict      an old run, also with the current reader version
   legalrr report runs/sweep/2025-01-31_12-00-00 --invalid common      only judgments that all arms answered
   legalrr report runs/sweep/* --table prediction --format latex > prediction.tex
-  legalrr report runs/sweep/* --table prediction --against published     the study's printed figures beside ours
+  legalrr report runs/sweep/* --table prediction --against published     with the study's printed figures
   legalrr report runs/sweep/2025-01-31_12-00-00 --texts 200     a larger page, with the texts of more judgments
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; raises UserError for bad input."""
+    """Run the command; raises UserError for invalid input."""
     parser = argparse.ArgumentParser(
         prog="legalrr report",
-        description="Rebuild tables and figure of sweeps and single runs from their predictions, and print them.",
+        description="Rebuild and print the tables, figures and page of sweeps and single runs from their predictions.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -46,8 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--reading",
         choices=READINGS,
-        help="read the answers in this way too, and show both readings side by side, with how many answers are read "
-        "anew; where an earlier version of the reader read them so, by this one; no model is asked",
+        help="also read the answers in this way, and show both readings and the number of changed verdicts; answers "
+        "read in this way by an earlier reader version are read again; makes no model calls",
     )
     parser.add_argument(
         "--invalid",
@@ -61,28 +61,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     paper.add_argument(
         "--table",
         choices=("prediction", "explanation", "effects"),
-        help="print this table alone (with --out: write it into that folder)",
+        help="print only this table (with --out: write it into that folder)",
     )
     paper.add_argument("--format", choices=("markdown", "latex", "csv"), default="markdown", help="default: markdown")
     paper.add_argument(
         "--against",
         choices=("published",),
-        help="beside it the figures printed in arXiv 2511.20669, with the intervals that their n allows",
+        help="add the figures printed in arXiv 2511.20669, with the intervals that their n allows",
     )
     parser.add_argument(
         "--texts",
         type=float,
         metavar="MB",
-        help="megabytes of prompts and answers in report.html, judgments on which arms disagree first "
+        help="megabytes of prompts and answers in report.html, starting with judgments on which arms disagree "
         "(default: 12; 0: none)",
     )
-    parser.add_argument("--quiet", action="store_true", help="print the paths of the files only")
+    parser.add_argument("--quiet", action="store_true", help="print only the paths of the files")
     chosen = parser.parse_args(arguments)
     if chosen.table is not None:
         _table(sorted(set(chosen.folders)), chosen)
         return
     if chosen.against is not None:
-        raise UserError("no table to set figures beside", where="--against", cure="name one with --table")
+        raise UserError("needs a table", where="--against", cure="name one with --table")
     _report(
         sorted(set(chosen.folders)),
         chosen.out,
@@ -100,14 +100,14 @@ def _table(folders: list[Path], chosen: argparse.Namespace) -> None:
     from legalrr.store import make_folder, write_atomically
 
     report = read_report(folders, reading=chosen.reading, invalid=chosen.invalid)
-    sheet = TABLES[chosen.table](report, against=chosen.against is not None)
+    table = TABLES[chosen.table](report, against=chosen.against is not None)
     ending, write = FORMATS[chosen.format]
     if chosen.out is None:
-        print(write(sheet), end="")
+        print(write(table), end="")
         return
     make_folder(chosen.out)
     path = chosen.out / f"{chosen.table}.{ending}"
-    write_atomically(path, write(sheet))
+    write_atomically(path, write(table))
     print(path)
 
 
@@ -119,10 +119,10 @@ def _report(
 
     if texts is not None and not 0 <= texts < math.inf:
         raise UserError(f"{texts} megabytes", where="--texts", cure="give 0 or more")
-    # The tables next to the cells are those of the headline rule; others get a folder of their own.
-    told = [f"reading-{reading}"] * (reading is not None) + [f"invalid-{invalid}"] * (invalid != "miss")
-    place = "-".join(told)
-    sets = [(folders, out)] if out is not None else [([folder], folder / place) for folder in folders]
+    # Tables next to the cells use the default reading and policy; others get a separate folder.
+    variant = [f"reading-{reading}"] * (reading is not None) + [f"invalid-{invalid}"] * (invalid != "miss")
+    subfolder = "-".join(variant)
+    sets = [(folders, out)] if out is not None else [([folder], folder / subfolder) for folder in folders]
     for sources, target in sets:
         report = read_report(sources, reading=reading, invalid=invalid)
         paths = [*write_report(report, target), write_page(report, sources, target, megabytes=texts)]

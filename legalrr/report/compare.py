@@ -1,137 +1,145 @@
-"""Groups cells that may be compared, and compares each with the reference arm of its group.
+"""Group comparable cells, and compare each with the reference arm of its group.
 
-A group holds the arms that one backbone answered about the same judgments under the same treatment, and the baselines
-and probes on these judgments. Holm's correction runs over the arms of a group; baselines and probes are families of
-their own. Arms that sent the same prompts and got the same answers are one difference, and those that sent what the
-reference sent are none. A baseline that answers everything alike is compared, but not tested: whether an arm is better
-than it says nothing of skill (`legalrr.score.permutation`). Cells whose answers were read anew make groups of their
-own.
+A group holds the arms that one backbone answered on the same judgments under the same settings, and the baselines and
+probes on these judgments. Holm's correction runs over the arms of a group; baselines and probes are separate families.
+Arms with the same prompts and answers count as one difference; arms with the prompts and answers of the reference count
+as none. A constant baseline is compared but not tested: the difference from it says nothing about skill
+(`legalrr.score.permutation`). Cells whose answers were read again form separate groups.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from legalrr.errors import UserError
-from legalrr.report.load import NO_BACKBONE, RunResult, Setup, base, gc_paused, read_again, read_results
+from legalrr.report.load import (
+    CHAIN,
+    NO_BACKBONE,
+    RunResult,
+    Setup,
+    gc_paused,
+    judgments_key,
+    read_again,
+    read_results,
+)
 from legalrr.score.cases import AnsweredCase, check_invalid_policy, scored_ids
 from legalrr.score.detectable import LEVEL, POWER
+from legalrr.score.effects import ARMS
 from legalrr.score.invalid_bounds import Bound, p_unfavourable, significant_under_bound, unfavourable_bound
 from legalrr.score.scorer import Scores
 from legalrr.score.significance import Comparison, compare, holm
 
-ARMS = (
-    "direct",
-    "direct_choose",
-    "direct_compare",
-    "direct_calibrated",
-    "plain",
+ARM_ORDER = (
+    *("direct", "direct_choose", "direct_compare", "direct_calibrated"),
+    *(arm for arm, switches in ARMS.items() if not switches),
     "r_order",
-    "d",
-    "r",
-    "c",
-    "dr",
-    "dc",
-    "rc",
-    "drc",
-    "majority",
-    "stratified",
-    "last_lines",
-    "tfidf_lr",
-    "tfidf_svm",
+    *(arm for arm, switches in ARMS.items() if switches),
+    *("majority", "stratified", "last_lines", "tfidf_lr", "tfidf_svm"),
 )
-"""Order of the arms in tables and figure; others follow by name."""
+"""Order of the arms in tables and figures; others follow by name."""
 FAMILIES = ("arm", "baseline", "probe")
 SAME = "same"
-"""Key of the arms that sent what their reference sent and got the same answers."""
-CHAIN = "annotate.chain"
-"""The option that is C."""
+"""Key of arms with the same prompts and answers as their reference."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArmResult:
-    """A cell that has scores."""
+    """A cell with scores."""
 
     cell: RunResult
     """The cell."""
     setup: Setup
-    """What it is."""
+    """Settings of the cell."""
     scores: Scores
-    """Its scores; n > 0."""
+    """Scores; n > 0."""
     cases: tuple[AnsweredCase, ...]
-    """What they were computed from."""
+    """Cases that the scores are computed from."""
 
     @property
     def is_reference(self) -> bool:
-        """Whether it is what others are compared with."""
+        """Whether this is the reference arm."""
         return self.setup.arm == self.setup.reference
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArmComparison:
-    """A row against the reference of its group."""
+    """Comparison of a row with the reference arm of its group."""
 
     row: ArmResult
     """The row."""
     reference: ArmResult | None = None
-    """What it is compared with; None where there is none."""
+    """Reference row; None if there is none."""
     comparison: Comparison | None = None
-    """The comparison; None where there can be none."""
+    """Test and interval; None if the rows cannot be compared."""
     p_holm: float | None = None
-    """Permutation p, adjusted over the family; None without a comparison, and for what is not tested."""
+    """Permutation p, adjusted over the family; None without a comparison or a test."""
     note: str = ""
-    """Why there is no comparison; "" where there is."""
+    """Reason for a missing comparison; "" if there is one."""
     tested: bool = True
-    """Whether the difference is tested; not so for a baseline that gives the same answer to everything."""
+    """Whether the difference is tested; False for a constant baseline."""
     bound: Bound | None = None
-    """The difference with the invalid answers against the better arm (`legalrr.score.invalid_bounds`); None where none
-    is invalid."""
+    """Difference with the invalid answers against the better arm (`legalrr.score.invalid_bounds`); None without invalid
+    answers."""
     p_holm_bound: float | None = None
     """As `p_holm`, with the permutation p under this bound."""
 
     @property
     def shown(self) -> bool:
-        """Whether the difference is significant, and stays so whatever its invalid answers were."""
+        """Whether the difference is significant, also under the unfavourable bound of its invalid answers."""
         return significant_under_bound(self.p_holm, self.p_holm_bound)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Rows that may be compared."""
+    """Comparable rows."""
 
     setup: Setup
-    """What its rows have in common, taken from the first of them."""
+    """Settings that the rows share, taken from the first of them."""
     rows: tuple[ArmResult, ...]
-    """Arms, then baselines, then probes; in the order of `ARMS`."""
+    """Arms, then baselines, then probes; in the order of `ARM_ORDER`."""
     pairs: tuple[ArmComparison, ...]
     """Every row but the reference, in the same order."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Report:
-    """Everything that tables and figure show. Two reports are never equal, so what is worked out of one is kept."""
+    """Cells, groups and comparisons of run folders. Reports compare by identity, so derived values can be cached."""
 
     cells: tuple[RunResult, ...]
-    """All cells, failed and unfinished ones too, in the order of the folders and jobs."""
+    """All cells, including failed and unfinished ones, in the order of the folders and jobs."""
     groups: tuple[Group, ...]
     """Groups in the order of their first cells."""
     invalid: str = "miss"
-    """What becomes of invalid answers (`legalrr.score.cases`)."""
+    """Policy for invalid answers (`legalrr.score.cases`)."""
     left_out: tuple[tuple[ArmResult, str], ...] = ()
-    """Rows that this leaves without a judgment, each with the reason."""
+    """Rows that this policy leaves without judgments, each with the reason."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """A tested difference, as an input of Holm's correction."""
+
+    family: str
+    """Family of the arm."""
+    key: object
+    """Equal for arms with the same prompts and answers (`difference_key`)."""
+    p: float
+    """Permutation p; equal for equal keys."""
+    p_bound: float
+    """Permutation p under the unfavourable bound of the invalid answers."""
 
 
 @gc_paused()
 def read_report(folders: Sequence[Path], *, reading: str | None = None, invalid: str = "miss") -> Report:
-    """Cells of the folders, grouped and compared.
+    """Read the cells of run folders, group them and compare them.
 
     Args:
-        folders: of sweeps and single runs.
-        reading: another reading of the answers (`legalrr.verdict`), beside the one that the cells ran with.
-        invalid: what becomes of invalid answers (`legalrr.score.cases`).
+        folders: Folders of sweeps and single runs.
+        reading: Second verdict reader (`legalrr.verdict`), in addition to the one of the runs.
+        invalid: Policy for invalid answers (`legalrr.score.cases`).
 
     Raises:
-        UserError: as `read_results`, or a reading or treatment that does not exist.
+        UserError: As `read_results`, or the reading or policy is unknown.
     """
     check_invalid_policy(invalid)
     cells = read_results(folders)
@@ -148,17 +156,19 @@ def read_report(folders: Sequence[Path], *, reading: str | None = None, invalid:
             gathered.setdefault((_treatment(row.setup), row.cell.reread), []).append(row)
     for row in rows:
         if row.setup.backbone == NO_BACKBONE:
-            about = base(row.setup), row.cell.reread
+            about = judgments_key(row.setup), row.cell.reread
             homes = [
-                members for members in gathered.values() if (base(members[0].setup), members[0].cell.reread) == about
+                members
+                for members in gathered.values()
+                if (judgments_key(members[0].setup), members[0].cell.reread) == about
             ]
             for members in homes or [gathered.setdefault(about, [])]:
                 members.append(row)
     groups, left_out = [], []
     for members in gathered.values():
-        ordered = sorted(members, key=place)
+        ordered = sorted(members, key=sort_key)
         if invalid != "miss":
-            ordered, gone = _restricted(ordered, invalid)
+            ordered, gone = _apply_invalid_policy(ordered, invalid)
             left_out += gone
         if ordered:
             groups.append(_group(members[0].setup, ordered, invalid))
@@ -166,8 +176,8 @@ def read_report(folders: Sequence[Path], *, reading: str | None = None, invalid:
 
 
 def finding(group: Group) -> str:
-    """One line of what the comparisons of the arms of a group can say; "" without comparisons."""
-    arms = distinct(group)
+    """Summarise the comparisons of the arms of a group in one line; "" without comparisons."""
+    arms = distinct_pairs(group)
     if not arms:
         return ""
     significant = sum(pair.shown for pair in arms)
@@ -191,19 +201,21 @@ def finding(group: Group) -> str:
     return line + "."
 
 
-def distinct(group: Group) -> list[ArmComparison]:
-    """The differences of arms from the reference that are tested, those of arms with the same prompts and answers once:
-    the family of Holm's correction."""
+def distinct_pairs(group: Group) -> list[ArmComparison]:
+    """Return the tested differences of arms from the reference, one for arms with the same prompts and answers.
+
+    They are the family of Holm's correction.
+    """
     arms = [pair for pair in group.pairs if pair.row.setup.family == "arm" and pair.comparison is not None]
     first: dict[object, ArmComparison] = {}
     for pair in arms:
-        first.setdefault(_key(pair), pair)
+        first.setdefault(_pair_key(pair), pair)
     return [pair for key, pair in first.items() if key != SAME]
 
 
 def _treatment(setup: Setup) -> tuple[object, ...]:
     return (
-        base(setup),
+        judgments_key(setup),
         setup.backbone,
         setup.layout or "",
         setup.reading or "",
@@ -214,27 +226,41 @@ def _treatment(setup: Setup) -> tuple[object, ...]:
 
 def _group(setup: Setup, rows: Sequence[ArmResult], invalid: str) -> Group:
     pairs = [_pair(row, rows, invalid) for row in rows if not row.is_reference]
-    for family in {pair.row.setup.family for pair in pairs}:
-        tested = [
-            (i, pair.comparison)
-            for i, pair in enumerate(pairs)
-            if pair.row.setup.family == family and pair.comparison is not None and pair.tested
-        ]
-        keys = [_key(pairs[i]) for i, _ in tested]
-        adjusted = holm_distinct(keys, [found.p_permutation for _, found in tested])
-        bounds = holm_distinct(keys, [p_unfavourable(found, pairs[i].bound) for i, found in tested])
-        for (i, _), p, p_bound in zip(tested, adjusted, bounds, strict=True):
-            pairs[i] = replace(pairs[i], p_holm=p, p_holm_bound=p_bound)
+    tested = {
+        i: Difference(
+            family=pair.row.setup.family,
+            key=_pair_key(pair),
+            p=pair.comparison.p_permutation,
+            p_bound=p_unfavourable(pair.comparison, pair.bound),
+        )
+        for i, pair in enumerate(pairs)
+        if pair.comparison is not None and pair.tested
+    }
+    for i, (p, p_bound) in holm_by_family(tested).items():
+        pairs[i] = replace(pairs[i], p_holm=p, p_holm_bound=p_bound)
     return Group(setup=setup, rows=tuple(rows), pairs=tuple(pairs))
 
 
-def holm_distinct(keys: Sequence[object], values: Sequence[float]) -> list[float]:
-    """Holm-adjusted p of one family in which differences of one key count once, and those of `SAME` not at all.
+def holm_by_family(differences: Mapping[int, Difference]) -> dict[int, tuple[float, float]]:
+    """Return the Holm-adjusted p and bound of each difference, adjusted within its family.
 
     Args:
-        keys: what makes each difference the one that it is (`difference_key`).
-        values: its p; the same for the same key.
+        differences: Tested differences by any number; within a family each key counts once and `SAME` does not count.
     """
+    families: dict[str, dict[int, Difference]] = {}
+    for number, one in differences.items():
+        families.setdefault(one.family, {})[number] = one
+    adjusted: dict[int, tuple[float, float]] = {}
+    for members in families.values():
+        keys = [one.key for one in members.values()]
+        p = _holm_distinct(keys, [one.p for one in members.values()])
+        p_bound = _holm_distinct(keys, [one.p_bound for one in members.values()])
+        adjusted |= dict(zip(members, zip(p, p_bound, strict=True), strict=True))
+    return adjusted
+
+
+def _holm_distinct(keys: Sequence[object], values: Sequence[float]) -> list[float]:
+    """Return the Holm-adjusted p of differences, counting equal keys once and `SAME` not at all."""
     first: dict[object, float] = {}
     for key, p in zip(keys, values, strict=True):
         first.setdefault(key, p)
@@ -244,37 +270,39 @@ def holm_distinct(keys: Sequence[object], values: Sequence[float]) -> list[float
 
 
 def difference_key(rows: Sequence[ArmResult], reference: Sequence[ArmResult]) -> object:
-    """What makes a difference the one that it is: all that was sent and answered, where the run folders tell.
+    """Return a key of the prompts and answers of a difference; unique if the run folders do not record prompts.
 
     Args:
-        rows: of an arm, one per run.
-        reference: of its reference arm.
+        rows: Rows of an arm, one per run.
+        reference: Rows of its reference arm.
     """
-    own, others = (tuple(map(_said, one)) for one in (rows, reference))
+    own, others = (tuple(map(_prompts_and_answers, one)) for one in (rows, reference))
     if None in own:
         return id(rows[0])
     return SAME if own == others else (own, others)
 
 
 def is_constant(rows: Sequence[ArmResult]) -> bool:
-    """Whether rows are of a baseline that gives the same answer to everything, whose difference is not tested."""
+    """Return whether the rows are of a constant baseline, whose difference is not tested."""
     return rows[0].setup.family == "baseline" and len({case.label for row in rows for case in row.cases}) == 1
 
 
-def _key(pair: ArmComparison) -> object:
+def _pair_key(pair: ArmComparison) -> object:
     assert pair.reference is not None
     return difference_key([pair.row], [pair.reference])
 
 
-def _said(row: ArmResult) -> tuple[object, ...] | None:
-    """Prompts and answers of a row; None for what asks no model, and for run folders that do not tell."""
+def _prompts_and_answers(row: ArmResult) -> tuple[object, ...] | None:
+    """Return the prompts and answers of a row; None without a model, or if the run folder does not record prompts."""
     if row.setup.backbone == NO_BACKBONE or any(case.prompt is None for case in row.cases):
         return None
     return tuple((case.id, case.prompt, case.label) for case in row.cases)
 
 
-def _restricted(rows: Sequence[ArmResult], invalid: str) -> tuple[list[ArmResult], list[tuple[ArmResult, str]]]:
-    """Rows on the judgments that a treatment of invalid answers keeps, and those without any, with the reason."""
+def _apply_invalid_policy(
+    rows: Sequence[ArmResult], invalid: str
+) -> tuple[list[ArmResult], list[tuple[ArmResult, str]]]:
+    """Restrict rows to the judgments that a policy for invalid answers keeps; rows without any come with the reason."""
     found = scored_ids(
         {n: [case.id for case in row.cases if case.label != "invalid"] for n, row in enumerate(rows)},
         policy=invalid,
@@ -293,7 +321,7 @@ def _restricted(rows: Sequence[ArmResult], invalid: str) -> tuple[list[ArmResult
 
 
 def _partner(row: ArmResult, rows: Sequence[ArmResult]) -> int | None:
-    """Place of the arm that is the same but for C; None where there is none, or more than one."""
+    """Return the index of the arm that differs only in C; None without one, or with several."""
     if CHAIN not in row.setup.switches:
         return None
     wanted = {key: value for key, value in row.setup.switches.items() if key != CHAIN}
@@ -309,12 +337,12 @@ def _partner(row: ArmResult, rows: Sequence[ArmResult]) -> int | None:
     return found[0] if len(found) == 1 else None
 
 
-def place(row: ArmResult) -> tuple[object, ...]:
-    """What rows are sorted by."""
+def sort_key(row: ArmResult) -> tuple[object, ...]:
+    """Return the sort key of a row in tables."""
     family, arm = row.setup.family, row.setup.arm
     return (
         FAMILIES.index(family) if family in FAMILIES else len(FAMILIES),
-        ARMS.index(arm) if arm in ARMS else len(ARMS),
+        ARM_ORDER.index(arm) if arm in ARM_ORDER else len(ARM_ORDER),
         arm,
         row.cell.sweep,
         -1 if row.cell.job is None else row.cell.job,
@@ -322,9 +350,9 @@ def place(row: ArmResult) -> tuple[object, ...]:
 
 
 def _pair(row: ArmResult, rows: Sequence[ArmResult], invalid: str) -> ArmComparison:
-    """Compares with the reference of the same sweep, or of another where that sweep has none.
+    """Compare a row with the reference of its sweep, or of another sweep if it has none.
 
-    Where invalid answers are left out, rows are compared on the judgments that both have.
+    If the policy excludes invalid answers, rows are compared on the judgments that both have.
     """
     named = [other for other in rows if other.setup.arm == row.setup.reference]
     near = [other for other in named if other.cell.sweep == row.cell.sweep] or named

@@ -1,14 +1,10 @@
-"""Draw dots with intervals as SVG, for files and for HTML pages: macro-F1, differences, effects, explanation scores.
+"""Draw the figures of a report as dots with intervals: macro-F1, differences, effects, explanation scores.
 
-Draw dots with intervals as SVG: one function for scores, differences, effects and explanation scores.
+`dot_plot` returns an SVG document with text as paths, which looks the same everywhere. `inline_dot_plot` returns an
+element for an HTML page: text as text, colours as CSS variables of the page, unique ids, and no inline styles, which a
+content security policy would block.
 
-`dot_plot` returns a document, with text as paths, so that it looks the same everywhere. `inline_dot_plot` returns an
-element for an HTML page: text as text, colours as the page's CSS variables, ids that are unique in the page, and no
-inline style, which a content security policy would block.
-
-Figures of a report as panels of dots with intervals: macro-F1, differences, effects, explanation scores.
-
-The two vertical lines beside macro-F1 follow from the class balance alone, as ratios of expected counts, with
+The two vertical lines in a panel of macro-F1 depend on the class balance only, as ratios of expected counts, with
 a = gold allowed / n:
 
     majority   always the larger class:    F1 = 2 m / (1 + m) for it, 0 for the other; m = max(a, 1 - a)
@@ -26,9 +22,9 @@ from xml.etree import ElementTree as ET
 
 from legalrr.html import SVG_SALT, printable
 from legalrr.report.compare import ArmResult, Group, Report
+from legalrr.report.pooled_effects import Pool
 from legalrr.report.sections import ExplainedTurn
-from legalrr.report.table_view import apart, name, title
-from legalrr.report.tables import Pool, full_title
+from legalrr.report.table_view import arm_label, differing_options, full_title, group_title
 from legalrr.score.detectable import LEVEL
 from legalrr.score.effects import MEASURES
 
@@ -51,16 +47,16 @@ VARIABLES = MappingProxyType(
         "#000000": "currentColor",
     }
 )
-"""Colour of a plot -> what it is in a page, so that it follows the light or dark scheme."""
+"""Colour of a plot -> its value in a page, which follows the light or dark scheme."""
 WIDTH_INCHES, LINE_INCHES, PAD_INCHES = 8.0, 0.3, 0.12
 TITLED_INCHES, UNTITLED_INCHES = 1.15, 0.75
-"""Height of a row of panels beside its lines, with and without titles."""
-MOST_TICKS = 5
-"""Intervals between the ticks of an axis that shares its row with others."""
+"""Height of a row of panels without its lines, with and without titles."""
+MAX_TICKS = 5
+"""Maximum number of tick intervals of an axis that shares its row with others."""
 TITLE_CHARACTERS, LABEL_CHARACTERS = 80, 36
-"""Most characters of a line as wide as the figure, and of a label; titles are wrapped, labels shortened."""
+"""Maximum characters of a line as wide as the figure, and of a label; titles are wrapped, labels shortened."""
 ATTRIBUTES = ("fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-dashoffset", "text-anchor")
-"""Properties of matplotlib's inline styles that the page's element keeps, as attributes."""
+"""Properties of matplotlib's inline styles that become attributes in the page."""
 REFERENCES = re.compile(r"#([\w.-]+)")
 FONT_SIZE = re.compile(r"font(?:-size)?:\s*([\d.]+)px")
 DECIMALS = re.compile(r"-?\d+\.\d{3,}")
@@ -71,15 +67,15 @@ class Dot:
     """One line of a panel."""
 
     label: str
-    """Text at the left."""
+    """Label at the left."""
     value: float | None
-    """Position of the dot; None: the line is empty."""
+    """Position of the dot; None: no dot."""
     interval: tuple[float, float] | None = None
     """Ends of the interval; None: no interval."""
     kind: str = "arm"
     """Key of `COLOURS`."""
     hollow: bool = False
-    """Draw the outline only, as for a difference that is not significant."""
+    """Whether to draw only the outline, as for a difference that is not significant."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +89,7 @@ class Panel:
     title: str = ""
     """Text above the panel."""
     limits: tuple[float, float] | None = None
-    """Ends of the axis; None: as far as the data reach."""
+    """Ends of the axis; None: the range of the data."""
     rules: tuple[tuple[float, str], ...] = ()
     """Vertical lines: position, and line style as in matplotlib."""
 
@@ -102,8 +98,8 @@ def dot_plot(panels: Sequence[Panel], *, columns: int = 1) -> str:
     """Return the panels as an SVG document; the same panels give the same bytes.
 
     Args:
-        panels: at least one, row by row. The panels of a row have the same lines, labelled in the first column only.
-        columns: panels in a row.
+        panels: At least one, row by row. The panels of a row have the same lines, labelled in the first column only.
+        columns: Panels per row.
     """
     return _draw(panels, columns, inline=False)
 
@@ -112,10 +108,10 @@ def inline_dot_plot(panels: Sequence[Panel], *, name: str, title: str, columns: 
     """Return the panels as an SVG element for an HTML page.
 
     Args:
-        panels: as for `dot_plot`.
-        name: prefix of the ids; unique in the page.
-        title: accessible name of the figure.
-        columns: as for `dot_plot`.
+        panels: As for `dot_plot`.
+        name: Prefix of the ids; unique in the page.
+        title: Accessible name of the figure.
+        columns: As for `dot_plot`.
     """
     root = ET.fromstring(_draw(panels, columns, inline=True))
     texts = (value for element in root.iter() for key, value in element.items() if key != "d" and "#" in value)
@@ -182,7 +178,7 @@ def _panel(axes: "Axes", panel: Panel, *, labelled: bool, columns: int) -> None:
     if panel.limits is not None:
         axes.set_xlim(*panel.limits)
     if columns > 1:
-        axes.locator_params(axis="x", nbins=MOST_TICKS, steps=[1, 2, 5, 10])
+        axes.locator_params(axis="x", nbins=MAX_TICKS, steps=[1, 2, 5, 10])
         axes.tick_params(axis="x", labelsize="small")
     axes.set_xlabel(_wrapped(panel.axis, columns))
     axes.set_title(_wrapped(panel.title, columns), loc="left", fontsize=11)
@@ -201,13 +197,13 @@ def _shortened(label: str) -> str:
 
 
 def _element(old: ET.Element, prefix: str, used: set[str]) -> list[ET.Element]:
-    """The element as a page can hold it, in a list; the children of one that carries nothing; nothing of metadata."""
+    """Convert an element for a page; returns its children if it has no attributes, and an empty list for metadata."""
     tag = old.tag.rpartition("}")[2]
     if tag in ("metadata", "style"):
         return []
     style = dict(part.split(":", 1) for part in old.get("style", "").split(";") if ":" in part)
-    told = {key.strip(): value.strip() for key, value in style.items()}
-    new = ET.Element(tag, {key: told[key] for key in ATTRIBUTES if key in told})
+    properties = {key.strip(): value.strip() for key, value in style.items()}
+    new = ET.Element(tag, {key: properties[key] for key in ATTRIBUTES if key in properties})
     if size := FONT_SIZE.search(old.get("style", "")):
         new.set("font-size", size[1])
     for key, value in old.items():
@@ -232,13 +228,13 @@ def forest_svg(report: Report) -> str:
     """Return the forest plot of macro-F1 as an SVG document; the same report gives the same bytes.
 
     Args:
-        report: with at least one group.
+        report: A report with at least one group.
     """
     return dot_plot(macro_f1_panels(report))
 
 
 def macro_f1_panels(report: Report) -> list[Panel]:
-    """Return a panel per group: macro-F1 of its rows, with the scores of a coin and of the larger class as lines."""
+    """Return a panel per group: macro-F1 of its rows, with lines at the scores of a coin and of the larger class."""
     return [_macro_f1_panel(group, _heading(group, report)) for group in report.groups]
 
 
@@ -295,7 +291,7 @@ def explanation_panels(turn: ExplainedTurn) -> list[Panel]:
         means = ((row, row.means.get(measure)) for row in turn.rows)
         dots = [
             Dot(
-                label=name(row.row),
+                label=arm_label(row.row),
                 value=None if mean is None else mean.mean,
                 interval=None if mean is None else mean.interval,
                 kind=_kind(row.row),
@@ -306,7 +302,7 @@ def explanation_panels(turn: ExplainedTurn) -> list[Panel]:
         pairs = [(row, row.pairs.get(measure)) for row in turn.rows]
         dots = [
             Dot(
-                label=name(row.row),
+                label=arm_label(row.row),
                 value=None if pair is None else pair.difference.difference,
                 interval=None if pair is None else pair.difference.interval,
                 kind=_kind(row.row),
@@ -320,13 +316,13 @@ def explanation_panels(turn: ExplainedTurn) -> list[Panel]:
 
 
 def chance(row: ArmResult) -> float:
-    """Macro-F1 of answering by the toss of a coin."""
+    """Return the macro-F1 of random answers, YES with probability 1/2."""
     shares = _shares(row)
     return sum(share / (share + 0.5) for share in shares) / 2
 
 
 def majority(row: ArmResult) -> float:
-    """Macro-F1 of always answering the more frequent outcome."""
+    """Return the macro-F1 of always answering the more frequent outcome."""
     larger = max(_shares(row))
     return larger / (1 + larger)
 
@@ -341,7 +337,7 @@ def _macro_f1_panel(group: Group, heading: str) -> Panel:
     coin, larger = chance(first), majority(first)
     axis = f"Macro-F1 with {_level(group)} interval, n = {first.scores.n}"
     dots = [
-        Dot(label=name(row), value=row.scores.macro_f1 or 0.0, interval=row.scores.interval, kind=_kind(row))
+        Dot(label=arm_label(row), value=row.scores.macro_f1 or 0.0, interval=row.scores.interval, kind=_kind(row))
         for row in group.rows
     ]
     return Panel(
@@ -365,5 +361,5 @@ def _level(group: Group) -> str:
 
 def _heading(group: Group, report: Report) -> str:
     setup = group.setup
-    parts = (title(group), setup.layout, setup.reading, apart(group, report))
+    parts = (group_title(group), setup.layout, setup.reading, differing_options(group, report))
     return ", ".join(part for part in parts if part)

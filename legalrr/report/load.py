@@ -1,11 +1,8 @@
 """Load run folders into results.
 
-Work that makes millions of records, without Python's search for cycles among them.
-
-Reads run folders into cells; what is reported rests on predictions.jsonl, the rest says what it belongs to.
-
-scores.json is used where its stamp says that it was computed by the same settings from the same predictions; else the
-scores are computed again. Another reading of the answers (`read_again`) needs the file of predictions and no model.
+Results come from predictions.jsonl; run.json states the settings that they belong to. scores.json is used if its stamp
+matches the settings and the predictions; otherwise the scores are computed again. Reading the answers with another
+verdict reader (`read_again`) needs predictions.jsonl and no model.
 """
 
 import gc
@@ -15,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from legalrr.errors import UserError
@@ -26,47 +24,49 @@ from legalrr.verdict import PatternVerdictReader
 
 @contextmanager
 def gc_paused() -> Iterator[None]:
-    """While it lasts, Python does not look for dead objects that hold each other.
+    """Pause the cyclic garbage collector while building many small objects.
 
-    Each search goes through all records that live, and finds nothing: for a report of 50 cells by 3,000 judgments they
+    Each collection visits all live records and frees nothing: for a report of 50 cells by 3,000 judgments collections
     take a sixth of the time (23.3 s with them, 19.5 s without: `python benchmarks/report.py`).
     """
-    was = gc.isenabled()
+    enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if was:
+        if enabled:
             gc.enable()
 
 
 log = logging.getLogger(__name__)
 
 NO_BACKBONE = "-"
-"""Backbone of the cells that ask no language model."""
-SWITCHES = frozenset(
-    {"restructure.order", "restructure.content", "annotate.define", "annotate.chain", "annotate.direct"}
-)
-"""Options that an arm sets; cells that differ in nothing else are compared."""
+"""Backbone of cells without a language model."""
+DEFINE, CHAIN, DIRECT = "annotate.define", "annotate.chain", "annotate.direct"
+ORDER, CONTENT = "restructure.order", "restructure.content"
+SWITCHES = frozenset({ORDER, CONTENT, DEFINE, CHAIN, DIRECT})
+"""Options that an arm sets; cells that differ only in these are compared."""
+REORGANISED = MappingProxyType({('"document"', '"all"'): False, ('"role"', '"main"'): True})
+"""Order and content of the document, as canonical JSON -> whether this is R; other pairs are not in the factorial."""
 VERSION = "verdict.version"
-"""The option that says since which version of the reader answers are read so; not every cell says it."""
+"""Option with the reader version since which answers are read as in this cell; old runs do not record it."""
 FILES = ("run.json", PREDICTIONS, "scores.json", "error.json")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """What a cell is, as its run.json says."""
+    """Settings of a cell, from its run.json."""
 
     arm: str
-    """Name of the arm's choice."""
+    """Name of the arm in conf/arm."""
     label: str
-    """Its name in tables."""
+    """Name of the arm in tables."""
     family: str
     """arm, baseline or probe."""
     corpus: str
     """Name of the corpus."""
     split: str | None
-    """Its split."""
+    """Split of the corpus; None: all of it."""
     segment: str
     """Name of the segmenter."""
     backbone: str
@@ -76,25 +76,43 @@ class Setup:
     order: str | None
     """Order of the document: document or role."""
     reading: str | None
-    """How the answer is read: strict or study."""
+    """Verdict reader: strict or study."""
     scoring: str | None
-    """How the last turn is answered: generate, choose, compare or calibrated."""
+    """How the answer is produced: generate, choose, compare or calibrated."""
     overflow: str | None
-    """What happens to a judgment longer than the budget."""
+    """Treatment of judgments longer than the token budget."""
     limit: int | None
-    """How many judgments were taken at most; None: all."""
+    """Maximum number of judgments; None: all."""
     tokens: Mapping[str, int]
-    """Turn -> where it is cut off, in tokens."""
+    """Turn -> its maximum length in tokens."""
     seed: int
-    """Seed of whatever is random."""
+    """Random seed of the run."""
     reference: str
-    """Arm that the others are compared with."""
+    """Reference arm of the comparisons."""
     repetition: int
-    """Which of several runs of one experiment it is, from 1."""
+    """Number of the run among repeated runs of one experiment, from 1."""
     options: Mapping[str, str]
-    """Every other option of the stages, such as restructure.preamble, as canonical JSON; without the arm's switches."""
+    """All other stage options, such as restructure.preamble, as canonical JSON; without the arm's switches."""
     switches: Mapping[str, str] = field(default_factory=dict)
-    """The options that the arm sets, as canonical JSON."""
+    """Options that the arm sets, as canonical JSON."""
+
+    @property
+    def corpus_name(self) -> str:
+        """Name of the corpus with its split."""
+        return self.corpus if self.split is None else f"{self.corpus} ({self.split})"
+
+    @property
+    def factors(self) -> str | None:
+        """Switches that are on, of D, R and C in this order ("" for none), as the run recorded them.
+
+        None outside the 2 x 2 x 2 factorial: baselines, probes, arms that answer directly or reorder the whole text,
+        and runs that recorded no switches.
+        """
+        define, chain = self.switches.get(DEFINE), self.switches.get(CHAIN)
+        reorganised = REORGANISED.get((self.switches.get(ORDER, ""), self.switches.get(CONTENT, "")))
+        if self.family != "arm" or self.switches.get(DIRECT) == "true" or None in (define, chain, reorganised):
+            return None
+        return "D" * (define == "true") + "R" * bool(reorganised) + "C" * (chain == "true")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,56 +120,56 @@ class RunResult:
     """One cell: one arm on one corpus with one backbone."""
 
     sweep: int
-    """Which of the folders read it comes from, from 1."""
+    """Number of the folder that it was read from, from 1."""
     job: int | None
-    """Its number in the sweep; None for a single run."""
+    """Job number in the sweep; None for a single run."""
     label: str
-    """Name in tables; for a cell that failed before it could say, the overrides that set it apart."""
+    """Name in tables; for a cell that failed before writing run.json, the overrides that distinguish it."""
     status: Literal["done", "failed", "unfinished"]
     """failed: error.json; unfinished: neither scores.json nor error.json."""
     problem: str = ""
-    """Why there are no scores; "" where there are."""
+    """Reason for missing scores; "" if there are scores."""
     setup: Setup | None = None
-    """What it is; None where it has no run.json."""
+    """Settings; None without run.json."""
     answers: Answers | None = None
-    """Its predictions; None unless done."""
+    """Predictions; None unless done."""
     scores: Scores | None = None
-    """Their scores; None unless done."""
+    """Scores of the predictions; None unless done."""
     scorer: PredictionScorer = field(default_factory=PredictionScorer)
-    """What computed them, as run.json has it."""
+    """Scorer with the settings of run.json."""
     digest: str = ""
-    """SHA-256 of the judged cases; cells with the same one give the same answers."""
+    """SHA-256 of the scored cases; equal for cells with the same answers."""
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """Stage -> wall time."""
+    """Stage -> wall time in seconds."""
     folder: Path | None = None
-    """Where it lies; None unless done."""
+    """Run folder; None unless done."""
     reread: bool = False
-    """Whether its answers were read anew, otherwise than when it ran."""
+    """Whether the answers were read again with another verdict reader."""
     run: Mapping[str, Any] = field(default_factory=dict)
-    """What its run.json holds; empty unless done."""
+    """Content of run.json; empty unless done."""
     measured: Mapping[str, Any] | None = None
-    """What was measured of its backbone by itself; None: nothing was."""
+    """Perplexity, recall and cost measured for its backbone; None if not measured."""
 
     @property
     def name(self) -> str:
-        """How messages call it."""
+        """Name in messages."""
         return "run" if self.job is None else f"job {self.job}"
 
 
 def read_results(folders: Sequence[Path]) -> list[RunResult]:
-    """The cells of sweep and single-run folders, in the order of the folders and of the job numbers.
+    """Read the cells of sweep and single-run folders, in the order of the folders and the job numbers.
 
-    Cells without a backbone that recur, with the same corpus and options and the same answers, are kept once.
+    Repeated cells without a backbone that have the same corpus, options and answers are kept once.
 
     Raises:
-        UserError: a folder without cells, or a damaged file of a cell.
+        UserError: A folder has no cells, or a file of a cell is damaged.
     """
     cells = [cell for sweep, folder in enumerate(folders, start=1) for cell in _folder(folder, sweep)]
     kept: list[RunResult] = []
     seen: set[object] = set()
     for cell in cells:
         if cell.status == "done" and cell.setup is not None and cell.setup.backbone == NO_BACKBONE:
-            key = (cell.setup.arm, base(cell.setup), cell.digest)
+            key = (cell.setup.arm, judgments_key(cell.setup), cell.digest)
             if key in seen:
                 continue
             seen.add(key)
@@ -160,14 +178,13 @@ def read_results(folders: Sequence[Path]) -> list[RunResult]:
 
 
 def read_again(cell: RunResult, reading: str) -> RunResult | None:
-    """The cell with its answers read otherwise, from its file of predictions.
+    """Read the answers of a cell with another verdict reader, from predictions.jsonl; logs the number of changes.
 
-    None where that changes nothing or cannot be: the cell has no scores, was read so already by this version of the
-    reader, or compared the probabilities of answers, so that there is no text to read. How many answers are read
-    otherwise is logged.
+    Returns None if the cell has no scores, was read in this way by the current reader version, or compared the
+    probabilities of answers, which leaves no text to read.
 
     Raises:
-        UserError: a damaged file of predictions, or a reading that does not exist.
+        UserError: predictions.jsonl is damaged, or the reading is unknown.
     """
     reader, setup = PatternVerdictReader(reading=reading), cell.setup
     if cell.status != "done" or setup is None or cell.folder is None or cell.answers is None:
@@ -179,7 +196,7 @@ def read_again(cell: RunResult, reading: str) -> RunResult | None:
     answers = read_answers(cell.folder / PREDICTIONS, reader)
     before = {case.id: case.label for case in cell.answers.cases}
     changed = sum(before.get(case.id) != case.label for case in answers.cases)
-    log.info("%s, %s: %d of %d answers are read anew", cell.name, setup.label, changed, len(answers.cases))
+    log.info("%s, %s: the reader changes %d of %d verdicts", cell.name, setup.label, changed, len(answers.cases))
     options = {**setup.options, "verdict.reading": json.dumps(reading), VERSION: json.dumps(reader.SINCE[reading])}
     return replace(
         cell,
@@ -192,18 +209,18 @@ def read_again(cell: RunResult, reading: str) -> RunResult | None:
 
 
 def is_outdated(setup: Setup) -> bool:
-    """Whether an earlier version of the reader read the answers, and this one may read them otherwise."""
+    """Return whether an earlier reader version read the answers, whose verdicts may differ from today's."""
     version = setup.options.get(VERSION)
     return version is not None and version != json.dumps(PatternVerdictReader.SINCE.get(setup.reading or "", 1))
 
 
-def base(setup: Setup) -> tuple[object, ...]:
-    """What decides which judgments a cell is about and what of them is visible, whoever answers; hashable."""
-    apart = ("restructure.overflow", "restructure.budget")
+def judgments_key(setup: Setup) -> tuple[object, ...]:
+    """Return a hashable key of the judgments of a cell and their visible text, independent of the backbone."""
+    ignored = ("restructure.overflow", "restructure.budget")
     options = tuple(
         (key, value)
         for key, value in sorted(setup.options.items())
-        if key.startswith(("corpus.", "segment.", "restructure.")) and key not in apart
+        if key.startswith(("corpus.", "segment.", "restructure.")) and key not in ignored
     )
     return (setup.corpus, setup.split or "", setup.segment, setup.limit or 0, setup.seed, options)
 
@@ -214,7 +231,7 @@ def _folder(folder: Path, sweep: int) -> list[RunResult]:
     jobs = sorted((int(path.name), path) for path in folder.iterdir() if path.is_dir() and path.name.isdecimal())
     if jobs:
         overrides = [_overrides(path) for _, path in jobs]
-        # What all jobs share (a path, a limit) says nothing of one of them.
+        # Overrides shared by all jobs (a path, a limit) do not distinguish any of them.
         shared = set(overrides[0]).intersection(*overrides[1:]) if len(jobs) > 1 else set()
         labels = [" ".join(one for one in own if one not in shared) for own in overrides]
         return [_cell(path, sweep, number, label) for (number, path), label in zip(jobs, labels, strict=True)]
@@ -296,12 +313,12 @@ def _scorer(run: Mapping[str, Any], where: str) -> PredictionScorer:
 
 
 def _options(stages: Mapping[str, Any]) -> dict[str, str]:
-    """Options of the stages that ask and show, flat."""
+    """Return the options of the stages that prepare prompts and read answers, flat."""
     flat: dict[str, str] = {}
     for name, stage in stages.items():
         if name not in ("predict", "score", "measure"):
-            _flatten(f"{name}.class", stage.get("class"), flat)
-            _flatten(name, stage.get("fields", {}), flat)
+            own = {"class": stage["class"]} if "class" in stage else {}
+            _flatten(name, {**own, **stage.get("fields", {})}, flat)
     verdict = stages.get("verdict", {})
     if "version" in verdict:
         since = PatternVerdictReader.SINCE.get(verdict.get("fields", {}).get("reading"), 1)
@@ -318,24 +335,24 @@ def _flatten(name: str, value: object, flat: dict[str, str]) -> None:
 
 
 def _overrides(folder: Path) -> list[str]:
-    """What the command line or the sweep set for a cell, where Hydra noted it; not where results go."""
+    """Return the overrides of a cell as recorded by Hydra, without the output folder."""
     import yaml
 
     path = folder / ".hydra" / "overrides.yaml"
     if not path.is_file():
         return []
     try:
-        noted = yaml.safe_load(path.read_text(encoding="utf-8")) or []
+        recorded = yaml.safe_load(path.read_text(encoding="utf-8")) or []
     except yaml.YAMLError as error:
-        raise UserError("no YAML", where=str(path), cure="delete the file") from error
-    return [str(override) for override in noted if not str(override).startswith("runs=")]
+        raise UserError("not valid YAML", where=str(path), cure="delete the file") from error
+    return [str(override) for override in recorded if not str(override).startswith("runs=")]
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_bytes())
     except ValueError as error:
-        raise UserError("no JSON", where=str(path), cure="run the cell again") from error
+        raise UserError("not valid JSON", where=str(path), cure="run the cell again") from error
     if not isinstance(value, dict):
-        raise UserError("no JSON object", where=str(path), cure="run the cell again")
+        raise UserError("not a JSON object", where=str(path), cure="run the cell again")
     return value

@@ -1,10 +1,10 @@
-"""The study's printed figures (data/published), each with the interval that its number of judgments allows.
+"""Load the study's printed figures (data/published), with the intervals that their sample sizes allow.
 
-A printed rate does not say what was answered, but few confusion matrices can give it. Taken are all matrices without
-invalid answers, of as many judgments and with the class counts of the data set (where a subset was scored: with no more
-than these), that give every figure of a cell to the last digit, each read as what it is (data/published/README.md);
-where there are none, as with means over runs, those whose own figure is nearest. The interval is the union over these
-matrices: of BCa bootstrap intervals for macro-F1, of Wilson's intervals for shares.
+A printed rate does not determine the answers, but few confusion matrices can give it. Candidates are all matrices
+without invalid answers that have the number of judgments and the class counts of the data set (for a subset: at most
+these). Those that match every figure of a cell to the last digit are used, with each figure read as what it is
+(data/published/README.md); without a match, as for means over runs, those nearest to the figure. The interval is the
+union over these matrices: of BCa bootstrap intervals for macro-F1, of Wilson's intervals for shares.
 """
 
 import csv
@@ -43,9 +43,9 @@ COLUMNS = {
     "C": "C",
     "none": "none",
 }
-"""Components as the files have them -> column."""
+"""Components as in the files -> column."""
 DIGIT = 1e-4
-"""The last printed digit, as a share: figures are taken to be right to one of these."""
+"""Last printed digit, as a share: the assumed precision of the figures."""
 SHARES = {
     "accuracy": ((0, 4), (0, 1, 2, 3, 4, 5)),
     "fpr": ((3,), (3, 4, 5)),
@@ -53,38 +53,38 @@ SHARES = {
     "fdr": ((3,), (0, 3)),
     "for": ((1,), (1, 4)),
 }
-"""Rate -> codes (`legalrr.score.metrics`) of its numerator and of its denominator; fdr and for are the false
-discovery and the false omission rate."""
+"""Rate -> codes (`legalrr.score.metrics`) of its numerator and its denominator; fdr and for are the false discovery
+rate and the false omission rate."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedFigure:
-    """One printed figure."""
+    """A printed figure."""
 
     score: str
-    """Its column in the files: macro_f1, fpr, ..."""
+    """Metric in the files: macro_f1, fpr, ..."""
     value: float
-    """The figure, as a share."""
+    """Figure, as a share."""
     n: int | None
-    """Judgments, where stated."""
+    """Number of judgments; None if not printed."""
     reading: str
-    """What it is: `macro_f1` or a key of `SHARES`; "" for scores of explanations."""
+    """Actual metric: `macro_f1` or a key of `SHARES`; "" for explanation scores."""
     notes: tuple[str, ...]
-    """What an audit found of this figure alone."""
+    """Findings of the audit on this figure."""
 
 
 def remarks(table: str) -> tuple[str, ...]:
-    """What an audit found of whole columns of the study's table."""
+    """Return the findings of the audit on whole columns of the study's table."""
     found = [note for note in _footnotes(table) if note["components"] and not _scope(note)]
     return tuple(f"Printed figures, {COLUMNS[note['components']]}: {note['note']}" for note in found)
 
 
 def published(table: str, scorer: PredictionScorer) -> list[tuple[str, TableBlock]]:
-    """The blocks of the study's table, each with the name of the corpus that it is about.
+    """Return the blocks of the study's table, each with the name of its corpus.
 
     Args:
-        table: prediction or explanation.
-        scorer: confidence, resamples and seed of the intervals.
+        table: `prediction` or `explanation`.
+        scorer: Confidence, resamples and seed of the intervals.
     """
     datasets = {row["dataset"]: row for row in _rows("khatri2025_datasets")}
     footnotes = [note for note in _footnotes(table) if _scope(note) or not note["components"]]
@@ -123,7 +123,7 @@ def _scope(note: Mapping[str, str]) -> str:
 
 
 def _notes(footnotes: Sequence[Mapping[str, str]], dataset: str, model: str, metric: str) -> tuple[str, ...]:
-    """Footnotes to a line, or, without a metric, to a block."""
+    """Return the footnotes to a line, or, without a metric, to a block."""
     return tuple(
         note["note"]
         for note in footnotes
@@ -156,7 +156,7 @@ def _figure(
 ) -> TableNumber:
     if one.n is None or limits is None or not one.reading:
         return TableNumber(value=one.value, n=one.n, notes=one.notes)
-    every = matrices(one.n, limits)
+    every = confusion_matrices(one.n, limits)
     away = {other.score: np.abs(_rate(other.reading, every) - other.value) for other in cell}
     fitting, how = np.all([distances <= DIGIT for distances in away.values()], axis=0), "fitting"
     if not fitting.any():
@@ -175,12 +175,12 @@ def _figure(
 
 
 @lru_cache(maxsize=64)
-def matrices(n: int, limits: tuple[int, int]) -> npt.NDArray[np.int64]:
-    """Count the codes of every confusion matrix of n judgments without invalid answers, shape (6, m).
+def confusion_matrices(n: int, limits: tuple[int, int]) -> npt.NDArray[np.int64]:
+    """Return the code counts of every confusion matrix of n judgments without invalid answers, shape (6, m).
 
     Args:
-        n: judgments.
-        limits: judgments of the whole data set that are allowed, and dismissed; no more of a class are taken.
+        n: Number of judgments.
+        limits: Allowed and dismissed judgments of the whole data set, the maximum of each class.
     """
     columns = [
         (right, allowed - right, 0, wrong, n - allowed - wrong, 0)
@@ -192,7 +192,7 @@ def matrices(n: int, limits: tuple[int, int]) -> npt.NDArray[np.int64]:
 
 
 def _rate(reading: str, counts: Counts) -> Floats:
-    """A rate of matrices of shape (6, m); shape (m,), nan where the denominator is 0."""
+    """Return a rate of matrices of shape (6, m) as shape (m,); nan if the denominator is 0."""
     if reading == "macro_f1":
         return macro_f1_of_counts(counts)
     some, whole = (counts[list(codes)].sum(axis=0) for codes in SHARES[reading])

@@ -1,11 +1,8 @@
-"""Compose the sections under the tables: repeated runs, a second reading, explanations.
+"""Compose the sections below the tables of groups: repeated runs, a second reading, explanation scores.
 
-What the arms of a group wrote before their answers, scored against the court's own text of the same roles.
-
-Scores stand in the run folders (`legalrr.score.explanation`). Of each turn (analysis, ratio, ...) a table holds the
-arms that write it; only scores of one measure, so of one encoder, ever stand in one column or are compared.
-
-What stands under the tables of the groups, in every format: repeated runs, a second reading, explanations.
+Explanation scores compare what an arm wrote before its answer with the court's own text of the same role. They are
+read from the run folders (`legalrr.score.explanation`). Each turn (analysis, ratio, ...) has a table of the arms that
+write it. A column holds, and a test compares, only scores of one measure, and so of one encoder.
 """
 
 from collections import Counter
@@ -15,17 +12,17 @@ from functools import lru_cache
 from statistics import fmean
 
 from legalrr.report.compare import ArmResult, Group, Report
-from legalrr.report.table_view import name, title, treatment
+from legalrr.report.table_view import arm_label, group_title, treatment
 from legalrr.report.verdict_readers import (
     ReaderComparison,
     RepeatedRow,
     Repeats,
+    cells_without_text,
+    change_summary,
     compare_readers,
     experiments,
-    names,
+    reader_names,
     repeats,
-    summary,
-    unread,
 )
 from legalrr.score.explanation import ExplanationScores, Measure, explanation_scores
 from legalrr.score.paired_means import Mean, MeanDifference, compare_means, mean_of
@@ -35,56 +32,56 @@ from legalrr.tables import Table, bounds, fixed, p_value, share
 
 @dataclass(frozen=True, kw_only=True)
 class ExplainedPair:
-    """An arm against the reference arm of its group by one measure."""
+    """Comparison of an arm with the reference arm of its group by one measure."""
 
     difference: MeanDifference
-    """On the judgments that both explain."""
+    """Difference on the judgments that both explain."""
     p_holm: float
-    """Its permutation p, adjusted over the arms, for this turn and measure."""
+    """Permutation p, adjusted over the arms for this turn and measure."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExplainedRow:
-    """One arm."""
+    """Explanation scores of one arm."""
 
     row: ArmResult
     """The arm."""
     n: int
     """Judgments whose turn is compared with the court's text."""
     no_turn: int
-    """Judgments that have the court's text and not the turn, which was not asked for after an overflow."""
+    """Judgments with the court's text but without the turn, which was not requested after an overflow."""
     no_text: int
     """Judgments without the court's text of that role."""
     unscored: int
-    """Judgments to compare that a measure of the table has no score of yet."""
+    """Judgments to compare that lack a score of some measure of the table."""
     cut_off: int
-    """Turns that were cut off, of those compared."""
+    """Compared turns that were cut off."""
     words: float | None
-    """Mean words generated; None without judgments."""
+    """Mean number of words generated; None without judgments."""
     court_words: float | None
-    """Mean words of the court's text; None without judgments."""
+    """Mean number of words of the court's text; None without judgments."""
     sources: Mapping[str, int]
-    """Where the court's text comes from -> judgments."""
+    """Source of the court's text -> number of judgments."""
     means: Mapping[Measure, Mean]
     """Mean of each measure over judgments."""
     pairs: Mapping[Measure, ExplainedPair] = field(default_factory=dict)
-    """Comparisons with the reference arm; none for that arm itself, and where it writes no such turn."""
+    """Comparisons with the reference arm; empty for that arm, and if it does not write the turn."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExplainedTurn:
-    """One turn, over the arms that write it."""
+    """Explanation scores of one turn, for the arms that write it."""
 
     turn: str
     """analysis, statutes, ratio or ruling."""
     measures: tuple[Measure, ...]
-    """What was measured, in the order of the columns."""
+    """Measures, in the order of the columns."""
     rows: tuple[ExplainedRow, ...]
     """The arms, in the order of the group."""
 
     @property
     def headings(self) -> dict[Measure, str]:
-        """Measure -> its name in tables; measures of one name (two encoders) are numbered in their order."""
+        """Measure -> name in tables; measures of the same name (two encoders) are numbered."""
         seen: dict[str, list[Measure]] = {}
         for measure in self.measures:
             seen.setdefault(measure.heading, []).append(measure)
@@ -97,19 +94,19 @@ class ExplainedTurn:
 
 @lru_cache(maxsize=1)
 def explanations(report: Report) -> list[tuple[Group, tuple[ExplainedTurn, ...]]]:
-    """The groups of a report that have explanation scores, with these; raises UserError as `explained` does.
+    """Return the groups of a report with explanation scores, and these; raises UserError as `explained_turns`.
 
-    Another reading of the answers changes nothing of what was written before them, so it is passed over.
+    Groups of a second reading are skipped: it does not change what was written before the answers.
     """
     first = [group for group in report.groups if not group.rows[0].cell.reread]
-    return [(group, turns) for group in first if (turns := explained(group))]
+    return [(group, turns) for group in first if (turns := explained_turns(group))]
 
 
-def explained(group: Group) -> tuple[ExplainedTurn, ...]:
-    """Explanation scores of a group, a table per turn, from the run folders alone; empty where none were computed.
+def explained_turns(group: Group) -> tuple[ExplainedTurn, ...]:
+    """Read the explanation scores of a group from its run folders, by turn; empty if none were computed.
 
     Raises:
-        UserError: a damaged file of a run folder.
+        UserError: A file of a run folder is damaged.
     """
     found = [
         (row, scores)
@@ -124,7 +121,7 @@ def explained(group: Group) -> tuple[ExplainedTurn, ...]:
 def _turn(turn: str, found: Sequence[tuple[ArmResult, ExplanationScores]]) -> ExplainedTurn:
     some = [(row, scores) for row, scores in found if turn in scores.explanations.turns]
     measures = sorted(
-        {measure for _, scores in some for own, measure in scores.values if own == turn}, key=_place_of_measure
+        {measure for _, scores in some for own, measure in scores.values if own == turn}, key=_measure_order
     )
     rows = [_row(turn, row, scores, measures) for row, scores in some]
     references = {row.setup.arm: scores for row, scores in some if row.is_reference}
@@ -169,21 +166,21 @@ def _row(turn: str, row: ArmResult, scores: ExplanationScores, measures: Sequenc
     )
 
 
-def _place_of_measure(measure: Measure) -> tuple[int, str, str]:
+def _measure_order(measure: Measure) -> tuple[int, str, str]:
     families = ("rouge", "meteor", "bertscore")
     place = next((n for n, family in enumerate(families) if measure.column.startswith(family)), len(families))
     return place, measure.store, measure.column
 
 
 REPEAT_RULES = """\
-Mean macro-F1 over the runs. SD: between the runs, so how much one run can mislead. Interval: over judgments, all runs
-of a judgment resampled together, so what other judgments could have shown; more runs do not narrow it."""
+Mean macro-F1 over the runs. SD: between the runs, the variation of a single run. Interval: over judgments, with all
+runs of a judgment resampled together; more runs do not narrow it."""
 REPEAT_PAIR_RULES = """\
 Mean over the runs less that of the reference arm. p Holm: all answers of two arms to a judgment are swapped at once;
 adjusted over the distinct differences of arms from the reference arm. An interval that would leave out 0 beside p
-permutation > 0.05 is extended to 0. Baselines that answer everything alike are not tested."""
+permutation > 0.05 is extended to 0. Constant baselines are not tested."""
 READING_RULES = """\
-The same answers, read in two ways. Changed: judgments whose verdict the second reading changes. Opposite: of these,
+The same answers under two readings. Changed: judgments whose verdict the second reading changes. Opposite: of these,
 allowed and dismissed exchanged. Difference: the second reading less the first, on the same judgments."""
 EXPLANATION_RULES = """\
 What the model wrote in a turn against the court's own text of the same role. Words: means over judgments; overlap
@@ -194,28 +191,28 @@ would leave out 0 beside p permutation > 0.05 is extended to 0."""
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A headed part of a report."""
+    """A part of a report with a heading."""
 
     title: str
-    """Its heading."""
+    """Heading."""
     lines: tuple[str, ...]
-    """What has to be known beside the numbers."""
+    """Settings and remarks."""
     tables: tuple[tuple[str, str, Table], ...]
-    """Heading ("" for none), rules and table, one after another."""
+    """Tables, each with its heading ("" for none) and explanation."""
 
 
 def sections(report: Report) -> list[Section]:
-    """The sections of a report; empty for a plain one.
+    """Return the sections of a report; empty without repeated runs, a second reading and explanation scores.
 
     Raises:
-        UserError: a damaged file of a run folder.
+        UserError: A file of a run folder is damaged.
     """
     again = [_repeats_section(one, report) for one in repeats(report)]
     return [*again, *_reading_sections(report), *_explanation_sections(report)]
 
 
 def shown_groups(report: Report) -> list[Group]:
-    """The groups that get tables of their own: those of repeated runs have one for all runs."""
+    """Return the groups with separate tables; repeated runs share a table."""
     repeated = [group for groups in experiments(report) for group in groups]
     return [group for group in report.groups if not any(group is other for other in repeated)]
 
@@ -228,7 +225,7 @@ def _repeats_section(found: Repeats, report: Report) -> Section:
     if compared:
         tables.append(("Differences", REPEAT_PAIR_RULES, _repeat_pairs_view(compared)))
     return Section(
-        title=f"{title(one)}, {len(found.groups)} runs", lines=tuple(treatment(one, report)), tables=tuple(tables)
+        title=f"{group_title(one)}, {len(found.groups)} runs", lines=tuple(treatment(one, report)), tables=tuple(tables)
     )
 
 
@@ -237,10 +234,10 @@ def _repeats_view(rows: Sequence[RepeatedRow]) -> Table:
     return Table(
         header=("Arm", "Runs", "n", f"Mean macro-F1 [{level}]", "SD between runs", "Least", "Greatest", "Invalid %"),
         rows=tuple(
-            (name(row.first), str(len(row.rows)), row.note, "", "", "", "", share(row.invalid_rate))
+            (arm_label(row.first), str(len(row.rows)), row.note, "", "", "", "", share(row.invalid_rate))
             if row.scores is None
             else (
-                name(row.first),
+                arm_label(row.first),
                 str(len(row.rows)),
                 str(row.scores.n),
                 f"{fixed(row.scores.mean)} {bounds(row.scores.interval)}",
@@ -277,23 +274,23 @@ def _repeat_pairs_view(rows: Sequence[RepeatedRow]) -> Table:
 
 
 def _reading_sections(report: Report) -> Iterator[Section]:
-    left = ", ".join(dict.fromkeys(row.setup.label for row in unread(report)))
+    left = ", ".join(dict.fromkeys(row.setup.label for row in cells_without_text(report)))
     for group, rows in compare_readers(report):
         if not rows:
             continue
-        lines = [*treatment(group, report), summary(rows)]
+        lines = [*treatment(group, report), change_summary(rows)]
         if left:
-            lines.append(f"not read anew, as probabilities were compared: {left}")
-        two = names(rows)
+            lines.append(f"not read again, as probabilities were compared: {left}")
+        two = reader_names(rows)
         yield Section(
-            title=f"{title(group)}: the readings {two[0]} and {two[1]}",
+            title=f"{group_title(group)}: the readings {two[0]} and {two[1]}",
             lines=tuple(lines),
             tables=(("", READING_RULES, _readings_view(rows)),),
         )
 
 
 def _readings_view(rows: Sequence[ReaderComparison]) -> Table:
-    one, other = names(rows)
+    one, other = reader_names(rows)
     level = f"{rows[0].row.cell.scorer.confidence:.0%}"
     return Table(
         header=(
@@ -311,7 +308,7 @@ def _readings_view(rows: Sequence[ReaderComparison]) -> Table:
         ),
         rows=tuple(
             (
-                name(twice.row),
+                arm_label(twice.row),
                 str(twice.comparison.n),
                 *(f"{fixed(s.macro_f1)} {bounds(s.interval)}" for s in (twice.row.scores, twice.again.scores)),
                 f"{twice.comparison.difference:+z.3f} {bounds(twice.comparison.interval)}",
@@ -338,7 +335,7 @@ def _explanation_sections(report: Report) -> Iterator[Section]:
                 tables.append((f"Turn: {turn.turn}, differences to the reference arm", "", pairs))
         measures = dict.fromkeys((measure.heading, measure.detail) for turn in turns for measure in turn.measures)
         yield Section(
-            title=f"{title(group)}: explanations",
+            title=f"{group_title(group)}: explanations",
             lines=(*(f"{heading}: {detail}" for heading, detail in measures), _sources(turns)),
             tables=tuple(tables),
         )
@@ -356,7 +353,7 @@ def _explanation_view(turn: ExplainedTurn) -> Table:
     def cells(row: ExplainedRow) -> tuple[str, ...]:
         means = (row.means.get(measure) for measure in turn.measures)
         return (
-            name(row.row),
+            arm_label(row.row),
             str(row.n),
             *(str(count) for count in (row.no_turn, row.no_text, row.unscored, row.cut_off)),
             *(fixed(words, 0) for words in (row.words, row.court_words)),

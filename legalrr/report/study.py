@@ -1,4 +1,4 @@
-"""The study's tables from the cells of a report: prediction, explanation, and the effects of the switches."""
+"""Build tables in the layout of the study from a report: prediction, explanation, and effects of the switches."""
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -6,23 +6,30 @@ from types import MappingProxyType
 from legalrr.errors import UserError
 from legalrr.report.compare import ArmComparison, ArmResult, Group, Report
 from legalrr.report.paper_table import Line, PaperTable, TableBlock, TableNumber
+from legalrr.report.pooled_effects import Pool, pools
 from legalrr.report.published import COLUMNS, published, remarks
 from legalrr.report.sections import ExplainedRow, ExplainedTurn, explanations
-from legalrr.report.tables import Pool, full_title, pools
+from legalrr.report.table_view import full_title
 from legalrr.score.cases import INVALID_POLICIES
+from legalrr.score.effects import ARMS as FACTORIAL
 from legalrr.score.effects import EFFECTS, MEASURES, Effect
 from legalrr.score.explanation import Measure
 from legalrr.score.intervals import wilson
 from legalrr.score.scorer import PredictionScorer
 
-ARMS = dict(zip(("drc", "dr", "dc", "d", "rc", "r", "c", "plain"), COLUMNS.values(), strict=True))
-"""Arm -> its column in the study's layout."""
+ARMS = {
+    arm: column
+    for column in COLUMNS.values()
+    for arm, switches in FACTORIAL.items()
+    if ("/".join(switches) or "none") == column
+}
+"""Arm -> its column, in the order of the study."""
 HEADINGS = {"macro_f1": "Macro-F1", "accuracy": "Accuracy", "yes_rate": "YES rate"}
 STAR = "* differs from the reference arm after Holm's correction, at 5 %"
-STAR_BOUND = "* stands too with the invalid answers of the better arm wrong and those of the other right"
+STAR_BOUND = "* also significant with the invalid answers of the better arm wrong and those of the other right"
 EFFECT_BOUND = (
     "bound: Holm with the invalid answers against the effect, wrong in the arms that it says are better and right in "
-    "the others; * stands so too."
+    "the others; * also significant with these."
 )
 AGAINST = (
     "Printed figures: the union of the intervals of all confusion matrices without invalid answers that give the "
@@ -31,13 +38,17 @@ AGAINST = (
 
 
 def prediction(report: Report, *, against: bool = False) -> PaperTable:
-    """Macro-F1, FPR and FNR of the eight arms, per corpus and backbone."""
+    """Build the table of macro-F1, FPR and FNR of the eight arms, per corpus and backbone.
+
+    Raises:
+        UserError: No cell is one of the eight arms.
+    """
     own = [(group.setup.corpus, _prediction(group, report)) for group in _with_arms(report)]
     return PaperTable(
         caption=f"Prediction of the outcome, in percent, with {_level(report)} intervals over judgments: "
         "BCa bootstrap for macro-F1, exact where no resample changes it; Wilson's for FPR and FNR.",
         columns=tuple(ARMS.values()),
-        blocks=_beside(own, published("prediction", _scorer(report)) if against else []),
+        blocks=_insert_printed(own, published("prediction", _scorer(report)) if against else []),
         notes=(
             STAR,
             *((STAR_BOUND,) if _bounded([block for _, block in own]) else ()),
@@ -48,7 +59,11 @@ def prediction(report: Report, *, against: bool = False) -> PaperTable:
 
 
 def explanation(report: Report, *, against: bool = False) -> PaperTable:
-    """Overlap of what was written with the court's text, per corpus, backbone and turn."""
+    """Build the table of overlap of the generated text with the court's text, per corpus, backbone and turn.
+
+    Raises:
+        UserError: No explanation scores were computed.
+    """
     blocks = [
         (group.setup.corpus, _explanation(turn, _title(group, report)))
         for group, turns in explanations(report)
@@ -63,16 +78,16 @@ def explanation(report: Report, *, against: bool = False) -> PaperTable:
         caption=f"Generated text against the court's text of the same role, in percent: mean over judgments with its "
         f"{_level(report)} BCa bootstrap interval.",
         columns=tuple(ARMS.values()),
-        blocks=_beside(blocks, published("explanation", _scorer(report)) if against else []),
+        blocks=_insert_printed(blocks, published("explanation", _scorer(report)) if against else []),
         notes=(STAR, *(remarks("explanation") if against else ())),
     )
 
 
 def effects(report: Report, *, against: bool = False) -> PaperTable:
-    """Main effects and interactions of D, R and C on macro-F1, accuracy and the YES rate.
+    """Build the table of main effects and interactions of D, R and C on macro-F1, accuracy and the YES rate.
 
     Raises:
-        UserError: `against`: the study printed no effects.
+        UserError: `against` is set, but the study printed no effects.
     """
     if against:
         raise UserError("the study printed no effects", where="--against", cure="use --table prediction or explanation")
@@ -97,11 +112,11 @@ def effects(report: Report, *, against: bool = False) -> PaperTable:
 TABLES: Mapping[str, Callable[..., PaperTable]] = MappingProxyType(
     {"prediction": prediction, "explanation": explanation, "effects": effects}
 )
-"""Name of a table -> what makes it from a report."""
+"""Name of a table -> function that builds it from a report."""
 
 
 def _bounded(blocks: Sequence[TableBlock]) -> bool:
-    """Whether any p of the blocks has one under the unfavourable bound beside it."""
+    """Return whether any number of the blocks has a p under the unfavourable bound."""
     lines = (line for block in blocks for line in block.lines)
     return any(figure.p_holm_bound is not None for line in lines for figure in line.figures.values())
 
@@ -114,16 +129,23 @@ def _with_arms(report: Report) -> list[Group]:
 
 
 def _cells(group: Group) -> dict[str, list[ArmResult]]:
-    """Column -> its cells."""
+    """Return the rows of a group by column."""
     found: dict[str, list[ArmResult]] = {}
     for row in group.rows:
-        if row.setup.arm in ARMS and row.setup.family == "arm":
-            found.setdefault(ARMS[row.setup.arm], []).append(row)
+        if (column := _column(row)) is not None:
+            found.setdefault(column, []).append(row)
     return found
 
 
-def _beside(own: Sequence[tuple[str, TableBlock]], printed: Sequence[tuple[str, TableBlock]]) -> tuple[TableBlock, ...]:
-    """Each printed block after the last block of its corpus; all of them at the end where no corpus is the study's."""
+def _column(row: ArmResult) -> str | None:
+    """Return the column of an arm, by the switches that its run recorded; None outside the factorial."""
+    return None if row.setup.factors is None else "/".join(row.setup.factors) or "none"
+
+
+def _insert_printed(
+    own: Sequence[tuple[str, TableBlock]], printed: Sequence[tuple[str, TableBlock]]
+) -> tuple[TableBlock, ...]:
+    """Place printed blocks after the last own block of their corpus; at the end if no corpus is one of the study."""
     corpora = list(dict.fromkeys(corpus for corpus, _ in own))
     blocks: list[TableBlock] = []
     for corpus in corpora:
@@ -152,7 +174,7 @@ def _prediction(group: Group, report: Report) -> TableBlock:
 
 def _macro_f1(row: ArmResult, pair: ArmComparison | None, notes: tuple[str, ...], *, bounded: bool) -> TableNumber:
     scores = row.scores
-    told = (f"no interval: {scores.interval_note}",) if scores.interval_note else ()
+    footnotes = (f"no interval: {scores.interval_note}",) if scores.interval_note else ()
     return TableNumber(
         value=scores.macro_f1,
         interval=scores.interval,
@@ -160,12 +182,12 @@ def _macro_f1(row: ArmResult, pair: ArmComparison | None, notes: tuple[str, ...]
         n=scores.n,
         p_holm=None if pair is None else pair.p_holm,
         p_holm_bound=pair.p_holm_bound if pair is not None and bounded else None,
-        notes=(*notes, *told),
+        notes=(*notes, *footnotes),
     )
 
 
 def _rate(row: ArmResult, gold: str, notes: tuple[str, ...]) -> TableNumber:
-    """FPR where `gold` is dismissed, FNR where it is allowed."""
+    """Return FPR if `gold` is dismissed, FNR if it is allowed."""
     counts = row.scores.confusion[gold]
     n = sum(counts.values())
     if n == 0:
@@ -183,8 +205,8 @@ def _several(rows: Sequence[ArmResult]) -> tuple[str, ...]:
 def _explanation(turn: ExplainedTurn, titled: str) -> TableBlock:
     cells: dict[str, list[ExplainedRow]] = {}
     for one in turn.rows:
-        if one.row.setup.arm in ARMS and one.row.setup.family == "arm":
-            cells.setdefault(ARMS[one.row.setup.arm], []).append(one)
+        if (column := _column(one.row)) is not None:
+            cells.setdefault(column, []).append(one)
     lines = [_overlap(measure, cells) for measure in turn.measures]
     for score, words in (("Words", "words"), ("Words of the court", "court_words")):
         figures = {column: TableNumber(value=getattr(rows[0], words), n=rows[0].n) for column, rows in cells.items()}
@@ -197,14 +219,14 @@ def _overlap(measure: Measure, cells: Mapping[str, Sequence[ExplainedRow]]) -> L
     for column, rows in cells.items():
         mean, pair = rows[0].means.get(measure), rows[0].pairs.get(measure)
         if mean is not None:
-            told = (f"no interval: {mean.interval_note}",) if mean.interval_note else ()
+            footnotes = (f"no interval: {mean.interval_note}",) if mean.interval_note else ()
             figures[column] = TableNumber(
                 value=mean.mean,
                 interval=mean.interval,
                 method="BCa" if mean.interval else "",
                 n=mean.n,
                 p_holm=None if pair is None else pair.p_holm,
-                notes=(*_several([one.row for one in rows]), *told),
+                notes=(*_several([one.row for one in rows]), *footnotes),
             )
     return Line(score=measure.heading, figures=figures, notes=(f"{measure.heading}: {measure.detail}",))
 
@@ -223,7 +245,7 @@ def _effects(pool: Pool) -> TableBlock:
 
 
 def _effect(one: Effect, *, bounded: bool) -> TableNumber:
-    told = (f"{'' if one.interval else 'no '}interval: {one.interval_note}",) if one.interval_note else ()
+    footnotes = (f"{'' if one.interval else 'no '}interval: {one.interval_note}",) if one.interval_note else ()
     return TableNumber(
         value=one.estimate,
         interval=one.interval,
@@ -232,7 +254,7 @@ def _effect(one: Effect, *, bounded: bool) -> TableNumber:
         p=one.p_permutation,
         p_holm=one.p_holm,
         p_holm_bound=one.p_holm_bound if bounded else None,
-        notes=told,
+        notes=footnotes,
     )
 
 

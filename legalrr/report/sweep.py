@@ -1,8 +1,6 @@
-"""Rebuild and print the tables and the figure of a sweep.
+"""Write and print the tables, figures and page of a sweep: while it runs, at its end, and on demand.
 
-Prints the tables: with colours and lines in a terminal, as plain columns elsewhere.
-
-Rebuilds what lies next to the cells of a sweep, tables and figure: while it runs, at its end, and on demand.
+Printed tables have colours and lines in a terminal, and plain columns elsewhere.
 """
 
 import time
@@ -20,7 +18,7 @@ from legalrr.report.compare import Report, finding, read_report
 from legalrr.report.figures import forest_svg
 from legalrr.report.load import gc_paused
 from legalrr.report.sections import sections, shown_groups
-from legalrr.report.table_view import differences_view, missing_view, scores_view, title, treatment
+from legalrr.report.table_view import differences_view, group_title, missing_view, scores_view, treatment
 from legalrr.report.tables import write_tables
 from legalrr.store import make_folder, write_atomically
 from legalrr.tables import standard_output
@@ -30,12 +28,11 @@ if TYPE_CHECKING:
 
 
 PIPE_WIDTH = 260
-"""Columns where no terminal says how wide it is; wide enough that no cell is wrapped."""
+"""Width in columns without a terminal; no cell is wrapped."""
 
 
 def show(folder: Path, console: "Console | None" = None) -> Report:
-    """Print the tables of a sweep or single-run folder, and return its report; raises UserError as `read_report`
-    does."""
+    """Print the tables of a sweep or single-run folder, and return its report; raises UserError as `read_report`."""
     report = read_report([folder])
     show_report(report, console)
     return report
@@ -45,13 +42,13 @@ def show_report(report: Report, console: "Console | None" = None) -> None:
     """Print the tables of a report.
 
     Args:
-        report: what to print.
-        console: where to; None: standard output.
+        report: Report to print.
+        console: Console to print to; None: standard output.
     """
     console = console or standard_output(PIPE_WIDTH)
     for group in shown_groups(report):
         console.print()
-        console.print(title(group), style="bold", markup=False, highlight=False)
+        console.print(group_title(group), style="bold", markup=False, highlight=False)
         for line in treatment(group, report):
             console.print(line, style="dim", markup=False, highlight=False)
         scores_view(group).show(console)
@@ -80,22 +77,23 @@ def show_report(report: Report, console: "Console | None" = None) -> None:
         missing.show(console)
 
 
-PAUSE = 30.0
-"""Seconds from one rebuild of a running sweep to the next: each reads and compares all cells that there are."""
+REBUILD_SECONDS = 30.0
+"""Minimum seconds between rebuilds of a running sweep: each reads and compares all cells."""
 
 
 class SweepTables(Callback):
-    """Keeps the tables of a sweep up to date: Hydra calls `on_job_end` after failed jobs too.
+    """Hydra callback that keeps the tables of a sweep up to date; Hydra calls `on_job_end` after failed jobs too.
 
-    A sweep that is interrupted has no `on_multirun_end`: the command then writes the tables of what is there.
+    Hydra does not call `on_multirun_end` for an interrupted sweep: the command then writes the tables of the finished
+    cells.
     """
 
-    def __init__(self, pause: float = PAUSE) -> None:
+    def __init__(self, pause: float = REBUILD_SECONDS) -> None:
         self._pause = pause
         self._rebuilt: float | None = None
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        """Rebuild after a job of a sweep, unless that was done within the pause."""
+        """Rebuild after a job of a sweep, unless the last rebuild was less than the pause ago."""
         if config.hydra.mode != RunMode.MULTIRUN:
             return
         if self._rebuilt is None or time.monotonic() - self._rebuilt >= self._pause:
@@ -113,28 +111,28 @@ class SweepTables(Callback):
 
 
 def rebuild(folder: Path) -> list[Path]:
-    """Writes tables and figure of a sweep or single-run folder into it; returns their paths.
+    """Write tables and figures of a sweep or single-run folder into it, and return their paths.
 
     Raises:
-        UserError: the folder has no cells, or a file of a cell is damaged.
+        UserError: The folder has no cells, or a file of a cell is damaged.
     """
     return write_report(read_report([folder]), folder)
 
 
 @gc_paused()
 def write_page(report: Report, folders: Sequence[Path], folder: Path, *, megabytes: float | None = None) -> Path:
-    """Writes report.html into a folder, which must be there; returns its path.
+    """Write report.html into an existing folder, and return its path.
 
-    It takes longer than the tables, so it is written once a sweep is over, and on demand.
+    The page takes longer than the tables: it is written at the end of a sweep, and on demand.
 
     Args:
-        report: what was read from `folders`.
-        folders: where it was read from.
-        folder: where to.
-        megabytes: what prompts and answers may take in it; None: the usual size.
+        report: Report read from `folders`.
+        folders: Run folders.
+        folder: Output folder.
+        megabytes: Size limit of prompts and answers; None: the default.
 
     Raises:
-        UserError: a file of a cell is damaged, or changed meanwhile.
+        UserError: A file of a cell is damaged, or changed since it was read.
     """
     from legalrr.report.html.page import MEGABYTES, report_page
 
@@ -144,10 +142,10 @@ def write_page(report: Report, folders: Sequence[Path], folder: Path, *, megabyt
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
-    """Writes a report's tables and, where there is a score, its figures into a folder; makes it; returns their paths.
+    """Write the tables of a report, and its figures if it has scores, into a folder; return their paths.
 
     Raises:
-        UserError: the folder cannot be made.
+        UserError: The folder cannot be created.
     """
     make_folder(folder)
     paths = write_tables(report, folder)

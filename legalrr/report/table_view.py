@@ -1,28 +1,26 @@
-"""What a reader sees of a group, as strings: its treatment, its scores, its differences. The same in every format."""
+"""Display tables of a group: settings, scores and differences, as strings that are the same in every format."""
 
 import json
 
 from legalrr.report.compare import ArmComparison, ArmResult, Group, Report
 from legalrr.report.load import NO_BACKBONE, VERSION, RunResult, Setup, is_outdated
+from legalrr.report.verdict_readers import run_number
 from legalrr.score.cases import INVALID_POLICIES, PARTY_UNKNOWN
 from legalrr.score.invalid_bounds import macro_f1_bounds
 from legalrr.tables import Table, bounds, fixed, p_value, share
 
 TURNS = ("analysis", "statutes", "ratio", "ruling", "answer")
-"""Order in which turn lengths are named."""
+"""Order of turns."""
 
 GKA = "backbone.gka."
-"""What the options of Gated KalmaNet layers begin with."""
+"""Prefix of the options of Gated KalmaNet layers."""
 
 ATTENTION = "attention"
-"""What a backbone without such options is."""
-
-TOLD = ("annotate.layout", "annotate.question", "annotate.tokens", "restructure.overflow")
-"""Options that `treatment` names in words of its own."""
+"""Name of a backbone without such layers."""
 
 
 def scores_view(group: Group) -> Table:
-    """The scores of a group; the reference arm is marked."""
+    """Return the table of scores of a group, with the reference arm marked."""
     level = f"{group.rows[0].cell.scorer.confidence:.0%}"
     limits = [macro_f1_bounds(row.cases) for row in group.rows]
     bounded = any(limit is not None for limit in limits)
@@ -45,7 +43,7 @@ def scores_view(group: Group) -> Table:
         ),
         rows=tuple(
             (
-                name(row),
+                arm_label(row),
                 str(row.scores.n),
                 f"{fixed(row.scores.macro_f1)} {bounds(row.scores.interval)}",
                 *([_limits(limit)] if bounded else []),
@@ -66,7 +64,7 @@ def scores_view(group: Group) -> Table:
 
 
 def differences_view(group: Group) -> Table:
-    """Each row of a group against the reference arm."""
+    """Return the table of differences of a group to the reference arm."""
     level = f"{group.rows[0].cell.scorer.confidence:.0%}"
     bounded = any(pair.bound is not None for pair in group.pairs)
     return Table(
@@ -87,42 +85,49 @@ def differences_view(group: Group) -> Table:
 
 
 def missing_view(report: Report) -> Table:
-    """The cells without scores, and why."""
-    gone = [cell for cell in report.cells if cell.status != "done" or not (cell.scores and cell.scores.n)]
+    """Return the table of cells without scores, with the reasons."""
+    missing = [cell for cell in report.cells if cell.status != "done" or not (cell.scores and cell.scores.n)]
     return Table(
         header=("Cell", "Arm", "Status", "Why"),
         rows=(
-            *((_cell_name(cell), cell.label, cell.status, why(cell)) for cell in gone),
+            *((_cell_name(cell), cell.label, cell.status, missing_reason(cell)) for cell in missing),
             *((_cell_name(row.cell), row.cell.label, row.cell.status, reason) for row, reason in report.left_out),
         ),
     )
 
 
-def why(cell: RunResult) -> str:
-    """Why a cell has no scores; "" where it has."""
+def missing_reason(cell: RunResult) -> str:
+    """Return why a cell has no scores; "" if it has scores."""
     if cell.scores is not None and cell.scores.n == 0:
         return cell.scores.interval_note or ""
     return cell.problem
 
 
-def name(row: ArmResult) -> str:
-    """Label of a row, with a mark at the reference arm."""
+def arm_label(row: ArmResult) -> str:
+    """Return the label of a row, with a mark on the reference arm."""
     return f"{row.setup.label} (reference)" if row.is_reference else row.setup.label
 
 
-def title(group: Group) -> str:
-    """Corpus, segmenter, backbone and run of a group."""
+def group_title(group: Group) -> str:
+    """Return the title of a group: corpus, segmenter, backbone and run."""
     setup = group.setup
-    corpus = setup.corpus if setup.split is None else f"{setup.corpus} ({setup.split})"
     model = "no backbone" if setup.backbone == NO_BACKBONE else setup.backbone
     run = f", run {setup.repetition}" if setup.repetition > 1 else ""
-    layers = f", {told}" if (told := hybrid(setup)) != ATTENTION else ""
-    return f"{corpus}, roles: {setup.segment}, {model}{layers}{run}"
+    layers = f", {variant}" if (variant := attention_variant(setup)) != ATTENTION else ""
+    return f"{setup.corpus_name}, roles: {setup.segment}, {model}{layers}{run}"
 
 
-def hybrid(setup: Setup) -> str:
-    """What `backbone.gka` makes of a backbone: "attention", or which layers are replaced and in how many steps they
-    solve."""
+def full_title(group: Group, report: Report) -> str:
+    """Return the title of a group, with all settings in which groups of the report may differ."""
+    # group_title names numbered runs; runs that differ only in their seeds are counted here.
+    counted = (run_number(group, report) or 1) if group.setup.repetition == 1 else 1
+    run = f"run {counted}" if counted > 1 else ""
+    parts = (group_title(group), run, group.setup.layout, group.setup.reading, differing_options(group, report))
+    return ", ".join(part for part in parts if part)
+
+
+def attention_variant(setup: Setup) -> str:
+    """Return "attention", or the layers that `backbone.gka` replaces and their number of solver steps."""
     options = {key.removeprefix(GKA): json.loads(value) for key, value in setup.options.items() if key.startswith(GKA)}
     layers, steps = options.get("layers"), options.get("num_iter")
     parts = []
@@ -134,7 +139,7 @@ def hybrid(setup: Setup) -> str:
 
 
 def treatment(group: Group, report: Report) -> list[str]:
-    """Everything that a reader has to know beside the scores, a line each."""
+    """Return the settings and the data behind the scores of a group, one line each."""
     setup, scorer = group.setup, group.rows[0].cell.scorer
     lengths = {turn: length for row in group.rows for turn, length in row.setup.tokens.items()}
     turns = [turn for turn in TURNS if turn in lengths] + sorted(lengths.keys() - set(TURNS))
@@ -159,15 +164,15 @@ def treatment(group: Group, report: Report) -> list[str]:
     ]
     if is_outdated(setup):
         lines.append(
-            f"answers read by version {setup.options[VERSION]} of the reader; --reading {setup.reading} reads them anew"
+            f"answers read by reader version {setup.options[VERSION]}; --reading {setup.reading} reads them again"
         )
-    lines.append(f"options: {apart(group, report)}")
+    lines.append(f"options: {differing_options(group, report)}")
     return [line for line in lines if not line.endswith(": ")]
 
 
-def apart(group: Group, report: Report) -> str:
-    """Options in which groups of the report differ and that nothing else names, with the group's values; "" if none."""
-    told = (
+def differing_options(group: Group, report: Report) -> str:
+    """Return the options in which groups differ and that no other line names, with the group's values; "" if none."""
+    named = (
         "corpus.",
         "segment.",
         "backbone.",
@@ -177,28 +182,28 @@ def apart(group: Group, report: Report) -> str:
         "restructure.overflow",
     )
     options = [one.setup.options for one in report.groups if one.setup.backbone != NO_BACKBONE]
-    keys = sorted({key for one in options for key in one if not key.startswith(told)})
+    keys = sorted({key for one in options for key in one if not key.startswith(named)})
     differing = [key for key in keys if len({one.get(key) for one in options}) > 1]
     return ", ".join(f"{key} {group.setup.options.get(key, 'unset')}" for key in differing)
 
 
 def _judgments(group: Group) -> str:
-    """Size and class balance; from one row where all agree, else from each distinct one."""
+    """Return size and class balance, for each distinct pair of them among the rows."""
     sizes = dict.fromkeys(
         (row.scores.n, *(sum(row.scores.confusion[gold].values()) for gold in ("allowed", "dismissed")))
         for row in group.rows
     )
-    told = " or ".join(
+    balance = " or ".join(
         f"n = {n} judgments ({allowed} allowed, {dismissed} dismissed)" for n, allowed, dismissed in sizes
     )
     n, units = max((row.scores.n, row.scores.clusters) for row in group.rows)
-    return told if n == units else f"{told}; {n} judgments in {units} clusters, near-duplicates as one"
+    return balance if n == units else f"{balance}; {n} judgments in {units} clusters, near-duplicates as one"
 
 
 def _question(group: Group) -> str:
-    """What is asked, and of how many judgments nothing tells which party came; "" for runs that did not note it."""
-    asked = [row for row in group.rows if row.setup.backbone != NO_BACKBONE and row.cell.run.get("counts")]
-    counts = asked[0].cell.run["counts"] if asked else {}
+    """Return the question and the number of judgments with unknown party; "" for runs that did not record these."""
+    answering = [row for row in group.rows if row.setup.backbone != NO_BACKBONE and row.cell.run.get("counts")]
+    counts = answering[0].cell.run["counts"] if answering else {}
     if PARTY_UNKNOWN not in counts:
         return ""
     question = json.loads(group.setup.options.get("annotate.question", '"party"'))

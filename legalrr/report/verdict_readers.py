@@ -1,8 +1,7 @@
-"""Compare verdict readers on the same answers, and gather repeated runs.
+"""Compare two verdict readers on the same answers, and combine repeated runs.
 
-Two readings of the same answers side by side: how much of a score is the model's, and how much the reader's.
-
-Repeated runs: cells that differ in nothing but the seed or number of the run, as one row of a table.
+A comparison of readers separates the model's share of a score from the reader's. Repeated runs are cells that differ
+only in the seed or the number of the run; a table has one row for them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,16 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from legalrr.errors import UserError
-from legalrr.report.compare import ArmResult, Group, Report, difference_key, holm_distinct, is_constant, place
+from legalrr.report.compare import (
+    ArmResult,
+    Difference,
+    Group,
+    Report,
+    difference_key,
+    holm_by_family,
+    is_constant,
+    sort_key,
+)
 from legalrr.report.load import NO_BACKBONE, VERSION
 from legalrr.score.invalid_bounds import Bound, p_unfavourable, significant_under_bound, unfavourable_bound
 from legalrr.score.paired_means import Repeated, RepeatedComparison, compare_repeated, score_repeated
@@ -19,40 +27,40 @@ from legalrr.score.significance import Comparison, compare
 
 @dataclass(frozen=True, kw_only=True)
 class ReaderComparison:
-    """A cell under two readings."""
+    """A cell under two verdict readers."""
 
     row: ArmResult
-    """As it ran."""
+    """With the reader of the run."""
     again: ArmResult
-    """Read anew."""
+    """With the second reader."""
     changed: int
-    """Judgments whose verdict the other reading changes, of those that both rows have."""
+    """Judgments whose verdict the second reader changes, of those that both rows have."""
     opposite: int
-    """Of these, those that it turns into the opposite."""
+    """Of these, verdicts that become the opposite."""
     found: int
-    """Of these, those that were invalid as the cell ran."""
+    """Of these, verdicts that were invalid."""
     lost: int
-    """Of these, those that are invalid read anew."""
+    """Of these, verdicts that become invalid."""
     comparison: Comparison
-    """Read anew less as it ran, on the judgments that both rows have."""
+    """Second reader less first, on the judgments that both rows have."""
 
 
 @lru_cache(maxsize=1)
 def compare_readers(report: Report) -> list[tuple[Group, tuple[ReaderComparison, ...]]]:
-    """Per group that was read anew: the group as it ran, and its rows under both readings; baselines too."""
+    """Return each group that was read again, with its rows under both readers, baselines included."""
     first = {_key(row): (group, row) for group in report.groups for row in group.rows if not row.cell.reread}
     found = []
     for group in report.groups:
         again = [row for row in group.rows if row.cell.reread]
         known = [(first[_key(row)], row) for row in again if _key(row) in first]
         if known:
-            twice = tuple(_twice(own, row) for (_, own), row in known)
+            twice = tuple(_compare_readings(own, row) for (_, own), row in known)
             found.append((known[0][0][0], tuple(one for one in twice if one is not None)))
     return found
 
 
-def names(rows: Sequence[ReaderComparison]) -> tuple[str, str]:
-    """What the two readings are called; with versions of the reader where these alone differ."""
+def reader_names(rows: Sequence[ReaderComparison]) -> tuple[str, str]:
+    """Return the names of the two readings, with reader versions if only these differ."""
     first, again = str(rows[0].row.setup.reading), str(rows[0].again.setup.reading)
     if first != again:
         return first, again
@@ -60,20 +68,20 @@ def names(rows: Sequence[ReaderComparison]) -> tuple[str, str]:
     return f"{first} (version {versions[0]})", f"{again} (version {versions[1]})"
 
 
-def summary(rows: Sequence[ReaderComparison]) -> str:
-    """How many answers the other reading reads anew, in a sentence."""
+def change_summary(rows: Sequence[ReaderComparison]) -> str:
+    """Return a sentence with the number of verdicts that the second reader changes, by kind of change."""
     total = sum(row.comparison.n for row in rows)
-    told = {
-        "into the opposite": sum(row.opposite for row in rows),
-        "that were invalid": sum(row.found for row in rows),
-        "that are invalid now": sum(row.lost for row in rows),
+    changes = {
+        "to the opposite": sum(row.opposite for row in rows),
+        "from invalid": sum(row.found for row in rows),
+        "to invalid": sum(row.lost for row in rows),
     }
-    kinds = ", ".join(f"{count} {what}" for what, count in told.items())
-    return f"{sum(row.changed for row in rows)} of {total} answers are read anew: {kinds}"
+    kinds = ", ".join(f"{count} {what}" for what, count in changes.items())
+    return f"{sum(row.changed for row in rows)} of {total} verdicts change: {kinds}"
 
 
-def unread(report: Report) -> Sequence[ArmResult]:
-    """The rows of groups read anew that have no text to read, as they compared the probabilities of answers."""
+def cells_without_text(report: Report) -> Sequence[ArmResult]:
+    """Return the rows without text to read again, as their cells compared the probabilities of answers."""
     again = {_key(row) for group in report.groups for row in group.rows if row.cell.reread}
     if not again:
         return []
@@ -89,7 +97,7 @@ def _key(row: ArmResult) -> tuple[object, ...]:
     return row.cell.sweep, row.cell.job, row.setup.arm
 
 
-def _twice(row: ArmResult, again: ArmResult) -> ReaderComparison | None:
+def _compare_readings(row: ArmResult, again: ArmResult) -> ReaderComparison | None:
     labels = [{case.id: case.label for case in one.cases} for one in (row, again)]
     both = labels[0].keys() & labels[1].keys()
     if not both:
@@ -109,7 +117,7 @@ def _twice(row: ArmResult, again: ArmResult) -> ReaderComparison | None:
 
 
 RUN_OPTIONS = ("backbone.seed", "backbone.repetition")
-"""Options that tell the runs of one experiment apart."""
+"""Options that distinguish the runs of one experiment."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,30 +125,30 @@ class RepeatedRow:
     """The runs of one arm."""
 
     rows: tuple[ArmResult, ...]
-    """A row per run, in the order of the runs."""
+    """Row of each run, in the order of the runs."""
     scores: Repeated | None
-    """Their scores; None where the runs are not over the same judgments."""
+    """Scores over the runs; None if the runs have different judgments."""
     comparison: RepeatedComparison | None = None
-    """Against the reference; None for the reference and where there can be none."""
+    """Comparison with the reference; None for the reference and for rows that cannot be compared."""
     p_holm: float | None = None
-    """Permutation p, adjusted over the family; None without a comparison, and for what is not tested."""
+    """Permutation p, adjusted over the family; None without a comparison or a test."""
     tested: bool = True
-    """Whether the difference is tested; not so for a baseline that gives the same answer to everything."""
+    """Whether the difference is tested; False for a constant baseline."""
     bound: Bound | None = None
-    """The difference with the invalid answers against the better arm; None where none is invalid."""
+    """Difference with the invalid answers against the better arm; None without invalid answers."""
     p_holm_bound: float | None = None
     """As `p_holm`, with the permutation p under this bound."""
     note: str = ""
-    """Why there are no scores or no comparison; "" where there are, and for the reference."""
+    """Reason for missing scores or a missing comparison; "" if there are both, and for the reference."""
 
     @property
     def first(self) -> ArmResult:
-        """Its first run, for what all have in common."""
+        """First run, for the settings that all share."""
         return self.rows[0]
 
     @property
     def shown(self) -> bool:
-        """Whether the difference is significant, and stays so whatever its invalid answers were."""
+        """Whether the difference is significant, also under the unfavourable bound of its invalid answers."""
         return significant_under_bound(self.p_holm, self.p_holm_bound)
 
     @property
@@ -156,19 +164,19 @@ class Repeats:
     """Groups that are runs of one experiment."""
 
     groups: tuple[Group, ...]
-    """A group per run, in the order of the runs."""
+    """Group of each run, in the order of the runs."""
     rows: tuple[RepeatedRow, ...]
-    """A row per arm, baseline and probe, in the order of `legalrr.report.compare.ARMS`."""
+    """Row of each arm, baseline and probe, in the order of `legalrr.report.compare.ARM_ORDER`."""
 
 
 @lru_cache(maxsize=1)
 def repeats(report: Report) -> list[Repeats]:
-    """The experiments of a report that ran more than once, in its order."""
-    return [_repeats(groups) for groups in experiments(report)]
+    """Return the experiments of a report that ran more than once."""
+    return [_repeats_of(groups) for groups in experiments(report)]
 
 
 def experiments(report: Report) -> list[list[Group]]:
-    """The groups of each experiment that ran more than once, in the order of the runs."""
+    """Return the groups of each experiment that ran more than once, in the order of the runs."""
     gathered: dict[object, list[Group]] = {}
     for group in report.groups:
         gathered.setdefault(_experiment(group), []).append(group)
@@ -176,50 +184,51 @@ def experiments(report: Report) -> list[list[Group]]:
 
 
 def run_number(group: Group, report: Report) -> int | None:
-    """Which of the runs of its experiment a group is, from 1; None where that ran once."""
+    """Return the number of a group among the runs of its experiment, from 1; None if that ran once."""
     runs = (groups for groups in experiments(report) if any(one is group for one in groups))
     return next((1 + next(at for at, one in enumerate(groups) if one is group) for groups in runs), None)
 
 
 def _experiment(group: Group) -> tuple[object, ...]:
-    """Everything that groups of one experiment share; what the runs differ in is taken out."""
+    """Return the settings that the groups of one experiment share, without `RUN_OPTIONS`."""
     setup = group.setup
-    told = (setup.corpus, setup.split, setup.segment, setup.backbone, setup.layout, setup.reading, setup.overflow)
+    shared = (setup.corpus, setup.split, setup.segment, setup.backbone, setup.layout, setup.reading, setup.overflow)
     options = tuple(sorted((key, value) for key, value in setup.options.items() if key not in RUN_OPTIONS))
-    return (*told, setup.limit, setup.seed, group.rows[0].cell.reread, options)
+    return (*shared, setup.limit, setup.seed, group.rows[0].cell.reread, options)
 
 
 def _run(group: Group) -> tuple[float, ...]:
-    """Where a run stands among others."""
+    """Return the sort key of a run."""
     return tuple(float(group.setup.options.get(option, "0").replace("null", "0")) for option in RUN_OPTIONS)
 
 
-def _repeats(groups: Sequence[Group]) -> Repeats:
+def _repeats_of(groups: Sequence[Group]) -> Repeats:
     runs: dict[object, list[ArmResult]] = {}
     for group in groups:
         for row in group.rows:
-            # A baseline stands in the group of every run, and is one cell all the same.
+            # A baseline is in the group of every run, but is a single cell.
             own = runs.setdefault((row.setup.family, row.setup.arm, row.setup.scoring), [])
             if all(row.cell is not other.cell for other in own):
                 own.append(row)
-    rows = [_row(own) for own in sorted(runs.values(), key=lambda own: place(own[0]))]
+    rows = [_repeated_row(own) for own in sorted(runs.values(), key=lambda own: sort_key(own[0]))]
     references = {row.first.setup.arm: row for row in rows}
-    rows = [_compared(row, references) for row in rows]
-    for family in {row.first.setup.family for row in rows}:
-        tested = [
-            (i, row.comparison)
-            for i, row in enumerate(rows)
-            if row.first.setup.family == family and row.comparison is not None and row.tested
-        ]
-        keys = [difference_key(rows[i].rows, references[rows[i].first.setup.reference].rows) for i, _ in tested]
-        adjusted = holm_distinct(keys, [found.p_permutation for _, found in tested])
-        bounds = holm_distinct(keys, [p_unfavourable(found, rows[i].bound) for i, found in tested])
-        for (i, _), p, p_bound in zip(tested, adjusted, bounds, strict=True):
-            rows[i] = replace(rows[i], p_holm=p, p_holm_bound=p_bound)
+    rows = [_compare_with_reference(row, references) for row in rows]
+    tested = {
+        i: Difference(
+            family=row.first.setup.family,
+            key=difference_key(row.rows, references[row.first.setup.reference].rows),
+            p=row.comparison.p_permutation,
+            p_bound=p_unfavourable(row.comparison, row.bound),
+        )
+        for i, row in enumerate(rows)
+        if row.comparison is not None and row.tested
+    }
+    for i, (p, p_bound) in holm_by_family(tested).items():
+        rows[i] = replace(rows[i], p_holm=p, p_holm_bound=p_bound)
     return Repeats(groups=tuple(groups), rows=tuple(rows))
 
 
-def _row(runs: Sequence[ArmResult]) -> RepeatedRow:
+def _repeated_row(runs: Sequence[ArmResult]) -> RepeatedRow:
     try:
         scores = score_repeated([row.cases for row in runs], scorer=runs[0].cell.scorer)
     except UserError as error:
@@ -227,14 +236,14 @@ def _row(runs: Sequence[ArmResult]) -> RepeatedRow:
     return RepeatedRow(rows=tuple(runs), scores=scores)
 
 
-def _compared(row: RepeatedRow, references: Mapping[str, RepeatedRow]) -> RepeatedRow:
+def _compare_with_reference(row: RepeatedRow, references: Mapping[str, RepeatedRow]) -> RepeatedRow:
     name = row.first.setup.reference
     if row.scores is None or row.first.is_reference:
         return row
     reference = references.get(name)
     if reference is None or reference.scores is None:
         return replace(row, note=f"no finished runs of the reference arm {name!r}")
-    # A baseline that draws nothing ran once, and would say the same in every run.
+    # A deterministic baseline ran once; its answers would be the same in every run.
     own = row.rows * len(reference.rows) if row.first.setup.backbone == NO_BACKBONE else row.rows
     runs, others, scorer = [one.cases for one in own], [one.cases for one in reference.rows], row.first.cell.scorer
     try:

@@ -5,6 +5,7 @@ import pytest
 
 from legalrr.predictions import Prediction
 from legalrr.score.cases import answered_case
+from legalrr.score.effects import ARMS
 from legalrr.score.scorer import PredictionScorer
 
 SETTINGS = {"confidence": 0.95, "resamples": 200, "permutations": 400, "seed": 0}
@@ -17,6 +18,16 @@ COURT = "The court holds that the tenant paid the rent."
 WORDS = {"A": "allowed", "D": "dismissed", "-": "invalid", "?": None}
 
 
+def switched(arm):
+    """Return stages with the switches of an arm as run.json records them; arms outside the factorial are direct."""
+    on = ARMS.get(arm, "")
+    order, content = ("role", "main") if "R" in on else ("document", "all")
+    return {
+        "annotate": {"fields": {"define": "D" in on, "chain": "C" in on, "direct": arm not in ARMS}},
+        "restructure": {"fields": {"order": order, "content": content}},
+    }
+
+
 class Sweep:
     """Writes run folders as a run does."""
 
@@ -24,7 +35,7 @@ class Sweep:
         self.folder = folder
 
     def cell(self, job, arm="plain", answers=GOLD, *, gold=GOLD, scored=True, stages=None, row=None, **changes):
-        """A finished cell; `answers` and `gold` have a letter per judgment: A, D, - (invalid), ? (unlabelled)."""
+        """Write a finished cell; `answers` and `gold`: a letter per judgment, A, D, - (invalid) or ? (unlabelled)."""
         folder = self.folder if job is None else self.folder / str(job)
         folder.mkdir(parents=True, exist_ok=True)
         model = changes.get("backbone", "tiny") != "-"
@@ -51,7 +62,7 @@ class Sweep:
             "seed": changes.get("seed", 0),
             "reference": changes.get("reference", "plain"),
             "settings": changes.get("settings", SETTINGS),
-            "stages": stages or {},
+            "stages": switched(arm) if stages is None else stages,
             "seconds": changes.get("seconds", {"predict": 1.25}),
             **{name: changes[name] for name in ("measured", "counts") if name in changes},
         }
@@ -81,7 +92,7 @@ class Sweep:
         return folder
 
     def explain(self, folder, turns, longer):
-        """Let a cell have written, of judgment i, i words of the court and `longer` others; of the last one nothing."""
+        """Add turns to a cell: for judgment i, i words of the court and `longer` others; nothing for the last one."""
         path, court = folder / "predictions.jsonl", COURT.lower().split()
         rows = [json.loads(line) for line in path.read_text().splitlines()]
         references = []
@@ -89,14 +100,14 @@ class Sweep:
             text = " ".join(court[: number % 9] + ["other"] * longer)
             end = "length" if number == 0 else "overflow" if number == len(rows) - 1 else "stop"
             row["turns"] = [{**row["turns"][0], "name": turn, "text": text, "finish_reason": end} for turn in turns]
-            told = [{"name": turn, "role": "ANALYSIS", "text": COURT if number != 1 else ""} for turn in turns]
-            references.append({"id": row["id"], "scheme": "build", "source": "gold", "turns": told})
+            roles = [{"name": turn, "role": "ANALYSIS", "text": COURT if number != 1 else ""} for turn in turns]
+            references.append({"id": row["id"], "scheme": "build", "source": "gold", "turns": roles})
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
         (folder / "references.jsonl").write_text("".join(json.dumps(row) + "\n" for row in references))
         return folder
 
     def failed(self, job, what="out of memory", overrides=("arm=rc",)):
-        """A cell that failed before it could say what it is."""
+        """Write a cell that failed before writing run.json."""
         folder = self.folder / str(job)
         (folder / ".hydra").mkdir(parents=True)
         (folder / ".hydra" / "overrides.yaml").write_text("".join(f"- {one}\n" for one in overrides))
@@ -106,19 +117,19 @@ class Sweep:
 
 @pytest.fixture
 def sweep(tmp_path):
-    """A folder to put cells into."""
+    """Writer of a sweep folder."""
     return Sweep(tmp_path / "sweep")
 
 
 @pytest.fixture
 def another(tmp_path):
-    """A second folder to put cells into."""
+    """Writer of a second sweep folder."""
     return Sweep(tmp_path / "sweep-b")
 
 
 @pytest.fixture
 def thrice(sweep):
-    """Three runs of two arms, by three seeds, beside a baseline that draws nothing."""
+    """Three runs of two arms with three seeds, and a deterministic baseline."""
     for number in range(3):
         stages = {"backbone": {"class": "x", "fields": {"seed": number}}}
         for place, (arm, runs) in enumerate(RUNS.items()):

@@ -1,4 +1,4 @@
-"""What was measured of backbones: a row each, in every format, with the macro-F1 of what they answered."""
+"""Tests of the table and figure of backbone measurements."""
 
 import csv
 import io
@@ -10,7 +10,7 @@ from rich.console import Console
 from legalrr.report.backbone_metrics import measured_rows, measured_view
 from legalrr.report.compare import read_report
 from legalrr.report.sweep import rebuild, show_report
-from legalrr.report.table_view import hybrid, title
+from legalrr.report.table_view import attention_variant, group_title
 
 
 def numbers(perplexity, scale=1.0):
@@ -33,7 +33,7 @@ def gka(**options):
 
 @pytest.fixture
 def measured(sweep):
-    """Attention, and two hybrids, under two arms; and a baseline."""
+    """Attention and two hybrids under two arms, and a baseline."""
     sweep.cell(0, "direct", measured=numbers(9.5), reference="direct")
     sweep.cell(1, "plain", "AAAAAADDDDDA", measured=numbers(9.5), reference="direct")
     for job, steps in ((2, 1), (3, 30)):
@@ -43,7 +43,7 @@ def measured(sweep):
     return sweep
 
 
-def test_a_row_stands_for_a_backbone_whatever_arms_it_answered(measured):
+def test_each_backbone_has_one_row_for_all_its_arms(measured):
     view = measured_view(measured_rows(read_report([measured.folder])))
     assert view.header == (
         *("Backbone", "Macro-F1 direct", "Macro-F1 none", "Perplexity", "Recall 64", "Recall 1024"),
@@ -58,7 +58,7 @@ def test_a_row_stands_for_a_backbone_whatever_arms_it_answered(measured):
     assert thirty[0] == "tiny, GKA every:4, r = 30"
 
 
-def test_the_files_hold_every_number_and_are_written_the_same_again(measured):
+def test_files_have_all_numbers_and_are_rebuilt_byte_for_byte(measured):
     names = {path.name for path in rebuild(measured.folder)}
     assert {"measured.csv", "measured.svg"} <= names
     before = {name: (measured.folder / name).read_bytes() for name in names}
@@ -81,18 +81,18 @@ def test_the_table_is_printed(measured):
     assert "tiny, GKA every:4, r = 30" in printed
 
 
-def test_where_nothing_was_measured_there_is_no_such_table(sweep):
+def test_without_measurements_there_is_no_table(sweep):
     sweep.cell(0)
     assert measured_rows(read_report([sweep.folder])) == []
     assert not any(path.name.startswith("measured") for path in rebuild(sweep.folder))
 
 
-def test_a_group_says_what_its_layers_are(measured, sweep):
+def test_the_title_of_a_group_names_replaced_layers(measured, sweep):
     sweep.cell(5, "direct", stages=gka(layers=[1, 3]), reference="direct")
     sweep.cell(6, "direct", stages=gka(num_iter=5), reference="direct")
     groups = read_report([measured.folder]).groups
-    assert [hybrid(group.setup) for group in groups] == [
+    assert [attention_variant(group.setup) for group in groups] == [
         *("attention", "GKA every:4, r = 1", "GKA every:4, r = 30", "GKA 1 3", "r = 5")
     ]
-    assert title(groups[0]) == "specimen, roles: gold, tiny"
-    assert title(groups[1]) == "specimen, roles: gold, tiny, GKA every:4, r = 1"
+    assert group_title(groups[0]) == "specimen, roles: gold, tiny"
+    assert group_title(groups[1]) == "specimen, roles: gold, tiny, GKA every:4, r = 1"

@@ -15,9 +15,9 @@ def test_tables_are_rebuilt_next_to_each_folder(sweep, another, capsys):
     main([str(another.folder), str(sweep.folder)])
     assert (sweep.folder / "results.md").is_file()
     assert (another.folder / "results.md").is_file()
-    told = capsys.readouterr().out
-    assert "none (reference)" in told
-    assert told.index(str(sweep.folder / "results.csv")) < told.index(str(another.folder / "results.csv"))
+    printed = capsys.readouterr().out
+    assert "none (reference)" in printed
+    assert printed.index(str(sweep.folder / "results.csv")) < printed.index(str(another.folder / "results.csv"))
 
 
 def test_out_gives_one_joint_set_in_the_order_of_the_paths(sweep, another, tmp_path, capsys):
@@ -31,7 +31,7 @@ def test_out_gives_one_joint_set_in_the_order_of_the_paths(sweep, another, tmp_p
     assert capsys.readouterr().out.splitlines()[0] == str(out / "results.csv")
 
 
-def test_the_page_lies_beside_the_tables(sweep, tmp_path, capsys):
+def test_the_page_is_written_next_to_the_tables(sweep, tmp_path, capsys):
     sweep.cell(0)
     main([str(sweep.folder), "--out", str(tmp_path / "out"), "--quiet", "--texts", "0"])
     assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "out" / "report.html")
@@ -41,7 +41,7 @@ def test_the_page_lies_beside_the_tables(sweep, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("texts", ["-1", "nan", "inf"])
-def test_a_page_of_no_size_is_refused(texts, sweep, capsys):
+def test_an_invalid_page_size_is_rejected(texts, sweep, capsys):
     sweep.cell(0)
     with pytest.raises(SystemExit, match=r"^2$"):
         run_command("report", [str(sweep.folder), "--texts", texts])
@@ -49,23 +49,23 @@ def test_a_page_of_no_size_is_refused(texts, sweep, capsys):
     assert not (sweep.folder / "results.csv").exists()
 
 
-def test_a_folder_without_cells_is_one_line_and_status_2(tmp_path, capsys):
+def test_a_folder_without_cells_gives_one_line_and_status_2(tmp_path, capsys):
     with pytest.raises(SystemExit, match=r"^2$"):
         run_command("report", [str(tmp_path)])
-    told = capsys.readouterr().err
-    assert told.startswith(f"legalrr report: {tmp_path}: no cells (")
-    assert told.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"legalrr report: {tmp_path}: no cells (")
+    assert printed.count("\n") == 1
 
 
 def test_help_names_files_and_options(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])
-    told = capsys.readouterr().out
-    assert "--out" in told
-    assert "pairs.csv" in told
+    printed = capsys.readouterr().out
+    assert "--out" in printed
+    assert "pairs.csv" in printed
 
 
-def test_help_loads_none_of_the_heavy_libraries():
+def test_help_loads_no_heavy_libraries():
     code = (
         "import sys, legalrr.report.cli;"
         "print([m for m in ('pandas', 'scipy', 'sklearn', 'matplotlib', 'hydra', 'rich') if m in sys.modules])"
@@ -74,10 +74,10 @@ def test_help_loads_none_of_the_heavy_libraries():
     assert done.stdout.strip() == "[]"
 
 
-def test_the_module_runs_as_a_command(sweep):
+def test_the_subcommand_runs(sweep):
     sweep.cell(0)
     done = subprocess.run(
-        [sys.executable, "-m", "legalrr.report", "--quiet", str(sweep.folder)],
+        [sys.executable, "-m", "legalrr", "report", "--quiet", str(sweep.folder)],
         capture_output=True,
         text=True,
         check=False,
@@ -99,7 +99,7 @@ sys.meta_path.insert(0, Blocked())
 """
 
 
-def test_all_tables_rebuild_from_a_copied_folder_where_no_model_could_run(sweep, tmp_path):
+def test_all_tables_rebuild_from_a_copied_folder_without_model_libraries(sweep, tmp_path):
     for job, (arm, answers) in enumerate({"plain": "AAADDDDDDAAA", "dr": "AAAADDDDDDAA", "d": "AAADDDDDDDAA"}.items()):
         sweep.cell(job, arm, answers)
     elsewhere = shutil.move(sweep.folder, tmp_path / "copied")
@@ -125,7 +125,7 @@ def test_all_tables_rebuild_from_a_copied_folder_where_no_model_could_run(sweep,
     assert (tmp_path / "copied" / "results.md").is_file()
 
 
-def test_a_table_goes_to_standard_output_or_a_folder_and_nothing_else_is_written(sweep, tmp_path, capsys):
+def test_table_prints_or_writes_one_table_and_nothing_else(sweep, tmp_path, capsys):
     sweep.cell(0, "plain", "AAADDDDDDAAA")
     main([str(sweep.folder), "--table", "prediction"])
     printed = capsys.readouterr().out

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from legalrr.report.compare import distinct, finding, read_report
+from legalrr.report.compare import distinct_pairs, finding, read_report
 from legalrr.score.significance import compare, holm
 
 BAD = "DDDDDDAAAAAA"
@@ -36,7 +36,7 @@ def test_arms_stand_in_a_fixed_order_with_baselines_and_probes_after_them(sweep)
         {"stages": {"restructure": {"fields": {"preamble": False}}}},
     ],
 )
-def test_cells_under_another_treatment_are_never_compared(sweep, change):
+def test_cells_under_different_settings_are_not_compared(sweep, change):
     sweep.cell(0, "plain")
     sweep.cell(1, "d", HALF, **change)
     first, second = read_report([sweep.folder]).groups
@@ -45,7 +45,7 @@ def test_cells_under_another_treatment_are_never_compared(sweep, change):
 
 
 @pytest.mark.parametrize("change", [{"order": "role"}, {"tokens": {"answer": 8}}])
-def test_what_an_arm_sets_does_not_keep_it_from_its_reference(sweep, change):
+def test_options_of_an_arm_do_not_separate_it_from_its_reference(sweep, change):
     sweep.cell(0, "plain")
     sweep.cell(1, "dr", HALF, **change)
     (group,) = read_report([sweep.folder]).groups
@@ -62,7 +62,7 @@ def test_a_pair_is_the_comparison_with_the_reference_arm(sweep):
     assert pair.reference.cell == reference
 
 
-def test_holm_runs_over_the_arms_and_apart_over_the_baselines(sweep):
+def test_holm_runs_over_arms_and_separately_over_baselines(sweep):
     sweep.cell(0, "plain")
     for job, (arm, answers) in enumerate((("d", BAD), ("r", HALF), ("c", "AAAAAADDDDDA")), start=1):
         sweep.cell(job, arm, answers)
@@ -93,13 +93,13 @@ def test_baselines_and_probes_alone_make_one_group(sweep):
     assert all(pair.comparison is not None for pair in group.pairs)
 
 
-def test_baselines_on_other_judgments_stay_apart(sweep):
+def test_baselines_on_different_judgments_are_separate(sweep):
     sweep.cell(0, "plain")
     sweep.cell(1, "majority", "A" * 12, backbone="-", limit=12)
     assert len(read_report([sweep.folder]).groups) == 2
 
 
-def test_several_different_references_are_named_instead_of_one_being_picked(sweep):
+def test_several_different_references_are_named_in_a_note(sweep):
     sweep.cell(0, "plain")
     sweep.cell(4, "plain", HALF)
     sweep.cell(5, "d", BAD)
@@ -117,14 +117,14 @@ def test_the_reference_of_the_same_folder_is_preferred(sweep, another):
     assert {pair.row.setup.arm: pair.reference.cell.sweep for pair in group.pairs} == {"r": 1, "d": 2}
 
 
-def test_the_reference_of_another_folder_is_used_where_the_own_has_none(sweep, another):
+def test_another_folder_provides_a_missing_reference(sweep, another):
     sweep.cell(0, "plain")
     another.cell(0, "d", HALF)
     (group,) = read_report([sweep.folder, another.folder]).groups
     assert group.pairs[0].reference.cell.sweep == 1
 
 
-def test_other_judgments_are_told_in_the_note(sweep):
+def test_different_judgments_leave_a_note(sweep):
     sweep.cell(0, "plain")
     sweep.cell(1, "d", "AAAAAADDDDD", gold="AAAAAADDDDD")
     (pair,) = read_report([sweep.folder]).groups[0].pairs
@@ -153,7 +153,7 @@ def test_the_finding_counts_and_states_the_smallest_difference(sweep):
     assert finding(replace(group, pairs=())) == ""
 
 
-def test_the_finding_says_where_there_are_too_few_judgments(sweep):
+def test_the_finding_states_too_few_judgments(sweep):
     sweep.cell(0, "plain", "AADD", gold="AADD")
     sweep.cell(1, "d", "AADA", gold="AADD")
     (group,) = read_report([sweep.folder]).groups
@@ -170,19 +170,19 @@ def test_arms_with_the_same_prompts_and_answers_count_once(sweep):
         sweep.cell(job, arm, answers, row={"prompt": prompt})
     (group,) = read_report([sweep.folder]).groups
     found = {pair.row.setup.arm: pair for pair in group.pairs}
-    assert [pair.row.setup.arm for pair in distinct(group)] == ["r_order", "d"]
+    assert [pair.row.setup.arm for pair in distinct_pairs(group)] == ["r_order", "d"]
     expected = holm([found[arm].comparison.p_permutation for arm in ("r", "d")])
     assert [found[arm].p_holm for arm in ("r", "r_order", "d", "c")] == [expected[0], expected[0], expected[1], 1]
 
 
-def test_arms_whose_folders_do_not_tell_their_prompts_count_each(sweep):
+def test_arms_without_recorded_prompts_count_separately(sweep):
     for job, (arm, answers) in enumerate([("plain", BAD), ("r", HALF), ("r_order", HALF)]):
         sweep.cell(job, arm, answers)
     (group,) = read_report([sweep.folder]).groups
-    assert len(distinct(group)) == 2
+    assert len(distinct_pairs(group)) == 2
 
 
-def test_a_baseline_that_answers_all_alike_is_compared_but_not_tested(sweep):
+def test_a_constant_baseline_is_compared_but_not_tested(sweep):
     sweep.cell(0, "plain")
     sweep.cell(1, "majority", "D" * 12, backbone="-")
     sweep.cell(2, "tfidf_lr", HALF, backbone="-")
@@ -203,7 +203,7 @@ def test_near_duplicates_are_one_unit(sweep):
     assert found["d"].interval_note == "fewer than two judgments"
 
 
-def test_a_difference_is_shown_only_if_it_holds_with_invalid_answers_against_it(sweep):
+def test_a_shown_difference_holds_with_invalid_answers_against_it(sweep):
     gold = "A" * 30 + "D" * 30
     sweep.cell(0, "plain", "A" * 14 + "D" * 16 + "A" * 16 + "D" * 14, gold=gold)
     sweep.cell(1, "d", "A" * 16 + "-" * 14 + "D" * 16 + "-" * 14, gold=gold)
@@ -213,8 +213,8 @@ def test_a_difference_is_shown_only_if_it_holds_with_invalid_answers_against_it(
     assert unread.p_holm < 0.05 < unread.p_holm_bound
     assert (unread.shown, unread.bound.difference < unread.comparison.difference) == (False, True)
     assert (read.shown, read.bound) == (True, None)
-    told = finding(group)
-    assert told.startswith(
+    sentence = finding(group)
+    assert sentence.startswith(
         "Holm over the 2 distinct differences of arms from none: 1 is significant at 5% "
         "(1 more only if the invalid answers do not count against the better arm)"
     )
@@ -233,7 +233,7 @@ def test_the_bound_is_adjusted_over_the_same_distinct_differences(sweep):
     assert [found[arm].p_holm_bound for arm in ("r", "r_order", "d", "c")] == [*expected[:1] * 2, expected[1], 1]
 
 
-def test_a_baseline_that_is_not_tested_has_no_p_under_the_bound(sweep):
+def test_an_untested_baseline_has_no_p_under_the_bound(sweep):
     sweep.cell(0, "plain", "AAAA-DDDDDDA")
     sweep.cell(1, "majority", "D" * 12, backbone="-")
     (group,) = read_report([sweep.folder]).groups

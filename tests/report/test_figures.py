@@ -5,12 +5,12 @@ import pytest
 
 from legalrr.report.compare import read_report
 from legalrr.report.figures import chance, difference_panels, effect_panels, forest_svg, macro_f1_panels, majority
-from legalrr.report.tables import pools
+from legalrr.report.pooled_effects import pools
 
 HALF = "AAADDDDDDAAA"
 
 
-def test_the_bytes_are_the_same_on_two_calls(sweep):
+def test_the_same_report_gives_the_same_bytes(sweep):
     sweep.cell(0, answers=HALF)
     sweep.cell(1, "dr")
     sweep.cell(2, "majority", "A" * 12, backbone="-")

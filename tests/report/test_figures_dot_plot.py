@@ -24,7 +24,7 @@ def inline(*panels: Panel, name: str = "one", **options) -> ET.Element:
 
 
 def lines(element: ET.Element, colour: str, width: str) -> list[list[float]]:
-    """Both ends of the horizontal lines of a colour and width."""
+    """Return both ends of the horizontal lines of a colour and width."""
     paths = [
         path.get("d")
         for path in element.iter("path")
@@ -68,7 +68,7 @@ def test_ids_are_unique_among_figures_and_every_reference_resolves():
         assert all(id.startswith(f"{name}-") for id in references)
 
 
-def test_nothing_in_it_needs_an_inline_style_or_a_resource():
+def test_an_inline_figure_has_no_inline_style_or_resource():
     text = inline_dot_plot([panel()], name="one", title="t")
     assert not re.search(r"<style| style=|<!DOCTYPE|<\?xml|metadata|https?:|font-family|xlink", text)
 
@@ -84,7 +84,7 @@ def test_colours_follow_the_page():
     }
 
 
-def test_it_has_an_accessible_name_and_text_stays_text():
+def test_a_figure_has_an_accessible_name_and_text_elements():
     element = inline(panel(title="all arms"))
     assert (element.get("role"), element.get("aria-label")) == ("img", "Scores & effects")
     assert element[0].tag == "title"
@@ -122,6 +122,6 @@ def test_a_document_has_axes_for_every_panel_and_no_date():
     assert "<text" not in text
 
 
-def test_rows_are_as_high_as_their_lines():
+def test_row_height_grows_with_the_number_of_lines():
     heights = [float(inline(panel(dots=panel().dots * times)).get("viewBox").split()[3]) for times in (1, 2, 3)]
     assert len({round(b - a, 3) for a, b in pairwise(heights)}) == 1

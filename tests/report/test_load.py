@@ -27,7 +27,7 @@ def test_a_single_run_is_one_cell(sweep):
     assert (cell.job, cell.status, cell.name) == (None, "done", "run")
 
 
-def test_a_failed_cell_keeps_its_reason_and_what_was_overridden(sweep):
+def test_a_failed_cell_keeps_its_reason_and_overrides(sweep):
     sweep.failed(3, what="two\nlines", overrides=("arm=rc", "seed=1", "runs=elsewhere"))
     (cell,) = read_results([sweep.folder])
     assert (cell.status, cell.problem) == ("failed", "MemoryError: two lines")
@@ -35,7 +35,7 @@ def test_a_failed_cell_keeps_its_reason_and_what_was_overridden(sweep):
     assert cell.scores is None
 
 
-def test_failed_cells_are_told_apart_by_what_their_overrides_do_not_share(sweep):
+def test_failed_cells_are_labelled_by_their_distinct_overrides(sweep):
     sweep.failed(0, overrides=("arm=d", "limit=3"))
     sweep.failed(1, overrides=("limit=3", "arm=rc", "seed=1"))
     assert [cell.label for cell in read_results([sweep.folder])] == ["arm=d", "arm=rc seed=1"]
@@ -50,14 +50,14 @@ def test_a_folder_with_neither_scores_nor_error_is_unfinished(sweep):
     ]
 
 
-def test_stored_scores_are_used_while_settings_and_predictions_are_the_same(sweep):
+def test_stored_scores_are_used_if_settings_and_predictions_match(sweep):
     folder = sweep.cell(0)
     edit(folder / "scores.json", lambda scores: scores.update(mcc=-0.5))
     assert read_results([sweep.folder])[0].scores.mcc == -0.5
 
 
 @pytest.mark.parametrize("change", [{"settings": {"seed": 9}}, {"cases": "other"}, {"version": 0}])
-def test_stored_scores_of_something_else_are_computed_again(sweep, change):
+def test_stored_scores_that_do_not_match_are_computed_again(sweep, change):
     folder = sweep.cell(0)
     edit(folder / "scores.json", lambda scores: scores.update(mcc=-0.5, **change))
     assert read_results([sweep.folder])[0].scores.mcc == pytest.approx(1)
@@ -76,7 +76,7 @@ def test_the_settings_of_the_run_are_used(sweep):
     assert read_results([sweep.folder])[0].scorer == PredictionScorer(confidence=0.9, resamples=100, seed=4)
 
 
-def test_the_same_baseline_is_kept_once_and_another_is_kept(sweep):
+def test_equal_baselines_are_kept_once(sweep):
     for job, layout in enumerate(("study", "conversation")):
         sweep.cell(job, "majority", "A" * 12, backbone="-", layout=layout)
     sweep.cell(2, "majority", "D" * 12, backbone="-")
@@ -84,7 +84,7 @@ def test_the_same_baseline_is_kept_once_and_another_is_kept(sweep):
     assert [cell.job for cell in read_results([sweep.folder])] == [0, 2, 3]
 
 
-def test_baselines_on_another_visible_text_are_another_cell(sweep):
+def test_baselines_on_different_visible_text_are_kept(sweep):
     for job, preamble in enumerate((True, False)):
         stages = {"restructure": {"class": "R", "fields": {"preamble": preamble, "budget": job, "order": str(job)}}}
         sweep.cell(job, "majority", "A" * 12, backbone="-", stages=stages)
@@ -92,7 +92,7 @@ def test_baselines_on_another_visible_text_are_another_cell(sweep):
     assert [cell.job for cell in read_results([sweep.folder])] == [0, 1]
 
 
-def test_model_cells_that_recur_are_kept(sweep):
+def test_repeated_model_cells_are_kept(sweep):
     sweep.cell(0)
     sweep.cell(1)
     assert len(read_results([sweep.folder])) == 2
@@ -125,11 +125,11 @@ def test_a_damaged_prediction_is_named_by_file_and_line(sweep):
 @pytest.mark.parametrize(
     ("file", "text", "said"),
     [
-        ("run.json", "{", r"run\.json: no JSON"),
-        ("run.json", "[]", r"run\.json: no JSON object"),
+        ("run.json", "{", r"run\.json: not valid JSON"),
+        ("run.json", "[]", r"run\.json: not a JSON object"),
         ("run.json", '{"cell": {}}', r"run\.json: 'arm' missing"),
-        ("scores.json", "{", r"scores\.json: no JSON"),
-        (".hydra/overrides.yaml", "a: [", r"overrides\.yaml: no YAML"),
+        ("scores.json", "{", r"scores\.json: not valid JSON"),
+        (".hydra/overrides.yaml", "a: [", r"overrides\.yaml: not valid YAML"),
     ],
 )
 def test_a_damaged_file_is_named(sweep, file, text, said):
@@ -141,7 +141,7 @@ def test_a_damaged_file_is_named(sweep, file, text, said):
         read_results([sweep.folder])
 
 
-def test_unknown_settings_and_a_missing_run_file_are_refused(sweep):
+def test_unknown_settings_and_a_missing_run_file_are_errors(sweep):
     folder = sweep.cell(0)
     edit(folder / "run.json", lambda run: run["settings"].update(alpha=1))
     with pytest.raises(UserError, match="unknown settings of scores"):
@@ -151,7 +151,7 @@ def test_unknown_settings_and_a_missing_run_file_are_refused(sweep):
         read_results([sweep.folder])
 
 
-def test_a_folder_without_cells_is_refused(tmp_path):
+def test_a_folder_without_cells_is_an_error(tmp_path):
     with pytest.raises(UserError, match="no cells"):
         read_results([tmp_path])
     with pytest.raises(UserError, match="no such folder"):

@@ -7,23 +7,23 @@ from legalrr.report.load import gc_paused
 
 @gc_paused()
 def inside(depth: int) -> bool:
-    """Whether anything is collected within calls of itself, `depth` deep."""
+    """Return whether the collector is enabled in any of `depth` nested calls."""
     return inside(depth - 1) or gc.isenabled() if depth else gc.isenabled()
 
 
-def test_nothing_is_collected_while_it_lasts_and_as_before_afterwards() -> None:
+def test_gc_is_paused_inside_and_restored_afterwards() -> None:
     assert gc.isenabled()
     assert not inside(2)
     assert gc.isenabled()
 
 
-def test_an_error_ends_it_too() -> None:
+def test_an_error_restores_gc() -> None:
     with pytest.raises(KeyError), gc_paused():
         raise KeyError
     assert gc.isenabled()
 
 
-def test_what_was_off_before_stays_off() -> None:
+def test_disabled_gc_stays_disabled() -> None:
     gc.disable()
     try:
         assert not inside(1)

@@ -7,20 +7,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from legalrr.report.paper_table import (
-    SPECIAL,
+    LATEX_ESCAPES,
     Line,
     PaperTable,
     TableBlock,
     TableNumber,
     as_csv,
-    escaped,
+    escape_latex,
     latex,
     markdown,
 )
 
 
 @pytest.fixture
-def sheet():
+def table():
     own = TableBlock(
         title="build, a_model & co",
         lines=(
@@ -90,16 +90,16 @@ Macro-F1\textsuperscript{4} & 68.18 &  \\
 """
 
 
-def test_markdown_has_intervals_stars_and_numbered_footnotes(sheet):
-    assert markdown(sheet) == MARKDOWN
+def test_markdown_has_intervals_stars_and_numbered_footnotes(table):
+    assert markdown(table) == MARKDOWN
 
 
-def test_latex_is_booktabs_with_the_intervals_below(sheet):
-    assert latex(sheet) == LATEX
+def test_latex_is_booktabs_with_the_intervals_below(table):
+    assert latex(table) == LATEX
 
 
-def test_csv_has_a_row_per_figure_with_all_digits_and_the_footnotes_in_words(sheet):
-    rows = list(csv.DictReader(io.StringIO(as_csv(sheet))))
+def test_csv_has_a_row_per_number_with_all_digits_and_footnotes(table):
+    rows = list(csv.DictReader(io.StringIO(as_csv(table))))
     assert [(row["score"], row["column"], row["value"]) for row in rows] == [
         ("Macro-F1", "D/R", "0.750000"),
         ("Macro-F1", "none", "0.500000"),
@@ -114,19 +114,19 @@ def test_csv_has_a_row_per_figure_with_all_digits_and_the_footnotes_in_words(she
     assert (last["source"], last["notes"]) == ("printed elsewhere", "44 cases; no interval: too few; is accuracy")
 
 
-def test_a_star_and_the_interval_tell_of_the_bound_of_invalid_answers():
+def test_star_and_interval_follow_the_bound_of_invalid_answers():
     figures = {
         "D/R": TableNumber(value=0.2, interval=(0.1, 0.3), p=0.001, p_holm=0.003, p_holm_bound=0.02),
         "none": TableNumber(value=0.2, interval=(0.1, 0.3), p=0.001, p_holm=0.003, p_holm_bound=0.3),
     }
     blocks = (TableBlock(title="b", lines=(Line(score="D", figures=figures),)),)
     one = PaperTable(caption="c", columns=("D/R", "none"), blocks=blocks)
-    told = "p 0.0010, Holm 0.0030, bound"
-    assert f"| 20.00* [10.0, 30.0]; {told} 0.0200 | 20.00 [10.0, 30.0]; {told} 0.3000 |" in markdown(one)
+    p_values = "p 0.0010, Holm 0.0030, bound"
+    assert f"| 20.00* [10.0, 30.0]; {p_values} 0.0200 | 20.00 [10.0, 30.0]; {p_values} 0.3000 |" in markdown(one)
     assert [row["p_holm_bound"] for row in csv.DictReader(io.StringIO(as_csv(one)))] == ["0.020000", "0.300000"]
 
 
-def test_differences_carry_their_sign():
+def test_differences_have_a_sign():
     figure = TableNumber(value=-0.01, interval=(-0.02, 0.0))
     line = Line(score="D", figures={"Accuracy": figure, "YES rate": TableNumber(value=0.0)})
     columns = ("Accuracy", "YES rate")
@@ -137,9 +137,9 @@ def test_differences_carry_their_sign():
 
 @settings(deadline=None)
 @given(st.text())
-def test_escaped_text_holds_nothing_that_latex_reads_otherwise(text):
-    known = "|".join(sorted(map(re.escape, SPECIAL.values()), key=len, reverse=True))
-    assert not set(re.sub(known, "", escaped(text))) & set(SPECIAL)
-    plain = escaped(text)
-    for character, command in sorted(SPECIAL.items(), key=lambda item: -len(item[1])):
+def test_escaped_text_has_no_special_characters_of_latex(text):
+    known = "|".join(sorted(map(re.escape, LATEX_ESCAPES.values()), key=len, reverse=True))
+    assert not set(re.sub(known, "", escape_latex(text))) & set(LATEX_ESCAPES)
+    plain = escape_latex(text)
+    for character, command in sorted(LATEX_ESCAPES.items(), key=lambda item: -len(item[1])):
         assert plain.count(command) >= text.count(character)

@@ -6,7 +6,7 @@ import pytest
 
 from legalrr.audit.rates import rate
 from legalrr.paths import root
-from legalrr.report.published import COLUMNS, DIGIT, SHARES, matrices, published, remarks
+from legalrr.report.published import COLUMNS, DIGIT, SHARES, confusion_matrices, published, remarks
 from legalrr.score.intervals import wilson
 from legalrr.score.metrics import accuracy_of_counts, macro_f1_of_counts
 from legalrr.score.scorer import PredictionScorer
@@ -39,7 +39,7 @@ def test_every_printed_figure_is_there_once(prediction):
     assert {column for _, _, column, _ in found} == set(COLUMNS.values())
 
 
-def test_a_cell_whose_rates_fit_one_matrix_has_the_intervals_of_that_matrix(prediction):
+def test_rates_that_fit_one_matrix_have_its_intervals(prediction):
     # TP 18, FP 7, FN 4, TN 15, read as accuracy, false discovery and false omission rate (data/published/README.md)
     title = "Dataset 1 (BUILD test), Llama"
     f1, fpr, fnr = (prediction.lines[title, score].figures["D/R"] for score in ("Macro-F1", "FPR", "FNR"))
@@ -50,7 +50,7 @@ def test_a_cell_whose_rates_fit_one_matrix_has_the_intervals_of_that_matrix(pred
     assert f1.n == 44
 
 
-def test_what_is_not_what_its_caption_says_has_a_footnote(prediction):
+def test_figures_with_a_wrong_caption_have_a_footnote(prediction):
     llama = prediction.lines["Dataset 1 (BUILD test), Llama", "Macro-F1"]
     assert "printed as F1, is accuracy" in llama.notes[0]
     assert "3 cases of 44 above none" in llama.figures["D/R"].notes[0]
@@ -97,17 +97,17 @@ def test_remarks_are_about_whole_columns():
 
 
 def test_all_matrices_of_a_size_within_the_class_counts():
-    found = matrices(3, (2, 2))
+    found = confusion_matrices(3, (2, 2))
     assert found.shape[1] == len({tuple(one) for one in found.T}) == 2 * 3 * 2
     assert (found.sum(axis=0) == 3).all()
     tp, fp, fn, tn, *unanswered = found[ROWS]
     assert ((tp + fn <= 2) & (fp + tn <= 2)).all()
     assert not np.any(unanswered)
-    assert matrices(44, (22, 22)).shape[1] == 23 * 23
+    assert confusion_matrices(44, (22, 22)).shape[1] == 23 * 23
 
 
-def test_rates_of_the_audit_and_scores_of_the_report_are_of_the_same_matrices():
-    every = matrices(6, (4, 3))
+def test_audit_rates_equal_report_scores_of_the_same_matrices():
+    every = confusion_matrices(6, (4, 3))
     assert np.array_equal(rate("macro_f1", every[ROWS]), macro_f1_of_counts(every))
     assert np.array_equal(rate("accuracy", every[ROWS]), accuracy_of_counts(every))
     for name, (some, whole) in SHARES.items():
@@ -117,7 +117,7 @@ def test_rates_of_the_audit_and_scores_of_the_report_are_of_the_same_matrices():
         assert np.allclose(rates[wholes > 0], (parts / np.maximum(wholes, 1))[wholes > 0]), name
 
 
-def test_the_figure_that_the_study_printed_as_f1_is_the_accuracy_of_the_matrix_of_its_rates():
+def test_the_printed_f1_is_the_accuracy_of_the_matrix_of_its_rates():
     matrix = np.array([18, 4, 0, 7, 15, 0])
     assert rate("accuracy", matrix[ROWS]) == 33 / 44
     assert float(macro_f1_of_counts(matrix)) == pytest.approx(0.7488, abs=DIGIT)

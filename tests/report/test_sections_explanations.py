@@ -1,4 +1,4 @@
-"""Tables of explanation scores."""
+"""Tests of the tables of explanation scores."""
 
 import csv
 import io
@@ -6,7 +6,7 @@ import io
 import pytest
 
 from legalrr.report.compare import read_report
-from legalrr.report.paper_table import explanations_csv
+from legalrr.report.csv_tables import explanations_csv
 from legalrr.report.sections import explanations
 from legalrr.report.tables import results_md
 from legalrr.score.explanation import score_explanations
@@ -26,7 +26,7 @@ def folders(sweep):
     return folders
 
 
-def test_scores_stand_beside_lengths_and_what_was_not_compared(sweep, folders):
+def test_scores_come_with_lengths_and_counts_of_missing_texts(sweep, folders):
     assert explanations(read_report([sweep.folder])) == []
     list(score_explanations(folders, Rouge()))
     ((group, (analysis, ratio)),) = explanations(read_report([sweep.folder]))
@@ -44,7 +44,7 @@ def test_scores_stand_beside_lengths_and_what_was_not_compared(sweep, folders):
     assert "direct" in [row.setup.arm for row in group.rows]
 
 
-def test_arms_are_compared_with_the_reference_and_corrected_for_their_number(sweep, folders):
+def test_arms_are_compared_with_the_reference_and_holm_corrected(sweep, folders):
     list(score_explanations(folders, Rouge()))
     ((_, (analysis, _)),) = explanations(read_report([sweep.folder]))
     measure = analysis.measures[0]
@@ -55,7 +55,7 @@ def test_arms_are_compared_with_the_reference_and_corrected_for_their_number(swe
     assert compare_means({"a": 1.0}, {}, scorer=analysis.rows[0].row.cell.scorer) is None
 
 
-def test_scores_computed_in_two_ways_are_two_columns(sweep, folders):
+def test_scores_of_two_settings_have_two_columns(sweep, folders):
     for stemming, some in (("porter", folders), ("none", folders[:1])):
         list(score_explanations(some, Rouge(stemming=stemming)))
     report = read_report([sweep.folder])
@@ -72,7 +72,7 @@ def test_scores_computed_in_two_ways_are_two_columns(sweep, folders):
     assert "- ROUGE-1: F1, words not stemmed" in text
 
 
-def test_the_tables_hold_every_column(sweep, folders):
+def test_explanation_tables_have_all_columns(sweep, folders):
     list(score_explanations(folders, Rouge()))
     report = read_report([sweep.folder], reading="strict")
     text = results_md(report)

@@ -14,7 +14,7 @@ def hydra_config(mode, folder):
     return OmegaConf.create({"hydra": {"mode": mode, "sweep": {"dir": str(folder)}}})
 
 
-def test_a_rebuild_writes_all_files_whole(sweep):
+def test_a_rebuild_writes_all_files(sweep):
     sweep.cell(0)
     assert [path.name for path in rebuild(sweep.folder)] == FILES
     assert sorted(path.name for path in sweep.folder.iterdir() if path.is_file()) == sorted(FILES)
@@ -38,7 +38,7 @@ def test_the_callback_rebuilds_after_a_job_of_a_sweep(sweep):
     assert (sweep.folder / "results.csv").is_file()
 
 
-def test_within_the_pause_the_callback_does_not_rebuild_and_at_the_end_it_does(sweep):
+def test_the_callback_rebuilds_at_the_end_but_not_within_the_pause(sweep):
     config, tables = hydra_config(RunMode.MULTIRUN, sweep.folder), SweepTables(pause=3600.0)
     sweep.cell(0)
     tables.on_job_end(config, JobReturn())
@@ -60,13 +60,13 @@ def test_after_the_pause_the_callback_rebuilds_again(sweep):
     assert (sweep.folder / "results.csv").read_bytes() != first
 
 
-def test_the_callback_leaves_a_single_run_alone(sweep):
+def test_the_callback_ignores_a_single_run(sweep):
     sweep.cell(0)
     SweepTables().on_job_end(hydra_config(RunMode.RUN, sweep.folder), JobReturn())
     assert not (sweep.folder / "results.csv").exists()
 
 
-def test_a_folder_that_cannot_be_made_is_named(sweep, tmp_path):
+def test_a_folder_that_cannot_be_created_is_named(sweep, tmp_path):
     sweep.cell(0)
     (tmp_path / "taken").write_text("")
     with pytest.raises(UserError, match="taken: cannot make this folder: File exists"):

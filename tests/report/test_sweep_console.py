@@ -27,7 +27,7 @@ def test_outside_a_terminal_the_table_is_plain(sweep, capsys):
     assert "MemoryError: out of memory" in text
 
 
-def test_in_a_terminal_it_has_lines(sweep):
+def test_in_a_terminal_the_table_has_lines(sweep):
     sweep.cell(0, answers=HALF)
     text = printed(sweep.folder, force_terminal=True)
     assert "─" in text

@@ -4,7 +4,8 @@ import io
 import pytest
 
 from legalrr.report.compare import read_report
-from legalrr.report.tables import pairs_csv, results_csv, results_md, results_tex, write_tables
+from legalrr.report.csv_tables import pairs_csv, results_csv
+from legalrr.report.tables import results_md, results_tex, write_tables
 from legalrr.tables import p_exact, p_value
 
 MARKDOWN = """\
@@ -53,24 +54,24 @@ def report(sweep):
     return read_report([sweep.folder])
 
 
-def test_markdown_names_treatment_scores_differences_and_failures(report):
+def test_markdown_has_settings_scores_differences_and_failures(report):
     text = results_md(report)
     assert MARKDOWN in text
     assert text.endswith(DIFFERENCES)
 
 
-def test_markdown_names_the_question_and_counts_judgments_that_do_not_tell_the_party(sweep):
+def test_markdown_names_the_question_and_counts_unknown_parties(sweep):
     stages = {"annotate": {"class": "x.Annotate", "fields": {"question": "relief"}}}
     sweep.cell(0, "plain", counts={"read": 24, "taken": 12, "scored": 12, "party unknown": 2}, stages=stages)
     assert "- question: relief; party not known for 2 of 12 judgments\n" in results_md(read_report([sweep.folder]))
 
 
-def test_run_that_noted_no_question_is_read_without_one(sweep):
+def test_a_run_without_recorded_question_has_no_such_line(sweep):
     sweep.cell(0, "plain", counts={"read": 24, "taken": 12, "scored": 12})
     assert "question:" not in results_md(read_report([sweep.folder]))
 
 
-def test_every_cell_has_a_row_of_its_columns(report, sweep):
+def test_results_csv_has_a_row_per_cell(report, sweep):
     found = rows(results_csv(report))
     assert [row["job"] for row in found] == ["0", "1", "2", "7"]
     assert [row["status"] for row in found] == ["done", "done", "done", "failed"]
@@ -118,7 +119,7 @@ def test_pairs_name_both_cells(report):
     assert (second["b"], second["c"], second["clusters"]) == ("0", "12", "12")
 
 
-def test_a_baseline_that_answers_all_alike_has_no_p(sweep):
+def test_a_constant_baseline_has_no_p(sweep):
     sweep.cell(0, "plain", "AAADDDDDDAAA")
     sweep.cell(1, "majority", "D" * 12, backbone="-")
     report = read_report([sweep.folder])
@@ -128,18 +129,18 @@ def test_a_baseline_that_answers_all_alike_has_no_p(sweep):
     assert "| majority | 12 | -0.167 [-0.545, 0.212] |  |  |  | 3 | 3 |  |" in results_md(report)
 
 
-def test_a_p_is_never_printed_as_0():
+def test_p_is_never_printed_as_0():
     assert [p_value(p) for p in (None, 1.0, 0.0001, 0.00009, 0.0)] == ["", "1.0000", "0.0001", "< 0.0001", "< 0.0001"]
     assert [p_exact(p) for p in (None, 0.25, 1.9e-9)] == ["", "0.250000", "1.9e-09"]
 
 
-def test_near_duplicates_are_counted_in_the_treatment(sweep):
+def test_near_duplicates_are_counted_in_the_settings(sweep):
     sweep.cell(0, row={"cluster": "case-0"})
-    told = "- n = 12 judgments (6 allowed, 6 dismissed); 12 judgments in 1 clusters, near-duplicates as one"
-    assert told in results_md(read_report([sweep.folder]))
+    line = "- n = 12 judgments (6 allowed, 6 dismissed); 12 judgments in 1 clusters, near-duplicates as one"
+    assert line in results_md(read_report([sweep.folder]))
 
 
-def test_a_pair_without_reference_tells_why(sweep):
+def test_a_pair_without_reference_has_a_note(sweep):
     sweep.cell(0, "d")
     report = read_report([sweep.folder])
     (pair,) = rows(pairs_csv(report))
@@ -175,7 +176,7 @@ def test_tables_of_cells_that_are_all_failed_or_unlabelled(sweep):
     assert "| job 1 | none | done | no labelled judgment |" in results_md(report)
 
 
-def test_tables_do_not_depend_on_place_time_or_what_was_stored(sweep, another):
+def test_tables_do_not_depend_on_place_time_or_stored_calls(sweep, another):
     for one in (sweep, another):
         cached = {"finish_reason": "stop", "prompt_tokens": 9, "new_tokens": 1, "cached_tokens": one is sweep}
         one.cell(0, row={"turns": [cached]}, seconds={"predict": float(one is sweep)})

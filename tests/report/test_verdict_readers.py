@@ -1,4 +1,4 @@
-"""Answers read anew, and the treatments of invalid ones: from the predictions alone."""
+"""Tests of second readings and of the policies for invalid answers, from the predictions alone."""
 
 import csv
 import io
@@ -11,9 +11,9 @@ import pytest
 from legalrr.errors import UserError
 from legalrr.report.cli import main
 from legalrr.report.compare import read_report
-from legalrr.report.paper_table import readings_csv
-from legalrr.report.tables import pairs_csv, results_csv, results_md, results_tex, rules
-from legalrr.report.verdict_readers import compare_readers, unread
+from legalrr.report.csv_tables import pairs_csv, readings_csv, results_csv
+from legalrr.report.tables import results_md, results_tex, rules
+from legalrr.report.verdict_readers import cells_without_text, compare_readers
 from legalrr.score.cases import read_answers
 from legalrr.verdict import PatternVerdictReader
 
@@ -29,7 +29,7 @@ def stages(arm):
 
 @pytest.fixture
 def cell(sweep):
-    """Function (job, arm, answers) that makes a cell whose turns have the text of its verdicts."""
+    """Function (job, arm, answers) that writes a cell whose turns have the text of its verdicts."""
 
     def make(job, arm, answers, **changes):
         if arm in SWITCHED:
@@ -60,12 +60,12 @@ def four(sweep, cell):
     return sweep.folder
 
 
-def test_the_reading_that_a_cell_ran_with_gives_the_verdicts_that_it_has(four):
+def test_the_reader_of_the_run_gives_the_same_verdicts(four):
     path = four / "0" / "predictions.jsonl"
     assert read_answers(path, PatternVerdictReader()) == read_answers(path)
 
 
-def test_both_readings_stand_side_by_side(four):
+def test_tables_show_both_readings(four):
     report = read_report([four], reading="study")
     strict, study = report.groups
     assert (strict.setup.reading, study.setup.reading) == ("strict", "study")
@@ -78,9 +78,9 @@ def test_both_readings_stand_side_by_side(four):
     # An empty answer of the study's reading is dismissed; "yes" in it is allowed.
     assert plain.again.scores.yes_rate == plain.row.scores.yes_rate + 2 / 12
     assert plain.comparison.difference == pytest.approx(plain.again.scores.macro_f1 - plain.row.scores.macro_f1)
-    (told, *_) = rows(readings_csv(report))
-    assert (told["reading"], told["other_reading"], told["changed"]) == ("strict", "study", "2")
-    assert float(told["other_macro_f1"]) == pytest.approx(plain.again.scores.macro_f1, abs=1e-6)
+    (row, *_) = rows(readings_csv(report))
+    assert (row["reading"], row["other_reading"], row["changed"]) == ("strict", "study", "2")
+    assert float(row["other_macro_f1"]) == pytest.approx(plain.again.scores.macro_f1, abs=1e-6)
     text = results_md(report)
     assert "## specimen, roles: gold, tiny: the readings strict and study" in text
     assert "| none (reference) | 12 |" in text
@@ -91,7 +91,7 @@ def versioned(version, reading="strict"):
     return {"verdict": {"class": "x", "version": version, "fields": {"reading": reading}}}
 
 
-def test_an_old_run_is_read_anew_and_says_how_many_answers_change(sweep, caplog):
+def test_an_old_run_is_read_again_and_changes_are_counted(sweep, caplog):
     # The first version took the last line with a YES or NO.
     said = ["YES\n\nThere was no default."] * 2 + ["There was no notice."] + ["YES, as"] + ["NO"] * 8
     old = sweep.cell(0, "plain", "DDD-DDDDDDDD", stages=versioned(1))
@@ -103,35 +103,35 @@ def test_an_old_run_is_read_anew_and_says_how_many_answers_change(sweep, caplog)
             row["turns"] = [{**row["turns"][0], "name": "answer", "text": text}]
         path.write_text("".join(json.dumps(row) + "\n" for row in rows_))
     plain = read_report([sweep.folder])
-    assert "answers read by version 1 of the reader; --reading strict reads them anew" in results_md(plain)
+    assert "answers read by reader version 1; --reading strict reads them again" in results_md(plain)
     with caplog.at_level("INFO"):
         report = read_report([sweep.folder], reading="strict")
-    assert "job 0, none: 4 of 12 answers are read anew" in caplog.text
+    assert "job 0, none: the reader changes 4 of 12 verdicts" in caplog.text
     ((_, (twice,)),) = compare_readers(report)
     assert (twice.changed, twice.opposite, twice.found, twice.lost) == (4, 2, 1, 1)
     assert [case.label for case in twice.again.cases[:4]] == ["allowed", "allowed", "invalid", "allowed"]
     text = results_md(report)
     assert "the readings strict (version 1) and strict (version 2)" in text
-    assert "4 of 12 answers are read anew: 2 into the opposite, 1 that were invalid, 1 that are invalid now" in text
+    assert "4 of 12 verdicts change: 2 to the opposite, 1 from invalid, 1 to invalid" in text
     assert "| 4 of 12 | 2 |" in text
-    (told,) = rows(readings_csv(report))
-    assert [told[name] for name in ("reader_version", "other_reader_version", "opposite", "found", "lost")] == [
+    (row,) = rows(readings_csv(report))
+    assert [row[name] for name in ("reader_version", "other_reader_version", "opposite", "found", "lost")] == [
         *("1", "2"),
         *("2", "1", "1"),
     ]
 
 
-def test_arms_that_different_versions_of_the_reader_read_are_not_compared(sweep, cell):
+def test_arms_of_different_reader_versions_are_not_compared(sweep, cell):
     cell(0, "plain", "AAAAAADDDDDD", stages=versioned(1))
     cell(1, "d", "AAAAAADDDDDD", stages=versioned(2))
     cell(2, "dc", "AAAAAADDDDDD", stages=versioned(1, "study"), reading="study")
     assert [len(group.rows) for group in read_report([sweep.folder]).groups] == [1, 1, 1]
-    # The study's reading never changed, so the two are read anew alike, and the third is as it was.
+    # The study's reader never changed: both cells are read again with it, and the third keeps its verdicts.
     study = [group for group in read_report([sweep.folder], reading="study").groups if group.setup.reading == "study"]
     assert sorted(len(group.rows) for group in study) == [1, 2]
 
 
-def test_cells_that_were_read_so_already_are_not_read_again(sweep, cell):
+def test_cells_with_the_current_reading_are_not_read_again(sweep, cell):
     cell(0, "plain", "AAAAAADDDDDD", reading="study")
     report = read_report([sweep.folder], reading="study")
     assert len(report.groups) == 1
@@ -145,9 +145,9 @@ def test_compared_answers_have_no_text_to_read_and_are_named(sweep, cell):
     run["cell"]["scoring"] = "compare"
     (folder / "run.json").write_text(json.dumps(run))
     report = read_report([sweep.folder], reading="study")
-    assert [row.setup.arm for row in unread(report)] == ["direct_compare"]
-    assert "not read anew, as probabilities were compared: direct_compare" in results_md(report)
-    assert unread(read_report([sweep.folder])) == []
+    assert [row.setup.arm for row in cells_without_text(report)] == ["direct_compare"]
+    assert "not read again, as probabilities were compared: direct_compare" in results_md(report)
+    assert cells_without_text(read_report([sweep.folder])) == []
 
 
 def test_an_answer_without_text_is_a_damaged_prediction(sweep):
@@ -165,7 +165,7 @@ def test_an_answer_without_text_is_a_damaged_prediction(sweep):
         ("chainwise", {"plain": 7, "c": 7, "d": 10, "dc": 10}),
     ],
 )
-def test_invalid_answers_are_treated_as_the_choice_says(four, invalid, kept):
+def test_the_policy_for_invalid_answers_is_applied(four, invalid, kept):
     report = read_report([four], invalid=invalid)
     (group,) = report.groups
     assert {row.setup.arm: row.scores.n for row in group.rows} == kept
@@ -185,7 +185,7 @@ def test_arms_are_compared_on_the_judgments_that_both_answered(four):
     assert pair.comparison.n == 9
 
 
-def test_what_a_treatment_leaves_without_a_judgment_is_named(sweep, cell):
+def test_rows_without_judgments_under_a_policy_are_named(sweep, cell):
     cell(0, "plain", "AAAAAADDDDDD")
     cell(1, "d", "-" * 12)
     chainwise = read_report([sweep.folder], invalid="chainwise")
@@ -195,7 +195,7 @@ def test_what_a_treatment_leaves_without_a_judgment_is_named(sweep, cell):
     assert "| job 1 | d | done | no judgment is left |" in independent
 
 
-def test_the_command_puts_other_treatments_into_folders_of_their_own(four, capsys):
+def test_the_command_writes_other_policies_into_separate_folders(four, capsys):
     main([str(four), "--quiet"])
     before = (four / "results.csv").read_bytes()
     main([str(four), "--reading", "study", "--invalid", "common"])

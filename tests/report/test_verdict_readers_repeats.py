@@ -1,4 +1,4 @@
-"""Runs of one experiment as one row."""
+"""Tests of repeated runs as one row."""
 
 import csv
 import io
@@ -7,7 +7,7 @@ from statistics import mean, stdev
 import pytest
 
 from legalrr.report.compare import read_report
-from legalrr.report.paper_table import UNTESTED, repeats_csv
+from legalrr.report.csv_tables import UNTESTED, repeats_csv
 from legalrr.report.sections import shown_groups
 from legalrr.report.tables import results_md
 from legalrr.report.verdict_readers import repeats
@@ -20,7 +20,7 @@ def drawn(seed):
     return {"backbone": {"class": "x", "fields": {"seed": seed}}}
 
 
-def test_runs_that_differ_in_their_seed_alone_are_one_row(thrice):
+def test_runs_that_differ_only_in_the_seed_share_a_row(thrice):
     report = read_report([thrice.folder])
     (found,) = repeats(report)
     assert [row.first.setup.arm for row in found.rows] == ["plain", "dr", "majority"]
@@ -37,7 +37,7 @@ def test_runs_that_differ_in_their_seed_alone_are_one_row(thrice):
     assert (majority.tested, majority.p_holm, majority.p_holm_bound) == (False, None, None)
 
 
-def test_a_baseline_whose_answers_vary_is_a_family_of_its_own(thrice):
+def test_a_varying_baseline_is_a_separate_family(thrice):
     thrice.cell(98, "tfidf_lr", "AAAADDAADDDD", backbone="-")
     (found,) = repeats(read_report([thrice.folder]))
     rows = {row.first.setup.arm: row for row in found.rows}
@@ -45,7 +45,7 @@ def test_a_baseline_whose_answers_vary_is_a_family_of_its_own(thrice):
     assert rows["dr"].p_holm == rows["dr"].comparison.p_permutation
 
 
-def test_runs_with_the_same_prompts_and_answers_are_one_difference(sweep):
+def test_runs_with_equal_prompts_and_answers_are_one_difference(sweep):
     arms = {"plain": ("AAADDDDDDAAA", "p"), "r": (GOLD, "q"), "r_order": (GOLD, "q"), "d": ("AAAAADDDDDDA", "s")}
     for number in range(2):
         for job, (arm, (answers, prompt)) in enumerate(arms.items()):
@@ -79,7 +79,7 @@ def test_tables_show_the_runs_once(thrice):
     assert (third["p_permutation"], third["p_holm"], third["note"]) == ("", "", UNTESTED)
 
 
-def test_a_single_run_is_no_repetition(sweep):
+def test_a_single_run_is_not_repeated(sweep):
     sweep.cell(0, "plain", stages=drawn(4))
     report = read_report([sweep.folder])
     assert repeats(report) == []
@@ -87,7 +87,7 @@ def test_a_single_run_is_no_repetition(sweep):
     assert shown_groups(report) == list(report.groups)
 
 
-def test_runs_over_other_judgments_say_so(sweep):
+def test_runs_on_different_judgments_leave_a_note(sweep):
     for number in (0, 1):
         sweep.cell(number, "plain", "AAAADDDDDDAA", stages=drawn(number))
     sweep.cell(10, "dr", stages=drawn(0))
@@ -100,7 +100,7 @@ def test_runs_over_other_judgments_say_so(sweep):
     assert dr.note in results_md(report)
 
 
-def test_fewer_runs_than_the_reference_say_so(sweep):
+def test_fewer_runs_than_the_reference_leave_a_note(sweep):
     for number in (0, 1, 2):
         sweep.cell(number, "plain", "AAAADDDDDDAA", stages=drawn(number))
     for number in (0, 1):

@@ -1,1 +1,1 @@
-"""Write `report.html`: results, effects, errors, and every judgment with its conversation."""
+"""Render `report.html`: results, effects, errors, and every judgment with its conversations."""

@@ -6,7 +6,7 @@ function effectsSection() {
   const pools = DATA.effects.map((pool, number) => ({ ...pool, number, name: pool.groups.length === 1 ? groupName(DATA.groups[pool.groups[0]]) : pool.title }));
   const known = pools.filter((pool) => pool.effects.length).sort((one, other) => other.groups.length - one.groups.length);
   const without = pools.filter((pool) => !pool.effects.length).map((pool) => el("p", { class: "note" }, foreign(pool.name), ", no effects: ", foreign(pool.note)));
-  if (!known.length) return [without.length ? without : el("p", { class: "note" }, "Effects need arms that differ in one switch, such as None and D; these cells have none."), powerPart()];
+  if (!known.length) return [without.length ? without : el("p", { class: "note" }, "Effects need arms that differ in one switch, such as none and D; these cells have none."), powerPart()];
   return [
     el("p", { class: "lead" }, "The eight arms are a 2 \u00d7 2 \u00d7 2 factorial on the same judgments: D defines the rhetorical roles, R regroups the judgment by role, C lets the model write before it answers. The effect of a switch is the mean score with it minus the mean without it; an interaction is the joint effect of two switches beyond their single effects. Intervals are jackknife intervals over judgments, each left out with all its answers. D, R and C are tested on macro-F1: the answers with and without the switch are swapped judgment by judgment, with Holm\u2019s correction over the three. All other effects are exploratory."),
     choice("Of", known.map((pool) => pool.name), (at) => effectsOf(known[at])),

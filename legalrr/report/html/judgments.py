@@ -1,11 +1,11 @@
-"""Judgments of a report: read from the run folders, listed with all answers, and stored without repetition.
+"""Judgments of a report: read from the run folders, listed with all answers, and stored without duplicates.
 
-The record of a judgment holds its text, each way of showing it and each answer once; a prompt is a list of parts that
-point to them. A part of a message is one of
+The record of a judgment holds its text, each document shown to a model and each answer once; a prompt is a list of
+parts that refer to them. A part of a message is one of
 
     "words"                  literal text
     17, -3                   a shared string: of the page (0 and up), of this judgment (-1 and down)
-    {"document": 0}          the judgment as it was shown: blocks of its text with the separators between them
+    {"document": 0}          the judgment as shown: blocks of its text with the separators between them
     {"turn": "ratio"}        the answer of an earlier turn
 
 Joining the parts returns the message, character by character.
@@ -34,18 +34,18 @@ Record = Mapping[str, Any]
 def read_judgments(cells: Sequence[RunResult]) -> dict[int, Mapping[str, Record]]:
     """Return the judgments of each cell by id, keyed by cell number; cells with the same judgments share one mapping.
 
-    Run folders of an earlier version hold no judgments and are left out.
+    Run folders of earlier versions hold no judgments and are omitted.
 
     Raises:
-        UserError: a damaged file.
+        UserError: A file is damaged.
     """
     found: dict[int, Mapping[str, Record]] = {}
     known: dict[str, Mapping[str, Record]] = {}
     for number, cell in enumerate(cells):
-        stated = cell.run.get("judgments")
-        if cell.folder is None or not isinstance(stated, dict):
+        recorded = cell.run.get("judgments")
+        if cell.folder is None or not isinstance(recorded, dict):
             continue
-        digest = str(stated.get("sha256"))
+        digest = str(recorded.get("sha256"))
         if digest not in known:
             known[digest] = _judgments(cell.folder / JUDGMENTS)
         found[number] = known[digest]
@@ -53,12 +53,12 @@ def read_judgments(cells: Sequence[RunResult]) -> dict[int, Mapping[str, Record]
 
 
 def read_rows(cell: RunResult, ids: Iterable[str]) -> dict[str, Prediction]:
-    """Return the rows of some judgments from a finished cell's predictions.jsonl, by id; absent ids are left out.
+    """Return the rows of some judgments from a finished cell's predictions.jsonl, by id; unknown ids are omitted.
 
-    Verdicts follow the cell's reading of the answers.
+    Verdicts are those of the cell's verdict reader.
 
     Raises:
-        UserError: the file changed.
+        UserError: The file changed.
     """
     assert cell.folder is not None
     assert cell.answers is not None
@@ -90,9 +90,9 @@ def _judgments(path: Path) -> Mapping[str, Record]:
 
 
 LETTERS = {"allowed": "A", "dismissed": "D", "invalid": "-"}
-"""Letter of an answer or a gold outcome; a space for a judgment that a cell does not have."""
+"""Letter of an answer or a gold outcome; a space for a judgment that a cell lacks."""
 FACTS = ("court", "year", "kind", "confidence")
-"""Metadata by which the list can be searched, where the corpus has it."""
+"""Searchable metadata, if the corpus has it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +112,7 @@ class Collection:
     about: Mapping[str, JudgmentMetadata]
     """Metadata of each judgment."""
     records: Mapping[str, Record]
-    """Judgments by id, where a run folder holds them."""
+    """Judgments by id, if a run folder holds them."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the collection as columns, without texts."""
@@ -130,11 +130,11 @@ class Collection:
 
 
 def collections(report: Report, judgments: Mapping[int, Mapping[str, Record]]) -> list[Collection]:
-    """Collect the judgments of a report: a collection per corpus and its options.
+    """Collect the judgments of a report, by corpus and its options.
 
     Args:
-        report: the report.
-        judgments: number of a cell -> its judgments by id (`read_judgments`).
+        report: Report.
+        judgments: Cell number -> judgments by id (`read_judgments`).
     """
     gathered: dict[object, list[int]] = {}
     for number, cell in enumerate(report.cells):
@@ -164,7 +164,7 @@ def _collection(report: Report, numbers: Sequence[int], judgments: Mapping[int, 
     setup = report.cells[numbers[0]].setup
     assert setup is not None
     return Collection(
-        name=setup.corpus if setup.split is None else f"{setup.corpus} ({setup.split})",
+        name=setup.corpus_name,
         ids=tuple(ids[i] for i in order),
         gold="".join(gold[ids[i]] for i in order),
         disagreement=tuple(disagreement[i] for i in order),
@@ -202,25 +202,25 @@ def _disagreement(groups: Sequence[Sequence[str]], n: int) -> list[float]:
 
 Part = str | int | dict[str, Any]
 MIN_SHARED = 24
-"""Least characters of a string that is stored once and referred to."""
+"""Minimum length of a shared string, in characters."""
 MIN_QUOTED = 24
-"""Least characters of an answer that is searched for inside a longer message."""
+"""Minimum length of an answer that is searched for inside a longer message, in characters."""
 
 
 @dataclass
 class Phrases:
-    """Strings that occur in prompts about several judgments.
+    """Strings that occur in prompts on several judgments.
 
-    The first judgment that holds a string stores it; from the second one on the string is shared.
+    The first judgment that uses a string stores it; from the second one on the string is shared.
     """
 
     shared: dict[str, int] = field(default_factory=dict)
     """String -> its number."""
     seen: dict[str, str] = field(default_factory=dict)
-    """String -> the first judgment that holds it."""
+    """String -> the first judgment that uses it."""
 
     def part(self, text: str, judgment: str, own: dict[str, int]) -> Part:
-        """Return the string as a part; adds to `own`, the strings that the judgment stores."""
+        """Return the string as a part; may add it to `own`, the strings stored with the judgment."""
         if len(text) < MIN_SHARED:
             return text
         if text not in self.shared and self.seen.setdefault(text, judgment) != judgment:
@@ -235,9 +235,9 @@ class Conversations:
     """Record of one judgment, built row by row."""
 
     judgment: str
-    """Number of its collection and its id: unique in the report."""
+    """Number of the collection and id: unique in the report."""
     record: Record | None
-    """The judgment; None where no run folder holds it."""
+    """The judgment; None if no run folder holds it."""
     phrases: Phrases
     """Shared by all judgments of the page."""
     own: dict[str, int] = field(default_factory=dict)
@@ -245,11 +245,11 @@ class Conversations:
     documents: dict[str, int] = field(default_factory=dict)
     """Document as JSON -> number."""
     answers: dict[str, Any] = field(default_factory=dict)
-    """Cell -> its answer and prompts."""
+    """Cell -> answer and prompts."""
 
     def add(self, cell: int, row: Prediction) -> None:
         """Add the row of one cell."""
-        messages = _spoken(row.messages)
+        messages = _text_messages(row.messages)
         number, whole = self._document(row, messages)
         turns = [{key: value for key, value in turn.items() if value is not None} for turn in row.turns]
         self.answers[str(cell)] = {
@@ -262,7 +262,10 @@ class Conversations:
             "turns": turns,
             "sent": self._conversation(messages, number, whole, turns),
             "earlier": [
-                [earlier["turn"], self._conversation(_spoken(_restored(earlier, row.messages)), number, whole, turns)]
+                [
+                    earlier["turn"],
+                    self._conversation(_text_messages(_restore_messages(earlier, row.messages)), number, whole, turns),
+                ]
                 for earlier in row.earlier
             ],
         }
@@ -277,10 +280,10 @@ class Conversations:
         }
 
     def _document(self, row: Prediction, messages: Sequence[Mapping[str, str]]) -> tuple[int, str | None]:
-        """Return the number of the document that a row shows, and its text in the prompt; None if it is not found."""
+        """Return the number of the document of a row, and its text in the prompt; None if the text is not found."""
         shown = row.shown or []
         blocks = [] if self.record is None else [self.record["text"][start:end] for _, start, end in shown]
-        between = next((found for m in messages if (found := _between(m["content"], blocks)) is not None), None)
+        between = next((found for m in messages if (found := _separators(m["content"], blocks)) is not None), None)
         document = {
             "shown": shown,
             "hidden": row.hidden,
@@ -289,7 +292,7 @@ class Conversations:
             "between": between,
         }
         number = self.documents.setdefault(json.dumps(document), len(self.documents))
-        return number, None if between is None else _joined(between, blocks)
+        return number, None if between is None else _join_blocks(between, blocks)
 
     def _conversation(
         self, messages: Sequence[Mapping[str, str]], number: int, whole: str | None, turns: Sequence[Mapping[str, Any]]
@@ -299,18 +302,18 @@ class Conversations:
     def _parts(self, content: str, number: int, whole: str | None, turns: Sequence[Mapping[str, Any]]) -> list[Part]:
         parts: list[Part] = [content]
         if whole and whole in content:
-            parts = _cut(parts, whole, {"document": number})
+            parts = _replace_first(parts, whole, {"document": number})
         for turn in turns:
             text = turn["text"]
             if text == content:
                 return [{"turn": turn["name"]}]
             if len(text) >= MIN_QUOTED and text in content:
-                parts = _cut(parts, text, {"turn": turn["name"]})
+                parts = _replace_first(parts, text, {"turn": turn["name"]})
         return [self.phrases.part(part, self.judgment, self.own) if isinstance(part, str) else part for part in parts]
 
 
-def _between(content: str, blocks: Sequence[str]) -> list[str] | None:
-    """Return the separators between blocks in a message; None if the blocks do not occur in this order."""
+def _separators(content: str, blocks: Sequence[str]) -> list[str] | None:
+    """Return the separators between blocks in a message; None unless the blocks occur in this order."""
     if not blocks:
         return None
     at = content.find(blocks[0])
@@ -327,11 +330,11 @@ def _between(content: str, blocks: Sequence[str]) -> list[str] | None:
     return found
 
 
-def _joined(between: Sequence[str], blocks: Sequence[str]) -> str:
+def _join_blocks(between: Sequence[str], blocks: Sequence[str]) -> str:
     return blocks[0] + "".join(gap + block for gap, block in zip(between, blocks[1:], strict=True))
 
 
-def _cut(parts: Sequence[Part], needle: str, mark: dict[str, Any]) -> list[Part]:
+def _replace_first(parts: Sequence[Part], needle: str, mark: dict[str, Any]) -> list[Part]:
     """Return the parts with a mark in place of the first occurrence of a string."""
     for number, part in enumerate(parts):
         if isinstance(part, str) and (at := part.find(needle)) >= 0:
@@ -340,12 +343,12 @@ def _cut(parts: Sequence[Part], needle: str, mark: dict[str, Any]) -> list[Part]
     return list(parts)
 
 
-def _spoken(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """Return messages as text; an image becomes a note of its page."""
-    return [{"role": m["role"], "content": _words(m["content"])} for m in messages]
+def _text_messages(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Return messages as text, with a note in place of each page image."""
+    return [{"role": m["role"], "content": _content_text(m["content"])} for m in messages]
 
 
-def _words(content: str | Sequence[Mapping[str, Any]]) -> str:
+def _content_text(content: str | Sequence[Mapping[str, Any]]) -> str:
     if isinstance(content, str):
         return content
     return "".join(
@@ -354,7 +357,7 @@ def _words(content: str | Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _restored(earlier: Mapping[str, Any], last: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _restore_messages(earlier: Mapping[str, Any], last: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Restore an earlier conversation from its difference to the last one (`legalrr.run.folder`)."""
     return [
         {"role": role, "content": last[at]["content"][:same] + rest if same else rest}

@@ -1,9 +1,9 @@
-"""A report as one HTML page: data as JSON, figures as SVG, texts as compressed blocks, one style and one script.
+"""Render a report as one HTML page: data as JSON, figures as SVG, texts as compressed blocks, one style and one script.
 
-Nothing is loaded from outside, and a content security policy runs nothing but the page's own script, which inserts
-every text as text. What the template receives is escaped. The same run folders give the same bytes.
+The page loads no external resource, and its content security policy allows only its own script, which inserts every
+text as text. The template escapes its input. The same run folders give the same bytes.
 
-A block is JSON, compressed (zlib) and in base64; the page decompresses it when the judgment is opened.
+A block is JSON, compressed (zlib) and base64-encoded; the page decompresses it when the judgment is opened.
 """
 
 import base64
@@ -60,18 +60,18 @@ SCRIPTS = tuple(
         "main",
     )
 )
-"""Joined in this order they are the page's script."""
+"""Parts of the page's script, in order."""
 BATCH = 40
-"""Judgments whose rows are in memory at once."""
+"""Number of judgments whose rows are in memory at once."""
 MEGABYTE = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Texts:
-    """Blocks of a page."""
+    """Text blocks of a page."""
 
     blocks: Mapping[tuple[int, int], str]
-    """(Number of a collection, place of a judgment in it) -> block in base64."""
+    """(Collection number, index of the judgment in it) -> block in base64."""
     phrases: str
     """Block of the list of strings that judgments share."""
 
@@ -80,12 +80,12 @@ def report_page(report: Report, folders: Sequence[Path], *, megabytes: float = M
     """Render the page.
 
     Args:
-        report: read from `folders`.
-        folders: run folders, for their names and commands.
-        megabytes: size limit of prompts and answers; 0 leaves them all out.
+        report: Report read from `folders`.
+        folders: Run folders, for their names and commands.
+        megabytes: Size limit of prompts and answers; 0: none.
 
     Raises:
-        UserError: a file of a folder is damaged.
+        UserError: A file of a folder is damaged.
     """
     gathered = collections(report, read_judgments(report.cells))
     texts = pack_texts(report, gathered, megabytes)
@@ -96,7 +96,7 @@ def report_page(report: Report, folders: Sequence[Path], *, megabytes: float = M
     return templates.get_template("report/html/page.j2").render(
         title=printable(" + ".join(folder.resolve().name for folder in folders)),
         verdict=printable(verdict(report)),
-        data=in_script(page_json(report, gathered, texts, folders)),
+        data=script_json(page_json(report, gathered, texts, folders)),
         phrases=texts.phrases,
         figures=figures(report),
         blocks={f"t{number}-{at}": block for (number, at), block in texts.blocks.items()},
@@ -127,13 +127,13 @@ def page_json(report: Report, gathered: Sequence[Collection], texts: Texts, fold
     }
 
 
-def in_script(value: object) -> str:
-    """Serialise to JSON for a script element: ASCII, without a character that could end the element."""
+def script_json(value: object) -> str:
+    """Serialise to JSON for a script element: ASCII, without any character that could end the element."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
 def pack(value: Any) -> str:
-    """Return a value as a block."""
+    """Encode a value as a block."""
     return base64.b64encode(zlib.compress(json.dumps(value, separators=(",", ":")).encode("ascii"), 5)).decode("ascii")
 
 
@@ -141,16 +141,16 @@ def pack_texts(report: Report, gathered: Sequence[Collection], megabytes: float)
     """Pack the texts of as many judgments as fit, by disagreement of the arms, from all collections in turn.
 
     Args:
-        report: its cells hold the rows.
-        gathered: the judgments.
-        megabytes: size limit of the blocks.
+        report: Report whose cells have the rows.
+        gathered: Collections of judgments.
+        megabytes: Size limit of the blocks.
 
     Raises:
-        UserError: a predictions file changed.
+        UserError: A predictions file changed since it was read.
     """
     room = int(megabytes * MEGABYTE)
     places = [[(number, at) for at in range(len(one.ids))] for number, one in enumerate(gathered)]
-    order = [place for round in zip_longest(*places) for place in round if place is not None]
+    order = [place for turn in zip_longest(*places) for place in turn if place is not None]
     blocks: dict[tuple[int, int], str] = {}
     phrases = Phrases()
     with progress("report.html", len(order), "judgments") as advance:
@@ -196,7 +196,7 @@ def provenance_json(report: Report, folders: Sequence[Path]) -> dict[str, Any]:
     """Return commands, versions, seeds, stage identities, and licence and citation of the corpora.
 
     Raises:
-        UserError: a folder's multirun.yaml, or a cell's overrides, is not valid YAML.
+        UserError: The multirun.yaml of a folder or the overrides of a cell are not valid YAML.
     """
     corpora = dict.fromkeys(cell.setup.corpus for cell in report.cells if cell.setup is not None)
     return {

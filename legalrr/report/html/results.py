@@ -6,7 +6,7 @@ from typing import Any
 
 from legalrr.html import printable
 from legalrr.progress import progress
-from legalrr.report.compare import ArmComparison, ArmResult, Group, Report, distinct, finding
+from legalrr.report.compare import ArmComparison, ArmResult, Group, Report, distinct_pairs, finding
 from legalrr.report.figures import (
     chance,
     difference_panels,
@@ -17,9 +17,9 @@ from legalrr.report.figures import (
     majority,
 )
 from legalrr.report.load import NO_BACKBONE, RunResult
+from legalrr.report.pooled_effects import Pool, pools
 from legalrr.report.sections import ExplainedRow, ExplainedTurn, explanations
-from legalrr.report.table_view import apart, title, treatment, why
-from legalrr.report.tables import Pool, full_title, pools
+from legalrr.report.table_view import differing_options, full_title, group_title, missing_reason, treatment
 from legalrr.report.verdict_readers import RepeatedRow, repeats, run_number
 from legalrr.score.breakdown import breakdown, calibration
 from legalrr.score.detectable import LEVEL
@@ -28,11 +28,11 @@ from legalrr.score.scorer import Scores
 from legalrr.score.significance import judgments_needed, mcnemar_power, power_curve
 
 NAMED = 3
-"""Most differences that the first sentence of the page names."""
+"""Maximum number of differences that the first sentence of the page names."""
 
 
 def cells_json(report: Report) -> list[dict[str, Any]]:
-    """Return what each cell is and whether it has scores, in the order of the report."""
+    """Return the settings and status of each cell, in the order of the report."""
     return [_cell(cell, several=len({c.sweep for c in report.cells}) > 1) for cell in report.cells]
 
 
@@ -43,21 +43,22 @@ def groups_json(report: Report) -> list[dict[str, Any]]:
 
 
 def verdict(report: Report) -> str:
-    """Return the sentence that says which differences between arms are significant."""
-    compared = [pair for group in report.groups for pair in distinct(group)]
+    """Return a sentence on which differences between arms are significant."""
+    compared = [pair for group in report.groups for pair in distinct_pairs(group)]
     if not compared:
         return "No arm was compared with a reference arm."
-    real = [pair for pair in compared if pair.shown]
+    significant = [pair for pair in compared if pair.shown]
     what, end = "between an arm and the reference arm", f"significant at {LEVEL:.0%} after Holm's correction"
     if len(compared) == 1:
-        start, verb = f"The one difference {what}", "is" if real else "is not"
+        start, verb = f"The one difference {what}", "is" if significant else "is not"
     else:
-        start, verb = f"{len(real) or 'None'} of {'' if real else 'the '}{len(compared)} differences {what}", "is"
-    if not real:
+        count = f"{len(significant)} of" if significant else "None of the"
+        start, verb = f"{count} {len(compared)} differences {what}", "is"
+    if not significant:
         return f"{start} {verb} {end}."
-    named = ", ".join(_named(pair, report) for pair in sorted(real, key=_size)[:NAMED])
-    more = f", and {len(real) - NAMED} more" if len(real) > NAMED else ""
-    return f"{start} {'are' if len(real) > 1 else verb} {end}: {named}{more}."
+    named = ", ".join(_named(pair, report) for pair in sorted(significant, key=_size)[:NAMED])
+    more = f", and {len(significant) - NAMED} more" if len(significant) > NAMED else ""
+    return f"{start} {'are' if len(significant) > 1 else verb} {end}: {named}{more}."
 
 
 def _size(pair: ArmComparison) -> float:
@@ -76,12 +77,12 @@ def _named(pair: ArmComparison, report: Report) -> str:
 def _cell(cell: RunResult, *, several: bool) -> dict[str, Any]:
     setup = cell.setup
     name = f"folder {cell.sweep}, {cell.name}" if several else cell.name
-    data: dict[str, Any] = {"name": name, "label": cell.label, "status": cell.status, "problem": why(cell)}
+    data: dict[str, Any] = {"name": name, "label": cell.label, "status": cell.status, "problem": missing_reason(cell)}
     if setup is not None:
         data |= {
             "arm": setup.arm,
             "family": setup.family,
-            "corpus": setup.corpus if setup.split is None else f"{setup.corpus} ({setup.split})",
+            "corpus": setup.corpus_name,
             "segment": setup.segment,
             "backbone": None if setup.backbone == NO_BACKBONE else setup.backbone,
             "reference": setup.arm == setup.reference,
@@ -91,12 +92,11 @@ def _cell(cell: RunResult, *, several: bool) -> dict[str, Any]:
 
 def _group(group: Group, report: Report, numbers: Mapping[int, int]) -> dict[str, Any]:
     first = group.rows[0]
-    corpus = first.setup.corpus if first.setup.split is None else f"{first.setup.corpus} ({first.setup.split})"
     return {
-        "title": title(group),
-        "apart": apart(group, report),
+        "title": group_title(group),
+        "apart": differing_options(group, report),
         "run": run_number(group, report),
-        "corpus": corpus,
+        "corpus": first.setup.corpus_name,
         "segment": group.setup.segment,
         "backbone": None if group.setup.backbone == NO_BACKBONE else group.setup.backbone,
         "treatment": treatment(group, report),
@@ -144,15 +144,15 @@ BY = ("length", "year", "court", "kind", "confidence", "roles")
 SIZES = tuple(round(10 ** (1 + step / 6)) for step in range(25))
 """Numbers of judgments at which power is computed: 10 to 100,000."""
 CERTAIN = 6
-"""Multiple of the judgments for power 0.8 from which power is 1 to six decimals."""
-MOST_PARTS = 24
-"""Most parts of a breakdown that are shown."""
+"""Multiple of the sample size for power 0.8 from which power is 1 to six decimals."""
+MAX_PARTS = 24
+"""Maximum number of parts of a breakdown."""
 RESAMPLES = 500
-"""Most resamples for the interval of a part: there are thousands of intervals, for exploration only."""
+"""Maximum number of resamples for the interval of a part: there are thousands of intervals, for exploration only."""
 
 
 def effects_json(report: Report) -> list[dict[str, Any]]:
-    """Return the pools of `legalrr.report.tables`; those without effects have a note with the reason."""
+    """Return the pooled effects; pools without effects have a note with the reason."""
     return [_effects(pool) for pool in pools(report)]
 
 
@@ -210,7 +210,7 @@ def _breakdowns(row: ArmResult) -> dict[str, list[dict[str, Any]]]:
     assert row.cell.answers is not None
     scorer = replace(row.cell.scorer, resamples=min(row.cell.scorer.resamples, RESAMPLES))
     made = (breakdown(row.cases, row.cell.answers.metadata, by, scorer=scorer) for by in BY)
-    return {one.by: [rounded(asdict(part)) for part in one.parts[:MOST_PARTS]] for one in made if one.parts}
+    return {one.by: [rounded(asdict(part)) for part in one.parts[:MAX_PARTS]] for one in made if one.parts}
 
 
 def _effects(pool: Pool) -> dict[str, Any]:

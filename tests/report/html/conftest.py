@@ -11,12 +11,12 @@ HOSTILE = (
     '<script>window.planted = 1</script></script><img src=x onerror="window.planted=2"> & &lt;b&gt; "\' <!-- ]]> '
     "\x00\x07\x1b[31m\x7f\x85 \u202etfel\u2066 \u2028 \ufeff. הערעור נדחה. अपील खारिज। 𝒜 \ud800"
 )
-"""What a corpus or a model may hold."""
+"""Text that a corpus or a model may contain."""
 FACTS, RULING = "The appellant sold a horse. It was lame.", "The appeal is allowed."
 
 
 def judged(number: int, said: str, *, title: str = "") -> dict[str, object]:
-    """What a row and a line of the judgments' file say of one judgment."""
+    """Return the text, prompts and offsets of one judgment."""
     text = f"{FACTS} {title}{HOSTILE} {RULING} Judgment {number}."
     end = text.index(RULING)
     prompt = [
@@ -29,35 +29,37 @@ def judged(number: int, said: str, *, title: str = "") -> dict[str, object]:
 
 
 def enrich(folder: Path, *, layout: str = "conversation", judgments: bool = True, id_of=lambda id: id) -> None:
-    """Give the rows of a finished cell what a run writes: prompts, answers, offsets, and the judgments' file."""
+    """Add to a finished cell what a run writes: prompts, answers, offsets, and the judgments' file."""
     path = folder / "predictions.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     lines = []
     for number, row in enumerate(rows):
         said = {"allowed": "YES", "dismissed": "NO", "invalid": "Undecided."}[row["verdict"]]
-        told = judged(number, said)
+        record = judged(number, said)
         row["id"] = id_of(row["id"])
         row["court"], row["year"], row["kind"], row["confidence"] = f"Court {HOSTILE}", 1980 + number, "land", "high"
-        row["length"] = len(told["text"])
-        row["shown"] = [["FAC", 0, told["shown"]]]
-        row["hidden"] = [[told["end"], told["end"] + len(RULING), "RPC", "role"]]
+        row["length"] = len(record["text"])
+        row["shown"] = [["FAC", 0, record["shown"]]]
+        row["hidden"] = [[record["end"], record["end"] + len(RULING), "RPC", "role"]]
         turn = {"finish_reason": "stop", "prompt_tokens": 50, "cached_tokens": 20, "new_tokens": 4, "seconds": 0.1}
         row["turns"] = [
-            {"name": "analysis", "text": told["messages"][2]["content"], **turn},
+            {"name": "analysis", "text": record["messages"][2]["content"], **turn},
             {"name": "answer", "text": f"𝒜 {said}", **turn},
         ]
         row["span"] = [2, 2 + len(said)] if row["verdict"] != "invalid" else None
-        row["messages"] = told["messages"]
+        row["messages"] = record["messages"]
         row["earlier"] = []
         if layout == "study":
-            whole = "\n\n".join(message["content"] for message in told["messages"][1:])
-            row["messages"] = [told["messages"][0], {"role": "user", "content": whole}]
-            first = told["messages"][1]["content"]
-            system = told["messages"][0]["content"]
+            whole = "\n\n".join(message["content"] for message in record["messages"][1:])
+            row["messages"] = [record["messages"][0], {"role": "user", "content": whole}]
+            first = record["messages"][1]["content"]
+            system = record["messages"][0]["content"]
             row["earlier"] = [
                 {"turn": "analysis", "messages": [["system", len(system), ""], ["user", len(first) - 9, first[-9:]]]}
             ]
-        lines.append({"id": row["id"], "text": told["text"], "petitioner": "Ram Lal", "spans": None, "scheme": "build"})
+        lines.append(
+            {"id": row["id"], "text": record["text"], "petitioner": "Ram Lal", "spans": None, "scheme": "build"}
+        )
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     if judgments:
         data = "".join(json.dumps(line) + "\n" for line in lines).encode()
@@ -71,7 +73,7 @@ def enrich(folder: Path, *, layout: str = "conversation", judgments: bool = True
 
 @pytest.fixture
 def report(sweep):
-    """Two arms, one of them direct with probabilities, and a baseline, about judgments of a hostile corpus."""
+    """Three arms, one of them with probabilities, and a baseline, on judgments of a hostile corpus."""
     enrich(sweep.cell(0, answers="AAADDDDDDAAA"))
     enrich(sweep.cell(1, "dr", "AAAAADDDDDA-"), layout="study")
     enrich(sweep.cell(2, "direct_compare", row={"p_allowed": 0.75}))

@@ -1,4 +1,4 @@
-"""The page in a real browser: it works, by mouse, key and address, and asks nothing of anybody."""
+"""Tests of the page in a browser: mouse, keys and addresses work, and nothing is requested from outside."""
 
 import json
 
@@ -29,7 +29,7 @@ def driver():
 
 @pytest.fixture
 def page(sweep):
-    """Three arms, of which one has a hostile label, about judgments with hostile texts and ids."""
+    """Three arms, one with a hostile label, on judgments with hostile texts and ids."""
     enrich(sweep.cell(0, answers="AAADDDDDDAAA", gold=GOLD), id_of=hostile_id)
     enrich(sweep.cell(1, "dr", "AAAAADDDDDA-", gold=GOLD, label=LABEL), layout="study", id_of=hostile_id)
     enrich(sweep.cell(2, "d", GOLD, gold=GOLD, row={"p_allowed": 0.75}), id_of=hostile_id)
@@ -43,14 +43,14 @@ def hostile_id(id: str) -> str:
 
 
 def rescore(sweep) -> None:
-    """The ids changed, so that the stored scores belong to other cases: empty ones say that there are some."""
+    """Replace the stored scores, which belong to the old ids, with empty ones that are computed again."""
     for number in range(3):
         (sweep.folder / str(number) / "scores.json").write_text("{}")
 
 
 @pytest.fixture
 def opened(driver, page):
-    """Opens an address of the page, and checks afterwards that nothing was asked for or went wrong."""
+    """Function that opens an address of the page; checks afterwards that there were no requests and no errors."""
     chromium.requests(driver)
     driver.get_log("browser")
     visited = {"about:blank"}
@@ -62,8 +62,8 @@ def opened(driver, page):
 
     yield at
     assert driver.get_log("browser") == []
-    asked = {address.split("#")[0] for address in chromium.requests(driver)}
-    assert asked <= visited
+    requested = {address.split("#")[0] for address in chromium.requests(driver)}
+    assert requested <= visited
     assert driver.execute_script("return window.planted === undefined && !document.querySelector('img, iframe, base')")
 
 
@@ -81,7 +81,7 @@ def choose(driver, label: str, option: str) -> None:
 
 
 def column(driver, name: str) -> list[str]:
-    """What stands in a column of the table of results."""
+    """Return a column of the table of results."""
     script = """
         const table = document.querySelector("#results table");
         const at = [...table.tHead.rows[0].cells].findIndex((head) => head.textContent === arguments[0]);
@@ -90,7 +90,7 @@ def column(driver, name: str) -> list[str]:
     return driver.execute_script(script, name)
 
 
-def test_a_table_is_sorted_by_the_heads_of_its_columns(opened) -> None:
+def test_column_heads_sort_a_table(opened) -> None:
     driver = opened()
     before = column(driver, "Accuracy")
     head = driver.find_element("xpath", "//section[@id='results']//button[text()='Accuracy']")
@@ -118,12 +118,12 @@ def test_an_address_opens_a_judgment_and_an_arm(opened) -> None:
     hidden = driver.find_element("css selector", ".reader del")
     assert hidden.get_attribute("data-heading").endswith("hidden, its role reveals the outcome")
     assert hidden.text.strip() == "The appeal is allowed."
-    # The verdict stands after a character that JavaScript counts twice.
+    # The verdict follows a character that JavaScript counts twice.
     assert driver.find_element("css selector", ".reader mark").text == "YES"
     assert "Turn: analysis" in text
 
 
-def test_what_was_sent_stands_there_whole(opened) -> None:
+def test_prompts_are_shown_in_full(opened) -> None:
     from urllib.parse import urlencode
 
     case = hostile_id("case-0")
@@ -160,14 +160,14 @@ def test_keys_move_between_judgments_and_arms(opened) -> None:
     ready(driver, hostile_id("case-7"), 0)
 
 
-def test_the_list_can_be_narrowed_to_what_only_one_arm_gets_right(opened) -> None:
+def test_the_list_filters_judgments_that_only_one_arm_gets_right(opened) -> None:
     driver = opened()
     choose(driver, "Arm", "d")
     choose(driver, "Where", "only the arm is right")
     assert driver.find_element("css selector", ".browser .note").text == "6 of 12 judgments"
 
 
-def test_a_judgment_that_is_not_there_is_said(opened) -> None:
+def test_an_unknown_judgment_gives_a_message(opened) -> None:
     driver = opened("#case=nobody&arm=dr")
     assert driver.find_element("css selector", ".status").text == "No judgment nobody is in this report."
 
@@ -182,7 +182,7 @@ def test_labels_and_names_show_as_text(opened) -> None:
 
 
 def table_of(driver, section: str, number: int = 0) -> list[list[str]]:
-    """What stands in a table of a section, its head first."""
+    """Return a table of a section, with its head first."""
     script = """
         const table = document.querySelectorAll(`#${arguments[0]} table`)[arguments[1]];
         return [...table.rows].map((row) => [...row.cells].map((cell) => cell.innerText));
@@ -190,7 +190,7 @@ def table_of(driver, section: str, number: int = 0) -> list[list[str]]:
     return driver.execute_script(script, section, number)
 
 
-def test_explanations_and_repeated_runs_have_parts_where_there_are_some(opened, another) -> None:
+def test_explanations_and_repeated_runs_have_sections_if_present(opened, another) -> None:
     for number in range(2):
         stages = {"backbone": {"class": "x", "fields": {"seed": number}}}
         another.explain(another.cell(number, answers="AAADDDDDDAAA", stages=stages), ["analysis"], 1)
@@ -215,7 +215,7 @@ def test_explanations_and_repeated_runs_have_parts_where_there_are_some(opened, 
     assert not driver.find_elements("css selector", "#explanations, #repeats, a[href='#explanations']")
 
 
-def test_figures_stand_in_their_sections_in_the_colours_of_the_page(opened) -> None:
+def test_figures_are_in_their_sections_in_the_colours_of_the_page(opened) -> None:
     driver = opened()
     script = "return [...document.querySelectorAll('figure')].map((one) => one.closest('section').id + ' ' + one.id)"
     assert driver.execute_script(script) == [

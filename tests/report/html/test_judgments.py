@@ -14,7 +14,7 @@ from legalrr.report.load import read_again, read_results
 from .conftest import enrich
 
 
-def test_cells_with_the_same_judgments_share_them(sweep) -> None:
+def test_cells_with_equal_judgments_share_them(sweep) -> None:
     enrich(sweep.cell(0))
     enrich(sweep.cell(1, "dr"))
     sweep.cell(2, "d")
@@ -32,7 +32,7 @@ def test_a_damaged_judgments_file_is_named(sweep) -> None:
         read_judgments(read_results([sweep.folder]))
 
 
-def test_rows_are_found_by_id_whatever_stands_between_them(sweep) -> None:
+def test_rows_are_found_by_id(sweep) -> None:
     folder = sweep.cell(0)
     enrich(folder)
     (cell,) = read_results([sweep.folder])
@@ -41,7 +41,7 @@ def test_rows_are_found_by_id_whatever_stands_between_them(sweep) -> None:
     assert read_rows(cell, ["case-7", "case-2", "unknown"]) == {id: rows[id] for id in ("case-7", "case-2")}
 
 
-def test_a_file_that_changed_meanwhile_is_an_error(sweep) -> None:
+def test_a_changed_file_is_an_error(sweep) -> None:
     folder = sweep.cell(0)
     (cell,) = read_results([sweep.folder])
     text = (folder / "predictions.jsonl").read_text()
@@ -50,7 +50,7 @@ def test_a_file_that_changed_meanwhile_is_an_error(sweep) -> None:
         read_rows(cell, ["case-1"])
 
 
-def test_rows_of_another_reading_have_its_verdicts(sweep) -> None:
+def test_rows_of_a_second_reading_have_its_verdicts(sweep) -> None:
     folder = sweep.cell(0, answers="AAAAAADDDDD-")
     enrich(folder)
     (cell,) = read_results([sweep.folder])
@@ -86,7 +86,7 @@ def test_baselines_do_not_count_as_disagreement(sweep) -> None:
     assert one.answers[2] == "DA"
 
 
-def test_a_judgment_that_a_cell_was_not_asked_about_is_a_space(sweep, another) -> None:
+def test_a_judgment_that_a_cell_lacks_is_a_space(sweep, another) -> None:
     sweep.cell(0, answers="AD", gold="AD")
     another.cell(0, answers="A-D", gold="ADD")
     (one,) = gathered(sweep.folder, another.folder)
@@ -109,8 +109,8 @@ def test_facts_that_no_judgment_has_are_left_out(sweep) -> None:
 TEXT = st.text(alphabet="ab \n.é𝒜", max_size=40)
 
 
-def put_together(parts, record, shared, answer) -> str:
-    """A message from its parts."""
+def join_parts(parts, record, shared, answer) -> str:
+    """Join the parts of a message."""
     said = {turn["name"]: turn["text"] for turn in answer["turns"]}
     found = []
     for part in parts:
@@ -146,7 +146,7 @@ def row(messages, shown=(), turns=(), **changes):
     around=st.tuples(TEXT, TEXT),
     answers=st.lists(TEXT, max_size=3),
 )
-def test_every_message_can_be_put_together_again(text, cuts, glue, around, answers) -> None:
+def test_every_message_is_restored_from_its_parts(text, cuts, glue, around, answers) -> None:
     ordered = sorted({min(cut, len(text)) for cut in cuts})
     shown = [["FAC", start, end] for start, end in pairwise(ordered)]
     document = glue.join(text[start:end] for _, start, end in shown)
@@ -161,11 +161,11 @@ def test_every_message_can_be_put_together_again(text, cuts, glue, around, answe
     for conversations in records.values():
         record = json.loads(json.dumps(conversations.as_json()))
         for answer in record["answers"].values():
-            back = [put_together(parts, record, list(phrases.shared), answer) for _, *parts in answer["sent"]]
+            back = [join_parts(parts, record, list(phrases.shared), answer) for _, *parts in answer["sent"]]
             assert back == messages
 
 
-def test_the_judgment_stands_once_however_many_cells_show_it() -> None:
+def test_the_judgment_is_stored_once_for_all_cells() -> None:
     text = "It was a lame horse that the appellant sold. " * 20
     conversations = Conversations(judgment="j", record={"text": text}, phrases=Phrases())
     for cell in range(10):
@@ -177,7 +177,7 @@ def test_the_judgment_stands_once_however_many_cells_show_it() -> None:
     ]
 
 
-def test_a_string_that_judgments_share_stands_once_in_the_page() -> None:
+def test_a_shared_string_is_stored_once_in_the_page() -> None:
     phrases = Phrases()
     for id in ("one", "two", "three"):
         conversations = Conversations(judgment=id, record=None, phrases=phrases)
@@ -186,7 +186,7 @@ def test_a_string_that_judgments_share_stands_once_in_the_page() -> None:
     assert list(phrases.shared) == ["You are a judge of the Supreme Court of India."]
 
 
-def test_two_ways_of_showing_are_two_documents_and_equal_ones_are_one() -> None:
+def test_equal_documents_are_stored_once() -> None:
     conversations = Conversations(judgment="j", record={"text": "Facts. Ruling."}, phrases=Phrases())
     conversations.add(0, row(["Facts."], [["FAC", 0, 6]], hidden=[[7, 14, "RPC", "role"]]))
     conversations.add(1, row(["Facts."], [["FAC", 0, 6]], hidden=[[7, 14, "RPC", "role"]]))
@@ -197,7 +197,7 @@ def test_two_ways_of_showing_are_two_documents_and_equal_ones_are_one() -> None:
     assert made["documents"][1]["between"] == ["\n"]
 
 
-def test_an_earlier_conversation_comes_back_from_its_difference() -> None:
+def test_an_earlier_conversation_is_restored_from_its_difference() -> None:
     last = "The judgment: a horse that was lame.\n\nAnswer YES or NO."
     earlier = [{"turn": "analysis", "messages": [["user", 38, "Write the Analysis of this case."]]}]
     conversations = Conversations(judgment="j", record=None, phrases=Phrases())
@@ -205,11 +205,11 @@ def test_an_earlier_conversation_comes_back_from_its_difference() -> None:
     made = conversations.as_json()
     ((turn, ((role, *parts),)),) = made["answers"]["0"]["earlier"]
     assert (turn, role) == ("analysis", "user")
-    back = put_together(parts, made, [], made["answers"]["0"])
+    back = join_parts(parts, made, [], made["answers"]["0"])
     assert back == "The judgment: a horse that was lame.\n\nWrite the Analysis of this case."
 
 
-def test_an_image_stands_as_the_page_that_it_is_of() -> None:
+def test_an_image_becomes_a_note_of_its_page() -> None:
     image = {"type": "image", "sha256": "ab", "number": 3, "dpi": 72}
     last = [{"type": "text", "text": "Page 3:"}, image, {"type": "text", "text": "YES or NO?"}]
     earlier = {"turn": "analysis", "messages": [["user", 2, [{"type": "text", "text": "Why?"}]]]}
@@ -218,16 +218,16 @@ def test_an_image_stands_as_the_page_that_it_is_of() -> None:
     conversations.add(0, row([last], earlier=[earlier, blank]))
     record = conversations.as_json()
     answer = record["answers"]["0"]
-    told = [answer["sent"], *(conversation for _, conversation in answer["earlier"])]
+    conversations = [answer["sent"], *(conversation for _, conversation in answer["earlier"])]
     shown = "Page 3:[image of page 3 at 72 dots per inch]"
-    assert [put_together(one[0][1:], record, [], answer) for one in told] == [
+    assert [join_parts(one[0][1:], record, [], answer) for one in conversations] == [
         f"{shown}YES or NO?",
         f"{shown}Why?",
         "YES or NO?",
     ]
 
 
-def test_without_the_judgment_prompts_stand_whole() -> None:
+def test_without_the_judgment_prompts_are_stored_in_full() -> None:
     conversations = Conversations(judgment="j", record=None, phrases=Phrases())
     conversations.add(0, row(["Facts."], [["FAC", 0, 6]]))
     made = conversations.as_json()
@@ -236,7 +236,7 @@ def test_without_the_judgment_prompts_stand_whole() -> None:
     assert made["answers"]["0"]["sent"] == [["user", "Facts."]]
 
 
-def test_blocks_that_do_not_follow_one_another_leave_the_prompt_as_it_is() -> None:
+def test_blocks_out_of_order_leave_the_prompt_unchanged() -> None:
     conversations = Conversations(judgment="j", record={"text": "Facts. Ruling."}, phrases=Phrases())
     conversations.add(0, row(["Ruling. Facts."], [["FAC", 0, 6], ["RPC", 7, 14]]))
     assert conversations.as_json()["answers"]["0"]["sent"] == [["user", "Ruling. Facts."]]

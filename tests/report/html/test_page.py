@@ -1,4 +1,4 @@
-"""The page as a file: complete, closed against its contents, the same bytes every time."""
+"""Tests of the page as a file: complete, safe from its contents, reproducible."""
 
 import base64
 import json
@@ -12,7 +12,7 @@ from legalrr.errors import UserError
 from legalrr.html import source_hash
 from legalrr.report.compare import read_report
 from legalrr.report.html.judgments import collections, read_judgments
-from legalrr.report.html.page import SCRIPTS, STYLES, in_script, pack_texts, provenance_json, report_page
+from legalrr.report.html.page import SCRIPTS, STYLES, pack_texts, provenance_json, report_page, script_json
 from legalrr.report.sweep import write_page
 
 from .conftest import HOSTILE, enrich
@@ -21,7 +21,7 @@ SCRIPT = re.compile(r"<script[^>]*>(.*?)</script>", re.DOTALL)
 
 
 def parts(page: str) -> dict[str, str]:
-    """Data elements of a page by id."""
+    """Return the data elements of a page by id."""
     return dict(re.findall(r'<script type="[^"]+" id="([^"]+)">(.*?)</script>', page, re.DOTALL))
 
 
@@ -34,7 +34,7 @@ def page(report, sweep) -> str:
     return report_page(report, [sweep.folder])
 
 
-def test_no_text_of_a_corpus_or_model_can_end_an_element_or_start_one(page) -> None:
+def test_texts_of_corpora_and_models_cannot_inject_elements(page) -> None:
     assert "window.planted" in page
     assert "<script>window" not in page
     assert "<img" not in page
@@ -43,7 +43,7 @@ def test_no_text_of_a_corpus_or_model_can_end_an_element_or_start_one(page) -> N
     page.encode("utf-8")
 
 
-def test_nothing_but_the_pages_own_script_and_style_may_run(page) -> None:
+def test_the_policy_allows_only_the_script_and_style_of_the_page(page) -> None:
     (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]+)"', page)
     (style,) = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
     script = SCRIPT.findall(page)[-1]
@@ -54,7 +54,7 @@ def test_nothing_but_the_pages_own_script_and_style_may_run(page) -> None:
     assert set(rules) == {"default-src", "base-uri", "form-action"}
 
 
-def test_nothing_comes_from_outside_and_no_text_is_read_as_markup(page) -> None:
+def test_the_page_loads_no_resources_and_parses_no_text_as_markup(page) -> None:
     script, style = SCRIPT.findall(page)[-1], re.findall(r"<style>(.*?)</style>", page, re.DOTALL)[0]
     assert not re.search(
         r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|fetch\(|XMLHttpRequest", script
@@ -65,7 +65,7 @@ def test_nothing_comes_from_outside_and_no_text_is_read_as_markup(page) -> None:
     assert not re.search(r"<(link|img|iframe|object|embed)\b| (src|href)=\"(?!#)", page)
 
 
-def test_figures_are_in_the_page_with_captions_and_ids_of_their_own(page) -> None:
+def test_figures_have_captions_and_unique_ids(page) -> None:
     found = re.findall(
         r'<figure id="figure-([\w-]+)"><figcaption><bdi>([^<]+)</bdi></figcaption>.*?(<svg.*?</svg>)', page
     )
@@ -77,7 +77,7 @@ def test_figures_are_in_the_page_with_captions_and_ids_of_their_own(page) -> Non
     assert " style=" not in page[: page.index("<script")]
 
 
-def test_figures_take_little_room(page) -> None:
+def test_figures_are_small(page) -> None:
     assert all(len(svg) < 20_000 for svg in re.findall(r"<svg.*?</svg>", page))
 
 
@@ -92,7 +92,7 @@ def test_the_same_folders_give_the_same_bytes(report, sweep) -> None:
     assert report_page(report, [sweep.folder]) == report_page(again, [sweep.folder])
 
 
-def test_a_block_holds_what_every_cell_was_sent_and_answered(page) -> None:
+def test_a_block_has_prompts_and_answers_of_every_cell(page) -> None:
     data = json.loads(parts(page)["data"])
     (collection,) = data["collections"]
     place = collection["ids"].index("case-4")
@@ -106,7 +106,7 @@ def test_a_block_holds_what_every_cell_was_sent_and_answered(page) -> None:
     assert record["answers"]["3"]["sent"] == []
 
 
-def test_the_data_answer_in_the_order_of_the_ids(page) -> None:
+def test_answers_are_in_the_order_of_the_ids(page) -> None:
     data = json.loads(parts(page)["data"])
     (collection,) = data["collections"]
     said = {"allowed": "A", "dismissed": "D", "invalid": "-"}
@@ -116,7 +116,7 @@ def test_the_data_answer_in_the_order_of_the_ids(page) -> None:
             assert collection["answers"][cell][place] == said[answer["verdict"]], (id, cell)
 
 
-def test_where_texts_do_not_fit_those_of_the_most_disputed_judgments_stay(report, sweep) -> None:
+def test_the_size_limit_keeps_texts_of_the_most_disputed_judgments(report, sweep) -> None:
     gathered = collections(report, read_judgments(report.cells))
     whole = pack_texts(report, gathered, 1.0)
     assert len(whole.blocks) == 12
@@ -128,7 +128,7 @@ def test_where_texts_do_not_fit_those_of_the_most_disputed_judgments_stay(report
     assert "t0-0" not in parts(none)
 
 
-def test_two_corpora_share_the_room_in_turn(sweep, another) -> None:
+def test_corpora_share_the_size_limit_in_turn(sweep, another) -> None:
     enrich(sweep.cell(0))
     enrich(another.cell(0, corpus="other"))
     report = read_report([sweep.folder, another.folder])
@@ -154,20 +154,20 @@ def test_a_sweep_without_scores_has_a_page(sweep) -> None:
     assert data["cells"][0]["status"] == "failed"
 
 
-def test_it_is_written_beside_the_tables(report, sweep) -> None:
+def test_the_page_is_written_into_the_folder(report, sweep) -> None:
     path = write_page(report, [sweep.folder], sweep.folder)
     assert path == sweep.folder / "report.html"
     assert path.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
 
-def test_a_predictions_file_that_changes_meanwhile_is_an_error(report, sweep) -> None:
+def test_a_changed_predictions_file_is_an_error(report, sweep) -> None:
     (sweep.folder / "0" / "predictions.jsonl").write_text("gone\n")
     with pytest.raises(UserError, match="changed while it was read"):
         write_page(report, [sweep.folder], sweep.folder)
 
 
 def test_json_in_a_script_element_cannot_end_it() -> None:
-    text = in_script({"</script>": "<!-- \u2028 \ud800"})
+    text = script_json({"</script>": "<!-- \u2028 \ud800"})
     assert "<" not in text
     assert text.isascii()
     assert json.loads(text) == {"</script>": "<!-- \u2028 \ud800"}
@@ -186,7 +186,7 @@ def test_corpora_come_with_licence_and_citation(sweep, another) -> None:
     assert own["licence"].startswith("not stated")
 
 
-def test_the_command_stands_without_the_place_of_results(sweep) -> None:
+def test_the_command_omits_the_output_folder(sweep) -> None:
     sweep.cell(0)
     noted = "hydra:\n  overrides:\n    task:\n    - experiment=paper\n    - limit=8\n    - runs=/home/me/runs\n"
     (sweep.folder / "multirun.yaml").write_text(noted)
@@ -194,7 +194,7 @@ def test_the_command_stands_without_the_place_of_results(sweep) -> None:
     assert folder == {"name": "sweep", "command": "legalrr experiment=paper limit=8"}
 
 
-def test_a_single_run_has_its_command_too_and_a_copied_folder_none(sweep, another) -> None:
+def test_a_single_run_has_a_command_and_a_copied_folder_none(sweep, another) -> None:
     folder = sweep.cell(None)
     (folder / ".hydra").mkdir()
     (folder / ".hydra" / "hydra.yaml").write_text("hydra:\n  overrides:\n    task:\n    - arm=dr\n")
@@ -203,14 +203,14 @@ def test_a_single_run_has_its_command_too_and_a_copied_folder_none(sweep, anothe
     assert [one["command"] for one in found["folders"]] == ["legalrr arm=dr", None]
 
 
-def test_a_damaged_note_of_the_command_is_named(sweep) -> None:
+def test_a_damaged_record_of_the_command_is_named(sweep) -> None:
     sweep.cell(0)
     (sweep.folder / "multirun.yaml").write_text("a: [")
     with pytest.raises(UserError, match=r"multirun.yaml: not valid YAML"):
         provenance_json(read_report([sweep.folder]), [sweep.folder])
 
 
-def test_cells_of_the_same_versions_are_one_column(sweep) -> None:
+def test_cells_with_equal_versions_share_a_column(sweep) -> None:
     for number in range(3):
         enrich(sweep.cell(number, stages=STAGES))
     sweep.cell(3)

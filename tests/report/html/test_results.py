@@ -35,38 +35,38 @@ REAL = {"settings": {"confidence": 0.95, "resamples": 200, "permutations": 2000,
 
 
 def wrong(right: int) -> str:
-    """Answers of which so many are right."""
+    """Return answers of which `right` are right."""
     return GOLD[:right] + "".join("D" if gold == "A" else "A" for gold in GOLD[right:])
 
 
-def test_the_sentence_says_that_no_difference_is_real(sweep) -> None:
+def test_the_verdict_states_that_the_difference_is_not_significant(sweep) -> None:
     sweep.cell(0, answers=GOLD, gold=GOLD)
     sweep.cell(1, "d", wrong(39), gold=GOLD)
-    told = "The one difference between an arm and the reference arm is not significant at 5% after Holm's correction."
-    assert verdict(read_report([sweep.folder])) == told
+    text = "The one difference between an arm and the reference arm is not significant at 5% after Holm's correction."
+    assert verdict(read_report([sweep.folder])) == text
 
 
-def test_the_sentence_counts_differences_of_which_none_is_real(sweep) -> None:
+def test_the_verdict_counts_differences_without_significance(sweep) -> None:
     sweep.cell(0, answers=GOLD, gold=GOLD)
     sweep.cell(1, "d", wrong(39), gold=GOLD)
     sweep.cell(2, "r", wrong(39), gold=GOLD)
-    told = (
+    text = (
         "None of the 2 differences between an arm and the reference arm is significant at 5% after Holm's correction."
     )
-    assert verdict(read_report([sweep.folder])) == told
+    assert verdict(read_report([sweep.folder])) == text
 
 
-def test_the_sentence_names_what_is_real_by_size(sweep) -> None:
+def test_the_verdict_names_significant_differences_by_size(sweep) -> None:
     sweep.cell(0, answers=wrong(20), gold=GOLD, **REAL)
     sweep.cell(1, "d", wrong(38), gold=GOLD, **REAL)
     sweep.cell(2, "r", GOLD, gold=GOLD, **REAL)
     sweep.cell(3, "c", wrong(21), gold=GOLD, **REAL)
-    told = verdict(read_report([sweep.folder]))
-    assert told.startswith("2 of 3 differences between an arm and the reference arm are significant at 5% after Holm")
-    assert told.index("r +0.500") < told.index("d +0.450")
+    text = verdict(read_report([sweep.folder]))
+    assert text.startswith("2 of 3 differences between an arm and the reference arm are significant at 5% after Holm")
+    assert text.index("r +0.500") < text.index("d +0.450")
 
 
-def test_the_sentence_names_the_backbone_where_there_are_several(sweep) -> None:
+def test_the_verdict_names_the_backbone_if_there_are_several(sweep) -> None:
     for number, backbone in enumerate(("small", "large")):
         sweep.cell(2 * number, answers=wrong(20), gold=GOLD, backbone=backbone, **REAL)
         sweep.cell(2 * number + 1, "d", GOLD if number else wrong(21), gold=GOLD, backbone=backbone, **REAL)
@@ -95,7 +95,7 @@ def test_groups_point_to_their_cells(sweep) -> None:
     assert {number: scores["n"] for number, scores in group["scores"].items()} == {"1": 12, "2": 12, "3": 12}
 
 
-def test_scores_are_those_of_the_treatment_of_invalid_answers(sweep) -> None:
+def test_scores_follow_the_policy_for_invalid_answers(sweep) -> None:
     sweep.cell(0, answers="AAAAAADDDD--")
     sweep.cell(1, "d", "AAAAAADDDDDD")
     (group,) = groups_json(read_report([sweep.folder], invalid="common"))
@@ -103,7 +103,7 @@ def test_scores_are_those_of_the_treatment_of_invalid_answers(sweep) -> None:
     assert group["n"] == 10
 
 
-def test_a_pair_without_comparison_says_why(sweep) -> None:
+def test_a_pair_without_comparison_has_a_note(sweep) -> None:
     sweep.cell(0, "dr")
     (group,) = groups_json(read_report([sweep.folder]))
     assert group["pairs"]["0"] == {"note": "no finished cell of the reference arm 'plain'", "reference": None}
@@ -114,7 +114,7 @@ def test_a_pair_without_comparison_says_why(sweep) -> None:
     ("value", "found"),
     [(1 / 3, 0.333333), ((0.1234567, None), [0.123457, None]), ({"a": [1, 2.00000049]}, {"a": [1, 2.0]}), ("x", "x")],
 )
-def test_numbers_have_six_decimals_however_deep(value, found) -> None:
+def test_nested_numbers_have_six_decimals(value, found) -> None:
     assert rounded(value) == found
 
 
@@ -142,7 +142,7 @@ def test_a_group_of_one_backbone_has_its_own_effects(sweep) -> None:
     assert found["D:R:C"]["interval"] is None or len(found["D:R:C"]["interval"]) == 2
 
 
-def test_several_backbones_and_corpora_are_pooled_beside(sweep, another) -> None:
+def test_backbones_and_corpora_are_also_pooled(sweep, another) -> None:
     factorial(sweep, backbone="small")
     factorial(sweep, 8, backbone="large")
     factorial(another, corpus="other")
@@ -181,7 +181,7 @@ def test_the_page_and_the_table_of_effects_show_the_same(sweep, another, capsys)
     assert shown == printed
 
 
-def test_what_cannot_be_pooled_says_why(sweep, another) -> None:
+def test_groups_that_cannot_be_pooled_leave_a_note(sweep, another) -> None:
     factorial(sweep)
     for number, arm in enumerate(("plain", "d")):
         another.cell(number, arm, "AADD", gold="AADD", backbone="large")
@@ -213,7 +213,7 @@ def test_calibration_of_the_cells_that_give_probabilities(report) -> None:
     assert found["2"]["bins"][0]["mean_p"] == 0.75
 
 
-def test_parts_by_what_is_known_of_the_judgments(sweep) -> None:
+def test_breakdowns_by_known_properties_of_the_judgments(sweep) -> None:
     enrich(sweep.cell(0))
     enrich(sweep.cell(1, "direct"))
     found = breakdowns_json(read_report([sweep.folder]))
@@ -223,7 +223,7 @@ def test_parts_by_what_is_known_of_the_judgments(sweep) -> None:
     assert sum(part["n"] for part in found["year"]["0"]) == 12
 
 
-def test_what_no_corpus_tells_has_no_parts(sweep) -> None:
+def test_unknown_properties_have_no_breakdown(sweep) -> None:
     sweep.cell(0)
     assert breakdowns_json(read_report([sweep.folder])) == {}
 
@@ -243,7 +243,7 @@ def test_far_beyond_the_judgments_needed_power_is_one(sweep) -> None:
 
 @pytest.fixture
 def explained(sweep):
-    """Cells of which one is the reference, one writes two turns and one none."""
+    """Three cells: the reference, one that writes two turns, and one that writes none."""
     folders = [
         sweep.explain(sweep.cell(0), ["analysis"], 1),
         sweep.explain(sweep.cell(1, "c"), ["analysis", "ratio"], 3),
@@ -252,7 +252,7 @@ def explained(sweep):
     return folders
 
 
-def test_a_table_per_turn_has_the_scores_of_the_report_beside_both_lengths(sweep, explained) -> None:
+def test_each_turn_has_a_table_of_scores_and_both_lengths(sweep, explained) -> None:
     list(score_explanations(explained, Rouge()))
     report = read_report([sweep.folder])
     (found,) = explanations_json(report)
@@ -271,14 +271,14 @@ def test_a_table_per_turn_has_the_scores_of_the_report_beside_both_lengths(sweep
     assert c["pairs"][0]["p_holm"] == pytest.approx(pair.p_holm, abs=1e-6)
 
 
-def test_the_reference_and_turns_that_it_does_not_write_have_no_pairs(sweep, explained) -> None:
+def test_the_reference_and_turns_that_it_lacks_have_no_pairs(sweep, explained) -> None:
     list(score_explanations(explained, Rouge()))
     (found,) = explanations_json(read_report([sweep.folder]))
     analysis, ratio = found["turns"]
     assert analysis["rows"][0]["pairs"] == ratio["rows"][0]["pairs"] == [None] * 3
 
 
-def test_scores_computed_in_two_ways_are_named_apart_and_say_how(sweep, explained) -> None:
+def test_scores_of_two_settings_have_distinct_names_and_details(sweep, explained) -> None:
     list(score_explanations(explained, Rouge()))
     list(score_explanations(explained[:1], Rouge(stemming="none")))
     (found,) = explanations_json(read_report([sweep.folder]))
@@ -288,7 +288,7 @@ def test_scores_computed_in_two_ways_are_named_apart_and_say_how(sweep, explaine
     assert [mean is None for mean in found["turns"][0]["rows"][1]["means"]].count(True) == 3
 
 
-def test_groups_are_found_by_their_place_and_those_without_scores_are_left_out(sweep, explained) -> None:
+def test_groups_without_explanation_scores_are_left_out(sweep, explained) -> None:
     sweep.cell(3, backbone="other")
     assert explanations_json(read_report([sweep.folder])) == []
     sweep.explain(sweep.cell(4, backbone="last"), ["analysis"], 1)
@@ -302,13 +302,13 @@ def drawn(seed):
     return {"backbone": {"class": "x", "fields": {"seed": seed}}}
 
 
-def test_a_row_per_arm_has_every_run_and_both_spreads(thrice) -> None:
+def test_a_row_per_arm_has_all_runs_sd_and_interval(thrice) -> None:
     report = read_report([thrice.folder])
-    (found,), (told,) = repeats(report), repeats_json(report)
-    assert told["groups"] == [0, 1, 2]
-    assert [row["cells"] for row in told["rows"]] == [[0, 2, 4], [1, 3, 5], [6]]
-    plain, dr, majority = told["rows"]
-    assert [row["reference"] for row in told["rows"]] == [True, False, False]
+    (found,), (data,) = repeats(report), repeats_json(report)
+    assert data["groups"] == [0, 1, 2]
+    assert [row["cells"] for row in data["rows"]] == [[0, 2, 4], [1, 3, 5], [6]]
+    plain, dr, majority = data["rows"]
+    assert [row["reference"] for row in data["rows"]] == [True, False, False]
     for name in ("runs", "mean", "sd", "interval"):
         assert dr["scores"][name] == pytest.approx(getattr(found.rows[1].scores, name), abs=1e-6), name
     assert dr["pair"]["difference"] == pytest.approx(found.rows[1].comparison.difference, abs=1e-6)
@@ -323,25 +323,25 @@ def test_groups_know_which_run_they_are(thrice, another) -> None:
     assert [group["run"] for group in groups_json(read_report([another.folder]))] == [None]
 
 
-def test_what_ran_once_is_no_repetition(sweep) -> None:
+def test_a_single_run_has_no_repeats(sweep) -> None:
     sweep.cell(0)
     assert repeats_json(read_report([sweep.folder])) == []
 
 
-def test_runs_that_cannot_be_joined_or_compared_say_why(sweep) -> None:
+def test_runs_that_cannot_be_joined_or_compared_leave_a_note(sweep) -> None:
     for number in (0, 1):
         sweep.cell(number, "plain", stages=drawn(number))
     sweep.cell(2, "dr", stages=drawn(0))
     sweep.cell(3, "dr", "AAA", gold="AAD", stages=drawn(1))
     sweep.cell(4, "d", stages=drawn(0))
-    (told,) = repeats_json(read_report([sweep.folder]))
-    d, dr = told["rows"][1:]
+    (data,) = repeats_json(read_report([sweep.folder]))
+    d, dr = data["rows"][1:]
     assert d["pair"] == {"note": "1 runs against 2 of the reference"}
     assert dr["scores"] is None
     assert "not all of the 2 arms have" in dr["pair"]["note"]
 
 
-def test_hidden_stretches_are_counted_by_reason(sweep) -> None:
+def test_hidden_spans_are_counted_by_reason(sweep) -> None:
     folder = sweep.cell(0)
     enrich(folder)
     (found,) = health_json(read_report([sweep.folder]))
@@ -351,7 +351,7 @@ def test_hidden_stretches_are_counted_by_reason(sweep) -> None:
     assert found["prompt_tokens"] == 12 * 2 * 50
 
 
-def test_trouble_is_counted_in_judgments(sweep) -> None:
+def test_problems_are_counted_in_judgments(sweep) -> None:
     sweep.cell(0, answers="AAAAAADDDD--", row={"dropped_tokens": 7})
     found = health_json(read_report([sweep.folder]))[0]
     assert found["invalid"] == {"unparsed": 2}

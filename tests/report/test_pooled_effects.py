@@ -4,17 +4,19 @@ import numpy as np
 import pytest
 
 from legalrr.report.compare import read_report
-from legalrr.report.tables import pools
+from legalrr.report.pooled_effects import pools
 from legalrr.score.effects import ARMS
+
+from .conftest import switched
 
 GOLD = "AD" * 10
 
 
-def whole(sweep, start=0, seed=0, arms=ARMS, **changes):
+def whole(sweep, start=0, seed=0, arms=ARMS, stages=None, **changes):
     rng = np.random.default_rng(seed)
     for job, arm in enumerate(arms, start=start):
         answers = "".join(rng.choice(list("AD-"), size=len(GOLD), p=[0.55, 0.4, 0.05]))
-        sweep.cell(job, arm, answers, gold=GOLD, **changes)
+        sweep.cell(job, arm, answers, gold=GOLD, stages={**switched(arm), **(stages or {})}, **changes)
 
 
 def test_the_arms_of_a_group_are_its_factorial(sweep):
@@ -41,13 +43,13 @@ def test_backbones_are_pooled_on_their_corpus_and_corpora_together(sweep):
     assert corpora == pytest.approx((backbones + third) / 2)
 
 
-def test_other_treatments_are_not_pooled(sweep):
+def test_groups_under_different_settings_are_not_pooled(sweep):
     whole(sweep)
     whole(sweep, 10, 1, backbone="other", layout="study")
     assert [pool.groups for pool in pools(read_report([sweep.folder]))] == [(0,), (1,)]
 
 
-def test_one_arm_alone_has_no_pool_and_an_arm_answered_twice_is_left_out(sweep):
+def test_single_arms_have_no_pool_and_ambiguous_arms_are_left_out(sweep):
     whole(sweep, arms=("plain",), backbone="lone")
     whole(sweep, 10, 1, arms=("plain", "d", "c", "dc"))
     sweep.cell(20, "c", "A" * 20, gold=GOLD)
@@ -57,7 +59,21 @@ def test_one_arm_alone_has_no_pool_and_an_arm_answered_twice_is_left_out(sweep):
     assert effect.settings == ("",)
 
 
-def test_arms_on_other_judgments_tell_why_there_are_no_effects(sweep):
+def test_arms_are_placed_by_recorded_switches_not_by_name(sweep):
+    for job, (name, arm) in enumerate({"mine": "plain", "also mine": "d"}.items()):
+        sweep.cell(job, name, stages=switched(arm))
+    sweep.cell(2, "c", stages={**switched("c"), "annotate": {"fields": {"define": False, "direct": False}}})
+    sweep.cell(3, "r", stages=switched("r") | {"restructure": {"fields": {"order": "role", "content": "all"}}})
+    report = read_report([sweep.folder])
+    assert {row.setup.arm: row.setup.factors for row in report.groups[0].rows} == {
+        **{"mine": "", "also mine": "D"},
+        **{"c": None, "r": None},
+    }
+    (pool,) = pools(report)
+    assert {one.name for one in pool.effects if one.estimate is not None} == {"D"}
+
+
+def test_arms_on_different_judgments_leave_a_note(sweep):
     whole(sweep, arms=("plain",))
     sweep.cell(5, "d", "AD", gold="AD")
     (pool,) = pools(read_report([sweep.folder]))
@@ -65,10 +81,10 @@ def test_arms_on_other_judgments_tell_why_there_are_no_effects(sweep):
     assert pool.note.startswith("judgments that not all of the 2 arms have: case-10")
 
 
-def test_runs_of_one_experiment_are_pooled_and_told_apart(sweep):
+def test_runs_of_one_experiment_are_pooled_and_numbered(sweep):
     whole(sweep)
     for job, arm in enumerate(ARMS, start=10):
-        stages = {"backbone": {"fields": {"repetition": 2}}}
+        stages = {**switched(arm), "backbone": {"fields": {"repetition": 2}}}
         path = sweep.cell(job, arm, "AD" * 5 + "DA" * 5, gold=GOLD, stages=stages) / "run.json"
         run = json.loads(path.read_text())
         path.write_text(json.dumps({**run, "cell": {**run["cell"], "repetition": 2}}))
