@@ -1,6 +1,6 @@
-"""List the backbones of conf/backbone, and run the command `legalrr models`.
+"""List the backbones of conf/backbone: licence, context, memory and local files; the command `legalrr models`.
 
-The backbones of conf/backbone, as the `meta` node of each file and its configuration describe them.
+Each file of conf/backbone describes its model in a `meta` node:
 
     meta:
       licence: Apache-2.0
@@ -9,9 +9,7 @@ The backbones of conf/backbone, as the `meta` node of each file and its configur
       cache: 36 layers of 8 key-value heads of 128
       state: 18 layers of 32 heads of 128, 6,144 channels
 
-Each may be left out: what is not stated is unknown. They stand in for a model's config.json until its files are here.
-
-The command `legalrr models`: which backbones are configured, what they take, and which of them are here.
+All entries are optional; a missing one is unknown. They replace the model's config.json until its files are local.
 """
 
 import argparse
@@ -45,53 +43,69 @@ FORMS = {
         "18 layers of 32 heads of 128, 6,144 channels",
     ),
 }
-"""How a fact in numbers is written, and an example of it."""
+"""Format of each numeric entry, and an example."""
 INDEX = "model.safetensors.index.json"
+PIPE_WIDTH = 160
+DTYPES = ("float32", "bfloat16", "float16")
+FILES = {
+    "here": "here",
+    "absent": "not here",
+    "served": "at a server",
+    "open": "yours: backbone.model=...",
+    "none": "needs none",
+}
+"""Cells of the column files."""
+EXAMPLES = """\
+examples:
+  legalrr models
+  legalrr models qwen3_vl_8b qwen3_vl_30b_a3b --length 262144
+  legalrr models --dtype float32 --length 8192 --json
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneFacts:
-    """What is stated of one backbone; None where nothing is."""
+    """Metadata of one backbone; None if not stated."""
 
     name: str
-    """Name of its choice: `backbone=<name>`."""
+    """Its config name: `backbone=<name>`."""
     node: DictConfig
     """Its configuration."""
     licence: str | None
-    """Under what terms."""
+    """Licence of the model."""
     context: int | None
-    """Tokens that the model was made for, or as many as are configured."""
+    """Native or configured context length, in tokens."""
     parameters: int | None
-    """How many weights it has, all experts and what reads images among them."""
+    """Number of weights, including all experts and the image encoder."""
     cache: tuple[int, ...] | None
-    """Layers that attend, key-value heads of each, and numbers of a head's key."""
+    """Attention layers, key-value heads per layer, head size."""
     state: tuple[int, ...] | None
-    """Gated KalmaNet layers, heads of each, numbers of a head, channels of convolutions; None: no such layers."""
+    """Gated KalmaNet layers, heads per layer, head size, convolution channels; None: no such layers."""
 
     @property
     def model(self) -> str | None:
-        """Folder, file, hub id or name at a server; None where the user has to give it, or there is none."""
+        """Folder, file, hub id or name at a server; None if the user must set it, or there is none."""
         return None if OmegaConf.is_missing(self.node, "model") else self.node.get("model")
 
     @property
     def served(self) -> bool:
-        """Whether it runs behind a server."""
+        """Whether the model runs on a server."""
         return "base_url" in self.node
 
     @property
     def hub(self) -> bool:
-        """Whether its model is one of the Hugging Face hub."""
+        """Whether the model is on the Hugging Face hub."""
         model = self.model
         if model is None or self.served:
             return False
         return HUB_ID.fullmatch(model) is not None and not model.endswith(".gguf") and not resolve(model).exists()
 
     def weight_bytes(self, dtype: str) -> int | None:
-        """Bytes of the weights in `dtype`, from what is stated."""
+        """Compute the bytes of the weights in `dtype`; None if unknown."""
         return None if self.parameters is None else int(self.parameters * BYTES[dtype])
 
     def cache_bytes(self, tokens: int, dtype: str) -> int | None:
-        """Bytes of keys, values and states that do not grow after `tokens` tokens in `dtype`, from what is stated."""
+        """Compute the bytes of keys, values and recurrent states after `tokens` tokens in `dtype`; None if unknown."""
         if self.cache is None:
             return None
         layers, heads, size = self.cache
@@ -100,22 +114,22 @@ class BackboneFacts:
 
 
 def names() -> list[str]:
-    """All choices of conf/backbone, sorted."""
+    """Return the names of all configs in conf/backbone, sorted."""
     return list(choices("backbone"))
 
 
 def facts(name: str, folders: Sequence[Path] | None = None) -> dict[str, str]:
-    """The facts that the yaml of a backbone states, by key of `FACTS`; raises UserError as `card` does.
+    """Return the metadata of a backbone config by key of `FACTS`; raises UserError as `read_backbone` does.
 
     Args:
-        name: its choice.
-        folders: of configuration; None: `legalrr.paths.conf_folders`.
+        name: config name.
+        folders: configuration folders; None: `legalrr.paths.conf_folders`.
     """
     return read_metadata(_file(name, folders), FACTS, wrapped=False)
 
 
 def card(name: str) -> BackboneFacts:
-    """The backbone called `name`; raises UserError for one that conf/backbone lacks, or a fact that cannot be read."""
+    """Read the metadata of a backbone; raise UserError for an unknown name, or an entry that cannot be parsed."""
     file, stated = _file(name), facts(name)
     numbers = {key: _numbers(key, stated[key], file) for key in FORMS if key in stated}
     node = compose(f"backbone/{name}").backbone
@@ -146,7 +160,7 @@ def _numbers(key: str, text: str, file: Path) -> list[int]:
 
 
 def hub_snapshots() -> Mapping[str, Mapping[str, Path]]:
-    """Folders of the models in the local cache of the hub, by id and commit; they may lack files."""
+    """Return the model folders in the local hub cache, by id and commit; they may be incomplete."""
     from huggingface_hub import CacheNotFound, constants, scan_cache_dir
 
     try:
@@ -161,28 +175,28 @@ def hub_snapshots() -> Mapping[str, Mapping[str, Path]]:
 
 
 def _whole(folder: Path) -> bool:
-    """Whether a folder has the configuration and all weights."""
+    """Whether a folder contains the configuration and all weights."""
     if not (folder / "config.json").is_file():
         return False
     if (folder / INDEX).is_file():
         try:
             parts = json.loads((folder / INDEX).read_text("utf-8"))["weight_map"].values()
         except (ValueError, KeyError) as error:
-            cure = "remove the folder, and download the model anew"
+            cure = "remove the folder, and download the model again"
             raise UserError("this file is damaged", where=str(folder / INDEX), cure=cure) from error
         return all((folder / part).is_file() for part in parts)
     return any(folder.glob("*.safetensors"))
 
 
 def present(one: BackboneFacts, snapshots: Mapping[str, Mapping[str, Path]]) -> list[Path]:
-    """The model folders or .gguf file of a backbone that are here.
+    """Return the local model folders or .gguf file of a backbone.
 
     Args:
-        one: the backbone; of a hub model, all commits count unless it names one.
-        snapshots: see `hub_snapshots`; those that lack weights are left out.
+        one: the backbone; for a hub model without a revision, all commits are returned.
+        snapshots: see `hub_snapshots`; incomplete ones are skipped.
 
     Raises:
-        UserError: a damaged list of weights.
+        UserError: a damaged weight index.
     """
     if one.model is None or one.served:
         return []
@@ -197,49 +211,31 @@ def present(one: BackboneFacts, snapshots: Mapping[str, Mapping[str, Path]]) -> 
     return [path] if path is not None else []
 
 
-PIPE_WIDTH = 160
-DTYPES = ("float32", "bfloat16", "float16")
-FILES = {
-    "here": "here",
-    "absent": "not here",
-    "served": "at a server",
-    "open": "yours: backbone.model=...",
-    "none": "needs none",
-}
-"""What the table says of the files of a backbone."""
-EXAMPLES = """\
-examples:
-  legalrr models
-  legalrr models qwen3_vl_8b qwen3_vl_30b_a3b --length 262144
-  legalrr models --dtype float32 --length 8192 --json
-"""
-
-
 @dataclass(frozen=True, kw_only=True)
 class ModelRow:
-    """One backbone at a length and dtype; None is what is not known, or does not apply."""
+    """One backbone at a length and dtype; None: unknown, or not applicable."""
 
     name: str
-    """Its choice: `backbone=<name>`."""
+    """Its config name: `backbone=<name>`."""
     model: str | None
     licence: str | None
     context: int | None
-    """Tokens that the model was made for, or as many as are configured."""
+    """Native or configured context length, in tokens."""
     length: int
-    """Tokens of prompt and answer."""
+    """Length of prompt plus answer, in tokens."""
     dtype: str
     weights: int | None
-    """Bytes of the weights, beside which working memory is needed."""
+    """Bytes of the weights, without activations."""
     cache: int | None
-    """Bytes of keys and values of one conversation of that length, and of the states of Gated KalmaNet layers."""
+    """Bytes of keys, values and Gated KalmaNet states of one conversation of that length."""
     files: str
     """A key of `FILES`."""
     paths: tuple[str, ...]
-    """Where the files are: for a hub model, one folder for every commit."""
+    """Local files: for a hub model, one folder per commit."""
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command; exit status 2 for bad input, with one line that says what, where and what to do."""
+    """Run the command; exit with status 2 and one line of error for invalid input."""
     options = _parser().parse_args(arguments)
     try:
         if options.length < 1:
@@ -259,31 +255,31 @@ def main(arguments: list[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="legalrr models",
-        description="The configured backbones: licence, context, memory (weights and one conversation's keys and "
-        "values), and whether their files are here.",
+        description="List the configured backbones: licence, context, memory (weights, and keys and values of one "
+        "conversation), and whether their files are local.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("names", metavar="NAME", nargs="*", help="choices of backbone= (default: all)")
-    parser.add_argument("--length", type=int, default=32768, metavar="TOKENS", help="of prompt and answer (32768)")
-    parser.add_argument("--dtype", choices=DTYPES, default="bfloat16", help="of weights, keys and values (bfloat16)")
+    parser.add_argument("names", metavar="NAME", nargs="*", help="names for backbone= (default: all)")
+    parser.add_argument("--length", type=int, default=32768, metavar="TOKENS", help="length of prompt plus answer (32768)")
+    parser.add_argument("--dtype", choices=DTYPES, default="bfloat16", help="dtype of weights, keys and values (bfloat16)")
     parser.add_argument("--json", action="store_true", help="one JSON object per line, memory in bytes")
     return parser
 
 
 def model_row(one: BackboneFacts, snapshots: Mapping[str, Mapping[str, Path]], *, length: int, dtype: str) -> ModelRow:
-    """What is known of a backbone: from its configuration where a model folder is here, else from what its yaml states.
+    """Describe a backbone from its local configuration, or else from its metadata.
 
-    The vocabulary in the head of a .gguf file takes seconds to read, so such a file goes by what is stated too.
+    Metadata is also used for a .gguf file, whose header takes seconds to read.
 
     Args:
         one: the backbone.
-        snapshots: see `legalrr.backbones.catalogue.hub_snapshots`.
-        length: tokens of prompt and answer.
+        snapshots: see `hub_snapshots`.
+        length: length of prompt plus answer, in tokens.
         dtype: float32, bfloat16 or float16.
 
     Raises:
-        UserError: files that are here cannot be read.
+        UserError: local files cannot be read.
     """
     paths = present(one, snapshots)
     context, weights, cache = one.context, one.weight_bytes(dtype), one.cache_bytes(length, dtype)
@@ -314,7 +310,7 @@ def _measured(one: BackboneFacts, folder: Path, length: int, dtype: str) -> tupl
 
 
 def _files(one: BackboneFacts, paths: list[Path]) -> str:
-    # `in` would not see a value that is still missing.
+    # `in` does not find a mandatory value that is missing.
     if "model" not in one.node.keys():  # noqa: SIM118
         return "none"
     if one.served:

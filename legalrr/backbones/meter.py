@@ -1,4 +1,4 @@
-"""The stage that measures a backbone: perplexity, recall of planted facts by distance, cost by length."""
+"""Measure a backbone: perplexity, recall of planted facts by distance, cost by length."""
 
 from __future__ import annotations
 
@@ -23,47 +23,47 @@ CARD = "card.json"
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneMeter:
-    """Measures a language model of the transformers library by itself."""
+    """Stage that measures a language model of the transformers library on its own."""
 
     judgments: int = at_least(1, 8)
-    """Judgments that perplexity is measured on."""
+    """Number of judgments for perplexity."""
     window: int = at_least(2, 2048)
-    """Their first tokens that are read."""
+    """Number of leading tokens read from each."""
     held_out: str | None = None
-    """card.json of a primed model: perplexity is measured on judgments that it was not primed on; None: on any."""
+    """card.json of a primed model: measure perplexity only on judgments that it was not primed on; None: on any."""
     distances: list[int] = field(default_factory=lambda: [64, 256, 1024, 2048])
     """Tokens between a planted fact and the question."""
     facts: int = at_least(1, 20)
-    """Facts per distance."""
+    """Number of facts per distance."""
     lengths: list[int] = field(default_factory=lambda: [512, 1024, 2048, 4096])
-    """Tokens of the texts that time and memory are measured on."""
+    """Text lengths, in tokens, at which time and memory are measured."""
     written: int = at_least(1, 8)
-    """Tokens written after each of them."""
+    """Tokens generated after each text."""
     repeats: int = at_least(1, 3)
-    """How often time is measured."""
+    """Repetitions of each time measurement."""
     chunk: int = at_least(1, 8192)
-    """Tokens that are read at once."""
+    """Tokens per forward pass of a prefill."""
     seed: int = 0
-    """Of what is drawn: judgments, stretches of text, codes."""
+    """Seed for drawing judgments, stretches of text and codes."""
 
     VERSION: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        """Raises UserError for an impossible value."""
+        """Validate the fields; raise UserError for an impossible value."""
         check_fields(self, OPTION)
         for option in ("distances", "lengths"):
             if any(number < 1 for number in getattr(self, option)):
                 raise UserError("a number below 1", where=f"{OPTION}.{option}", cure="give tokens")
 
     def measure(self, backbone: Backbone, corpus: Corpus) -> Mapping[str, Any]:
-        """Perplexity, recall by distance and costs by length, as JSON.
+        """Measure perplexity, recall by distance and cost by length, as JSON.
 
         Args:
-            backbone: the model; it must be one whose engine lies open.
-            corpus: where the text comes from: its evaluated split.
+            backbone: the model; its engine must implement `legalrr.protocols.OpenEngine`.
+            corpus: source of the text: its evaluated split.
 
         Raises:
-            UserError: a backbone of another kind, lengths that it cannot take, or judgments that it was primed on.
+            UserError: an unsupported backbone, lengths beyond its context, or judgments that it was primed on.
         """
         import torch
 
@@ -71,9 +71,7 @@ class BackboneMeter:
 
         engine = backbone.load()
         if not isinstance(engine, OpenEngine):
-            raise UserError(
-                f"{backbone.name} does not show its probabilities of a text", where=OPTION, cure="use measure=null"
-            )
+            raise UserError(f"{backbone.name} does not give access to its model", where=OPTION, cure="use measure=null")
         self._check_lengths(engine.context, room(engine.tokenise))
         chosen = self._chosen(backbone, corpus)
         windows = [engine.tokenise(judgment.text)[: self.window] for judgment in chosen]
@@ -108,13 +106,13 @@ class BackboneMeter:
         ):
             if most + beside > context:
                 raise UserError(
-                    f"{most} tokens and {beside} beside, and the model can take {context}",
+                    f"{most} tokens plus {beside} exceed the context of {context}",
                     where=f"{OPTION}.{option}",
                     cure="give less",
                 )
 
     def _chosen(self, backbone: Backbone, corpus: Corpus) -> list[Judgment]:
-        """The judgments that are read, in an order drawn by the seed."""
+        """Draw the judgments to read, in an order that depends on the seed."""
         known = {judgment.id: judgment for judgment in corpus.read(corpus.split) if judgment.text.strip()}
         if self.held_out is not None:
             told = _card(resolve(self.held_out))
@@ -136,12 +134,12 @@ class BackboneMeter:
 
 
 def _card(path: Path) -> dict[str, Any] | None:
-    """The card of a primed model; None where there is none."""
+    """Read the card of a primed model; return None if there is none."""
     if not path.is_file():
         return None
     try:
         card = json.loads(path.read_bytes())
         card["corpus"], card["split"], card["judgments"]["held_out"]
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError("no card of a primed model", where=str(path), cure="see legalrr prime --help") from error
+        raise UserError("not a card of a primed model", where=str(path), cure="see legalrr prime --help") from error
     return card

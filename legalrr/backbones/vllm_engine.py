@@ -1,6 +1,6 @@
-"""Asks vLLM: all conversations of a turn at once, which it batches, and whose common beginnings it reads once.
+"""Run calls in vLLM: all conversations of a turn as one batch, with vLLM's prefix caching.
 
-Conversations become tokens here, by the chat template that the transformers backbone goes by too.
+Conversations are tokenized here, with the same chat template as in the transformers backbone.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ class VLLMEngine:
 
     Args:
         tokenizer: a fast tokenizer with a chat template.
-        context: tokens that vLLM can take.
-        start: gives vLLM, at the first call.
+        context: maximum number of tokens in vLLM.
+        start: return the vLLM object; called at the first call.
         ends: tokens that end an answer.
-        holds: tokens whose states it can keep; None: nobody has said.
-        thinking_tokens: tokens that may be written before an answer, beside its own.
-        card: how answers are drawn; None: the most probable token each time.
-        seed: of what is drawn.
+        holds: capacity of the KV cache, in tokens; None: unknown.
+        thinking_tokens: tokens allowed before an answer, in addition to its own.
+        card: sampling settings; None: greedy decoding.
+        seed: seed of sampling.
         option: config path of the backbone, for messages.
     """
 
@@ -57,7 +57,7 @@ class VLLMEngine:
         option: str,
     ) -> None:
         self.tokenizer = tokenizer
-        # A thought is never quoted later, so at any time there is one at most beside prompt and answer.
+        # Thoughts are dropped from later turns, so prompt and answer share the context with at most one.
         self.context = context - thinking_tokens
         at_once = thinking_tokens == 0
         self.can = Abilities(logprobs=at_once, structured=at_once, images=False, seed=card is not None)
@@ -71,7 +71,7 @@ class VLLMEngine:
 
     @cached_property
     def llm(self) -> LLM:
-        """vLLM, with the model."""
+        """The vLLM object, with the model."""
         return self._start()
 
     def token_ends(self, text: str) -> list[int]:
@@ -80,19 +80,19 @@ class VLLMEngine:
         return [end for _, end in encoded["offset_mapping"]]
 
     def generate(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
-        """See `legalrr.protocols.Engine`; `new_tokens` counts thoughts and the token that ends an answer.
+        """See `legalrr.protocols.Engine`; `new_tokens` counts thoughts and the end-of-answer token.
 
-        A choice may be written in any tokens that spell it, where the transformers backbone writes it in those that its
-        text by itself is cut into; where choices are close, the two may choose otherwise.
+        A choice may be generated in any tokens that spell it, while the transformers backbone uses the tokens of its
+        text alone; if choices are close, the two backbones may differ.
 
         Raises:
-            UserError: vLLM does not start, or ended an answer before its end.
+            UserError: vLLM does not start, or aborted an answer.
         """
         for call in calls:
             if call.max_new_tokens < 1:
                 raise ValueError(f"call {call.key} leaves no room for an answer: max_new_tokens={call.max_new_tokens}")
             if call.choices and not self.can.structured:
-                raise self._thinks("cannot be held to given answers")
+                raise self._thinking_error("cannot be restricted to given answers")
         asked, refused = self._prepare(calls)
         if refused:
             yield refused
@@ -104,17 +104,16 @@ class VLLMEngine:
             ]
 
     def compare(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
-        """See `legalrr.protocols.Engine`; an answer's log-probability is the sum over its tokens.
+        """See `legalrr.protocols.Engine`; the log-probability of an answer is the sum over its tokens.
 
-        vLLM is asked for the log-probabilities of the very tokens that may follow, after the prompt and after every
-        beginning of an answer. Those of a prompt's own tokens (`prompt_logprobs`) are the same numbers, but for them
-        vLLM reads the whole prompt anew.
+        Requests the log-probabilities of the possible next tokens after the prompt and after every prefix of an answer.
+        `prompt_logprobs` would give the same numbers, but makes vLLM compute the whole prompt again.
 
         Raises:
             UserError: vLLM does not start, or the model thinks before it answers.
         """
         if not self.can.logprobs:
-            raise self._thinks("has no probability of an answer at once")
+            raise self._thinking_error("has no log-probabilities of an immediate answer")
         asked, refused = self._prepare(calls)
         if refused:
             yield refused
@@ -129,7 +128,7 @@ class VLLMEngine:
             yield [(one.call.key, _compared(one, told[one.call.key], seconds / len(asked))) for one in asked]
 
     def _prepare(self, calls: Sequence[Call]) -> tuple[list[TokenizedPrompt], list[tuple[str, Reply]]]:
-        """Calls to answer, those that begin alike side by side, and replies to those that do not fit the context."""
+        """Return the calls to answer, sorted by shared prefixes, and replies to those that exceed the context."""
         asked, refused = [], []
         for call in calls:
             one = tokenize_call(call, self.tokenizer, thinking_tokens=self._thinking_tokens, option=self._option)
@@ -141,7 +140,7 @@ class VLLMEngine:
         return [asked[place] for place in order], refused
 
     def _run(self, requests: Sequence[tuple[list[int], SamplingParams]]) -> tuple[list[RequestOutput], float]:
-        """What vLLM says to token ids under settings each, in their order, and the seconds that it took."""
+        """Run requests of token ids and settings; return the outputs in order, and the seconds taken."""
         llm = self.llm
         started = time.perf_counter()
         outputs = llm.generate(
@@ -166,9 +165,9 @@ class VLLMEngine:
         (answer,) = output.outputs
         if answer.finish_reason not in ENDS:
             raise UserError(
-                f"vLLM ended an answer with {answer.finish_reason!r}, neither an end nor a cut-off",
+                f"vLLM ended an answer with {answer.finish_reason!r}, neither stop nor length",
                 where=f"call {one.call.key}",
-                cure="see its log above; what has come back is stored, and the same command goes on",
+                cure="see its log above; completed answers are stored: run the same command to resume",
             )
         return _reply(
             one,
@@ -188,7 +187,7 @@ class VLLMEngine:
 
 
 def _steps(answers: Sequence[Sequence[int]]) -> list[tuple[list[int], list[int]]]:
-    """Every beginning of an answer, the empty one first, with the tokens that some answer goes on with."""
+    """Return every proper prefix of an answer, the empty one first, with the next tokens of the answers it begins."""
     following: dict[tuple[int, ...], set[int]] = {}
     for answer in answers:
         for place, token in enumerate(answer):
@@ -197,7 +196,7 @@ def _steps(answers: Sequence[Sequence[int]]) -> list[tuple[list[int], list[int]]
 
 
 def _weighing(following: Sequence[int]) -> SamplingParams:
-    # One token has to be written for its log-probabilities and those of the others to be told.
+    # vLLM reports log-probabilities only for generated tokens, so generate one.
     return SamplingParams(temperature=0.0, max_tokens=1, logprob_token_ids=list(following), detokenize=False)
 
 

@@ -1,11 +1,10 @@
-"""A language model of transformers that answers calls: text, and log-probabilities of given answers.
+"""Run calls in a transformers model: generated text, and log-probabilities of given answers.
 
-On a CPU a batch brings nothing while a prompt is read but much while an answer is written, and most prompts begin with
-what another one has read already: an earlier turn, another question about the same judgment. So prompts are read one by
-one, in the order of a tree (`legalrr.backbones.local.prefix_cache`), each from the longest beginning that is held;
-their states are stacked, padded on the left, and the library's own `generate` writes the answers together. Without a
-prefix cache, `generate` does everything on the padded prompts: the slow, obvious version, which the tests hold the fast
-one against.
+On a CPU, batching gains nothing in prefill but much in decoding, and most prompts share a prefix with an earlier one: a
+previous turn, or another question about the same judgment. So prompts are prefilled one by one, in depth-first order of
+their prefix tree (`legalrr.backbones.local.prefix_cache`), each from its longest cached prefix. Their states are
+stacked with left padding, and the library's `generate` decodes the answers as a batch. Without a prefix cache,
+`generate` does everything on the padded prompts: the slow reference that the tests compare with.
 """
 
 from __future__ import annotations
@@ -37,20 +36,20 @@ class TransformersEngine:
 
     Args:
         tokenizer: a fast tokenizer with a chat template.
-        context: tokens that the model can take.
-        load_model: gives the model, in evaluation mode on its device; called at the first call.
-        thinking_tokens: tokens that may be written before an answer, beside its own.
-        card: how answers are drawn; None: the most probable token each time.
-        seed: of what is drawn.
-        batch_tokens: tokens of padded prompts and answers that are written together.
-        prefill_chunk: tokens that are read in one forward.
+        context: maximum number of tokens in the model.
+        load_model: return the model, in evaluation mode on its device; called at the first call.
+        thinking_tokens: tokens allowed before an answer, in addition to its own.
+        card: sampling settings; None: greedy decoding.
+        seed: seed of sampling.
+        batch_tokens: maximum number of tokens of padded prompts and answers in a decoding batch.
+        prefill_chunk: tokens per forward pass of a prefill.
         prefix_cache_bytes: memory of the prefix cache; 0: none.
-        token_bytes: memory of one token's state.
-        worthwhile: share of a prompt that must be held for its state to be used.
-        matmul_precision: of float32 products, for `torch.set_float32_matmul_precision`.
-        threads: threads of torch on the CPU; None: as they are.
+        token_bytes: memory of the state of one token.
+        worthwhile: minimum share of a prompt that must be cached for its state to be used.
+        matmul_precision: precision of float32 products, see `torch.set_float32_matmul_precision`.
+        threads: threads of torch on the CPU; None: unchanged.
         option: config path of the backbone, for messages.
-        vision: how the model sees pages; None: it reads text alone.
+        vision: image handling of the model; None: text only.
     """
 
     def __init__(
@@ -73,14 +72,14 @@ class TransformersEngine:
         vision: Vision | None = None,
     ) -> None:
         self.tokenizer = tokenizer
-        # A thought is never quoted later, so at any time there is one at most beside prompt and answer.
+        # Thoughts are dropped from later turns, so prompt and answer share the context with at most one.
         self.context = context - thinking_tokens
         at_once = thinking_tokens == 0
         self.can = Abilities(logprobs=at_once, structured=at_once, images=vision is not None, seed=card is not None)
         self.prefixes = Prefixes(prefix_cache_bytes)
         self.holds = prefix_cache_bytes // max(1, token_bytes)
         self.tokens_read = 0
-        """Tokens of prompts that were put through the model so far."""
+        """Prompt tokens that were computed so far."""
         self._reader = PrefixReader(self.prefixes, chunk=prefill_chunk, worthwhile=worthwhile)
         self._load_model = load_model
         self._thinking_tokens = thinking_tokens
@@ -94,10 +93,10 @@ class TransformersEngine:
 
     @cached_property
     def model(self) -> PreTrainedModel:
-        """The model, loaded on first use and without the sampling settings that its publisher recommends."""
+        """The model, loaded on first use, without the sampling settings of its publisher."""
         model = self._load_model()
         ends = answer_ends(model.generation_config, self.tokenizer, option=self._option)
-        # generate() takes whatever a passed configuration leaves open from the model's own: temperature, penalties.
+        # generate() fills what a passed configuration leaves open from the model's own: temperature, penalties.
         model.generation_config = GenerationConfig(do_sample=False, eos_token_id=ends, pad_token_id=ends[0])
         return model
 
@@ -107,7 +106,7 @@ class TransformersEngine:
         return [end for _, end in encoded["offset_mapping"]]
 
     def page_tokens(self, page: Page) -> int:
-        """See `legalrr.protocols.PageTokens`; raises UserError for a model that reads no images."""
+        """See `legalrr.protocols.PageTokens`; raises UserError for a text-only model."""
         if self._vision is None:
             raise UserError("this model reads no images", where=f"{self._option}.model", cure="set corpus.input=text")
         return self._vision.page_tokens(page)
@@ -125,13 +124,13 @@ class TransformersEngine:
             yield model
 
     def generate(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
-        """See `legalrr.protocols.Engine`; `new_tokens` counts thoughts and the token that ends an answer."""
+        """See `legalrr.protocols.Engine`; `new_tokens` counts thoughts and the end-of-answer token."""
         for call in calls:
             if call.max_new_tokens < 1:
                 raise ValueError(f"call {call.key} leaves no room for an answer: max_new_tokens={call.max_new_tokens}")
             if call.choices and not self.can.structured:
                 raise UserError(
-                    "a model that thinks before it answers cannot be held to given answers",
+                    "a model that thinks before it answers cannot be restricted to given answers",
                     where=f"{self._option}.thinking_tokens",
                     cure="let it write its answers (predict.scoring=generate)",
                 )
@@ -143,10 +142,10 @@ class TransformersEngine:
         self._reader.rest()
 
     def compare(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
-        """See `legalrr.protocols.Engine`; an answer's log-probability is the sum over its tokens."""
+        """See `legalrr.protocols.Engine`; the log-probability of an answer is the sum over its tokens."""
         if not self.can.logprobs:
             raise UserError(
-                "a model that thinks before it answers has no probability of an answer at once",
+                "a model that thinks before it answers has no log-probabilities of an immediate answer",
                 where=f"{self._option}.thinking_tokens",
                 cure="let it write its answers (predict.scoring=generate)",
             )
@@ -158,7 +157,7 @@ class TransformersEngine:
         self._reader.rest()
 
     def _prepare(self, calls: Sequence[Call]) -> tuple[list[TokenizedPrompt], list[tuple[str, Reply]]]:
-        """Calls to answer, in the order in which they are read, and replies to those that do not fit the context."""
+        """Return the prompts to answer, in prefill order, and replies to calls that exceed the context."""
         asked, refused = [], []
         for call in calls:
             one = tokenize_call(
@@ -172,7 +171,7 @@ class TransformersEngine:
                 refused.append((call.key, _unwritten(one, "overflow")))
             else:
                 asked.append(one)
-        # What is held is used before newer states push it out; where nothing is held this sorts by length.
+        # Use cached states before newer ones evict them; without cached states this sorts by length.
         left = [len(one.ids) - self.prefixes.held(one.ids) for one in asked]
         ordered = [asked[place] for place in walk([one.ids for one in asked], left)]
         branches = branch_points([one.ids for one in ordered])
@@ -202,8 +201,8 @@ class TransformersEngine:
         return [(one.call.key, replace(reply, seconds=seconds)) for one, reply in zip(batch, replies, strict=True)]
 
     def _write(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> list[Reply]:
-        """Answers after reading each prompt alone, from what is held."""
-        # The last token of a prompt is left to the batch: reading it gives the first token of the answer.
+        """Generate answers after prefilling each prompt separately, from its longest cached prefix."""
+        # The last token of a prompt is left to the batch: computing it yields the first token of the answer.
         alone = len(batch) == 1
         readings = [
             self._reader.read(
@@ -223,15 +222,15 @@ class TransformersEngine:
         answers = decode(model, batch, cache, card=self._card, seed=self._seed)
         width = max(len(one.ids) for one in batch)
         for row, (one, answer) in enumerate(zip(batch, answers, strict=True)):
-            # What ends a conversation would push out what others go on from.
+            # A conversation that ends here would evict states that others continue from.
             if not one.call.final:
-                # The last token of an answer was written but not read.
+                # The last token of an answer was generated but not computed.
                 read = one.ids + answer[:-1]
                 self.prefixes.add(unstack(cache, row, read, end=width + len(answer) - 1, begun=begun[row]))
         return [self._written(*parts) for parts in zip(batch, answers, cached, strict=True)]
 
     def _write_obviously(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> list[Reply]:
-        """Answers by `generate` alone, on the padded prompts."""
+        """Generate answers with `generate` alone, on the padded prompts."""
         self.tokens_read += sum(len(one.ids) for one in batch)
         answers = decode(model, batch, None, card=self._card, seed=self._seed)
         return [self._written(one, answer, 0) for one, answer in zip(batch, answers, strict=True)]
@@ -247,7 +246,7 @@ class TransformersEngine:
         )
 
     def _weigh(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> list[Reply]:
-        """Log-probabilities of answers, all from one state of the prompt."""
+        """Compute log-probabilities of answers from one state of the prompt."""
         (one,) = batch
         reading = self._reader.read(model, one.ids, branches=one.branches, anew=1, pictures=one.pictures)
         self.tokens_read += len(one.ids) - reading.cached
@@ -256,7 +255,7 @@ class TransformersEngine:
         return [_unwritten(one, "stop", reading.cached, dict(zip(one.answers, logprobs, strict=True)))]
 
     def _weigh_obviously(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> list[Reply]:
-        """Log-probabilities of answers, prompt and answer read anew for each."""
+        """Compute log-probabilities of answers, with prompt and answer computed again for each."""
         (one,) = batch
         self.tokens_read += len(one.ids) * len(one.answers)
         logprobs = compare_answers(model, one.ids, list(one.answers.values()), one.pictures)

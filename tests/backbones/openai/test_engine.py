@@ -162,13 +162,13 @@ def test_after_a_call_that_failed_for_good_no_other_is_begun(serve, monkeypatch)
 
     def noted(*about):
         failed.set()
-        return replies.explained(*about)
+        return replies.user_error(*about)
 
     def held(handler):
         assert failed.wait(60)
         handler.reply(200, chat({"content": "YES"}))
 
-    monkeypatch.setattr(openai_engine, "explained", noted)
+    monkeypatch.setattr(openai_engine, "user_error", noted)
     server = serve(EchoBackbone().load(), lambda body: about(2, said(404, {}))(body) or held)
     got = []
     with pytest.raises(UserError, match=r"^call k2: "):

@@ -7,7 +7,7 @@ import pytest
 
 from legalrr.backbones.echo import EchoBackbone
 from legalrr.backbones.openai.backbone import OpenAIBackbone
-from legalrr.backbones.openai.replies import insist
+from legalrr.backbones.openai.replies import require_valid_body
 from legalrr.errors import UserError
 from legalrr.protocols import Call
 
@@ -30,11 +30,11 @@ def failing(serve, status, content, **headers):
 @pytest.mark.parametrize(
     ("status", "message", "named"),
     [
-        (400, "temperature is not supported", "refuses this.*temperature is not supported"),
-        (403, "not in your country", "refuses this.*not in your country"),
-        (404, "no model m", "nothing at .* for the model m: .*no model m.*backbone.model.*/v1"),
-        (413, "too big", "refuses this.*too big"),
-        (422, "what?", "refuses this.*what?"),
+        (400, "temperature is not supported", "refuses the request.*temperature is not supported"),
+        (403, "not in your country", "refuses the request.*not in your country"),
+        (404, "no model m", "does not find the model m: .*no model m.*backbone.model.*/v1"),
+        (413, "too big", "refuses the request.*too big"),
+        (422, "what?", "refuses the request.*what?"),
     ],
 )
 def test_what_trying_again_does_not_cure_is_told_at_once(serve, waits, status, message, named):
@@ -67,11 +67,11 @@ def test_a_refused_key_is_told_by_its_variable_and_not_quoted(serve, monkeypatch
         (lambda handler: handler.reply(200, {}), "with up to 2 retries: .*choices: Field required"),
         (
             lambda handler: handler.reply(503, {"error": {"message": "out"}}),
-            "will not answer, with up to 2 retries: .*out",
+            "does not answer, with up to 2 retries: .*out",
         ),
         (
             lambda handler: handler.reply(429, {"error": {"message": "quota"}}),
-            "will not answer, with up to 2 retries: .*quota",
+            "does not answer, with up to 2 retries: .*quota",
         ),
     ],
 )
@@ -101,7 +101,7 @@ def test_a_wait_of_more_than_two_minutes_is_left_to_the_user(serve, waits):
     server = failing(serve, 429, {"error": {"message": "tokens per day"}}, retry_after="3600")
     told = ask(server)
     assert "asks to wait 3600 s: " in told
-    assert "the same command goes on" in told
+    assert "run the same command to resume" in told
     assert (len(server.asked), waits) == (1, [])
 
 
@@ -116,7 +116,7 @@ WHOLE = {"choices": [{"message": {"content": None}}], "usage": USAGE, "whatever"
 
 def look(content, status=200):
     request = httpx2.Request("POST", "http://there/v1")
-    asyncio.run(insist(httpx2.Response(status, content=content, request=request)))
+    asyncio.run(require_valid_body(httpx2.Response(status, content=content, request=request)))
 
 
 @pytest.mark.parametrize(
