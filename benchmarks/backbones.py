@@ -29,7 +29,7 @@ from hydra import compose, initialize_config_dir
 from legalrr.backbones.local.backbone import forget_engine
 from legalrr.backbones.local.engine import TransformersEngine
 from legalrr.backbones.local.prefill import tokenize_call
-from legalrr.backbones.local.prefix_cache import common
+from legalrr.backbones.local.prefix_cache import common_prefix_length
 from legalrr.paths import root
 from legalrr.protocols import Call, Reply
 from legalrr.run.pipeline import Pipeline, build_pipeline
@@ -139,7 +139,7 @@ def _distinct(prompts: Sequence[Sequence[int]]) -> int:
     import numpy as np
 
     ordered = [np.array(prompt) for prompt in sorted(map(list, prompts))]
-    return len(ordered[0]) + sum(len(b) - common(a, b) for a, b in pairwise(ordered))
+    return len(ordered[0]) + sum(len(b) - common_prefix_length(a, b) for a, b in pairwise(ordered))
 
 
 def _lm_eval(

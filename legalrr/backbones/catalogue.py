@@ -22,7 +22,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from legalrr.backbones.local.memory import BYTES, cache_bytes, kept_bytes, state_bytes, weight_bytes
+from legalrr.backbones.local.memory import BYTES_PER_WEIGHT, cache_bytes, gka_state_bytes, state_bytes, weight_bytes
 from legalrr.backbones.local.weights import HUB_ID, locate
 from legalrr.configuration import compose, read_metadata
 from legalrr.errors import UserError
@@ -50,9 +50,9 @@ DTYPES = ("float32", "bfloat16", "float16")
 FILES = {
     "here": "here",
     "absent": "not here",
-    "served": "at a server",
-    "open": "yours: backbone.model=...",
-    "none": "needs none",
+    "served": "on a server",
+    "open": "set backbone.model",
+    "none": "none needed",
 }
 """Cells of the column files."""
 EXAMPLES = """\
@@ -102,23 +102,23 @@ class BackboneFacts:
 
     def weight_bytes(self, dtype: str) -> int | None:
         """Compute the bytes of the weights in `dtype`; None if unknown."""
-        return None if self.parameters is None else int(self.parameters * BYTES[dtype])
+        return None if self.parameters is None else int(self.parameters * BYTES_PER_WEIGHT[dtype])
 
     def cache_bytes(self, tokens: int, dtype: str) -> int | None:
         """Compute the bytes of keys, values and recurrent states after `tokens` tokens in `dtype`; None if unknown."""
         if self.cache is None:
             return None
         layers, heads, size = self.cache
-        grown = int(2 * tokens * layers * heads * size * BYTES[dtype])
-        return grown if self.state is None else grown + kept_bytes(*self.state, dtype=dtype)
+        grown = int(2 * tokens * layers * heads * size * BYTES_PER_WEIGHT[dtype])
+        return grown if self.state is None else grown + gka_state_bytes(*self.state, dtype=dtype)
 
 
-def names() -> list[str]:
+def backbone_names() -> list[str]:
     """Return the names of all configs in conf/backbone, sorted."""
     return list(choices("backbone"))
 
 
-def facts(name: str, folders: Sequence[Path] | None = None) -> dict[str, str]:
+def read_facts(name: str, folders: Sequence[Path] | None = None) -> dict[str, str]:
     """Return the metadata of a backbone config by key of `FACTS`; raises UserError as `read_backbone` does.
 
     Args:
@@ -128,9 +128,9 @@ def facts(name: str, folders: Sequence[Path] | None = None) -> dict[str, str]:
     return read_metadata(_file(name, folders), FACTS, wrapped=False)
 
 
-def card(name: str) -> BackboneFacts:
+def read_backbone(name: str) -> BackboneFacts:
     """Read the metadata of a backbone; raise UserError for an unknown name, or an entry that cannot be parsed."""
-    file, stated = _file(name), facts(name)
+    file, stated = _file(name), read_facts(name)
     numbers = {key: _numbers(key, stated[key], file) for key in FORMS if key in stated}
     node = compose(f"backbone/{name}").backbone
     return BackboneFacts(
@@ -168,13 +168,13 @@ def hub_snapshots() -> Mapping[str, Mapping[str, Path]]:
     except CacheNotFound:
         return {}
     return {
-        repo.repo_id: {one.commit_hash: one.snapshot_path for one in repo.revisions}
+        repo.repo_id: {backbone.commit_hash: backbone.snapshot_path for backbone in repo.revisions}
         for repo in repos
         if repo.repo_type == "model"
     }
 
 
-def _whole(folder: Path) -> bool:
+def _is_complete(folder: Path) -> bool:
     """Whether a folder contains the configuration and all weights."""
     if not (folder / "config.json").is_file():
         return False
@@ -188,24 +188,26 @@ def _whole(folder: Path) -> bool:
     return any(folder.glob("*.safetensors"))
 
 
-def present(one: BackboneFacts, snapshots: Mapping[str, Mapping[str, Path]]) -> list[Path]:
+def local_files(backbone: BackboneFacts, snapshots: Mapping[str, Mapping[str, Path]]) -> list[Path]:
     """Return the local model folders or .gguf file of a backbone.
 
     Args:
-        one: the backbone; for a hub model without a revision, all commits are returned.
+        backbone: the backbone; for a hub model without a revision, all commits are returned.
         snapshots: see `hub_snapshots`; incomplete ones are skipped.
 
     Raises:
         UserError: a damaged weight index.
     """
-    if one.model is None or one.served:
+    if backbone.model is None or backbone.served:
         return []
-    revision = one.node.get("revision")
-    if one.hub:
-        commits = snapshots.get(one.model, {})
-        return [folder for commit, folder in sorted(commits.items()) if revision in (None, commit) and _whole(folder)]
+    revision = backbone.node.get("revision")
+    if backbone.hub:
+        commits = snapshots.get(backbone.model, {})
+        return [
+            folder for commit, folder in sorted(commits.items()) if revision in (None, commit) and _is_complete(folder)
+        ]
     try:
-        path = locate(one.model, revision, option=f"backbone={one.name}")
+        path = locate(backbone.model, revision, option=f"backbone={backbone.name}")
     except UserError:
         return []
     return [path] if path is not None else []
@@ -241,13 +243,13 @@ def main(arguments: list[str] | None = None) -> None:
         if options.length < 1:
             raise UserError(f"a length of {options.length} tokens", where="--length", cure="give at least 1")
         snapshots = hub_snapshots()
-        chosen = [card(name) for name in options.names or names()]
-        rows = [model_row(one, snapshots, length=options.length, dtype=options.dtype) for one in chosen]
+        chosen = [read_backbone(name) for name in options.names or backbone_names()]
+        rows = [model_row(backbone, snapshots, length=options.length, dtype=options.dtype) for backbone in chosen]
     except UserError as error:
         print(f"legalrr models: {error}", file=sys.stderr)
         sys.exit(2)
     if options.json:
-        print("\n".join(json.dumps(asdict(one), ensure_ascii=False) for one in rows))
+        print("\n".join(json.dumps(asdict(row), ensure_ascii=False) for row in rows))
     else:
         _show(rows, options.length, options.dtype)
 
@@ -261,19 +263,25 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("names", metavar="NAME", nargs="*", help="names for backbone= (default: all)")
-    parser.add_argument("--length", type=int, default=32768, metavar="TOKENS", help="length of prompt plus answer (32768)")
-    parser.add_argument("--dtype", choices=DTYPES, default="bfloat16", help="dtype of weights, keys and values (bfloat16)")
+    parser.add_argument(
+        "--length", type=int, default=32768, metavar="TOKENS", help="length of prompt plus answer (32768)"
+    )
+    parser.add_argument(
+        "--dtype", choices=DTYPES, default="bfloat16", help="dtype of weights, keys and values (bfloat16)"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object per line, memory in bytes")
     return parser
 
 
-def model_row(one: BackboneFacts, snapshots: Mapping[str, Mapping[str, Path]], *, length: int, dtype: str) -> ModelRow:
+def model_row(
+    backbone: BackboneFacts, snapshots: Mapping[str, Mapping[str, Path]], *, length: int, dtype: str
+) -> ModelRow:
     """Describe a backbone from its local configuration, or else from its metadata.
 
     Metadata is also used for a .gguf file, whose header takes seconds to read.
 
     Args:
-        one: the backbone.
+        backbone: the backbone.
         snapshots: see `hub_snapshots`.
         length: length of prompt plus answer, in tokens.
         dtype: float32, bfloat16 or float16.
@@ -281,41 +289,41 @@ def model_row(one: BackboneFacts, snapshots: Mapping[str, Mapping[str, Path]], *
     Raises:
         UserError: local files cannot be read.
     """
-    paths = present(one, snapshots)
-    context, weights, cache = one.context, one.weight_bytes(dtype), one.cache_bytes(length, dtype)
+    paths = local_files(backbone, snapshots)
+    context, weights, cache = backbone.context, backbone.weight_bytes(dtype), backbone.cache_bytes(length, dtype)
     if paths and paths[0].is_dir():
-        context, weights, cache = _measured(one, paths[0], length, dtype)
+        context, weights, cache = _from_config(backbone, paths[0], length, dtype)
     return ModelRow(
-        name=one.name,
-        model=one.model,
-        licence=one.licence,
+        name=backbone.name,
+        model=backbone.model,
+        licence=backbone.licence,
         context=context,
         length=length,
         dtype=dtype,
         weights=weights,
         cache=cache,
-        files=_files(one, paths),
+        files=_files(backbone, paths),
         paths=tuple(map(str, paths)),
     )
 
 
-def _measured(one: BackboneFacts, folder: Path, length: int, dtype: str) -> tuple[int, int, int]:
+def _from_config(backbone: BackboneFacts, folder: Path, length: int, dtype: str) -> tuple[int, int, int]:
     from legalrr.backbones.local.checkpoint import open_checkpoint
 
-    checkpoint = open_checkpoint(str(folder), None, dtype=dtype, option=f"backbone={one.name}")
+    checkpoint = open_checkpoint(str(folder), None, dtype=dtype, option=f"backbone={backbone.name}")
     config = checkpoint.config
     weights = weight_bytes(checkpoint.auto, config, checkpoint.folder, dtype, "none")
     native = config.get_text_config(decoder=True).max_position_embeddings
     return native, weights, cache_bytes(config, length, dtype) + state_bytes(config, dtype)
 
 
-def _files(one: BackboneFacts, paths: list[Path]) -> str:
+def _files(backbone: BackboneFacts, paths: list[Path]) -> str:
     # `in` does not find a mandatory value that is missing.
-    if "model" not in one.node.keys():  # noqa: SIM118
+    if "model" not in backbone.node.keys():  # noqa: SIM118
         return "none"
-    if one.served:
+    if backbone.served:
         return "served"
-    if one.model is None:
+    if backbone.model is None:
         return "open"
     return "here" if paths else "absent"
 
@@ -325,36 +333,34 @@ def _show(rows: list[ModelRow], length: int, dtype: str) -> None:
         header=("backbone", "model", "licence", "context", f"GB at {length:,} tokens\nin {dtype}", "files"),
         rows=tuple(
             (
-                one.name,
-                one.model or "-",
-                one.licence or "?",
-                "?" if one.context is None else f"{one.context:,}",
-                _memory(one),
-                FILES[one.files],
+                row.name,
+                row.model or "-",
+                row.licence or "?",
+                "?" if row.context is None else f"{row.context:,}",
+                _memory(row),
+                FILES[row.files],
             )
-            for one in rows
+            for row in rows
         ),
         numeric=(False, False, False, True, True, False),
     )
     console = standard_output(PIPE_WIDTH)
     table.show(console, grid=True)
-    console.print(
-        "GB (1e9 bytes): sum (weights + keys and values of one conversation); ?: not known; -: does not apply"
-    )
-    if any(one.files == "here" for one in rows):
-        console.print("here: --json tells where, with the commits of a hub model")
-    if any(one.files == "absent" for one in rows):
-        console.print("not here: see the head of the file in conf/backbone, for most models")
+    console.print("GB (1e9 bytes): sum (weights + keys and values of one conversation); ?: unknown; -: not applicable")
+    if any(row.files == "here" for row in rows):
+        console.print("here: --json lists the folders, with the commits of a hub model")
+    if any(row.files == "absent" for row in rows):
+        console.print("not here: see the comments of the file in conf/backbone, or")
         console.print("    hf download MODEL --revision COMMIT, with a commit from the model page (Files, History)")
 
 
-def _memory(one: ModelRow) -> str:
-    if one.files in ("none", "served"):
+def _memory(row: ModelRow) -> str:
+    if row.files in ("none", "served"):
         return "-"
-    if one.weights is None or one.cache is None:
+    if row.weights is None or row.cache is None:
         return "?"
-    text = f"{(one.weights + one.cache) / 1e9:.1f} ({one.weights / 1e9:.1f} + {one.cache / 1e9:.1f})"
-    return f"{text}\nbeyond its context" if one.context is not None and one.length > one.context else text
+    text = f"{(row.weights + row.cache) / 1e9:.1f} ({row.weights / 1e9:.1f} + {row.cache / 1e9:.1f})"
+    return f"{text}\nbeyond its context" if row.context is not None and row.length > row.context else text
 
 
 if __name__ == "__main__":

@@ -90,12 +90,12 @@ class EchoEngine:
     def generate(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
         """See `legalrr.protocols.Engine`; replies come in the order of the calls."""
         for batch in self._batches(calls):
-            yield [(call.key, self._written(call)) for call in batch]
+            yield [(call.key, self._generated_reply(call)) for call in batch]
 
     def compare(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
         """See `legalrr.protocols.Engine`; the probabilities of the answers sum to one."""
         for batch in self._batches(calls):
-            yield [(call.key, self._compared(call)) for call in batch]
+            yield [(call.key, self._comparison_reply(call)) for call in batch]
 
     def _batches(self, calls: Sequence[Call]) -> Iterator[Sequence[Call]]:
         for start in range(0, len(calls), self._backbone.batch):
@@ -103,7 +103,7 @@ class EchoEngine:
             time.sleep(self._backbone.seconds_per_call * len(batch))
             yield batch
 
-    def _written(self, call: Call) -> Reply:
+    def _generated_reply(self, call: Call) -> Reply:
         prompt_tokens = self._count(call)
         if prompt_tokens + call.max_new_tokens > self.context:
             return self._reply(prompt_tokens, "", cut=False, overflow=True)
@@ -114,19 +114,19 @@ class EchoEngine:
         """Return the words of an answer, and whether it is cut off."""
         conversation = self._conversation(call)
         if call.choices:
-            words = _likeliest(conversation, call.choices).split()
+            words = _most_probable(conversation, call.choices).split()
             return words[: call.max_new_tokens], len(words) > call.max_new_tokens
-        endless = [WORDS[_number(conversation, "word", place) % len(WORDS)] for place in range(call.max_new_tokens)]
-        if self._chosen(self._backbone.cut_every, conversation, "cut"):
+        endless = [WORDS[_hash(conversation, "word", place) % len(WORDS)] for place in range(call.max_new_tokens)]
+        if self._is_selected(self._backbone.cut_every, conversation, "cut"):
             return endless, True
         if set(YES_OR_NO) <= set(re.findall(r"\w+", call.messages[-1]["content"])):
-            if self._chosen(self._backbone.invalid_every, conversation, "invalid"):
+            if self._is_selected(self._backbone.invalid_every, conversation, "invalid"):
                 return ["Undecided."][: call.max_new_tokens], False
-            return [_likeliest(conversation, YES_OR_NO)], False
-        length = 1 + _number(conversation, "length") % call.max_new_tokens
+            return [_most_probable(conversation, YES_OR_NO)], False
+        length = 1 + _hash(conversation, "length") % call.max_new_tokens
         return endless[:length], False
 
-    def _compared(self, call: Call) -> Reply:
+    def _comparison_reply(self, call: Call) -> Reply:
         prompt_tokens = self._count(call)
         longest = max(len(self.token_ends(answer)) for answer in call.answers)
         if prompt_tokens + longest > self.context:
@@ -143,8 +143,8 @@ class EchoEngine:
     def _count(self, call: Call) -> int:
         return sum(len(self.token_ends(message["content"])) for message in call.messages)
 
-    def _chosen(self, every: int, conversation: str, what: str) -> bool:
-        return every > 0 and _number(conversation, what) % every == 0
+    def _is_selected(self, every: int, conversation: str, what: str) -> bool:
+        return every > 0 and _hash(conversation, what) % every == 0
 
     def _reply(
         self,
@@ -166,15 +166,15 @@ class EchoEngine:
         )
 
 
-def _likeliest(conversation: str, answers: Sequence[str]) -> str:
+def _most_probable(conversation: str, answers: Sequence[str]) -> str:
     return max(answers, key=lambda answer: _weight(conversation, answer))
 
 
 def _weight(conversation: str, answer: str) -> float:
     """Return a number above 0 and at most 1."""
-    return (1 + _number(conversation, "answer", answer)) / 2**64
+    return (1 + _hash(conversation, "answer", answer)) / 2**64
 
 
-def _number(*parts: object) -> int:
+def _hash(*parts: object) -> int:
     """Hash `parts` to a number below 2**64."""
     return int.from_bytes(hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).digest()[:8], "big")

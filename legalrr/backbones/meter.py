@@ -67,36 +67,42 @@ class BackboneMeter:
         """
         import torch
 
-        from legalrr.backbones.local.measurements import cost, perplexity, plant, recalled, room
+        from legalrr.backbones.local.measurements import (
+            fact_overhead,
+            measure_cost,
+            perplexity,
+            plant_fact,
+            recalls_fact,
+        )
 
         engine = backbone.load()
         if not isinstance(engine, OpenEngine):
             raise UserError(f"{backbone.name} does not give access to its model", where=OPTION, cure="use measure=null")
-        self._check_lengths(engine.context, room(engine.tokenise))
-        chosen = self._chosen(backbone, corpus)
+        self._check_lengths(engine.context, fact_overhead(engine.tokenise))
+        chosen = self._draw_judgments(backbone, corpus)
         windows = [engine.tokenise(judgment.text)[: self.window] for judgment in chosen]
         text = list(
             islice(cycle(chain.from_iterable(windows)), max([*self.lengths, *self.distances], default=0) + 4096)
         )
         steps = len(self.distances) * self.facts + len(self.lengths) + 1
         with engine.running() as model, torch.inference_mode(), progress("measure", steps, "readings") as advance:
-            found: dict[str, Any] = {"perplexity": perplexity(model, windows)}
+            results: dict[str, Any] = {"perplexity": perplexity(model, windows)}
             advance(1)
-            found["recall"] = {}
+            results["recall"] = {}
             for distance in self.distances:
                 draw = random.Random(f"{self.seed} {distance}")
-                facts = [plant(text, engine.tokenise, distance=distance, draw=draw) for _ in range(self.facts)]
+                facts = [plant_fact(text, engine.tokenise, distance=distance, draw=draw) for _ in range(self.facts)]
                 right = 0
                 for fact in facts:
-                    right += recalled(model, fact, chunk=self.chunk)
+                    right += recalls_fact(model, fact, chunk=self.chunk)
                     advance(1)
-                found["recall"][str(distance)] = right / self.facts
-            found["cost"] = []
+                results["recall"][str(distance)] = right / self.facts
+            results["cost"] = []
             for length in self.lengths:
-                times = cost(model, text[:length], written=self.written, repeats=self.repeats, chunk=self.chunk)
-                found["cost"].append(asdict(times))
+                times = measure_cost(model, text[:length], written=self.written, repeats=self.repeats, chunk=self.chunk)
+                results["cost"].append(asdict(times))
                 advance(1)
-            return found | {"device": str(model.device), "threads": torch.get_num_threads()}
+            return results | {"device": str(model.device), "threads": torch.get_num_threads()}
 
     def _check_lengths(self, context: int, beside_fact: int) -> None:
         for option, most, beside in (
@@ -111,14 +117,14 @@ class BackboneMeter:
                     cure="give less",
                 )
 
-    def _chosen(self, backbone: Backbone, corpus: Corpus) -> list[Judgment]:
+    def _draw_judgments(self, backbone: Backbone, corpus: Corpus) -> list[Judgment]:
         """Draw the judgments to read, in an order that depends on the seed."""
         known = {judgment.id: judgment for judgment in corpus.read(corpus.split) if judgment.text.strip()}
         if self.held_out is not None:
-            told = _card(resolve(self.held_out))
-            if told is None:
+            card = _card(resolve(self.held_out))
+            if card is None:
                 raise UserError("no such card", where=f"{OPTION}.held_out", cure="name the card.json of a primed model")
-            known = {id: judgment for id, judgment in known.items() if id in told["judgments"]["held_out"]}
+            known = {id: judgment for id, judgment in known.items() if id in card["judgments"]["held_out"]}
         model = str(getattr(backbone, "model", ""))
         own = _card(resolve(model) / CARD)
         learned = own and (own["corpus"], own["split"]) == (corpus.name, corpus.split)

@@ -26,12 +26,12 @@ class CardSampling:
 
     def check(self, option: str) -> None:
         """Raise UserError, naming the field under `option`, for a value out of range."""
-        for name, value, holds, cure in (
+        for name, value, valid, cure in (
             ("temperature", self.temperature, self.temperature > 0, "give a number above 0, or use decoding=greedy"),
             ("top_p", self.top_p, 0 < self.top_p <= 1, "give a number above 0 and up to 1"),
             ("top_k", self.top_k, self.top_k >= 0, "give a positive number, or 0 for all"),
         ):
-            if not holds:
+            if not valid:
                 raise UserError(f"{name} is {value}", where=f"{option}.{name}", cure=cure)
 
 
@@ -47,7 +47,7 @@ def check_decoding(decoding: str, card: CardSampling | None, *, option: str) -> 
         card.check(f"{option}.card")
 
 
-def seed_of(seed: int, key: str) -> int:
+def call_seed(seed: int, key: str) -> int:
     """Return the seed of one call, below 2**63."""
     return int.from_bytes(hashlib.sha256(f"{seed} {key}".encode()).digest()[:8], "big") >> 1
 

@@ -9,9 +9,9 @@ from functools import lru_cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from legalrr.backbones.local.checkpoint import CheckpointInfo, answer_ends, open_checkpoint
+from legalrr.backbones.local.checkpoint import CheckpointInfo, end_tokens, open_checkpoint
 from legalrr.backbones.local.memory import cache_bytes, check_thinking, set_context
-from legalrr.backbones.local.weights import origin
+from legalrr.backbones.local.weights import model_provenance
 from legalrr.backbones.sampling import CardSampling, check_decoding
 from legalrr.errors import UserError
 from legalrr.stage import at_least, check_fields, choice, runtime
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 OPTION = "backbone"
 LIMITS = {"temperature": (0.0, 2.0), "presence_penalty": (-2.0, 2.0)}
 """Ranges that vLLM accepts."""
-SILENT = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "WARNING"}
+QUIET_ENVIRONMENT = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "WARNING"}
 """Defaults of the environment: no usage statistics, and only warnings in the log."""
 
 
@@ -90,7 +90,7 @@ class VLLMBackbone:
 
     def provenance(self) -> Mapping[str, Any]:
         """Return the digest of local files, or the commit of a hub model; raise UserError if there is no model."""
-        return origin(self.model, self.revision, option=OPTION)
+        return model_provenance(self.model, self.revision, option=OPTION)
 
     def load(self) -> VLLMEngine:
         """Return the engine; equal backbones share one until another backbone is loaded.
@@ -114,7 +114,7 @@ class VLLMBackbone:
 
 @lru_cache(maxsize=1)
 def _engine(backbone: VLLMBackbone) -> VLLMEngine:
-    for name, value in SILENT.items():
+    for name, value in QUIET_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     _check_quantization(backbone.quantization)
     checkpoint = open_checkpoint(backbone.model, backbone.revision, dtype=backbone.dtype, option=OPTION)
@@ -132,7 +132,7 @@ def _engine(backbone: VLLMBackbone) -> VLLMEngine:
         tokenizer=checkpoint.tokenizer,
         context=context,
         start=lambda: _start(backbone, checkpoint, context, stretched=context > native),
-        ends=_ends(checkpoint),
+        ends=_end_tokens(checkpoint),
         holds=holds,
         thinking_tokens=backbone.thinking_tokens,
         card=backbone.card if backbone.decoding == "card" else None,
@@ -153,7 +153,7 @@ def _check_quantization(quantization: str) -> None:
         )
 
 
-def _ends(checkpoint: CheckpointInfo) -> list[int]:
+def _end_tokens(checkpoint: CheckpointInfo) -> list[int]:
     from transformers import GenerationConfig
 
     try:
@@ -161,7 +161,7 @@ def _ends(checkpoint: CheckpointInfo) -> list[int]:
     except OSError:
         # Without a generation_config.json use the model's configuration, as transformers does.
         generation = GenerationConfig.from_model_config(checkpoint.config)
-    return answer_ends(generation, checkpoint.tokenizer, option=OPTION)
+    return end_tokens(generation, checkpoint.tokenizer, option=OPTION)
 
 
 def _start(backbone: VLLMBackbone, checkpoint: CheckpointInfo, context: int, *, stretched: bool) -> LLM:

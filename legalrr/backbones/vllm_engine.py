@@ -15,8 +15,8 @@ from vllm import SamplingParams
 from vllm.sampling_params import StructuredOutputsParams
 
 from legalrr.backbones.local.prefill import TokenizedPrompt, tokenize_call
-from legalrr.backbones.local.prefix_cache import walk
-from legalrr.backbones.sampling import CardSampling, seed_of
+from legalrr.backbones.local.prefix_cache import depth_first_order
+from legalrr.backbones.sampling import CardSampling, call_seed
 from legalrr.errors import UserError
 from legalrr.protocols import Abilities, Call, Reply
 from legalrr.records import FinishReason
@@ -93,14 +93,14 @@ class VLLMEngine:
                 raise ValueError(f"call {call.key} leaves no room for an answer: max_new_tokens={call.max_new_tokens}")
             if call.choices and not self.can.structured:
                 raise self._thinking_error("cannot be restricted to given answers")
-        asked, refused = self._prepare(calls)
-        if refused:
-            yield refused
-        if asked:
-            outputs, seconds = self._run([(one.ids, self._writing(one)) for one in asked])
+        prompts, overflows = self._prepare(calls)
+        if overflows:
+            yield overflows
+        if prompts:
+            outputs, seconds = self._run([(prompt.ids, self._generation_params(prompt)) for prompt in prompts])
             yield [
-                (one.call.key, self._written(one, output, seconds / len(asked)))
-                for one, output in zip(asked, outputs, strict=True)
+                (prompt.call.key, self._generated_reply(prompt, output, seconds / len(prompts)))
+                for prompt, output in zip(prompts, outputs, strict=True)
             ]
 
     def compare(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
@@ -114,30 +114,37 @@ class VLLMEngine:
         """
         if not self.can.logprobs:
             raise self._thinking_error("has no log-probabilities of an immediate answer")
-        asked, refused = self._prepare(calls)
-        if refused:
-            yield refused
-        if asked:
+        prompts, overflows = self._prepare(calls)
+        if overflows:
+            yield overflows
+        if prompts:
             steps = [
-                (one, begun, following) for one in asked for begun, following in _steps(list(one.answers.values()))
+                (prompt, prefix, following)
+                for prompt in prompts
+                for prefix, following in _answer_prefixes(list(prompt.answers.values()))
             ]
-            outputs, seconds = self._run([(one.ids + begun, _weighing(following)) for one, begun, following in steps])
-            told: dict[str, dict[tuple[int, ...], RequestOutput]] = {}
-            for (one, begun, _), output in zip(steps, outputs, strict=True):
-                told.setdefault(one.call.key, {})[tuple(begun)] = output
-            yield [(one.call.key, _compared(one, told[one.call.key], seconds / len(asked))) for one in asked]
+            outputs, seconds = self._run(
+                [(prompt.ids + prefix, _logprob_params(following)) for prompt, prefix, following in steps]
+            )
+            outputs_by_prefix: dict[str, dict[tuple[int, ...], RequestOutput]] = {}
+            for (prompt, prefix, _), output in zip(steps, outputs, strict=True):
+                outputs_by_prefix.setdefault(prompt.call.key, {})[tuple(prefix)] = output
+            yield [
+                (prompt.call.key, _comparison_reply(prompt, outputs_by_prefix[prompt.call.key], seconds / len(prompts)))
+                for prompt in prompts
+            ]
 
     def _prepare(self, calls: Sequence[Call]) -> tuple[list[TokenizedPrompt], list[tuple[str, Reply]]]:
         """Return the calls to answer, sorted by shared prefixes, and replies to those that exceed the context."""
-        asked, refused = [], []
+        prompts, overflows = [], []
         for call in calls:
-            one = tokenize_call(call, self.tokenizer, thinking_tokens=self._thinking_tokens, option=self._option)
-            if len(one.ids) + one.new > self.context + self._thinking_tokens:
-                refused.append((call.key, _reply(one, "overflow")))
+            prompt = tokenize_call(call, self.tokenizer, thinking_tokens=self._thinking_tokens, option=self._option)
+            if len(prompt.ids) + prompt.new > self.context + self._thinking_tokens:
+                overflows.append((call.key, _reply(prompt, "overflow")))
             else:
-                asked.append(one)
-        order = walk([one.ids for one in asked], [len(one.ids) for one in asked])
-        return [asked[place] for place in order], refused
+                prompts.append(prompt)
+        order = depth_first_order([prompt.ids for prompt in prompts], [len(prompt.ids) for prompt in prompts])
+        return [prompts[place] for place in order], overflows
 
     def _run(self, requests: Sequence[tuple[list[int], SamplingParams]]) -> tuple[list[RequestOutput], float]:
         """Run requests of token ids and settings; return the outputs in order, and the seconds taken."""
@@ -148,29 +155,29 @@ class VLLMEngine:
         )
         return outputs, time.perf_counter() - started
 
-    def _writing(self, one: TokenizedPrompt) -> SamplingParams:
-        choices = list(one.call.choices)
+    def _generation_params(self, prompt: TokenizedPrompt) -> SamplingParams:
+        choices = list(prompt.call.choices)
         drawn: dict[str, Any] = {"temperature": 0.0}
         if self._card is not None:
-            drawn = {**asdict(self._card), "seed": seed_of(self._seed, one.call.key)}
+            drawn = {**asdict(self._card), "seed": call_seed(self._seed, prompt.call.key)}
         return SamplingParams(
             **drawn,
-            max_tokens=one.new,
+            max_tokens=prompt.new,
             stop_token_ids=self._ends,
             detokenize=False,
             structured_outputs=StructuredOutputsParams(choice=choices) if choices else None,
         )
 
-    def _written(self, one: TokenizedPrompt, output: RequestOutput, seconds: float) -> Reply:
+    def _generated_reply(self, prompt: TokenizedPrompt, output: RequestOutput, seconds: float) -> Reply:
         (answer,) = output.outputs
         if answer.finish_reason not in ENDS:
             raise UserError(
                 f"vLLM ended an answer with {answer.finish_reason!r}, neither stop nor length",
-                where=f"call {one.call.key}",
+                where=f"call {prompt.call.key}",
                 cure="see its log above; completed answers are stored: run the same command to resume",
             )
         return _reply(
-            one,
+            prompt,
             ENDS[answer.finish_reason],
             text=self.tokenizer.decode(list(answer.token_ids), skip_special_tokens=True),
             cached_tokens=output.num_cached_tokens or 0,
@@ -178,7 +185,7 @@ class VLLMEngine:
             seconds=seconds,
         )
 
-    def _thinks(self, what: str) -> UserError:
+    def _thinking_error(self, what: str) -> UserError:
         return UserError(
             f"a model that thinks before it answers {what}",
             where=f"{self._option}.thinking_tokens",
@@ -186,30 +193,37 @@ class VLLMEngine:
         )
 
 
-def _steps(answers: Sequence[Sequence[int]]) -> list[tuple[list[int], list[int]]]:
+def _answer_prefixes(answers: Sequence[Sequence[int]]) -> list[tuple[list[int], list[int]]]:
     """Return every proper prefix of an answer, the empty one first, with the next tokens of the answers it begins."""
     following: dict[tuple[int, ...], set[int]] = {}
     for answer in answers:
         for place, token in enumerate(answer):
             following.setdefault(tuple(answer[:place]), set()).add(token)
-    return [(list(begun), sorted(following[begun])) for begun in sorted(following)]
+    return [(list(prefix), sorted(following[prefix])) for prefix in sorted(following)]
 
 
-def _weighing(following: Sequence[int]) -> SamplingParams:
+def _logprob_params(following: Sequence[int]) -> SamplingParams:
     # vLLM reports log-probabilities only for generated tokens, so generate one.
     return SamplingParams(temperature=0.0, max_tokens=1, logprob_token_ids=list(following), detokenize=False)
 
 
-def _compared(one: TokenizedPrompt, told: Mapping[tuple[int, ...], RequestOutput], seconds: float) -> Reply:
+def _comparison_reply(
+    prompt: TokenizedPrompt, outputs_by_prefix: Mapping[tuple[int, ...], RequestOutput], seconds: float
+) -> Reply:
     logprobs = {
-        answer: sum(told[tuple(ids[:place])].outputs[0].logprobs[0][token].logprob for place, token in enumerate(ids))
-        for answer, ids in one.answers.items()
+        answer: sum(
+            outputs_by_prefix[tuple(ids[:place])].outputs[0].logprobs[0][token].logprob
+            for place, token in enumerate(ids)
+        )
+        for answer, ids in prompt.answers.items()
     }
-    return _reply(one, "stop", cached_tokens=told[()].num_cached_tokens or 0, seconds=seconds, logprobs=logprobs)
+    return _reply(
+        prompt, "stop", cached_tokens=outputs_by_prefix[()].num_cached_tokens or 0, seconds=seconds, logprobs=logprobs
+    )
 
 
 def _reply(
-    one: TokenizedPrompt,
+    prompt: TokenizedPrompt,
     finish_reason: FinishReason,
     *,
     text: str = "",
@@ -221,7 +235,7 @@ def _reply(
     return Reply(
         text=text,
         finish_reason=finish_reason,
-        prompt_tokens=len(one.ids),
+        prompt_tokens=len(prompt.ids),
         cached_tokens=cached_tokens,
         new_tokens=new_tokens,
         seconds=seconds,

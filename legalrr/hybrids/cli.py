@@ -66,7 +66,7 @@ def run(config: DictConfig) -> None:
 
 def _licences() -> dict[str, Any]:
     """What the configuration states of the licences of corpus and backbone."""
-    from legalrr.backbones.catalogue import facts
+    from legalrr.backbones.catalogue import read_facts
     from legalrr.corpora.catalogue import card
 
     runtime = HydraConfig.get().runtime
@@ -75,7 +75,7 @@ def _licences() -> dict[str, Any]:
     corpus = card(runtime.choices["corpus"], folders)
     return {
         "corpus": {name: getattr(corpus, name) for name in ("what", "licence", "citation")},
-        "backbone": facts(runtime.choices["backbone"], folders).get("licence", ""),
+        "backbone": read_facts(runtime.choices["backbone"], folders).get("licence", ""),
     }
 
 

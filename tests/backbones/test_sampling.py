@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from legalrr.backbones.sampling import CardSampling, Sampler, seed_of
+from legalrr.backbones.sampling import CardSampling, Sampler, call_seed
 from legalrr.errors import UserError
 
 LOGITS = torch.tensor([2.0, 1.0, 0.0, -1.0, -3.0])
@@ -13,7 +13,7 @@ ROWS = 4000
 def draws(card, written=(), rows=ROWS):
     """Share of each token among the first draws of many rows."""
     ids = torch.tensor([[0, *written]]).expand(rows, -1)
-    sampler = Sampler(card, [seed_of(0, str(row)) for row in range(rows)], width=1)
+    sampler = Sampler(card, [call_seed(0, str(row)) for row in range(rows)], width=1)
     drawn = sampler(ids, LOGITS.expand(rows, -1).clone()).argmax(-1)
     return torch.bincount(drawn, minlength=len(LOGITS)) / rows
 
@@ -54,7 +54,7 @@ def test_a_row_draws_the_same_beside_any_others():
 
 
 def test_seeds_differ_by_seed_and_key():
-    seeds = {seed_of(seed, key) for seed in (0, 1) for key in ("a", "b")}
+    seeds = {call_seed(seed, key) for seed in (0, 1) for key in ("a", "b")}
     assert len(seeds) == 4
     assert all(0 <= seed < 2**63 for seed in seeds)
 

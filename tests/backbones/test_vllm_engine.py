@@ -10,7 +10,7 @@ import pytest
 
 from legalrr.backbones import vllm as stage
 from legalrr.backbones.local.backbone import TransformersBackbone
-from legalrr.backbones.sampling import CardSampling, seed_of
+from legalrr.backbones.sampling import CardSampling, call_seed
 from legalrr.backbones.vllm import VLLMBackbone
 from legalrr.errors import UserError
 from legalrr.protocols import Call, Engine
@@ -208,7 +208,7 @@ def test_greedy_takes_nothing_from_the_card_and_a_draw_has_a_seed_of_its_own(tin
     held = {"max_tokens": 12, "stop_token_ids": [end], "detokenize": False}
     assert plain == SamplingParams(temperature=0.0, **held)
     settings = {"temperature": 0.7, "top_p": 0.8, "top_k": 20, "presence_penalty": 1.5}
-    assert {drawn.seed, other.seed} == {seed_of(3, "a"), seed_of(3, "b")}
+    assert {drawn.seed, other.seed} == {call_seed(3, "a"), call_seed(3, "b")}
     assert drawn == SamplingParams(**settings, seed=drawn.seed, **held)
 
 

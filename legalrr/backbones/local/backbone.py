@@ -10,9 +10,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from legalrr.backbones.local.checkpoint import CheckpointInfo, open_checkpoint
 from legalrr.backbones.local.gka_options import GkaOptions
-from legalrr.backbones.local.memory import check_room, check_thinking, set_context, token_bytes, weight_bytes
-from legalrr.backbones.local.page_images import vision_of
-from legalrr.backbones.local.weights import check_device, open_weights, origin, quantized, unreadable
+from legalrr.backbones.local.memory import check_memory, check_thinking, set_context, token_bytes, weight_bytes
+from legalrr.backbones.local.page_images import open_vision
+from legalrr.backbones.local.weights import (
+    bitsandbytes_config,
+    check_device,
+    load_error,
+    model_provenance,
+    open_weights,
+)
 from legalrr.backbones.sampling import CardSampling, check_decoding
 from legalrr.errors import UserError
 from legalrr.stage import at_least, check_fields, choice, later, runtime
@@ -25,7 +31,7 @@ if TYPE_CHECKING:
 OPTION = "backbone"
 GKA_OPTION = f"{OPTION}.gka"
 DEVICE = re.compile(r"cpu|cuda|cuda:\d+|mps|auto")
-WORTHWHILE = {"sdpa": 0.25}
+MIN_CACHED_SHARE = {"sdpa": 0.25}
 """Minimum share of a prompt that must be cached for its state to be used, by attention; 0 for others. After a cached
 state sdpa needs an explicit mask, and torch's kernel then computes the upper triangle too: with a short cached prefix,
 prefilling everything is faster."""
@@ -99,7 +105,7 @@ class TransformersBackbone:
         Raises:
             UserError: there is no model, or no such order.
         """
-        return {**origin(self.model, self.revision, option=OPTION), **self.gka.provenance(GKA_OPTION)}
+        return {**model_provenance(self.model, self.revision, option=OPTION), **self.gka.provenance(GKA_OPTION)}
 
     def repeated(self, repetition: int) -> TransformersBackbone:
         """See `legalrr.protocols.RepeatableBackbone`: repetitions differ in their seed."""
@@ -132,14 +138,14 @@ def forget_engine() -> None:
 def _engine(backbone: TransformersBackbone) -> TransformersEngine:
     checkpoint = open_checkpoint(backbone.model, backbone.revision, dtype=backbone.dtype, option=OPTION)
     check_device(backbone.device, option=OPTION)
-    quantized(backbone.quantization, backbone.dtype, option=OPTION)
+    bitsandbytes_config(backbone.quantization, backbone.dtype, option=OPTION)
     context = set_context(checkpoint.config, backbone.context, option=OPTION)
     check_thinking(backbone.thinking_tokens, context, option=OPTION)
     from legalrr.backbones.local.gka_surgery import conversion_plan
 
     plan, layers = conversion_plan(checkpoint, backbone.gka, device=backbone.device, option=GKA_OPTION)
     weights = weight_bytes(plan.auto, plan.config, plan.folder, backbone.dtype, backbone.quantization)
-    check_room(plan.config, context, weights=weights, dtype=backbone.dtype, device=backbone.device, option=OPTION)
+    check_memory(plan.config, context, weights=weights, dtype=backbone.dtype, device=backbone.device, option=OPTION)
     if backbone.prefix_cache_gb:
         _check_layers(plan)
 
@@ -156,11 +162,11 @@ def _engine(backbone: TransformersBackbone) -> TransformersEngine:
         prefill_chunk=backbone.prefill_chunk,
         prefix_cache_bytes=int(backbone.prefix_cache_gb * 1e9),
         token_bytes=token_bytes(plan.config, backbone.dtype),
-        worthwhile=WORTHWHILE.get(backbone.attention, 0.0),
+        min_cached_share=MIN_CACHED_SHARE.get(backbone.attention, 0.0),
         matmul_precision=backbone.matmul_precision,
         threads=backbone.threads,
         option=OPTION,
-        vision=vision_of(checkpoint.config, checkpoint.folder, option=OPTION),
+        vision=open_vision(checkpoint.config, checkpoint.folder, option=OPTION),
     )
 
 
@@ -170,7 +176,7 @@ def _model(backbone: TransformersBackbone, checkpoint: CheckpointInfo, layers: S
     from legalrr.backbones.local.shared_prefix import register
 
     register()
-    config = quantized(backbone.quantization, backbone.dtype, option=OPTION)
+    config = bitsandbytes_config(backbone.quantization, backbone.dtype, option=OPTION)
     device_map = "auto" if backbone.device == "auto" else None if config is None else {"": backbone.device}
     try:
         model = open_weights(
@@ -187,7 +193,7 @@ def _model(backbone: TransformersBackbone, checkpoint: CheckpointInfo, layers: S
             device_map=device_map,
         )
     except (OSError, ValueError) as error:
-        raise unreadable(backbone.model, error, option=OPTION) from error
+        raise load_error(backbone.model, error, option=OPTION) from error
     if backbone.attention == "split" and not model._supports_sdpa:
         raise UserError(
             f"{checkpoint.config.model_type} does not support replacing its attention function",
@@ -199,9 +205,9 @@ def _model(backbone: TransformersBackbone, checkpoint: CheckpointInfo, layers: S
 
 
 def _check_layers(checkpoint: CheckpointInfo) -> None:
-    from legalrr.backbones.local.cache import uncontinued
+    from legalrr.backbones.local.cache import unsupported_layers
 
-    if others := uncontinued(checkpoint.config):
+    if others := unsupported_layers(checkpoint.config):
         raise UserError(
             f"the states of this model cannot be reused for a longer prompt (it has {', '.join(sorted(others))})",
             where=f"{OPTION}.prefix_cache_gb",

@@ -13,7 +13,9 @@ from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixi
 from legalrr.backbones.local.prefix_cache import Snapshot, State
 from legalrr.backbones.local.shared_prefix import SHARED_PREFIXES, SharedPrefixes, find_shared_prefixes
 
-CONTINUED = frozenset({"DynamicLayer", "LinearAttentionLayer", "LinearAttentionAndFullAttentionLayer", "DummyLayer"})
+CONTINUABLE_LAYERS = frozenset(
+    {"DynamicLayer", "LinearAttentionLayer", "LinearAttentionAndFullAttentionLayer", "DummyLayer"}
+)
 """Cache layers whose states can be continued: they keep everything that a shorter prompt needs."""
 
 
@@ -60,12 +62,12 @@ class GrowingLayer(DynamicLayer):
         return memory
 
 
-def uncontinued(config: PretrainedConfig) -> set[str]:
+def unsupported_layers(config: PretrainedConfig) -> set[str]:
     """Return the class names of a model's cache layers that cannot continue from a state, such as sliding windows."""
-    return {type(layer).__name__ for layer in DynamicCache(config=config).layers} - CONTINUED
+    return {type(layer).__name__ for layer in DynamicCache(config=config).layers} - CONTINUABLE_LAYERS
 
 
-def continued(config: PretrainedConfig, state: State | None, *, room: int = 0, copies: int = 1) -> DynamicCache:
+def cache_from_state(config: PretrainedConfig, state: State | None, *, room: int = 0, copies: int = 1) -> DynamicCache:
     """Build a cache that continues from a state (None: an empty one); the state is not modified.
 
     Args:
@@ -84,20 +86,22 @@ def continued(config: PretrainedConfig, state: State | None, *, room: int = 0, c
             layer.keys, layer.values = keys.expand(copies, -1, -1, -1), values.expand(copies, -1, -1, -1)
     if state.snapshots:
         for layer, tensors in zip(cache.layers, state.snapshots[-1].layers, strict=True):
-            _put(layer, [None if tensor is None else tensor.repeat_interleave(copies, 0) for tensor in tensors])
+            _restore_recurrent(
+                layer, [None if tensor is None else tensor.repeat_interleave(copies, 0) for tensor in tensors]
+            )
     return cache
 
 
 def snapshot(cache: DynamicCache, tokens: int, row: int = 0) -> tuple[Snapshot, ...]:
     """Copy the recurrent layers of one row after `tokens` tokens; empty for pure attention."""
     layers = tuple(
-        tuple(None if tensor is None else tensor[row : row + 1].clone() for tensor in _tensors(layer))
+        tuple(None if tensor is None else tensor[row : row + 1].clone() for tensor in _recurrent_tensors(layer))
         for layer in cache.layers
     )
     return (Snapshot(tokens=tokens, layers=layers),) if any(layers) else ()
 
 
-def state_of(
+def extract_state(
     cache: DynamicCache, ids: Sequence[int], snapshots: tuple[Snapshot, ...], *, row: int = 0, end: int | None = None
 ) -> State:
     """Extract the state of one row of a cache, with keys and values as views.
@@ -119,10 +123,10 @@ def state_of(
     )
 
 
-def stack(config: PretrainedConfig, states: Sequence[State], new: int) -> DynamicCache:
+def stack_states(config: PretrainedConfig, states: Sequence[State], new: int) -> DynamicCache:
     """Stack states to the cache of a batch, left-padded with zeros, with room for `new` tokens."""
     width = max(len(state.ids) for state in states)
-    cache = continued(config, None, room=width + new)
+    cache = cache_from_state(config, None, room=width + new)
     # Only the CPU kernel returns the log-sum-exp under a mask, which the unshared part of the prompts needs.
     on_cpu = all(keys.device.type == "cpu" for keys in states[0].keys if keys is not None)
     shared = find_shared_prefixes([state.ids for state in states]) if on_cpu else None
@@ -134,11 +138,11 @@ def stack(config: PretrainedConfig, states: Sequence[State], new: int) -> Dynami
             layer.update(*(torch.cat([pad(t, (0, 0, width - t.shape[2], 0)) for t in tensors]) for tensors in pairs))
         if states[0].snapshots:
             rows = zip(*(state.snapshots[-1].layers[i] for state in states), strict=True)
-            _put(layer, [None if tensors[0] is None else torch.cat(tensors) for tensors in rows])
+            _restore_recurrent(layer, [None if tensors[0] is None else torch.cat(tensors) for tensors in rows])
     return cache
 
 
-def unstack(cache: DynamicCache, row: int, ids: Sequence[int], *, end: int, begun: State) -> State:
+def unstack_state(cache: DynamicCache, row: int, ids: Sequence[int], *, end: int, start_state: State) -> State:
     """Extract the state of one row of a batch; that of its prompt if recurrent layers have advanced beyond its end.
 
     Args:
@@ -146,18 +150,18 @@ def unstack(cache: DynamicCache, row: int, ids: Sequence[int], *, end: int, begu
         row: index of the row.
         ids: computed tokens of the row.
         end: one past the position of the last of these in the cache.
-        begun: state of the row when it entered the batch.
+        start_state: state of the row when it entered the batch.
     """
-    if not begun.snapshots:
-        return state_of(cache, ids, (), row=row, end=end)
+    if not start_state.snapshots:
+        return extract_state(cache, ids, (), row=row, end=end)
     if cache.get_seq_length() != end:
-        return begun
-    return state_of(cache, ids, begun.snapshots + snapshot(cache, len(ids), row), row=row, end=end)
+        return start_state
+    return extract_state(cache, ids, start_state.snapshots + snapshot(cache, len(ids), row), row=row, end=end)
 
 
-def tensors(cache: DynamicCache) -> list[Tensor]:
+def cache_tensors(cache: DynamicCache) -> list[Tensor]:
     """Return all tensors of a cache: keys and values, convolution states, recurrent states."""
-    found = [tensor for layer in cache.layers for tensor in _tensors(layer) if tensor is not None]
+    found = [tensor for layer in cache.layers for tensor in _recurrent_tensors(layer) if tensor is not None]
     return found + [tensor for layer in cache.layers if _attends(layer) for tensor in (layer.keys, layer.values)]
 
 
@@ -165,14 +169,14 @@ def _attends(layer: Any) -> bool:
     return isinstance(layer, DynamicLayer) and layer.is_initialized
 
 
-def _tensors(layer: Any) -> tuple[Tensor | None, ...]:
+def _recurrent_tensors(layer: Any) -> tuple[Tensor | None, ...]:
     """Return the convolution states of the recurrent part of a layer, then its recurrent states."""
     if not isinstance(layer, LinearAttentionCacheLayerMixin):
         return ()
     return (*layer.conv_states.values(), *layer.recurrent_states.values())
 
 
-def _put(layer: Any, tensors: Sequence[Tensor | None]) -> None:
+def _restore_recurrent(layer: Any, tensors: Sequence[Tensor | None]) -> None:
     """Copy the result of `_recurrent_tensors` of another layer into an empty one."""
     for place, tensor in enumerate(tensors):
         number, is_recurrent = place % layer.number_of_states, place >= layer.number_of_states

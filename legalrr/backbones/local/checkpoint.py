@@ -4,7 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from legalrr.backbones.local.weights import check_device, converted, locate, open_weights, unreadable, without_warnings
+from legalrr.backbones.local.weights import (
+    check_device,
+    convert_gguf,
+    load_error,
+    locate,
+    open_weights,
+    suppress_warnings,
+)
 from legalrr.errors import UserError
 
 if TYPE_CHECKING:
@@ -32,13 +39,13 @@ def open_layers(
     check_device(device, option=option)
     path = locate(model, revision, option=option)
     if path is not None and path.is_file():
-        path = converted(path, "float32", option=option)
+        path = convert_gguf(path, "float32", option=option)
     place = model if path is None else str(path)
     local = path is not None
     try:
         config = AutoConfig.from_pretrained(place, revision=revision, local_files_only=local)
         tokenizer: Any = AutoTokenizer.from_pretrained(place, revision=revision, local_files_only=local)
-        _keep(config, layer, model, layer_option)
+        _truncate_layers(config, layer, model, layer_option)
         opened = open_weights(
             AutoModel,
             place,
@@ -52,12 +59,12 @@ def open_layers(
             idle=("pooler.",),
         )
     except (OSError, ValueError) as error:
-        raise unreadable(model, error, option=option) from error
+        raise load_error(model, error, option=option) from error
     placed: Any = opened.to(device)
     return placed, tokenizer
 
 
-def _keep(config: "PretrainedConfig", layer: int, model: str, layer_option: str) -> None:
+def _truncate_layers(config: "PretrainedConfig", layer: int, model: str, layer_option: str) -> None:
     if not 1 <= layer <= config.num_hidden_layers:
         raise UserError(f"layer {layer}", where=layer_option, cure=f"{model} has {config.num_hidden_layers}")
     config.num_hidden_layers = layer
@@ -95,14 +102,14 @@ def open_checkpoint(model: str, revision: str | None, *, dtype: str, option: str
     """
     from transformers import AutoTokenizer
 
-    folder = locate(model, revision, option=option) or _downloaded(model, revision, option)
+    folder = locate(model, revision, option=option) or _hub_folder(model, revision, option)
     if folder.is_file():
-        folder = converted(folder, dtype, option=option)
+        folder = convert_gguf(folder, dtype, option=option)
     try:
         config = open_config(folder)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
-        raise unreadable(model, error, option=option) from error
+        raise load_error(model, error, option=option) from error
     if tokenizer.chat_template is None:
         raise UserError(
             f"{model} has no chat template",
@@ -115,7 +122,7 @@ def open_checkpoint(model: str, revision: str | None, *, dtype: str, option: str
             where=f"{option}.model",
             cure="save it with a tokenizer.json",
         )
-    return CheckpointInfo(folder=folder, config=config, tokenizer=tokenizer, auto=architecture(config, option=option))
+    return CheckpointInfo(folder=folder, config=config, tokenizer=tokenizer, auto=model_class(config, option=option))
 
 
 def open_config(folder: Path) -> "PretrainedConfig":
@@ -133,12 +140,12 @@ def open_config(folder: Path) -> "PretrainedConfig":
     values, _ = PretrainedConfig.get_config_dict(folder, local_files_only=True)
     # The library mistakes a Mistral with layer types for another model.
     if values.get("model_type") == "mistral" and ENTRY in values:
-        with without_warnings():
+        with suppress_warnings():
             return MistralConfig.from_pretrained(folder, local_files_only=True)
     return AutoConfig.from_pretrained(folder, local_files_only=True)
 
 
-def answer_ends(generation: "GenerationConfig", tokenizer: "PreTrainedTokenizerBase", *, option: str) -> list[int]:
+def end_tokens(generation: "GenerationConfig", tokenizer: "PreTrainedTokenizerBase", *, option: str) -> list[int]:
     """Return the tokens that end an answer, ascending; raise UserError if neither settings nor tokenizer have any."""
     ends = generation.eos_token_id
     ends = {ends} if isinstance(ends, int) else set(ends or [])
@@ -152,7 +159,7 @@ def answer_ends(generation: "GenerationConfig", tokenizer: "PreTrainedTokenizerB
     return ends
 
 
-def _downloaded(model: str, revision: str | None, option: str) -> Path:
+def _hub_folder(model: str, revision: str | None, option: str) -> Path:
     """Return the folder of a hub model in the local hub cache; large files are not downloaded implicitly."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
@@ -168,7 +175,7 @@ def _downloaded(model: str, revision: str | None, option: str) -> Path:
         ) from error
 
 
-def architecture(config: "PretrainedConfig", *, option: str) -> Any:
+def model_class(config: "PretrainedConfig", *, option: str) -> Any:
     """Return the class that loads a model: an auto class of transformers, or a hybrid's class.
 
     Args:

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 from transformers import DynamicCache, LogitsProcessorList, PreTrainedModel
 
-from legalrr.backbones.local.page_images import padded
+from legalrr.backbones.local.page_images import left_pad
 from legalrr.backbones.local.prefill import TokenizedPrompt
-from legalrr.backbones.sampling import CardSampling, Sampler, seed_of
+from legalrr.backbones.sampling import CardSampling, Sampler, call_seed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,13 +39,13 @@ class ConstrainedDecoder:
             kept[row, allowed] = scores[row, allowed]
         return kept
 
-    def _next(self, choices: Sequence[Sequence[int]], written: list[int]) -> list[int] | slice:
+    def _next(self, choices: Sequence[Sequence[int]], generated: list[int]) -> list[int] | slice:
         """Return the allowed next tokens; all of them for an unrestricted row, or one that has ended."""
-        if not choices or not set(self._ends).isdisjoint(written):
+        if not choices or not set(self._ends).isdisjoint(generated):
             return slice(None)
-        begun = [choice for choice in choices if list(choice[: len(written)]) == written]
-        following = {choice[len(written)] for choice in begun if len(choice) > len(written)}
-        return sorted(following.union(self._ends if any(len(choice) == len(written) for choice in begun) else ()))
+        matching = [choice for choice in choices if list(choice[: len(generated)]) == generated]
+        following = {choice[len(generated)] for choice in matching if len(choice) > len(generated)}
+        return sorted(following.union(self._ends if any(len(choice) == len(generated) for choice in matching) else ()))
 
 
 def decode(
@@ -66,24 +66,26 @@ def decode(
         seed: seed of sampling, combined with the key of each call.
     """
     generation = model.generation_config
-    width = max(len(one.ids) for one in batch)
-    given = padded(model, [one.ids for one in batch], [one.pictures for one in batch], pixels=cache is None)
+    width = max(len(prompt.ids) for prompt in batch)
+    given = left_pad(
+        model, [prompt.ids for prompt in batch], [prompt.pictures for prompt in batch], pixels=cache is None
+    )
     processors: list[ConstrainedDecoder | Sampler] = []
-    if any(one.choices for one in batch):
-        processors.append(ConstrainedDecoder([one.choices for one in batch], generation.eos_token_id, width))
+    if any(prompt.choices for prompt in batch):
+        processors.append(ConstrainedDecoder([prompt.choices for prompt in batch], generation.eos_token_id, width))
     if card is not None:
-        processors.append(Sampler(card, [seed_of(seed, one.call.key) for one in batch], width))
-    written = model.generate(
+        processors.append(Sampler(card, [call_seed(seed, prompt.call.key) for prompt in batch], width))
+    generated = model.generate(
         given.pop("input_ids"),
-        max_new_tokens=max(one.new for one in batch),
+        max_new_tokens=max(prompt.new for prompt in batch),
         past_key_values=cache,
         logits_processor=LogitsProcessorList(processors),
         disable_compile=True,
         **given,
     )
     answers = []
-    for one, row in zip(batch, written.tolist(), strict=True):
-        answer = row[width:][: one.new]
+    for prompt, row in zip(batch, generated.tolist(), strict=True):
+        answer = row[width:][: prompt.new]
         ends = (place for place, token in enumerate(answer, start=1) if token in generation.eos_token_id)
         answers.append(answer[: next(ends, None)])
     return answers

@@ -18,13 +18,19 @@ from functools import cached_property
 import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from legalrr.backbones.local.cache import stack, unstack
-from legalrr.backbones.local.checkpoint import answer_ends
+from legalrr.backbones.local.cache import stack_states, unstack_state
+from legalrr.backbones.local.checkpoint import end_tokens
 from legalrr.backbones.local.decode import decode
 from legalrr.backbones.local.page_images import Vision
-from legalrr.backbones.local.prefill import PrefixReader, TokenizedPrompt, compare_answers, follow, tokenize_call
-from legalrr.backbones.local.prefix_cache import Prefixes, branch_points, walk
-from legalrr.backbones.local.weights import memory, torch_settings
+from legalrr.backbones.local.prefill import (
+    Prefiller,
+    TokenizedPrompt,
+    answer_logprobs,
+    answer_logprobs_reference,
+    tokenize_call,
+)
+from legalrr.backbones.local.prefix_cache import PrefixCache, branch_points, depth_first_order
+from legalrr.backbones.local.weights import catch_out_of_memory, torch_settings
 from legalrr.backbones.sampling import CardSampling
 from legalrr.errors import UserError
 from legalrr.protocols import Abilities, Call, Reply
@@ -45,7 +51,7 @@ class TransformersEngine:
         prefill_chunk: tokens per forward pass of a prefill.
         prefix_cache_bytes: memory of the prefix cache; 0: none.
         token_bytes: memory of the state of one token.
-        worthwhile: minimum share of a prompt that must be cached for its state to be used.
+        min_cached_share: minimum share of a prompt that must be cached for its state to be used.
         matmul_precision: precision of float32 products, see `torch.set_float32_matmul_precision`.
         threads: threads of torch on the CPU; None: unchanged.
         option: config path of the backbone, for messages.
@@ -65,7 +71,7 @@ class TransformersEngine:
         prefill_chunk: int,
         prefix_cache_bytes: int,
         token_bytes: int,
-        worthwhile: float,
+        min_cached_share: float,
         matmul_precision: str,
         threads: int | None,
         option: str,
@@ -76,11 +82,11 @@ class TransformersEngine:
         self.context = context - thinking_tokens
         at_once = thinking_tokens == 0
         self.can = Abilities(logprobs=at_once, structured=at_once, images=vision is not None, seed=card is not None)
-        self.prefixes = Prefixes(prefix_cache_bytes)
+        self.prefixes = PrefixCache(prefix_cache_bytes)
         self.holds = prefix_cache_bytes // max(1, token_bytes)
         self.tokens_read = 0
         """Prompt tokens that were computed so far."""
-        self._reader = PrefixReader(self.prefixes, chunk=prefill_chunk, worthwhile=worthwhile)
+        self._prefiller = Prefiller(self.prefixes, chunk=prefill_chunk, min_cached_share=min_cached_share)
         self._load_model = load_model
         self._thinking_tokens = thinking_tokens
         self._card = card
@@ -95,7 +101,7 @@ class TransformersEngine:
     def model(self) -> PreTrainedModel:
         """The model, loaded on first use, without the sampling settings of its publisher."""
         model = self._load_model()
-        ends = answer_ends(model.generation_config, self.tokenizer, option=self._option)
+        ends = end_tokens(model.generation_config, self.tokenizer, option=self._option)
         # generate() fills what a passed configuration leaves open from the model's own: temperature, penalties.
         model.generation_config = GenerationConfig(do_sample=False, eos_token_id=ends, pad_token_id=ends[0])
         return model
@@ -120,7 +126,7 @@ class TransformersEngine:
     def running(self) -> Iterator[PreTrainedModel]:
         """See `legalrr.protocols.OpenEngine`."""
         model = self.model
-        with torch_settings(self._matmul_precision, self._threads), memory(self._option):
+        with torch_settings(self._matmul_precision, self._threads), catch_out_of_memory(self._option):
             yield model
 
     def generate(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
@@ -134,12 +140,12 @@ class TransformersEngine:
                     where=f"{self._option}.thinking_tokens",
                     cure="let it write its answers (predict.scoring=generate)",
                 )
-        asked, refused = self._prepare(calls)
-        if refused:
-            yield refused
-        for batch in self._batches(asked):
-            yield self._answer(batch, self._write if self.prefixes.capacity else self._write_obviously)
-        self._reader.rest()
+        prompts, overflows = self._prepare(calls)
+        if overflows:
+            yield overflows
+        for batch in self._batches(prompts):
+            yield self._answer(batch, self._generate if self.prefixes.capacity else self._generate_reference)
+        self._prefiller.release()
 
     def compare(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
         """See `legalrr.protocols.Engine`; the log-probability of an answer is the sum over its tokens."""
@@ -149,41 +155,41 @@ class TransformersEngine:
                 where=f"{self._option}.thinking_tokens",
                 cure="let it write its answers (predict.scoring=generate)",
             )
-        asked, refused = self._prepare(calls)
-        if refused:
-            yield refused
-        for one in asked:
-            yield self._answer([one], self._weigh if self.prefixes.capacity else self._weigh_obviously)
-        self._reader.rest()
+        prompts, overflows = self._prepare(calls)
+        if overflows:
+            yield overflows
+        for prompt in prompts:
+            yield self._answer([prompt], self._compare if self.prefixes.capacity else self._compare_reference)
+        self._prefiller.release()
 
     def _prepare(self, calls: Sequence[Call]) -> tuple[list[TokenizedPrompt], list[tuple[str, Reply]]]:
         """Return the prompts to answer, in prefill order, and replies to calls that exceed the context."""
-        asked, refused = [], []
+        prompts, overflows = [], []
         for call in calls:
-            one = tokenize_call(
+            prompt = tokenize_call(
                 call,
                 self.tokenizer,
                 thinking_tokens=self._thinking_tokens,
                 option=self._option,
                 vision=self._vision,
             )
-            if len(one.ids) + one.new > self.context + self._thinking_tokens:
-                refused.append((call.key, _unwritten(one, "overflow")))
+            if len(prompt.ids) + prompt.new > self.context + self._thinking_tokens:
+                overflows.append((call.key, _empty_reply(prompt, "overflow")))
             else:
-                asked.append(one)
+                prompts.append(prompt)
         # Use cached states before newer ones evict them; without cached states this sorts by length.
-        left = [len(one.ids) - self.prefixes.held(one.ids) for one in asked]
-        ordered = [asked[place] for place in walk([one.ids for one in asked], left)]
-        branches = branch_points([one.ids for one in ordered])
-        return [replace(one, branches=at) for one, at in zip(ordered, branches, strict=True)], refused
+        uncached = [len(prompt.ids) - self.prefixes.cached_length(prompt.ids) for prompt in prompts]
+        ordered = [prompts[place] for place in depth_first_order([prompt.ids for prompt in prompts], uncached)]
+        branches = branch_points([prompt.ids for prompt in ordered])
+        return [replace(prompt, branches=at) for prompt, at in zip(ordered, branches, strict=True)], overflows
 
-    def _batches(self, asked: Sequence[TokenizedPrompt]) -> Iterator[list[TokenizedPrompt]]:
+    def _batches(self, prompts: Sequence[TokenizedPrompt]) -> Iterator[list[TokenizedPrompt]]:
         batch: list[TokenizedPrompt] = []
-        for one in asked:
-            grown = [*batch, one]
-            if batch and len(grown) * max(len(o.ids) + o.new for o in grown) > self._batch_tokens:
+        for prompt in prompts:
+            grown = [*batch, prompt]
+            if batch and len(grown) * max(len(p.ids) + p.new for p in grown) > self._batch_tokens:
                 yield batch
-                grown = [one]
+                grown = [prompt]
             batch = grown
         if batch:
             yield batch
@@ -195,75 +201,87 @@ class TransformersEngine:
     ) -> list[tuple[str, Reply]]:
         model = self.model
         started = time.perf_counter()
-        with torch.inference_mode(), torch_settings(self._matmul_precision, self._threads), memory(self._option):
+        with (
+            torch.inference_mode(),
+            torch_settings(self._matmul_precision, self._threads),
+            catch_out_of_memory(self._option),
+        ):
             replies = answer(model, batch)
         seconds = (time.perf_counter() - started) / len(batch)
-        return [(one.call.key, replace(reply, seconds=seconds)) for one, reply in zip(batch, replies, strict=True)]
+        return [
+            (prompt.call.key, replace(reply, seconds=seconds)) for prompt, reply in zip(batch, replies, strict=True)
+        ]
 
-    def _write(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> list[Reply]:
+    def _generate(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> list[Reply]:
         """Generate answers after prefilling each prompt separately, from its longest cached prefix."""
         # The last token of a prompt is left to the batch: computing it yields the first token of the answer.
-        alone = len(batch) == 1
-        readings = [
-            self._reader.read(
+        single = len(batch) == 1
+        results = [
+            self._prefiller.prefill(
                 model,
-                one.ids[:-1],
-                branches=one.branches,
-                room=len(one.ids) + one.new if alone else 0,
-                pictures=one.pictures,
+                prompt.ids[:-1],
+                branches=prompt.branches,
+                room=len(prompt.ids) + prompt.new if single else 0,
+                pictures=prompt.pictures,
             )
-            for one in batch
+            for prompt in batch
         ]
-        cached = [reading.cached for reading in readings]
-        self.tokens_read += sum(len(one.ids) - held for one, held in zip(batch, cached, strict=True))
-        begun = [reading.state for reading in readings]
-        cache = readings[0].cache if alone else stack(model.config, begun, 1 + max(one.new for one in batch))
-        del readings
+        cached = [result.cached for result in results]
+        self.tokens_read += sum(
+            len(prompt.ids) - cached_length for prompt, cached_length in zip(batch, cached, strict=True)
+        )
+        states = [result.state for result in results]
+        cache = (
+            results[0].cache if single else stack_states(model.config, states, 1 + max(prompt.new for prompt in batch))
+        )
+        del results
         answers = decode(model, batch, cache, card=self._card, seed=self._seed)
-        width = max(len(one.ids) for one in batch)
-        for row, (one, answer) in enumerate(zip(batch, answers, strict=True)):
+        width = max(len(prompt.ids) for prompt in batch)
+        for row, (prompt, answer) in enumerate(zip(batch, answers, strict=True)):
             # A conversation that ends here would evict states that others continue from.
-            if not one.call.final:
+            if not prompt.call.final:
                 # The last token of an answer was generated but not computed.
-                read = one.ids + answer[:-1]
-                self.prefixes.add(unstack(cache, row, read, end=width + len(answer) - 1, begun=begun[row]))
-        return [self._written(*parts) for parts in zip(batch, answers, cached, strict=True)]
+                read = prompt.ids + answer[:-1]
+                self.prefixes.add(unstack_state(cache, row, read, end=width + len(answer) - 1, start_state=states[row]))
+        return [self._generated_reply(*parts) for parts in zip(batch, answers, cached, strict=True)]
 
-    def _write_obviously(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> list[Reply]:
+    def _generate_reference(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> list[Reply]:
         """Generate answers with `generate` alone, on the padded prompts."""
-        self.tokens_read += sum(len(one.ids) for one in batch)
+        self.tokens_read += sum(len(prompt.ids) for prompt in batch)
         answers = decode(model, batch, None, card=self._card, seed=self._seed)
-        return [self._written(one, answer, 0) for one, answer in zip(batch, answers, strict=True)]
+        return [self._generated_reply(prompt, answer, 0) for prompt, answer in zip(batch, answers, strict=True)]
 
-    def _written(self, one: TokenizedPrompt, answer: list[int], cached_tokens: int) -> Reply:
+    def _generated_reply(self, prompt: TokenizedPrompt, answer: list[int], cached_tokens: int) -> Reply:
         return Reply(
             text=self.tokenizer.decode(answer, skip_special_tokens=True),
             finish_reason="stop" if answer[-1] in self.model.generation_config.eos_token_id else "length",
-            prompt_tokens=len(one.ids),
+            prompt_tokens=len(prompt.ids),
             cached_tokens=cached_tokens,
             new_tokens=len(answer),
             seconds=0.0,
         )
 
-    def _weigh(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> list[Reply]:
+    def _compare(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> list[Reply]:
         """Compute log-probabilities of answers from one state of the prompt."""
-        (one,) = batch
-        reading = self._reader.read(model, one.ids, branches=one.branches, anew=1, pictures=one.pictures)
-        self.tokens_read += len(one.ids) - reading.cached
-        self.prefixes.add(reading.state)
-        logprobs = follow(model, reading, list(one.answers.values()))
-        return [_unwritten(one, "stop", reading.cached, dict(zip(one.answers, logprobs, strict=True)))]
+        (prompt,) = batch
+        result = self._prefiller.prefill(
+            model, prompt.ids, branches=prompt.branches, recompute=1, pictures=prompt.pictures
+        )
+        self.tokens_read += len(prompt.ids) - result.cached
+        self.prefixes.add(result.state)
+        logprobs = answer_logprobs(model, result, list(prompt.answers.values()))
+        return [_empty_reply(prompt, "stop", result.cached, dict(zip(prompt.answers, logprobs, strict=True)))]
 
-    def _weigh_obviously(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> list[Reply]:
+    def _compare_reference(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> list[Reply]:
         """Compute log-probabilities of answers, with prompt and answer computed again for each."""
-        (one,) = batch
-        self.tokens_read += len(one.ids) * len(one.answers)
-        logprobs = compare_answers(model, one.ids, list(one.answers.values()), one.pictures)
-        return [_unwritten(one, "stop", 0, dict(zip(one.answers, logprobs, strict=True)))]
+        (prompt,) = batch
+        self.tokens_read += len(prompt.ids) * len(prompt.answers)
+        logprobs = answer_logprobs_reference(model, prompt.ids, list(prompt.answers.values()), prompt.pictures)
+        return [_empty_reply(prompt, "stop", 0, dict(zip(prompt.answers, logprobs, strict=True)))]
 
 
-def _unwritten(
-    one: TokenizedPrompt,
+def _empty_reply(
+    prompt: TokenizedPrompt,
     finish_reason: FinishReason,
     cached_tokens: int = 0,
     logprobs: Mapping[str, float] | None = None,
@@ -271,7 +289,7 @@ def _unwritten(
     return Reply(
         text="",
         finish_reason=finish_reason,
-        prompt_tokens=len(one.ids),
+        prompt_tokens=len(prompt.ids),
         cached_tokens=cached_tokens,
         new_tokens=0,
         seconds=0.0,

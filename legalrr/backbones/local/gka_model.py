@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 ENTRY = "gka_config"
 FULL, LINEAR = "full_attention", "linear_attention"
 """Layer types of transformers."""
-RAISED = frozenset({"A_log", "dt_bias"})
+FLOAT32_PARAMETERS = frozenset({"A_log", "dt_bias"})
 """Parameters that are always float32."""
-BY_KIND = frozenset({"qwen2", "qwen3", "hybrid_qwen3"})
+MASKS_BY_LAYER_TYPE = frozenset({"qwen2", "qwen3", "hybrid_qwen3"})
 """Architectures that look up masks by layer type."""
 MODEL_TYPE = "hybrid_qwen3"
-KINDS = {"*": FULL, "GKA": LINEAR}
+LAYER_TYPES = {"*": FULL, "GKA": LINEAR}
 """Layer type by its symbol in `hybrid_override_pattern`."""
 
 
@@ -53,7 +53,7 @@ def gka_layers(config: PretrainedConfig) -> tuple[int, ...]:
     return tuple(layer for layer, kind in enumerate(text.layer_types) if kind == LINEAR)
 
 
-def sizes(text: PretrainedConfig) -> dict[str, int]:
+def gka_sizes(text: PretrainedConfig) -> dict[str, int]:
     """Return the sizes of a GKA layer in place of an attention layer of `text`."""
     heads = text.num_attention_heads
     shared = getattr(text, "num_key_value_heads", None) or heads
@@ -86,7 +86,7 @@ def kalmanet_config(
             where=ENTRY,
             cure=f"the fields are {', '.join(sorted(known))}",
         )
-    own = sizes(text)
+    own = gka_sizes(text)
     for name, size in own.items():
         if numbers.get(name, size) != size:
             raise UserError(
@@ -100,7 +100,7 @@ def kalmanet_config(
         raise UserError(str(error), where=ENTRY, cure="correct the config.json of the model") from error
 
 
-def mark(config: PretrainedConfig, layers: Collection[int], kalmanet: GatedKalmaNetConfig) -> None:
+def set_gka_layers(config: PretrainedConfig, layers: Collection[int], kalmanet: GatedKalmaNetConfig) -> None:
     """Mark `layers` as GKA in a model's configuration."""
     text = config.get_text_config(decoder=True)
     text.layer_types = [LINEAR if layer in layers else FULL for layer in range(text.num_hidden_layers)]
@@ -155,7 +155,7 @@ class GkaAttention(GatedKalmaNet):
             TypeError: unsupported kind of mask.
         """
         batch, tokens, _ = hidden_states.shape
-        mask = padding(attention_mask, tokens)
+        mask = padding_mask(attention_mask, tokens)
         ends = cu_seq_lens_q if cu_seqlens is None else cu_seqlens
         cache = None if past_key_values is None else past_key_values.layers[self.layer_idx]
         if cache is not None and not isinstance(cache, LinearAttentionCacheLayerMixin):
@@ -167,14 +167,14 @@ class GkaAttention(GatedKalmaNet):
             # Sequences with boundaries have no padding.
             mask = None
         elif cache is None and position_ids is not None and (mask is None or bool(mask.all())):
-            mask, ends = None, packed(position_ids.expand(batch, -1))
+            mask, ends = None, sequence_boundaries(position_ids.expand(batch, -1))
         if ends is None:
             return super().forward(hidden_states, cache=cache, mask=mask), None
         row = hidden_states.reshape(1, batch * tokens, -1)
         return super().forward(row, cache=cache, cu_seqlens=ends).view_as(hidden_states), None
 
 
-def padding(mask: Tensor | None, tokens: int) -> Tensor | None:
+def padding_mask(mask: Tensor | None, tokens: int) -> Tensor | None:
     """Derive the padding of the last `tokens` tokens from the mask of an attention layer.
 
     Args:
@@ -199,7 +199,7 @@ def padding(mask: Tensor | None, tokens: int) -> Tensor | None:
     return itself if itself.dtype == torch.bool else itself == 0
 
 
-def packed(position_ids: Tensor) -> Tensor | None:
+def sequence_boundaries(position_ids: Tensor) -> Tensor | None:
     """Find the boundaries of packed sequences: positions that do not increase by one.
 
     Args:
@@ -219,7 +219,7 @@ def packed(position_ids: Tensor) -> Tensor | None:
 class Hybrid:
     """Base of the hybrid model classes, before a class of transformers."""
 
-    _keep_in_fp32_modules_strict = RAISED
+    _keep_in_fp32_modules_strict = FLOAT32_PARAMETERS
     _is_stateful = True
     """Of transformers: computed tokens cannot be removed."""
 
@@ -245,7 +245,7 @@ def hybrid_class(plain: Any) -> Any:
         decoder = self.get_decoder()
         for layer in gka_layers(config):
             decoder.layers[layer].self_attn = GkaAttention(kalmanet, layer)
-        tell_masks(decoder)
+        add_gka_masks(decoder)
 
     # transformers inspects the source of the module of a class.
     body = {"__init__": __init__, "__module__": plain.__module__, "__doc__": plain.__doc__}
@@ -257,13 +257,13 @@ def gka_modules(model: nn.Module) -> Iterator[GkaAttention]:
     return (module for module in model.modules() if isinstance(module, GkaAttention))
 
 
-def tell_masks(decoder: PreTrainedModel) -> None:
+def add_gka_masks(decoder: PreTrainedModel) -> None:
     """Pass masks to all layers of a decoder, including GKA layers, if it looks masks up by layer type."""
-    if decoder.config.model_type in BY_KIND:
-        decoder.register_forward_pre_hook(_with_masks, with_kwargs=True)
+    if decoder.config.model_type in MASKS_BY_LAYER_TYPE:
+        decoder.register_forward_pre_hook(_with_gka_masks, with_kwargs=True)
 
 
-def _with_masks(decoder: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[()], dict[str, Any]]:
+def _with_gka_masks(decoder: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[()], dict[str, Any]]:
     """Return the arguments of a forward with the causal mask for every layer type."""
     given = dict(zip(signature(decoder.forward).parameters, args, strict=False)) | kwargs
     mask = given.get("attention_mask")
@@ -303,7 +303,7 @@ class HybridQwen3Config(Qwen3Config):
 
     def __post_init__(self, **kwargs: Any) -> None:
         symbols = (self.hybrid_override_pattern or "").split("-")
-        if unknown := sorted(set(symbols) - set(KINDS)):
+        if unknown := sorted(set(symbols) - set(LAYER_TYPES)):
             raise UserError(
                 f"layers of type {', '.join(repr(symbol) for symbol in unknown)}",
                 where="hybrid_override_pattern",
@@ -321,7 +321,7 @@ class HybridQwen3Config(Qwen3Config):
                 where="use_sliding_window",
                 cure="no released model has it: choose one of them",
             )
-        self.layer_types = [KINDS[symbol] for symbol in symbols]
+        self.layer_types = [LAYER_TYPES[symbol] for symbol in symbols]
         self.gka_config = dict(self.gka_config or {})
         super().__post_init__(**kwargs)
         self.number_of_conv_states = kalmanet_config(self, self.gka_config).number_of_states
@@ -356,7 +356,7 @@ class HybridQwen3ForCausalLM(Hybrid, Qwen3ForCausalLM):
         kalmanet = kalmanet_config(config, config.gka_config or {})
         for layer in gka_layers(config):
             self.model.layers[layer] = GkaDecoderLayer(config, layer, kalmanet)
-        tell_masks(self.model)
+        add_gka_masks(self.model)
 
 
 AutoConfig.register(MODEL_TYPE, HybridQwen3Config)

@@ -16,18 +16,18 @@ import torch
 
 from gated_kalmanet import GatedKalmaNetConfig
 from gated_kalmanet.backends import operator
-from legalrr.backbones.local.checkpoint import CheckpointInfo, architecture
+from legalrr.backbones.local.checkpoint import CheckpointInfo, model_class
 from legalrr.backbones.local.gka_model import (
     ENTRY,
-    RAISED,
+    FLOAT32_PARAMETERS,
     GkaAttention,
     Hybrid,
+    add_gka_masks,
     gka_layers,
     gka_modules,
     hybrid_class,
     kalmanet_config,
-    mark,
-    tell_masks,
+    set_gka_layers,
 )
 from legalrr.backbones.local.gka_options import GkaOptions, chosen_layers
 from legalrr.errors import UserError
@@ -40,11 +40,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 SUPPORTED = ("llama", "mistral", "qwen2", "qwen3", "qwen3_vl", "qwen3_vl_moe")
 """Architectures with replaceable attention, by `model_type`."""
-PASSED = {"q": 0.05, "k": 0.05, "v": 0.2}
+CONV_WEIGHT = {"q": 0.05, "k": 0.05, "v": 0.2}
 """Weight of the newest token in a new convolution. SiLU is about x / 2 for such small x, so the layer starts with the
 unchanged projections; their scale is irrelevant, as queries, keys and outputs are normalised. Values are smaller than
 keys, and a smaller output would vanish in the epsilon of its norm."""
-GATE = 0.02
+GATE_STD = 0.02
 """Standard deviation of the weights of new gates, which start near sigmoid(0)."""
 
 
@@ -68,9 +68,9 @@ def conversion_plan(
     if options.layers:
         text = config.get_text_config(decoder=True)
         layers = chosen_layers(options.layers, text.num_hidden_layers, options.importance, option=option)
-        kalmanet = judge_swap(config, layers, options, option=option)
+        kalmanet = check_swap(config, layers, options, option=option)
         config = copy.deepcopy(config)
-        mark(config, {*layers, *gka_layers(config)}, kalmanet)
+        set_gka_layers(config, {*layers, *gka_layers(config)}, kalmanet)
     if gka_layers(config):
         _check_backend(options.backend, device, option)
     elif options != GkaOptions():
@@ -79,7 +79,7 @@ def conversion_plan(
             where=option,
             cure=f"give attention layers to replace, as in {option}.layers=every:2, or keep the default options",
         )
-    return replace(checkpoint, config=config, auto=architecture(config, option=option)), layers
+    return replace(checkpoint, config=config, auto=model_class(config, option=option)), layers
 
 
 def _check_backend(backend: str, device: str, option: str) -> None:
@@ -112,7 +112,7 @@ def apply_plan(model: PreTrainedModel, layers: Sequence[int], options: GkaOption
         module.config = replace(module.config, backend=options.backend, **options.numbers)
 
 
-def judge_swap(
+def check_swap(
     config: PretrainedConfig, layers: Sequence[int], options: GkaOptions, *, option: str
 ) -> GatedKalmaNetConfig:
     """Check whether layers of a model can be replaced: the only validation of options against a model.
@@ -169,18 +169,20 @@ def swap(model: PreTrainedModel, layers: Sequence[int], options: GkaOptions, *, 
     Raises:
         UserError: see `check_swap`.
     """
-    kalmanet = judge_swap(model.config, layers, options, option=option)
+    kalmanet = check_swap(model.config, layers, options, option=option)
     decoder = model.get_decoder()
     for layer in layers:
-        decoder.layers[layer].self_attn = successor(decoder.layers[layer].self_attn, kalmanet, layer, options.seed)
+        decoder.layers[layer].self_attn = layer_from_attention(
+            decoder.layers[layer].self_attn, kalmanet, layer, options.seed
+        )
     if not isinstance(model, Hybrid):
-        tell_masks(decoder)
+        add_gka_masks(decoder)
         plain: Any = type(model)
         model.__class__ = hybrid_class(plain)
-    mark(model.config, {*layers, *gka_layers(model.config)}, kalmanet)
+    set_gka_layers(model.config, {*layers, *gka_layers(model.config)}, kalmanet)
 
 
-def successor(attention: nn.Module, kalmanet: GatedKalmaNetConfig, layer: int, seed: int) -> GkaAttention:
+def layer_from_attention(attention: nn.Module, kalmanet: GatedKalmaNetConfig, layer: int, seed: int) -> GkaAttention:
     """Initialise a GKA layer from an attention layer, in its dtype and on its device.
 
     The projections are the attention's own. Norms of q and k heads go into the convolutions, which start as a product
@@ -199,10 +201,10 @@ def successor(attention: nn.Module, kalmanet: GatedKalmaNetConfig, layer: int, s
         torch.manual_seed(seed + layer)
         new = GkaAttention(kalmanet, layer)
         for gate in ("a_proj", "b_proj", "alpha_proj"):
-            torch.nn.init.normal_(getattr(new, gate).weight, std=GATE)
+            torch.nn.init.normal_(getattr(new, gate).weight, std=GATE_STD)
         for gate in ("b_proj", "alpha_proj"):
             torch.nn.init.zeros_(getattr(new, gate).bias)
-        for name, passed in PASSED.items():
+        for name, passed in CONV_WEIGHT.items():
             getattr(new, f"{name}_proj").weight.copy_(getattr(attention, f"{name}_proj").weight)
             taps = getattr(new, f"{name}_conv1d").weight
             taps.zero_()
@@ -210,14 +212,14 @@ def successor(attention: nn.Module, kalmanet: GatedKalmaNetConfig, layer: int, s
             if (norm := getattr(attention, f"{name}_norm", None)) is not None:
                 taps[:, 0, -1] *= norm.weight.float().cpu().repeat(taps.shape[0] // kalmanet.head_dim)
         new.o_proj.weight.copy_(attention.o_proj.weight)
-        new.g_proj.weight.copy_((new.o_proj.weight.T + by_query_head(new.v_proj.weight, kalmanet)) / 2)
+        new.g_proj.weight.copy_((new.o_proj.weight.T + repeat_value_heads(new.v_proj.weight, kalmanet)) / 2)
     new.to(device=weight.device, dtype=weight.dtype)
-    for name in RAISED:
+    for name in FLOAT32_PARAMETERS:
         getattr(new, name).data = getattr(new, name).data.float()
     return new.train(attention.training)
 
 
-def by_query_head(weight: Tensor, kalmanet: GatedKalmaNetConfig) -> Tensor:
+def repeat_value_heads(weight: Tensor, kalmanet: GatedKalmaNetConfig) -> Tensor:
     """Repeat the rows of value heads, [Hv D, hidden], for the query heads that share them, [H D, hidden]."""
     heads = weight.unflatten(0, (kalmanet.num_v_heads, kalmanet.head_dim))
     return heads.repeat_interleave(kalmanet.num_heads // kalmanet.num_v_heads, dim=0).flatten(0, 1)

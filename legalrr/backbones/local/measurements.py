@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch.nn import functional
 
-from legalrr.backbones.local.cache import tensors
-from legalrr.backbones.local.page_images import positions
-from legalrr.backbones.local.prefill import PrefillResult, follow, prefill_tokens
+from legalrr.backbones.local.cache import cache_tensors
+from legalrr.backbones.local.page_images import position_arguments
+from legalrr.backbones.local.prefill import PrefillResult, answer_logprobs, prefill_tokens
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +32,7 @@ SLICE = 512
 """Number of tokens per block of logits."""
 T = TypeVar("T")
 PLANTED = "\nThe record of this matter is kept in the registry under the number {code}.\n"
-ASKED = "\nThe record of this matter is kept in the registry under the number"
+QUESTION = "\nThe record of this matter is kept in the registry under the number"
 CHOICES = 4
 """Number of compared codes: chance recall is one divided by it."""
 LEAD = 32
@@ -77,7 +77,7 @@ class Cost:
     """Bytes of the cache after the prompt."""
 
 
-def cost(model: PreTrainedModel, ids: Sequence[int], *, written: int, repeats: int, chunk: int) -> Cost:
+def measure_cost(model: PreTrainedModel, ids: Sequence[int], *, written: int, repeats: int, chunk: int) -> Cost:
     """Measure time and memory of a model on a text.
 
     Args:
@@ -89,21 +89,21 @@ def cost(model: PreTrainedModel, ids: Sequence[int], *, written: int, repeats: i
     """
     prefill, decode = [], []
     for _ in range(repeats):
-        reading, seconds = _timed(model, partial(prefill_tokens, model, ids, chunk=chunk, room=len(ids) + written))
+        prefilled, seconds = _timed(model, partial(prefill_tokens, model, ids, chunk=chunk, room=len(ids) + written))
         prefill.append(seconds)
-        state = sum(tensor.nbytes for tensor in tensors(reading.cache))
-        decode += _write(model, reading, len(ids), written)
+        state = sum(tensor.nbytes for tensor in cache_tensors(prefilled.cache))
+        decode += _time_decoding(model, prefilled, len(ids), written)
     return Cost(tokens=len(ids), prefill=statistics.median(prefill), decode=statistics.median(decode), state=state)
 
 
-def _write(model: PreTrainedModel, reading: PrefillResult, length: int, written: int) -> list[float]:
+def _time_decoding(model: PreTrainedModel, prefilled: PrefillResult, length: int, written: int) -> list[float]:
     """Measure the seconds of each token generated after a prompt of `length` tokens."""
-    assert reading.logits is not None
-    logits, times = reading.logits, []
+    assert prefilled.logits is not None
+    logits, times = prefilled.logits, []
     for place in range(length, length + written):
         token = logits.argmax()[None, None]
-        inputs = {"input_ids": token, "past_key_values": reading.cache, "use_cache": True}
-        output, seconds = _timed(model, partial(model, **inputs, **positions(model, place, place + 1)))
+        inputs = {"input_ids": token, "past_key_values": prefilled.cache, "use_cache": True}
+        output, seconds = _timed(model, partial(model, **inputs, **position_arguments(model, place, place + 1)))
         logits = output.logits[0, -1]
         times.append(seconds)
     return times
@@ -111,14 +111,14 @@ def _write(model: PreTrainedModel, reading: PrefillResult, length: int, written:
 
 def _timed(model: PreTrainedModel, run: Callable[[], T]) -> tuple[T, float]:
     """Call a function; return its result, and the seconds until the device has finished."""
-    _wait(model)
+    _synchronize(model)
     started = time.perf_counter()
-    found = run()
-    _wait(model)
-    return found, time.perf_counter() - started
+    result = run()
+    _synchronize(model)
+    return result, time.perf_counter() - started
 
 
-def _wait(model: PreTrainedModel) -> None:
+def _synchronize(model: PreTrainedModel) -> None:
     if model.device.type == "cuda":
         torch.cuda.synchronize(model.device)
 
@@ -133,7 +133,9 @@ class Fact:
     """Token ids of each code as a continuation; the first is correct."""
 
 
-def plant(text: Sequence[int], tokenise: Callable[[str], list[int]], *, distance: int, draw: random.Random) -> Fact:
+def plant_fact(
+    text: Sequence[int], tokenise: Callable[[str], list[int]], *, distance: int, draw: random.Random
+) -> Fact:
     """Plant a fact at a distance from its question.
 
     Args:
@@ -154,18 +156,18 @@ def plant(text: Sequence[int], tokenise: Callable[[str], list[int]], *, distance
         *text[start : start + LEAD],
         *tokenise(PLANTED.format(code=codes[0])),
         *text[start + LEAD : start + needed],
-        *tokenise(ASKED),
+        *tokenise(QUESTION),
     ]
     return Fact(prompt=prompt, codes=[tokenise(f" {code}") for code in codes])
 
 
-def room(tokenise: Callable[[str], list[int]]) -> int:
+def fact_overhead(tokenise: Callable[[str], list[int]]) -> int:
     """Return the number of tokens of planted fact, question and code, in addition to the distance."""
-    return LEAD + len(tokenise(PLANTED.format(code=1000))) + len(tokenise(ASKED)) + len(tokenise(" 1000"))
+    return LEAD + len(tokenise(PLANTED.format(code=1000))) + len(tokenise(QUESTION)) + len(tokenise(" 1000"))
 
 
-def recalled(model: PreTrainedModel, fact: Fact, *, chunk: int) -> bool:
+def recalls_fact(model: PreTrainedModel, fact: Fact, *, chunk: int) -> bool:
     """Whether the correct code has the greatest log-probability; `chunk`: tokens per forward pass."""
-    reading = prefill_tokens(model, fact.prompt, chunk=chunk)
-    logprobs = follow(model, reading, fact.codes)
+    prefilled = prefill_tokens(model, fact.prompt, chunk=chunk)
+    logprobs = answer_logprobs(model, prefilled, fact.codes)
     return logprobs[0] > max(logprobs[1:])

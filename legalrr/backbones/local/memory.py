@@ -20,9 +20,9 @@ YARN = {524288: 2.0, 786432: 3.0}
 """YaRN factor by context length, from the cards of Qwen3-VL ("Processing Long Texts"), which advise no greater ones."""
 YARN_MODELS = frozenset({"qwen3_vl", "qwen3_vl_moe"})
 YARN_NATIVE = 262144
-BYTES = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "bitsandbytes-int8": 1.0, "bitsandbytes-int4": 0.5}
+BYTES_PER_WEIGHT = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "bitsandbytes-int8": 1.0, "bitsandbytes-int4": 0.5}
 """Bytes per weight, by dtype or quantisation."""
-SNAPSHOT = 1024
+TOKENS_PER_SNAPSHOT = 1024
 """Assumed number of tokens per copy of recurrent states."""
 
 
@@ -49,9 +49,9 @@ def set_context(config: "PretrainedConfig", context: int | None, *, option: str)
                 where=f"{option}.context",
                 cure=f"at most {native}{longer}",
             )
-        _stretch(text, context)
+        _apply_yarn(text, context)
     if (getattr(text, "rope_parameters", None) or {}).get("rope_type") == "longrope":
-        _settle(text, context)
+        _fix_longrope(text, context)
     # Layers of different types may use the window with positions of their own: leave such models unchanged.
     window = getattr(text, "sliding_window", None)
     if window is not None and window >= context and getattr(text, "layer_types", None) is None:
@@ -69,7 +69,7 @@ def check_thinking(thinking_tokens: int, context: int, *, option: str) -> None:
         )
 
 
-def _stretch(text: "PretrainedConfig", context: int) -> None:
+def _apply_yarn(text: "PretrainedConfig", context: int) -> None:
     """Set YaRN as in the model card; mrope_section and mrope_interleaved are kept."""
     text.rope_parameters = {
         **text.rope_parameters,
@@ -80,7 +80,7 @@ def _stretch(text: "PretrainedConfig", context: int) -> None:
     text.max_position_embeddings = context
 
 
-def _settle(text: "PretrainedConfig", context: int) -> None:
+def _fix_longrope(text: "PretrainedConfig", context: int) -> None:
     """Select one set of LongRoPE factors (Ding et al., arXiv 2402.13753) for all prompts: long ones if the context
     exceeds the original length, else short ones."""
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
@@ -113,7 +113,7 @@ def cache_bytes(config: "PretrainedConfig", tokens: int, dtype: str) -> int:
     size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     layers = [layer for layer in DynamicCache(config=config).layers if isinstance(layer, DynamicLayer)]
     remembered = sum(min(tokens, getattr(layer, "sliding_window", tokens)) for layer in layers)
-    return int(2 * remembered * heads * size * BYTES[dtype])
+    return int(2 * remembered * heads * size * BYTES_PER_WEIGHT[dtype])
 
 
 def state_bytes(config: "PretrainedConfig", dtype: str) -> int:
@@ -127,12 +127,14 @@ def state_bytes(config: "PretrainedConfig", dtype: str) -> int:
     text = config.get_text_config(decoder=True)
     gka = kalmanet_config(text, getattr(text, ENTRY))
     heads = gka.num_q_heads + gka.num_k_heads + (gka.num_v_heads if gka.use_v_conv else 0)
-    return kept_bytes(layers, gka.num_heads, gka.head_dim, heads * gka.head_dim, dtype=dtype, inputs=gka.conv_size)
+    return gka_state_bytes(layers, gka.num_heads, gka.head_dim, heads * gka.head_dim, dtype=dtype, inputs=gka.conv_size)
 
 
-def kept_bytes(layers: int, heads: int, size: int, channels: int, *, dtype: str, inputs: int = 4) -> int:
+def gka_state_bytes(layers: int, heads: int, size: int, channels: int, *, dtype: str, inputs: int = 4) -> int:
     """Compute the bytes of two float32 matrices of size x size per head, and of convolution inputs, over `layers`."""
-    return int(layers * (2 * heads * size**2 * BYTES["float32"] + channels * inputs * BYTES[dtype]))
+    return int(
+        layers * (2 * heads * size**2 * BYTES_PER_WEIGHT["float32"] + channels * inputs * BYTES_PER_WEIGHT[dtype])
+    )
 
 
 def token_bytes(config: "PretrainedConfig", dtype: str) -> int:
@@ -140,7 +142,7 @@ def token_bytes(config: "PretrainedConfig", dtype: str) -> int:
 
     Recurrent states are copied where conversations diverge and end: assumed here every SNAPSHOT tokens.
     """
-    return cache_bytes(config, 1, dtype) + state_bytes(config, dtype) // SNAPSHOT
+    return cache_bytes(config, 1, dtype) + state_bytes(config, dtype) // TOKENS_PER_SNAPSHOT
 
 
 def weight_bytes(auto: Any, config: "PretrainedConfig", folder: Path, dtype: str, quantization: str) -> int:
@@ -159,10 +161,12 @@ def weight_bytes(auto: Any, config: "PretrainedConfig", folder: Path, dtype: str
         return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
     with torch.device("meta"):
         model = auto.from_config(config)
-    return int(sum(p.numel() for p in model.parameters()) * BYTES[dtype if quantization == "none" else quantization])
+    return int(
+        sum(p.numel() for p in model.parameters()) * BYTES_PER_WEIGHT[dtype if quantization == "none" else quantization]
+    )
 
 
-def room(device: str) -> int:
+def available_memory(device: str) -> int:
     """Return the bytes of memory for a model: free memory of an accelerator (auto: of all), or total memory of the
     machine for a CPU."""
     import os
@@ -178,7 +182,9 @@ def room(device: str) -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def check_room(config: "PretrainedConfig", context: int, *, weights: int, dtype: str, device: str, option: str) -> None:
+def check_memory(
+    config: "PretrainedConfig", context: int, *, weights: int, dtype: str, device: str, option: str
+) -> None:
     """Raise UserError if weights plus the cache of one conversation of `context` tokens exceed the memory.
 
     Args:
@@ -189,7 +195,7 @@ def check_room(config: "PretrainedConfig", context: int, *, weights: int, dtype:
         device: cpu, cuda, cuda:N, mps or auto.
         option: config path of the backbone, for messages.
     """
-    there = room(device)
+    there = available_memory(device)
     states = state_bytes(config, dtype)
     needed = states + cache_bytes(config, context, dtype)
     if weights + needed <= there:

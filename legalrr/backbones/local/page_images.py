@@ -31,13 +31,13 @@ from legalrr.records import Page
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
-MODELS = frozenset({"qwen3_vl", "qwen3_vl_moe"})
+VISION_MODELS = frozenset({"qwen3_vl", "qwen3_vl_moe"})
 """Supported model types."""
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 """Configuration files of the image processor; one is enough."""
 PROCESSORS = ("Qwen2VLImageProcessor", "Qwen2VLImageProcessorFast", "Qwen2VLImageProcessorPil")
 """Accepted names of Qwen-VL's image processor; the Pillow version is used for all."""
-MARKS = 2
+IMAGE_DELIMITERS = 2
 """Tokens around an image: its start and end."""
 
 
@@ -61,24 +61,24 @@ class Inputs:
         self.after = len(ids)
         if pictures:
             places = torch.arange(len(ids))[None]
-            self._positions = _pictured(model, torch.tensor([ids]), places, pictures)
+            self._positions = _image_positions(model, torch.tensor([ids]), places, pictures)
             self.after = int(self._positions[1:, 0, -1].max()) + 1
 
     def __call__(self, begin: int, end: int) -> dict[str, Tensor]:
         """Return the arguments for the tokens from `begin` to `end`, half-open, without cutting an image."""
         if self._positions is None:
             ids = torch.tensor([self._ids[begin:end]], device=self._model.device)
-            return {"input_ids": ids, **positions(self._model, begin, end)}
+            return {"input_ids": ids, **position_arguments(self._model, begin, end)}
         inside = [picture for picture in self._pictures if begin <= picture.start and picture.end <= end]
         given = {
             "input_ids": _own_tokens(self._model, torch.tensor([self._ids[begin:end]])),
             "position_ids": self._positions[:, :, begin:end],
-            **drawn(inside),
+            **pixel_arguments(inside),
         }
         return {name: tensor.to(self._model.device) for name, tensor in given.items()}
 
 
-def padded(
+def left_pad(
     model: PreTrainedModel, prompts: Sequence[Sequence[int]], pictures: Sequence[Sequence[Picture]], *, pixels: bool
 ) -> dict[str, Tensor]:
     """Build the arguments of `generate` for several conversations, left-padded.
@@ -99,8 +99,8 @@ def padded(
     if every := [picture for row in pictures for picture in row]:
         given |= {
             "input_ids": _own_tokens(model, ids),
-            "position_ids": _pictured(model, ids, places, every, mask),
-            **(drawn(every) if pixels else {}),
+            "position_ids": _image_positions(model, ids, places, every, mask),
+            **(pixel_arguments(every) if pixels else {}),
         }
     elif _takes_positions(model):
         # Otherwise Qwen3-VL would use positions kept from the previous call.
@@ -108,7 +108,7 @@ def padded(
     return {name: tensor.to(model.device) for name, tensor in given.items()}
 
 
-def positions(model: PreTrainedModel, begin: int, end: int) -> dict[str, Tensor]:
+def position_arguments(model: PreTrainedModel, begin: int, end: int) -> dict[str, Tensor]:
     """Build the position argument of a model for text from `begin` to `end`; empty if the model takes none.
 
     Otherwise Qwen3-VL would use positions kept from the previous call.
@@ -116,7 +116,7 @@ def positions(model: PreTrainedModel, begin: int, end: int) -> dict[str, Tensor]
     return {"position_ids": torch.arange(begin, end, device=model.device)[None]} if _takes_positions(model) else {}
 
 
-def whole(stop: int, start: int, pictures: Sequence[Picture]) -> int:
+def avoid_cutting_image(stop: int, start: int, pictures: Sequence[Picture]) -> int:
     """Move the end `stop` of a chunk from `start` so that it cuts no image: before the image, or after it if the chunk
     starts with it."""
     for picture in pictures:
@@ -134,15 +134,15 @@ def _own_tokens(model: PreTrainedModel, ids: Tensor) -> Tensor:
     return ids.masked_fill(ids < 0, model.config.image_token_id)
 
 
-def _pictured(
+def _image_positions(
     model: Any, ids: Tensor, places: Tensor, pictures: Sequence[Picture], mask: Tensor | None = None
 ) -> Tensor:
     """Compute indices, and positions in three dimensions, of shape (4, conversations, tokens)."""
     grids = torch.tensor([picture.grid for picture in pictures])
-    found, _ = model.model.get_rope_index(
+    computed, _ = model.model.get_rope_index(
         ids, mm_token_type_ids=(ids < 0).int(), image_grid_thw=grids, attention_mask=mask
     )
-    return torch.cat([places[None], found])
+    return torch.cat([places[None], computed])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,9 +210,9 @@ class Vision:
 
     def page_tokens(self, page: Page) -> int:
         """See `legalrr.protocols.PageTokens`."""
-        return self._picture(page, 0).tokens + MARKS
+        return self._picture(page, 0).tokens + IMAGE_DELIMITERS
 
-    def placed(self, ids: Sequence[int], pages: Sequence[Page]) -> tuple[list[int], tuple[Picture, ...]]:
+    def expand_image_tokens(self, ids: Sequence[int], pages: Sequence[Page]) -> tuple[list[int], tuple[Picture, ...]]:
         """Expand the image tokens of a conversation.
 
         Args:
@@ -238,7 +238,7 @@ class Vision:
             if token == self._image_token:
                 picture = self._picture(pages[len(pictures)], len(wide))
                 pictures.append(picture)
-                wide += [_name(picture.page)] * picture.tokens
+                wide += [_page_token(picture.page)] * picture.tokens
             else:
                 wide.append(token)
         return wide, tuple(pictures)
@@ -268,7 +268,7 @@ class Vision:
         )
 
 
-def vision_of(config: PretrainedConfig, folder: Path, *, option: str) -> Vision | None:
+def open_vision(config: PretrainedConfig, folder: Path, *, option: str) -> Vision | None:
     """Return the image handling of a checkpoint; None for a text-only one.
 
     Args:
@@ -276,12 +276,12 @@ def vision_of(config: PretrainedConfig, folder: Path, *, option: str) -> Vision 
         folder: its files, with one of `PROCESSOR_FILES` for a vision-language model.
         option: config path of the backbone, for messages.
     """
-    if config.model_type not in MODELS or not any((folder / name).is_file() for name in PROCESSOR_FILES):
+    if config.model_type not in VISION_MODELS or not any((folder / name).is_file() for name in PROCESSOR_FILES):
         return None
     return Vision(folder, image_token=config.image_token_id, option=option)
 
 
-def drawn(pictures: Sequence[Picture]) -> dict[str, Tensor]:
+def pixel_arguments(pictures: Sequence[Picture]) -> dict[str, Tensor]:
     """Compute pixels and grids of images, by the names of the model's arguments; {} without images.
 
     Raises:
@@ -293,7 +293,7 @@ def drawn(pictures: Sequence[Picture]) -> dict[str, Tensor]:
     return {name: made[name] for name in ("pixel_values", "image_grid_thw")}
 
 
-def _name(page: Page) -> int:
+def _page_token(page: Page) -> int:
     """Hash the visible content of a page to a negative number of 64 bits."""
     digest = hashlib.sha256(repr(sorted(page.seen().items())).encode()).digest()
     return -1 - (int.from_bytes(digest[:8], "big") >> 1)

@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache, PreTrainedModel
 
-from legalrr.backbones.local.cache import continued, snapshot, state_of
-from legalrr.backbones.local.page_images import Inputs, Picture, Vision, positions, whole
-from legalrr.backbones.local.prefix_cache import Prefixes, State, common
+from legalrr.backbones.local.cache import cache_from_state, extract_state, snapshot
+from legalrr.backbones.local.page_images import Inputs, Picture, Vision, avoid_cutting_image, position_arguments
+from legalrr.backbones.local.prefix_cache import PrefixCache, State, common_prefix_length
 from legalrr.errors import UserError
 from legalrr.protocols import Call
 
@@ -81,7 +81,7 @@ def tokenize_call(
             where=f"{option}.model",
             cure="choose prompts without these roles, or another model",
         ) from error
-    ids, pictures = (ids, ()) if vision is None or not call.pages else vision.placed(ids, call.pages)
+    ids, pictures = (ids, ()) if vision is None or not call.pages else vision.expand_image_tokens(ids, call.pages)
     answers = {answer: tokenizer(answer, add_special_tokens=False)["input_ids"] for answer in call.answers}
     new = max(map(len, answers.values())) if answers else call.max_new_tokens + thinking_tokens
     choices = tuple(tokenizer(choice, add_special_tokens=False)["input_ids"] for choice in call.choices)
@@ -107,33 +107,33 @@ class PrefillResult:
 def prefill_tokens(
     model: PreTrainedModel,
     ids: Sequence[int],
-    held: State | None = None,
+    prefix: State | None = None,
     *,
     chunk: int,
     branches: Sequence[int] = (),
     room: int = 0,
     pictures: Sequence[Picture] = (),
 ) -> PrefillResult:
-    """Prefill one conversation, from the end of a cached state.
+    """Prefill one conversation, from the end of a cached prefix.
 
     Args:
         model: a causal language model without sliding windows (`legalrr.backbones.local.cache.unsupported_layers`).
         ids: token ids of the conversation, negative in the positions of images.
-        held: state of a prefix of `ids`.
+        prefix: state of a prefix of `ids`.
         chunk: tokens per forward pass, which limits the memory of activations; a larger image is still computed in one.
         branches: lengths at which other conversations diverge from this one; recurrent layers are copied there.
         room: capacity of the cache in tokens, including `ids`.
         pictures: images of the conversation; each is cached as a whole or not at all.
     """
-    start = 0 if held is None else len(held.ids)
-    cache = continued(model.config, held, room=max(room, len(ids)))
+    start = 0 if prefix is None else len(prefix.ids)
+    cache = cache_from_state(model.config, prefix, room=max(room, len(ids)))
     given = Inputs(model, ids, pictures)
     stops = {len(ids)}
     at = start
-    while (at := whole(at + chunk, at, pictures)) < len(ids):
+    while (at := avoid_cutting_image(at + chunk, at, pictures)) < len(ids):
         stops.add(at)
-    copied = {len(ids), *branches} if uncuttable(cache) else {len(ids)}
-    snapshots = () if held is None else held.snapshots
+    copied = {len(ids), *branches} if has_recurrent_layers(cache) else {len(ids)}
+    snapshots = () if prefix is None else prefix.snapshots
     logits = None
     for begin, end in pairwise([start, *sorted(stop for stop in stops | copied if start < stop <= len(ids))]):
         # Without a 2-D mask and a past, attention uses is_causal and needs no mask.
@@ -142,20 +142,20 @@ def prefill_tokens(
         if end in copied:
             snapshots += snapshot(cache, end)
     return PrefillResult(
-        state=state_of(cache, ids, snapshots), cache=cache, logits=logits, cached=start, after=given.after
+        state=extract_state(cache, ids, snapshots), cache=cache, logits=logits, cached=start, after=given.after
     )
 
 
-def follow(model: PreTrainedModel, reading: PrefillResult, answers: Sequence[Sequence[int]]) -> list[float]:
+def answer_logprobs(model: PreTrainedModel, prefilled: PrefillResult, answers: Sequence[Sequence[int]]) -> list[float]:
     """Compute the log-probability (natural logarithm) of each answer after a prompt.
 
     Args:
         model: the model that prefilled the prompt.
-        reading: result of the prefill, with logits.
+        prefilled: result of the prefill, with logits.
         answers: token ids of each answer, at least one.
     """
-    assert reading.logits is not None
-    first = reading.logits.log_softmax(-1)
+    assert prefilled.logits is not None
+    first = prefilled.logits.log_softmax(-1)
     sums = [first[answer[0]].item() for answer in answers]
     longer = [row for row, answer in enumerate(answers) if len(answer) > 1]
     if longer:
@@ -163,75 +163,77 @@ def follow(model: PreTrainedModel, reading: PrefillResult, answers: Sequence[Seq
         inputs = pad_sequence([torch.tensor(answers[row][:-1]) for row in longer], batch_first=True).to(model.device)
         output = model(
             input_ids=inputs,
-            past_key_values=continued(model.config, reading.state, copies=len(longer)),
+            past_key_values=cache_from_state(model.config, prefilled.state, copies=len(longer)),
             use_cache=True,
-            **positions(model, reading.after, reading.after + inputs.shape[1]),
+            **position_arguments(model, prefilled.after, prefilled.after + inputs.shape[1]),
         )
         for logprobs, row in zip(output.logits.float().log_softmax(-1), longer, strict=True):
             sums[row] += sum(logprobs[place, token].item() for place, token in enumerate(answers[row][1:]))
     return sums
 
 
-def compare_answers(
+def answer_logprobs_reference(
     model: PreTrainedModel, ids: Sequence[int], answers: Sequence[Sequence[int]], pictures: Sequence[Picture] = ()
 ) -> list[float]:
     """Compute the same as `answer_logprobs` without a cache: one forward pass over prompt and answer for each."""
     sums = []
     for answer in answers:
-        together = [*ids, *answer]
-        inputs = Inputs(model, together, pictures)(0, len(together))
+        sequence = [*ids, *answer]
+        inputs = Inputs(model, sequence, pictures)(0, len(sequence))
         output = model(use_cache=False, logits_to_keep=len(answer) + 1, **inputs)
         logprobs = output.logits[0, :-1].float().log_softmax(-1)
         sums.append(logprobs.gather(1, inputs["input_ids"][0, len(ids) :, None]).sum().item())
     return sums
 
 
-def uncuttable(cache: DynamicCache) -> bool:
+def has_recurrent_layers(cache: DynamicCache) -> bool:
     """Whether a cache has recurrent layers."""
     return any(hasattr(layer, "recurrent_states") for layer in cache.layers)
 
 
-class PrefixReader:
+class Prefiller:
     """Prefill prompts one by one, each from its longest prefix in the cache or in the previous prompt.
 
     Args:
         prefixes: the prefix cache.
         chunk: see `prefill_tokens`.
-        worthwhile: minimum share of a prompt that must be cached for its state to be used.
+        min_cached_share: minimum share of a prompt that must be cached for its state to be used.
     """
 
-    def __init__(self, prefixes: Prefixes, *, chunk: int, worthwhile: float) -> None:
+    def __init__(self, prefixes: PrefixCache, *, chunk: int, min_cached_share: float) -> None:
         self._prefixes = prefixes
         self._chunk = chunk
-        self._worthwhile = worthwhile
+        self._min_cached_share = min_cached_share
         self._last: State | None = None
 
-    def read(
+    def prefill(
         self,
         model: PreTrainedModel,
         ids: list[int],
         *,
         branches: Sequence[int],
         room: int = 0,
-        anew: int = 0,
+        recompute: int = 0,
         pictures: Sequence[Picture] = (),
     ) -> PrefillResult:
-        """Prefill a prompt (see `prefill_tokens`); the last `anew` tokens are computed even if they are cached."""
-        held = self._longest(ids[: len(ids) - anew])
+        """Prefill a prompt (see `prefill_tokens`); the last `recompute` tokens are computed even if they are cached."""
+        prefix = self._longest_prefix(ids[: len(ids) - recompute])
         # Release the previous state before computing another one.
         self._last = None
-        reading = prefill_tokens(model, ids, held, chunk=self._chunk, branches=branches, room=room, pictures=pictures)
-        self._last = reading.state
-        return reading
+        prefilled = prefill_tokens(
+            model, ids, prefix, chunk=self._chunk, branches=branches, room=room, pictures=pictures
+        )
+        self._last = prefilled.state
+        return prefilled
 
-    def rest(self) -> None:
+    def release(self) -> None:
         """Release the state of the previous prompt."""
         self._last = None
 
-    def _longest(self, ids: list[int]) -> State | None:
-        held = self._prefixes.longest(ids)
+    def _longest_prefix(self, ids: list[int]) -> State | None:
+        prefix = self._prefixes.longest_prefix(ids)
         if self._last is not None:
-            reached = self._last.reach(common(self._last.ids, np.asarray(ids, dtype=np.int64)))
-            if reached > (0 if held is None else len(held.ids)):
-                held = self._last.first(reached)
-        return None if held is None or len(held.ids) < self._worthwhile * len(ids) else held
+            reached = self._last.reusable_length(common_prefix_length(self._last.ids, np.asarray(ids, dtype=np.int64)))
+            if reached > (0 if prefix is None else len(prefix.ids)):
+                prefix = self._last.truncate(reached)
+        return None if prefix is None or len(prefix.ids) < self._min_cached_share * len(ids) else prefix

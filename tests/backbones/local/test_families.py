@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
-from legalrr.backbones.local.checkpoint import architecture, open_config
+from legalrr.backbones.local.checkpoint import model_class, open_config
 from legalrr.backbones.local.gka_model import gka_modules
 from legalrr.backbones.local.memory import set_context
 from legalrr.protocols import Call
@@ -47,7 +47,7 @@ class Oracle:
 
         config = open_config(folder)
         set_context(config, None, option="backbone")
-        auto = architecture(config, option="backbone")
+        auto = model_class(config, option="backbone")
         self.model = auto.from_pretrained(folder, config=config, attn_implementation="eager").eval()
         if config.model_type == "hybrid_qwen3":
             for layer in gka_modules(self.model):

@@ -4,7 +4,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageText
 
 from legalrr.backbones.local import memory
 from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
-from legalrr.backbones.local.memory import cache_bytes, check_room, weight_bytes
+from legalrr.backbones.local.memory import cache_bytes, check_memory, weight_bytes
 from legalrr.backbones.local.prefill import prefill_tokens
 from legalrr.errors import UserError
 
@@ -48,16 +48,16 @@ def test_a_context_that_does_not_fit_is_an_error_that_says_what_would(family, mo
     config = AutoConfig.from_pretrained(family("llama"))
     per_token = cache_bytes(config, 1, "float32")
     fields = {"weights": 1000, "dtype": "float32", "device": "cpu", "option": "backbone"}
-    monkeypatch.setattr(memory, "room", lambda device: 1000 + 100 * per_token + 7)
-    check_room(config, 100, **fields)
+    monkeypatch.setattr(memory, "available_memory", lambda device: 1000 + 100 * per_token + 7)
+    check_memory(config, 100, **fields)
     with pytest.raises(UserError, match=r"backbone\.context: the states of 101 tokens .*: 100 tokens fit"):
-        check_room(config, 101, **fields)
+        check_memory(config, 101, **fields)
     with pytest.raises(UserError, match=r": 0 tokens fit \(choose a smaller model"):
-        check_room(config, 101, **fields | {"weights": 10**9})
+        check_memory(config, 101, **fields | {"weights": 10**9})
 
 
 def test_it_is_checked_before_the_weights_are_loaded(family, monkeypatch):
-    monkeypatch.setattr(memory, "room", lambda device: 10**5)
+    monkeypatch.setattr(memory, "available_memory", lambda device: 10**5)
     forget_engine()
     with pytest.raises(UserError, match=r"backbone\.context: the states of 512 tokens"):
         TransformersBackbone(name="m", model=str(family("llama"))).load()

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legalrr.backbones.local.prefix_cache import Snapshot, State, common
+from legalrr.backbones.local.prefix_cache import Snapshot, State, common_prefix_length
 
 ids = st.lists(st.integers(0, 2), max_size=8)
 
@@ -18,26 +18,26 @@ def made(tokens, at=()):
 
 @given(ids, ids)
 def test_common_is_the_length_of_the_longest_common_beginning(one, other):
-    length = common(np.array(one, dtype=np.int64), np.array(other, dtype=np.int64))
+    length = common_prefix_length(np.array(one, dtype=np.int64), np.array(other, dtype=np.int64))
     assert one[:length] == other[:length]
     assert length == min(len(one), len(other)) or one[length] != other[length]
 
 
 def test_attention_alone_is_cut_anywhere_without_a_copy():
     state = made(6)
-    assert [state.reach(tokens) for tokens in (0, 3, 6, 9)] == [0, 3, 6, 6]
-    cut = state.first(4)
+    assert [state.reusable_length(tokens) for tokens in (0, 3, 6, 9)] == [0, 3, 6, 6]
+    cut = state.truncate(4)
     assert cut.keys[0].flatten().tolist() == [0, 1, 2, 3]
     assert cut.keys[0].data_ptr() == state.keys[0].data_ptr()
 
 
 def test_a_recurrent_state_is_cut_where_it_was_copied():
     state = made(6, at=(2, 5))
-    assert [state.reach(tokens) for tokens in (1, 2, 4, 6)] == [0, 2, 2, 5]
-    cut = state.first(5)
+    assert [state.reusable_length(tokens) for tokens in (1, 2, 4, 6)] == [0, 2, 2, 5]
+    cut = state.truncate(5)
     assert (len(cut.ids), cut.keys[0].shape[2], [s.tokens for s in cut.snapshots]) == (5, 5, [2, 5])
     with pytest.raises(ValueError, match="a state of 6 tokens cannot be cut to 4"):
-        state.first(4)
+        state.truncate(4)
 
 
 def test_memory_is_that_of_keys_values_and_copies():
@@ -46,7 +46,7 @@ def test_memory_is_that_of_keys_values_and_copies():
 
 
 def test_a_view_is_copied_out_of_the_memory_around_it():
-    state = made(1000).first(3)
+    state = made(1000).truncate(3)
     compact = state.compact()
     assert compact.keys[0].untyped_storage().nbytes() == compact.keys[0].nbytes == 12
     assert torch.equal(compact.values[0], state.values[0])

@@ -4,13 +4,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legalrr.backbones.local.prefix_cache import branch_points, common, walk
+from legalrr.backbones.local.prefix_cache import branch_points, common_prefix_length, depth_first_order
 
 prompts = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=6), max_size=8)
 
 
 def shared(one, other):
-    return common(np.array(one), np.array(other))
+    return common_prefix_length(np.array(one), np.array(other))
 
 
 def distinct(found):
@@ -20,7 +20,7 @@ def distinct(found):
 
 @given(prompts)
 def test_a_prompt_shares_with_the_one_before_it_all_that_was_read(found):
-    order = walk(found, [len(one) for one in found])
+    order = depth_first_order(found, [len(one) for one in found])
     assert sorted(order) == list(range(len(found)))
     walked = [found[place] for place in order]
     read = sum(len(one) for one in walked[:1]) + sum(len(new) - shared(old, new) for old, new in pairwise(walked))
@@ -29,29 +29,31 @@ def test_a_prompt_shares_with_the_one_before_it_all_that_was_read(found):
 
 @given(prompts)
 def test_partings_are_the_lengths_that_later_prompts_share(found):
-    walked = [found[place] for place in walk(found, [1] * len(found))]
+    walked = [found[place] for place in depth_first_order(found, [1] * len(found))]
     for place, lengths in enumerate(branch_points(walked)):
         assert list(lengths) == sorted({shared(walked[place], later) for later in walked[place + 1 :]} - {0})
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=8, unique=True))
 def test_of_prompts_that_share_nothing_the_lighter_comes_first(weights):
-    assert walk([[token] for token in weights], weights) == sorted(range(len(weights)), key=weights.__getitem__)
+    assert depth_first_order([[token] for token in weights], weights) == sorted(
+        range(len(weights)), key=weights.__getitem__
+    )
 
 
 def test_a_branch_weighs_as_much_as_its_heaviest_prompt():
     found = [[1, 1], [2, 1], [1, 2]]
-    assert walk(found, [1, 2, 3]) == [1, 0, 2]
+    assert depth_first_order(found, [1, 2, 3]) == [1, 0, 2]
 
 
 def test_equal_prompts_stay_together():
     found = [[1, 2], [3], [1, 2]]
-    order = walk(found, [2, 1, 2])
+    order = depth_first_order(found, [2, 1, 2])
     assert order in ([1, 0, 2], [1, 2, 0])
     assert branch_points([found[place] for place in order])[1] == (2,)
 
 
 def test_no_prompts_are_no_walk():
-    assert walk([], []) == []
+    assert depth_first_order([], []) == []
     assert branch_points([]) == []
-    assert walk([[5]], [0]) == [0]
+    assert depth_first_order([[5]], [0]) == [0]

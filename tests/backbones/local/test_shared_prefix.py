@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers.masking_utils import causal_mask_function, sdpa_mask
 
-from legalrr.backbones.local.prefix_cache import common, walk
+from legalrr.backbones.local.prefix_cache import common_prefix_length, depth_first_order
 from legalrr.backbones.local.shared_prefix import (
+    MIN_SHARED_TOKENS,
     SHARED_PREFIXES,
-    WORTHWHILE,
     find_shared_prefixes,
     split_attention,
     split_mask,
@@ -111,8 +111,8 @@ def test_there_is_no_mask_for_causal_attention_and_the_librarys_for_all_else():
         assert torch.equal(split_mask(**sizes | change), sdpa_mask(**sizes | change))
 
 
-LONG = WORTHWHILE + 6
-texts = st.lists(st.sampled_from([WORTHWHILE - 1, WORTHWHILE, LONG]), min_size=1, max_size=3)
+LONG = MIN_SHARED_TOKENS + 6
+texts = st.lists(st.sampled_from([MIN_SHARED_TOKENS - 1, MIN_SHARED_TOKENS, LONG]), min_size=1, max_size=3)
 
 
 @st.composite
@@ -123,7 +123,7 @@ def prompts(draw):
     for row in range(draw(st.integers(1, 7))):
         stem = draw(st.sampled_from(stems))
         made.append(np.concatenate([stem, np.full(draw(st.integers(1, 9)), row)]))
-    return [made[place] for place in walk(made, [len(one) for one in made])]
+    return [made[place] for place in depth_first_order(made, [len(one) for one in made])]
 
 
 def saved(rows, held):
@@ -138,9 +138,9 @@ def most(rows):
         return 0
     found = 0
     for first in range(len(rows)):
-        length = min(common(rows[first], one) for one in rows[first:])
+        length = min(common_prefix_length(rows[first], one) for one in rows[first:])
         alone = len(rows) - first == 1
-        if alone or length >= WORTHWHILE:
+        if alone or length >= MIN_SHARED_TOKENS:
             found = max(found, most(rows[:first]) + (0 if alone else (len(rows) - first - 1) * length))
     return found
 
@@ -157,7 +157,7 @@ def test_shared_prefixes_are_what_rows_share_and_save_most(rows):
         length = part.columns.stop - part.columns.start
         assert part.columns.start == width - len(rows[part.rows.start])
         for row in range(part.rows.start, part.rows.stop):
-            assert common(rows[part.rows.start], rows[row]) >= length
+            assert common_prefix_length(rows[part.rows.start], rows[row]) >= length
             assert held.rest[row] == width - len(rows[row]) + length
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from legalrr.backbones.local import weights
 from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
-from legalrr.backbones.local.weights import converted
+from legalrr.backbones.local.weights import convert_gguf
 from legalrr.errors import UserError
 from legalrr.protocols import Call
 
@@ -47,22 +47,22 @@ def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path):
 
 def test_a_file_is_converted_once_per_content_and_dtype(cache, source, conversions, caplog):
     with caplog.at_level(logging.INFO):
-        first = converted(source, "float32", option="backbone")
+        first = convert_gguf(source, "float32", option="backbone")
     assert "converting m.gguf" in caplog.text
-    assert converted(source, "float32", option="backbone") == first
+    assert convert_gguf(source, "float32", option="backbone") == first
     assert len(conversions) == 1
-    assert converted(source, "bfloat16", option="backbone") != first
+    assert convert_gguf(source, "bfloat16", option="backbone") != first
     source.write_bytes(b"GGUF2")
-    assert converted(source, "float32", option="backbone") != first
+    assert convert_gguf(source, "float32", option="backbone") != first
     assert len(conversions) == 3
     assert all(folder.parent == cache / "models" for folder in [first])
 
 
 def test_a_torn_conversion_is_redone(cache, source, conversions):
-    folder = converted(source, "float32", option="backbone")
+    folder = convert_gguf(source, "float32", option="backbone")
     (folder / weights.MARK).unlink()
     (folder / "model.safetensors").write_bytes(b"wei")
-    assert converted(source, "float32", option="backbone") == folder
+    assert convert_gguf(source, "float32", option="backbone") == folder
     assert (folder / "model.safetensors").read_bytes() == b"weights"
 
 
@@ -74,7 +74,7 @@ def test_a_conversion_that_fails_leaves_nothing(cache, source, monkeypatch):
 
     monkeypatch.setattr(weights, "_convert", fail)
     with pytest.raises(KeyboardInterrupt):
-        converted(source, "float32", option="backbone")
+        convert_gguf(source, "float32", option="backbone")
     assert list((cache / "models").iterdir()) == []
 
 
@@ -83,12 +83,12 @@ def test_whoever_finishes_second_takes_what_is_there(cache, source, monkeypatch,
 
     def overtaken(path, folder, dtype, option):
         monkeypatch.setattr(weights, "_convert", convert)
-        winner = converted(source, "float32", option="backbone")
+        winner = convert_gguf(source, "float32", option="backbone")
         (winner / "winner").touch()
         convert(path, folder, dtype, option)
 
     monkeypatch.setattr(weights, "_convert", overtaken)
-    folder = converted(source, "float32", option="backbone")
+    folder = convert_gguf(source, "float32", option="backbone")
     assert (folder / "winner").exists()
     assert len(conversions) == 2
 
@@ -99,14 +99,14 @@ def test_a_folder_that_cannot_be_put_in_place_is_an_error(cache, source, monkeyp
 
     monkeypatch.setattr(Path, "rename", refuse)
     with pytest.raises(PermissionError, match="no right to make"):
-        converted(source, "float32", option="backbone")
+        convert_gguf(source, "float32", option="backbone")
 
 
 @pytest.mark.parametrize("content", [b"GGUF", b"something else" * 9])
 def test_a_file_that_is_no_gguf_is_refused(cache, source, content):
     source.write_bytes(content)
     with pytest.raises(UserError, match=r"backbone\.model: transformers cannot read .*m\.gguf"):
-        converted(source, "float32", option="backbone")
+        convert_gguf(source, "float32", option="backbone")
 
 
 def write_gguf(path):

@@ -10,7 +10,7 @@ from transformers import AutoConfig, DynamicCache
 from transformers.masking_utils import create_causal_mask
 
 from gated_kalmanet import GatedKalmaNetConfig
-from legalrr.backbones.local.gka_model import GkaAttention, packed, padding
+from legalrr.backbones.local.gka_model import GkaAttention, padding_mask, sequence_boundaries
 from legalrr.backbones.local.shared_prefix import register
 
 TOLERANCE = 1e-5
@@ -80,22 +80,22 @@ def test_padding_is_told_from_the_mask_of_every_attention(attention, gaps, past,
     mask = create_causal_mask(
         config=config, inputs_embeds=torch.zeros(len(gaps), new, 4), attention_mask=told, past_key_values=cache
     )
-    found = padding(mask, new)
+    found = padding_mask(mask, new)
     whole = torch.ones(len(gaps), new, dtype=torch.bool)
     assert torch.equal(whole if found is None else found, told[:, -new:].bool())
-    assert torch.equal(padding(told, new), told[:, -new:].bool())
+    assert torch.equal(padding_mask(told, new), told[:, -new:].bool())
 
 
 def test_a_mask_of_another_kind_is_refused():
     with pytest.raises(TypeError, match=r"cannot read a mask of dict: use attention split, sdpa or eager"):
-        padding({"full_attention": None}, 3)
+        padding_mask({"full_attention": None}, 3)
 
 
 def test_positions_that_do_not_go_on_begin_a_sequence():
-    assert packed(torch.arange(5)[None]) is None
-    assert packed(torch.arange(3, 8).expand(2, -1)) is None
-    assert packed(torch.tensor([[0, 1, 2, 0, 1, 0]])).tolist() == [0, 3, 5, 6]
-    assert packed(torch.tensor([[4, 5, 6], [0, 0, 1]])).tolist() == [0, 3, 4, 6]
+    assert sequence_boundaries(torch.arange(5)[None]) is None
+    assert sequence_boundaries(torch.arange(3, 8).expand(2, -1)) is None
+    assert sequence_boundaries(torch.tensor([[0, 1, 2, 0, 1, 0]])).tolist() == [0, 3, 5, 6]
+    assert sequence_boundaries(torch.tensor([[4, 5, 6], [0, 0, 1]])).tolist() == [0, 3, 4, 6]
 
 
 @pytest.mark.parametrize("told", ["cu_seqlens", "cu_seq_lens_q", "position_ids"])

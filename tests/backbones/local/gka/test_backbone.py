@@ -10,10 +10,10 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 from legalrr import paths
-from legalrr.backbones.catalogue import card, main
+from legalrr.backbones.catalogue import main, read_backbone
 from legalrr.backbones.local import memory
 from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
-from legalrr.backbones.local.checkpoint import architecture, open_checkpoint
+from legalrr.backbones.local.checkpoint import model_class, open_checkpoint
 from legalrr.backbones.local.gka_model import HybridQwen3Config, gka_layers, gka_modules
 from legalrr.backbones.local.gka_options import GkaOptions
 from legalrr.backbones.local.memory import cache_bytes, state_bytes, token_bytes, weight_bytes
@@ -202,8 +202,8 @@ def test_what_is_stated_of_the_released_models_is_what_their_sizes_give(name, ca
         num_key_value_heads=8,
         hybrid_override_pattern="-".join(["*", "GKA"] * (layers // 2)),
     )
-    one = card(name)
-    auto = architecture(config, option="backbone")
+    one = read_backbone(name)
+    auto = model_class(config, option="backbone")
     assert weight_bytes(auto, config, root(), "bfloat16", "none") == one.weight_bytes("bfloat16")
     states = state_bytes(config, "bfloat16")
     assert one.cache_bytes(1000, "bfloat16") == cache_bytes(config, 1000, "bfloat16") + states
@@ -234,9 +234,9 @@ def test_states_that_do_not_grow_count_where_room_is_looked_for(family, monkeypa
     config = checkpoint.config
     weights = weight_bytes(checkpoint.auto, config, checkpoint.folder, "float32", "none")
     need = weights + state_bytes(config, "float32") + cache_bytes(config, 512, "float32")
-    monkeypatch.setattr(memory, "room", lambda device: need)
+    monkeypatch.setattr(memory, "available_memory", lambda device: need)
     assert loaded(family("gka_llama")).context == 512
-    monkeypatch.setattr(memory, "room", lambda device: need - 1)
+    monkeypatch.setattr(memory, "available_memory", lambda device: need - 1)
     with pytest.raises(UserError, match=r"backbone\.context: the states of 512 tokens .*: 511 tokens fit"):
         loaded(family("gka_llama"))
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoModelForCausalLM, AutoModelForImageTextToText
 
-from legalrr.backbones.local.checkpoint import architecture, open_config
+from legalrr.backbones.local.checkpoint import model_class, open_config
 from legalrr.backbones.local.gka_model import GkaAttention, gka_layers
 from legalrr.backbones.local.gka_options import GkaOptions
 from legalrr.backbones.local.gka_surgery import swap
@@ -140,7 +140,7 @@ def test_what_was_saved_opens_as_the_hybrid_it_was(plain, family, tmp_path):
     swap(model, [1, 3], GkaOptions(num_iter=7, ridge_strength=0.05))
     model.save_pretrained(tmp_path)
     config = open_config(tmp_path)
-    auto = architecture(config, option="backbone")
+    auto = model_class(config, option="backbone")
     opened, report = auto.from_pretrained(tmp_path, config=config, output_loading_info=True)
     assert not any(report[fault] for fault in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     assert type(opened) is type(model)
