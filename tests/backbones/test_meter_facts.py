@@ -1,4 +1,4 @@
-"""Planted facts lie where they should, and a model that copies finds them."""
+"""Planted facts: their distance, reproducibility and recall."""
 
 import random
 
@@ -24,7 +24,7 @@ def tokenise(text: str) -> list[int]:
 
 
 @given(distance=st.integers(1, 60), seed=st.integers(0, 9))
-def test_the_fact_lies_so_many_tokens_before_the_question(distance: int, seed: int) -> None:
+def test_the_fact_is_planted_at_the_distance_from_the_question(distance: int, seed: int) -> None:
     text = [500 + i for i in range(200)]
     fact = plant_fact(text, tokenise, distance=distance, draw=random.Random(seed))
     planted = [place for place, token in enumerate(fact.prompt) if token < 256]
@@ -39,11 +39,11 @@ def test_the_fact_lies_so_many_tokens_before_the_question(distance: int, seed: i
     assert hidden == list(range(hidden[0], hidden[0] + LEAD + distance))
 
 
-def test_the_same_draw_gives_the_same_fact_and_a_short_text_is_refused() -> None:
+def test_facts_are_reproducible_and_a_short_text_is_refused() -> None:
     text = list(range(300, 400))
     one, other = (plant_fact(text, tokenise, distance=9, draw=random.Random(3)) for _ in range(2))
     assert one == other
-    with pytest.raises(ValueError, match="100 tokens of text, and 132 are needed"):
+    with pytest.raises(ValueError, match="the text has 100 tokens, 132 are needed"):
         plant_fact(text, tokenise, distance=100, draw=random.Random(3))
 
 

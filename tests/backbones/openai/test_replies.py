@@ -15,7 +15,7 @@ KEY = "sk-abcdefghij"
 
 
 def ask(server, **options):
-    """Ask one thing, and give the error."""
+    """Send one call, and return the error."""
     call = Call(key="k", messages=({"role": "user", "content": "YES or NO?"},), max_new_tokens=9)
     asked = {"name": "mock", "model": "m", "context": 1000, "retries": 2, "base_url": server.url} | options
     with pytest.raises(UserError) as failed:
@@ -37,7 +37,7 @@ def failing(serve, status, content, **headers):
         (422, "what?", "refuses the request.*what?"),
     ],
 )
-def test_what_trying_again_does_not_cure_is_told_at_once(serve, waits, status, message, named):
+def test_permanent_errors_are_not_retried(serve, waits, status, message, named):
     server = failing(serve, status, {"error": {"message": message}})
     told = ask(server)
     assert told.startswith("call k: ")
@@ -45,7 +45,7 @@ def test_what_trying_again_does_not_cure_is_told_at_once(serve, waits, status, m
     assert (len(server.asked), waits) == (1, [])
 
 
-def test_a_refused_key_is_told_by_its_variable_and_not_quoted(serve, monkeypatch):
+def test_a_refused_key_is_named_by_its_variable_and_not_shown(serve, monkeypatch):
     monkeypatch.setenv("LEGALRR_TEST_KEY", KEY)
     server = failing(serve, 401, {"error": {"message": f"Incorrect API key provided: {KEY[:5]}***{KEY[-4:]}"}})
     told = ask(server, api_key_env="LEGALRR_TEST_KEY")
@@ -75,7 +75,7 @@ def test_a_refused_key_is_told_by_its_variable_and_not_quoted(serve, monkeypatch
         ),
     ],
 )
-def test_what_trying_again_did_not_cure_is_told_with_its_cause(serve, waits, fault, named):
+def test_errors_after_all_retries_have_their_cause(serve, waits, fault, named):
     server = serve(EchoBackbone().load(), lambda body: fault)
     told = ask(server)
     assert told.startswith("call k: ")
@@ -83,21 +83,21 @@ def test_what_trying_again_did_not_cure_is_told_with_its_cause(serve, waits, fau
     assert (len(server.asked), len(waits)) == (3, 2)
 
 
-def test_silence_is_told_as_such(serve, waits):
+def test_a_timeout_is_named(serve, waits):
     server = serve(EchoBackbone().load(), lambda body: lambda handler: handler.stall())
     told = ask(server, timeout=0.3, retries=0)
     assert "ReadTimeout" in told
     assert "backbone.timeout" in told
 
 
-def test_a_server_that_is_not_there_is_told_by_its_address(serve, waits):
+def test_an_unreachable_server_is_named_by_its_url(serve, waits):
     server = serve(EchoBackbone().load())
     server.close()
     assert f"no answer from {server.url}, with up to 2 retries: ConnectError" in ask(server)
     assert len(waits) == 2
 
 
-def test_a_wait_of_more_than_two_minutes_is_left_to_the_user(serve, waits):
+def test_a_wait_of_more_than_two_minutes_is_not_waited_for(serve, waits):
     server = failing(serve, 429, {"error": {"message": "tokens per day"}}, retry_after="3600")
     told = ask(server)
     assert "asks to wait 3600 s: " in told
@@ -122,7 +122,7 @@ def look(content, status=200):
 @pytest.mark.parametrize(
     "choice", [{"message": {}}, {"text": ""}, {"message": {"content": "x"}, "text": "x"}, {"text": "\ud83d"}]
 )
-def test_an_answer_with_its_counts_is_taken(choice):
+def test_an_answer_with_counts_is_accepted(choice):
     look(json.dumps(WHOLE | {"choices": [choice]}))
 
 
@@ -140,13 +140,13 @@ def test_an_answer_with_its_counts_is_taken(choice):
         (WHOLE | {"usage": {"prompt_tokens": 1}}, r"usage\.completion_tokens"),
     ],
 )
-def test_what_lacks_an_answer_or_a_count_is_refused_by_its_place(body, named):
+def test_a_missing_answer_or_count_is_named_by_its_path(body, named):
     with pytest.raises(httpx2.DecodingError, match=f"malformed reply, {named}"):
         look(json.dumps(body))
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"no JSON"])
-def test_what_is_no_json_is_refused(content):
+def test_invalid_json_is_refused(content):
     with pytest.raises(httpx2.DecodingError, match="malformed reply, body: Invalid JSON"):
         look(content)
 
