@@ -72,17 +72,17 @@ class LLM:
         blocks = [tuple(ids[:end]) for end in range(BLOCK, len(ids), BLOCK)]
         cached = max((len(block) for block in blocks if block in self.read), default=0)
         self.read.update(blocks)
-        written, told = [], []
-        while len(written) < settings.max_tokens and not {*written} & {*(settings.stop_token_ids or ())}:
-            scores = self._logprobs(ids + written)
-            allowed = self._allowed(settings, written)
+        generated, logprobs = [], []
+        while len(generated) < settings.max_tokens and not {*generated} & {*(settings.stop_token_ids or ())}:
+            scores = self._logprobs(ids + generated)
+            allowed = self._allowed(settings, generated)
             token = scores.argmax().item() if allowed is None else max(allowed, key=lambda one: scores[one].item())
             asked = {*(settings.logprob_token_ids or ()), token}
-            told.append({one: SimpleNamespace(logprob=scores[one].item()) for one in asked})
-            written.append(token)
-        ended = bool({*written} & {*(settings.stop_token_ids or ())})
+            logprobs.append({one: SimpleNamespace(logprob=scores[one].item()) for one in asked})
+            generated.append(token)
+        ended = bool({*generated} & {*(settings.stop_token_ids or ())})
         reason = self.ends_with or ("stop" if ended else "length")
-        output = SimpleNamespace(token_ids=tuple(written), finish_reason=reason, logprobs=told)
+        output = SimpleNamespace(token_ids=tuple(generated), finish_reason=reason, logprobs=logprobs)
         return SimpleNamespace(outputs=[output], num_cached_tokens=cached or None)
 
     def _logprobs(self, ids):
@@ -91,7 +91,7 @@ class LLM:
         with torch.inference_mode():
             return self.model(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
 
-    def _allowed(self, settings, written):
+    def _allowed(self, settings, generated):
         if settings.structured_outputs is None:
             return None
         end = self.tokenizer.eos_token_id
@@ -99,7 +99,7 @@ class LLM:
             [*self.tokenizer(choice, add_special_tokens=False)["input_ids"], end]
             for choice in settings.structured_outputs.choice
         ]
-        return {choice[len(written)] for choice in choices if choice[: len(written)] == written}
+        return {choice[len(generated)] for choice in choices if choice[: len(generated)] == generated}
 
 
 @pytest.fixture(autouse=True)

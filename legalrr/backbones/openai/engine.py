@@ -321,8 +321,8 @@ def parse_choice(dialect: str, call: Call, content: str) -> str:
 def _field(content: str) -> str:
     """Return the answer in a JSON object; "" if there is none."""
     try:
-        held = json.loads(content)
+        parsed = json.loads(content)
     except ValueError:
         return ""
-    named = held.get(FIELD) if isinstance(held, dict) else None
+    named = parsed.get(FIELD) if isinstance(parsed, dict) else None
     return named if isinstance(named, str) else ""

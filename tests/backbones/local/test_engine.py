@@ -39,11 +39,11 @@ def test_greedy_text_equals_the_reference_for_any_batch_and_prefix_cache(
 @pytest.mark.parametrize("prefix_cache_gb", [0.0, 1.0])
 def test_logprobs_of_answers_equal_the_reference(fresh, tiny, reference, prefix_cache_gb):
     calls = [ask(text, answers=ANSWERS) for text in TEXTS]
-    obvious = replies(fresh(tiny, prefix_cache_gb=0.0).compare(calls))
+    slow = replies(fresh(tiny, prefix_cache_gb=0.0).compare(calls))
     got = replies(fresh(tiny, prefix_cache_gb=prefix_cache_gb).compare(calls))
     exact = {(call.key, answer): reference.logprob(call, answer) for call in calls for answer in ANSWERS}
     # The order of sums changes float32 errors little: twice the error of the slow version.
-    tolerance = 2 * max(abs(obvious[key].logprobs[answer] - value) for (key, answer), value in exact.items())
+    tolerance = 2 * max(abs(slow[key].logprobs[answer] - value) for (key, answer), value in exact.items())
     assert tolerance < 1e-3
     for (key, answer), value in exact.items():
         assert got[key].logprobs[answer] == pytest.approx(value, abs=tolerance, rel=0)

@@ -73,17 +73,17 @@ def test_padding_is_derived_from_the_mask_of_every_attention(attention, gaps, pa
     length = max(max(gaps) + 1, past + new)
     past = length - new
     rows = [[0] * gap + [1] * (length - gap) for gap in gaps]
-    told = torch.tensor([row if side == "left" else row[::-1] for row in rows])
+    given_mask = torch.tensor([row if side == "left" else row[::-1] for row in rows])
     cache = DynamicCache(config=config)
     if past:
         cache.update(torch.zeros(len(gaps), 1, past, 1), torch.zeros(len(gaps), 1, past, 1), 0)
     mask = create_causal_mask(
-        config=config, inputs_embeds=torch.zeros(len(gaps), new, 4), attention_mask=told, past_key_values=cache
+        config=config, inputs_embeds=torch.zeros(len(gaps), new, 4), attention_mask=given_mask, past_key_values=cache
     )
     found = padding_mask(mask, new)
     whole = torch.ones(len(gaps), new, dtype=torch.bool)
-    assert torch.equal(whole if found is None else found, told[:, -new:].bool())
-    assert torch.equal(padding_mask(told, new), told[:, -new:].bool())
+    assert torch.equal(whole if found is None else found, given_mask[:, -new:].bool())
+    assert torch.equal(padding_mask(given_mask, new), given_mask[:, -new:].bool())
 
 
 def test_an_unsupported_mask_is_refused():
@@ -98,14 +98,14 @@ def test_a_jump_of_positions_begins_a_sequence():
     assert sequence_boundaries(torch.tensor([[4, 5, 6], [0, 0, 1]])).tolist() == [0, 3, 4, 6]
 
 
-@pytest.mark.parametrize("told", ["cu_seqlens", "cu_seq_lens_q", "position_ids"])
-def test_packed_sequences_equal_separate_ones(layer, told):
+@pytest.mark.parametrize("argument", ["cu_seqlens", "cu_seq_lens_q", "position_ids"])
+def test_packed_sequences_equal_separate_ones(layer, argument):
     lengths = [7, 1, 20]
     alone = [torch.randn(1, length, 32) for length in lengths]
     ends = torch.tensor([0, 7, 8, 28], dtype=torch.int32)
     arguments = {"position_ids": torch.cat([torch.arange(n) for n in lengths])[None]}
-    if told != "position_ids":
-        arguments = {told: ends}
+    if argument != "position_ids":
+        arguments = {argument: ends}
     # The mask of packed sequences shows that there is no padding.
     mask = torch.block_diag(*(torch.ones(n, n).tril() for n in lengths)).bool()[None, None]
     with torch.inference_mode():

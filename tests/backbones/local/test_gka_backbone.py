@@ -167,13 +167,13 @@ def test_the_identity_of_models_without_gka_has_no_gka_field():
 
 def test_a_layer_order_is_provenance(family, tmp_path):
     file = tmp_path / "order.json"
-    told = []
+    provenances = []
     for order in ([0, 1], [1, 0]):
         file.write_text(json.dumps({"order": order}))
         gka = GkaOptions(layers="by_importance:1", importance=str(file))
-        told.append(TransformersBackbone(name="m", model=str(family("llama")), gka=gka).provenance())
-    assert told[0]["sha256"] == told[1]["sha256"]
-    assert told[0] != told[1]
+        provenances.append(TransformersBackbone(name="m", model=str(family("llama")), gka=gka).provenance())
+    assert provenances[0]["sha256"] == provenances[1]["sha256"]
+    assert provenances[0] != provenances[1]
 
 
 @pytest.mark.parametrize(

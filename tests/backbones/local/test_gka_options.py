@@ -128,11 +128,11 @@ def test_a_list_and_a_tuple_are_equal():
 
 
 def test_the_content_of_a_layer_order_is_provenance_and_its_path_is_not(order, tmp_path):
-    def told(layers, file=None):
+    def provenance_of(layers, file=None):
         return GkaOptions(layers=layers, importance=file).provenance("gka")
 
-    one = told("by_importance:1", order({"order": [1, 0]}))
+    one = provenance_of("by_importance:1", order({"order": [1, 0]}))
     (tmp_path / "elsewhere.json").write_text('{"order": [1, 0]}')
-    assert told(["by_importance:1"], str(tmp_path / "elsewhere.json")) == one != {}
-    assert told("by_importance:1", order({"order": [0, 1]})) != one
-    assert told([0, 1]) == told("every:2") == told([]) == {}
+    assert provenance_of(["by_importance:1"], str(tmp_path / "elsewhere.json")) == one != {}
+    assert provenance_of("by_importance:1", order({"order": [0, 1]})) != one
+    assert provenance_of([0, 1]) == provenance_of("every:2") == provenance_of([]) == {}

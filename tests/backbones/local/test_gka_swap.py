@@ -129,8 +129,8 @@ def test_packed_sequences_equal_separate_ones(plain, family):
     positions = torch.cat([torch.arange(length) for length in lengths])[None]
     ends = torch.tensor([0, 5, 17], dtype=torch.int32)
     alone = torch.cat([logits(model, part, use_cache=False) for part in ids.split(lengths, 1)], 1)
-    for told in ({}, {"cu_seq_lens_q": ends}):
-        got = logits(model, ids, position_ids=positions, use_cache=False, **told)
+    for boundaries in ({}, {"cu_seq_lens_q": ends}):
+        got = logits(model, ids, position_ids=positions, use_cache=False, **boundaries)
         assert (got - alone).abs().max() < TOLERANCE
 
 

@@ -288,11 +288,11 @@ def test_a_template_that_ignores_images_and_a_text_with_their_token_are_refused(
     with pytest.raises(UserError, match=r"2 image tokens for 1 pages .*contains the model's image token"):
         list(fresh(folder).generate([ask(scans[0], "<|image_pad|>")]))
     template = folder / "chat_template.jinja"
-    told = template.read_text()
-    template.write_text(told.replace("<|image_pad|>", ""))
+    source = template.read_text()
+    template.write_text(source.replace("<|image_pad|>", ""))
     with pytest.raises(UserError, match=r"0 image tokens for 1 pages .*ignores images"):
         list(fresh(folder).generate([ask(scans[0])]))
-    template.write_text(told.replace("is string", "is defined").replace("{{ m['content']", "{{ '' + m['content']"))
+    template.write_text(source.replace("is string", "is defined").replace("{{ m['content']", "{{ '' + m['content']"))
     with pytest.raises(UserError, match=r"the chat template rejects this conversation \(user\)"):
         list(fresh(folder).generate([ask(scans[0])]))
 

@@ -65,7 +65,7 @@ def test_text_is_the_same_with_and_without_prefix_cache(runs):
 def test_logprobs_are_as_exact_with_prefix_cache_as_without(runs, backbone):
     import torch
 
-    fast, obvious, model = runs[1.0][2], runs[0.0][2], runs[0.0][3]
+    cached, slow, model = runs[1.0][2], runs[0.0][2], runs[0.0][3]
     tokenizer = backbone.load().tokenizer
     exact = model.double()
     errors = {True: [], False: []}
@@ -76,8 +76,8 @@ def test_logprobs_are_as_exact_with_prefix_cache_as_without(runs, backbone):
             with torch.inference_mode():
                 after = exact(torch.tensor([prompt + wanted])).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
             value = sum(after[place, token].item() for place, token in enumerate(wanted))
-            errors[True].append(abs(fast[call.key].logprobs[answer] - value))
-            errors[False].append(abs(obvious[call.key].logprobs[answer] - value))
+            errors[True].append(abs(cached[call.key].logprobs[answer] - value))
+            errors[False].append(abs(slow[call.key].logprobs[answer] - value))
     assert max(errors[False]) < 1e-3
     assert max(errors[True]) <= 2 * max(errors[False])
 

@@ -101,9 +101,9 @@ def test_the_key_reaches_the_server_and_nothing_else(serve, tmp_path, monkeypatc
     run_cell(asking, tmp_path / "cell")
     written = [file for file in tmp_path.rglob("*") if file.is_file()]
     assert {file.name for file in written} >= {"run.json", "key.json", "predictions.jsonl"}
-    told = "".join(traceback.format_exception(failed.value)) + caplog.text + repr(asking)
+    output = "".join(traceback.format_exception(failed.value)) + caplog.text + repr(asking)
     read = {".gz": gzip.decompress}
-    for text in [told.encode(), *(read.get(file.suffix, bytes)(file.read_bytes()) for file in written)]:
+    for text in [output.encode(), *(read.get(file.suffix, bytes)(file.read_bytes()) for file in written)]:
         assert SECRET.encode() not in text
 
 
@@ -147,7 +147,7 @@ def test_the_same_backbone_is_loaded_once():
 
 
 def test_the_identity_contains_exactly_what_changes_answers():
-    told = {
+    changes = {
         "model": "n",
         "base_url": "http://localhost:1/v1",
         "context": 999,
@@ -158,7 +158,7 @@ def test_the_identity_contains_exactly_what_changes_answers():
         "thinking_tokens": 9,
         "repetition": 2,
     }
-    for option, value in told.items():
+    for option, value in changes.items():
         assert identity(backbone(**{option: value})) != identity(backbone()), option
     silent = {
         "name": "another",
@@ -170,7 +170,7 @@ def test_the_identity_contains_exactly_what_changes_answers():
         "prices": Prices(input=1.0),
     }
     assert identity(backbone(**silent)) == identity(backbone())
-    assert set(description(backbone())["fields"]) == {*told, "tokenizer_revision"}
+    assert set(description(backbone())["fields"]) == {*changes, "tokenizer_revision"}
 
 
 def test_a_local_tokenizer_is_identified_by_its_content(tiny, tmp_path):

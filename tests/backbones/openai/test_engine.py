@@ -297,16 +297,16 @@ def test_choices_are_sent_in_the_servers_dialect_and_parsed(serve):
         assert engine.can.structured
         assert {reply.text for _, reply in listed(engine.generate([*CHOOSING]))} == {"NO"}
         listed(engine.generate(CALLS[4:5]))
-        told = [
+        sent = [
             {key: body[key] for key in ("structured_outputs", "response_format") if key in body}
             for body in server.asked
         ]
-        assert told[-1] == {}
+        assert sent[-1] == {}
         if structured == "structured_outputs":
-            assert told[:-1] == [{"structured_outputs": {"choice": ["YES", "NO"]}}] * 4
+            assert sent[:-1] == [{"structured_outputs": {"choice": ["YES", "NO"]}}] * 4
         else:
-            held = told[0]["response_format"]["json_schema"]
-            assert (told[0]["response_format"]["type"], held["strict"]) == ("json_schema", True)
+            held = sent[0]["response_format"]["json_schema"]
+            assert (sent[0]["response_format"]["type"], held["strict"]) == ("json_schema", True)
             assert held["schema"]["properties"]["answer"]["enum"] == ["YES", "NO"]
             assert held["schema"]["required"] == ["answer"]
 

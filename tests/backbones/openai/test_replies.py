@@ -39,19 +39,19 @@ def failing(serve, status, content, **headers):
 )
 def test_permanent_errors_are_not_retried(serve, waits, status, message, named):
     server = failing(serve, status, {"error": {"message": message}})
-    told = ask(server)
-    assert told.startswith("call k: ")
-    assert re.search(named, told)
+    error = ask(server)
+    assert error.startswith("call k: ")
+    assert re.search(named, error)
     assert (len(server.asked), waits) == (1, [])
 
 
 def test_a_refused_key_is_named_by_its_variable_and_not_shown(serve, monkeypatch):
     monkeypatch.setenv("LEGALRR_TEST_KEY", KEY)
     server = failing(serve, 401, {"error": {"message": f"Incorrect API key provided: {KEY[:5]}***{KEY[-4:]}"}})
-    told = ask(server, api_key_env="LEGALRR_TEST_KEY")
-    assert "refuses the key in LEGALRR_TEST_KEY (401)" in told
-    assert KEY[:5] not in told
-    assert KEY[-4:] not in told
+    error = ask(server, api_key_env="LEGALRR_TEST_KEY")
+    assert "refuses the key in LEGALRR_TEST_KEY (401)" in error
+    assert KEY[:5] not in error
+    assert KEY[-4:] not in error
     assert len(server.asked) == 1
     assert "refuses requests without a key (401)" in ask(server)
 
@@ -77,17 +77,17 @@ def test_a_refused_key_is_named_by_its_variable_and_not_shown(serve, monkeypatch
 )
 def test_errors_after_all_retries_have_their_cause(serve, waits, fault, named):
     server = serve(EchoBackbone().load(), lambda body: fault)
-    told = ask(server)
-    assert told.startswith("call k: ")
-    assert re.search(named, told)
+    error = ask(server)
+    assert error.startswith("call k: ")
+    assert re.search(named, error)
     assert (len(server.asked), len(waits)) == (3, 2)
 
 
 def test_a_timeout_is_named(serve, waits):
     server = serve(EchoBackbone().load(), lambda body: lambda handler: handler.stall())
-    told = ask(server, timeout=0.3, retries=0)
-    assert "ReadTimeout" in told
-    assert "backbone.timeout" in told
+    error = ask(server, timeout=0.3, retries=0)
+    assert "ReadTimeout" in error
+    assert "backbone.timeout" in error
 
 
 def test_an_unreachable_server_is_named_by_its_url(serve, waits):
@@ -99,9 +99,9 @@ def test_an_unreachable_server_is_named_by_its_url(serve, waits):
 
 def test_a_wait_of_more_than_two_minutes_is_not_waited_for(serve, waits):
     server = failing(serve, 429, {"error": {"message": "tokens per day"}}, retry_after="3600")
-    told = ask(server)
-    assert "asks to wait 3600 s: " in told
-    assert "run the same command to resume" in told
+    error = ask(server)
+    assert "asks to wait 3600 s: " in error
+    assert "run the same command to resume" in error
     assert (len(server.asked), waits) == (1, [])
 
 

@@ -32,8 +32,8 @@ def test_a_tokenizer_counts_and_encodes_as_the_same_model_in_process(tiny):
     for text in ("", "Is it so?", "naïve ₹5 \n\n lakh"):
         assert tokens.token_ends(text) == engine.token_ends(text)
     messages = [{"role": "user", "content": "Is it so?"}]
-    told = engine.tokenizer.apply_chat_template(messages, tokenize=True, add_generation_prompt=True, return_dict=False)
-    assert tokens.conversation(messages) == told
+    ids = engine.tokenizer.apply_chat_template(messages, tokenize=True, add_generation_prompt=True, return_dict=False)
+    assert tokens.conversation(messages) == ids
     # The tokenizer adds a BOS token to every text, but not to answers.
     assert tokens.answer("NO") == engine.tokenizer("NO", add_special_tokens=False)["input_ids"]
 
