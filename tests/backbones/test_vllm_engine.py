@@ -119,7 +119,7 @@ def vllm(monkeypatch):
     monkeypatch.setattr(LLM, "started", [], raising=False)
     monkeypatch.setattr(LLM, "fails", None, raising=False)
     monkeypatch.setattr(LLM, "ends_with", None, raising=False)
-    for name in stage.SILENT:
+    for name in stage.QUIET_ENVIRONMENT:
         monkeypatch.delenv(name, raising=False)
     engine = "legalrr.backbones.vllm_engine"
     # Later tests import the modules that use the stand-in's names again.

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from legalrr.backbones.local.checkpoint import CheckpointInfo, open_checkpoint
 from legalrr.backbones.local.gka_options import GkaOptions
 from legalrr.backbones.local.memory import check_memory, check_thinking, set_context, token_bytes, weight_bytes
-from legalrr.backbones.local.page_images import open_vision
 from legalrr.backbones.local.weights import (
     bitsandbytes_config,
     check_device,
@@ -150,6 +149,7 @@ def _engine(backbone: TransformersBackbone) -> TransformersEngine:
         _check_layers(plan)
 
     from legalrr.backbones.local.engine import TransformersEngine
+    from legalrr.backbones.local.page_images import open_vision
 
     return TransformersEngine(
         tokenizer=checkpoint.tokenizer,

@@ -64,4 +64,4 @@ def test_memory_is_checked_before_the_weights_are_loaded(family, monkeypatch):
 
 
 def test_available_memory_is_positive():
-    assert memory.room("cpu") == memory.room("auto") > 10**8 or torch.cuda.is_available()
+    assert memory.available_memory("cpu") == memory.available_memory("auto") > 10**8 or torch.cuda.is_available()

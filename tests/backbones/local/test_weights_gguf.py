@@ -60,7 +60,7 @@ def test_a_file_is_converted_once_per_content_and_dtype(cache, source, conversio
 
 def test_an_incomplete_conversion_is_redone(cache, source, conversions):
     folder = convert_gguf(source, "float32", option="backbone")
-    (folder / weights.MARK).unlink()
+    (folder / weights.COMPLETE_MARKER).unlink()
     (folder / "model.safetensors").write_bytes(b"wei")
     assert convert_gguf(source, "float32", option="backbone") == folder
     assert (folder / "model.safetensors").read_bytes() == b"weights"
