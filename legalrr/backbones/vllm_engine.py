@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from vllm import SamplingParams
 from vllm.sampling_params import StructuredOutputsParams
 
+from legalrr.backbones.local.memory import thinking_error
 from legalrr.backbones.local.prefill import TokenizedPrompt, tokenize_call
 from legalrr.backbones.local.prefix_cache import depth_first_order
 from legalrr.backbones.sampling import CardSampling, call_seed
@@ -92,7 +93,7 @@ class VLLMEngine:
             if call.max_new_tokens < 1:
                 raise ValueError(f"call {call.key} leaves no room for an answer: max_new_tokens={call.max_new_tokens}")
             if call.choices and not self.can.structured:
-                raise self._thinking_error("cannot be restricted to given answers")
+                raise thinking_error("cannot be restricted to given answers", option=self._option)
         prompts, overflows = self._prepare(calls)
         if overflows:
             yield overflows
@@ -113,7 +114,7 @@ class VLLMEngine:
             UserError: vLLM does not start, or the model thinks before it answers.
         """
         if not self.can.logprobs:
-            raise self._thinking_error("has no log-probabilities of an immediate answer")
+            raise thinking_error("has no log-probabilities of an immediate answer", option=self._option)
         prompts, overflows = self._prepare(calls)
         if overflows:
             yield overflows
@@ -140,7 +141,7 @@ class VLLMEngine:
         for call in calls:
             prompt = tokenize_call(call, self.tokenizer, thinking_tokens=self._thinking_tokens, option=self._option)
             if len(prompt.ids) + prompt.new > self.context + self._thinking_tokens:
-                overflows.append((call.key, _reply(prompt, "overflow")))
+                overflows.append((call.key, prompt.reply("overflow")))
             else:
                 prompts.append(prompt)
         order = depth_first_order([prompt.ids for prompt in prompts], [len(prompt.ids) for prompt in prompts])
@@ -176,20 +177,12 @@ class VLLMEngine:
                 where=f"call {prompt.call.key}",
                 cure="see its log above; completed answers are stored: run the same command to resume",
             )
-        return _reply(
-            prompt,
+        return prompt.reply(
             ENDS[answer.finish_reason],
             text=self.tokenizer.decode(list(answer.token_ids), skip_special_tokens=True),
             cached_tokens=output.num_cached_tokens or 0,
             new_tokens=len(answer.token_ids),
             seconds=seconds,
-        )
-
-    def _thinking_error(self, what: str) -> UserError:
-        return UserError(
-            f"a model that thinks before it answers {what}",
-            where=f"{self._option}.thinking_tokens",
-            cure="let it write its answers (predict.scoring=generate)",
         )
 
 
@@ -217,27 +210,6 @@ def _comparison_reply(
         )
         for answer, ids in prompt.answers.items()
     }
-    return _reply(
-        prompt, "stop", cached_tokens=outputs_by_prefix[()].num_cached_tokens or 0, seconds=seconds, logprobs=logprobs
-    )
-
-
-def _reply(
-    prompt: TokenizedPrompt,
-    finish_reason: FinishReason,
-    *,
-    text: str = "",
-    cached_tokens: int = 0,
-    new_tokens: int = 0,
-    seconds: float = 0.0,
-    logprobs: Mapping[str, float] | None = None,
-) -> Reply:
-    return Reply(
-        text=text,
-        finish_reason=finish_reason,
-        prompt_tokens=len(prompt.ids),
-        cached_tokens=cached_tokens,
-        new_tokens=new_tokens,
-        seconds=seconds,
-        logprobs=logprobs,
+    return prompt.reply(
+        "stop", cached_tokens=outputs_by_prefix[()].num_cached_tokens or 0, seconds=seconds, logprobs=logprobs
     )

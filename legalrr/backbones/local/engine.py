@@ -10,7 +10,7 @@ stacked with left padding, and the library's `generate` decodes the answers as a
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -21,6 +21,7 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 from legalrr.backbones.local.cache import stack_states, unstack_state
 from legalrr.backbones.local.checkpoint import end_tokens
 from legalrr.backbones.local.decode import decode
+from legalrr.backbones.local.memory import thinking_error
 from legalrr.backbones.local.page_images import Vision
 from legalrr.backbones.local.prefill import (
     Prefiller,
@@ -34,7 +35,7 @@ from legalrr.backbones.local.weights import catch_out_of_memory, torch_settings
 from legalrr.backbones.sampling import CardSampling
 from legalrr.errors import UserError
 from legalrr.protocols import Abilities, Call, Reply
-from legalrr.records import FinishReason, Page
+from legalrr.records import Page
 
 
 class TransformersEngine:
@@ -135,11 +136,7 @@ class TransformersEngine:
             if call.max_new_tokens < 1:
                 raise ValueError(f"call {call.key} leaves no room for an answer: max_new_tokens={call.max_new_tokens}")
             if call.choices and not self.can.structured:
-                raise UserError(
-                    "a model that thinks before it answers cannot be restricted to given answers",
-                    where=f"{self._option}.thinking_tokens",
-                    cure="let it write its answers (predict.scoring=generate)",
-                )
+                raise thinking_error("cannot be restricted to given answers", option=self._option)
         prompts, overflows = self._prepare(calls)
         if overflows:
             yield overflows
@@ -150,11 +147,7 @@ class TransformersEngine:
     def compare(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
         """See `legalrr.protocols.Engine`; the log-probability of an answer is the sum over its tokens."""
         if not self.can.logprobs:
-            raise UserError(
-                "a model that thinks before it answers has no log-probabilities of an immediate answer",
-                where=f"{self._option}.thinking_tokens",
-                cure="let it write its answers (predict.scoring=generate)",
-            )
+            raise thinking_error("has no log-probabilities of an immediate answer", option=self._option)
         prompts, overflows = self._prepare(calls)
         if overflows:
             yield overflows
@@ -174,7 +167,7 @@ class TransformersEngine:
                 vision=self._vision,
             )
             if len(prompt.ids) + prompt.new > self.context + self._thinking_tokens:
-                overflows.append((call.key, _empty_reply(prompt, "overflow")))
+                overflows.append((call.key, prompt.reply("overflow")))
             else:
                 prompts.append(prompt)
         # Use cached states before newer ones evict them; without cached states this sorts by length.
@@ -252,13 +245,11 @@ class TransformersEngine:
         return [self._generated_reply(prompt, answer, 0) for prompt, answer in zip(batch, answers, strict=True)]
 
     def _generated_reply(self, prompt: TokenizedPrompt, answer: list[int], cached_tokens: int) -> Reply:
-        return Reply(
+        return prompt.reply(
+            "stop" if answer[-1] in self.model.generation_config.eos_token_id else "length",
             text=self.tokenizer.decode(answer, skip_special_tokens=True),
-            finish_reason="stop" if answer[-1] in self.model.generation_config.eos_token_id else "length",
-            prompt_tokens=len(prompt.ids),
             cached_tokens=cached_tokens,
             new_tokens=len(answer),
-            seconds=0.0,
         )
 
     def _compare(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> list[Reply]:
@@ -270,28 +261,12 @@ class TransformersEngine:
         self.tokens_read += len(prompt.ids) - result.cached
         self.prefixes.add(result.state)
         logprobs = answer_logprobs(model, result, list(prompt.answers.values()))
-        return [_empty_reply(prompt, "stop", result.cached, dict(zip(prompt.answers, logprobs, strict=True)))]
+        named = dict(zip(prompt.answers, logprobs, strict=True))
+        return [prompt.reply("stop", cached_tokens=result.cached, logprobs=named)]
 
     def _compare_reference(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> list[Reply]:
         """Compute log-probabilities of answers, with prompt and answer computed again for each."""
         (prompt,) = batch
         self.tokens_read += len(prompt.ids) * len(prompt.answers)
         logprobs = answer_logprobs_reference(model, prompt.ids, list(prompt.answers.values()), prompt.pictures)
-        return [_empty_reply(prompt, "stop", 0, dict(zip(prompt.answers, logprobs, strict=True)))]
-
-
-def _empty_reply(
-    prompt: TokenizedPrompt,
-    finish_reason: FinishReason,
-    cached_tokens: int = 0,
-    logprobs: Mapping[str, float] | None = None,
-) -> Reply:
-    return Reply(
-        text="",
-        finish_reason=finish_reason,
-        prompt_tokens=len(prompt.ids),
-        cached_tokens=cached_tokens,
-        new_tokens=0,
-        seconds=0.0,
-        logprobs=logprobs,
-    )
+        return [prompt.reply("stop", logprobs=dict(zip(prompt.answers, logprobs, strict=True)))]

@@ -69,6 +69,15 @@ def check_thinking(thinking_tokens: int, context: int, *, option: str) -> None:
         )
 
 
+def thinking_error(limitation: str, *, option: str) -> UserError:
+    """Return the error for a reasoning model that is asked for an immediate answer."""
+    return UserError(
+        f"a model that thinks before it answers {limitation}",
+        where=f"{option}.thinking_tokens",
+        cure="let it write its answers (predict.scoring=generate)",
+    )
+
+
 def _apply_yarn(text: "PretrainedConfig", context: int) -> None:
     """Set YaRN as in the model card; mrope_section and mrope_interleaved are kept."""
     text.rope_parameters = {

@@ -15,7 +15,8 @@ from legalrr.backbones.local.cache import cache_from_state, extract_state, snaps
 from legalrr.backbones.local.page_images import Inputs, Picture, Vision, avoid_cutting_image, position_arguments
 from legalrr.backbones.local.prefix_cache import PrefixCache, State, common_prefix_length
 from legalrr.errors import UserError
-from legalrr.protocols import Call
+from legalrr.protocols import Call, Reply
+from legalrr.records import FinishReason
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -39,6 +40,27 @@ class TokenizedPrompt:
     """Lengths at which later prompts diverge from this one."""
     pictures: tuple[Picture, ...] = ()
     """The images, in order."""
+
+    def reply(
+        self,
+        finish_reason: FinishReason,
+        *,
+        text: str = "",
+        cached_tokens: int = 0,
+        new_tokens: int = 0,
+        seconds: float = 0.0,
+        logprobs: Mapping[str, float] | None = None,
+    ) -> Reply:
+        """Build the reply to the call."""
+        return Reply(
+            text=text,
+            finish_reason=finish_reason,
+            prompt_tokens=len(self.ids),
+            cached_tokens=cached_tokens,
+            new_tokens=new_tokens,
+            seconds=seconds,
+            logprobs=logprobs,
+        )
 
 
 def tokenize_call(
