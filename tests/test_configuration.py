@@ -42,7 +42,7 @@ def test_every_corpus_states_all_facts(file):
 
 @pytest.mark.parametrize("file", FILES["backbone"], ids=lambda file: file.stem)
 def test_every_backbone_states_what_its_configuration_leaves_open(file):
-    one, facts = backbones.read_backbone(file.stem), stated(file)
+    one, facts = backbones.card(file.stem), stated(file)
     assert set(facts) <= set(backbones.FACTS)
     assert all(isinstance(value, str) and value.strip() for value in facts.values())
     wanted = {"licence"}
@@ -71,7 +71,7 @@ def test_the_node_is_no_part_of_the_stage_or_its_identity(name):
 
 
 def test_a_typo_beside_the_node_is_still_refused():
-    node = OmegaConf.create({**OmegaConf.to_container(backbones.read_backbone("echo").node), "metta": {"licence": "x"}})
+    node = OmegaConf.create({**OmegaConf.to_container(backbones.card("echo").node), "metta": {"licence": "x"}})
     with pytest.raises(UserError, match="metta"):
         build(node, Backbone, option="backbone")
 

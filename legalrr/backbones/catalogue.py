@@ -119,7 +119,7 @@ def backbone_names() -> list[str]:
 
 
 def read_facts(name: str, folders: Sequence[Path] | None = None) -> dict[str, str]:
-    """Return the metadata of a backbone config by key of `FACTS`; raises UserError as `read_backbone` does.
+    """Return the metadata of a backbone config by key of `FACTS`; raises UserError as `card` does.
 
     Args:
         name: config name.
@@ -128,7 +128,7 @@ def read_facts(name: str, folders: Sequence[Path] | None = None) -> dict[str, st
     return read_metadata(_file(name, folders), FACTS, wrapped=False)
 
 
-def read_backbone(name: str) -> BackboneFacts:
+def card(name: str) -> BackboneFacts:
     """Read the metadata of a backbone; raise UserError for an unknown name, or an entry that cannot be parsed."""
     file, stated = _file(name), read_facts(name)
     numbers = {key: _numbers(key, stated[key], file) for key in FORMS if key in stated}
@@ -243,7 +243,7 @@ def main(arguments: list[str] | None = None) -> None:
         if options.length < 1:
             raise UserError(f"a length of {options.length} tokens", where="--length", cure="give at least 1")
         snapshots = hub_snapshots()
-        chosen = [read_backbone(name) for name in options.names or backbone_names()]
+        chosen = [card(name) for name in options.names or backbone_names()]
         rows = [model_row(backbone, snapshots, length=options.length, dtype=options.dtype) for backbone in chosen]
     except UserError as error:
         print(f"legalrr models: {error}", file=sys.stderr)

@@ -9,7 +9,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from legalrr import paths
 from legalrr.backbones import catalogue
-from legalrr.backbones.catalogue import backbone_names, main, read_backbone
+from legalrr.backbones.catalogue import backbone_names, card, main
 from legalrr.backbones.local.memory import cache_bytes, weight_bytes
 from legalrr.errors import UserError
 
@@ -88,7 +88,7 @@ def test_memory_follows_from_metadata_length_and_dtype(capsys):
 
 @pytest.mark.parametrize("name", [name for name in backbone_names() if name.startswith("qwen3_vl")])
 def test_a_thinking_model_is_as_large_as_its_instruct_version(name):
-    one, other = read_backbone(name), read_backbone(name.removesuffix("_thinking"))
+    one, other = card(name), card(name.removesuffix("_thinking"))
     assert (one.licence, one.context, one.parameters, one.cache) == (
         other.licence,
         other.context,
@@ -111,7 +111,7 @@ def test_a_local_configuration_overrides_metadata(conf, family, capsys):
 def test_metadata_gives_the_same_memory_as_the_configuration(conf, family):
     config = AutoConfig.from_pretrained(family("qwen3"))
     conf("mine", "meta: {cache: 2 layers of 2 key-value heads of 16}\nmodel: me/mine\nrevision: null\n")
-    assert read_backbone("mine").cache_bytes(77, "float16") == cache_bytes(config, 77, "float16")
+    assert card("mine").cache_bytes(77, "float16") == cache_bytes(config, 77, "float16")
 
 
 def test_a_hub_model_is_local_at_every_complete_commit_of_the_cache(conf, family, hub, capsys):
@@ -187,7 +187,7 @@ def test_bad_input_is_refused_by_name(arguments, words, capsys):
 def test_an_unreadable_entry_names_its_file(conf, line, key):
     conf("mine", f"{line}\nmodel: me/mine\n")
     with pytest.raises(UserError, match=rf"mine\.yaml: cannot read meta\.{key} .*write {key}: "):
-        read_backbone("mine")
+        card("mine")
 
 
 def test_a_folder_without_weights_is_not_local(conf, tmp_path, capsys):
@@ -200,7 +200,7 @@ def test_a_folder_without_weights_is_not_local(conf, tmp_path, capsys):
 def test_metadata_of_the_packaged_model_equals_its_file():
     from legalrr.backbones.local.checkpoint import open_checkpoint
 
-    one = read_backbone("smollm2")
+    one = card("smollm2")
     checkpoint = open_checkpoint(one.model, None, dtype="float32", option="backbone")
     config = checkpoint.config
     assert config.max_position_embeddings == one.context

@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
-from legalrr.backbones.local.engine import TransformersEngine
 from legalrr.records import Page
 
-SEEING_TEMPLATE = (
+VISION_TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' }}"
     "{% if m['content'] is string %}{{ m['content'] }}{% else %}{% for part in m['content'] %}"
     "{% if part['type'] == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ part['text'] }}{% endif %}"
@@ -36,7 +35,7 @@ PREPROCESSOR = {
 def fresh() -> Callable[..., Any]:
     """Function (folder, **fields) that returns an engine with an empty prefix cache."""
 
-    def load(folder: Path, **fields: Any) -> TransformersEngine:
+    def load(folder: Path, **fields: Any) -> Any:
         forget_engine()
         return TransformersBackbone(**({"name": "tiny", "model": str(folder)} | fields)).load()
 
@@ -107,7 +106,7 @@ def seeing(save_family: Callable[..., Path], tmp_path_factory: pytest.TempPathFa
             tokenizer = AutoTokenizer.from_pretrained(folder)
             marks = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
             tokenizer.add_special_tokens({"additional_special_tokens": marks})
-            tokenizer.chat_template = SEEING_TEMPLATE
+            tokenizer.chat_template = VISION_TEMPLATE
             tokenizer.save_pretrained(folder)
             (folder / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR))
             saved[name] = folder

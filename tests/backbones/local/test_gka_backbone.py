@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 from legalrr import paths
-from legalrr.backbones.catalogue import main, read_backbone
+from legalrr.backbones.catalogue import card, main
 from legalrr.backbones.local import memory
 from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
 from legalrr.backbones.local.checkpoint import model_class, open_checkpoint
@@ -202,7 +202,7 @@ def test_metadata_of_the_released_models_follows_from_their_sizes(name, capsys):
         num_key_value_heads=8,
         hybrid_override_pattern="-".join(["*", "GKA"] * (layers // 2)),
     )
-    one = read_backbone(name)
+    one = card(name)
     auto = model_class(config, option="backbone")
     assert weight_bytes(auto, config, root(), "bfloat16", "none") == one.weight_bytes("bfloat16")
     states = state_bytes(config, "bfloat16")
