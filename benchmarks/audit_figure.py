@@ -1,8 +1,8 @@
-"""Draw the differences in the study's published tables, with the intervals that so few cases allow.
+"""Draw the differences in the study's published tables, with the confidence intervals of their numbers of cases.
 
 A point is the difference in accuracy to the arm `none`, from the confusion matrices that the audit found
-(docs/audit_pairs.csv). The answers to single cases are not published, so b (right only with the arm) and c (right only
-without) are taken as small as the matrices permit. The interval of (b - c) / n is exact: Clopper-Pearson intervals of
+(docs/audit_pairs.csv). The answers to single cases are not published, so b (correct only with the arm) and c (correct
+only without) are as small as the matrices permit. The interval of (b - c) / n is exact: Clopper-Pearson intervals of
 b / n and c / n at 97.5 % each, so that both hold in at least 95 of 100 samples. Cells without paired answers (means
 over runs, subsets of different cases) have no difference.
 
@@ -18,7 +18,7 @@ from pathlib import Path
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 ARMS = ("D", "R", "C", "D+R", "D+C", "R+C", "D+R+C")
 LEVEL = 0.975
-"""Of each of the two intervals; by Bonferroni's inequality both hold with probability 0.95."""
+"""Level of each of the two intervals; by Bonferroni's inequality both hold with probability 0.95."""
 SIZE_INCHES = (8.0, 4.6)
 
 
@@ -31,11 +31,11 @@ class Difference:
     arm: str
     n: int
     b: int
-    """Cases right only with the arm."""
+    """Cases correct only with the arm."""
     c: int
-    """Cases right only without it."""
+    """Cases correct only without it."""
     least_p: float
-    """Least p of McNemar's test and the permutation test over all pairings of the answers."""
+    """Smallest p of McNemar's test and the permutation test over all pairings of the answers."""
 
     @property
     def value(self) -> float:
@@ -44,12 +44,12 @@ class Difference:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Its exact 95 % interval, in points."""
+        """Exact 95 % interval, in points."""
         return exact_interval(self.b, self.c, self.n)
 
 
 def exact_interval(b: int, c: int, n: int) -> tuple[float, float]:
-    """Bounds of (b - c) / n in points; coverage of at least 95 %."""
+    """Compute bounds of (b - c) / n in points, with coverage of at least 95 %."""
     from scipy.stats import binomtest
 
     gained, lost = (binomtest(count, n).proportion_ci(LEVEL, method="exact") for count in (b, c))
@@ -57,7 +57,7 @@ def exact_interval(b: int, c: int, n: int) -> tuple[float, float]:
 
 
 def read_differences(file: Path) -> list[Difference]:
-    """The differences whose matrices are known, in the order of the table."""
+    """Read the differences with known matrices, in the order of the table."""
     with file.open(encoding="utf-8", newline="") as lines:
         return [
             Difference(
@@ -75,7 +75,7 @@ def read_differences(file: Path) -> list[Difference]:
 
 
 def draw(found: Sequence[Difference], file: Path) -> None:
-    """A panel per data set and model."""
+    """Draw a panel per data set and model."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -104,19 +104,17 @@ def draw(found: Sequence[Difference], file: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Draw the figure and print what it shows."""
+    """Draw the figure and print a summary."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument(
-        "--pairs", type=Path, default=DOCS / "audit_pairs.csv", help="the differences, by legalrr audit"
+        "--pairs", type=Path, default=DOCS / "audit_pairs.csv", help="CSV of differences, by legalrr audit"
     )
     parser.add_argument("--out", type=Path, default=DOCS / "audit_differences.svg", metavar="FILE.svg")
     options = parser.parse_args(arguments)
     found = read_differences(options.pairs)
     draw(found, options.out)
     holds = sum(one.interval[0] <= 0 <= one.interval[1] for one in found)
-    print(
-        f"{len(found)} differences; 0 lies in {holds} of the intervals; least p {min(one.least_p for one in found):.3f}"
-    )
+    print(f"{len(found)} differences; {holds} intervals contain 0; smallest p {min(one.least_p for one in found):.3f}")
 
 
 if __name__ == "__main__":

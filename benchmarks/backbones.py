@@ -1,15 +1,15 @@
-"""What it costs to put the arms of the study to a model: our engine against lm-evaluation-harness, in one run.
+"""Measure the cost of running the study's arms: the transformers engine against lm-evaluation-harness, in one run.
 
     LEGALRR_DATA=... python benchmarks/backbones.py [--judgments 20] [--budget 512] [--lm-eval PYTHON] [--part direct]
 
-For the eight arms (layouts `conversation` and `judgment_first`, the turn caps of quickstart) and for `direct` alone, on
-real judgments and the model that ships:
+For the eight arms (layouts `conversation` and `judgment_first`, the turn limits of quickstart) and for `direct` alone,
+on real judgments and the packaged model:
 
-- tokens put through the model / distinct tokens, the nodes of the tree of all prompts;
-- seconds, and those of lm-eval's `hf` model on the same prompts, turn by turn, with the same dtype, precision of
-  products and threads.
+- computed prompt tokens / distinct tokens, the nodes of the prefix tree of all prompts;
+- seconds, and those of lm-eval's `hf` model on the same prompts, turn by turn, with the same dtype, matmul precision
+  and threads.
 
-PYTHON is an interpreter with lm-eval 0.4.13; without it the comparison is left out, and said to be.
+PYTHON is an interpreter with lm-eval 0.4.13; without it the comparison is skipped with a message.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from hydra import compose, initialize_config_dir
 from legalrr.backbones.local.backbone import forget_engine
 from legalrr.backbones.local.engine import TransformersEngine
 from legalrr.backbones.local.prefill import tokenize_call
-from legalrr.backbones.local.prefix_cache import common
+from legalrr.backbones.local.prefix_cache import common_prefix_length
 from legalrr.paths import root
 from legalrr.protocols import Call, Reply
 from legalrr.run.pipeline import Pipeline, build_pipeline
@@ -41,48 +41,48 @@ PARTS = (
     ("judgment_first", ARMS, ("annotate.layout=judgment_first",)),
     ("direct", ("direct_compare",), ()),
 )
-"""Name, arms and options of what is measured."""
+"""Name, arms and options of each part."""
 CAPS = ("analysis=40", "ratio=24", "ruling=24", "answer=8")
 
 
 @dataclass
 class Listener:
-    """An engine that keeps the calls that it passes on, a list per time it was asked."""
+    """Engine wrapper that records calls, a list per request."""
 
     engine: TransformersEngine
-    asked: list[list[Call]] = field(default_factory=list)
+    requests: list[list[Call]] = field(default_factory=list)
 
     def __getattr__(self, name: str) -> Any:
-        """Everything else is the engine's."""
+        """Delegate other attributes to the engine."""
         return getattr(self.engine, name)
 
     def generate(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
-        """Pass on."""
-        self.asked.append(list(calls))
+        """Record and delegate."""
+        self.requests.append(list(calls))
         return self.engine.generate(calls)
 
     def compare(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
-        """Pass on."""
-        self.asked.append(list(calls))
+        """Record and delegate."""
+        self.requests.append(list(calls))
         return self.engine.compare(calls)
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--judgments", type=int, default=20, help="how many (default 20)")
+    parser.add_argument("--judgments", type=int, default=20, help="number of judgments (default 20)")
     parser.add_argument("--corpus", default="build", help="annotated corpus (default build)")
-    parser.add_argument("--budget", type=int, help="tokens of a judgment that are shown (default: all that fit)")
-    parser.add_argument("--matmul-precision", default="highest", help="of float32 products (default highest)")
+    parser.add_argument("--budget", type=int, help="tokens of a judgment to show (default: all that fit)")
+    parser.add_argument("--matmul-precision", default="highest", help="precision of float32 products (default highest)")
     parser.add_argument("--lm-eval", metavar="PYTHON", help="interpreter with lm-eval 0.4.13")
-    parser.add_argument("--part", choices=[name for name, _, _ in PARTS], help="measure this one alone")
+    parser.add_argument("--part", choices=[name for name, _, _ in PARTS], help="measure only this part")
     parser.add_argument("--batch", default="auto", help="batch size of lm-eval (default auto)")
     options = parser.parse_args()
     budget = [] if options.budget is None else [f"restructure.budget={options.budget}"]
     common_options = [f"corpus={options.corpus}", f"limit={options.judgments}", "restructure.overflow=middle", *budget]
     common_options.append(f"backbone.matmul_precision={options.matmul_precision}")
     print(
-        f"{options.judgments} judgments of {options.corpus}, the model that ships, float32, "
+        f"{options.judgments} judgments of {options.corpus}, the packaged model, float32, "
         f"matmul_precision {options.matmul_precision}, threads {torch.get_num_threads()}",
         flush=True,
     )
@@ -101,7 +101,7 @@ def _cell(*overrides: str) -> Pipeline:
 
 
 def _measure(name: str, cells: Sequence[Pipeline], folder: Path, options: argparse.Namespace) -> None:
-    # A new engine holds nothing of what was read before.
+    # A new engine has an empty prefix cache.
     forget_engine()
     engine = cells[0].backbone.load()
     assert isinstance(engine, TransformersEngine)
@@ -112,38 +112,38 @@ def _measure(name: str, cells: Sequence[Pipeline], folder: Path, options: argpar
     seconds = time.perf_counter() - started
     prompts = [
         tokenize_call(call, engine.tokenizer, thinking_tokens=0, option="backbone").ids
-        for calls in listener.asked
+        for calls in listener.requests
         for call in calls
     ]
     distinct = _distinct(prompts)
-    read = engine.tokens_read
+    computed = engine.tokens_read
     whole = sum(map(len, prompts))
     print(
         f"{name}, {len(cells)} cells: {len(prompts)} calls, {whole:,} prompt tokens, {distinct:,} distinct, "
-        f"{read:,} read: {read / distinct:.3f} per distinct token; {seconds:.1f} s",
+        f"{computed:,} computed: {computed / distinct:.3f} per distinct token; {seconds:.1f} s",
         flush=True,
     )
     if options.lm_eval is None:
         print("  against lm-eval: not measured (--lm-eval PYTHON)")
         return
-    other = _lm_eval(engine, listener.asked, folder, options)
+    other = _lm_eval(engine, listener.requests, folder, options)
     print(
         f"  lm-eval {other['version']}, batch {options.batch}: {other['seconds']:.1f} s, "
-        f"{other['seconds'] / seconds:.2f} times ours",
+        f"speed-up {other['seconds'] / seconds:.2f}",
         flush=True,
     )
 
 
 def _distinct(prompts: Sequence[Sequence[int]]) -> int:
-    """Nodes of the prefix tree of all prompts."""
+    """Count the nodes of the prefix tree of all prompts."""
     import numpy as np
 
     ordered = [np.array(prompt) for prompt in sorted(map(list, prompts))]
-    return len(ordered[0]) + sum(len(b) - common(a, b) for a, b in pairwise(ordered))
+    return len(ordered[0]) + sum(len(b) - common_prefix_length(a, b) for a, b in pairwise(ordered))
 
 
 def _lm_eval(
-    engine: TransformersEngine, asked: Sequence[Sequence[Call]], folder: Path, options: argparse.Namespace
+    engine: TransformersEngine, requests: Sequence[Sequence[Call]], folder: Path, options: argparse.Namespace
 ) -> dict[str, Any]:
     turns = [
         [
@@ -156,7 +156,7 @@ def _lm_eval(
             }
             for call in calls
         ]
-        for calls in asked
+        for calls in requests
     ]
     (folder / "requests.json").write_text(json.dumps(turns), "utf-8")
     command = [options.lm_eval, str(Path(__file__).with_name("lm_eval_side.py")), str(folder / "requests.json")]
@@ -168,8 +168,8 @@ def _lm_eval(
         str(folder / "out.json"),
     ]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    told: dict[str, Any] = json.loads((folder / "out.json").read_text("utf-8"))
-    return told
+    result: dict[str, Any] = json.loads((folder / "out.json").read_text("utf-8"))
+    return result
 
 
 if __name__ == "__main__":

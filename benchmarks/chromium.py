@@ -1,4 +1,4 @@
-"""A page in headless Chromium, driven by selenium: for measuring, taking pictures, and the tests marked `browser`."""
+"""Drive headless Chromium with selenium: for measurements, screenshots, and the tests marked `browser`."""
 
 import base64
 import json
@@ -26,19 +26,19 @@ FLAGS = (
     "--hide-scrollbars",
 )
 PATIENCE = 60.0
-"""Seconds after which a page that is not ready is given up."""
+"""Timeout for a page to become ready, in seconds."""
 
 
 def missing() -> str:
-    """What keeps Chromium from being driven here; "" where nothing does."""
-    gone = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
-    gone += [] if find_spec("selenium") else ["selenium"]
-    return f"{', '.join(gone)} not installed (Debian: chromium chromium-driver)" if gone else ""
+    """Return a message about what is not installed; "" if Chromium can be driven."""
+    absent = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
+    absent += [] if find_spec("selenium") else ["selenium"]
+    return f"{', '.join(absent)} not installed (Debian: chromium chromium-driver)" if absent else ""
 
 
 @contextmanager
 def chromium(*, width: int = 1440, height: int = 1000, dark: bool = False) -> Iterator["Chrome"]:
-    """A browser with a new profile, a window of this size in CSS pixels, and logs of console and network."""
+    """Start a browser with a new profile, a window size in CSS pixels, and logs of console and network."""
     from selenium import webdriver
 
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
@@ -59,7 +59,7 @@ def chromium(*, width: int = 1440, height: int = 1000, dark: bool = False) -> It
 
 
 def wait(driver: "Chrome", condition: str) -> Any:
-    """The first true value of a JavaScript expression; raises TimeoutError after `PATIENCE` seconds."""
+    """Poll a JavaScript expression until it is true, and return it; raises TimeoutError after `PATIENCE` seconds."""
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         if found := driver.execute_script(f"return {condition}"):
@@ -69,7 +69,7 @@ def wait(driver: "Chrome", condition: str) -> Any:
 
 
 def open_page(driver: "Chrome", page: Path, fragment: str = "") -> float:
-    """Open a report, wait until it can be used, and tell the seconds that this took the browser."""
+    """Open a report, wait until it is interactive, and return the seconds that this took in the browser."""
     driver.get("about:blank")
     driver.get(page.resolve().as_uri() + fragment)
     ready = "document.body.dataset.ready && performance.getEntriesByName('ready')[0].startTime"
@@ -77,14 +77,14 @@ def open_page(driver: "Chrome", page: Path, fragment: str = "") -> float:
 
 
 def picture(driver: "Chrome", clip: tuple[float, float, float, float]) -> bytes:
-    """A part of the page as PNG: left, top, width, height in CSS pixels from the page's corner."""
+    """Take a screenshot as PNG of left, top, width, height, in CSS pixels from the page's corner."""
     box = dict(zip(("x", "y", "width", "height"), clip, strict=True)) | {"scale": 1}
     shot = driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True, "clip": box})
     return base64.b64decode(shot["data"])
 
 
 def pdf(driver: "Chrome") -> bytes:
-    """The page as printed on A4."""
+    """Print the page to an A4 PDF."""
     made = driver.execute_cdp_cmd(
         "Page.printToPDF", {"printBackground": True, "paperWidth": 8.27, "paperHeight": 11.69}
     )
@@ -92,6 +92,6 @@ def pdf(driver: "Chrome") -> bytes:
 
 
 def requests(driver: "Chrome") -> list[str]:
-    """Addresses that were asked for since the last call."""
+    """Return the URLs requested since the last call."""
     events = (json.loads(entry["message"])["message"] for entry in driver.get_log("performance"))
     return [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]

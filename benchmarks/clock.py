@@ -1,4 +1,4 @@
-"""How long a call takes."""
+"""Time a function call."""
 
 import statistics
 import time
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 def seconds(run: Callable[[], object], *, runs: int) -> float:
-    """Median wall time of so many calls after one to warm up, in seconds."""
+    """Return the median wall time of `runs` calls after one warm-up call, in seconds."""
     run()
     times = []
     for _ in range(runs):

@@ -1,9 +1,9 @@
-"""Pictures of a report's parts for docs/gallery.md, of a sweep over the judgments that ship.
+"""Take screenshots of a report's parts for docs/gallery.md, from a sweep over the specimen corpus.
 
 legalrr experiment=quickstart limit=8
 python benchmarks/gallery.py runs/sweep/STAMP
 
-Needs Chromium with its driver, and selenium. No other corpus's text may stand in a picture: other sweeps are refused.
+Needs Chromium with its driver, and selenium. Sweeps over other corpora are refused: their text must not be published.
 """
 
 import argparse
@@ -33,16 +33,16 @@ PARTS = {
     "health": ("#health > .scroll", "#health > .scroll"),
     "judgments": (".desk", ".desk"),
 }
-"""Picture -> the elements where it begins and ends."""
+"""Selectors of the first and last element of each picture."""
 TALLEST = 1000
-"""Pixels after which a picture is cut."""
+"""Maximum height in pixels; taller pictures are cut."""
 CASE, ARM = "tax-2", "drc"
 COLOURS = 256
 PAD = 12
 
 
 def clip(driver: "Chrome", first: str, last: str) -> tuple[float, float, float, float]:
-    """The box around two elements, within the width of the page."""
+    """Return the box around two elements: left, top, width, height."""
     script = """
         const [first, last] = [...arguments].map((name) => document.querySelector(name).getBoundingClientRect());
         const right = Math.max(first.right, last.right);
@@ -53,7 +53,7 @@ def clip(driver: "Chrome", first: str, last: str) -> tuple[float, float, float, 
 
 
 def save(name: str, shot: bytes) -> None:
-    """Write a picture with few colours, which is all that it has."""
+    """Write a picture with a palette of few colours."""
     from PIL import Image
 
     image = Image.open(io.BytesIO(shot)).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
@@ -71,7 +71,7 @@ def main() -> None:
         sys.exit(missing())
     report = read_report([sweep])
     if {cell.setup.corpus for cell in report.cells if cell.setup} != {"specimen"}:
-        sys.exit(f"{sweep}: only pictures of the specimen may be published")
+        sys.exit(f"{sweep}: only pictures of the corpus specimen may be published")
     OUT.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         page = write_page(report, [sweep], Path(scratch))

@@ -1,10 +1,9 @@
-"""How long one layer takes to read a text, by its length: attention against Gated KalmaNet.
+"""Time the prefill of one layer by text length: attention against Gated KalmaNet.
 
-Both layers have the shape of SmolLM2-135M's (9 heads, 3 of keys and values, D = 64) and random weights: what is seen
-does not depend on them. Projections are counted in, rotary embeddings too. Attention is torch's causal kernel, whose
-time grows with the square of the length; a Gated KalmaNet layer reads chunk by chunk, and its time grows with the
-length. The crossing is where the two lines between measured lengths meet.
-
+Both layers have the shape of SmolLM2-135M's (9 heads, 3 key-value heads, D = 64) and random weights, on which the times
+do not depend. Projections and rotary embeddings are included. Attention is torch's causal kernel, whose time grows with
+the square of the length; a Gated KalmaNet layer computes chunk by chunk, and its time grows linearly. The crossing is
+interpolated between measured lengths.
 python benchmarks/gka_prefill.py [--plot FILE.svg]
 """
 
@@ -24,7 +23,7 @@ from gated_kalmanet import GatedKalmaNet, GatedKalmaNetConfig
 
 LENGTHS = (1024, 2048, 4096, 8192, 16384)
 STEPS = (30, 10)
-"""Chebyshev steps, the first those of the released checkpoints."""
+"""Chebyshev iterations; the first number is that of the released checkpoints."""
 RUNS = 3
 CONFIG = LlamaConfig(
     hidden_size=576,
@@ -37,7 +36,7 @@ ATTENTION = "attention"
 
 
 def attention() -> Callable[[torch.Tensor], object]:
-    """An attention layer of Llama with its rotary embedding."""
+    """Build an attention layer of Llama with its rotary embedding."""
     layer, rotary = LlamaAttention(CONFIG, 0), LlamaRotaryEmbedding(CONFIG)
 
     def run(hidden: torch.Tensor) -> object:
@@ -48,13 +47,13 @@ def attention() -> Callable[[torch.Tensor], object]:
 
 
 def kalmanet(steps: int) -> Callable[[torch.Tensor], object]:
-    """A Gated KalmaNet layer that solves in so many steps."""
+    """Build a Gated KalmaNet layer with a number of solver iterations."""
     heads = {"num_q_heads": 9, "num_k_heads": 3, "num_v_heads": 3}
     return GatedKalmaNet(GatedKalmaNetConfig(hidden_size=576, head_dim=64, num_iter=steps, **heads))
 
 
 def crossing(one: Mapping[int, float], other: Mapping[int, float]) -> float | None:
-    """Length from which `other` is quicker, both taken for powers of the length in between; None: nowhere."""
+    """Return the length from which `other` is faster, by log-log interpolation; None if it never is."""
     for shorter, longer in pairwise(sorted(one)):
         before, after = (log(one[length] / other[length]) for length in (shorter, longer))
         if before < 0 <= after:
@@ -63,13 +62,13 @@ def crossing(one: Mapping[int, float], other: Mapping[int, float]) -> float | No
 
 
 def slope(times: Mapping[int, float]) -> float:
-    """Power of the length by which time grows between the two longest texts."""
+    """Return the exponent of the growth of time with length between the two longest texts."""
     shorter, longer = sorted(times)[-2:]
     return log(times[longer] / times[shorter]) / log(longer / shorter)
 
 
 def plot(found: Mapping[str, Mapping[int, float]], file: Path) -> None:
-    """Times against lengths."""
+    """Plot times against lengths."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -88,7 +87,7 @@ def plot(found: Mapping[str, Mapping[int, float]], file: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="where to draw the times")
+    parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="file for a plot of the times")
     options = parser.parse_args(arguments)
     torch.manual_seed(0)
     torch.set_grad_enabled(False)
@@ -104,9 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, times in found.items():
         print(f"{name}: time grows with the length to the power {slope(times):.2f} at the end", end="")
         meets = None if name == ATTENTION else crossing(found[ATTENTION], times)
-        print(
-            "" if name == ATTENTION else f"; quicker from {meets:,.0f} tokens on" if meets else "; never quicker here"
-        )
+        print("" if name == ATTENTION else f"; faster from {meets:,.0f} tokens on" if meets else "; never faster here")
     if options.plot is not None:
         plot(found, options.plot)
 

@@ -1,4 +1,4 @@
-"""The other side of benchmarks/backbones.py: the same prompts through lm-eval's `hf` model, turn by turn.
+"""Run the prompts of benchmarks/backbones.py in lm-eval's `hf` model, turn by turn.
 
 python lm_eval_side.py REQUESTS.json MODEL_FOLDER BATCH THREADS PRECISION OUT.json
 """
@@ -15,22 +15,22 @@ from lm_eval.models.huggingface import HFLM
 
 
 def main() -> None:
-    """Run and write the seconds."""
+    """Run the prompts, and write the seconds."""
     requests, model, batch, threads, precision, out = sys.argv[1:]
     torch.set_num_threads(int(threads))
     torch.set_float32_matmul_precision(precision)
     engine = HFLM(pretrained=model, dtype="float32", device="cpu", batch_size=batch)
     turns = json.loads(Path(requests).read_text("utf-8"))
-    _ask(engine, [turns[0][0] | {"context": "The appeal", "new": 2}])
+    _run(engine, [turns[0][0] | {"context": "The appeal", "new": 2}])
     started = time.perf_counter()
     for turn in turns:
-        _ask(engine, turn)
+        _run(engine, turn)
     seconds = time.perf_counter() - started
     Path(out).write_text(json.dumps({"seconds": seconds, "version": version("lm_eval")}), "utf-8")
 
 
-def _ask(engine: HFLM, turn: list[dict]) -> None:
-    written = [
+def _run(engine: HFLM, turn: list[dict]) -> None:
+    generated = [
         Instance(
             request_type="generate_until",
             doc={},
@@ -45,8 +45,8 @@ def _ask(engine: HFLM, turn: list[dict]) -> None:
         for call in turn
         for answer in call["answers"]
     ]
-    if written:
-        engine.generate_until(written)
+    if generated:
+        engine.generate_until(generated)
     if compared:
         engine.loglikelihood(compared)
 

@@ -1,10 +1,10 @@
-"""Peak memory of reading one prompt, by its length, beside the memory of its states.
+"""Measure the peak memory of prefilling one prompt, by its length, and the memory of its states.
 
     python benchmarks/memory.py [--tokens 8192,16384,32768] [--chunk 8192]
 
-The shapes are those of SmolLM2-135M in float32, with random weights and room for longer prompts: memory does not depend
-on the weights. Each length is read in a process of its own, whose peak is counted from after the weights are there.
-What is above the states is what one chunk of a prompt takes in the layers: it does not grow with the prompt.
+The model has the shape of SmolLM2-135M in float32, random weights, and a longer context: memory does not depend on the
+weights. Each length runs in its own process, whose peak is counted after the weights are loaded. The excess over the
+states is the memory of activations of one chunk, which does not grow with the prompt.
 """
 
 import argparse
@@ -16,7 +16,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokens", default="8192,16384,32768", help="lengths of the prompt (default %(default)s)")
-    parser.add_argument("--chunk", type=int, default=8192, help="tokens read in one forward (default %(default)s)")
+    parser.add_argument("--chunk", type=int, default=8192, help="tokens per forward pass (default %(default)s)")
     options = parser.parse_args()
     lengths = sorted(int(length) for length in options.tokens.split(","))
     print(
@@ -25,7 +25,7 @@ def main() -> None:
     )
     before: tuple[int, int] | None = None
     for length in lengths:
-        # A new process, as memory that was given back may stay with an old one.
+        # A new process: an old one may keep freed memory.
         with get_context("spawn").Pool(1) as pool:
             peak, states = pool.apply(peak_and_states, (length, options.chunk))
         more = "" if before is None else f"{(peak - before[1]) / (length - before[0]):.0f}"
@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def peak_and_states(length: int, chunk: int) -> tuple[int, int]:
-    """Bytes at the peak of reading a prompt beyond those of the weights, and bytes of its states."""
+    """Return the peak bytes of a prefill in addition to the weights, and the bytes of its states."""
     import torch
     from shape import smollm2
     from transformers import LlamaForCausalLM
@@ -53,14 +53,14 @@ def peak_and_states(length: int, chunk: int) -> tuple[int, int]:
         prefill_tokens(model, ids[:64], chunk=chunk)
         Path("/proc/self/clear_refs").write_text("5", "ascii")
         least = _peak()
-        reading = prefill_tokens(model, ids, chunk=chunk)
+        prefilled = prefill_tokens(model, ids, chunk=chunk)
         peak = _peak()
-    assert reading.cached == 0
+    assert prefilled.cached == 0
     return peak - least, cache_bytes(config, length, "float32")
 
 
 def _peak() -> int:
-    """Most memory that the process had since its mark was put down, in bytes (Linux: VmHWM, proc(5))."""
+    """Return the peak memory of the process since the last reset, in bytes (Linux: VmHWM, proc(5))."""
     lines = Path("/proc/self/status").read_text("ascii").splitlines()
     (line,) = (line for line in lines if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024

@@ -1,8 +1,8 @@
-"""How long report.html takes to write and to open, and how large it is, for 50 cells by 3,000 judgments.
+"""Measure the time to write and open report.html, and its size, for 50 cells of 3,000 judgments.
 
-The sweep is made up (`benchmarks/synthetic.py`). "read" is what every report has to do: read the predictions, score and
-compare. "page" is what report.html adds. "interactive" is the time from opening the file until the table can be sorted,
-in Chromium where it is installed, with its driver and selenium.
+The sweep is synthetic (`benchmarks/synthetic.py`). "read" is common to all reports: read the predictions, score and
+compare. "page" is the additional time of report.html. "interactive" is the time from opening the file until the table
+can be sorted, in Chromium if it is installed, with its driver and selenium.
 
 make bench
 """
@@ -21,11 +21,11 @@ from legalrr.report.html.page import MEGABYTES
 from legalrr.report.sweep import write_page
 
 SECONDS, OPENED, LARGEST = 20.0, 2.0, 30.0
-"""Seconds to write the page, seconds to open it, megabytes: what it may take on two cores that do nothing else."""
+"""Limits on two idle cores: seconds to write the page, seconds to open it, megabytes."""
 
 
 def interactive(page: Path) -> float | None:
-    """Seconds from opening the page until it can be used; None without a browser."""
+    """Return the seconds from opening the page until it is interactive; None without a browser."""
     if missing():
         return None
     with chromium() as driver:
@@ -33,12 +33,12 @@ def interactive(page: Path) -> float | None:
 
 
 def main() -> None:
-    """Print the figures; exit status 1 where one is over its limit."""
+    """Print the measurements; exit with status 1 if one exceeds its limit."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--judgments", type=int, default=Shape.judgments, help="judgments per cell (default 3000)")
     parser.add_argument("--words", type=int, default=Shape.words, help="words of a judgment (default 600)")
     parser.add_argument("--texts", type=float, default=MEGABYTES, help="megabytes of prompts and answers (default 12)")
-    parser.add_argument("--sweep", type=Path, help="folder of a sweep to measure, instead of one that is made up")
+    parser.add_argument("--sweep", type=Path, help="folder of a sweep to measure, instead of a synthetic one")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = chosen.sweep or Path(scratch) / "sweep"

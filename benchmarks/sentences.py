@@ -1,14 +1,14 @@
-"""How well sentence splitters find the sentences of Indian judgments, and how fast: ours beside libraries.
+"""Compare sentence splitters on Indian judgments, in accuracy and speed.
 
     LEGALRR_DATA=... .venv/bin/python benchmarks/sentences.py [--judgments 60]
 
-Three golds. `lines`: the sentences of lawai50 and marro, repaired and joined to running text (`repaired`). `build`: the
-spans of BUILD after the preamble, in the text as it is; the number of a paragraph at the end of a span is counted to
-what follows (`covered`). `checked`: places read by hand, tests/boundaries.csv, those of inabs with its line
-breaks read as spaces; half of them drawn at random, half where splitters disagree; `unseen` are those that the rules
-were not corrected on. A boundary is the first visible character of a sentence that is not the first of its text.
+There are three gold standards. `lines`: the sentences of lawai50 and marro, repaired and joined to running text
+(`repaired`). `build`: the spans of BUILD after the preamble, in the original text; a paragraph number at the end of a
+span belongs to the next one (`covered`). `checked`: hand-labelled places, tests/boundaries.csv, with line breaks of
+inabs read as spaces; half are a random sample, half are places where splitters disagree; `unseen` are those that were
+not used to correct the rules. A boundary is the first visible character of a sentence, except the first of its text.
 
-nupunkt (arXiv 2504.04131, https://github.com/alea-institute/nupunkt) is measured where it is installed.
+nupunkt (arXiv 2504.04131, https://github.com/alea-institute/nupunkt) is measured if it is installed.
 """
 
 import argparse
@@ -30,7 +30,7 @@ Gold = Sequence[tuple[str, list[int]]]
 CHECKED = Path(__file__).resolve().parent.parent / "tests" / "segment" / "boundaries.csv"
 _ENDED = (".", "?", "!", '"', "”")
 _OPEN = (":", ";", ",", ":-", "-.", " and", " and.", " or", " or.", " but")
-# Words at which the makers of the lines cut sentences in two.
+# Words after which the annotators of the lines split sentences wrongly.
 _CUT_AFTER = re.compile(
     r"(?:\A|\s)(?:nos?|mr|mrs|ms|dr|smt|shri|sri|m/s|u/s|vs?|rs|arts?|secs?|(?:sub-)?(?:ss?|cls?|rr?))\.?\Z",
     re.IGNORECASE,
@@ -39,7 +39,7 @@ _NUMBER = re.compile(r"\s[(\[]?\d{1,3}[.)\]]{1,2}\s*\Z")
 
 
 def splitters() -> dict[str, Splitter]:
-    """The splitters that are installed, by name."""
+    """Return the installed splitters by name."""
     found: dict[str, Splitter] = {"legalrr": split, "spaCy sentencizer": sentencizer(())}
     found["spaCy + abbreviations"] = sentencizer(ABBREVIATIONS)
     if find_spec("nupunkt"):
@@ -49,7 +49,7 @@ def splitters() -> dict[str, Splitter]:
 
 
 def sentencizer(abbreviations: Iterable[str]) -> Splitter:
-    """spaCy's rule: a sentence ends with a token that is a full stop; an abbreviation with its stop is one token."""
+    """Build spaCy's sentencizer: a sentence ends with a full stop as a token; abbreviations with a stop are tokens."""
     import spacy
 
     nlp = spacy.blank("en")
@@ -62,7 +62,7 @@ def sentencizer(abbreviations: Iterable[str]) -> Splitter:
 
 
 def nupunkt(abbreviations: Iterable[str]) -> Splitter:
-    """nupunkt with its own model, to which abbreviations are added, and its rules for headings and lists."""
+    """Build nupunkt with its default model, additional abbreviations, and its rules for headings and lists."""
     from nupunkt import PunktParameters, PunktSentenceTokenizer
     from nupunkt.models import get_default_model_path
 
@@ -74,17 +74,17 @@ def nupunkt(abbreviations: Iterable[str]) -> Splitter:
 
 
 def trimmed(text: str, start: int, end: int) -> tuple[int, int]:
-    """Offsets without the whitespace at either end."""
+    """Return the offsets without surrounding whitespace."""
     piece = text[start:end]
     return start + len(piece) - len(piece.lstrip()), start + len(piece.rstrip())
 
 
 def repaired(judgment: Judgment) -> tuple[str, list[int]]:
-    """Running text from the sentence lines of lawai50 or marro, and where its sentences start, less the first.
+    """Join the sentence lines of lawai50 or marro to running text; return it with the sentence starts but the first.
 
-    The lines have lost their full stops, which are put back. A line goes on the one before it, as those who made the
-    lines would have it, where that one has an open bracket, ends with a colon, a semicolon, a comma or "and", or ends
-    with a word of `_CUT_AFTER`, and where it begins with a small letter itself.
+    The lines have lost their full stops, which are restored. A line is joined to the previous one, as its annotators
+    intended, if that one has an open bracket, ends with a colon, a semicolon, a comma or "and", or ends with a word of
+    `_CUT_AFTER`, or if the line starts with a lower-case letter.
     """
     text, found = "", [0]
     for span in judgment.spans or ():
@@ -101,7 +101,7 @@ def repaired(judgment: Judgment) -> tuple[str, list[int]]:
 
 
 def covered(judgment: Judgment) -> tuple[str, list[int]]:
-    """The text of BUILD under the spans after the preamble, and where those spans start in it, less the first."""
+    """Return the text of BUILD's spans after the preamble, and the starts of those spans in it but the first."""
     spans = judgment.spans or ()
     last = max((number for number, span in enumerate(spans) if span.role == "PREAMBLE"), default=-1)
     body = spans[last + 1 :]
@@ -117,34 +117,36 @@ def covered(judgment: Judgment) -> tuple[str, list[int]]:
 
 
 def starts(splitter: Splitter, text: str) -> list[int]:
-    """Where sentences start, less the first."""
+    """Return the sentence starts but the first."""
     return [start for start, _ in splitter(text)][1:]
 
 
 def f1(found: Iterable[tuple[set[int], set[int]]]) -> float:
-    """Boundary F1 over all texts together, from (gold, predicted) offsets of each."""
+    """Compute micro-averaged boundary F1 from the (gold, predicted) offsets of each text."""
     pairs = list(found)
     hits = sum(len(gold & predicted) for gold, predicted in pairs)
     return 2 * hits / sum(len(gold) + len(predicted) for gold, predicted in pairs)
 
 
 def checked(splitter: Splitter, texts: dict[tuple[str, str], str], rows: Iterable[dict[str, str]]) -> float:
-    """F1 of the decisions at the places that were read by hand."""
-    memory: dict[tuple[str, str], set[int]] = {}
+    """Compute F1 of the decisions at the hand-labelled places."""
+    cached: dict[tuple[str, str], set[int]] = {}
     pairs = []
     for row in rows:
         key = row["corpus"], row["id"]
-        if key not in memory:
-            memory[key] = set(starts(splitter, texts[key]))
+        if key not in cached:
+            cached[key] = set(starts(splitter, texts[key]))
         place = {int(row["offset"])}
-        pairs.append((place if row["is_boundary"] == "1" else set(), place & memory[key]))
+        pairs.append((place if row["is_boundary"] == "1" else set(), place & cached[key]))
     return f1(pairs)
 
 
 def main() -> None:
-    """Print F1 per gold and sentences per second for every splitter that is installed."""
+    """Print F1 per gold standard and sentences per second of every installed splitter."""
     parser = argparse.ArgumentParser(description="Compare sentence splitters.")
-    parser.add_argument("--judgments", type=int, default=60, help="how many of BUILD, drawn with seed 0 (default 60)")
+    parser.add_argument(
+        "--judgments", type=int, default=60, help="judgments of BUILD, sampled with seed 0 (default 60)"
+    )
     count = parser.parse_args().judgments
     corpora = {name: card(name).reader() for name in ("lawai50", "marro", "build", "inabs")}
     read = {name: list(corpus.read(corpus.split)) for name, corpus in corpora.items() if corpus}
@@ -161,7 +163,7 @@ def main() -> None:
     }
     print(f"{'':<26}{'lines':>8}{'build':>8}" + "".join(f"{part:>20}" for part in parts) + f"{'sentences/s':>14}")
     for name, splitter in splitters().items():
-        # Timed on the first reading, as nupunkt keeps what it has split.
+        # Timed on the first run, as nupunkt caches its results.
         began = time.perf_counter()
         found = [starts(splitter, text) for text, _ in build]
         rate = sum(map(len, found)) / (time.perf_counter() - began)

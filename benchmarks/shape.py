@@ -1,10 +1,10 @@
-"""The shape of the model that ships, for benchmarks whose figures do not depend on its weights."""
+"""Model shape of SmolLM2-135M, for benchmarks that do not depend on its weights."""
 
 from transformers import LlamaConfig
 
 
 def smollm2(context: int) -> LlamaConfig:
-    """SmolLM2-135M's, with room for so many tokens."""
+    """Return the configuration of SmolLM2-135M with a context length."""
     return LlamaConfig(
         vocab_size=49152,
         hidden_size=576,

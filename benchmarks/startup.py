@@ -1,4 +1,4 @@
-"""How fast `import legalrr` and `legalrr --help` are, beside a bare interpreter and an import of Hydra in the same run.
+"""Time `import legalrr` and `legalrr --help`, relative to a bare interpreter and an import of Hydra in the same run.
 
 make bench
 """
@@ -10,13 +10,13 @@ import time
 
 RUNS = 7
 HELP_LIMIT = 0.4
-"""Seconds that `legalrr --help` may take on two cores."""
+"""Maximum seconds of `legalrr --help` on two cores."""
 IMPORT_LIMIT = 0.05
-"""Seconds that `import legalrr` may take beyond the bare interpreter on two cores."""
+"""Maximum seconds of `import legalrr` in addition to the bare interpreter, on two cores."""
 
 
 def seconds(*arguments: str) -> float:
-    """Median wall time of a Python process, in seconds."""
+    """Return the median wall time of a Python process, in seconds."""
     times = []
     for _ in range(RUNS):
         started = time.perf_counter()
@@ -26,7 +26,7 @@ def seconds(*arguments: str) -> float:
 
 
 def main() -> None:
-    """Print the table; exit status 1 if the import or --help is too slow."""
+    """Print the table; exit with status 1 if the import or --help is too slow."""
     bare = seconds("-c", "pass")
     print(f"{'command':<28}{'seconds':>9}{'x bare interpreter':>20}")
     found = {}

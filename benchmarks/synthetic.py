@@ -1,7 +1,7 @@
-"""A sweep that nobody ran: 50 cells by 3,000 judgments, in the layout of run folders, for measuring the report.
+"""Write a synthetic sweep of 50 cells of 3,000 judgments, in the layout of run folders, to measure the report.
 
-Judgments are made of the specimen's own sentences, drawn anew; prompts are the real ones; answers follow from how able
-a backbone and an arm are said to be. The same arguments give the same bytes.
+Judgments are sampled from the sentences of the corpus specimen; prompts are real; answers depend on a simulated ability
+of backbone and arm. The same arguments give the same bytes.
 """
 
 import random
@@ -37,28 +37,28 @@ COURTS = ("Supreme Court of India", "High Court of Delhi", "High Court of Madras
 KINDS = ("criminal", "tax", "service", "land", "constitutional", "commercial")
 ROLES = scheme("build")
 WRITTEN = {"analysis": 300, "ratio": 150, "ruling": 110}
-"""Words of each answer."""
+"""Words of each free answer."""
 SETTINGS = PredictionScorer()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """How large the sweep is."""
+    """Size of the sweep."""
 
     judgments: int = 3000
-    """Judgments in every cell."""
+    """Judgments per cell."""
     backbones: int = 5
-    """Backbones; each answers ten arms."""
+    """Number of backbones; each answers ten arms."""
     words: int = 600
-    """Words of a judgment, about half of them hidden."""
+    """Words per judgment, about half of them hidden."""
 
 
 def write_sweep(folder: Path, shape: Shape) -> None:
-    """Write the cells 0, 1, ... into a folder."""
+    """Write the cells 0, 1, ... to a folder."""
     draw = random.Random(0)
     sentences = _sentences()
     judgments = [_judgment(number, shape, draw, sentences) for number in range(shape.judgments)]
-    gifts = {judgment.id: draw.gauss(0, 1) for judgment in judgments}
+    easiness = {judgment.id: draw.gauss(0, 1) for judgment in judgments}
     job = 0
     for arm in ARMS:
         node = OmegaConf.load(root() / "conf" / "arm" / f"{arm}.yaml")
@@ -70,7 +70,7 @@ def write_sweep(folder: Path, shape: Shape) -> None:
             drawn = random.Random(f"{arm}{number}")
             rows = [
                 build_prediction(
-                    judgment, case, *_answer(judgment, case, drawn, ability + gifts[judgment.id], sentences)
+                    judgment, case, *_answer(judgment, case, drawn, ability + easiness[judgment.id], sentences)
                 )
                 for judgment, case in zip(judgments, cases, strict=True)
             ]
@@ -143,11 +143,11 @@ def _answer(
 ) -> tuple[Completion, Verdict]:
     right = draw.gauss(ability, 1) > 0
     label = judgment.outcome if right else next(o for o in OUTCOMES if o != judgment.outcome)
-    said = "YES" if label == "allowed" else "NO"
+    word = "YES" if label == "allowed" else "NO"
     turns = [
         CompletedTurn(
             name=turn.name,
-            text=said if turn.name == "answer" else _written(WRITTEN[turn.name], draw, sentences),
+            text=word if turn.name == "answer" else _free_answer(WRITTEN[turn.name], draw, sentences),
             finish_reason="stop",
             prompt_tokens=1000,
             cached_tokens=700,
@@ -165,16 +165,16 @@ def _answer(
     if case.prompt.blank is not None:
         p_allowed = round(draw.uniform(0.5, 1.0) if label == "allowed" else draw.uniform(0.0, 0.5), 4)
     verdict = Verdict(
-        id=judgment.id, label=label or "invalid", reason="matched", span=(0, len(said)), p_allowed=p_allowed
+        id=judgment.id, label=label or "invalid", reason="matched", span=(0, len(word)), p_allowed=p_allowed
     )
     return Completion(id=judgment.id, turns=tuple(turns)), verdict
 
 
-def _written(words: int, draw: random.Random, sentences: dict[str, list[str]]) -> str:
-    written: list[str] = []
-    while sum(map(len, written)) < 6 * words:
-        written.append(draw.choice(sentences["ANALYSIS"]))
-    return " ".join(written)
+def _free_answer(words: int, draw: random.Random, sentences: dict[str, list[str]]) -> str:
+    chosen: list[str] = []
+    while sum(map(len, chosen)) < 6 * words:
+        chosen.append(draw.choice(sentences["ANALYSIS"]))
+    return " ".join(chosen)
 
 
 def _record(

@@ -1,8 +1,8 @@
-"""How fast the taggers read running text, on one core.
+"""Measure the throughput of the taggers on running text, on one core.
 
     LEGALRR_DATA=... python benchmarks/tagging.py [--judgments 20] [--neural 2]
 
-Prints sentences per second from text to tagged spans for the CRF, what splitting alone takes of it, and the neural
+Prints sentences per second from text to tagged spans for the CRF, the share of sentence splitting, and the neural
 tagger's time on the same judgments as a multiple of the CRF's.
 """
 
@@ -21,12 +21,12 @@ REPEATS = 3
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the results."""
     import torch
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--judgments", type=int, default=20, help="how many of inabs the CRF reads (default 20)")
-    parser.add_argument("--neural", type=int, default=2, help="of these, how many the neural tagger reads (default 2)")
+    parser.add_argument("--judgments", type=int, default=20, help="judgments of inabs for the CRF (default 20)")
+    parser.add_argument("--neural", type=int, default=2, help="of these, judgments for the neural tagger (default 2)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     reader = card(CORPUS).reader()

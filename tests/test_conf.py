@@ -108,7 +108,7 @@ def test_a_repetition_samples_with_another_seed() -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["repetition=2"], r"^repetition=2: greedy answers are the same in every run \(use backbone\.decoding=card"),
+        (["repetition=2"], r"^repetition=2: greedy answers are identical in every repetition \(use .*decoding=card"),
         (["repetition=2", "backbone=echo", "arm=direct_compare"], "^repetition=2: compared answers are not sampled"),
         (["repetition=0"], "^repetition: repetition=0"),
     ],

@@ -1,1 +1,1 @@
-"""Language models: each backbone is a stage (`legalrr.protocols.Backbone`) whose `load` gives an engine."""
+"""Language models: each backbone is a stage (`legalrr.protocols.Backbone`) whose `load` returns an engine."""

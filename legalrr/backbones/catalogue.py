@@ -1,6 +1,6 @@
-"""List the backbones of conf/backbone, and run the command `legalrr models`.
+"""List the backbones of conf/backbone: licence, context, memory and local files; the command `legalrr models`.
 
-The backbones of conf/backbone, as the `meta` node of each file and its configuration describe them.
+Each file of conf/backbone describes its model in a `meta` node:
 
     meta:
       licence: Apache-2.0
@@ -9,9 +9,7 @@ The backbones of conf/backbone, as the `meta` node of each file and its configur
       cache: 36 layers of 8 key-value heads of 128
       state: 18 layers of 32 heads of 128, 6,144 channels
 
-Each may be left out: what is not stated is unknown. They stand in for a model's config.json until its files are here.
-
-The command `legalrr models`: which backbones are configured, what they take, and which of them are here.
+All entries are optional; a missing one is unknown. They replace the model's config.json until its files are local.
 """
 
 import argparse
@@ -23,7 +21,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from legalrr.backbones.local.memory import BYTES, cache_bytes, kept_bytes, state_bytes, weight_bytes
+from legalrr.backbones.local.memory import BYTES_PER_WEIGHT, cache_bytes, gka_state_bytes, state_bytes, weight_bytes
 from legalrr.backbones.local.weights import HUB_ID, locate
 from legalrr.configuration import compose, read_metadata
 from legalrr.errors import UserError
@@ -44,78 +42,94 @@ FORMS = {
         "18 layers of 32 heads of 128, 6,144 channels",
     ),
 }
-"""How a fact in numbers is written, and an example of it."""
+"""Format of each numeric entry, and an example."""
 INDEX = "model.safetensors.index.json"
+PIPE_WIDTH = 160
+DTYPES = ("float32", "bfloat16", "float16")
+FILES = {
+    "here": "here",
+    "absent": "not here",
+    "served": "on a server",
+    "open": "set backbone.model",
+    "none": "none needed",
+}
+"""Cells of the column files."""
+EXAMPLES = """\
+examples:
+  legalrr models
+  legalrr models qwen3_vl_8b qwen3_vl_30b_a3b --length 262144
+  legalrr models --dtype float32 --length 8192 --json
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneFacts:
-    """What is stated of one backbone; None where nothing is."""
+    """Metadata of one backbone; None if not stated."""
 
     name: str
-    """Name of its choice: `backbone=<name>`."""
+    """Its config name: `backbone=<name>`."""
     node: DictConfig
     """Its configuration."""
     licence: str | None
-    """Under what terms."""
+    """Licence of the model."""
     context: int | None
-    """Tokens that the model was made for, or as many as are configured."""
+    """Native or configured context length, in tokens."""
     parameters: int | None
-    """How many weights it has, all experts and what reads images among them."""
+    """Number of weights, including all experts and the image encoder."""
     cache: tuple[int, ...] | None
-    """Layers that attend, key-value heads of each, and numbers of a head's key."""
+    """Attention layers, key-value heads per layer, head size."""
     state: tuple[int, ...] | None
-    """Gated KalmaNet layers, heads of each, numbers of a head, channels of convolutions; None: no such layers."""
+    """Gated KalmaNet layers, heads per layer, head size, convolution channels; None: no such layers."""
 
     @property
     def model(self) -> str | None:
-        """Folder, file, hub id or name at a server; None where the user has to give it, or there is none."""
+        """Folder, file, hub id or name at a server; None if the user must set it, or there is none."""
         return None if OmegaConf.is_missing(self.node, "model") else self.node.get("model")
 
     @property
     def served(self) -> bool:
-        """Whether it runs behind a server."""
+        """Whether the model runs on a server."""
         return "base_url" in self.node
 
     @property
     def hub(self) -> bool:
-        """Whether its model is one of the Hugging Face hub."""
+        """Whether the model is on the Hugging Face hub."""
         model = self.model
         if model is None or self.served:
             return False
         return HUB_ID.fullmatch(model) is not None and not model.endswith(".gguf") and not resolve(model).exists()
 
     def weight_bytes(self, dtype: str) -> int | None:
-        """Bytes of the weights in `dtype`, from what is stated."""
-        return None if self.parameters is None else int(self.parameters * BYTES[dtype])
+        """Compute the bytes of the weights in `dtype`; None if unknown."""
+        return None if self.parameters is None else int(self.parameters * BYTES_PER_WEIGHT[dtype])
 
     def cache_bytes(self, tokens: int, dtype: str) -> int | None:
-        """Bytes of keys, values and states that do not grow after `tokens` tokens in `dtype`, from what is stated."""
+        """Compute the bytes of keys, values and recurrent states after `tokens` tokens in `dtype`; None if unknown."""
         if self.cache is None:
             return None
         layers, heads, size = self.cache
-        grown = int(2 * tokens * layers * heads * size * BYTES[dtype])
-        return grown if self.state is None else grown + kept_bytes(*self.state, dtype=dtype)
+        grown = int(2 * tokens * layers * heads * size * BYTES_PER_WEIGHT[dtype])
+        return grown if self.state is None else grown + gka_state_bytes(*self.state, dtype=dtype)
 
 
-def names() -> list[str]:
-    """All choices of conf/backbone, sorted."""
+def backbone_names() -> list[str]:
+    """Return the names of all configs in conf/backbone, sorted."""
     return list(choices("backbone"))
 
 
-def facts(name: str, folders: Sequence[Path] | None = None) -> dict[str, str]:
-    """The facts that the yaml of a backbone states, by key of `FACTS`; raises UserError as `card` does.
+def read_facts(name: str, folders: Sequence[Path] | None = None) -> dict[str, str]:
+    """Return the metadata of a backbone config by key of `FACTS`; raises UserError as `card` does.
 
     Args:
-        name: its choice.
-        folders: of configuration; None: `legalrr.paths.conf_folders`.
+        name: config name.
+        folders: configuration folders; None: `legalrr.paths.conf_folders`.
     """
     return read_metadata(_file(name, folders), FACTS, wrapped=False)
 
 
 def card(name: str) -> BackboneFacts:
-    """The backbone called `name`; raises UserError for one that conf/backbone lacks, or a fact that cannot be read."""
-    file, stated = _file(name), facts(name)
+    """Read the metadata of a backbone; raise UserError for an unknown name, or an entry that cannot be parsed."""
+    file, stated = _file(name), read_facts(name)
     numbers = {key: _numbers(key, stated[key], file) for key in FORMS if key in stated}
     node = compose(f"backbone/{name}").backbone
     return BackboneFacts(
@@ -145,7 +159,7 @@ def _numbers(key: str, text: str, file: Path) -> list[int]:
 
 
 def hub_snapshots() -> Mapping[str, Mapping[str, Path]]:
-    """Folders of the models in the local cache of the hub, by id and commit; they may lack files."""
+    """Return the model folders in the local hub cache, by id and commit; they may be incomplete."""
     from huggingface_hub import CacheNotFound, constants, scan_cache_dir
 
     try:
@@ -153,100 +167,84 @@ def hub_snapshots() -> Mapping[str, Mapping[str, Path]]:
     except CacheNotFound:
         return {}
     return {
-        repo.repo_id: {one.commit_hash: one.snapshot_path for one in repo.revisions}
+        repo.repo_id: {backbone.commit_hash: backbone.snapshot_path for backbone in repo.revisions}
         for repo in repos
         if repo.repo_type == "model"
     }
 
 
-def _whole(folder: Path) -> bool:
-    """Whether a folder has the configuration and all weights."""
+def _is_complete(folder: Path) -> bool:
+    """Whether a folder contains the configuration and all weights."""
     if not (folder / "config.json").is_file():
         return False
     if (folder / INDEX).is_file():
         try:
             parts = json.loads((folder / INDEX).read_text("utf-8"))["weight_map"].values()
         except (ValueError, KeyError) as error:
-            cure = "remove the folder, and download the model anew"
+            cure = "remove the folder, and download the model again"
             raise UserError("this file is damaged", where=str(folder / INDEX), cure=cure) from error
         return all((folder / part).is_file() for part in parts)
     return any(folder.glob("*.safetensors"))
 
 
-def present(one: BackboneFacts, snapshots: Mapping[str, Mapping[str, Path]]) -> list[Path]:
-    """The model folders or .gguf file of a backbone that are here.
+def local_files(backbone: BackboneFacts, snapshots: Mapping[str, Mapping[str, Path]]) -> list[Path]:
+    """Return the local model folders or .gguf file of a backbone.
 
     Args:
-        one: the backbone; of a hub model, all commits count unless it names one.
-        snapshots: see `hub_snapshots`; those that lack weights are left out.
+        backbone: the backbone; for a hub model without a revision, all commits are returned.
+        snapshots: see `hub_snapshots`; incomplete ones are skipped.
 
     Raises:
-        UserError: a damaged list of weights.
+        UserError: a damaged weight index.
     """
-    if one.model is None or one.served:
+    if backbone.model is None or backbone.served:
         return []
-    revision = one.node.get("revision")
-    if one.hub:
-        commits = snapshots.get(one.model, {})
-        return [folder for commit, folder in sorted(commits.items()) if revision in (None, commit) and _whole(folder)]
+    revision = backbone.node.get("revision")
+    if backbone.hub:
+        commits = snapshots.get(backbone.model, {})
+        return [
+            folder for commit, folder in sorted(commits.items()) if revision in (None, commit) and _is_complete(folder)
+        ]
     try:
-        path = locate(one.model, revision, option=f"backbone={one.name}")
+        path = locate(backbone.model, revision, option=f"backbone={backbone.name}")
     except UserError:
         return []
     return [path] if path is not None else []
 
 
-PIPE_WIDTH = 160
-DTYPES = ("float32", "bfloat16", "float16")
-FILES = {
-    "here": "here",
-    "absent": "not here",
-    "served": "at a server",
-    "open": "yours: backbone.model=...",
-    "none": "needs none",
-}
-"""What the table says of the files of a backbone."""
-EXAMPLES = """\
-examples:
-  legalrr models
-  legalrr models qwen3_vl_8b qwen3_vl_30b_a3b --length 262144
-  legalrr models --dtype float32 --length 8192 --json
-"""
-
-
 @dataclass(frozen=True, kw_only=True)
 class ModelRow:
-    """One backbone at a length and dtype; None is what is not known, or does not apply."""
+    """One backbone at a length and dtype; None: unknown, or not applicable."""
 
     name: str
-    """Its choice: `backbone=<name>`."""
+    """Its config name: `backbone=<name>`."""
     model: str | None
     licence: str | None
     context: int | None
-    """Tokens that the model was made for, or as many as are configured."""
+    """Native or configured context length, in tokens."""
     length: int
-    """Tokens of prompt and answer."""
+    """Length of prompt plus answer, in tokens."""
     dtype: str
     weights: int | None
-    """Bytes of the weights, beside which working memory is needed."""
+    """Bytes of the weights, without activations."""
     cache: int | None
-    """Bytes of keys and values of one conversation of that length, and of the states of Gated KalmaNet layers."""
+    """Bytes of keys, values and Gated KalmaNet states of one conversation of that length."""
     files: str
     """A key of `FILES`."""
     paths: tuple[str, ...]
-    """Where the files are: for a hub model, one folder for every commit."""
+    """Local files: for a hub model, one folder per commit."""
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command; raises UserError for bad input."""
+    """Run the command; raises UserError for invalid input."""
     options = _parser().parse_args(arguments)
     if options.length < 1:
         raise UserError(f"a length of {options.length} tokens", where="--length", cure="give at least 1")
     snapshots = hub_snapshots()
-    chosen = [card(name) for name in options.names or names()]
+    chosen = [card(name) for name in options.names or backbone_names()]
     rows = [model_row(one, snapshots, length=options.length, dtype=options.dtype) for one in chosen]
     if options.json:
-        print("\n".join(json.dumps(asdict(one), ensure_ascii=False) for one in rows))
+        print("\n".join(json.dumps(asdict(row), ensure_ascii=False) for row in rows))
     else:
         _show(rows, options.length, options.dtype)
 
@@ -254,67 +252,73 @@ def main(arguments: list[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="legalrr models",
-        description="The configured backbones: licence, context, memory (weights and one conversation's keys and "
-        "values), and whether their files are here.",
+        description="List the configured backbones: licence, context, memory (weights, and keys and values of one "
+        "conversation), and whether their files are local.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("names", metavar="NAME", nargs="*", help="choices of backbone= (default: all)")
-    parser.add_argument("--length", type=int, default=32768, metavar="TOKENS", help="of prompt and answer (32768)")
-    parser.add_argument("--dtype", choices=DTYPES, default="bfloat16", help="of weights, keys and values (bfloat16)")
+    parser.add_argument("names", metavar="NAME", nargs="*", help="names for backbone= (default: all)")
+    parser.add_argument(
+        "--length", type=int, default=32768, metavar="TOKENS", help="length of prompt plus answer (32768)"
+    )
+    parser.add_argument(
+        "--dtype", choices=DTYPES, default="bfloat16", help="dtype of weights, keys and values (bfloat16)"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object per line, memory in bytes")
     return parser
 
 
-def model_row(one: BackboneFacts, snapshots: Mapping[str, Mapping[str, Path]], *, length: int, dtype: str) -> ModelRow:
-    """What is known of a backbone: from its configuration where a model folder is here, else from what its yaml states.
+def model_row(
+    backbone: BackboneFacts, snapshots: Mapping[str, Mapping[str, Path]], *, length: int, dtype: str
+) -> ModelRow:
+    """Describe a backbone from its local configuration, or else from its metadata.
 
-    The vocabulary in the head of a .gguf file takes seconds to read, so such a file goes by what is stated too.
+    Metadata is also used for a .gguf file, whose header takes seconds to read.
 
     Args:
-        one: the backbone.
-        snapshots: see `legalrr.backbones.catalogue.hub_snapshots`.
-        length: tokens of prompt and answer.
+        backbone: the backbone.
+        snapshots: see `hub_snapshots`.
+        length: length of prompt plus answer, in tokens.
         dtype: float32, bfloat16 or float16.
 
     Raises:
-        UserError: files that are here cannot be read.
+        UserError: local files cannot be read.
     """
-    paths = present(one, snapshots)
-    context, weights, cache = one.context, one.weight_bytes(dtype), one.cache_bytes(length, dtype)
+    paths = local_files(backbone, snapshots)
+    context, weights, cache = backbone.context, backbone.weight_bytes(dtype), backbone.cache_bytes(length, dtype)
     if paths and paths[0].is_dir():
-        context, weights, cache = _measured(one, paths[0], length, dtype)
+        context, weights, cache = _from_config(backbone, paths[0], length, dtype)
     return ModelRow(
-        name=one.name,
-        model=one.model,
-        licence=one.licence,
+        name=backbone.name,
+        model=backbone.model,
+        licence=backbone.licence,
         context=context,
         length=length,
         dtype=dtype,
         weights=weights,
         cache=cache,
-        files=_files(one, paths),
+        files=_files(backbone, paths),
         paths=tuple(map(str, paths)),
     )
 
 
-def _measured(one: BackboneFacts, folder: Path, length: int, dtype: str) -> tuple[int, int, int]:
+def _from_config(backbone: BackboneFacts, folder: Path, length: int, dtype: str) -> tuple[int, int, int]:
     from legalrr.backbones.local.checkpoint import open_checkpoint
 
-    checkpoint = open_checkpoint(str(folder), None, dtype=dtype, option=f"backbone={one.name}")
+    checkpoint = open_checkpoint(str(folder), None, dtype=dtype, option=f"backbone={backbone.name}")
     config = checkpoint.config
     weights = weight_bytes(checkpoint.auto, config, checkpoint.folder, dtype, "none")
     native = config.get_text_config(decoder=True).max_position_embeddings
     return native, weights, cache_bytes(config, length, dtype) + state_bytes(config, dtype)
 
 
-def _files(one: BackboneFacts, paths: list[Path]) -> str:
-    # `in` would not see a value that is still missing.
-    if "model" not in one.node.keys():  # noqa: SIM118
+def _files(backbone: BackboneFacts, paths: list[Path]) -> str:
+    # `in` does not find a mandatory value that is missing.
+    if "model" not in backbone.node.keys():  # noqa: SIM118
         return "none"
-    if one.served:
+    if backbone.served:
         return "served"
-    if one.model is None:
+    if backbone.model is None:
         return "open"
     return "here" if paths else "absent"
 
@@ -324,36 +328,34 @@ def _show(rows: list[ModelRow], length: int, dtype: str) -> None:
         header=("backbone", "model", "licence", "context", f"GB at {length:,} tokens\nin {dtype}", "files"),
         rows=tuple(
             (
-                one.name,
-                one.model or "-",
-                one.licence or "?",
-                "?" if one.context is None else f"{one.context:,}",
-                _memory(one),
-                FILES[one.files],
+                row.name,
+                row.model or "-",
+                row.licence or "?",
+                "?" if row.context is None else f"{row.context:,}",
+                _memory(row),
+                FILES[row.files],
             )
-            for one in rows
+            for row in rows
         ),
         numeric=(False, False, False, True, True, False),
     )
     console = standard_output(PIPE_WIDTH)
     table.show(console, grid=True)
-    console.print(
-        "GB (1e9 bytes): sum (weights + keys and values of one conversation); ?: not known; -: does not apply"
-    )
-    if any(one.files == "here" for one in rows):
-        console.print("here: --json tells where, with the commits of a hub model")
-    if any(one.files == "absent" for one in rows):
-        console.print("not here: see the head of the file in conf/backbone, for most models")
+    console.print("GB (1e9 bytes): sum (weights + keys and values of one conversation); ?: unknown; -: not applicable")
+    if any(row.files == "here" for row in rows):
+        console.print("here: --json lists the folders, with the commits of a hub model")
+    if any(row.files == "absent" for row in rows):
+        console.print("not here: see the comments of the file in conf/backbone, or")
         console.print("    hf download MODEL --revision COMMIT, with a commit from the model page (Files, History)")
 
 
-def _memory(one: ModelRow) -> str:
-    if one.files in ("none", "served"):
+def _memory(row: ModelRow) -> str:
+    if row.files in ("none", "served"):
         return "-"
-    if one.weights is None or one.cache is None:
+    if row.weights is None or row.cache is None:
         return "?"
-    text = f"{(one.weights + one.cache) / 1e9:.1f} ({one.weights / 1e9:.1f} + {one.cache / 1e9:.1f})"
-    return f"{text}\nbeyond its context" if one.context is not None and one.length > one.context else text
+    text = f"{(row.weights + row.cache) / 1e9:.1f} ({row.weights / 1e9:.1f} + {row.cache / 1e9:.1f})"
+    return f"{text}\nbeyond its context" if row.context is not None and row.length > row.context else text
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""A backbone without a model: answers follow from a hash of the conversation. For tests and for trying out a pipeline.
+"""A backbone without a model, whose answers follow from a hash of the conversation: for tests and dry runs.
 
-A token is a word. The answers mean nothing, but everything around them is real: context, cut-off, overflow, batches.
+A token is a word. The answers mean nothing; context, cut-off, overflow and batches are handled as for a real model.
 """
 
 import hashlib
@@ -32,44 +32,44 @@ WORDS = (
     "record",
     "shows",
 )
-"""What longer answers consist of."""
+"""Vocabulary of longer answers."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EchoBackbone:
-    """The mock model: answers a question that holds the words YES and NO by one of them, any other by some words."""
+    """The mock model: answers YES or NO if the question contains both words, otherwise some words."""
 
     name: str = runtime(default="echo")
     """Name in tables."""
     context: int = at_least(1, 8192)
-    """Words that prompt and answer may take together."""
+    """Maximum number of words of prompt plus answer."""
     invalid_every: int = at_least(0, 0)
-    """One in so many yes/no answers, by hash, says neither; 0: none."""
+    """One in this many yes/no answers, by hash, is neither; 0: none."""
     cut_every: int = at_least(0, 0)
-    """One in so many answers, by hash, goes on until it is cut off; 0: none."""
+    """One in this many answers, by hash, is cut off at its maximum length; 0: none."""
     seed: int = 0
-    """Another one gives other answers."""
+    """Seed of the hash."""
     seconds_per_call: float = at_least(0, 0.0, runtime=True)
-    """How long a call takes."""
+    """Simulated duration of a call, in seconds."""
     batch: int = at_least(1, 8, runtime=True)
-    """Calls that are answered together."""
+    """Calls per batch."""
 
     VERSION: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        """Refuse numbers out of range."""
+        """Validate the fields; raise UserError for a number out of range."""
         check_fields(self, "backbone")
 
     def provenance(self) -> Mapping[str, Any]:
-        """Nothing beyond the fields."""
+        """Return nothing: the fields identify the backbone."""
         return {}
 
     def repeated(self, repetition: int) -> "EchoBackbone":
-        """See `legalrr.protocols.RepeatableBackbone`: by a seed of its own."""
+        """See `legalrr.protocols.RepeatableBackbone`: repetitions differ in their seed."""
         return replace(self, seed=self.seed + repetition - 1)
 
     def load(self) -> "EchoEngine":
-        """The engine."""
+        """Return the engine."""
         return EchoEngine(self)
 
 
@@ -88,14 +88,14 @@ class EchoEngine:
         return [match.end() for match in WORD.finditer(text)]
 
     def generate(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
-        """See `legalrr.protocols.Engine`; in the order of the calls."""
+        """See `legalrr.protocols.Engine`; replies come in the order of the calls."""
         for batch in self._batches(calls):
-            yield [(call.key, self._written(call)) for call in batch]
+            yield [(call.key, self._generated_reply(call)) for call in batch]
 
     def compare(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
-        """See `legalrr.protocols.Engine`; the probabilities of the answers add up to one."""
+        """See `legalrr.protocols.Engine`; the probabilities of the answers sum to one."""
         for batch in self._batches(calls):
-            yield [(call.key, self._compared(call)) for call in batch]
+            yield [(call.key, self._comparison_reply(call)) for call in batch]
 
     def _batches(self, calls: Sequence[Call]) -> Iterator[Sequence[Call]]:
         for start in range(0, len(calls), self._backbone.batch):
@@ -103,7 +103,7 @@ class EchoEngine:
             time.sleep(self._backbone.seconds_per_call * len(batch))
             yield batch
 
-    def _written(self, call: Call) -> Reply:
+    def _generated_reply(self, call: Call) -> Reply:
         prompt_tokens = self._count(call)
         if prompt_tokens + call.max_new_tokens > self.context:
             return self._reply(prompt_tokens, "", cut=False, overflow=True)
@@ -111,22 +111,22 @@ class EchoEngine:
         return self._reply(prompt_tokens, " ".join(words), cut=cut)
 
     def _words(self, call: Call) -> tuple[list[str], bool]:
-        """The words of an answer, and whether it is cut off."""
+        """Return the words of an answer, and whether it is cut off."""
         conversation = self._conversation(call)
         if call.choices:
-            words = _likeliest(conversation, call.choices).split()
+            words = _most_probable(conversation, call.choices).split()
             return words[: call.max_new_tokens], len(words) > call.max_new_tokens
-        endless = [WORDS[_number(conversation, "word", place) % len(WORDS)] for place in range(call.max_new_tokens)]
-        if self._chosen(self._backbone.cut_every, conversation, "cut"):
+        endless = [WORDS[_hash(conversation, "word", place) % len(WORDS)] for place in range(call.max_new_tokens)]
+        if self._is_selected(self._backbone.cut_every, conversation, "cut"):
             return endless, True
         if set(YES_OR_NO) <= set(re.findall(r"\w+", call.messages[-1]["content"])):
-            if self._chosen(self._backbone.invalid_every, conversation, "invalid"):
+            if self._is_selected(self._backbone.invalid_every, conversation, "invalid"):
                 return ["Undecided."][: call.max_new_tokens], False
-            return [_likeliest(conversation, YES_OR_NO)], False
-        length = 1 + _number(conversation, "length") % call.max_new_tokens
+            return [_most_probable(conversation, YES_OR_NO)], False
+        length = 1 + _hash(conversation, "length") % call.max_new_tokens
         return endless[:length], False
 
-    def _compared(self, call: Call) -> Reply:
+    def _comparison_reply(self, call: Call) -> Reply:
         prompt_tokens = self._count(call)
         longest = max(len(self.token_ends(answer)) for answer in call.answers)
         if prompt_tokens + longest > self.context:
@@ -143,8 +143,8 @@ class EchoEngine:
     def _count(self, call: Call) -> int:
         return sum(len(self.token_ends(message["content"])) for message in call.messages)
 
-    def _chosen(self, every: int, conversation: str, what: str) -> bool:
-        return every > 0 and _number(conversation, what) % every == 0
+    def _is_selected(self, every: int, conversation: str, what: str) -> bool:
+        return every > 0 and _hash(conversation, what) % every == 0
 
     def _reply(
         self,
@@ -166,15 +166,15 @@ class EchoEngine:
         )
 
 
-def _likeliest(conversation: str, answers: Sequence[str]) -> str:
+def _most_probable(conversation: str, answers: Sequence[str]) -> str:
     return max(answers, key=lambda answer: _weight(conversation, answer))
 
 
 def _weight(conversation: str, answer: str) -> float:
-    """A number above 0 and up to 1."""
-    return (1 + _number(conversation, "answer", answer)) / 2**64
+    """Return a number above 0 and at most 1."""
+    return (1 + _hash(conversation, "answer", answer)) / 2**64
 
 
-def _number(*parts: object) -> int:
-    """A number below 2**64 that follows from `parts`."""
+def _hash(*parts: object) -> int:
+    """Hash `parts` to a number below 2**64."""
     return int.from_bytes(hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).digest()[:8], "big")

@@ -1,4 +1,4 @@
-"""Drawing answers by the settings that a model's publisher recommends, from a seed of their own each."""
+"""Sample tokens with the settings of a model card, with one seed per answer."""
 
 import hashlib
 from collections.abc import Sequence
@@ -13,33 +13,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class CardSampling:
-    """How a model card says that its model is to be sampled. Nothing is taken from the files of the model."""
+    """Sampling settings of a model card. Nothing is read from the files of the model."""
 
     temperature: float
-    """Scores are divided by it."""
+    """Divisor of the logits."""
     top_p: float = 1.0
-    """The most probable tokens that make up this probability are kept; 1: all."""
+    """Keep the most probable tokens up to this cumulative probability; 1: all."""
     top_k: int = 0
-    """So many of the most probable tokens are kept; 0: all."""
+    """Keep this many of the most probable tokens; 0: all."""
     presence_penalty: float = 0.0
-    """Taken off the score of every token that stands in the answer already."""
+    """Subtracted from the logit of every token that already occurs in the answer."""
 
     def check(self, option: str) -> None:
-        """Raises UserError for a value out of range, named under `option`."""
-        for name, value, holds, cure in (
+        """Raise UserError, naming the field under `option`, for a value out of range."""
+        for name, value, valid, cure in (
             ("temperature", self.temperature, self.temperature > 0, "give a number above 0, or use decoding=greedy"),
             ("top_p", self.top_p, 0 < self.top_p <= 1, "give a number above 0 and up to 1"),
             ("top_k", self.top_k, self.top_k >= 0, "give a positive number, or 0 for all"),
         ):
-            if not holds:
+            if not valid:
                 raise UserError(f"{name} is {value}", where=f"{option}.{name}", cure=cure)
 
 
 def check_decoding(decoding: str, card: CardSampling | None, *, option: str) -> None:
-    """Raises UserError for `card` without a card, or a card with values out of range, named under `option`."""
+    """Raise UserError if decoding is `card` without a card, or the card has values out of range."""
     if decoding == "card" and card is None:
         raise UserError(
-            "the model card says nothing about sampling",
+            "decoding=card needs sampling settings",
             where=f"{option}.card",
             cure=f"use {option}.decoding=greedy, or give {option}.card temperature, top_p, top_k, presence_penalty",
         )
@@ -47,22 +47,22 @@ def check_decoding(decoding: str, card: CardSampling | None, *, option: str) -> 
         card.check(f"{option}.card")
 
 
-def seed_of(seed: int, key: str) -> int:
-    """The seed of one answer, below 2**63."""
+def call_seed(seed: int, key: str) -> int:
+    """Return the seed of one call, below 2**63."""
     return int.from_bytes(hashlib.sha256(f"{seed} {key}".encode()).digest()[:8], "big") >> 1
 
 
 class Sampler:
-    """A logits processor of transformers after which the greatest score is a draw.
+    """Logits processor of transformers that turns greedy decoding into sampling.
 
-    The greatest of log p - log E over all tokens, with E drawn from the exponential distribution for each, is a draw
-    from p (the Gumbel-max trick: Maddison, Tarlow, Minka, A* Sampling, arXiv 1411.0030). Each row draws
-    from a generator of its own, so an answer does not depend on what is written beside it.
+    The argmax of log p - log E over all tokens, with E drawn from the exponential distribution for each, is a sample
+    from p (the Gumbel-max trick: Maddison, Tarlow, Minka, A* Sampling, arXiv 1411.0030). Each row has its own
+    generator, so an answer does not depend on the other rows of the batch.
 
     Args:
-        card: how to sample.
-        seeds: of each row.
-        width: tokens of the padded prompts.
+        card: sampling settings.
+        seeds: one per row.
+        width: length of the padded prompts, in tokens.
     """
 
     def __init__(self, card: CardSampling, seeds: Sequence[int], width: int) -> None:
@@ -79,7 +79,7 @@ class Sampler:
             self._warpers.append(TopPLogitsWarper(card.top_p))
 
     def __call__(self, input_ids: "Tensor", scores: "Tensor") -> "Tensor":
-        """Scores, of shape (rows, vocabulary), whose greatest is a draw, after the tokens of shape (rows, tokens)."""
+        """Return perturbed scores (rows, vocabulary), given the tokens (rows, tokens) so far."""
         import torch
 
         present = torch.zeros_like(scores).scatter_(1, input_ids[:, self._width :], self._penalty)

@@ -1,4 +1,4 @@
-"""The backbone that runs a language model in vLLM's offline engine: many conversations at once, on accelerators."""
+"""Backbone that runs a language model in vLLM's offline engine, on accelerators."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from functools import lru_cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from legalrr.backbones.local.checkpoint import CheckpointInfo, answer_ends, open_checkpoint
+from legalrr.backbones.local.checkpoint import CheckpointInfo, end_tokens, open_checkpoint
 from legalrr.backbones.local.memory import cache_bytes, check_thinking, set_context
-from legalrr.backbones.local.weights import origin
+from legalrr.backbones.local.weights import model_provenance
 from legalrr.backbones.sampling import CardSampling, check_decoding
 from legalrr.errors import UserError
 from legalrr.stage import at_least, check_fields, choice, runtime
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 OPTION = "backbone"
 LIMITS = {"temperature": (0.0, 2.0), "presence_penalty": (-2.0, 2.0)}
-"""What vLLM draws by."""
-SILENT = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "WARNING"}
-"""Unless the user's environment says otherwise, vLLM tells its makers nothing, and the log warnings alone."""
+"""Ranges that vLLM accepts."""
+QUIET_ENVIRONMENT = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "WARNING"}
+"""Defaults of the environment: no usage statistics, and only warnings in the log."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class VLLMBackbone:
-    """A language model that writes answers and tells log-probabilities, run by vLLM."""
+    """A language model run by vLLM, with generation and log-probabilities."""
 
     name: str = runtime()
     """Name in tables."""
@@ -40,34 +40,34 @@ class VLLMBackbone:
     revision: str | None = None
     """Commit (40 hexadecimal digits) of a hub model; None for local files."""
     dtype: str = choice("bfloat16", "float32", "bfloat16", "float16")
-    """float32, bfloat16 or float16; of a quantised checkpoint, that of what is not quantised."""
+    """float32, bfloat16 or float16; for a quantised checkpoint, the dtype of the parts that are not quantised."""
     quantization: str = "none"
-    """`none`: as the checkpoint is, FP8, AWQ and GPTQ ones too; else what vLLM does to the weights while it loads them,
-    by its own names: fp8, bitsandbytes, ..."""
+    """`none`: as in the checkpoint, including FP8, AWQ and GPTQ; otherwise vLLM's name of a quantisation applied while
+    loading: fp8, bitsandbytes, ..."""
     context: int | None = at_least(1, None)
-    """Tokens that prompt and answer may take together; None: as many as the model was made for. Qwen3-VL goes beyond
-    that with YaRN, at 524288 and 786432."""
+    """Maximum number of tokens of prompt plus answer; None: the native length of the model. Qwen3-VL extends it
+    with YaRN, to 524288 or 786432."""
     decoding: str = choice("greedy", "greedy", "card")
-    """greedy: the most probable token each time; card: drawn as the model card says."""
+    """greedy: the most probable token at each step; card: sample with the settings of `card`."""
     card: CardSampling | None = None
-    """What the model card says; None: it says nothing."""
+    """Sampling settings of the model card; None: the card has none."""
     seed: int = 0
-    """Of what is drawn."""
+    """Seed of sampling."""
     thinking_tokens: int = at_least(0, 0)
-    """Tokens that a reasoning model may write before its answer, on top of what a turn allows."""
+    """Tokens that a reasoning model may generate before its answer, in addition to those of a turn."""
     tensor_parallel: int = at_least(1, 1, runtime=True)
-    """Accelerators that each layer is spread over."""
+    """Number of accelerators for tensor parallelism."""
     gpu_memory_utilization: float = runtime(default=0.9)
-    """Share of an accelerator's memory for weights and states; what the weights leave holds the states."""
+    """Share of an accelerator's memory for weights and KV cache."""
     kv_cache_gb: float | None = runtime(default=None)
-    """Memory (1e9 bytes) for states on each accelerator, whatever `gpu_memory_utilization` says; None: that decides."""
+    """KV-cache memory (1e9 bytes) per accelerator, overriding `gpu_memory_utilization`; None: do not override."""
     enforce_eager: bool = runtime(default=False)
-    """Whether nothing is compiled beforehand, which starts sooner and goes on slower."""
+    """Disable compilation: faster start, slower decoding."""
 
     VERSION: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        """Refuse values that do not exist."""
+        """Validate the fields; raise UserError for an invalid value."""
         check_fields(self, OPTION)
         if not 0 < self.gpu_memory_utilization <= 1:
             raise UserError(
@@ -85,36 +85,36 @@ class VLLMBackbone:
                 raise UserError(
                     f"{option} is {getattr(self.card, option)}",
                     where=f"{OPTION}.card.{option}",
-                    cure=f"vLLM draws by {lowest} to {highest}",
+                    cure=f"vLLM accepts {lowest} to {highest}",
                 )
 
     def provenance(self) -> Mapping[str, Any]:
-        """The content digest of local files, or the commit of a hub model; raises UserError where there is no model."""
-        return origin(self.model, self.revision, option=OPTION)
+        """Return the digest of local files, or the commit of a hub model; raise UserError if there is no model."""
+        return model_provenance(self.model, self.revision, option=OPTION)
 
     def load(self) -> VLLMEngine:
-        """The engine, the same one for equal backbones until another one is loaded.
+        """Return the engine; equal backbones share one until another backbone is loaded.
 
-        A .gguf file is converted on its first use; otherwise only configuration and tokenizer are read, and vLLM starts
-        at the first call.
+        A .gguf file is converted on first use. Otherwise only configuration and tokenizer are read; vLLM starts at the
+        first call.
 
         Raises:
-            UserError: no vLLM, no such quantisation, no model, no chat template, or a context that the model was not
-                made for.
+            UserError: vLLM is not installed, unknown quantisation, no model, no chat template, or a context beyond
+                what the model supports.
         """
         if find_spec("vllm") is None:
             raise UserError(
                 "the package vllm is not installed",
                 where=OPTION,
-                cure="pip install 'legalrr[vllm]', in an environment of its own, as it wants certain versions of torch "
-                "and transformers",
+                cure="pip install 'legalrr[vllm]', in a separate environment: it pins versions of torch and "
+                "transformers",
             )
         return _engine(self)
 
 
 @lru_cache(maxsize=1)
 def _engine(backbone: VLLMBackbone) -> VLLMEngine:
-    for name, value in SILENT.items():
+    for name, value in QUIET_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     _check_quantization(backbone.quantization)
     checkpoint = open_checkpoint(backbone.model, backbone.revision, dtype=backbone.dtype, option=OPTION)
@@ -132,7 +132,7 @@ def _engine(backbone: VLLMBackbone) -> VLLMEngine:
         tokenizer=checkpoint.tokenizer,
         context=context,
         start=lambda: _start(backbone, checkpoint, context, stretched=context > native),
-        ends=_ends(checkpoint),
+        ends=_end_tokens(checkpoint),
         holds=holds,
         thinking_tokens=backbone.thinking_tokens,
         card=backbone.card if backbone.decoding == "card" else None,
@@ -147,21 +147,21 @@ def _check_quantization(quantization: str) -> None:
     known = ("none", *QUANTIZATION_METHODS)
     if quantization not in known:
         raise UserError(
-            f"vLLM knows no quantization {quantization!r}",
+            f"unsupported vLLM quantization {quantization!r}",
             where=f"{OPTION}.quantization",
             cure=f"use {', '.join(known)}",
         )
 
 
-def _ends(checkpoint: CheckpointInfo) -> list[int]:
+def _end_tokens(checkpoint: CheckpointInfo) -> list[int]:
     from transformers import GenerationConfig
 
     try:
         generation = GenerationConfig.from_pretrained(checkpoint.folder, local_files_only=True)
     except OSError:
-        # A model without such a file goes by its configuration, as transformers does.
+        # Without a generation_config.json use the model's configuration, as transformers does.
         generation = GenerationConfig.from_model_config(checkpoint.config)
-    return answer_ends(generation, checkpoint.tokenizer, option=OPTION)
+    return end_tokens(generation, checkpoint.tokenizer, option=OPTION)
 
 
 def _start(backbone: VLLMBackbone, checkpoint: CheckpointInfo, context: int, *, stretched: bool) -> LLM:
@@ -188,9 +188,9 @@ def _start(backbone: VLLMBackbone, checkpoint: CheckpointInfo, context: int, *, 
             kv_cache_memory_bytes=None if backbone.kv_cache_gb is None else int(backbone.kv_cache_gb * 1e9),
             enforce_eager=backbone.enforce_eager,
             enable_prefix_caching=True,
-            # Neither memory nor time goes to what reads images.
+            # No memory or time for the image encoder.
             limit_mm_per_prompt={"image": 0, "video": 0} if pictured else {},
-            # Nothing is taken from the sampling settings that the model's publisher recommends.
+            # Ignore the sampling settings of the model's publisher.
             generation_config="vllm",
         )
     except (VLLMError, ValueError, RuntimeError, OSError) as error:

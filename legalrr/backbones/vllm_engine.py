@@ -1,6 +1,6 @@
-"""Asks vLLM: all conversations of a turn at once, which it batches, and whose common beginnings it reads once.
+"""Run calls in vLLM: all conversations of a turn as one batch, with vLLM's prefix caching.
 
-Conversations become tokens here, by the chat template that the transformers backbone goes by too.
+Conversations are tokenized here, with the same chat template as in the transformers backbone.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from vllm import SamplingParams
 from vllm.sampling_params import StructuredOutputsParams
 
+from legalrr.backbones.local.memory import thinking_error
 from legalrr.backbones.local.prefill import TokenizedPrompt, tokenize_call
-from legalrr.backbones.local.prefix_cache import walk
-from legalrr.backbones.sampling import CardSampling, seed_of
+from legalrr.backbones.local.prefix_cache import depth_first_order
+from legalrr.backbones.sampling import CardSampling, call_seed
 from legalrr.errors import UserError
 from legalrr.protocols import Abilities, Call, Reply
 from legalrr.records import FinishReason
@@ -33,13 +34,13 @@ class VLLMEngine:
 
     Args:
         tokenizer: a fast tokenizer with a chat template.
-        context: tokens that vLLM can take.
-        start: gives vLLM, at the first call.
+        context: maximum number of tokens in vLLM.
+        start: return the vLLM object; called at the first call.
         ends: tokens that end an answer.
-        holds: tokens whose states it can keep; None: nobody has said.
-        thinking_tokens: tokens that may be written before an answer, beside its own.
-        card: how answers are drawn; None: the most probable token each time.
-        seed: of what is drawn.
+        holds: capacity of the KV cache, in tokens; None: unknown.
+        thinking_tokens: tokens allowed before an answer, in addition to its own.
+        card: sampling settings; None: greedy decoding.
+        seed: seed of sampling.
         option: config path of the backbone, for messages.
     """
 
@@ -57,7 +58,7 @@ class VLLMEngine:
         option: str,
     ) -> None:
         self.tokenizer = tokenizer
-        # A thought is never quoted later, so at any time there is one at most beside prompt and answer.
+        # Thoughts are dropped from later turns, so prompt and answer share the context with at most one.
         self.context = context - thinking_tokens
         at_once = thinking_tokens == 0
         self.can = Abilities(logprobs=at_once, structured=at_once, images=False, seed=card is not None)
@@ -71,7 +72,7 @@ class VLLMEngine:
 
     @cached_property
     def llm(self) -> LLM:
-        """vLLM, with the model."""
+        """The vLLM object, with the model."""
         return self._start()
 
     def token_ends(self, text: str) -> list[int]:
@@ -80,68 +81,74 @@ class VLLMEngine:
         return [end for _, end in encoded["offset_mapping"]]
 
     def generate(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
-        """See `legalrr.protocols.Engine`; `new_tokens` counts thoughts and the token that ends an answer.
+        """See `legalrr.protocols.Engine`; `new_tokens` counts thoughts and the end-of-answer token.
 
-        A choice may be written in any tokens that spell it, where the transformers backbone writes it in those that its
-        text by itself is cut into; where choices are close, the two may choose otherwise.
+        A choice may be generated in any tokens that spell it, while the transformers backbone uses the tokens of its
+        text alone; if choices are close, the two backbones may differ.
 
         Raises:
-            UserError: vLLM does not start, or ended an answer before its end.
+            UserError: vLLM does not start, or aborted an answer.
         """
         for call in calls:
             if call.max_new_tokens < 1:
                 raise ValueError(f"call {call.key} leaves no room for an answer: max_new_tokens={call.max_new_tokens}")
             if call.choices and not self.can.structured:
-                raise self._thinks("cannot be held to given answers")
-        asked, refused = self._prepare(calls)
-        if refused:
-            yield refused
-        if asked:
-            outputs, seconds = self._run([(one.ids, self._writing(one)) for one in asked])
+                raise thinking_error("cannot be restricted to given answers", option=self._option)
+        prompts, overflows = self._prepare(calls)
+        if overflows:
+            yield overflows
+        if prompts:
+            outputs, seconds = self._run([(prompt.ids, self._generation_params(prompt)) for prompt in prompts])
             yield [
-                (one.call.key, self._written(one, output, seconds / len(asked)))
-                for one, output in zip(asked, outputs, strict=True)
+                (prompt.call.key, self._generated_reply(prompt, output, seconds / len(prompts)))
+                for prompt, output in zip(prompts, outputs, strict=True)
             ]
 
     def compare(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
-        """See `legalrr.protocols.Engine`; an answer's log-probability is the sum over its tokens.
+        """See `legalrr.protocols.Engine`; the log-probability of an answer is the sum over its tokens.
 
-        vLLM is asked for the log-probabilities of the very tokens that may follow, after the prompt and after every
-        beginning of an answer. Those of a prompt's own tokens (`prompt_logprobs`) are the same numbers, but for them
-        vLLM reads the whole prompt anew.
+        Requests the log-probabilities of the possible next tokens after the prompt and after every prefix of an answer.
+        `prompt_logprobs` would give the same numbers, but makes vLLM compute the whole prompt again.
 
         Raises:
             UserError: vLLM does not start, or the model thinks before it answers.
         """
         if not self.can.logprobs:
-            raise self._thinks("has no probability of an answer at once")
-        asked, refused = self._prepare(calls)
-        if refused:
-            yield refused
-        if asked:
+            raise thinking_error("has no log-probabilities of an immediate answer", option=self._option)
+        prompts, overflows = self._prepare(calls)
+        if overflows:
+            yield overflows
+        if prompts:
             steps = [
-                (one, begun, following) for one in asked for begun, following in _steps(list(one.answers.values()))
+                (prompt, prefix, following)
+                for prompt in prompts
+                for prefix, following in _answer_prefixes(list(prompt.answers.values()))
             ]
-            outputs, seconds = self._run([(one.ids + begun, _weighing(following)) for one, begun, following in steps])
-            told: dict[str, dict[tuple[int, ...], RequestOutput]] = {}
-            for (one, begun, _), output in zip(steps, outputs, strict=True):
-                told.setdefault(one.call.key, {})[tuple(begun)] = output
-            yield [(one.call.key, _compared(one, told[one.call.key], seconds / len(asked))) for one in asked]
+            outputs, seconds = self._run(
+                [(prompt.ids + prefix, _logprob_params(following)) for prompt, prefix, following in steps]
+            )
+            outputs_by_prefix: dict[str, dict[tuple[int, ...], RequestOutput]] = {}
+            for (prompt, prefix, _), output in zip(steps, outputs, strict=True):
+                outputs_by_prefix.setdefault(prompt.call.key, {})[tuple(prefix)] = output
+            yield [
+                (prompt.call.key, _comparison_reply(prompt, outputs_by_prefix[prompt.call.key], seconds / len(prompts)))
+                for prompt in prompts
+            ]
 
     def _prepare(self, calls: Sequence[Call]) -> tuple[list[TokenizedPrompt], list[tuple[str, Reply]]]:
-        """Calls to answer, those that begin alike side by side, and replies to those that do not fit the context."""
-        asked, refused = [], []
+        """Return the calls to answer, sorted by shared prefixes, and replies to those that exceed the context."""
+        prompts, overflows = [], []
         for call in calls:
-            one = tokenize_call(call, self.tokenizer, thinking_tokens=self._thinking_tokens, option=self._option)
-            if len(one.ids) + one.new > self.context + self._thinking_tokens:
-                refused.append((call.key, _reply(one, "overflow")))
+            prompt = tokenize_call(call, self.tokenizer, thinking_tokens=self._thinking_tokens, option=self._option)
+            if len(prompt.ids) + prompt.new > self.context + self._thinking_tokens:
+                overflows.append((call.key, prompt.reply("overflow")))
             else:
-                asked.append(one)
-        order = walk([one.ids for one in asked], [len(one.ids) for one in asked])
-        return [asked[place] for place in order], refused
+                prompts.append(prompt)
+        order = depth_first_order([prompt.ids for prompt in prompts], [len(prompt.ids) for prompt in prompts])
+        return [prompts[place] for place in order], overflows
 
     def _run(self, requests: Sequence[tuple[list[int], SamplingParams]]) -> tuple[list[RequestOutput], float]:
-        """What vLLM says to token ids under settings each, in their order, and the seconds that it took."""
+        """Run requests of token ids and settings; return the outputs in order, and the seconds taken."""
         llm = self.llm
         started = time.perf_counter()
         outputs = llm.generate(
@@ -149,29 +156,28 @@ class VLLMEngine:
         )
         return outputs, time.perf_counter() - started
 
-    def _writing(self, one: TokenizedPrompt) -> SamplingParams:
-        choices = list(one.call.choices)
+    def _generation_params(self, prompt: TokenizedPrompt) -> SamplingParams:
+        choices = list(prompt.call.choices)
         drawn: dict[str, Any] = {"temperature": 0.0}
         if self._card is not None:
-            drawn = {**asdict(self._card), "seed": seed_of(self._seed, one.call.key)}
+            drawn = {**asdict(self._card), "seed": call_seed(self._seed, prompt.call.key)}
         return SamplingParams(
             **drawn,
-            max_tokens=one.new,
+            max_tokens=prompt.new,
             stop_token_ids=self._ends,
             detokenize=False,
             structured_outputs=StructuredOutputsParams(choice=choices) if choices else None,
         )
 
-    def _written(self, one: TokenizedPrompt, output: RequestOutput, seconds: float) -> Reply:
+    def _generated_reply(self, prompt: TokenizedPrompt, output: RequestOutput, seconds: float) -> Reply:
         (answer,) = output.outputs
         if answer.finish_reason not in ENDS:
             raise UserError(
-                f"vLLM ended an answer with {answer.finish_reason!r}, neither an end nor a cut-off",
-                where=f"call {one.call.key}",
-                cure="see its log above; what has come back is stored, and the same command goes on",
+                f"vLLM ended an answer with {answer.finish_reason!r}, neither stop nor length",
+                where=f"call {prompt.call.key}",
+                cure="see its log above; completed answers are stored: run the same command to resume",
             )
-        return _reply(
-            one,
+        return prompt.reply(
             ENDS[answer.finish_reason],
             text=self.tokenizer.decode(list(answer.token_ids), skip_special_tokens=True),
             cached_tokens=output.num_cached_tokens or 0,
@@ -179,52 +185,31 @@ class VLLMEngine:
             seconds=seconds,
         )
 
-    def _thinks(self, what: str) -> UserError:
-        return UserError(
-            f"a model that thinks before it answers {what}",
-            where=f"{self._option}.thinking_tokens",
-            cure="let it write its answers (predict.scoring=generate)",
-        )
 
-
-def _steps(answers: Sequence[Sequence[int]]) -> list[tuple[list[int], list[int]]]:
-    """Every beginning of an answer, the empty one first, with the tokens that some answer goes on with."""
+def _answer_prefixes(answers: Sequence[Sequence[int]]) -> list[tuple[list[int], list[int]]]:
+    """Return every proper prefix of an answer, the empty one first, with the next tokens of the answers it begins."""
     following: dict[tuple[int, ...], set[int]] = {}
     for answer in answers:
         for place, token in enumerate(answer):
             following.setdefault(tuple(answer[:place]), set()).add(token)
-    return [(list(begun), sorted(following[begun])) for begun in sorted(following)]
+    return [(list(prefix), sorted(following[prefix])) for prefix in sorted(following)]
 
 
-def _weighing(following: Sequence[int]) -> SamplingParams:
-    # One token has to be written for its log-probabilities and those of the others to be told.
+def _logprob_params(following: Sequence[int]) -> SamplingParams:
+    # vLLM reports log-probabilities only for generated tokens, so generate one.
     return SamplingParams(temperature=0.0, max_tokens=1, logprob_token_ids=list(following), detokenize=False)
 
 
-def _compared(one: TokenizedPrompt, told: Mapping[tuple[int, ...], RequestOutput], seconds: float) -> Reply:
-    logprobs = {
-        answer: sum(told[tuple(ids[:place])].outputs[0].logprobs[0][token].logprob for place, token in enumerate(ids))
-        for answer, ids in one.answers.items()
-    }
-    return _reply(one, "stop", cached_tokens=told[()].num_cached_tokens or 0, seconds=seconds, logprobs=logprobs)
-
-
-def _reply(
-    one: TokenizedPrompt,
-    finish_reason: FinishReason,
-    *,
-    text: str = "",
-    cached_tokens: int = 0,
-    new_tokens: int = 0,
-    seconds: float = 0.0,
-    logprobs: Mapping[str, float] | None = None,
+def _comparison_reply(
+    prompt: TokenizedPrompt, outputs_by_prefix: Mapping[tuple[int, ...], RequestOutput], seconds: float
 ) -> Reply:
-    return Reply(
-        text=text,
-        finish_reason=finish_reason,
-        prompt_tokens=len(one.ids),
-        cached_tokens=cached_tokens,
-        new_tokens=new_tokens,
-        seconds=seconds,
-        logprobs=logprobs,
+    logprobs = {
+        answer: sum(
+            outputs_by_prefix[tuple(ids[:place])].outputs[0].logprobs[0][token].logprob
+            for place, token in enumerate(ids)
+        )
+        for answer, ids in prompt.answers.items()
+    }
+    return prompt.reply(
+        "stop", cached_tokens=outputs_by_prefix[()].num_cached_tokens or 0, seconds=seconds, logprobs=logprobs
     )

@@ -56,7 +56,7 @@ def run(config: DictConfig) -> None:
 
 def _licences() -> dict[str, Any]:
     """Read the licences of corpus and backbone from the configuration."""
-    from legalrr.backbones.catalogue import facts
+    from legalrr.backbones.catalogue import read_facts
     from legalrr.corpora.catalogue import card as corpus_card
 
     runtime = HydraConfig.get().runtime
@@ -65,7 +65,7 @@ def _licences() -> dict[str, Any]:
     corpus = corpus_card(runtime.choices["corpus"], folders)
     return {
         "corpus": {name: getattr(corpus, name) for name in ("what", "licence", "citation")},
-        "backbone": facts(runtime.choices["backbone"], folders).get("licence", ""),
+        "backbone": read_facts(runtime.choices["backbone"], folders).get("licence", ""),
     }
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from legalrr.backbones.local.backbone import GKA_OPTION, TransformersBackbone
 from legalrr.backbones.local.gka_model import gka_layers
-from legalrr.backbones.local.gka_surgery import judge_swap, successor
+from legalrr.backbones.local.gka_surgery import check_swap, layer_from_attention
 from legalrr.backbones.local.weights import torch_settings
 from legalrr.hybrids.context import prepare_priming
 from legalrr.hybrids.objective import named_weights
@@ -56,10 +56,10 @@ def select(
         context = prepare_priming(settings, corpus, backbone)
         run = PrimingRun.resume(context, folder, clock)
         teacher = context.teacher
-        kalmanet = judge_swap(teacher.config, (), backbone.gka, option=GKA_OPTION)
+        kalmanet = check_swap(teacher.config, (), backbone.gka, option=GKA_OPTION)
         decoder, replaced = teacher.get_decoder(), gka_layers(teacher.config)
         layers = {
-            index: successor(layer.self_attn, kalmanet, index, backbone.gka.seed).requires_grad_(False)
+            index: layer_from_attention(layer.self_attn, kalmanet, index, backbone.gka.seed).requires_grad_(False)
             for index, layer in enumerate(decoder.layers)
             if index not in replaced
         }

@@ -1,4 +1,4 @@
-"""The command `legalrr models` and the facts that conf/backbone states."""
+"""The command `legalrr models` and the metadata of conf/backbone."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from legalrr import paths
 from legalrr.backbones import catalogue
-from legalrr.backbones.catalogue import card, main, names
+from legalrr.backbones.catalogue import backbone_names, card, main
 from legalrr.backbones.local.memory import cache_bytes, weight_bytes
 from legalrr.cli import run_command
 from legalrr.errors import UserError
@@ -20,7 +20,7 @@ OTHER = "b" * 40
 
 @pytest.fixture(autouse=True)
 def hub(tmp_path, monkeypatch):
-    """An empty cache of the hub."""
+    """An empty hub cache."""
     folder = tmp_path / "hub"
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
     return folder
@@ -28,7 +28,7 @@ def hub(tmp_path, monkeypatch):
 
 @pytest.fixture
 def conf(tmp_path, monkeypatch):
-    """Function (name, text) that writes a choice of conf/backbone, which then has no others."""
+    """Function (name, text) that writes a config to an otherwise empty conf/backbone."""
     monkeypatch.setattr(paths, "root", lambda: tmp_path)
 
     def write(name: str, text: str) -> None:
@@ -52,7 +52,7 @@ def refused(capsys, *arguments):
 
 
 def cached(hub: Path, source: Path, model: str, commit: str) -> Path:
-    """Put a model folder into the cache of the hub, laid out as the hub's own client does."""
+    """Put a model folder into the hub cache, in the layout of the hub's client."""
     repo = hub / f"models--{model.replace('/', '--')}"
     snapshot = repo / "snapshots" / commit
     snapshot.mkdir(parents=True)
@@ -64,9 +64,9 @@ def cached(hub: Path, source: Path, model: str, commit: str) -> Path:
     return snapshot
 
 
-def test_all_choices_are_listed_with_licence_and_those_with_files_with_memory(capsys, no_network):
+def test_all_backbones_are_listed_with_licence_and_local_ones_with_memory(capsys, no_network):
     found = rows(capsys)
-    assert list(found) == names()
+    assert list(found) == backbone_names()
     for row in found.values():
         assert row["licence"]
         if row["files"] in ("here", "absent"):
@@ -79,7 +79,7 @@ def test_all_choices_are_listed_with_licence_and_those_with_files_with_memory(ca
     assert found["qwen3_vl_8b"]["files"] == "absent"
 
 
-def test_memory_follows_from_what_is_stated_length_and_dtype(capsys):
+def test_memory_follows_from_metadata_length_and_dtype(capsys):
     row = rows(capsys, "qwen3_vl_8b", "--length", "1000")["qwen3_vl_8b"]
     assert row["weights"] == 2 * 8_767_123_696
     assert row["cache"] == 1000 * 2 * 36 * 8 * 128 * 2
@@ -87,7 +87,7 @@ def test_memory_follows_from_what_is_stated_length_and_dtype(capsys):
     assert (wide["weights"], wide["cache"]) == (2 * row["weights"], 6 * row["cache"])
 
 
-@pytest.mark.parametrize("name", [name for name in names() if name.startswith("qwen3_vl")])
+@pytest.mark.parametrize("name", [name for name in backbone_names() if name.startswith("qwen3_vl")])
 def test_a_thinking_model_is_as_large_as_its_instruct_version(name):
     one, other = card(name), card(name.removesuffix("_thinking"))
     assert (one.licence, one.context, one.parameters, one.cache) == (
@@ -98,7 +98,7 @@ def test_a_thinking_model_is_as_large_as_its_instruct_version(name):
     )
 
 
-def test_a_model_folder_goes_by_its_configuration_whatever_is_stated(conf, family, capsys):
+def test_a_local_configuration_overrides_metadata(conf, family, capsys):
     folder = family("llama")
     facts = "meta: {licence: mine, context: 9 tokens, parameters: 9, cache: 9 layers of 9 key-value heads of 9}\n"
     conf("mine", f"{facts}model: {folder}\nrevision: null\n")
@@ -109,13 +109,13 @@ def test_a_model_folder_goes_by_its_configuration_whatever_is_stated(conf, famil
     assert row["cache"] == cache_bytes(config, 100, "float16")
 
 
-def test_what_is_stated_gives_the_memory_that_the_configuration_gives(conf, family):
+def test_metadata_gives_the_same_memory_as_the_configuration(conf, family):
     config = AutoConfig.from_pretrained(family("qwen3"))
     conf("mine", "meta: {cache: 2 layers of 2 key-value heads of 16}\nmodel: me/mine\nrevision: null\n")
     assert card("mine").cache_bytes(77, "float16") == cache_bytes(config, 77, "float16")
 
 
-def test_a_hub_model_is_here_at_every_whole_commit_of_the_cache(conf, family, hub, capsys):
+def test_a_hub_model_is_local_at_every_complete_commit_of_the_cache(conf, family, hub, capsys):
     conf("mine", "model: me/mine\nrevision: null\n")
     assert rows(capsys)["mine"]["files"] == "absent"
     folders = [cached(hub, family("llama"), "me/mine", commit) for commit in (COMMIT, OTHER)]
@@ -126,7 +126,7 @@ def test_a_hub_model_is_here_at_every_whole_commit_of_the_cache(conf, family, hu
     assert rows(capsys)["mine"]["files"] == "absent"
 
 
-def test_a_shard_that_lacks_makes_a_download_incomplete(conf, family, hub, capsys):
+def test_a_missing_shard_makes_a_download_incomplete(conf, family, hub, capsys):
     conf("mine", "model: me/mine\nrevision: null\n")
     folder = cached(hub, family("llama"), "me/mine", COMMIT)
     index = {"weight_map": {"a": "model.safetensors", "b": "model-2.safetensors"}}
@@ -137,12 +137,12 @@ def test_a_shard_that_lacks_makes_a_download_incomplete(conf, family, hub, capsy
     (folder / catalogue.INDEX).write_text("{")
     said = refused(capsys)
     assert catalogue.INDEX in said
-    assert "download the model anew" in said
+    assert "download the model again" in said
     conf("mine", "model: me/other\nrevision: null\n")
     assert rows(capsys)["mine"]["files"] == "absent"
 
 
-def test_what_nobody_states_is_unknown(conf, capsys):
+def test_missing_metadata_is_unknown(conf, capsys):
     conf("mine", "model: me/mine\nrevision: null\n")
     row = rows(capsys)["mine"]
     assert [row[key] for key in ("licence", "context", "weights", "cache")] == [None] * 4
@@ -151,12 +151,12 @@ def test_what_nobody_states_is_unknown(conf, capsys):
     assert "mine me/mine ? ? ? not here" in shown
 
 
-def test_the_table_tells_memory_and_a_length_beyond_the_context(capsys):
+def test_the_table_shows_memory_and_marks_a_length_beyond_the_context(capsys):
     main(["mistral_7b", "o3_mini", "--length", "40000"])
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "40,000 tokens" in shown
     assert "32,768 19.7 (14.5 + 5.2) not here beyond its context" in shown
-    assert "200,000 - at a server" in shown
+    assert "200,000 - on a server" in shown
     assert "hf download MODEL --revision COMMIT" in shown
 
 
@@ -185,20 +185,20 @@ def test_bad_input_is_refused_by_name(arguments, words, capsys):
         ("# Context: many", "context"),
     ],
 )
-def test_a_fact_that_cannot_be_read_names_its_file(conf, line, key):
+def test_an_unreadable_entry_names_its_file(conf, line, key):
     conf("mine", f"{line}\nmodel: me/mine\n")
     with pytest.raises(UserError, match=rf"mine\.yaml: cannot read meta\.{key} .*write {key}: "):
         card("mine")
 
 
-def test_a_folder_without_weights_is_not_here(conf, tmp_path, capsys):
+def test_a_folder_without_weights_is_not_local(conf, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     conf("mine", f"model: {tmp_path / 'empty'}\nrevision: null\n")
     assert rows(capsys)["mine"]["files"] == "absent"
 
 
 @pytest.mark.model
-def test_what_is_stated_of_the_model_that_ships_is_what_its_file_says():
+def test_metadata_of_the_packaged_model_equals_its_file():
     from legalrr.backbones.local.checkpoint import open_checkpoint
 
     one = card("smollm2")

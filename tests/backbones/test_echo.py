@@ -37,7 +37,7 @@ def test_a_question_with_yes_and_no_is_answered_by_one_of_them():
     assert {reply.finish_reason for reply in got.values()} == {"stop"}
 
 
-def test_yes_or_no_is_whichever_is_more_probable():
+def test_yes_or_no_is_the_more_probable_answer():
     engine = EchoBackbone().load()
     written = replies(engine.generate(QUESTIONS))
     weighed = replies(engine.compare([ask(call.key, answers=("YES", "NO")) for call in QUESTIONS]))
@@ -46,7 +46,7 @@ def test_yes_or_no_is_whichever_is_more_probable():
         assert math.fsum(math.exp(value) for value in reply.logprobs.values()) == pytest.approx(1)
 
 
-def test_a_choice_is_the_most_probable_one_whatever_would_be_said_otherwise():
+def test_a_choice_is_the_most_probable_one():
     engine = EchoBackbone(invalid_every=1, cut_every=1).load()
     assert engine.can.structured
     chosen = replies(engine.generate([ask(f"Matter {n}", choices=("it is", "no")) for n in range(50)]))
@@ -69,7 +69,7 @@ def test_answers_are_within_the_limit_and_the_same_every_time(text, new):
     assert first.prompt_tokens == len(text.split())
 
 
-def test_one_in_so_many_is_invalid_or_cut():
+def test_the_configured_share_is_invalid_or_cut():
     got = replies(EchoBackbone(invalid_every=4, cut_every=5).load().generate(QUESTIONS))
     invalid = [r for r in got.values() if r.finish_reason == "stop" and r.text not in ("YES", "NO")]
     cut = [r for r in got.values() if r.finish_reason == "length"]
@@ -86,7 +86,7 @@ def test_a_call_that_does_not_fit_is_an_overflow():
     assert [reply.finish_reason for reply in got.values()] == ["stop", "overflow"]
 
 
-def test_batches_have_the_size_asked_for():
+def test_batches_have_the_configured_size():
     batches = list(EchoBackbone(batch=3, seconds_per_call=0.0).load().generate(QUESTIONS[:7]))
     assert [len(batch) for batch in batches] == [3, 3, 1]
 
@@ -95,7 +95,7 @@ def test_token_ends_are_ends_of_words():
     assert EchoBackbone().load().token_ends(" one  two\n") == [4, 9]
 
 
-def test_speed_and_name_are_no_part_of_the_identity():
+def test_speed_and_name_are_not_in_the_identity():
     assert identity(EchoBackbone(batch=1, seconds_per_call=2.0, name="mock")) == identity(EchoBackbone())
     assert identity(EchoBackbone(context=9)) != identity(EchoBackbone())
     assert EchoBackbone().provenance() == {}

@@ -1,4 +1,4 @@
-"""The meter: what it finds of a tiny model, what it refuses, and that a sweep measures a backbone once."""
+"""The meter: measurements of a tiny model, errors, and one measurement per backbone of a sweep."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -38,21 +38,21 @@ def backbone(tiny: Path) -> Iterator[TransformersBackbone]:
     forget_engine()
 
 
-def test_all_is_measured_and_but_for_times_the_same_again(backbone: TransformersBackbone) -> None:
+def test_all_measurements_except_times_are_reproducible(backbone: TransformersBackbone) -> None:
     found, again = (BackboneMeter(**SHORT).measure(backbone, SPECIMEN) for _ in range(2))
     assert found == json.loads(json.dumps(found))
     assert (found["perplexity"], found["recall"]) == (again["perplexity"], again["recall"])
     assert list(found["recall"]) == ["8", "40"]
     assert [cost["tokens"] for cost in found["cost"]] == [16, 64]
     assert all(cost["prefill"] > 0 and cost["decode"] > 0 for cost in found["cost"])
-    # Keys and values of two layers with two heads of 16 numbers, in float32; the last token written was not read.
+    # Keys and values of two layers with two heads of 16 numbers, in float32; the last generated token was not computed.
     assert [cost["state"] for cost in found["cost"]] == [2 * 2 * 2 * 16 * 4 * tokens for tokens in (16, 64)]
 
 
-def test_perplexity_is_that_of_the_first_tokens_of_the_drawn_judgments(backbone: TransformersBackbone) -> None:
+def test_perplexity_is_measured_on_the_first_tokens_of_drawn_judgments(backbone: TransformersBackbone) -> None:
     meter = BackboneMeter(**SHORT)
-    chosen = meter._chosen(backbone, SPECIMEN)
-    assert [j.id for j in chosen] == [j.id for j in replace(meter, judgments=5)._chosen(backbone, SPECIMEN)][:2]
+    chosen = meter._draw_judgments(backbone, SPECIMEN)
+    assert [j.id for j in chosen] == [j.id for j in replace(meter, judgments=5)._draw_judgments(backbone, SPECIMEN)][:2]
     engine = backbone.load()
     expected = perplexity(engine.model, [engine.tokenise(j.text)[:64] for j in chosen])
     assert meter.measure(backbone, SPECIMEN)["perplexity"] == pytest.approx(expected)
@@ -84,25 +84,25 @@ def test_an_impossible_value_is_refused(changes: dict[str, Any], message: str) -
     ("changes", "message"),
     [
         ({"window": 513}, r"measure\.window: 513 tokens"),
-        ({"lengths": [511]}, r"measure\.lengths: 511 tokens and 2 beside"),
+        ({"lengths": [511]}, r"measure\.lengths: 511 tokens plus 2 exceed"),
         ({"distances": [400]}, r"measure\.distances: 400 tokens"),
     ],
 )
-def test_more_than_the_model_can_take_is_refused(
+def test_lengths_beyond_the_context_are_refused(
     backbone: TransformersBackbone, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
         BackboneMeter(**(SHORT | changes)).measure(backbone, SPECIMEN)
 
 
-def test_a_backbone_whose_model_does_not_lie_open_is_refused() -> None:
-    with pytest.raises(UserError, match="does not show its probabilities"):
+def test_a_backbone_without_access_to_its_model_is_refused() -> None:
+    with pytest.raises(UserError, match="does not give access to its model"):
         BackboneMeter(**SHORT).measure(EchoBackbone(name="echo"), SPECIMEN)
 
 
 @pytest.fixture
 def primed(tmp_path: Path, save_tiny: Callable[..., Path]) -> Callable[..., Path]:
-    """Function (corpus, held out ids, split) that gives the folder of a tiny model with the card of a primed one."""
+    """Function (corpus, held-out ids, split) that returns the folder of a tiny model with the card of a primed one."""
 
     def make(corpus: str, held_out: list[str], split: str | None = None) -> Path:
         folder = save_tiny(tmp_path / f"primed-{corpus}-{split}")
@@ -113,7 +113,7 @@ def primed(tmp_path: Path, save_tiny: Callable[..., Path]) -> Callable[..., Path
     return make
 
 
-def test_what_a_model_was_primed_on_is_not_read_and_others_may_be_held_to_the_same(
+def test_priming_judgments_are_not_read_and_other_models_can_skip_them_too(
     backbone: TransformersBackbone, primed: Callable[..., Path]
 ) -> None:
     folder = primed("specimen", ["constitutional-1", "constitutional-2"])
@@ -122,12 +122,12 @@ def test_what_a_model_was_primed_on_is_not_read_and_others_may_be_held_to_the_sa
         BackboneMeter(**SHORT).measure(model, SPECIMEN)
     meter = BackboneMeter(**SHORT, held_out=str(folder / "card.json"))
     for one in (model, backbone):
-        assert {j.id for j in meter._chosen(one, SPECIMEN)} == {"constitutional-1", "constitutional-2"}
+        assert {j.id for j in meter._draw_judgments(one, SPECIMEN)} == {"constitutional-1", "constitutional-2"}
     for elsewhere in (primed("other", []), primed("specimen", [], "train")):
-        assert len(BackboneMeter(**SHORT)._chosen(replace(backbone, model=str(elsewhere)), SPECIMEN)) == 2
+        assert len(BackboneMeter(**SHORT)._draw_judgments(replace(backbone, model=str(elsewhere)), SPECIMEN)) == 2
 
 
-def test_a_card_that_is_none_is_refused(
+def test_an_invalid_card_is_refused(
     backbone: TransformersBackbone, primed: Callable[..., Path], tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match="no such card"):
@@ -135,7 +135,7 @@ def test_a_card_that_is_none_is_refused(
     with pytest.raises(UserError, match="no judgment to read"):
         BackboneMeter(**SHORT, held_out=str(primed("specimen", []) / "card.json")).measure(backbone, SPECIMEN)
     (tmp_path / "damaged.json").write_text("{}")
-    with pytest.raises(UserError, match="no card of a primed model"):
+    with pytest.raises(UserError, match="not a card of a primed model"):
         BackboneMeter(**SHORT, held_out=str(tmp_path / "damaged.json")).measure(backbone, SPECIMEN)
 
 
@@ -144,9 +144,7 @@ def pipeline(*overrides: str) -> Pipeline:
         return build_pipeline(compose("config", overrides=list(overrides)))
 
 
-def test_cells_with_the_same_backbone_measure_it_once_and_hold_the_numbers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cells_with_the_same_backbone_measure_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
     def measure(self: BackboneMeter, backbone: object, corpus: object) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""`experiment=gka`: attention and hybrids, under several numbers of steps, in one table."""
+"""`experiment=gka`: attention and hybrids with several numbers of solver iterations, in one table."""
 
 import csv
 import sys
@@ -14,7 +14,7 @@ from legalrr.cli import main
 
 @pytest.fixture(scope="module")
 def long(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a tiny Llama of four layers with room for a prompt, a token of which is a byte."""
+    """Folder of a tiny Llama of four layers with one token per byte and a context for a prompt."""
     from transformers import AutoConfig, AutoTokenizer, GenerationConfig, LlamaForCausalLM
 
     folder = tmp_path_factory.mktemp("long")
@@ -29,7 +29,7 @@ def long(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_attention_and_hybrids_stand_in_one_table(
+def test_attention_and_hybrids_share_one_table(
     long: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from legalrr.backbones.sampling import CardSampling, Sampler, seed_of
+from legalrr.backbones.sampling import CardSampling, Sampler, call_seed
 from legalrr.errors import UserError
 
 LOGITS = torch.tensor([2.0, 1.0, 0.0, -1.0, -3.0])
@@ -11,38 +11,38 @@ ROWS = 4000
 
 
 def draws(card, written=(), rows=ROWS):
-    """Share of each token among the first draws of many rows."""
+    """Share of each token in the first samples of many rows."""
     ids = torch.tensor([[0, *written]]).expand(rows, -1)
-    sampler = Sampler(card, [seed_of(0, str(row)) for row in range(rows)], width=1)
+    sampler = Sampler(card, [call_seed(0, str(row)) for row in range(rows)], width=1)
     drawn = sampler(ids, LOGITS.expand(rows, -1).clone()).argmax(-1)
     return torch.bincount(drawn, minlength=len(LOGITS)) / rows
 
 
 def check(shares, probabilities):
-    """Five standard deviations of a share of so many draws."""
+    """Five standard deviations of a share of so many samples."""
     for share, p in zip(shares.tolist(), probabilities.tolist(), strict=True):
         assert abs(share - p) <= 5 * math.sqrt(p * (1 - p) / ROWS)
 
 
-def test_tokens_are_drawn_by_their_probability():
+def test_tokens_are_sampled_with_their_probability():
     check(draws(CardSampling(temperature=1.0)), LOGITS.softmax(0))
     check(draws(CardSampling(temperature=2.0)), (LOGITS / 2).softmax(0))
 
 
-def test_only_the_most_probable_are_drawn():
+def test_only_the_most_probable_tokens_are_sampled():
     kept = torch.tensor([0.0, 0.0, -torch.inf, -torch.inf, -torch.inf])
     check(draws(CardSampling(temperature=1.0, top_k=2)), (LOGITS + kept).softmax(0))
     # The first has 0.64, the second 0.24.
     check(draws(CardSampling(temperature=1.0, top_p=0.8)), (LOGITS + kept).softmax(0))
 
 
-def test_a_token_of_the_answer_costs_the_penalty_once_and_one_of_the_prompt_nothing():
+def test_the_penalty_applies_once_per_answer_token_and_not_to_the_prompt():
     card = CardSampling(temperature=1.0, presence_penalty=1.5)
     check(draws(card, written=[1, 1]), (LOGITS - 1.5 * torch.tensor([0, 1, 0, 0, 0])).softmax(0))
     check(draws(card), LOGITS.softmax(0))
 
 
-def test_a_row_draws_the_same_beside_any_others():
+def test_a_row_samples_the_same_in_any_batch():
     scores = torch.randn(3, 50, generator=torch.Generator().manual_seed(1))
     ids = torch.zeros(3, 1, dtype=torch.long)
     together, alone = (
@@ -54,7 +54,7 @@ def test_a_row_draws_the_same_beside_any_others():
 
 
 def test_seeds_differ_by_seed_and_key():
-    seeds = {seed_of(seed, key) for seed in (0, 1) for key in ("a", "b")}
+    seeds = {call_seed(seed, key) for seed in (0, 1) for key in ("a", "b")}
     assert len(seeds) == 4
     assert all(0 <= seed < 2**63 for seed in seeds)
 

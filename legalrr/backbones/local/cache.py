@@ -1,4 +1,4 @@
-"""Caches of the transformers library: made from states, with room to grow in, and taken apart into states again."""
+"""Build transformers caches from states, with preallocated memory, and extract states from them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,23 +13,25 @@ from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixi
 from legalrr.backbones.local.prefix_cache import Snapshot, State
 from legalrr.backbones.local.shared_prefix import SHARED_PREFIXES, SharedPrefixes, find_shared_prefixes
 
-CONTINUED = frozenset({"DynamicLayer", "LinearAttentionLayer", "LinearAttentionAndFullAttentionLayer", "DummyLayer"})
-"""Layers of the library's cache whose states can be continued: none of them forgets what a shorter prompt needs."""
+CONTINUABLE_LAYERS = frozenset(
+    {"DynamicLayer", "LinearAttentionLayer", "LinearAttentionAndFullAttentionLayer", "DummyLayer"}
+)
+"""Cache layers whose states can be continued: they keep everything that a shorter prompt needs."""
 
 
 class GrowingLayer(DynamicLayer):
-    """Keys and values of one layer in one stretch of memory.
+    """Keys and values of one layer in preallocated memory.
 
-    The library's growing layer copies itself at every token, its static one is attended to in full length under a mask.
+    The library's growing layer copies itself at every token; its static one attends to its full length with a mask.
 
     Args:
-        room: tokens to make room for at once; more make it move.
+        room: capacity to allocate, in tokens; the memory is reallocated beyond it.
     """
 
     keys: Tensor
     values: Tensor
     shared_prefixes: SharedPrefixes | None = None
-    """What the rows of a batch have in common; the keys that `update` returns carry it to `split_attention`."""
+    """Shared prefixes of the rows; `update` attaches them to the keys for `split_attention`."""
 
     def __init__(self, room: int) -> None:
         super().__init__()
@@ -39,7 +41,7 @@ class GrowingLayer(DynamicLayer):
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
     ) -> tuple[Tensor, Tensor]:
-        """Append keys and values, of shape (batch, heads, new tokens, head size); returns all of them, as views."""
+        """Append keys and values, shape (batch, heads, new tokens, head size); return all of them, as views."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         start = self.get_seq_length()
@@ -60,19 +62,19 @@ class GrowingLayer(DynamicLayer):
         return memory
 
 
-def uncontinued(config: PretrainedConfig) -> set[str]:
-    """Names of the cache layers of a model that cannot be continued from a state: those that forget."""
-    return {type(layer).__name__ for layer in DynamicCache(config=config).layers} - CONTINUED
+def unsupported_layers(config: PretrainedConfig) -> set[str]:
+    """Return the class names of a model's cache layers that cannot continue from a state, such as sliding windows."""
+    return {type(layer).__name__ for layer in DynamicCache(config=config).layers} - CONTINUABLE_LAYERS
 
 
-def continued(config: PretrainedConfig, state: State | None, *, room: int = 0, copies: int = 1) -> DynamicCache:
-    """A cache that goes on `copies` times after `state` (None: from nothing); the state itself stays as it is.
+def cache_from_state(config: PretrainedConfig, state: State | None, *, room: int = 0, copies: int = 1) -> DynamicCache:
+    """Build a cache that continues from a state (None: an empty one); the state is not modified.
 
     Args:
-        config: of the model.
-        state: what it starts from.
-        room: tokens to make room for, those of the state included.
-        copies: size of the batch.
+        config: configuration of the model.
+        state: the state.
+        room: capacity in tokens, including those of the state.
+        copies: batch size.
     """
     cache = DynamicCache(config=config)
     cache.layers = [GrowingLayer(room) if type(layer) is DynamicLayer else layer for layer in cache.layers]
@@ -84,30 +86,32 @@ def continued(config: PretrainedConfig, state: State | None, *, room: int = 0, c
             layer.keys, layer.values = keys.expand(copies, -1, -1, -1), values.expand(copies, -1, -1, -1)
     if state.snapshots:
         for layer, tensors in zip(cache.layers, state.snapshots[-1].layers, strict=True):
-            _put(layer, [None if tensor is None else tensor.repeat_interleave(copies, 0) for tensor in tensors])
+            _restore_recurrent(
+                layer, [None if tensor is None else tensor.repeat_interleave(copies, 0) for tensor in tensors]
+            )
     return cache
 
 
 def snapshot(cache: DynamicCache, tokens: int, row: int = 0) -> tuple[Snapshot, ...]:
-    """A copy of the recurrent layers of one row, after `tokens` tokens; empty for pure attention."""
+    """Copy the recurrent layers of one row after `tokens` tokens; empty for pure attention."""
     layers = tuple(
-        tuple(None if tensor is None else tensor[row : row + 1].clone() for tensor in _tensors(layer))
+        tuple(None if tensor is None else tensor[row : row + 1].clone() for tensor in _recurrent_tensors(layer))
         for layer in cache.layers
     )
     return (Snapshot(tokens=tokens, layers=layers),) if any(layers) else ()
 
 
-def state_of(
+def extract_state(
     cache: DynamicCache, ids: Sequence[int], snapshots: tuple[Snapshot, ...], *, row: int = 0, end: int | None = None
 ) -> State:
-    """The state of one row of a cache, whose keys and values are views.
+    """Extract the state of one row of a cache, with keys and values as views.
 
     Args:
-        cache: of one conversation or a batch.
-        ids: tokens of the row that were read.
-        snapshots: of its recurrent layers.
-        row: which conversation.
-        end: one past the place of the last of `ids` in the cache; None: `ids` begin at its first place.
+        cache: cache of one conversation or a batch.
+        ids: computed tokens of the row.
+        snapshots: snapshots of its recurrent layers.
+        row: index of the row.
+        end: one past the position of the last of `ids` in the cache; None: `ids` start at position 0.
     """
     stop = len(ids) if end is None else end
     kept = [(layer.keys, layer.values) if _attends(layer) else (None, None) for layer in cache.layers]
@@ -119,11 +123,11 @@ def state_of(
     )
 
 
-def stack(config: PretrainedConfig, states: Sequence[State], new: int) -> DynamicCache:
-    """One cache for a batch, padded with zeros on the left, with room for `new` tokens more."""
+def stack_states(config: PretrainedConfig, states: Sequence[State], new: int) -> DynamicCache:
+    """Stack states to the cache of a batch, left-padded with zeros, with room for `new` tokens."""
     width = max(len(state.ids) for state in states)
-    cache = continued(config, None, room=width + new)
-    # Only the kernel of a CPU tells the log-sum-exp under a mask, which the rest of the prompts needs.
+    cache = cache_from_state(config, None, room=width + new)
+    # Only the CPU kernel returns the log-sum-exp under a mask, which the unshared part of the prompts needs.
     on_cpu = all(keys.device.type == "cpu" for keys in states[0].keys if keys is not None)
     shared = find_shared_prefixes([state.ids for state in states]) if on_cpu else None
     for i, layer in enumerate(cache.layers):
@@ -134,30 +138,30 @@ def stack(config: PretrainedConfig, states: Sequence[State], new: int) -> Dynami
             layer.update(*(torch.cat([pad(t, (0, 0, width - t.shape[2], 0)) for t in tensors]) for tensors in pairs))
         if states[0].snapshots:
             rows = zip(*(state.snapshots[-1].layers[i] for state in states), strict=True)
-            _put(layer, [None if tensors[0] is None else torch.cat(tensors) for tensors in rows])
+            _restore_recurrent(layer, [None if tensors[0] is None else torch.cat(tensors) for tensors in rows])
     return cache
 
 
-def unstack(cache: DynamicCache, row: int, ids: Sequence[int], *, end: int, begun: State) -> State:
-    """The state of one conversation of a batch; of its prompt alone, where recurrent layers have gone on without it.
+def unstack_state(cache: DynamicCache, row: int, ids: Sequence[int], *, end: int, start_state: State) -> State:
+    """Extract the state of one row of a batch; that of its prompt if recurrent layers have advanced beyond its end.
 
     Args:
-        cache: the batch's cache.
-        row: which conversation.
-        ids: its tokens that were read.
-        end: one past the place of the last of these in the cache.
-        begun: its state as it went into the batch.
+        cache: cache of the batch.
+        row: index of the row.
+        ids: computed tokens of the row.
+        end: one past the position of the last of these in the cache.
+        start_state: state of the row when it entered the batch.
     """
-    if not begun.snapshots:
-        return state_of(cache, ids, (), row=row, end=end)
+    if not start_state.snapshots:
+        return extract_state(cache, ids, (), row=row, end=end)
     if cache.get_seq_length() != end:
-        return begun
-    return state_of(cache, ids, begun.snapshots + snapshot(cache, len(ids), row), row=row, end=end)
+        return start_state
+    return extract_state(cache, ids, start_state.snapshots + snapshot(cache, len(ids), row), row=row, end=end)
 
 
-def tensors(cache: DynamicCache) -> list[Tensor]:
-    """All that a cache keeps: keys and values, states of convolutions, recurrent states."""
-    found = [tensor for layer in cache.layers for tensor in _tensors(layer) if tensor is not None]
+def cache_tensors(cache: DynamicCache) -> list[Tensor]:
+    """Return all tensors of a cache: keys and values, convolution states, recurrent states."""
+    found = [tensor for layer in cache.layers for tensor in _recurrent_tensors(layer) if tensor is not None]
     return found + [tensor for layer in cache.layers if _attends(layer) for tensor in (layer.keys, layer.values)]
 
 
@@ -165,15 +169,15 @@ def _attends(layer: Any) -> bool:
     return isinstance(layer, DynamicLayer) and layer.is_initialized
 
 
-def _tensors(layer: Any) -> tuple[Tensor | None, ...]:
-    """What the recurrent part of a layer keeps: states of its convolutions, then its recurrent states."""
+def _recurrent_tensors(layer: Any) -> tuple[Tensor | None, ...]:
+    """Return the convolution states of the recurrent part of a layer, then its recurrent states."""
     if not isinstance(layer, LinearAttentionCacheLayerMixin):
         return ()
     return (*layer.conv_states.values(), *layer.recurrent_states.values())
 
 
-def _put(layer: Any, tensors: Sequence[Tensor | None]) -> None:
-    """Give an empty layer what `_tensors` told of another one; the layer copies it."""
+def _restore_recurrent(layer: Any, tensors: Sequence[Tensor | None]) -> None:
+    """Copy the result of `_recurrent_tensors` of another layer into an empty one."""
     for place, tensor in enumerate(tensors):
         number, is_recurrent = place % layer.number_of_states, place >= layer.number_of_states
         if tensor is not None and is_recurrent:

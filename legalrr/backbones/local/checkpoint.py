@@ -1,15 +1,17 @@
-"""Open a checkpoint: its configuration, tokenizer and architecture, or its first layers alone.
-
-The lower layers of a language model or encoder, for its hidden states.
-
-A checkpoint's configuration, tokenizer and architecture, read before any weight is.
-"""
+"""Open a checkpoint without its weights (configuration, tokenizer, architecture), or load its lower layers only."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from legalrr.backbones.local.weights import check_device, converted, locate, open_weights, unreadable, without_warnings
+from legalrr.backbones.local.weights import (
+    check_device,
+    convert_gguf,
+    load_error,
+    locate,
+    open_weights,
+    suppress_warnings,
+)
 from legalrr.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,15 +21,15 @@ if TYPE_CHECKING:
 def open_layers(
     model: str, revision: str | None, *, layer: int, device: str, option: str, layer_option: str
 ) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
-    """A model in float32 on its device without the layers above `layer`, which are not even loaded; and its tokenizer.
+    """Load a model up to a layer, in float32, and its tokenizer, to compute hidden states.
 
     Args:
         model: see `legalrr.backbones.local.weights.locate`.
         revision: commit of a hub model.
-        layer: the last layer that is kept, from 1.
+        layer: the last layer to load, from 1.
         device: cpu, cuda, cuda:N or mps.
-        option: option of what asks for the model, for messages.
-        layer_option: option of the layer, for messages.
+        option: config path of the option that names the model, for messages.
+        layer_option: config path of the layer, for messages.
 
     Raises:
         UserError: no such model or device, unreadable files, or fewer layers.
@@ -37,13 +39,13 @@ def open_layers(
     check_device(device, option=option)
     path = locate(model, revision, option=option)
     if path is not None and path.is_file():
-        path = converted(path, "float32", option=option)
+        path = convert_gguf(path, "float32", option=option)
     place = model if path is None else str(path)
     local = path is not None
     try:
         config = AutoConfig.from_pretrained(place, revision=revision, local_files_only=local)
         tokenizer: Any = AutoTokenizer.from_pretrained(place, revision=revision, local_files_only=local)
-        _keep(config, layer, model, layer_option)
+        _truncate_layers(config, layer, model, layer_option)
         opened = open_weights(
             AutoModel,
             place,
@@ -53,16 +55,16 @@ def open_layers(
             attention="sdpa",
             option=option,
             config=config,
-            # A checkpoint that was trained to fill in words has no pooler, and hidden states come from below it.
+            # A masked language model has no pooler; hidden states do not depend on it.
             idle=("pooler.",),
         )
     except (OSError, ValueError) as error:
-        raise unreadable(model, error, option=option) from error
+        raise load_error(model, error, option=option) from error
     placed: Any = opened.to(device)
     return placed, tokenizer
 
 
-def _keep(config: "PretrainedConfig", layer: int, model: str, layer_option: str) -> None:
+def _truncate_layers(config: "PretrainedConfig", layer: int, model: str, layer_option: str) -> None:
     if not 1 <= layer <= config.num_hidden_layers:
         raise UserError(f"layer {layer}", where=layer_option, cure=f"{model} has {config.num_hidden_layers}")
     config.num_hidden_layers = layer
@@ -72,42 +74,42 @@ def _keep(config: "PretrainedConfig", layer: int, model: str, layer_option: str)
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointInfo:
-    """What the small files of a model say."""
+    """Configuration, tokenizer and architecture of a model."""
 
     folder: Path
-    """Where all its files are."""
+    """Folder of all files."""
     config: "PretrainedConfig"
-    """Its configuration, which may be changed before the weights are loaded."""
+    """Configuration, which may be modified before the weights are loaded."""
     tokenizer: "PreTrainedTokenizerBase"
     """A fast tokenizer with a chat template."""
     auto: Any
-    """The class of transformers that picks the architecture, for text alone or for images and text; that of a hybrid
-    where some layers are Gated KalmaNet (`legalrr.backbones.local`)."""
+    """The transformers class that loads the architecture, for text or for images and text; a hybrid's class if some
+    layers are Gated KalmaNet."""
 
 
 def open_checkpoint(model: str, revision: str | None, *, dtype: str, option: str) -> CheckpointInfo:
-    """Read the small files of a model; a .gguf file is converted first.
+    """Read configuration and tokenizer of a model; a .gguf file is converted first.
 
     Args:
         model: see `legalrr.backbones.local.weights.locate`.
         revision: commit of a hub model.
-        dtype: name of the dtype that a .gguf file is converted to.
+        dtype: dtype to convert a .gguf file to.
         option: config path of the backbone, for messages.
 
     Raises:
-        UserError: the files are not here or damaged, it is no model that writes, has no chat template, or a tokenizer
-            without offsets.
+        UserError: files are missing or damaged, not a generative model, no chat template, or a tokenizer without
+            offsets.
     """
     from transformers import AutoTokenizer
 
-    folder = locate(model, revision, option=option) or _downloaded(model, revision, option)
+    folder = locate(model, revision, option=option) or _hub_folder(model, revision, option)
     if folder.is_file():
-        folder = converted(folder, dtype, option=option)
+        folder = convert_gguf(folder, dtype, option=option)
     try:
         config = open_config(folder)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
-        raise unreadable(model, error, option=option) from error
+        raise load_error(model, error, option=option) from error
     if tokenizer.chat_template is None:
         raise UserError(
             f"{model} has no chat template",
@@ -116,49 +118,49 @@ def open_checkpoint(model: str, revision: str | None, *, dtype: str, option: str
         )
     if not tokenizer.is_fast:
         raise UserError(
-            f"the tokenizer of {model} does not tell offsets",
+            f"the tokenizer of {model} has no character offsets",
             where=f"{option}.model",
             cure="save it with a tokenizer.json",
         )
-    return CheckpointInfo(folder=folder, config=config, tokenizer=tokenizer, auto=architecture(config, option=option))
+    return CheckpointInfo(folder=folder, config=config, tokenizer=tokenizer, auto=model_class(config, option=option))
 
 
 def open_config(folder: Path) -> "PretrainedConfig":
-    """The configuration of a model's folder.
+    """Read the configuration of a model folder.
 
     Raises:
         OSError, ValueError: transformers cannot read it.
-        UserError: it has layers that there are none of here.
+        UserError: it has unsupported layers.
     """
     from transformers import AutoConfig, MistralConfig, PretrainedConfig
 
-    import legalrr.backbones.local.gka_model  # noqa: F401  # makes itself known to AutoConfig
+    import legalrr.backbones.local.gka_model  # noqa: F401  # registers with AutoConfig
     from legalrr.backbones.local.gka_model import ENTRY
 
     values, _ = PretrainedConfig.get_config_dict(folder, local_files_only=True)
-    # The library takes a Mistral with kinds of layers for another model.
+    # The library mistakes a Mistral with layer types for another model.
     if values.get("model_type") == "mistral" and ENTRY in values:
-        with without_warnings():
+        with suppress_warnings():
             return MistralConfig.from_pretrained(folder, local_files_only=True)
     return AutoConfig.from_pretrained(folder, local_files_only=True)
 
 
-def answer_ends(generation: "GenerationConfig", tokenizer: "PreTrainedTokenizerBase", *, option: str) -> list[int]:
-    """The tokens that end an answer, ascending; raises UserError where neither settings nor tokenizer name any."""
+def end_tokens(generation: "GenerationConfig", tokenizer: "PreTrainedTokenizerBase", *, option: str) -> list[int]:
+    """Return the tokens that end an answer, ascending; raise UserError if neither settings nor tokenizer have any."""
     ends = generation.eos_token_id
     ends = {ends} if isinstance(ends, int) else set(ends or [])
     ends = sorted(ends | ({tokenizer.eos_token_id} - {None}))
     if not ends:
         raise UserError(
-            "the model does not say which token ends an answer",
+            "the model does not define a token that ends an answer",
             where=f"{option}.model",
             cure="add eos_token_id to its generation_config.json",
         )
     return ends
 
 
-def _downloaded(model: str, revision: str | None, option: str) -> Path:
-    """The folder of a hub model in the local cache of the hub: what weighs gigabytes is not fetched in passing."""
+def _hub_folder(model: str, revision: str | None, option: str) -> Path:
+    """Return the folder of a hub model in the local hub cache; large files are not downloaded implicitly."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
@@ -166,22 +168,22 @@ def _downloaded(model: str, revision: str | None, option: str) -> Path:
         return Path(snapshot_download(model, revision=revision, local_files_only=True))
     except LocalEntryNotFoundError as error:
         raise UserError(
-            f"the files of {model} at {revision} are not here",
+            f"the files of {model} at {revision} are not in the local cache",
             where=f"{option}.model",
-            cure=f"hf download {model} --revision {revision} (some models ask for a licence first: hf auth login), or "
-            f"give {option}.model the folder where they are and {option}.revision=null",
+            cure=f"hf download {model} --revision {revision} (some models require a licence first: hf auth login), or "
+            f"set {option}.model to their folder and {option}.revision=null",
         ) from error
 
 
-def architecture(config: "PretrainedConfig", *, option: str) -> Any:
-    """The class that loads a model: one of transformers that picks the architecture, or that of a hybrid.
+def model_class(config: "PretrainedConfig", *, option: str) -> Any:
+    """Return the class that loads a model: an auto class of transformers, or a hybrid's class.
 
     Args:
-        config: of the model.
+        config: configuration of the model.
         option: config path of the backbone, for messages.
 
     Raises:
-        UserError: it is no model that writes.
+        UserError: not a generative model.
     """
     from transformers import (
         MODEL_FOR_CAUSAL_LM_MAPPING,
@@ -199,7 +201,7 @@ def architecture(config: "PretrainedConfig", *, option: str) -> Any:
         if type(config) in mapping:
             return hybrid_class(mapping[type(config)]) if gka_layers(config) else auto
     raise UserError(
-        f"the model is a {config.model_type}, which does not write text",
+        f"the model is a {config.model_type}, which does not generate text",
         where=f"{option}.model",
         cure="choose a causal language model, or one for images and text",
     )

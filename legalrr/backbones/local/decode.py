@@ -1,32 +1,27 @@
-"""Decode answers, free or constrained to given choices.
-
-Restricting what is written to given choices, token by token.
-
-Writing answers to a batch of prompts, by the `generate` of transformers.
-"""
+"""Decode answers in batches with the `generate` of transformers, free or constrained to given choices."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from transformers import DynamicCache, LogitsProcessorList, PreTrainedModel
 
-from legalrr.backbones.local.page_images import padded
+from legalrr.backbones.local.page_images import left_pad
 from legalrr.backbones.local.prefill import TokenizedPrompt
-from legalrr.backbones.sampling import CardSampling, Sampler, seed_of
+from legalrr.backbones.sampling import CardSampling, Sampler, call_seed
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 class ConstrainedDecoder:
-    """A logits processor of transformers that leaves each row only its choices, and after a whole choice its end.
+    """Logits processor of transformers that restricts each row to its choices, and ends it after a complete one.
 
-    A choice is written in the tokens that its text by itself is cut into, those in which it is compared too.
+    A choice is generated in the tokens of its text alone, the same tokens as in a comparison.
 
     Args:
-        choices: token ids of each choice of each row; a row without any may write what it likes.
+        choices: token ids of each choice of each row; a row without choices is not restricted.
         ends: tokens that end an answer.
-        width: tokens of the padded prompts.
+        width: length of the padded prompts, in tokens.
     """
 
     def __init__(self, choices: Sequence[Sequence[Sequence[int]]], ends: Sequence[int], width: int) -> None:
@@ -35,7 +30,7 @@ class ConstrainedDecoder:
         self._width = width
 
     def __call__(self, input_ids: "Tensor", scores: "Tensor") -> "Tensor":
-        """Scores (rows, vocabulary) after the tokens (rows, tokens), with minus infinity for what may not follow."""
+        """Return scores (rows, vocabulary) with minus infinity for tokens that may not follow (rows, tokens)."""
         import torch
 
         kept = torch.full_like(scores, -torch.inf)
@@ -44,13 +39,13 @@ class ConstrainedDecoder:
             kept[row, allowed] = scores[row, allowed]
         return kept
 
-    def _next(self, choices: Sequence[Sequence[int]], written: list[int]) -> list[int] | slice:
-        """Tokens that may follow; all of them where a row is free, or has ended and is only padded."""
-        if not choices or not set(self._ends).isdisjoint(written):
+    def _next(self, choices: Sequence[Sequence[int]], generated: list[int]) -> list[int] | slice:
+        """Return the allowed next tokens; all of them for an unrestricted row, or one that has ended."""
+        if not choices or not set(self._ends).isdisjoint(generated):
             return slice(None)
-        begun = [choice for choice in choices if list(choice[: len(written)]) == written]
-        following = {choice[len(written)] for choice in begun if len(choice) > len(written)}
-        return sorted(following.union(self._ends if any(len(choice) == len(written) for choice in begun) else ()))
+        matching = [choice for choice in choices if list(choice[: len(generated)]) == generated]
+        following = {choice[len(generated)] for choice in matching if len(choice) > len(generated)}
+        return sorted(following.union(self._ends if any(len(choice) == len(generated) for choice in matching) else ()))
 
 
 def decode(
@@ -61,34 +56,36 @@ def decode(
     card: CardSampling | None,
     seed: int,
 ) -> list[list[int]]:
-    """Tokens of each answer, with the one that ends it.
+    """Generate the tokens of each answer, including the end token.
 
     Args:
-        model: in evaluation mode, whose generation configuration tells ends and padding and is greedy.
-        batch: what is asked.
-        cache: holds all but the last token of each prompt, padded on the left; None: the prompts are read here.
-        card: how tokens are drawn; None: the most probable one each time.
-        seed: of what is drawn, with the key of each call.
+        model: in evaluation mode; its generation configuration gives end and padding tokens, and is greedy.
+        batch: the prompts.
+        cache: left-padded cache of all but the last token of each prompt; None: prefill the prompts here.
+        card: sampling settings; None: greedy decoding.
+        seed: seed of sampling, combined with the key of each call.
     """
     generation = model.generation_config
-    width = max(len(one.ids) for one in batch)
-    given = padded(model, [one.ids for one in batch], [one.pictures for one in batch], pixels=cache is None)
+    width = max(len(prompt.ids) for prompt in batch)
+    given = left_pad(
+        model, [prompt.ids for prompt in batch], [prompt.pictures for prompt in batch], pixels=cache is None
+    )
     processors: list[ConstrainedDecoder | Sampler] = []
-    if any(one.choices for one in batch):
-        processors.append(ConstrainedDecoder([one.choices for one in batch], generation.eos_token_id, width))
+    if any(prompt.choices for prompt in batch):
+        processors.append(ConstrainedDecoder([prompt.choices for prompt in batch], generation.eos_token_id, width))
     if card is not None:
-        processors.append(Sampler(card, [seed_of(seed, one.call.key) for one in batch], width))
-    written = model.generate(
+        processors.append(Sampler(card, [call_seed(seed, prompt.call.key) for prompt in batch], width))
+    generated = model.generate(
         given.pop("input_ids"),
-        max_new_tokens=max(one.new for one in batch),
+        max_new_tokens=max(prompt.new for prompt in batch),
         past_key_values=cache,
         logits_processor=LogitsProcessorList(processors),
         disable_compile=True,
         **given,
     )
     answers = []
-    for one, row in zip(batch, written.tolist(), strict=True):
-        answer = row[width:][: one.new]
+    for prompt, row in zip(batch, generated.tolist(), strict=True):
+        answer = row[width:][: prompt.new]
         ends = (place for place, token in enumerate(answer, start=1) if token in generation.eos_token_id)
         answers.append(answer[: next(ends, None)])
     return answers

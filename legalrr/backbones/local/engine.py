@@ -1,17 +1,16 @@
-"""A language model of transformers that answers calls: text, and log-probabilities of given answers.
+"""Run calls in a transformers model: generated text, and log-probabilities of given answers.
 
-On a CPU a batch brings nothing while a prompt is read but much while an answer is written, and most prompts begin with
-what another one has read already: an earlier turn, another question about the same judgment. So prompts are read one by
-one, in the order of a tree (`legalrr.backbones.local.prefix_cache`), each from the longest beginning that is held;
-their states are stacked, padded on the left, and the library's own `generate` writes the answers together. Without a
-prefix cache, `generate` does everything on the padded prompts: the slow, obvious version, which the tests hold the fast
-one against.
+On a CPU, batching gains nothing in prefill but much in decoding, and most prompts share a prefix with an earlier one: a
+previous turn, or another question about the same judgment. So prompts are prefilled one by one, in depth-first order of
+their prefix tree (`legalrr.backbones.local.prefix_cache`), each from its longest cached prefix. Their states are
+stacked with left padding, and the library's `generate` decodes the answers as a batch. Without a prefix cache,
+`generate` does everything on the padded prompts: the slow reference that the tests compare with.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -19,17 +18,24 @@ from functools import cached_property
 import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from legalrr.backbones.local.cache import stack, unstack
-from legalrr.backbones.local.checkpoint import answer_ends
+from legalrr.backbones.local.cache import stack_states, unstack_state
+from legalrr.backbones.local.checkpoint import end_tokens
 from legalrr.backbones.local.decode import decode
+from legalrr.backbones.local.memory import thinking_error
 from legalrr.backbones.local.page_images import Vision
-from legalrr.backbones.local.prefill import PrefixReader, TokenizedPrompt, compare_answers, follow, tokenize_call
-from legalrr.backbones.local.prefix_cache import Prefixes, branch_points, walk
-from legalrr.backbones.local.weights import memory, torch_settings
+from legalrr.backbones.local.prefill import (
+    Prefiller,
+    TokenizedPrompt,
+    answer_logprobs,
+    answer_logprobs_reference,
+    tokenize_call,
+)
+from legalrr.backbones.local.prefix_cache import PrefixCache, branch_points, depth_first_order
+from legalrr.backbones.local.weights import catch_out_of_memory, torch_settings
 from legalrr.backbones.sampling import CardSampling
 from legalrr.errors import UserError
 from legalrr.protocols import Abilities, Call, Reply
-from legalrr.records import FinishReason, Page
+from legalrr.records import Page
 
 
 class TransformersEngine:
@@ -37,20 +43,20 @@ class TransformersEngine:
 
     Args:
         tokenizer: a fast tokenizer with a chat template.
-        context: tokens that the model can take.
-        load_model: gives the model, in evaluation mode on its device; called at the first call.
-        thinking_tokens: tokens that may be written before an answer, beside its own.
-        card: how answers are drawn; None: the most probable token each time.
-        seed: of what is drawn.
-        batch_tokens: tokens of padded prompts and answers that are written together.
-        prefill_chunk: tokens that are read in one forward.
+        context: maximum number of tokens in the model.
+        load_model: return the model, in evaluation mode on its device; called at the first call.
+        thinking_tokens: tokens allowed before an answer, in addition to its own.
+        card: sampling settings; None: greedy decoding.
+        seed: seed of sampling.
+        batch_tokens: maximum number of tokens of padded prompts and answers in a decoding batch.
+        prefill_chunk: tokens per forward pass of a prefill.
         prefix_cache_bytes: memory of the prefix cache; 0: none.
-        token_bytes: memory of one token's state.
-        worthwhile: share of a prompt that must be held for its state to be used.
-        matmul_precision: of float32 products, for `torch.set_float32_matmul_precision`.
-        threads: threads of torch on the CPU; None: as they are.
+        token_bytes: memory of the state of one token.
+        min_cached_share: minimum share of a prompt that must be cached for its state to be used.
+        matmul_precision: precision of float32 products, see `torch.set_float32_matmul_precision`.
+        threads: threads of torch on the CPU; None: unchanged.
         option: config path of the backbone, for messages.
-        vision: how the model sees pages; None: it reads text alone.
+        vision: image handling of the model; None: text only.
     """
 
     def __init__(
@@ -66,22 +72,22 @@ class TransformersEngine:
         prefill_chunk: int,
         prefix_cache_bytes: int,
         token_bytes: int,
-        worthwhile: float,
+        min_cached_share: float,
         matmul_precision: str,
         threads: int | None,
         option: str,
         vision: Vision | None = None,
     ) -> None:
         self.tokenizer = tokenizer
-        # A thought is never quoted later, so at any time there is one at most beside prompt and answer.
+        # Thoughts are dropped from later turns, so prompt and answer share the context with at most one.
         self.context = context - thinking_tokens
         at_once = thinking_tokens == 0
         self.can = Abilities(logprobs=at_once, structured=at_once, images=vision is not None, seed=card is not None)
-        self.prefixes = Prefixes(prefix_cache_bytes)
+        self.prefixes = PrefixCache(prefix_cache_bytes)
         self.holds = prefix_cache_bytes // max(1, token_bytes)
         self.tokens_read = 0
-        """Tokens of prompts that were put through the model so far."""
-        self._reader = PrefixReader(self.prefixes, chunk=prefill_chunk, worthwhile=worthwhile)
+        """Prompt tokens that were computed so far."""
+        self._prefiller = Prefiller(self.prefixes, chunk=prefill_chunk, min_cached_share=min_cached_share)
         self._load_model = load_model
         self._thinking_tokens = thinking_tokens
         self._card = card
@@ -94,10 +100,10 @@ class TransformersEngine:
 
     @cached_property
     def model(self) -> PreTrainedModel:
-        """The model, loaded on first use and without the sampling settings that its publisher recommends."""
+        """The model, loaded on first use, without the sampling settings of its publisher."""
         model = self._load_model()
-        ends = answer_ends(model.generation_config, self.tokenizer, option=self._option)
-        # generate() takes whatever a passed configuration leaves open from the model's own: temperature, penalties.
+        ends = end_tokens(model.generation_config, self.tokenizer, option=self._option)
+        # generate() fills what a passed configuration leaves open from the model's own: temperature, penalties.
         model.generation_config = GenerationConfig(do_sample=False, eos_token_id=ends, pad_token_id=ends[0])
         return model
 
@@ -107,7 +113,7 @@ class TransformersEngine:
         return [end for _, end in encoded["offset_mapping"]]
 
     def page_tokens(self, page: Page) -> int:
-        """See `legalrr.protocols.PageTokens`; raises UserError for a model that reads no images."""
+        """See `legalrr.protocols.PageTokens`; raises UserError for a text-only model."""
         if self._vision is None:
             raise UserError("this model reads no images", where=f"{self._option}.model", cure="set corpus.input=text")
         return self._vision.page_tokens(page)
@@ -121,70 +127,62 @@ class TransformersEngine:
     def running(self) -> Iterator[PreTrainedModel]:
         """See `legalrr.protocols.OpenEngine`."""
         model = self.model
-        with torch_settings(self._matmul_precision, self._threads), memory(self._option):
+        with torch_settings(self._matmul_precision, self._threads), catch_out_of_memory(self._option):
             yield model
 
     def generate(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
-        """See `legalrr.protocols.Engine`; `new_tokens` counts thoughts and the token that ends an answer."""
+        """See `legalrr.protocols.Engine`; `new_tokens` counts thoughts and the end-of-answer token."""
         for call in calls:
             if call.max_new_tokens < 1:
                 raise ValueError(f"call {call.key} leaves no room for an answer: max_new_tokens={call.max_new_tokens}")
             if call.choices and not self.can.structured:
-                raise UserError(
-                    "a model that thinks before it answers cannot be held to given answers",
-                    where=f"{self._option}.thinking_tokens",
-                    cure="let it write its answers (predict.scoring=generate)",
-                )
-        asked, refused = self._prepare(calls)
-        if refused:
-            yield refused
-        for batch in self._batches(asked):
-            yield self._answer(batch, self._write if self.prefixes.capacity else self._write_obviously)
-        self._reader.rest()
+                raise thinking_error("cannot be restricted to given answers", option=self._option)
+        prompts, overflows = self._prepare(calls)
+        if overflows:
+            yield overflows
+        for batch in self._batches(prompts):
+            yield self._answer(batch, self._generate if self.prefixes.capacity else self._generate_reference)
+        self._prefiller.release()
 
     def compare(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
-        """See `legalrr.protocols.Engine`; an answer's log-probability is the sum over its tokens."""
+        """See `legalrr.protocols.Engine`; the log-probability of an answer is the sum over its tokens."""
         if not self.can.logprobs:
-            raise UserError(
-                "a model that thinks before it answers has no probability of an answer at once",
-                where=f"{self._option}.thinking_tokens",
-                cure="let it write its answers (predict.scoring=generate)",
-            )
-        asked, refused = self._prepare(calls)
-        if refused:
-            yield refused
-        for one in asked:
-            yield self._answer([one], self._weigh if self.prefixes.capacity else self._weigh_obviously)
-        self._reader.rest()
+            raise thinking_error("has no log-probabilities of an immediate answer", option=self._option)
+        prompts, overflows = self._prepare(calls)
+        if overflows:
+            yield overflows
+        for prompt in prompts:
+            yield self._answer([prompt], self._compare if self.prefixes.capacity else self._compare_reference)
+        self._prefiller.release()
 
     def _prepare(self, calls: Sequence[Call]) -> tuple[list[TokenizedPrompt], list[tuple[str, Reply]]]:
-        """Calls to answer, in the order in which they are read, and replies to those that do not fit the context."""
-        asked, refused = [], []
+        """Return the prompts to answer, in prefill order, and replies to calls that exceed the context."""
+        prompts, overflows = [], []
         for call in calls:
-            one = tokenize_call(
+            prompt = tokenize_call(
                 call,
                 self.tokenizer,
                 thinking_tokens=self._thinking_tokens,
                 option=self._option,
                 vision=self._vision,
             )
-            if len(one.ids) + one.new > self.context + self._thinking_tokens:
-                refused.append((call.key, _unwritten(one, "overflow")))
+            if len(prompt.ids) + prompt.new > self.context + self._thinking_tokens:
+                overflows.append((call.key, prompt.reply("overflow")))
             else:
-                asked.append(one)
-        # What is held is used before newer states push it out; where nothing is held this sorts by length.
-        left = [len(one.ids) - self.prefixes.held(one.ids) for one in asked]
-        ordered = [asked[place] for place in walk([one.ids for one in asked], left)]
-        branches = branch_points([one.ids for one in ordered])
-        return [replace(one, branches=at) for one, at in zip(ordered, branches, strict=True)], refused
+                prompts.append(prompt)
+        # Use cached states before newer ones evict them; without cached states this sorts by length.
+        uncached = [len(prompt.ids) - self.prefixes.cached_length(prompt.ids) for prompt in prompts]
+        ordered = [prompts[place] for place in depth_first_order([prompt.ids for prompt in prompts], uncached)]
+        branches = branch_points([prompt.ids for prompt in ordered])
+        return [replace(prompt, branches=at) for prompt, at in zip(ordered, branches, strict=True)], overflows
 
-    def _batches(self, asked: Sequence[TokenizedPrompt]) -> Iterator[list[TokenizedPrompt]]:
+    def _batches(self, prompts: Sequence[TokenizedPrompt]) -> Iterator[list[TokenizedPrompt]]:
         batch: list[TokenizedPrompt] = []
-        for one in asked:
-            grown = [*batch, one]
-            if batch and len(grown) * max(len(o.ids) + o.new for o in grown) > self._batch_tokens:
+        for prompt in prompts:
+            grown = [*batch, prompt]
+            if batch and len(grown) * max(len(p.ids) + p.new for p in grown) > self._batch_tokens:
                 yield batch
-                grown = [one]
+                grown = [prompt]
             batch = grown
         if batch:
             yield batch
@@ -196,85 +194,79 @@ class TransformersEngine:
     ) -> list[tuple[str, Reply]]:
         model = self.model
         started = time.perf_counter()
-        with torch.inference_mode(), torch_settings(self._matmul_precision, self._threads), memory(self._option):
+        with (
+            torch.inference_mode(),
+            torch_settings(self._matmul_precision, self._threads),
+            catch_out_of_memory(self._option),
+        ):
             replies = answer(model, batch)
         seconds = (time.perf_counter() - started) / len(batch)
-        return [(one.call.key, replace(reply, seconds=seconds)) for one, reply in zip(batch, replies, strict=True)]
-
-    def _write(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> list[Reply]:
-        """Answers after reading each prompt alone, from what is held."""
-        # The last token of a prompt is left to the batch: reading it gives the first token of the answer.
-        alone = len(batch) == 1
-        readings = [
-            self._reader.read(
-                model,
-                one.ids[:-1],
-                branches=one.branches,
-                room=len(one.ids) + one.new if alone else 0,
-                pictures=one.pictures,
-            )
-            for one in batch
+        return [
+            (prompt.call.key, replace(reply, seconds=seconds)) for prompt, reply in zip(batch, replies, strict=True)
         ]
-        cached = [reading.cached for reading in readings]
-        self.tokens_read += sum(len(one.ids) - held for one, held in zip(batch, cached, strict=True))
-        begun = [reading.state for reading in readings]
-        cache = readings[0].cache if alone else stack(model.config, begun, 1 + max(one.new for one in batch))
-        del readings
+
+    def _generate(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> list[Reply]:
+        """Generate answers after prefilling each prompt separately, from its longest cached prefix."""
+        # The last token of a prompt is left to the batch: computing it yields the first token of the answer.
+        single = len(batch) == 1
+        results = [
+            self._prefiller.prefill(
+                model,
+                prompt.ids[:-1],
+                branches=prompt.branches,
+                room=len(prompt.ids) + prompt.new if single else 0,
+                pictures=prompt.pictures,
+            )
+            for prompt in batch
+        ]
+        cached = [result.cached for result in results]
+        self.tokens_read += sum(
+            len(prompt.ids) - cached_length for prompt, cached_length in zip(batch, cached, strict=True)
+        )
+        states = [result.state for result in results]
+        cache = (
+            results[0].cache if single else stack_states(model.config, states, 1 + max(prompt.new for prompt in batch))
+        )
+        del results
         answers = decode(model, batch, cache, card=self._card, seed=self._seed)
-        width = max(len(one.ids) for one in batch)
-        for row, (one, answer) in enumerate(zip(batch, answers, strict=True)):
-            # What ends a conversation would push out what others go on from.
-            if not one.call.final:
-                # The last token of an answer was written but not read.
-                read = one.ids + answer[:-1]
-                self.prefixes.add(unstack(cache, row, read, end=width + len(answer) - 1, begun=begun[row]))
-        return [self._written(*parts) for parts in zip(batch, answers, cached, strict=True)]
+        width = max(len(prompt.ids) for prompt in batch)
+        for row, (prompt, answer) in enumerate(zip(batch, answers, strict=True)):
+            # A conversation that ends here would evict states that others continue from.
+            if not prompt.call.final:
+                # The last token of an answer was generated but not computed.
+                read = prompt.ids + answer[:-1]
+                self.prefixes.add(unstack_state(cache, row, read, end=width + len(answer) - 1, start_state=states[row]))
+        return [self._generated_reply(*parts) for parts in zip(batch, answers, cached, strict=True)]
 
-    def _write_obviously(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> list[Reply]:
-        """Answers by `generate` alone, on the padded prompts."""
-        self.tokens_read += sum(len(one.ids) for one in batch)
+    def _generate_reference(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> list[Reply]:
+        """Generate answers with `generate` alone, on the padded prompts."""
+        self.tokens_read += sum(len(prompt.ids) for prompt in batch)
         answers = decode(model, batch, None, card=self._card, seed=self._seed)
-        return [self._written(one, answer, 0) for one, answer in zip(batch, answers, strict=True)]
+        return [self._generated_reply(prompt, answer, 0) for prompt, answer in zip(batch, answers, strict=True)]
 
-    def _written(self, one: TokenizedPrompt, answer: list[int], cached_tokens: int) -> Reply:
-        return Reply(
+    def _generated_reply(self, prompt: TokenizedPrompt, answer: list[int], cached_tokens: int) -> Reply:
+        return prompt.reply(
+            "stop" if answer[-1] in self.model.generation_config.eos_token_id else "length",
             text=self.tokenizer.decode(answer, skip_special_tokens=True),
-            finish_reason="stop" if answer[-1] in self.model.generation_config.eos_token_id else "length",
-            prompt_tokens=len(one.ids),
             cached_tokens=cached_tokens,
             new_tokens=len(answer),
-            seconds=0.0,
         )
 
-    def _weigh(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> list[Reply]:
-        """Log-probabilities of answers, all from one state of the prompt."""
-        (one,) = batch
-        reading = self._reader.read(model, one.ids, branches=one.branches, anew=1, pictures=one.pictures)
-        self.tokens_read += len(one.ids) - reading.cached
-        self.prefixes.add(reading.state)
-        logprobs = follow(model, reading, list(one.answers.values()))
-        return [_unwritten(one, "stop", reading.cached, dict(zip(one.answers, logprobs, strict=True)))]
+    def _compare(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> list[Reply]:
+        """Compute log-probabilities of answers from one state of the prompt."""
+        (prompt,) = batch
+        result = self._prefiller.prefill(
+            model, prompt.ids, branches=prompt.branches, recompute=1, pictures=prompt.pictures
+        )
+        self.tokens_read += len(prompt.ids) - result.cached
+        self.prefixes.add(result.state)
+        logprobs = answer_logprobs(model, result, list(prompt.answers.values()))
+        named = dict(zip(prompt.answers, logprobs, strict=True))
+        return [prompt.reply("stop", cached_tokens=result.cached, logprobs=named)]
 
-    def _weigh_obviously(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> list[Reply]:
-        """Log-probabilities of answers, prompt and answer read anew for each."""
-        (one,) = batch
-        self.tokens_read += len(one.ids) * len(one.answers)
-        logprobs = compare_answers(model, one.ids, list(one.answers.values()), one.pictures)
-        return [_unwritten(one, "stop", 0, dict(zip(one.answers, logprobs, strict=True)))]
-
-
-def _unwritten(
-    one: TokenizedPrompt,
-    finish_reason: FinishReason,
-    cached_tokens: int = 0,
-    logprobs: Mapping[str, float] | None = None,
-) -> Reply:
-    return Reply(
-        text="",
-        finish_reason=finish_reason,
-        prompt_tokens=len(one.ids),
-        cached_tokens=cached_tokens,
-        new_tokens=0,
-        seconds=0.0,
-        logprobs=logprobs,
-    )
+    def _compare_reference(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> list[Reply]:
+        """Compute log-probabilities of answers, with prompt and answer computed again for each."""
+        (prompt,) = batch
+        self.tokens_read += len(prompt.ids) * len(prompt.answers)
+        logprobs = answer_logprobs_reference(model, prompt.ids, list(prompt.answers.values()), prompt.pictures)
+        return [prompt.reply("stop", logprobs=dict(zip(prompt.answers, logprobs, strict=True)))]

@@ -1,4 +1,4 @@
-"""Which layers of a model are to be Gated KalmaNet, and their numbers: the config schema of `backbone.gka`."""
+"""Config schema of `backbone.gka`: settings of Gated KalmaNet layers, and attention layers to replace by them."""
 
 from __future__ import annotations
 
@@ -25,26 +25,27 @@ class GkaOptions:
     """Gated KalmaNet layers of a model."""
 
     layers: Any = ()
-    """Attention layers to replace: indices from 0, `every:N` (the last of every N), or `by_importance:N` (the N that
-    are missed least); empty: none. The new layers are untrained, unless `legalrr prime` trained and saved them."""
+    """Attention layers to replace: indices from 0, `every:N` (the last of every N), or `by_importance:N` (the N least
+    important); empty: none. New layers are untrained, unless `legalrr prime` trained and saved them."""
     importance: str | None = runtime(default=None)
-    """File with the order that `by_importance` goes by, as `legalrr prime` writes it. Its content is provenance."""
+    """File with the order of `by_importance`, written by `legalrr prime`. Its content is part of the provenance."""
     num_iter: int | None = at_least(0, None)
-    """Steps of the solver; None: as the model was saved with, 30 for new layers."""
+    """Iterations of the solver; None: as saved with the model, 30 for new layers."""
     ridge_strength: float | None = None
-    """a of lambda = a ||H||_F; None: as the model was saved with, 0.02 for new layers."""
+    """a of lambda = a ||H||_F; None: as saved with the model, 0.02 for new layers."""
     solver_type: str | None = choice(None, "chebyshev", "cg")
-    """chebyshev or cg; None: as the model was saved with, chebyshev for new layers."""
+    """chebyshev or cg; None: as saved with the model, chebyshev for new layers."""
     chunk_size: int | None = at_least(1, None)
-    """Tokens computed together; None: as the model was saved with, 64 for new layers."""
+    """Tokens per chunk; None: as saved with the model, 64 for new layers."""
     backend: str = choice("chunk", "chunk", "triton", "naive")
-    """Form of the operator: chunk (any device), triton (CUDA alone, and the one for it), or naive (the definition)."""
+    """Operator implementation: chunk (any device), triton (CUDA only, and recommended there), or naive (by
+    definition)."""
     seed: int = 0
-    """Of what new layers draw, beside what they take over from the attention."""
+    """Seed of the parameters of new layers that are not taken from the attention."""
 
     def __post_init__(self) -> None:
-        """Refuse values that no layer can have, whatever the model."""
-        # A list, as configurations have it, has no hash, and one layer needs none.
+        """Validate the fields that do not depend on a model; raise UserError for an invalid value."""
+        # Convert the list of a configuration to a hashable tuple, and accept a single layer.
         layers = () if self.layers is None else (self.layers,) if isinstance(self.layers, int) else self.layers
         object.__setattr__(self, "layers", tuple(layers) if isinstance(layers, list) else layers)
         if not isinstance(self.layers, str | tuple):
@@ -57,12 +58,12 @@ class GkaOptions:
 
     @property
     def numbers(self) -> dict[str, Any]:
-        """What is not left to the model, under the names of `GatedKalmaNetConfig`."""
+        """The fields that are set, under the names of `GatedKalmaNetConfig`."""
         names = ("num_iter", "ridge_strength", "solver_type", "chunk_size")
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
     def provenance(self, option: str) -> dict[str, str]:
-        """The digest of the order that layers are chosen by, if they are; raises UserError where it cannot be read."""
+        """Return the digest of the layer order, if one is used; raise UserError if it cannot be read."""
         if not (_rule(self.layers) or "").startswith(IMPORTANCE):
             return {}
         return {"importance": digest(_order(self.importance, option))}
@@ -71,17 +72,18 @@ class GkaOptions:
 def chosen_layers(
     spec: Sequence[int | str] | str, count: int, importance: str | Path | None = None, *, option: str = OPTION
 ) -> tuple[int, ...]:
-    """The layers that a choice names, ascending.
+    """Return the indices of the selected layers, ascending.
 
     Args:
         spec: indices from 0; `every:N`: the last of every N, so that a model begins with attention; `by_importance:N`:
-            the first N of the order in `importance`. A rule may stand alone in a list.
-        count: layers of the model.
-        importance: a JSON file with {"order": [layer, ...]}, the layer first whose replacement raised the loss least.
+            the first N of the order in `importance`. A rule may be the only item of a list.
+        count: number of layers of the model.
+        importance: a JSON file with {"order": [layer, ...]}, starting with the layer whose replacement raised the loss
+            least.
         option: config path of the options, for messages.
 
     Raises:
-        UserError: no such rule or layer, a layer twice, none at all, or no such order.
+        UserError: unknown rule or layer, a repeated layer, no layer, or no such order.
     """
     where = f"{option}.layers"
     if (rule := _rule(spec)) is not None:
@@ -120,18 +122,18 @@ def chosen_layers(
 
 
 def _rule(spec: Sequence[int | str] | str) -> str | None:
-    """The rule of a choice of layers; None where they are named."""
+    """Return the rule of a layer selection; None for a list of indices."""
     if isinstance(spec, str):
         return spec
     return spec[0] if len(spec) == 1 and isinstance(spec[0], str) else None
 
 
 def _order(importance: str | Path | None, option: str) -> list[int]:
-    """The layers in the order of a file, the one that is missed least first."""
+    """Read the layer order of a file, least important first."""
     where = f"{option}.importance"
     if importance is None:
         raise UserError(
-            f"{IMPORTANCE} goes by an order that was measured",
+            f"{IMPORTANCE} needs a measured layer order",
             where=where,
             cure="give the file that legalrr prime --select wrote",
         )

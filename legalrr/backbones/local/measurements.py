@@ -1,13 +1,8 @@
-"""Measure a model: perplexity of text, recall of a planted fact, and cost by length.
+"""Measure a model: perplexity, recall of planted facts, and cost by length.
 
-Perplexity on windows of text: exp of the mean negative log-probability of every token but the first of a window.
-
-What reading and writing cost, by length: seconds, and memory of what is remembered.
-
-Recall of a fact that is planted in a text: whether a model gives its code more probability than other codes.
-
-The code is compared as a continuation of the same words under which it was planted, so that a model too small to answer
-a question can be measured.
+Perplexity is exp of the mean negative log-probability of every token except the first of a window. Recall is the share
+of planted facts whose code is more probable than other codes. The code is compared as a continuation of the sentence
+in which it was planted, so that models too small to answer questions can be measured.
 """
 
 from __future__ import annotations
@@ -24,9 +19,9 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch.nn import functional
 
-from legalrr.backbones.local.cache import tensors
-from legalrr.backbones.local.page_images import positions
-from legalrr.backbones.local.prefill import PrefillResult, follow, prefill_tokens
+from legalrr.backbones.local.cache import cache_tensors
+from legalrr.backbones.local.page_images import position_arguments
+from legalrr.backbones.local.prefill import PrefillResult, answer_logprobs, prefill_tokens
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,15 +29,22 @@ if TYPE_CHECKING:
 
 
 SLICE = 512
-"""Tokens whose logits are held at once."""
+"""Number of tokens per block of logits."""
+T = TypeVar("T")
+PLANTED = "\nThe record of this matter is kept in the registry under the number {code}.\n"
+QUESTION = "\nThe record of this matter is kept in the registry under the number"
+CHOICES = 4
+"""Number of compared codes: chance recall is one divided by it."""
+LEAD = 32
+"""Tokens of text before the planted sentence."""
 
 
 def perplexity(model: PreTrainedModel, windows: Sequence[Sequence[int]]) -> float:
-    """Perplexity of a causal language model.
+    """Compute the perplexity of a causal language model.
 
     Args:
-        model: it.
-        windows: token ids, each read by itself from its first token on; at least one has two tokens.
+        model: the model.
+        windows: token ids, each read separately from its first token; at least one has two tokens.
     """
     total, tokens = 0.0, 0
     with torch.inference_mode():
@@ -57,124 +59,115 @@ def perplexity(model: PreTrainedModel, windows: Sequence[Sequence[int]]) -> floa
 
 
 def hidden_states(model: PreTrainedModel, ids: Tensor, positions: Tensor) -> Tensor:
-    """What the head of a language model is given, [B, T, hidden], for tokens and positions [B, T], without a cache."""
+    """Compute the last hidden states, [B, T, hidden], for tokens and positions [B, T], without a cache."""
     return model.base_model(input_ids=ids, position_ids=positions, use_cache=False).last_hidden_state
-
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Of one length."""
+    """Cost of one length."""
 
     tokens: int
-    """Length of the text that is read."""
+    """Length of the prompt."""
     prefill: float
-    """Seconds in which it is read; median."""
+    """Seconds of the prefill; median."""
     decode: float
-    """Seconds per token that is written after it; median over tokens and repetitions."""
+    """Seconds per generated token; median over tokens and repetitions."""
     state: int
-    """Bytes of what is remembered of it."""
+    """Bytes of the cache after the prompt."""
 
 
-def cost(model: PreTrainedModel, ids: Sequence[int], *, written: int, repeats: int, chunk: int) -> Cost:
-    """Time a model on a text.
+def measure_cost(model: PreTrainedModel, ids: Sequence[int], *, written: int, repeats: int, chunk: int) -> Cost:
+    """Measure time and memory of a model on a text.
 
     Args:
-        model: it.
-        ids: tokens of the text.
-        written: tokens to write after it, the most probable each time, at least one.
-        repeats: how often all of it is done.
-        chunk: tokens that are read at once.
+        model: the model.
+        ids: token ids of the text.
+        written: tokens to generate greedily after it, at least one.
+        repeats: number of repetitions.
+        chunk: tokens per forward pass of the prefill.
     """
     prefill, decode = [], []
     for _ in range(repeats):
-        reading, seconds = _timed(model, partial(prefill_tokens, model, ids, chunk=chunk, room=len(ids) + written))
+        prefilled, seconds = _timed(model, partial(prefill_tokens, model, ids, chunk=chunk, room=len(ids) + written))
         prefill.append(seconds)
-        state = sum(tensor.nbytes for tensor in tensors(reading.cache))
-        decode += _write(model, reading, len(ids), written)
+        state = sum(tensor.nbytes for tensor in cache_tensors(prefilled.cache))
+        decode += _time_decoding(model, prefilled, len(ids), written)
     return Cost(tokens=len(ids), prefill=statistics.median(prefill), decode=statistics.median(decode), state=state)
 
 
-def _write(model: PreTrainedModel, reading: PrefillResult, length: int, written: int) -> list[float]:
-    """Seconds of each token that is written after `length` others."""
-    assert reading.logits is not None
-    logits, times = reading.logits, []
+def _time_decoding(model: PreTrainedModel, prefilled: PrefillResult, length: int, written: int) -> list[float]:
+    """Measure the seconds of each token generated after a prompt of `length` tokens."""
+    assert prefilled.logits is not None
+    logits, times = prefilled.logits, []
     for place in range(length, length + written):
         token = logits.argmax()[None, None]
-        told = {"input_ids": token, "past_key_values": reading.cache, "use_cache": True}
-        output, seconds = _timed(model, partial(model, **told, **positions(model, place, place + 1)))
+        inputs = {"input_ids": token, "past_key_values": prefilled.cache, "use_cache": True}
+        output, seconds = _timed(model, partial(model, **inputs, **position_arguments(model, place, place + 1)))
         logits = output.logits[0, -1]
         times.append(seconds)
     return times
 
 
 def _timed(model: PreTrainedModel, run: Callable[[], T]) -> tuple[T, float]:
-    """What a function gives, and the seconds until the device is done with it."""
-    _wait(model)
+    """Call a function; return its result, and the seconds until the device has finished."""
+    _synchronize(model)
     started = time.perf_counter()
-    found = run()
-    _wait(model)
-    return found, time.perf_counter() - started
+    result = run()
+    _synchronize(model)
+    return result, time.perf_counter() - started
 
 
-def _wait(model: PreTrainedModel) -> None:
+def _synchronize(model: PreTrainedModel) -> None:
     if model.device.type == "cuda":
         torch.cuda.synchronize(model.device)
 
 
-PLANTED = "\nThe record of this matter is kept in the registry under the number {code}.\n"
-ASKED = "\nThe record of this matter is kept in the registry under the number"
-CHOICES = 4
-"""Codes that are compared: recall by chance is one of so many."""
-LEAD = 32
-"""Tokens of text before the planted sentence."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Fact:
-    """A planted fact and what is asked of it."""
+    """A planted fact and its question."""
 
     prompt: list[int]
-    """Tokens up to where the code is asked for."""
+    """Token ids, up to the code in question."""
     codes: list[list[int]]
-    """Tokens of each code as a continuation; the first is right."""
+    """Token ids of each code as a continuation; the first is correct."""
 
 
-def plant(text: Sequence[int], tokenise: Callable[[str], list[int]], *, distance: int, draw: random.Random) -> Fact:
-    """A fact so many tokens before the place where it is asked for.
+def plant_fact(
+    text: Sequence[int], tokenise: Callable[[str], list[int]], *, distance: int, draw: random.Random
+) -> Fact:
+    """Plant a fact at a distance from its question.
 
     Args:
-        text: tokens of running text to hide it in, at least `LEAD` + `distance` of them.
+        text: token ids of the surrounding text, at least `LEAD` + `distance`.
         tokenise: text -> token ids.
         distance: tokens between the planted sentence and the question.
-        draw: draws the stretch of the text, and codes of four digits.
+        draw: random source of the stretch of text, and of codes of four digits.
 
     Raises:
         ValueError: the text is too short.
     """
     needed = LEAD + distance
     if len(text) < needed:
-        raise ValueError(f"{len(text)} tokens of text, and {needed} are needed")
+        raise ValueError(f"the text has {len(text)} tokens, {needed} are needed")
     start = draw.randrange(len(text) - needed + 1)
     codes = [str(code) for code in draw.sample(range(1000, 10000), CHOICES)]
     prompt = [
         *text[start : start + LEAD],
         *tokenise(PLANTED.format(code=codes[0])),
         *text[start + LEAD : start + needed],
-        *tokenise(ASKED),
+        *tokenise(QUESTION),
     ]
     return Fact(prompt=prompt, codes=[tokenise(f" {code}") for code in codes])
 
 
-def room(tokenise: Callable[[str], list[int]]) -> int:
-    """Tokens that a planted fact, the question and a code take beside the distance."""
-    return LEAD + len(tokenise(PLANTED.format(code=1000))) + len(tokenise(ASKED)) + len(tokenise(" 1000"))
+def fact_overhead(tokenise: Callable[[str], list[int]]) -> int:
+    """Return the number of tokens of planted fact, question and code, in addition to the distance."""
+    return LEAD + len(tokenise(PLANTED.format(code=1000))) + len(tokenise(QUESTION)) + len(tokenise(" 1000"))
 
 
-def recalled(model: PreTrainedModel, fact: Fact, *, chunk: int) -> bool:
-    """Whether the right code has the greatest log-probability of all; tokens are read `chunk` at once."""
-    reading = prefill_tokens(model, fact.prompt, chunk=chunk)
-    logprobs = follow(model, reading, fact.codes)
+def recalls_fact(model: PreTrainedModel, fact: Fact, *, chunk: int) -> bool:
+    """Whether the correct code has the greatest log-probability; `chunk`: tokens per forward pass."""
+    prefilled = prefill_tokens(model, fact.prompt, chunk=chunk)
+    logprobs = answer_logprobs(model, prefilled, fact.codes)
     return logprobs[0] > max(logprobs[1:])

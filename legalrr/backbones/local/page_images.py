@@ -1,18 +1,13 @@
 """Prepare page images for a vision-language model, and pad batches of inputs.
 
-What a model is given of a conversation: its tokens, their positions, and the pixels of its images.
+Qwen3-VL has positions in three dimensions: the tokens of an image share one step in time and advance from top to bottom
+and from left to right, and the text after it continues from the greatest of them, so that a position is not an index
+(M-RoPE: Qwen2-VL, arXiv 2409.12191, section 2.1). The library's own function computes them.
 
-Qwen3-VL counts positions in three directions: the tokens of an image take one step in time and go from top to bottom
-and from left to right, and the text after it goes on behind the furthest of them, so that a token's position is not its
-place (M-RoPE: Qwen2-VL, arXiv 2409.12191, section 2.1). The library's own function tells them.
-
-How a checkpoint sees pages: in how many tokens each, at which places of a conversation, and as what pixels.
-
-Where an image stands, a prompt of Qwen3-VL has one and the same token over and over, so two images of one size cannot
-be told apart by their tokens. Here each such token is named by a negative number that follows from its page: whatever
-goes by equal beginnings (`legalrr.backbones.local.prefix_cache`, `legalrr.backbones.local.prefix_cache`) then ends
-before an image that is another one, and never inside of one. The model is given its own token again
-(`legalrr.backbones.local.page_images`).
+In a prompt of Qwen3-VL all tokens of an image are the same token, so two images of one size cannot be distinguished by
+their tokens. Here each image token is a negative number derived from its page: a shared prefix
+(`legalrr.backbones.local.prefix_cache`) then ends before an image that differs, and never inside one. The model itself
+gets its own image token.
 """
 
 from __future__ import annotations
@@ -34,20 +29,28 @@ from legalrr.errors import UserError
 from legalrr.records import Page
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from transformers import PretrainedConfig
+
+VISION_MODELS = frozenset({"qwen3_vl", "qwen3_vl_moe"})
+"""Supported model types."""
+PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
+"""Configuration files of the image processor; one is enough."""
+PROCESSORS = ("Qwen2VLImageProcessor", "Qwen2VLImageProcessorFast", "Qwen2VLImageProcessorPil")
+"""Accepted names of Qwen-VL's image processor; the Pillow version is used for all."""
+IMAGE_DELIMITERS = 2
+"""Tokens around an image: its start and end."""
 
 
 class Inputs:
-    """The arguments of a model's forward for any stretch of one conversation.
+    """Arguments of a model's forward for any span of one conversation.
 
     Attributes:
-        after: position of the token that would come next.
+        after: position of the token after the conversation.
 
     Args:
-        model: of transformers.
-        ids: tokens of the conversation, negative in the places of images.
-        pictures: its images.
+        model: a transformers model.
+        ids: token ids of the conversation, negative in the positions of images.
+        pictures: images of the conversation.
     """
 
     def __init__(self, model: PreTrainedModel, ids: Sequence[int], pictures: Sequence[Picture] = ()) -> None:
@@ -58,33 +61,33 @@ class Inputs:
         self.after = len(ids)
         if pictures:
             places = torch.arange(len(ids))[None]
-            self._positions = _pictured(model, torch.tensor([ids]), places, pictures)
+            self._positions = _image_positions(model, torch.tensor([ids]), places, pictures)
             self.after = int(self._positions[1:, 0, -1].max()) + 1
 
     def __call__(self, begin: int, end: int) -> dict[str, Tensor]:
-        """Arguments for the tokens from `begin` to `end`, half-open; no image may be cut."""
+        """Return the arguments for the tokens from `begin` to `end`, half-open, without cutting an image."""
         if self._positions is None:
             ids = torch.tensor([self._ids[begin:end]], device=self._model.device)
-            return {"input_ids": ids, **positions(self._model, begin, end)}
+            return {"input_ids": ids, **position_arguments(self._model, begin, end)}
         inside = [picture for picture in self._pictures if begin <= picture.start and picture.end <= end]
         given = {
             "input_ids": _own_tokens(self._model, torch.tensor([self._ids[begin:end]])),
             "position_ids": self._positions[:, :, begin:end],
-            **drawn(inside),
+            **pixel_arguments(inside),
         }
         return {name: tensor.to(self._model.device) for name, tensor in given.items()}
 
 
-def padded(
+def left_pad(
     model: PreTrainedModel, prompts: Sequence[Sequence[int]], pictures: Sequence[Sequence[Picture]], *, pixels: bool
 ) -> dict[str, Tensor]:
-    """The arguments of `generate` for several conversations, padded on the left.
+    """Build the arguments of `generate` for several conversations, left-padded.
 
     Args:
-        model: of transformers; its generation configuration tells the padding.
-        prompts: tokens of each conversation, negative in the places of images.
-        pictures: the images of each.
-        pixels: whether the images are to be read; False: a cache holds them.
+        model: a transformers model whose generation configuration has a padding token.
+        prompts: token ids of each conversation, negative in the positions of images.
+        pictures: images of each conversation.
+        pixels: whether to pass the images; False: they are in a cache.
     """
     width = max(map(len, prompts))
     gaps = [width - len(ids) for ids in prompts]
@@ -96,26 +99,26 @@ def padded(
     if every := [picture for row in pictures for picture in row]:
         given |= {
             "input_ids": _own_tokens(model, ids),
-            "position_ids": _pictured(model, ids, places, every, mask),
-            **(drawn(every) if pixels else {}),
+            "position_ids": _image_positions(model, ids, places, every, mask),
+            **(pixel_arguments(every) if pixels else {}),
         }
     elif _takes_positions(model):
-        # Qwen3-VL would otherwise go by what the last call left in it.
+        # Otherwise Qwen3-VL would use positions kept from the previous call.
         given["position_ids"] = places
     return {name: tensor.to(model.device) for name, tensor in given.items()}
 
 
-def positions(model: PreTrainedModel, begin: int, end: int) -> dict[str, Tensor]:
-    """The argument that tells a model the positions of text from `begin` to `end`; empty for a model that has none.
+def position_arguments(model: PreTrainedModel, begin: int, end: int) -> dict[str, Tensor]:
+    """Build the position argument of a model for text from `begin` to `end`; empty if the model takes none.
 
-    Qwen3-VL would otherwise go by what the last call left in it.
+    Otherwise Qwen3-VL would use positions kept from the previous call.
     """
     return {"position_ids": torch.arange(begin, end, device=model.device)[None]} if _takes_positions(model) else {}
 
 
-def whole(stop: int, start: int, pictures: Sequence[Picture]) -> int:
-    """Where to stop instead of `stop`, reading from `start` on, so that no image is cut: before it or, where it is the
-    first thing read, after it."""
+def avoid_cutting_image(stop: int, start: int, pictures: Sequence[Picture]) -> int:
+    """Move the end `stop` of a chunk from `start` so that it cuts no image: before the image, or after it if the chunk
+    starts with it."""
     for picture in pictures:
         if picture.start < stop < picture.end:
             return picture.start if picture.start > start else picture.end
@@ -127,58 +130,48 @@ def _takes_positions(model: PreTrainedModel) -> bool:
 
 
 def _own_tokens(model: PreTrainedModel, ids: Tensor) -> Tensor:
-    """Tokens with the model's own one in the places of images."""
+    """Replace the negative ids of images by the model's own image token."""
     return ids.masked_fill(ids < 0, model.config.image_token_id)
 
 
-def _pictured(
+def _image_positions(
     model: Any, ids: Tensor, places: Tensor, pictures: Sequence[Picture], mask: Tensor | None = None
 ) -> Tensor:
-    """Places, and positions in the three directions, of shape (4, conversations, tokens)."""
+    """Compute indices, and positions in three dimensions, of shape (4, conversations, tokens)."""
     grids = torch.tensor([picture.grid for picture in pictures])
-    found, _ = model.model.get_rope_index(
+    computed, _ = model.model.get_rope_index(
         ids, mm_token_type_ids=(ids < 0).int(), image_grid_thw=grids, attention_mask=mask
     )
-    return torch.cat([places[None], found])
-
-
-MODELS = frozenset({"qwen3_vl", "qwen3_vl_moe"})
-"""Types of models whose images are read here."""
-PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
-"""Either one says how images are prepared."""
-PROCESSORS = ("Qwen2VLImageProcessor", "Qwen2VLImageProcessorFast", "Qwen2VLImageProcessorPil")
-"""Names under which files ask for the image processor of Qwen-VL; the one that works with Pillow stands for all."""
-MARKS = 2
-"""Tokens before and after the image itself: where it begins and where it ends."""
+    return torch.cat([places[None], computed])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """The image of a page in a conversation."""
+    """Image of a page in a conversation."""
 
     page: Page
-    """What it shows; drawn when the model reads it."""
+    """The page, rendered when the model reads it."""
     start: int
-    """Place of its first token."""
+    """Index of its first token."""
     tokens: int
-    """How many tokens it takes."""
+    """Number of tokens."""
     grid: tuple[int, int, int]
-    """Its patches in time (always 1), from top to bottom, and from left to right."""
+    """Patches in time (always 1), height and width."""
     processor: Any = field(repr=False)
-    """The image processor of the checkpoint."""
+    """Image processor of the checkpoint."""
 
     @property
     def end(self) -> int:
-        """One past the place of its last token."""
+        """Index after its last token."""
         return self.start + self.tokens
 
 
 class Vision:
-    """How one checkpoint sees pages; its image processor is opened when the first page is counted.
+    """Image handling of a checkpoint; the image processor is opened at the first page.
 
     Args:
-        folder: the checkpoint's files.
-        image_token: the token that stands for a part of an image.
+        folder: files of the checkpoint.
+        image_token: the model's image token.
         option: config path of the backbone, for messages.
     """
 
@@ -189,12 +182,12 @@ class Vision:
 
     @cached_property
     def processor(self) -> Any:
-        """The checkpoint's image processor, with the least and most pixels that it states.
+        """The checkpoint's image processor, with its limits on the number of pixels.
 
-        Always the one that works with Pillow, whether or not torchvision is installed: the two resize differently.
+        Always the Pillow version, whether or not torchvision is installed: the two resize differently.
 
         Raises:
-            UserError: it cannot be opened, or is another one than Qwen's.
+            UserError: it cannot be opened, or is not Qwen's.
         """
         from transformers import Qwen2VLImageProcessorPil
 
@@ -203,41 +196,41 @@ class Vision:
             kind = str(values.get("image_processor_type"))
             if kind not in PROCESSORS:
                 raise self._unusable(f"it is a {kind}, not one of {', '.join(PROCESSORS)}")
-            # Named outright, as the library's automatic choice asks for torchvision even where it takes this one.
+            # Not the auto class, which requires torchvision even if it selects this one.
             return Qwen2VLImageProcessorPil.from_dict(values)
         except (OSError, ValueError, ImportError) as error:
             raise self._unusable(str(error)) from error
 
-    def _unusable(self, why: str) -> UserError:
+    def _unusable(self, reason: str) -> UserError:
         return UserError(
-            f"the image processor of {self._folder} cannot be used: {why}",
+            f"the image processor of {self._folder} cannot be used: {reason}",
             where=f"{self._option}.model",
-            cure="put the preprocessor_config.json of a Qwen3-VL beside its weights, or set corpus.input=text",
+            cure="copy the preprocessor_config.json of a Qwen3-VL to its weights, or set corpus.input=text",
         )
 
     def page_tokens(self, page: Page) -> int:
         """See `legalrr.protocols.PageTokens`."""
-        return self._picture(page, 0).tokens + MARKS
+        return self._picture(page, 0).tokens + IMAGE_DELIMITERS
 
-    def placed(self, ids: Sequence[int], pages: Sequence[Page]) -> tuple[list[int], tuple[Picture, ...]]:
-        """A conversation with room for its images.
+    def expand_image_tokens(self, ids: Sequence[int], pages: Sequence[Page]) -> tuple[list[int], tuple[Picture, ...]]:
+        """Expand the image tokens of a conversation.
 
         Args:
-            ids: its tokens, with one image token for each page.
-            pages: the pages in their order.
+            ids: its token ids, with one image token per page.
+            pages: the pages in order.
 
         Returns:
-            Tokens with negative numbers in the places of images, and the images.
+            Token ids with a negative number for each token of an image, and the images.
 
         Raises:
-            UserError: more or fewer image tokens than pages, or a page that cannot be drawn.
+            UserError: the numbers of image tokens and pages differ, or a page cannot be rendered.
         """
-        if (signs := ids.count(self._image_token)) != len(pages):
+        if (count := ids.count(self._image_token)) != len(pages):
             raise UserError(
-                f"{signs} signs of images for {len(pages)} pages",
+                f"{count} image tokens for {len(pages)} pages",
                 where=f"{self._option}.model",
-                cure="its chat template passes over images (put its processor's beside it, as chat_template.jinja), or "
-                "the text of the judgment holds the model's own signs",
+                cure="its chat template ignores images (copy the processor's template to chat_template.jinja), or the "
+                "text of the judgment contains the model's image token",
             )
         wide: list[int] = []
         pictures: list[Picture] = []
@@ -245,7 +238,7 @@ class Vision:
             if token == self._image_token:
                 picture = self._picture(pages[len(pictures)], len(wide))
                 pictures.append(picture)
-                wide += [_name(picture.page)] * picture.tokens
+                wide += [_page_token(picture.page)] * picture.tokens
             else:
                 wide.append(token)
         return wide, tuple(pictures)
@@ -263,7 +256,7 @@ class Vision:
             raise UserError(
                 f"an image of {width} x {height} pixels: {error}",
                 where=f"{page.path}, page {page.number}",
-                cure="leave the judgment out, or show its text (corpus.input=text)",
+                cure="leave the judgment out, or use its text (corpus.input=text)",
             ) from error
         rows, columns = (length // side for length in sides)
         return Picture(
@@ -275,24 +268,24 @@ class Vision:
         )
 
 
-def vision_of(config: PretrainedConfig, folder: Path, *, option: str) -> Vision | None:
-    """How a checkpoint sees pages; None where it reads text alone.
+def open_vision(config: PretrainedConfig, folder: Path, *, option: str) -> Vision | None:
+    """Return the image handling of a checkpoint; None for a text-only one.
 
     Args:
-        config: of the model.
-        folder: its files, with one of `PROCESSOR_FILES` if it sees.
+        config: configuration of the model.
+        folder: its files, with one of `PROCESSOR_FILES` for a vision-language model.
         option: config path of the backbone, for messages.
     """
-    if config.model_type not in MODELS or not any((folder / name).is_file() for name in PROCESSOR_FILES):
+    if config.model_type not in VISION_MODELS or not any((folder / name).is_file() for name in PROCESSOR_FILES):
         return None
     return Vision(folder, image_token=config.image_token_id, option=option)
 
 
-def drawn(pictures: Sequence[Picture]) -> dict[str, Tensor]:
-    """Pixels and grids of images as the model takes them, by the names of its arguments; {} without any.
+def pixel_arguments(pictures: Sequence[Picture]) -> dict[str, Tensor]:
+    """Compute pixels and grids of images, by the names of the model's arguments; {} without images.
 
     Raises:
-        UserError: a file has changed since it was read, or cannot be drawn.
+        UserError: a file has changed since it was listed, or cannot be rendered.
     """
     if not pictures:
         return {}
@@ -300,7 +293,7 @@ def drawn(pictures: Sequence[Picture]) -> dict[str, Tensor]:
     return {name: made[name] for name in ("pixel_values", "image_grid_thw")}
 
 
-def _name(page: Page) -> int:
-    """A negative number of 64 bits that follows from what is seen of a page."""
+def _page_token(page: Page) -> int:
+    """Hash the visible content of a page to a negative number of 64 bits."""
     digest = hashlib.sha256(repr(sorted(page.seen().items())).encode()).digest()
     return -1 - (int.from_bytes(digest[:8], "big") >> 1)

@@ -1,9 +1,4 @@
-"""Tokenize prompts, and prefill them in chunks from the longest cached prefix.
-
-A call as a model reads it: as tokens, under the chat template of its tokenizer, with room for its images.
-
-Putting prompts through a model: in chunks, from the longest beginning that is held.
-"""
+"""Tokenize calls, and prefill prompts in chunks from the longest cached prefix."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,11 +11,12 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache, PreTrainedModel
 
-from legalrr.backbones.local.cache import continued, snapshot, state_of
-from legalrr.backbones.local.page_images import Inputs, Picture, Vision, positions, whole
-from legalrr.backbones.local.prefix_cache import Prefixes, State, common
+from legalrr.backbones.local.cache import cache_from_state, extract_state, snapshot
+from legalrr.backbones.local.page_images import Inputs, Picture, Vision, avoid_cutting_image, position_arguments
+from legalrr.backbones.local.prefix_cache import PrefixCache, State, common_prefix_length
 from legalrr.errors import UserError
-from legalrr.protocols import Call
+from legalrr.protocols import Call, Reply
+from legalrr.records import FinishReason
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -28,23 +24,43 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizedPrompt:
-    """A call as the model reads it."""
+    """A call, tokenized with the chat template."""
 
     call: Call
-    """What was asked."""
+    """The call."""
     ids: list[int]
-    """Tokens of the conversation under the chat template, up to where the answer starts; negative numbers in the places
-    of images."""
+    """Token ids of the conversation, up to the start of the answer; negative in the positions of images."""
     answers: Mapping[str, list[int]]
-    """Tokens of each answer to compare."""
+    """Token ids of each answer to compare."""
     choices: tuple[list[int], ...] = ()
-    """Tokens of each choice, one of which is to be written; empty: any text."""
+    """Token ids of each choice that the answer is restricted to; empty: any text."""
     new: int
-    """Tokens that may follow: `max_new_tokens` and those of the thought before, or the longest answer."""
+    """Maximum number of tokens after the prompt: `max_new_tokens` plus a thought, or the longest answer."""
     branches: tuple[int, ...] = ()
-    """Lengths at which calls that are read later part from this one."""
+    """Lengths at which later prompts diverge from this one."""
     pictures: tuple[Picture, ...] = ()
     """The images, in order."""
+
+    def reply(
+        self,
+        finish_reason: FinishReason,
+        *,
+        text: str = "",
+        cached_tokens: int = 0,
+        new_tokens: int = 0,
+        seconds: float = 0.0,
+        logprobs: Mapping[str, float] | None = None,
+    ) -> Reply:
+        """Build the reply to the call."""
+        return Reply(
+            text=text,
+            finish_reason=finish_reason,
+            prompt_tokens=len(self.ids),
+            cached_tokens=cached_tokens,
+            new_tokens=new_tokens,
+            seconds=seconds,
+            logprobs=logprobs,
+        )
 
 
 def tokenize_call(
@@ -55,17 +71,17 @@ def tokenize_call(
     option: str,
     vision: Vision | None = None,
 ) -> TokenizedPrompt:
-    """Apply the chat template once.
+    """Apply the chat template to a call, and tokenize its answers and choices.
 
     Args:
-        call: what is asked.
-        tokenizer: of the model.
-        thinking_tokens: tokens that may be written before the answer.
+        call: the call.
+        tokenizer: tokenizer of the model.
+        thinking_tokens: tokens allowed before the answer.
         option: config path of the backbone, for messages.
-        vision: how the model sees pages; None: it does not.
+        vision: image handling of the model; None: text only.
 
     Raises:
-        UserError: the chat template refuses the conversation or its images, or a page cannot be drawn.
+        UserError: the chat template rejects the conversation or its images, or a page cannot be rendered.
     """
     from jinja2 import TemplateError
 
@@ -80,14 +96,14 @@ def tokenize_call(
             tokenizer_kwargs={"verbose": False},
         )
     except (TemplateError, TypeError) as error:
-        # A template that knows no parts of a message adds a list to a text.
+        # A template that does not support content parts adds a list to a string.
         roles = ", ".join(message["role"] for message in call.messages)
         raise UserError(
-            f"the chat template refuses this conversation ({roles}): {error}",
+            f"the chat template rejects this conversation ({roles}): {error}",
             where=f"{option}.model",
-            cure="choose prompts without what it refuses, or another model",
+            cure="choose prompts without these roles, or another model",
         ) from error
-    ids, pictures = (ids, ()) if vision is None or not call.pages else vision.placed(ids, call.pages)
+    ids, pictures = (ids, ()) if vision is None or not call.pages else vision.expand_image_tokens(ids, call.pages)
     answers = {answer: tokenizer(answer, add_special_tokens=False)["input_ids"] for answer in call.answers}
     new = max(map(len, answers.values())) if answers else call.max_new_tokens + thinking_tokens
     choices = tuple(tokenizer(choice, add_special_tokens=False)["input_ids"] for choice in call.choices)
@@ -96,149 +112,150 @@ def tokenize_call(
 
 @dataclass(frozen=True, kw_only=True)
 class PrefillResult:
-    """What reading a conversation gave."""
+    """State and logits after the prefill of a conversation."""
 
     state: State
-    """What is remembered of it."""
+    """The state, to be stored in the prefix cache."""
     cache: DynamicCache
-    """The model's own memory, which goes on where the conversation ends."""
+    """The transformers cache, to continue decoding with."""
     logits: Tensor | None
-    """Scores after its last token, float32 of shape (vocabulary,); None where nothing had to be read."""
+    """Logits after the last token, float32 of shape (vocabulary,); None if no token had to be computed."""
     cached: int
-    """Tokens that were held already."""
+    """Number of tokens taken from the prefix cache."""
     after: int
-    """Position of the token that would come next: their number, but for images."""
+    """Position of the next token: the number of tokens, except with images."""
 
 
 def prefill_tokens(
     model: PreTrainedModel,
     ids: Sequence[int],
-    held: State | None = None,
+    prefix: State | None = None,
     *,
     chunk: int,
     branches: Sequence[int] = (),
     room: int = 0,
     pictures: Sequence[Picture] = (),
 ) -> PrefillResult:
-    """Read one conversation, from where `held` ends.
+    """Prefill one conversation, from the end of a cached prefix.
 
     Args:
-        model: a causal language model whose layers do not forget (`legalrr.backbones.local.cache.uncontinued`).
-        ids: token ids of the conversation, negative in the places of images.
-        held: the state of some of their first tokens.
-        chunk: tokens that are read in one forward, which bounds the memory of the layers in between; a single image
-            that has more is read in one all the same.
-        branches: lengths at which other conversations part from this one, where recurrent layers are copied.
-        room: tokens to make room for in the cache, `ids` included.
-        pictures: the images of the conversation, each of which is held whole or not at all.
+        model: a causal language model without sliding windows (`legalrr.backbones.local.cache.unsupported_layers`).
+        ids: token ids of the conversation, negative in the positions of images.
+        prefix: state of a prefix of `ids`.
+        chunk: tokens per forward pass, which limits the memory of activations; a larger image is still computed in one.
+        branches: lengths at which other conversations diverge from this one; recurrent layers are copied there.
+        room: capacity of the cache in tokens, including `ids`.
+        pictures: images of the conversation; each is cached as a whole or not at all.
     """
-    start = 0 if held is None else len(held.ids)
-    cache = continued(model.config, held, room=max(room, len(ids)))
+    start = 0 if prefix is None else len(prefix.ids)
+    cache = cache_from_state(model.config, prefix, room=max(room, len(ids)))
     given = Inputs(model, ids, pictures)
     stops = {len(ids)}
     at = start
-    while (at := whole(at + chunk, at, pictures)) < len(ids):
+    while (at := avoid_cutting_image(at + chunk, at, pictures)) < len(ids):
         stops.add(at)
-    copied = {len(ids), *branches} if uncuttable(cache) else {len(ids)}
-    snapshots = () if held is None else held.snapshots
+    copied = {len(ids), *branches} if has_recurrent_layers(cache) else {len(ids)}
+    snapshots = () if prefix is None else prefix.snapshots
     logits = None
     for begin, end in pairwise([start, *sorted(stop for stop in stops | copied if start < stop <= len(ids))]):
-        # Without a 2-D mask and without a past, attention goes by is_causal: no mask is made.
+        # Without a 2-D mask and a past, attention uses is_causal and needs no mask.
         output = model(past_key_values=cache, use_cache=True, logits_to_keep=1, **given(begin, end))
         logits = output.logits[0, -1].float()
         if end in copied:
             snapshots += snapshot(cache, end)
     return PrefillResult(
-        state=state_of(cache, ids, snapshots), cache=cache, logits=logits, cached=start, after=given.after
+        state=extract_state(cache, ids, snapshots), cache=cache, logits=logits, cached=start, after=given.after
     )
 
 
-def follow(model: PreTrainedModel, reading: PrefillResult, answers: Sequence[Sequence[int]]) -> list[float]:
-    """Log-probability (natural logarithm) of each answer after a prompt.
+def answer_logprobs(model: PreTrainedModel, prefilled: PrefillResult, answers: Sequence[Sequence[int]]) -> list[float]:
+    """Compute the log-probability (natural logarithm) of each answer after a prompt.
 
     Args:
-        model: the model that read the prompt.
-        reading: what came of it, with logits.
+        model: the model that prefilled the prompt.
+        prefilled: result of the prefill, with logits.
         answers: token ids of each answer, at least one.
     """
-    assert reading.logits is not None
-    first = reading.logits.log_softmax(-1)
+    assert prefilled.logits is not None
+    first = prefilled.logits.log_softmax(-1)
     sums = [first[answer[0]].item() for answer in answers]
     longer = [row for row, answer in enumerate(answers) if len(answer) > 1]
     if longer:
-        # What pads an answer on the right comes after all that is looked at.
+        # Causal attention: right padding does not affect the tokens before it.
         inputs = pad_sequence([torch.tensor(answers[row][:-1]) for row in longer], batch_first=True).to(model.device)
         output = model(
             input_ids=inputs,
-            past_key_values=continued(model.config, reading.state, copies=len(longer)),
+            past_key_values=cache_from_state(model.config, prefilled.state, copies=len(longer)),
             use_cache=True,
-            **positions(model, reading.after, reading.after + inputs.shape[1]),
+            **position_arguments(model, prefilled.after, prefilled.after + inputs.shape[1]),
         )
         for logprobs, row in zip(output.logits.float().log_softmax(-1), longer, strict=True):
             sums[row] += sum(logprobs[place, token].item() for place, token in enumerate(answers[row][1:]))
     return sums
 
 
-def compare_answers(
+def answer_logprobs_reference(
     model: PreTrainedModel, ids: Sequence[int], answers: Sequence[Sequence[int]], pictures: Sequence[Picture] = ()
 ) -> list[float]:
-    """As `follow`, the slow and obvious way: the prompt of tokens `ids` and an answer are read anew for each."""
+    """Compute the same as `answer_logprobs` without a cache: one forward pass over prompt and answer for each."""
     sums = []
     for answer in answers:
-        together = [*ids, *answer]
-        inputs = Inputs(model, together, pictures)(0, len(together))
+        sequence = [*ids, *answer]
+        inputs = Inputs(model, sequence, pictures)(0, len(sequence))
         output = model(use_cache=False, logits_to_keep=len(answer) + 1, **inputs)
         logprobs = output.logits[0, :-1].float().log_softmax(-1)
         sums.append(logprobs.gather(1, inputs["input_ids"][0, len(ids) :, None]).sum().item())
     return sums
 
 
-def uncuttable(cache: DynamicCache) -> bool:
-    """Whether some layer of a cache is recurrent."""
+def has_recurrent_layers(cache: DynamicCache) -> bool:
+    """Whether a cache has recurrent layers."""
     return any(hasattr(layer, "recurrent_states") for layer in cache.layers)
 
 
-class PrefixReader:
-    """Reads prompts one by one, each from the longest beginning that is held or that the one before had.
+class Prefiller:
+    """Prefill prompts one by one, each from its longest prefix in the cache or in the previous prompt.
 
     Args:
-        prefixes: what is held.
+        prefixes: the prefix cache.
         chunk: see `prefill_tokens`.
-        worthwhile: share of a prompt that must be held for its state to be used.
+        min_cached_share: minimum share of a prompt that must be cached for its state to be used.
     """
 
-    def __init__(self, prefixes: Prefixes, *, chunk: int, worthwhile: float) -> None:
+    def __init__(self, prefixes: PrefixCache, *, chunk: int, min_cached_share: float) -> None:
         self._prefixes = prefixes
         self._chunk = chunk
-        self._worthwhile = worthwhile
+        self._min_cached_share = min_cached_share
         self._last: State | None = None
 
-    def read(
+    def prefill(
         self,
         model: PreTrainedModel,
         ids: list[int],
         *,
         branches: Sequence[int],
         room: int = 0,
-        anew: int = 0,
+        recompute: int = 0,
         pictures: Sequence[Picture] = (),
     ) -> PrefillResult:
-        """Prefill a prompt (see `prefill_tokens`); the last `anew` tokens are computed even if they are cached."""
-        held = self._longest(ids[: len(ids) - anew])
-        # The one before is let go before there is another one.
+        """Prefill a prompt (see `prefill_tokens`); the last `recompute` tokens are computed even if they are cached."""
+        prefix = self._longest_prefix(ids[: len(ids) - recompute])
+        # Release the previous state before computing another one.
         self._last = None
-        reading = prefill_tokens(model, ids, held, chunk=self._chunk, branches=branches, room=room, pictures=pictures)
-        self._last = reading.state
-        return reading
+        prefilled = prefill_tokens(
+            model, ids, prefix, chunk=self._chunk, branches=branches, room=room, pictures=pictures
+        )
+        self._last = prefilled.state
+        return prefilled
 
-    def rest(self) -> None:
-        """Let go of the prompt that was read last."""
+    def release(self) -> None:
+        """Release the state of the previous prompt."""
         self._last = None
 
-    def _longest(self, ids: list[int]) -> State | None:
-        held = self._prefixes.longest(ids)
+    def _longest_prefix(self, ids: list[int]) -> State | None:
+        prefix = self._prefixes.longest_prefix(ids)
         if self._last is not None:
-            reached = self._last.reach(common(self._last.ids, np.asarray(ids, dtype=np.int64)))
-            if reached > (0 if held is None else len(held.ids)):
-                held = self._last.first(reached)
-        return None if held is None or len(held.ids) < self._worthwhile * len(ids) else held
+            reached = self._last.reusable_length(common_prefix_length(self._last.ids, np.asarray(ids, dtype=np.int64)))
+            if reached > (0 if prefix is None else len(prefix.ids)):
+                prefix = self._last.truncate(reached)
+        return None if prefix is None or len(prefix.ids) < self._min_cached_share * len(ids) else prefix

@@ -1,17 +1,11 @@
-"""Cache the states of prompt prefixes as a tree.
+"""Cache the states of prompt prefixes, and order prompts as a prefix tree.
 
-What a model remembers of tokens that it has read, as it was at a certain length.
+Attention keeps keys and values of every token, so its state can be truncated to any prefix, as a view. A recurrent
+layer (linear attention, state space) keeps tensors of constant size that no token can be removed from: they are copied
+at chosen lengths, and only there can a prompt be continued.
 
-Attention keeps the keys and values of every token, so what it remembers can be cut to any beginning, as a view. A
-recurrent layer (linear attention, state space) keeps tensors of constant size that no later token can be taken out of:
-they are copied at chosen lengths, and reading goes on only from there.
-
-The order in which prompts are read: as a tree whose branches are the beginnings that they share.
-
-Walked depth first, a prompt shares more with the one before it than with any other that was read, so one state is
-enough for everything to be computed once.
-
-The states of what a model has read, kept for conversations that begin the same way.
+In depth-first order of the tree, a prompt shares a longer prefix with its predecessor than with any other earlier
+prompt, so one state is enough to compute every token once.
 """
 
 from __future__ import annotations
@@ -29,48 +23,48 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Snapshot:
-    """The recurrent layers after some tokens, as a copy."""
+    """Copy of the recurrent layers after a number of tokens."""
 
     tokens: int
-    """After how many."""
+    """The number of tokens."""
     layers: tuple[tuple[Tensor | None, ...], ...]
-    """Per layer of the model the tensors that it keeps, each of shape (1, ...); empty for pure attention."""
+    """For each layer of the model its tensors, of shape (1, ...); empty for pure attention."""
 
     @property
     def nbytes(self) -> int:
-        """Memory of the tensors."""
+        """Memory of the tensors, in bytes."""
         return sum(tensor.nbytes for layer in self.layers for tensor in layer if tensor is not None)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class State:
-    """What is remembered of the first tokens of a conversation. The tensors are never written to again."""
+    """Model state after the first tokens of a conversation. The tensors are never modified."""
 
     ids: np.ndarray
     """Token ids, int64 of shape (tokens,)."""
     keys: tuple[Tensor | None, ...]
-    """Per layer, of shape (1, key-value heads, tokens, head size); None for a layer without attention."""
+    """For each layer, shape (1, key-value heads, tokens, head size); None for a layer without attention."""
     values: tuple[Tensor | None, ...]
-    """Per layer, of the same shape."""
+    """For each layer, same shape."""
     snapshots: tuple[Snapshot, ...] = ()
-    """Of a model with recurrent layers: where it can be continued, shortest first; empty for pure attention."""
+    """Lengths at which a model with recurrent layers can continue, ascending; empty for pure attention."""
 
     @property
     def nbytes(self) -> int:
-        """Memory that all of it takes."""
+        """Memory of all tensors, in bytes."""
         kept = sum(tensor.nbytes for tensor in (*self.keys, *self.values) if tensor is not None)
         return kept + sum(snapshot.nbytes for snapshot in self.snapshots)
 
-    def reach(self, tokens: int) -> int:
-        """The greatest length up to `tokens` at which the state can be cut; 0 where there is none."""
+    def reusable_length(self, tokens: int) -> int:
+        """Return the greatest length up to `tokens` to which the state can be truncated; 0 if there is none."""
         if not self.snapshots:
             return min(tokens, len(self.ids))
         return max((s.tokens for s in self.snapshots if s.tokens <= tokens), default=0)
 
-    def first(self, tokens: int) -> State:
-        """The state as it was after `tokens` tokens, as a view; raises ValueError for a length out of `reach`."""
-        if self.reach(tokens) != tokens:
-            raise ValueError(f"a state of {len(self.ids)} tokens cannot be cut to {tokens}")
+    def truncate(self, tokens: int) -> State:
+        """Return the state after `tokens` tokens, as a view; raises ValueError for an impossible length."""
+        if self.reusable_length(tokens) != tokens:
+            raise ValueError(f"cannot truncate a state of {len(self.ids)} tokens to {tokens}")
         return State(
             ids=self.ids[:tokens],
             keys=tuple(None if tensor is None else tensor[:, :, :tokens] for tensor in self.keys),
@@ -79,7 +73,7 @@ class State:
         )
 
     def compact(self) -> State:
-        """The same state without the memory around its tensors, where they are views of larger ones."""
+        """Return the state without unused memory: clone tensors that are views of larger ones."""
         return State(
             ids=self.ids,
             keys=tuple(_compact(tensor) for tensor in self.keys),
@@ -88,8 +82,8 @@ class State:
         )
 
 
-def common(one: np.ndarray, other: np.ndarray) -> int:
-    """How many first tokens two conversations share, given as ids of shape (tokens,)."""
+def common_prefix_length(one: np.ndarray, other: np.ndarray) -> int:
+    """Return the length of the common prefix of two arrays of token ids, shape (tokens,)."""
     shorter = min(len(one), len(other))
     differ = one[:shorter] != other[:shorter]
     return int(differ.argmax()) if differ.any() else shorter
@@ -101,21 +95,21 @@ def _compact(tensor: Tensor | None) -> Tensor | None:
     return tensor.clone()
 
 
-def walk(prompts: Sequence[Sequence[int]], weights: Sequence[float]) -> list[int]:
-    """The places of the prompts in depth-first order.
+def depth_first_order(prompts: Sequence[Sequence[int]], weights: Sequence[float]) -> list[int]:
+    """Return the indices of the prompts in depth-first order of their prefix tree.
 
     Args:
         prompts: token ids of each.
-        weights: of two branches, the one whose heaviest prompt weighs less comes first.
+        weights: weight of each prompt; of several branches, the one with the smallest maximum comes first.
     """
     ordered = sorted(range(len(prompts)), key=lambda place: list(prompts[place]))
     arrays = [np.asarray(prompts[place], dtype=np.int64) for place in ordered]
-    shared = [common(one, other) for one, other in pairwise(arrays)]
+    shared = [common_prefix_length(one, other) for one, other in pairwise(arrays)]
 
     def visit(first: int, last: int) -> list[int]:
         if last - first == 1:
             return [ordered[first]]
-        # All prompts of this stretch share this much; where neighbours share no more, they are on other branches.
+        # All prompts from first to last share this length; a boundary without more starts another branch.
         parting = min(shared[first : last - 1])
         cuts = [first, *(i + 1 for i in range(first, last - 1) if shared[i] == parting), last]
         branches = [visit(begin, end) for begin, end in pairwise(cuts)]
@@ -126,21 +120,21 @@ def walk(prompts: Sequence[Sequence[int]], weights: Sequence[float]) -> list[int
 
 
 def branch_points(prompts: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
-    """For each prompt the lengths at which later ones part from it, ascending; the prompts in the order of `walk`."""
+    """Return, for each prompt in depth-first order, the lengths at which later ones diverge from it, ascending."""
     arrays = [np.asarray(prompt, dtype=np.int64) for prompt in prompts]
     found: list[tuple[int, ...]] = [()] * len(arrays)
     for i in reversed(range(len(arrays) - 1)):
-        shared = common(arrays[i], arrays[i + 1])
-        # What a later one shares with this one it shares with all between them.
+        shared = common_prefix_length(arrays[i], arrays[i + 1])
+        # A later prompt shares with this one what it shares with all between them.
         found[i] = (*(length for length in found[i + 1] if length < shared), shared) if shared else ()
     return found
 
 
-class Prefixes:
-    """States, least recently used first out.
+class PrefixCache:
+    """LRU cache of prefix states.
 
     Args:
-        capacity: bytes that the states may take together; a single state that takes more is not kept.
+        capacity: maximum memory of all states, in bytes; a larger state is not stored.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -149,32 +143,34 @@ class Prefixes:
 
     @property
     def nbytes(self) -> int:
-        """Memory that the states take."""
+        """Memory of all states, in bytes."""
         return sum(state.nbytes for state in self._states)
 
     def __len__(self) -> int:
-        """How many states are held."""
+        """Return the number of states."""
         return len(self._states)
 
-    def held(self, ids: Sequence[int]) -> int:
-        """How many of the first tokens of `ids` need not be read again."""
+    def cached_length(self, ids: Sequence[int]) -> int:
+        """Return the length of the longest cached prefix of `ids`."""
         wanted = np.asarray(ids, dtype=np.int64)
-        return max((state.reach(common(state.ids, wanted)) for state in self._states), default=0)
+        return max(
+            (state.reusable_length(common_prefix_length(state.ids, wanted)) for state in self._states), default=0
+        )
 
-    def longest(self, ids: Sequence[int]) -> State | None:
-        """The state that covers most of the first tokens of `ids`, cut down to these; None if none covers any."""
+    def longest_prefix(self, ids: Sequence[int]) -> State | None:
+        """Return the state of the longest cached prefix of `ids`; None if there is none."""
         wanted = np.asarray(ids, dtype=np.int64)
         best, covered = None, 0
         for state in self._states:
-            if (reached := state.reach(common(state.ids, wanted))) > covered:
+            if (reached := state.reusable_length(common_prefix_length(state.ids, wanted))) > covered:
                 best, covered = state, reached
         if best is None:
             return None
         self._states = [state for state in self._states if state is not best] + [best]
-        return best.first(covered)
+        return best.truncate(covered)
 
     def add(self, state: State) -> None:
-        """Keep a state, in the place of those that it contains; the least recently used ones make room."""
+        """Store a state in place of those that it contains, and evict the least recently used ones."""
         if state.nbytes > self.capacity:
             return
         kept = [old for old in self._states if not _contains(state, old)]
@@ -186,7 +182,7 @@ class Prefixes:
 
 
 def _contains(state: State, other: State) -> bool:
-    """Whether `state` can be cut wherever `other` can."""
-    if common(state.ids, other.ids) < len(other.ids):
+    """Whether `state` can be truncated to every length that `other` can."""
+    if common_prefix_length(state.ids, other.ids) < len(other.ids):
         return False
-    return all(state.reach(length) == length for length in (s.tokens for s in other.snapshots))
+    return all(state.reusable_length(length) == length for length in (s.tokens for s in other.snapshots))

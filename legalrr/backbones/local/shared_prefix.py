@@ -1,16 +1,15 @@
-"""Attention that reads a past once: apart from what is new, and once for all rows of a batch that share a prefix.
+"""Shared-prefix attention: compute attention to a common past once per batch, and without a mask.
 
-Tokens that follow a past see all of it and, of each other, what came before. Under one mask for both, torch's kernels
-compute what the mask throws away. Here the past is attended to without a mask and the new by `is_causal`, each by the
-fused kernel, and the two are put together by their log-sum-exp. With scores s and values v, over past P and new N,
+New tokens see all of the past and, of each other, the earlier ones. Under one mask for both, torch's kernels compute
+what the mask discards. Here attention to the past needs no mask and attention among new tokens uses `is_causal`, each
+in the fused kernel; both are merged by their log-sum-exp. With scores s and values v, over past P and new tokens N,
 
     softmax(s) v = w softmax(s_P) v_P + (1 - w) softmax(s_N) v_N,   w = sigmoid(logsumexp(s_P) - logsumexp(s_N)),
 
-which is exact (Dao et al., FlashAttention, arXiv 2205.14135, put blocks together in this way).
+which is exact (FlashAttention merges blocks in this way: Dao et al., arXiv 2205.14135).
 
-Shared prefixes go by the same equation. A token that is written is cheap to compute; what takes time is to read the
-keys and values of its prompt. Arms that show the same judgment hold the same keys and values for it, so one reading of
-them serves the next token of each of these arms.
+The same equation serves shared prefixes. Decoding is bound by reading the keys and values of the prompt. Arms of an
+experiment that show the same judgment have the same keys and values for it, so one read serves the next token of all.
 """
 
 from collections.abc import Sequence
@@ -25,49 +24,50 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from legalrr.backbones.local.prefix_cache import common
+from legalrr.backbones.local.prefix_cache import common_prefix_length
 
 NAME = "split"
 SHARED_PREFIXES = "shared_prefixes"
-"""Attribute of a layer's keys that holds what their rows share."""
-WORTHWHILE = 64
-"""Tokens that a shared prefix must have; each costs a call of a kernel, in every layer, for every token written."""
+"""Attribute of a layer's keys with the shared prefixes of their rows."""
+MIN_SHARED_TOKENS = 64
+"""Minimum length of a shared prefix, in tokens; each costs a kernel call per layer and generated token."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SharedPrefix:
-    """First tokens of rows that stand next to each other in a batch."""
+    """A common prefix of adjacent rows of a batch."""
 
     rows: slice
-    """Which rows."""
+    """The rows."""
     columns: slice
-    """Where the tokens stand in the first of them."""
+    """Columns of the tokens in the first of these rows."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SharedPrefixes:
-    """The shared prefixes of all rows of a batch that is padded on the left."""
+    """The shared prefixes of all rows of a left-padded batch."""
 
     parts: tuple[SharedPrefix, ...]
-    """Every row belongs to one; that of a row by itself is its whole prompt."""
+    """Every row belongs to one; for a row of its own, it is the whole prompt."""
     rest: tuple[int, ...]
-    """Per row the column after its shared prefix."""
+    """For each row, the column after its shared prefix."""
 
 
 def find_shared_prefixes(prompts: Sequence[np.ndarray]) -> SharedPrefixes | None:
-    """Find the shared prefixes that save most; None where none saves any.
+    """Find the shared prefixes that save the most reads; return None if none saves any.
 
     Args:
-        prompts: token ids of each, shape (tokens,), in the order of `legalrr.backbones.local.prefix_cache.walk`.
+        prompts: token ids of each, shape (tokens,), in the order of
+            `legalrr.backbones.local.prefix_cache.depth_first_order`.
     """
-    shared = [common(one, other) for one, other in pairwise(prompts)]
-    # Of the first n rows: tokens that need not be read, and where the last prefix starts.
+    shared = [common_prefix_length(one, other) for one, other in pairwise(prompts)]
+    # For the first n rows: tokens that need not be read, and the start of the last prefix.
     best: list[tuple[int, int]] = [(0, 0)]
     for stop in range(1, len(prompts) + 1):
         found, length = (best[stop - 1][0], stop - 1), len(prompts[stop - 1])
         for first in range(stop - 2, -1, -1):
             length = min(length, shared[first])
-            if length < WORTHWHILE:
+            if length < MIN_SHARED_TOKENS:
                 break
             found = max(found, (best[first][0] + (stop - first - 1) * length, first))
         best.append(found)
@@ -89,7 +89,7 @@ def find_shared_prefixes(prompts: Sequence[np.ndarray]) -> SharedPrefixes | None
 
 
 def register() -> None:
-    """Make `attn_implementation="split"` known to transformers."""
+    """Register `attn_implementation="split"` with transformers."""
     AttentionInterface.register(NAME, split_attention)
     AttentionMaskInterface.register(NAME, split_mask)
 
@@ -104,22 +104,23 @@ def split_attention(
     scaling: float | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Attention of a layer, in the form that transformers asks for; with a mask, or without a past, its own `sdpa`.
+    """Compute attention of a layer, as an attention function of transformers.
 
-    One new token per row of a batch whose rows share prefixes reads each of these once.
+    With a mask or without a past this is `sdpa` of transformers. For one new token per row, rows with shared prefixes
+    read each prefix once.
 
     Args:
         module: the layer.
         query: shape (batch, heads, new, head size).
-        key: shape (batch, key-value heads, past + new, head size); its attribute `shared_prefixes`, where it has
-            one, says what rows have in common.
-        value: the same shape.
+        key: shape (batch, key-value heads, past + new, head size); its attribute `shared_prefixes`, if set, gives the
+            shared prefixes of the rows.
+        value: same shape.
         attention_mask: None for causal attention without padding.
-        scaling: of the scores; None: 1 / sqrt(head size).
-        **kwargs: dropout and whatever else the layer tells.
+        scaling: scale of the scores; None: 1 / sqrt(head size).
+        **kwargs: dropout and other arguments of the layer.
 
     Returns:
-        shape (batch, new, heads, head size), and None in the place of weights.
+        shape (batch, new, heads, head size), and None in place of weights.
     """
     new = query.shape[2]
     past = key.shape[2] - new
@@ -131,10 +132,10 @@ def split_attention(
         return _attend_shared(query, key, value, shared, scale=scaling).transpose(1, 2).contiguous(), None
     if attention_mask is not None or past <= 0 or new == 1 or not causal:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
-    before, weight_before = _fused(query, key[:, :, :past], value[:, :, :past], causal=False, scale=scaling)
-    among, weight_among = _fused(query, key[:, :, past:], value[:, :, past:], causal=True, scale=scaling)
-    weight = torch.sigmoid(weight_before - weight_among)[..., None].to(query.dtype)
-    return torch.lerp(among, before, weight).transpose(1, 2).contiguous(), None
+    prefix_output, prefix_logsumexp = _fused(query, key[:, :, :past], value[:, :, :past], causal=False, scale=scaling)
+    rest_output, rest_logsumexp = _fused(query, key[:, :, past:], value[:, :, past:], causal=True, scale=scaling)
+    weight = torch.sigmoid(prefix_logsumexp - rest_logsumexp)[..., None].to(query.dtype)
+    return torch.lerp(rest_output, prefix_output, weight).transpose(1, 2).contiguous(), None
 
 
 def split_mask(
@@ -148,7 +149,7 @@ def split_mask(
     allow_is_causal_skip: bool = True,
     **kwargs: Any,
 ) -> Tensor | None:
-    """The mask of a forward, as `transformers.masking_utils.sdpa_mask`; None where attention is causal and no more."""
+    """Return the mask as `transformers.masking_utils.sdpa_mask` does; None for causal attention without padding."""
     causal = attention_mask is None and local_size is None and allow_is_causal_skip
     if causal and kv_offset == 0 and q_offset + q_length == kv_length:
         return None
@@ -167,15 +168,15 @@ def split_mask(
 def _fused(
     query: Tensor, key: Tensor, value: Tensor, *, causal: bool, scale: float | None, mask: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Attention, and the log-sum-exp (natural) of the scores, float32 of shape (batch, heads, query length).
+    """Compute attention, and the log-sum-exp (natural) of the scores, float32 of shape (batch, heads, query length).
 
     Args:
         query: shape (batch, heads, query length, head size).
         key: shape (batch, key-value heads, key length, head size).
-        value: the same shape.
-        causal: whether a token sees only what came before; then both lengths are the same.
+        value: same shape.
+        causal: whether a token sees only earlier ones; both lengths are then equal.
         scale: see `split_attention`.
-        mask: added to the scores, on a CPU alone.
+        mask: added to the scores; CPU only.
     """
     kernels = torch.ops.aten
     if query.device.type == "cpu":
@@ -185,29 +186,29 @@ def _fused(
     groups = query.shape[1] // key.shape[1]
     key, value = repeat_kv(key, groups), repeat_kv(value, groups)
     if query.dtype == torch.float32:
-        given, told, *_ = kernels._scaled_dot_product_efficient_attention(
+        output, logsumexp, *_ = kernels._scaled_dot_product_efficient_attention(
             query, key, value, None, True, 0.0, causal, scale=scale
         )
     else:
-        given, told, *_ = kernels._scaled_dot_product_flash_attention(query, key, value, 0.0, causal, scale=scale)
+        output, logsumexp, *_ = kernels._scaled_dot_product_flash_attention(query, key, value, 0.0, causal, scale=scale)
     # The kernels of an accelerator round the number of rows up.
-    return given, told[:, :, : query.shape[2]]
+    return output, logsumexp[:, :, : query.shape[2]]
 
 
 def _attend_shared(query: Tensor, key: Tensor, value: Tensor, shared: SharedPrefixes, *, scale: float | None) -> Tensor:
-    """Attention of the next token of every row, on a CPU.
+    """Compute attention of the next token of every row, on a CPU.
 
     Args:
         query: shape (batch, heads, 1, head size).
-        key: shape (batch, key-value heads, tokens, head size), padded on the left.
-        value: the same shape.
+        key: shape (batch, key-value heads, tokens, head size), left-padded.
+        value: same shape.
         shared: shared prefixes of the rows.
-        scale: of the scores; None: 1 / sqrt(head size).
+        scale: scale of the scores; None: 1 / sqrt(head size).
 
     Returns:
         shape (batch, heads, 1, head size).
     """
-    # Heads with the same keys are to the kernel what queries with the same keys are: it takes both at once.
+    # Query heads that share a key-value head are passed to the kernel as queries of one head.
     rows, heads, _, size = query.shape
     groups = heads // key.shape[1]
     query = query.reshape(rows, key.shape[1], groups, size)
@@ -216,14 +217,16 @@ def _attend_shared(query: Tensor, key: Tensor, value: Tensor, shared: SharedPref
     mask = torch.zeros((rows, 1, 1, len(places)), dtype=query.dtype)
     mask.masked_fill_(places < torch.tensor(shared.rest)[:, None, None, None], -torch.inf)
     mask = mask.expand(-1, -1, groups, -1)
-    among, weight_among = _fused(query, key[:, :, rest:], value[:, :, rest:], causal=False, scale=scale, mask=mask)
-    before, weight_before = torch.empty_like(among), torch.empty_like(weight_among)
+    rest_output, rest_logsumexp = _fused(
+        query, key[:, :, rest:], value[:, :, rest:], causal=False, scale=scale, mask=mask
+    )
+    prefix_output, prefix_logsumexp = torch.empty_like(rest_output), torch.empty_like(rest_logsumexp)
     for part in shared.parts:
         one = slice(part.rows.start, part.rows.start + 1)
         given = query[part.rows].transpose(0, 1).flatten(1, 2)[None]
         seen = (tensor[one, :, part.columns] for tensor in (key, value))
         found, weight = _fused(given, *seen, causal=False, scale=scale)
-        before[part.rows] = found[0].unflatten(1, (-1, groups)).transpose(0, 1)
-        weight_before[part.rows] = weight[0].unflatten(1, (-1, groups)).transpose(0, 1)
-    weight = torch.sigmoid(weight_before - weight_among)[..., None].to(query.dtype)
-    return torch.lerp(among, before, weight).reshape(rows, heads, 1, size)
+        prefix_output[part.rows] = found[0].unflatten(1, (-1, groups)).transpose(0, 1)
+        prefix_logsumexp[part.rows] = weight[0].unflatten(1, (-1, groups)).transpose(0, 1)
+    weight = torch.sigmoid(prefix_logsumexp - rest_logsumexp)[..., None].to(query.dtype)
+    return torch.lerp(rest_output, prefix_output, weight).reshape(rows, heads, 1, size)

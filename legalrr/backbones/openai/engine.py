@@ -1,7 +1,7 @@
-"""Asks a server with OpenAI's interface: many requests under way at once, every reply handed on as soon as it is back.
+"""Send calls to a server with OpenAI's API: concurrent requests, with every reply yielded as soon as it arrives.
 
-The openai package does the retrying, with Retry-After and back-off. It takes malformed replies for answers, so
-`replies.insist` makes them fail as a lost connection does.
+The openai package retries, with Retry-After and back-off. It accepts malformed replies, so `replies.require_valid_body`
+makes them fail like a lost connection.
 """
 
 from __future__ import annotations
@@ -14,91 +14,107 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from openai import APIError, AsyncOpenAI, DefaultAsyncHttpxClient
 from openai.types import CompletionUsage
 
-from legalrr.backbones.openai.replies import SHOWN, explained, insist, too_long
+from legalrr.backbones.openai.replies import MAX_CHARACTERS, Server, exceeds_context, require_valid_body, user_error
 from legalrr.backbones.openai.tokens import CharacterTokens, TokenizerTokens
 from legalrr.errors import UserError
 from legalrr.protocols import Abilities, Call, Reply
 from legalrr.records import FinishReason
 
-if TYPE_CHECKING:
-    from legalrr.backbones.openai.backbone import OpenAIBackbone
-
 T = TypeVar("T")
-Ask = Callable[[AsyncOpenAI, Call], Coroutine[Any, Any, Reply]]
+Send = Callable[[AsyncOpenAI, Call], Coroutine[Any, Any, Reply]]
 
 ENDS: Mapping[str, FinishReason] = {"stop": "stop", "length": "length"}
-NO_CHOICES = "use predict.scoring=generate, or say how the server is told (structured_outputs, json_schema)"
+NO_CHOICES = "use predict.scoring=generate, or set backbone.structured (structured_outputs, json_schema)"
 NO_LOGPROBS = "use predict.scoring=generate, or a server whose completions echo log-probabilities (vLLM)"
 OTHER_CAP = {"max_completion_tokens": "max_tokens", "max_tokens": "max_completion_tokens"}
 FIELD = "answer"
-"""Where the JSON object that a schema asks for holds the answer."""
+"""Key of the answer in the JSON object that a schema requires."""
 
 
 class OpenAIEngine:
     """The engine of `OpenAIBackbone`.
 
-    `Reply.seconds` shares out the time that was waited, so that it adds up to the wall time although requests overlap.
+    `Reply.seconds` divides the time waited among replies, so that it sums to the wall time although requests overlap.
 
     Args:
-        backbone: what to ask, and how.
-        tokens: counts tokens here.
+        server: address, model and credentials of the server.
+        tokens: token counter.
+        context: maximum number of tokens of prompt, thought and answer.
+        thinking_tokens: tokens of `context` that are reserved for thoughts.
+        parameters: sampling parameters of a chat request, among them `seed`, if any.
+        echoes: whether the server's completions return log-probabilities of a prompt.
+        structured: structured_outputs, json_schema or none; see `structured_arguments`.
+        cap: the server's parameter for the maximum number of generated tokens.
+        concurrency: maximum number of concurrent requests.
     """
 
     holds = None
 
-    def __init__(self, backbone: OpenAIBackbone, tokens: CharacterTokens | TokenizerTokens) -> None:
-        # What is thought in one turn is gone in the next, so it is kept free once.
-        self.context = backbone.context - backbone.thinking_tokens
-        self.can = Abilities(
-            logprobs=backbone.logprobs == "echo",
-            structured=backbone.structured != "none",
-            images=False,
-            seed=backbone.seed is not None,
-        )
-        self._backbone = backbone
+    def __init__(
+        self,
+        *,
+        server: Server,
+        tokens: CharacterTokens | TokenizerTokens,
+        context: int,
+        thinking_tokens: int,
+        parameters: Mapping[str, Any],
+        echoes: bool,
+        structured: str,
+        cap: str,
+        concurrency: int,
+    ) -> None:
+        # Thoughts are dropped from later turns, so room for one is enough.
+        self.context = context - thinking_tokens
+        self.can = Abilities(logprobs=echoes, structured=structured != "none", images=False, seed="seed" in parameters)
+        self._server = server
         self._tokens = tokens
+        self._thinking_tokens = thinking_tokens
+        self._parameters = parameters
+        self._structured = structured
+        self._cap = cap
+        self._concurrency = concurrency
 
     def token_ends(self, text: str) -> list[int]:
         """See `legalrr.protocols.Tokens`."""
         return self._tokens.token_ends(text)
 
     def generate(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
-        """See `legalrr.protocols.Engine`; in the order in which replies come back.
+        """See `legalrr.protocols.Engine`; replies come in the order of arrival.
 
-        `new_tokens` counts what was thought too. A conversation that the server refuses for its length is an overflow,
-        with its tokens as counted here; so is one that it accepts beyond `context`, with its tokens as counted there.
+        `new_tokens` includes thoughts. A conversation that the server refuses for its length is an overflow, with
+        tokens as counted here; so is one that it accepts beyond `context`, with tokens as counted by the server.
 
         Raises:
-            UserError: a call failed for good; it is named by its key. No other call is begun then, and the replies to
-                those under way are yielded first.
+            UserError: a call failed permanently; the message has its key. No further call is sent, and replies to
+                requests under way are yielded first.
         """
         for call in calls:
             if call.max_new_tokens < 1:
                 raise ValueError(f"call {call.key} leaves no room for an answer: max_new_tokens={call.max_new_tokens}")
             if call.choices and not self.can.structured:
                 raise UserError(
-                    "this backbone cannot be held to given answers", where="backbone.structured", cure=NO_CHOICES
+                    "this backbone cannot be restricted to given answers", where="backbone.structured", cure=NO_CHOICES
                 )
-        yield from self._answers(calls, self._write)
+        yield from self._answer(calls, self._generate)
 
     def compare(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
-        """See `legalrr.protocols.Engine`; an answer's log-probability is the sum over its tokens.
+        """See `legalrr.protocols.Engine`; the log-probability of an answer is the sum over its tokens.
 
-        Conversation and answer are sent as tokens, so that the server neither cuts the text otherwise nor adds to it.
+        Sends conversation and answer as token ids, so that the server cannot tokenize them differently.
 
         Raises:
-            UserError: as `generate`, or this server gives no log-probabilities.
+            UserError: as `generate`, or the server returns no log-probabilities.
         """
         if not self.can.logprobs:
             raise UserError("this backbone gives no log-probabilities", where="backbone.logprobs", cure=NO_LOGPROBS)
-        yield from self._answers(calls, self._weigh)
+        yield from self._answer(calls, self._compare)
 
-    def _answers(self, calls: Sequence[Call], ask: Ask) -> Iterator[list[tuple[str, Reply]]]:
+    def _answer(self, calls: Sequence[Call], send: Send) -> Iterator[list[tuple[str, Reply]]]:
         waiting = deque(calls)
         under_way: dict[asyncio.Task[Reply], str] = {}
         failures: list[BaseException] = []
@@ -106,9 +122,9 @@ class OpenAIEngine:
             client = self._client()
             try:
                 while True:
-                    while waiting and not failures and len(under_way) < self._backbone.concurrency:
+                    while waiting and not failures and len(under_way) < self._concurrency:
                         call = waiting.popleft()
-                        under_way[runner.get_loop().create_task(ask(client, call))] = call.key
+                        under_way[runner.get_loop().create_task(send(client, call))] = call.key
                     if not under_way:
                         break
                     started = time.perf_counter()
@@ -124,81 +140,75 @@ class OpenAIEngine:
                     if replies:
                         yield [(key, replace(reply, seconds=seconds / len(replies))) for key, reply in replies]
             finally:
-                runner.run(_end(client, under_way))
+                runner.run(_cancel(client, under_way))
         if failures:
             raise failures[0]
 
     def _client(self) -> AsyncOpenAI:
         return AsyncOpenAI(
-            # Given no key, the package would take OpenAI's from the environment and send it to whatever server this is.
-            api_key=self._backbone.key() or "none",
-            base_url=self._backbone.base_url,
-            timeout=self._backbone.timeout,
-            max_retries=self._backbone.retries,
-            http_client=DefaultAsyncHttpxClient(event_hooks={"response": [insist]}),
+            # Without a key the package would send OpenAI's, from the environment, to any server.
+            api_key=self._server.key() or "none",
+            base_url=self._server.base_url,
+            timeout=self._server.timeout,
+            max_retries=self._server.retries,
+            http_client=DefaultAsyncHttpxClient(event_hooks={"response": [require_valid_body]}),
         )
 
-    async def _write(self, client: AsyncOpenAI, call: Call) -> Reply:
-        backbone = self._backbone
-        allowed = call.max_new_tokens + backbone.thinking_tokens
-        given = {
-            "temperature": backbone.temperature,
-            "reasoning_effort": backbone.reasoning_effort,
-            "seed": backbone.seed,
-        }
+    async def _generate(self, client: AsyncOpenAI, call: Call) -> Reply:
+        allowed = call.max_new_tokens + self._thinking_tokens
         messages: Any = [dict(message) for message in call.messages]
-        completion = await self._sent(
+        completion = await self._await(
             call,
             client.chat.completions.create(
-                model=backbone.model,
+                model=self._server.model,
                 messages=messages,
                 extra_body={
-                    backbone.cap: allowed,
-                    **{name: value for name, value in given.items() if value is not None},
-                    **restriction(backbone.structured, call.choices),
+                    self._cap: allowed,
+                    **self._parameters,
+                    **structured_arguments(self._structured, call.choices),
                 },
             ),
         )
         if completion is None:
-            return _unwritten(sum(len(self.token_ends(message["content"])) for message in call.messages), "overflow")
+            return _empty_reply(sum(len(self.token_ends(message["content"])) for message in call.messages), "overflow")
         choice, usage = completion.choices[0], completion.usage
         assert usage is not None
         if choice.finish_reason not in ENDS:
             raise UserError(
-                f"the server ended its answer with {choice.finish_reason!r}, neither an end nor a cut-off",
+                f"the server ended its answer with {choice.finish_reason!r}, neither stop nor length",
                 where=f"call {call.key}",
                 cure="after content_filter, leave the judgment out or use another server",
             )
         if usage.completion_tokens > allowed:
             raise UserError(
-                f"the server wrote {usage.completion_tokens} tokens where {allowed} were allowed",
+                f"the server generated {usage.completion_tokens} tokens, {allowed} were allowed",
                 where=f"call {call.key}",
-                cure=f"it seems not to know {backbone.cap}: use backbone.cap={OTHER_CAP[backbone.cap]}",
+                cure=f"it seems to ignore {self._cap}: use backbone.cap={OTHER_CAP[self._cap]}",
             )
         text = choice.message.content or choice.message.refusal or ""
         if call.choices and choice.finish_reason == "stop" and choice.message.content:
-            text = chosen(backbone.structured, call, text)
+            text = parse_choice(self._structured, call, text)
         fits = usage.prompt_tokens + call.max_new_tokens <= self.context
         return Reply(
             text=text if fits else "",
             finish_reason=ENDS[choice.finish_reason] if fits else "overflow",
             prompt_tokens=usage.prompt_tokens,
-            cached_tokens=_cached(usage),
+            cached_tokens=_cached_tokens(usage),
             new_tokens=usage.completion_tokens,
             seconds=0.0,
         )
 
-    async def _weigh(self, client: AsyncOpenAI, call: Call) -> Reply:
+    async def _compare(self, client: AsyncOpenAI, call: Call) -> Reply:
         assert isinstance(self._tokens, TokenizerTokens)
-        asked = self._tokens.conversation(call.messages)
+        prompt = self._tokens.conversation(call.messages)
         answers = {answer: self._tokens.answer(answer) for answer in call.answers}
-        if len(asked) + max(map(len, answers.values())) > self.context:
-            return _unwritten(len(asked), "overflow")
-        completion = await self._sent(
+        if len(prompt) + max(map(len, answers.values())) > self.context:
+            return _empty_reply(len(prompt), "overflow")
+        completion = await self._await(
             call,
             client.completions.create(
-                model=self._backbone.model,
-                prompt=[asked + answer for answer in answers.values()],
+                model=self._server.model,
+                prompt=[prompt + answer for answer in answers.values()],
                 echo=True,
                 logprobs=1,
                 max_tokens=1,
@@ -206,48 +216,48 @@ class OpenAIEngine:
             ),
         )
         if completion is None:
-            return _unwritten(len(asked), "overflow")
-        told = {choice.index: choice.logprobs for choice in completion.choices}
+            return _empty_reply(len(prompt), "overflow")
+        returned = {choice.index: choice.logprobs for choice in completion.choices}
         logprobs = {}
         for place, (answer, ids) in enumerate(answers.items()):
-            found = told.get(place)
+            found = returned.get(place)
             listed = (found.token_logprobs or []) if found else []
-            values = [value for value in listed[len(asked) : len(asked) + len(ids)] if value is not None]
+            values = [value for value in listed[len(prompt) : len(prompt) + len(ids)] if value is not None]
             if len(values) < len(ids):
                 raise UserError(
-                    "the server does not tell the log-probabilities of what it is sent",
+                    "the server does not return log-probabilities of the prompt",
                     where=f"call {call.key}",
                     cure=NO_LOGPROBS,
                 )
             logprobs[answer] = math.fsum(values)
-        return _unwritten(
-            len(asked), "stop", cached_tokens=min(_cached(completion.usage), len(asked)), logprobs=logprobs
+        return _empty_reply(
+            len(prompt), "stop", cached_tokens=min(_cached_tokens(completion.usage), len(prompt)), logprobs=logprobs
         )
 
-    async def _sent(self, call: Call, request: Awaitable[T]) -> T | None:
-        """What came back; None where the server refuses the conversation for its length."""
+    async def _await(self, call: Call, request: Awaitable[T]) -> T | None:
+        """Await a request; return None if the server refuses the conversation for its length."""
         try:
             return await request
         except APIError as error:
-            if too_long(error):
+            if exceeds_context(error):
                 return None
-            raise explained(error, call, self._backbone) from None
+            raise user_error(error, call, self._server) from None
 
 
-async def _end(client: AsyncOpenAI, tasks: Iterable[asyncio.Task[Reply]]) -> None:
-    """Break off what is still under way, because nobody waits for it any more."""
+async def _cancel(client: AsyncOpenAI, tasks: Iterable[asyncio.Task[Reply]]) -> None:
+    """Cancel requests under way, and close the client."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     await client.close()
 
 
-def _cached(usage: CompletionUsage | None) -> int:
+def _cached_tokens(usage: CompletionUsage | None) -> int:
     details = usage.prompt_tokens_details if usage else None
     return (details.cached_tokens or 0) if details else 0
 
 
-def _unwritten(
+def _empty_reply(
     prompt_tokens: int,
     finish_reason: FinishReason,
     *,
@@ -265,11 +275,11 @@ def _unwritten(
     )
 
 
-def restriction(dialect: str, choices: Sequence[str]) -> Mapping[str, Any]:
-    """What a request holds beside the conversation; nothing without choices.
+def structured_arguments(dialect: str, choices: Sequence[str]) -> Mapping[str, Any]:
+    """Return the arguments of a request that restrict the answer to choices; empty without choices.
 
-    A schema has to describe an object (platform.openai.com/docs/guides/structured-outputs, "Root objects"), so the
-    model writes its answer into one.
+    A schema must describe an object (platform.openai.com/docs/guides/structured-outputs, "Root objects"), so the
+    answer is a value in one.
     """
     if not choices:
         return {}
@@ -286,34 +296,33 @@ def restriction(dialect: str, choices: Sequence[str]) -> Mapping[str, Any]:
     }
 
 
-def chosen(dialect: str, call: Call, content: str) -> str:
-    """The choice that a whole answer names.
+def parse_choice(dialect: str, call: Call, content: str) -> str:
+    """Parse the choice from a complete answer.
 
     Args:
-        dialect: how the server was told.
-        call: what was asked, with its choices.
-        content: what the server says.
+        dialect: structured_outputs or json_schema.
+        call: the call, with its choices.
+        content: the server's answer.
 
     Raises:
-        UserError: it names none, as the server does not know the dialect: vLLM passes over fields that it does not know
-            in silence.
+        UserError: it is not a choice, as the server does not support the dialect: vLLM silently ignores unknown fields.
     """
     named = _field(content) if dialect == "json_schema" else content
     if named not in call.choices:
         allowed = " or ".join(call.choices)
         raise UserError(
-            f"the server wrote {textwrap.shorten(content, SHOWN)!r} where only {allowed} may be written",
+            f"the server answered {textwrap.shorten(content, MAX_CHARACTERS)!r}, not {allowed}",
             where=f"call {call.key}",
-            cure=f"it seems not to know {dialect}: use another backbone.structured, or predict.scoring=generate",
+            cure=f"it seems to ignore {dialect}: use another backbone.structured, or predict.scoring=generate",
         )
     return named
 
 
 def _field(content: str) -> str:
-    """The answer in a JSON object; "" where there is none."""
+    """Return the answer in a JSON object; "" if there is none."""
     try:
-        held = json.loads(content)
+        parsed = json.loads(content)
     except ValueError:
         return ""
-    named = held.get(FIELD) if isinstance(held, dict) else None
+    named = parsed.get(FIELD) if isinstance(parsed, dict) else None
     return named if isinstance(named, str) else ""

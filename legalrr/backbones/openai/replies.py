@@ -1,10 +1,11 @@
-"""Replies of a server: what each has to hold, and errors that name the call, the option and the cure, never the key."""
+"""Validate replies of a server, and convert its errors to `UserError` without showing the key."""
 
 from __future__ import annotations
 
 import json
 import textwrap
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import httpx2
 from openai import (
@@ -21,48 +22,63 @@ from pydantic import BaseModel, Field, ValidationError
 from legalrr.errors import UserError
 from legalrr.protocols import Call
 
-if TYPE_CHECKING:
-    from legalrr.backbones.openai.backbone import OpenAIBackbone
+MAX_CHARACTERS = 300
+"""Maximum length of a server's message in an error."""
+RESUME = "replies so far are stored: run the same command to resume"
 
-SHOWN = 300
-"""Characters of a server's message that an error repeats."""
-GOES_ON = "what has come back is stored, and the same command goes on"
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """Address, model and credentials of a server."""
+
+    model: str
+    """Name of the model."""
+    base_url: str
+    """Base URL, including `/v1`."""
+    key: Callable[[], str | None]
+    """Return the API key; None for a server that needs none."""
+    api_key_env: str | None
+    """Environment variable of the key, for messages."""
+    timeout: float
+    """Seconds without data before a request is retried."""
+    retries: int
+    """Retries of a request."""
 
 
 class Message(BaseModel):
-    """What a model says."""
+    """Message of a model."""
 
     content: str | None = None
-    """The answer; None where it refuses or was cut off before it."""
+    """The answer; None if the model refused, or was cut off before answering."""
     refusal: str | None = None
-    """What it says in place of an answer."""
+    """The refusal, in place of an answer."""
 
 
 class Chat(BaseModel):
-    """An answer in a conversation."""
+    """Choice of a chat completion."""
 
     message: Message
     """The answer."""
 
 
 class Text(BaseModel):
-    """A continuation of a text."""
+    """Choice of a text completion."""
 
     text: str
     """The continuation."""
 
 
 class Usage(BaseModel):
-    """How much was read and written."""
+    """Token counts."""
 
     prompt_tokens: int
-    """Tokens of all prompts of the request."""
+    """Prompt tokens of the request."""
     completion_tokens: int
-    """Tokens written, thought ones included."""
+    """Generated tokens, including thoughts."""
 
 
 class Body(BaseModel):
-    """A reply without which there is nothing to store."""
+    """Required fields of a reply."""
 
     choices: list[Chat | Text] = Field(min_length=1)
     """The answers."""
@@ -70,31 +86,31 @@ class Body(BaseModel):
     """The counts."""
 
 
-async def insist(response: httpx2.Response) -> None:
-    """A response hook that makes the client retry a malformed reply as it retries a lost connection.
+async def require_valid_body(response: httpx2.Response) -> None:
+    """Make the client retry a malformed reply like a lost connection; a response hook.
 
     Raises:
-        httpx2.DecodingError: a success whose body is not JSON, or lacks an answer or the counts.
+        httpx2.DecodingError: the body of a successful response is not JSON, or lacks an answer or the counts.
     """
     if not response.is_success:
         return
     await response.aread()
     try:
-        # Not by pydantic's own reader, which refuses an answer that was cut off within a character.
-        told = json.loads(response.content)
+        # Not by pydantic's parser, which rejects an answer that was cut off within a character.
+        body = json.loads(response.content)
     except ValueError as error:
         message = f"malformed reply, body: Invalid JSON: {error}"
         raise httpx2.DecodingError(message, request=response.request) from error
     try:
-        Body.model_validate(told)
+        Body.model_validate(body)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "body"
         raise httpx2.DecodingError(f"malformed reply, {place}: {first['msg']}", request=response.request) from error
 
 
-def too_long(error: APIError) -> bool:
-    """Whether the server refused a conversation for its length, in the words of OpenAI, of llama.cpp or of vLLM."""
+def exceeds_context(error: APIError) -> bool:
+    """Whether the server refused a conversation for its length; knows the errors of OpenAI, llama.cpp and vLLM."""
     return isinstance(error, BadRequestError) and (
         error.code == "context_length_exceeded"
         or error.type == "exceed_context_size_error"
@@ -102,48 +118,48 @@ def too_long(error: APIError) -> bool:
     )
 
 
-def explained(error: APIError, call: Call, backbone: OpenAIBackbone) -> UserError:
-    """The error for the user.
+def user_error(error: APIError, call: Call, server: Server) -> UserError:
+    """Convert an error of the client, naming call, option and cure.
 
-    It should be raised `from None`: what a server says may quote the key, and the log shows the cause of an error.
+    Raise it `from None`: the server's message may contain the key, and the log shows the cause of an error.
     """
-    where, server = f"call {call.key}", backbone.base_url
-    tried = f"with up to {backbone.retries} retries"
+    where, url = f"call {call.key}", server.base_url
+    tried = f"with up to {server.retries} retries"
     if isinstance(error, APIConnectionError):
         cause = error.__cause__ or error
-        said = _shown(f"{type(cause).__name__} {cause}", backbone)
+        message = _redact(f"{type(cause).__name__} {cause}", server)
         return UserError(
-            f"no answer from {server}, {tried}: {said}",
+            f"no answer from {url}, {tried}: {message}",
             where=where,
-            cure=f"check that the server runs, or raise backbone.timeout; {GOES_ON}",
+            cure=f"check that the server runs, or raise backbone.timeout; {RESUME}",
         )
     if isinstance(error, AuthenticationError):
-        # The message is left out: OpenAI's shows the ends of the key.
-        told = f"the key in {backbone.api_key_env}" if backbone.api_key_env else "requests without a key"
+        # Omit the message: OpenAI's shows both ends of the key.
+        credentials = f"the key in {server.api_key_env}" if server.api_key_env else "requests without a key"
         return UserError(
-            f"{server} refuses {told} (401)",
+            f"{url} refuses {credentials} (401)",
             where=where,
-            cure=f"check the variable that backbone.api_key_env names; {GOES_ON}",
+            cure=f"check the environment variable in backbone.api_key_env; {RESUME}",
         )
-    said = _shown(error.message, backbone)
+    message = _redact(error.message, server)
     if isinstance(error, NotFoundError):
         return UserError(
-            f"nothing at {server} for the model {backbone.model}: {said}",
+            f"{url} does not find the model {server.model}: {message}",
             where=where,
             cure="check backbone.model, and backbone.base_url, which usually ends in /v1",
         )
     if isinstance(error, RateLimitError | InternalServerError):
         wait = error.response.headers.get("retry-after")
-        asks = f", and asks to wait {wait} s" if wait else ""
+        advice = f", and asks to wait {wait} s" if wait else ""
         return UserError(
-            f"{server} will not answer, {tried}{asks}: {said}",
+            f"{url} does not answer, {tried}{advice}: {message}",
             where=where,
-            cure=f"wait, or lower backbone.concurrency; {GOES_ON}",
+            cure=f"wait, or lower backbone.concurrency; {RESUME}",
         )
-    return UserError(f"{server} refuses this: {said}", where=where)
+    return UserError(f"{url} refuses the request: {message}", where=where)
 
 
-def _shown(message: str, backbone: OpenAIBackbone) -> str:
-    """A server's message, shortened and without the key."""
-    key = backbone.key()
-    return textwrap.shorten(message if key is None else message.replace(key, "<key>"), SHOWN)
+def _redact(message: str, server: Server) -> str:
+    """Remove the key from a server's message, and shorten it."""
+    key = server.key()
+    return textwrap.shorten(message if key is None else message.replace(key, "<key>"), MAX_CHARACTERS)

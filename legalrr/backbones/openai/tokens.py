@@ -1,4 +1,4 @@
-"""Counting the tokens of a model that runs elsewhere: by its tokenizer, or by a number of characters that is named."""
+"""Count the tokens of a model behind a server: with its tokenizer, or as a fixed number of characters per token."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ NUMBER = re.compile(r"[1-9]\d*")
 
 
 class CharacterTokens:
-    """Counts a token for every so many characters, a last shorter piece included.
+    """Token counter with a fixed number of characters per token; a shorter remainder counts as one.
 
     Args:
-        size: characters per token. Too low a number wastes context, too high a number lets a prompt outgrow it, which
-            the server then refuses.
+        size: characters per token. Too low a number wastes context; with too high a number a prompt may exceed the
+            context and be refused by the server.
     """
 
     def __init__(self, size: int) -> None:
@@ -35,7 +35,7 @@ class CharacterTokens:
 
 
 class TokenizerTokens:
-    """Counts as a tokenizer does, and turns conversations into the tokens that a model reads.
+    """Token counter based on a tokenizer, which also tokenizes conversations.
 
     Args:
         tokenizer: a fast tokenizer.
@@ -52,14 +52,14 @@ class TokenizerTokens:
         return [end for _, end in encoded["offset_mapping"]]
 
     def answer(self, text: str) -> list[int]:
-        """Token ids of an answer that follows a conversation."""
+        """Tokenize an answer without special tokens."""
         return list(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
     def conversation(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        """Token ids of a conversation under the chat template, up to where the answer starts.
+        """Tokenize a conversation with the chat template, up to the start of the answer.
 
         Raises:
-            UserError: the tokenizer has no chat template, or its template refuses the conversation.
+            UserError: there is no chat template, or it rejects the conversation.
         """
         from jinja2 import TemplateError
 
@@ -67,7 +67,7 @@ class TokenizerTokens:
             raise UserError(
                 "the tokenizer has no chat template, which comparing answers needs",
                 where=f"{self.option}.tokenizer",
-                cure=f"name the tokenizer of the model that is served, or use {self.option}.logprobs=none",
+                cure=f"give the tokenizer of the served model, or use {self.option}.logprobs=none",
             )
         try:
             return self.tokenizer.apply_chat_template(
@@ -79,49 +79,49 @@ class TokenizerTokens:
             )
         except TemplateError as error:
             raise UserError(
-                f"the chat template refuses this conversation: {error}",
+                f"the chat template rejects this conversation: {error}",
                 where=f"{self.option}.tokenizer",
-                cure="name the tokenizer of the model that is served",
+                cure="give the tokenizer of the served model",
             ) from error
 
 
 def characters_per_token(tokenizer: str, *, option: str) -> int | None:
-    """N of `characters:N`; None where a tokenizer is named. Raises UserError where N is no positive number."""
+    """Parse N of `characters:N`; return None for a tokenizer. Raises UserError if N is not a positive number."""
     if not tokenizer.startswith(CHARACTERS):
         return None
     number = tokenizer.removeprefix(CHARACTERS)
     if not NUMBER.fullmatch(number):
         raise UserError(
-            f"{tokenizer!r} names no number of characters", where=f"{option}.tokenizer", cure="e.g. characters:3"
+            f"{tokenizer!r} does not give a number of characters", where=f"{option}.tokenizer", cure="e.g. characters:3"
         )
     return int(number)
 
 
 def tokenizer_folder(tokenizer: str, revision: str | None, *, option: str) -> Path | None:
-    """The local folder that `tokenizer` names; None for `characters:N` and for the Hugging Face hub.
+    """Return the local folder of a tokenizer; None for `characters:N` and for the Hugging Face hub.
 
     Raises:
-        UserError: neither, or `revision` is missing, bad or idle.
+        UserError: not found, or `revision` is missing, invalid or unused.
     """
     counted = characters_per_token(tokenizer, option=option) is not None
     path = resolve(tokenizer)
     if counted or path.is_dir():
         if revision is not None:
             raise UserError(
-                f"revision {revision} says nothing about {tokenizer}",
+                f"revision {revision} does not apply to {tokenizer}",
                 where=f"{option}.tokenizer_revision",
-                cure="leave it null: it is for tokenizers of the hub",
+                cure="set it to null: it applies to hub tokenizers only",
             )
         return None if counted else path
     if not HUB_ID.fullmatch(tokenizer):
         raise UserError(
             f"no such tokenizer: {tokenizer}",
             where=f"{option}.tokenizer",
-            cure="name a folder, <owner>/<model> of the hub, or characters:3",
+            cure="give a folder, <owner>/<model> of the hub, or characters:3",
         )
     if revision is None or not COMMIT.fullmatch(revision):
         raise UserError(
-            f"{tokenizer} is no local folder, and a tokenizer of the hub needs the commit that it is read at",
+            f"{tokenizer} is not a local folder, and a hub tokenizer needs a commit",
             where=f"{option}.tokenizer_revision",
             cure="give the 40 hexadecimal digits of a commit, from the model page under Files, History",
         )
@@ -129,7 +129,7 @@ def tokenizer_folder(tokenizer: str, revision: str | None, *, option: str) -> Pa
 
 
 def open_tokens(tokenizer: str, revision: str | None, *, option: str) -> CharacterTokens | TokenizerTokens:
-    """What counts the tokens; raises UserError where a tokenizer cannot be read."""
+    """Open a token counter; raise UserError if the tokenizer cannot be read."""
     size = characters_per_token(tokenizer, option=option)
     if size is not None:
         return CharacterTokens(size)
@@ -143,11 +143,11 @@ def open_tokens(tokenizer: str, revision: str | None, *, option: str) -> Charact
         raise UserError(
             f"cannot read the tokenizer {tokenizer}: {error}",
             where=f"{option}.tokenizer",
-            cure="name a folder with tokenizer.json, or characters:3",
+            cure="give a folder with tokenizer.json, or characters:3",
         ) from error
     if not opened.is_fast:
         raise UserError(
-            f"the tokenizer {tokenizer} does not tell offsets",
+            f"the tokenizer {tokenizer} has no character offsets",
             where=f"{option}.tokenizer",
             cure="save it with a tokenizer.json",
         )

@@ -40,21 +40,21 @@ def test_impossible_values_are_refused_by_name(field, value):
         make(**{field: value})
 
 
-def test_drawing_needs_what_the_card_says():
-    with pytest.raises(UserError, match=r"^backbone\.card: the model card says nothing .*temperature, top_p"):
+def test_sampling_needs_a_card():
+    with pytest.raises(UserError, match=r"^backbone\.card: decoding=card needs sampling settings .*temperature, top_p"):
         make(decoding="card")
     with pytest.raises(UserError, match=r"^backbone\.card\.top_p: top_p is 2"):
         make(card=CardSampling(temperature=1.0, top_p=2.0))
     assert isinstance(make(decoding="card", card=CardSampling(temperature=0.7)), Backbone)
 
 
-def test_split_attention_is_refused_where_it_has_no_kernel():
+def test_split_attention_is_refused_on_devices_without_a_kernel():
     with pytest.raises(UserError, match=r"^backbone\.attention: split has no kernel for mps .use sdpa"):
         make(device="mps")
     assert make(device="mps", attention="sdpa").device == "mps"
 
 
-def test_making_one_imports_no_torch():
+def test_constructing_a_backbone_does_not_import_torch():
     program = (
         "import sys; from legalrr.backbones.local.backbone import TransformersBackbone as T; T(name='n', model='m')\n"
         "print(sorted({'torch', 'transformers'} & set(sys.modules)))"
@@ -62,14 +62,14 @@ def test_making_one_imports_no_torch():
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
-def test_what_changes_only_the_speed_is_no_part_of_the_identity():
+def test_options_of_speed_are_not_in_the_identity():
     quick = make(device="cuda:1", batch_tokens=1, prefill_chunk=9, prefix_cache_gb=0.0, threads=3, name="other")
     assert identity(quick) == identity(make())
     changes = {"dtype": "bfloat16", "context": 9, "thinking_tokens": 1, "seed": 1, "quantization": "bitsandbytes-int8"}
     assert len({identity(make(**{name: value})) for name, value in changes.items()} | {identity(make())}) == 6
 
 
-def test_provenance_is_the_content_of_local_files_and_the_commit_of_hub_models(tiny):
+def test_provenance_is_the_digest_of_local_files_or_the_commit_of_a_hub_model(tiny):
     assert set(make(model=str(tiny)).provenance()) == {"sha256"}
     assert make(model="owner/model", revision=COMMIT).provenance() == {"revision": COMMIT}
 
@@ -88,19 +88,19 @@ def test_equal_backbones_share_one_engine(tiny):
     assert make(model=str(tiny)).load() is not first
 
 
-def test_the_context_is_the_models_unless_given(tiny):
+def test_the_default_context_is_the_native_one(tiny):
     assert make(model=str(tiny)).load().context == 512
     with pytest.raises(UserError, match=r"backbone\.context: a context of 513 tokens .*at most 512"):
         make(model=str(tiny), context=513).load()
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "cuda:7"])
-def test_a_device_that_is_not_there_is_an_error(tiny, device):
-    with pytest.raises(UserError, match=rf"backbone\.device: there is no {device} here"):
+def test_a_missing_device_is_an_error(tiny, device):
+    with pytest.raises(UserError, match=rf"backbone\.device: no device {device}"):
         make(model=str(tiny), device=device).load()
 
 
-def test_the_weights_have_the_dtype_and_attention_asked_for(tiny):
+def test_the_weights_have_the_configured_dtype_and_attention(tiny):
     import torch
 
     model = make(model=str(tiny), dtype="bfloat16", attention="eager").load().model
@@ -121,7 +121,7 @@ def test_attention_that_is_not_installed_is_an_error(tiny, monkeypatch):
         next(make(model=str(tiny), attention="flash_attention_2").load().generate([CALL]))
 
 
-def test_quantisation_names_the_package_that_it_needs(tiny, monkeypatch):
+def test_quantisation_without_its_package_is_an_error(tiny, monkeypatch):
     from legalrr.backbones.local import weights
 
     monkeypatch.setattr(weights, "find_spec", lambda name: None)
@@ -130,7 +130,7 @@ def test_quantisation_names_the_package_that_it_needs(tiny, monkeypatch):
         make(model=str(tiny), quantization="bitsandbytes-int4").load()
 
 
-def test_parts_are_spread_where_they_find_room(tiny, monkeypatch):
+def test_device_auto_spreads_the_layers(tiny, monkeypatch):
     from transformers import AutoModelForCausalLM
 
     load, asked = AutoModelForCausalLM.from_pretrained, []
@@ -143,26 +143,26 @@ def test_parts_are_spread_where_they_find_room(tiny, monkeypatch):
     assert asked == ["auto", None]
 
 
-def test_a_thought_as_long_as_the_context_is_refused(tiny):
+def test_thinking_tokens_as_long_as_the_context_are_refused(tiny):
     forget_engine()
     with pytest.raises(UserError, match=r"backbone\.thinking_tokens: thinking_tokens is 512, and the context 512"):
         make(model=str(tiny), thinking_tokens=512).load()
 
 
-def test_a_model_with_an_attention_of_its_own_is_refused_by_split(tiny, monkeypatch):
+def test_split_is_refused_for_a_model_without_sdpa(tiny, monkeypatch):
     from transformers import LlamaForCausalLM
 
     monkeypatch.setattr(LlamaForCausalLM, "_supports_sdpa", False)
     forget_engine()
-    with pytest.raises(UserError, match=r"backbone\.attention: llama has an attention of its own .use eager"):
+    with pytest.raises(
+        UserError, match=r"backbone\.attention: llama does not support replacing its attention function .use eager"
+    ):
         next(make(model=str(tiny)).load().generate([CALL]))
 
 
-def test_layers_that_forget_need_a_run_without_prefix_cache(save_tiny, tmp_path):
+def test_sliding_windows_need_a_run_without_prefix_cache(save_tiny, tmp_path):
     folder = save_tiny(tmp_path / "sliding", sliding_window=16)
-    with pytest.raises(
-        UserError, match=r"backbone\.prefix_cache_gb: .* cannot be continued .*DynamicSlidingWindowLayer"
-    ):
+    with pytest.raises(UserError, match=r"backbone\.prefix_cache_gb: .* cannot be reused .*DynamicSlidingWindowLayer"):
         make(model=str(folder)).load()
     ((_, reply),) = next(make(model=str(folder), prefix_cache_gb=0.0).load().generate([CALL]))
     assert reply.new_tokens == 2
@@ -180,7 +180,7 @@ def test_a_tokenizer_without_offsets_is_refused(tiny, monkeypatch):
 
     monkeypatch.setattr(PreTrainedTokenizerFast, "is_fast", False)
     forget_engine()
-    with pytest.raises(UserError, match=r"the tokenizer of .* does not tell offsets"):
+    with pytest.raises(UserError, match=r"the tokenizer of .* has no character offsets"):
         make(model=str(tiny)).load()
 
 
@@ -199,7 +199,7 @@ def test_damaged_weights_are_an_error(save_tiny, tmp_path):
         next(make(model=str(folder)).load().generate([CALL]))
 
 
-def test_absent_weights_are_not_made_up(save_tiny, tmp_path):
+def test_missing_weights_are_an_error(save_tiny, tmp_path):
     from safetensors.torch import load_file, save_file
 
     folder = save_tiny(tmp_path / "holes")

@@ -6,7 +6,14 @@ from transformers import AutoConfig
 from transformers.cache_utils import DynamicLayer
 
 from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
-from legalrr.backbones.local.cache import GrowingLayer, continued, stack, state_of, uncontinued, unstack
+from legalrr.backbones.local.cache import (
+    GrowingLayer,
+    cache_from_state,
+    extract_state,
+    stack_states,
+    unstack_state,
+    unsupported_layers,
+)
 from legalrr.backbones.local.prefill import prefill_tokens
 
 
@@ -22,13 +29,13 @@ def states_of(model, *lengths):
 
 
 def tensors(state):
-    """What is needed to go on from a state."""
+    """The tensors needed to continue from a state."""
     kept = [tensor for tensor in (*state.keys, *state.values) if tensor is not None]
     return kept + [tensor for s in state.snapshots[-1:] for layer in s.layers for tensor in layer if tensor is not None]
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=6), st.integers(0, 12))
-def test_a_growing_layer_holds_what_the_librarys_does_whatever_its_room(lengths, room):
+def test_a_growing_layer_equals_the_librarys_at_any_capacity(lengths, room):
     one, other = GrowingLayer(room), DynamicLayer()
     torch.manual_seed(0)
     for length in lengths:
@@ -39,53 +46,53 @@ def test_a_growing_layer_holds_what_the_librarys_does_whatever_its_room(lengths,
         assert one.get_mask_sizes(2) == other.get_mask_sizes(2)
 
 
-def test_with_room_nothing_moves():
+def test_within_its_capacity_a_layer_is_not_reallocated():
     layer = GrowingLayer(8)
     places = {layer.update(torch.ones(1, 1, 2, 4), torch.ones(1, 1, 2, 4))[0].data_ptr() for _ in range(4)}
     assert len(places) == 1
 
 
-def test_going_on_from_a_state_leaves_it_as_it_was(model):
+def test_continuing_from_a_state_does_not_modify_it(model):
     (state,) = states_of(model, 6)
     before = [tensor.clone() for tensor in tensors(state)]
     with torch.inference_mode():
         for copies in (1, 3):
-            cache = continued(model.config, state, room=9, copies=copies)
+            cache = cache_from_state(model.config, state, room=9, copies=copies)
             model(input_ids=torch.full((copies, 3), 7), past_key_values=cache, use_cache=True)
             assert cache.get_seq_length() == 9
     assert all(torch.equal(one, other) for one, other in zip(before, tensors(state), strict=True))
 
 
-def test_states_come_out_of_a_batch_as_they_went_in(model):
+def test_stacked_states_are_unstacked_unchanged(model):
     made = states_of(model, 9, 4)
-    cache = stack(model.config, made, new=5)
+    cache = stack_states(model.config, made, new=5)
     for row, state in enumerate(made):
-        back = unstack(cache, row, list(state.ids), end=9, begun=state)
+        back = unstack_state(cache, row, list(state.ids), end=9, start_state=state)
         assert list(back.ids) == list(state.ids)
         assert all(torch.equal(one, other) for one, other in zip(tensors(back), tensors(state), strict=True))
 
 
-def test_what_goes_on_after_an_answer_ended_is_no_part_of_a_recurrent_state(model):
+def test_a_recurrent_state_excludes_tokens_after_the_end_of_its_answer(model):
     made = states_of(model, 5, 5)
-    cache = stack(model.config, made, new=3)
+    cache = stack_states(model.config, made, new=3)
     with torch.inference_mode():
         model(input_ids=torch.full((2, 2), 7), past_key_values=cache, use_cache=True)
-    ended = unstack(cache, 0, [*made[0].ids.tolist(), 7], end=6, begun=made[0])
-    whole = unstack(cache, 1, [*made[1].ids.tolist(), 7, 7], end=7, begun=made[1])
+    ended = unstack_state(cache, 0, [*made[0].ids.tolist(), 7], end=6, start_state=made[0])
+    whole = unstack_state(cache, 1, [*made[1].ids.tolist(), 7, 7], end=7, start_state=made[1])
     if made[0].snapshots:
         assert ended is made[0]
-        assert whole.reach(7) == 7
+        assert whole.reusable_length(7) == 7
     else:
         assert (len(ended.ids), len(whole.ids)) == (6, 7)
 
 
 def test_a_state_of_a_cache_is_a_view_of_it(model):
     (state,) = states_of(model, 4)
-    cache = continued(model.config, state)
-    assert state_of(cache, [3, 4], ()).keys[-1].data_ptr() == cache.layers[-1].keys.data_ptr()
+    cache = cache_from_state(model.config, state)
+    assert extract_state(cache, [3, 4], ()).keys[-1].data_ptr() == cache.layers[-1].keys.data_ptr()
 
 
-def test_layers_that_forget_are_named(save_tiny, family, tmp_path):
+def test_layers_with_sliding_windows_are_named(save_tiny, family, tmp_path):
     sliding = AutoConfig.from_pretrained(save_tiny(tmp_path / "sliding", sliding_window=16))
-    assert uncontinued(sliding) == {"DynamicSlidingWindowLayer"}
-    assert uncontinued(AutoConfig.from_pretrained(family("qwen3_next"))) == set()
+    assert unsupported_layers(sliding) == {"DynamicSlidingWindowLayer"}
+    assert unsupported_layers(AutoConfig.from_pretrained(family("qwen3_next"))) == set()

@@ -13,7 +13,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    """The local cache of the hub, empty."""
+    """An empty local hub cache."""
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
@@ -33,29 +33,29 @@ def opened(model, revision=None):
         ("qwen3_vl_moe", AutoModelForImageTextToText),
     ],
 )
-def test_the_configuration_says_which_architecture_it_is(family, name, auto):
+def test_the_configuration_determines_the_architecture(family, name, auto):
     assert opened(str(family(name))).auto is auto
 
 
-def test_a_model_that_does_not_write_is_refused(save_tiny, tmp_path):
+def test_a_model_that_is_not_generative_is_refused(save_tiny, tmp_path):
     folder = save_tiny(tmp_path / "bert")
     (folder / "config.json").write_text('{"model_type": "vit"}')
-    with pytest.raises(UserError, match=r"backbone\.model: the model is a vit, which does not write text"):
+    with pytest.raises(UserError, match=r"backbone\.model: the model is a vit, which does not generate text"):
         opened(str(folder))
 
 
 @pytest.mark.usefixtures("no_network", "hub")
-def test_files_of_the_hub_that_are_not_here_are_not_fetched_in_passing():
+def test_hub_files_are_not_downloaded_implicitly():
     with pytest.raises(
         UserError,
-        match=rf"backbone\.model: the files of Qwen/Qwen3-VL-8B-Instruct at {COMMIT} are not here "
+        match=rf"backbone\.model: the files of Qwen/Qwen3-VL-8B-Instruct at {COMMIT} are not in the local cache "
         rf"\(hf download Qwen/Qwen3-VL-8B-Instruct --revision {COMMIT}",
     ):
         opened("Qwen/Qwen3-VL-8B-Instruct", COMMIT)
 
 
 @pytest.mark.usefixtures("no_network")
-def test_a_model_of_the_hub_is_read_at_its_commit_from_the_local_cache(hub, tiny):
+def test_a_hub_model_is_read_at_its_commit_from_the_local_cache(hub, tiny):
     shutil.copytree(tiny, hub / "models--owner--model" / "snapshots" / COMMIT)
     forget_engine()
     engine = TransformersBackbone(name="m", model="owner/model", revision=COMMIT).load()

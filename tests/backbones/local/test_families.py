@@ -1,4 +1,4 @@
-"""Every family of models: what is reused, cut into chunks or written in one batch changes nothing.
+"""Every family of models: prefix cache, chunks and batches do not change answers.
 
 The oracle is the library's own model in float32 and eager attention, one prompt at a time, without padding and without
 anything held, set to its context as the backbone sets it. The Gated KalmaNet layers of Qwen3 go by their definition.
@@ -8,8 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
-from legalrr.backbones.local.checkpoint import architecture, open_config
+from legalrr.backbones.local.checkpoint import model_class, open_config
 from legalrr.backbones.local.gka_model import gka_modules
 from legalrr.backbones.local.memory import set_context
 from legalrr.protocols import Call
@@ -23,12 +22,6 @@ TEXTS = (JUDGMENT + "Who built it?", JUDGMENT + "Who built the wall?", "é § 12
 ANSWERS = ("YES", "NO", "N", "YES, in part")
 NEW = 4
 TOLERANCE = 1e-4
-
-
-def fresh(folder, **fields):
-    """An engine that has read nothing yet."""
-    forget_engine()
-    return TransformersBackbone(**({"name": "tiny", "model": str(folder)} | fields)).load()
 
 
 def ask(text, key=None, answers=(), before=()):
@@ -47,7 +40,7 @@ class Oracle:
 
         config = open_config(folder)
         set_context(config, None, option="backbone")
-        auto = architecture(config, option="backbone")
+        auto = model_class(config, option="backbone")
         self.model = auto.from_pretrained(folder, config=config, attn_implementation="eager").eval()
         if config.model_type == "hybrid_qwen3":
             for layer in gka_modules(self.model):
@@ -96,14 +89,14 @@ def oracle(family):
 
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("fields", [{"prefix_cache_gb": 0.0}, {"batch_tokens": 1}, {"prefill_chunk": 16}])
-def test_text_is_the_oracles_with_and_without_reuse_alone_and_in_batches(family, oracle, name, fields):
+def test_text_equals_the_reference_with_and_without_cache_and_batches(fresh, family, oracle, name, fields):
     got = replies(fresh(family(name), **fields).generate([ask(text) for text in TEXTS]))
     assert {key: reply.text for key, reply in got.items()} == oracle(name).texts
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("fields", [{"prefix_cache_gb": 0.0}, {"prefill_chunk": 16}])
-def test_log_probabilities_are_the_oracles_with_and_without_reuse(family, oracle, name, fields):
+def test_logprobs_equal_the_reference_with_and_without_cache(fresh, family, oracle, name, fields):
     calls = [ask(text, answers=ANSWERS) for text in TEXTS]
     for key, reply in replies(fresh(family(name), **fields).compare(calls)).items():
         for answer in ("NO", "YES, in part"):
@@ -111,7 +104,7 @@ def test_log_probabilities_are_the_oracles_with_and_without_reuse(family, oracle
 
 
 @pytest.mark.parametrize("name", ["qwen3_vl", "qwen3_vl_moe"])
-def test_what_an_earlier_call_left_in_the_model_moves_no_position(family, oracle, name):
+def test_positions_do_not_depend_on_an_earlier_call(fresh, family, oracle, name):
     import torch
 
     engine = fresh(family(name), prefill_chunk=16)
@@ -123,7 +116,7 @@ def test_what_an_earlier_call_left_in_the_model_moves_no_position(family, oracle
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_second_turn_goes_on_from_the_first_and_no_token_is_read_twice(family, oracle, name):
+def test_a_second_turn_continues_from_the_first_and_computes_no_token_twice(fresh, family, oracle, name):
     engine = fresh(family(name))
     calls = [ask(text) for text in TEXTS]
     prompts = [one.ids for one in engine._prepare(calls)[0]]
@@ -133,5 +126,5 @@ def test_a_second_turn_goes_on_from_the_first_and_no_token_is_read_twice(family,
     second = {key: ask("And now?", key=key, before=messages) for key, messages in before.items()}
     for key, reply in replies(engine.generate(list(second.values()))).items():
         assert reply.text == oracle(name).greedy(second[key])
-        # A byte that is no UTF-8 comes back as another one, so a turn may not be quoted as it was written.
+        # An invalid UTF-8 byte is decoded to another one, so a quoted turn may have other tokens.
         assert reply.cached_tokens >= first[key].prompt_tokens - 1

@@ -14,7 +14,7 @@ ROPE = {"rope_type": "default", "rope_theta": 5e6, "mrope_section": [4, 2, 2], "
 
 
 def qwen(family, folder, spelling):
-    """Qwen3-VL's configuration with its rotary settings under either name."""
+    """Configuration of Qwen3-VL with its rotary settings under either name."""
     content = json.loads((family("qwen3_vl") / "config.json").read_text())
     text = content["text_config"]
     text.pop("rope_parameters")
@@ -28,7 +28,7 @@ def qwen(family, folder, spelling):
 
 @pytest.mark.parametrize("spelling", ["rope_scaling", "rope_parameters"])
 @pytest.mark.parametrize(("context", "factor"), [(524288, 2.0), (786432, 3.0)])
-def test_qwen3_vl_goes_beyond_its_native_context_by_the_cards_settings(family, tmp_path, spelling, context, factor):
+def test_qwen3_vl_extends_its_context_with_the_yarn_of_its_card(family, tmp_path, spelling, context, factor):
     config = qwen(family, tmp_path / "qwen", spelling)
     assert set_context(config, context, option="backbone") == context
     text = config.get_text_config()
@@ -38,7 +38,7 @@ def test_qwen3_vl_goes_beyond_its_native_context_by_the_cards_settings(family, t
     model = AutoModelForImageTextToText.from_config(config)
     rotary = model.model.language_model.rotary_emb
     assert rotary.rope_type == "yarn"
-    # What YaRN multiplies queries and keys by (Peng et al., arXiv 2309.00071).
+    # Attention factor of YaRN (Peng et al., arXiv 2309.00071).
     assert rotary.attention_scaling == pytest.approx(0.1 * torch.tensor(factor).log().item() + 1)
     assert rotary.mrope_section == [4, 2, 2]
 
@@ -54,13 +54,13 @@ def test_the_native_context_changes_nothing(family, tmp_path):
     ("name", "context", "cure"),
     [("qwen3_vl", 300000, "at most 262144 or 524288 or 786432"), ("llama", 524288, r"at most 512\)")],
 )
-def test_a_longer_context_without_a_recipe_is_an_error(family, name, context, cure):
+def test_a_longer_context_without_an_extension_is_an_error(family, name, context, cure):
     config = AutoConfig.from_pretrained(family(name))
     with pytest.raises(UserError, match=rf"backbone\.context: a context of {context} tokens .*{cure}"):
         set_context(config, context, option="backbone")
 
 
-def test_the_stretched_model_is_loaded_and_its_context_is_part_of_the_identity(family):
+def test_the_extended_model_is_loaded_and_its_context_is_in_the_identity(family):
     forget_engine()
     backbone = TransformersBackbone(name="m", model=str(family("qwen3_vl")), context=524288)
     engine = backbone.load()
@@ -78,8 +78,8 @@ def logits(config, folder, ids):
 
 
 @pytest.mark.parametrize(("context", "length"), [(None, 100), (64, 40)])
-def test_phis_frequencies_are_those_of_its_context(family, context, length):
-    """The library chooses by the prompt: long factors beyond 64 tokens. For such prompts nothing changes."""
+def test_phis_rotary_factors_depend_on_the_context(family, context, length):
+    """The library selects factors by the prompt: long ones beyond 64 tokens. Such prompts are unchanged."""
     folder = family("phi3")
     config = AutoConfig.from_pretrained(folder)
     set_context(config, context, option="backbone")
@@ -89,7 +89,7 @@ def test_phis_frequencies_are_those_of_its_context(family, context, length):
     )
 
 
-def test_a_short_prompt_in_a_long_context_is_read_like_the_beginning_of_a_long_one(family):
+def test_a_short_prompt_equals_the_prefix_of_a_long_one(family):
     folder = family("phi3")
     config = AutoConfig.from_pretrained(folder)
     set_context(config, None, option="backbone")
@@ -101,7 +101,7 @@ def test_a_short_prompt_in_a_long_context_is_read_like_the_beginning_of_a_long_o
     torch.testing.assert_close(short, long, rtol=1e-4, atol=1e-4)
 
 
-def test_a_window_as_wide_as_the_context_is_none(family, save_family, tmp_path):
+def test_a_window_as_wide_as_the_context_is_removed(family, save_family, tmp_path):
     wide = AutoConfig.from_pretrained(family("phi3"))
     set_context(wide, None, option="backbone")
     assert wide.sliding_window is None

@@ -1,4 +1,4 @@
-"""Page images in a prompt: what is reused, cut into chunks or written in one batch changes nothing.
+"""Page images in a prompt: prefix cache, chunks and batches do not change answers.
 
 The oracle is the library's own model in float32 and eager attention, with pixels, kinds of tokens and grids as its
 processor would give them, which finds positions by itself; one prompt at a time, and nothing held.
@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import pytest
 
-from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
 from legalrr.corpora.pdf_folder import render_pages
 from legalrr.errors import UserError
 from legalrr.protocols import Call, PageTokens
@@ -22,14 +21,8 @@ NEW = 4
 TOLERANCE = 1e-4
 
 
-def fresh(folder, **fields):
-    """An engine that has read nothing yet."""
-    forget_engine()
-    return TransformersBackbone(**({"name": "tiny", "model": str(folder)} | fields)).load()
-
-
 def ask(*parts, key=None, answers=(), before=(), pages=()):
-    """A call; a part is a text or a page."""
+    """A call whose parts are texts or pages."""
     message = Message(role="user", parts=parts)
     return Call(
         key=key or repr(parts),
@@ -67,7 +60,7 @@ class Oracle:
             pads = [int(grid.prod()) // self.processor.merge_size**2 for grid in images["image_grid_thw"]]
             text = head + "".join("<|image_pad|>" * n + after for n, after in zip(pads, rest, strict=True))
         ids = torch.tensor([self.tokenizer(text, add_special_tokens=False)["input_ids"] + list(more)])
-        # What the last call left in the model would count.
+        # State of the last call in the model would matter here.
         self.model.model.rope_deltas = None
         kinds = (ids == self.model.config.image_token_id).int()
         return {"input_ids": ids, "mm_token_type_ids": kinds} | images
@@ -104,7 +97,7 @@ def oracle(seeing):
 
 @pytest.fixture
 def calls(scans):
-    """Calls that share pages, differ in one page of the same size, or show none, of different lengths."""
+    """Calls of different lengths that share pages, differ in one page of the same size, or have none."""
     one, two, three, four, wide = scans
     return [
         ask("Page 1:", one, "Page 2:", two, "Who built it?"),
@@ -120,7 +113,7 @@ def calls(scans):
 @pytest.mark.parametrize(
     "fields", [{"prefix_cache_gb": 0.0}, {"batch_tokens": 1}, {"prefill_chunk": 9}, {"prefill_chunk": 20}]
 )
-def test_text_is_the_oracles_with_and_without_reuse_alone_and_in_batches(seeing, oracle, calls, name, fields):
+def test_text_equals_the_reference_with_and_without_cache_and_batches(fresh, seeing, oracle, calls, name, fields):
     engine = fresh(seeing(name), **fields)
     assert engine.can.images
     wanted = {call.key: oracle(name).greedy(call) for call in calls}
@@ -133,16 +126,16 @@ def test_text_is_the_oracles_with_and_without_reuse_alone_and_in_batches(seeing,
 @pytest.mark.parametrize(
     "fields", [{"prefix_cache_gb": 0.0}, {"prefill_chunk": 9}, {"prefill_chunk": 20}, {"attention": "eager"}]
 )
-def test_log_probabilities_are_the_oracles_with_and_without_reuse(seeing, oracle, calls, name, fields):
+def test_logprobs_equal_the_reference_with_and_without_cache(fresh, seeing, oracle, calls, name, fields):
     got = replies(fresh(seeing(name), **fields).compare([replace(call, answers=ANSWERS) for call in calls]))
     exact = {call.key: {answer: oracle(name).weigh(call, answer) for answer in ANSWERS} for call in calls}
     for key, reply in got.items():
         assert reply.logprobs == pytest.approx(exact[key], abs=TOLERANCE)
-    # Pages of one size differ in nothing but their pixels.
+    # Pages of one size differ only in their pixels.
     assert abs(exact[calls[0].key]["YES"] - exact[calls[2].key]["YES"]) > 100 * TOLERANCE
 
 
-def test_what_is_held_serves_as_far_as_the_images_are_the_same(seeing, scans):
+def test_a_cached_prefix_ends_at_the_first_other_image(fresh, seeing, scans):
     one, two, three, *_ = scans
     engine = fresh(seeing("qwen3_vl"))
     first, same, other = (
@@ -153,7 +146,7 @@ def test_what_is_held_serves_as_far_as_the_images_are_the_same(seeing, scans):
     read = engine.tokens_read
     assert read == begun.prompt_tokens
     again = replies(engine.compare([same]))["same"]
-    # The last token is read for what follows it.
+    # The last token is always computed.
     assert again.cached_tokens == begun.prompt_tokens - 1
     ids = engine._prepare([first])[0][0]
     apart = replies(engine.compare([other]))["other"]
@@ -161,7 +154,7 @@ def test_what_is_held_serves_as_far_as_the_images_are_the_same(seeing, scans):
     assert engine.tokens_read == read + 1 + apart.prompt_tokens - ids.pictures[1].start
 
 
-def test_what_calls_share_is_read_once_images_too(seeing, calls):
+def test_shared_prefixes_with_images_are_computed_once(fresh, seeing, calls):
     engine = fresh(seeing("qwen3_vl"), prefix_cache_gb=1e-9)
     asked, _ = engine._prepare(calls)
     distinct = {tuple(one.ids[:length]) for one in asked for length in range(1, len(one.ids) + 1)}
@@ -169,7 +162,7 @@ def test_what_calls_share_is_read_once_images_too(seeing, calls):
     assert engine.tokens_read == len(distinct), "nothing is kept from call to call, so the tree alone does it"
 
 
-def test_a_second_turn_reads_no_image_again(seeing, oracle, scans, monkeypatch):
+def test_a_second_turn_does_not_compute_images_again(fresh, seeing, oracle, scans, monkeypatch):
     engine = fresh(seeing("qwen3_vl"))
     first = ask("See", scans[0], "and", scans[4], key="1")
     answer = replies(engine.generate([first]))["1"]
@@ -182,7 +175,7 @@ def test_a_second_turn_reads_no_image_again(seeing, oracle, scans, monkeypatch):
     assert answer.prompt_tokens - 1 <= again.cached_tokens < again.prompt_tokens
 
 
-def test_image_tokens_count_as_tokens_of_the_prompt(seeing, oracle, calls, scans):
+def test_image_tokens_count_as_tokens_of_the_prompt(fresh, seeing, oracle, calls, scans):
     engine = fresh(seeing("qwen3_vl"))
     assert isinstance(engine, PageTokens)
     got = replies(engine.generate(calls))
@@ -198,7 +191,7 @@ def _words(call):
     return [content] if isinstance(content, str) else [part.get("text", "") for part in content]
 
 
-def test_a_chunk_holds_whole_images_and_no_more_pages_than_it_has_room_for(seeing, scans, monkeypatch):
+def test_a_chunk_contains_whole_images_within_its_size(fresh, seeing, scans, monkeypatch):
     engine = fresh(seeing("qwen3_vl"), prefill_chunk=16)
     widths, drawn = [], []
     call = ask(*scans, answers=("Y", "N"))
@@ -221,7 +214,7 @@ def test_a_chunk_holds_whole_images_and_no_more_pages_than_it_has_room_for(seein
     assert max(widths) == 12, "an image that is longer than a chunk is read in one"
 
 
-def test_a_prompt_whose_images_do_not_fit_is_an_overflow_and_is_not_drawn(seeing, scans, monkeypatch):
+def test_images_beyond_the_context_are_an_overflow_and_not_rendered(fresh, seeing, scans, monkeypatch):
     call = ask(*scans)
     length = len(fresh(seeing("qwen3_vl"))._prepare([call])[0][0].ids)
     assert [r.finish_reason for r in replies(fresh(seeing("qwen3_vl"), context=length + NEW).generate([call])).values()]
@@ -232,7 +225,7 @@ def test_a_prompt_whose_images_do_not_fit_is_an_overflow_and_is_not_drawn(seeing
 
 
 @pytest.mark.parametrize("prefix_cache_gb", [0.0, 1.0])
-def test_what_an_earlier_call_left_in_the_model_moves_no_position(seeing, oracle, calls, prefix_cache_gb):
+def test_positions_do_not_depend_on_an_earlier_call(fresh, seeing, oracle, calls, prefix_cache_gb):
     import torch
 
     engine = fresh(seeing("qwen3_vl"), prefix_cache_gb=prefix_cache_gb)
@@ -242,7 +235,7 @@ def test_what_an_earlier_call_left_in_the_model_moves_no_position(seeing, oracle
     }
 
 
-def test_least_and_most_pixels_are_the_checkpoints(seeing, scans, tmp_path):
+def test_limits_of_pixels_are_the_checkpoints(fresh, seeing, scans, tmp_path):
     folder = shutil.copytree(seeing("qwen3_vl"), tmp_path / "other")
     page = scans[0]
     assert fresh(folder).page_tokens(page) == 3 * 4 + 2
@@ -258,7 +251,7 @@ def test_least_and_most_pixels_are_the_checkpoints(seeing, scans, tmp_path):
     assert fresh(folder).page_tokens(page) == 7 * 10 + 2
 
 
-def test_a_model_without_an_image_processor_reads_text_alone(family, scans):
+def test_a_model_without_an_image_processor_is_text_only(fresh, family, scans):
     engine = fresh(family("qwen3_vl"))
     assert not engine.can.images
     with pytest.raises(UserError, match=r"backbone\.model: this model reads no images .*input=text"):
@@ -278,8 +271,8 @@ def test_a_model_without_an_image_processor_reads_text_alone(family, scans):
         ("{}", "it is a None"),
     ],
 )
-def test_an_unusable_image_processor_is_named_at_the_first_page_and_harms_no_text(
-    seeing, oracle, scans, tmp_path, settings, words
+def test_an_unusable_image_processor_fails_at_the_first_page_but_not_for_text(
+    fresh, seeing, oracle, scans, tmp_path, settings, words
 ):
     folder = shutil.copytree(seeing("qwen3_vl"), tmp_path / "broken")
     (folder / "preprocessor_config.json").write_text(settings)
@@ -290,21 +283,21 @@ def test_an_unusable_image_processor_is_named_at_the_first_page_and_harms_no_tex
         engine.page_tokens(scans[0])
 
 
-def test_a_template_that_ignores_images_and_a_text_with_their_token_are_refused(seeing, scans, tmp_path):
+def test_a_template_that_ignores_images_and_a_text_with_their_token_are_refused(fresh, seeing, scans, tmp_path):
     folder = shutil.copytree(seeing("qwen3_vl"), tmp_path / "blind")
-    with pytest.raises(UserError, match=r"2 signs of images for 1 pages .*own signs"):
+    with pytest.raises(UserError, match=r"2 image tokens for 1 pages .*contains the model's image token"):
         list(fresh(folder).generate([ask(scans[0], "<|image_pad|>")]))
     template = folder / "chat_template.jinja"
-    told = template.read_text()
-    template.write_text(told.replace("<|image_pad|>", ""))
-    with pytest.raises(UserError, match=r"0 signs of images for 1 pages .*passes over images"):
+    source = template.read_text()
+    template.write_text(source.replace("<|image_pad|>", ""))
+    with pytest.raises(UserError, match=r"0 image tokens for 1 pages .*ignores images"):
         list(fresh(folder).generate([ask(scans[0])]))
-    template.write_text(told.replace("is string", "is defined").replace("{{ m['content']", "{{ '' + m['content']"))
-    with pytest.raises(UserError, match=r"the chat template refuses this conversation \(user\)"):
+    template.write_text(source.replace("is string", "is defined").replace("{{ m['content']", "{{ '' + m['content']"))
+    with pytest.raises(UserError, match=r"the chat template rejects this conversation \(user\)"):
         list(fresh(folder).generate([ask(scans[0])]))
 
 
-def test_a_page_of_an_impossible_shape_is_named(seeing, tmp_path):
+def test_a_page_with_an_impossible_aspect_ratio_is_named(fresh, seeing, tmp_path):
     from PIL import Image
 
     path = tmp_path / "strip.pdf"

@@ -1,4 +1,4 @@
-"""From a folder of PDFs to scores, with a tiny model that reads the images of their pages."""
+"""A run from a folder of PDFs to scores, with a tiny model that reads page images."""
 
 import json
 
@@ -15,7 +15,7 @@ VERDICT = "For these reasons the appeal is allowed with costs."
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder of PDFs with a.pdf and b.pdf (two pages of facts, one of the verdict) and scan.pdf, of three images."""
+    """A folder with a.pdf and b.pdf (two pages of facts, one of the verdict) and scan.pdf (three images)."""
     place = tmp_path / "pdfs"
     place.mkdir()
     for name, colour in {"a": "black", "b": "blue"}.items():
@@ -32,7 +32,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def run(folder, seeing, run_hydra):
-    """Run `legalrr` on the folder; returns exit status, standard output and standard error."""
+    """Run `legalrr` on the folder; return exit status, standard output and standard error."""
 
     def command(*arguments, model=None):
         mine = (
@@ -58,13 +58,13 @@ def rows(folder):
 
 
 def cells(tmp_path):
-    """The folders of the cells of the only sweep, by arm."""
+    """The cell folders of the only sweep, by arm."""
     (sweep,) = (tmp_path / "runs/sweep").iterdir()
     done = [path.parent for path in sweep.glob("*/run.json")]
     return {json.loads((cell / "run.json").read_text())["cell"]["arm"]: cell for cell in done}
 
 
-def test_arms_show_pages_that_hide_nothing_and_arms_that_move_sentences_are_refused(run, folder, tmp_path, no_network):
+def test_arms_show_pages_without_hidden_text_and_moving_sentences_is_refused(run, folder, tmp_path, no_network):
     arms = "c,direct,direct_compare,direct_calibrated,r,r_order"
     status, _, err = run("-m", f"arm={arms}", "restructure.last_pages_hidden=2")
     assert status == 2
@@ -87,19 +87,19 @@ def test_arms_show_pages_that_hide_nothing_and_arms_that_move_sentences_are_refu
         images = [part for part in shown if part["type"] == "image"]
         assert images == [{"type": "image", **page} for page in read["a"]["pages"]["shown"]]
     compared = rows(found["direct_compare"])
-    # They differ in colour alone, which only a model that sees them can tell.
+    # They differ only in colour, which only a vision model can distinguish.
     assert compared["a"]["turns"][0]["prompt_tokens"] == compared["b"]["turns"][0]["prompt_tokens"]
     assert compared["a"]["p_allowed"] != compared["b"]["p_allowed"]
     record = json.loads((found["c"] / "run.json").read_text())
     assert record["stages"]["corpus"]["fields"]["dpi"] == 20
     assert record["cell"]["corpus"] == "own_pdf (page images)"
     assert str(folder) not in (found["c"] / "predictions.jsonl").read_text()
-    # What the arms share was read once, before the cells.
+    # Shared prefixes of the arms were computed once, by the prefetch.
     assert any(turn["cached_tokens"] for row in rows(found["c"]).values() for turn in row["turns"])
 
 
 @pytest.mark.parametrize("layout", ["study", "judgment_first"])
-def test_other_layouts_show_the_pages_too_and_a_second_run_asks_nothing(run, tmp_path, layout):
+def test_other_layouts_show_pages_and_a_second_run_calls_nothing(run, tmp_path, layout):
     asked = ("arm=dc", f"annotate.layout={layout}", "restructure.last_pages_hidden=1")
     assert run(*asked, "hydra.run.dir=runs/first")[0] == 0
     status, out, _ = run(*asked, "hydra.run.dir=runs/second")
@@ -132,14 +132,14 @@ LOCKED = (
     ("content", "words"),
     [(b"", "empty file"), (b"%PDF-1.7 nothing", "damaged PDF"), (LOCKED, "encrypted: requires a password")],
 )
-def test_a_broken_pdf_among_others_is_named(run, folder, content, words):
+def test_a_broken_pdf_is_named(run, folder, content, words):
     (folder / "c.pdf").write_bytes(content)
     status, _, err = run("arm=direct", "restructure.last_pages_hidden=0")
     assert status == 2
     assert f"c.pdf: {words}" in err
 
 
-def test_a_model_that_reads_text_alone_is_refused_before_anything_is_asked(run, family, tmp_path):
+def test_a_text_only_model_is_refused_before_any_call(run, family, tmp_path):
     status, _, err = run("arm=direct", model=family("qwen3_vl"))
     assert status == 2
     assert "does not accept images" in err

@@ -2,11 +2,11 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from legalrr.backbones.local.prefix_cache import Prefixes, Snapshot, State
+from legalrr.backbones.local.prefix_cache import PrefixCache, Snapshot, State
 
 at_any_speed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 SIZE = 8
-"""Bytes per token of the states here: key and value, one head of size 1, float32."""
+"""Bytes per token of these states: key and value, one head of size 1, float32."""
 ids = st.lists(st.integers(0, 2), min_size=1, max_size=8)
 
 
@@ -24,13 +24,13 @@ def common(one, other):
 
 @at_any_speed
 @given(st.lists(ids, max_size=8), ids)
-def test_the_longest_common_beginning_is_found(added, wanted):
-    prefixes = Prefixes(10**6)
+def test_the_longest_common_prefix_is_found(added, wanted):
+    prefixes = PrefixCache(10**6)
     for tokens in added:
         prefixes.add(state(tokens))
     longest = max((common(tokens, wanted) for tokens in added), default=0)
-    assert prefixes.held(wanted) == longest
-    found = prefixes.longest(wanted)
+    assert prefixes.cached_length(wanted) == longest
+    found = prefixes.longest_prefix(wanted)
     if longest == 0:
         assert found is None
     else:
@@ -42,46 +42,46 @@ def test_the_longest_common_beginning_is_found(added, wanted):
 @at_any_speed
 @given(st.lists(ids, max_size=12), st.integers(0, 12))
 def test_memory_stays_within_the_capacity(added, tokens):
-    prefixes = Prefixes(tokens * SIZE)
+    prefixes = PrefixCache(tokens * SIZE)
     for one in added:
         prefixes.add(state(one))
         assert prefixes.nbytes <= tokens * SIZE
-        assert prefixes.held(one) == len(one) or len(one) > tokens
+        assert prefixes.cached_length(one) == len(one) or len(one) > tokens
 
 
-def test_a_state_takes_the_place_of_its_own_beginning():
-    prefixes = Prefixes(10**6)
+def test_a_state_replaces_its_own_prefix():
+    prefixes = PrefixCache(10**6)
     for tokens in ([1], [1, 2], [1, 3]):
         prefixes.add(state(tokens))
     assert len(prefixes) == 2
 
 
-def test_what_was_used_last_stays_longest():
-    prefixes = Prefixes(2 * SIZE)
+def test_the_least_recently_used_state_is_evicted():
+    prefixes = PrefixCache(2 * SIZE)
     prefixes.add(state([1]))
     prefixes.add(state([2]))
-    prefixes.longest([1])
+    prefixes.longest_prefix([1])
     prefixes.add(state([3]))
-    assert [prefixes.held([token]) for token in (1, 2, 3)] == [1, 0, 1]
+    assert [prefixes.cached_length([token]) for token in (1, 2, 3)] == [1, 0, 1]
 
 
-def test_a_state_larger_than_the_capacity_is_not_kept():
-    prefixes = Prefixes(2 * SIZE)
+def test_a_state_larger_than_the_capacity_is_not_stored():
+    prefixes = PrefixCache(2 * SIZE)
     prefixes.add(state([1]))
     prefixes.add(state([2, 2, 2]))
-    assert [prefixes.held([token]) for token in (1, 2)] == [1, 0]
+    assert [prefixes.cached_length([token]) for token in (1, 2)] == [1, 0]
 
 
-def test_a_recurrent_state_serves_only_where_it_was_copied():
-    prefixes = Prefixes(10**6)
+def test_a_recurrent_state_is_reused_only_at_snapshots():
+    prefixes = PrefixCache(10**6)
     prefixes.add(state([1, 2, 3, 4], at=(2, 4)))
-    assert [prefixes.held(wanted) for wanted in ([1], [1, 2], [1, 2, 3, 9], [1, 2, 3, 4, 5])] == [0, 2, 2, 4]
-    assert prefixes.longest([1, 9]) is None
-    assert list(prefixes.longest([1, 2, 3, 9]).ids) == [1, 2]
+    assert [prefixes.cached_length(wanted) for wanted in ([1], [1, 2], [1, 2, 3, 9], [1, 2, 3, 4, 5])] == [0, 2, 2, 4]
+    assert prefixes.longest_prefix([1, 9]) is None
+    assert list(prefixes.longest_prefix([1, 2, 3, 9]).ids) == [1, 2]
 
 
-def test_a_recurrent_state_replaces_another_only_where_it_can_be_cut_like_it():
-    prefixes = Prefixes(10**6)
+def test_a_recurrent_state_replaces_another_only_with_all_its_snapshots():
+    prefixes = PrefixCache(10**6)
     prefixes.add(state([1, 2], at=(2,)))
     prefixes.add(state([1, 2, 3], at=(3,)))
     assert len(prefixes) == 2
@@ -89,7 +89,7 @@ def test_a_recurrent_state_replaces_another_only_where_it_can_be_cut_like_it():
     assert len(prefixes) == 1
 
 
-def test_what_is_kept_holds_no_memory_of_a_larger_state():
-    prefixes = Prefixes(10**6)
-    prefixes.add(state([1] * 100).first(3))
-    assert prefixes.longest([1, 1, 1]).keys[0].untyped_storage().nbytes() == 3 * 4
+def test_a_stored_state_does_not_keep_the_memory_of_a_larger_one():
+    prefixes = PrefixCache(10**6)
+    prefixes.add(state([1] * 100).truncate(3))
+    assert prefixes.longest_prefix([1, 1, 1]).keys[0].untyped_storage().nbytes() == 3 * 4

@@ -1,4 +1,4 @@
-"""Split attention, and attention that reads shared prefixes once, against eager attention in float64."""
+"""Split and shared-prefix attention against eager attention in float64."""
 
 import numpy as np
 import pytest
@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers.masking_utils import causal_mask_function, sdpa_mask
 
-from legalrr.backbones.local.prefix_cache import common, walk
+from legalrr.backbones.local.prefix_cache import common_prefix_length, depth_first_order
 from legalrr.backbones.local.shared_prefix import (
+    MIN_SHARED_TOKENS,
     SHARED_PREFIXES,
-    WORTHWHILE,
     find_shared_prefixes,
     split_attention,
     split_mask,
@@ -45,7 +45,7 @@ def split(query, key, value, scaling, mask=None, layer=None):
 
 
 def masked(query, key, value, scaling):
-    """What split attention stands in for: one kernel under one mask."""
+    """The alternative to split attention: one kernel with one mask."""
     new, every = query.shape[2], key.shape[2]
     mask = sdpa_mask(
         batch_size=query.shape[0], q_length=new, kv_length=every, q_offset=every - new, device=query.device
@@ -57,14 +57,14 @@ def check(past, new, dtype, device="cpu"):
     query, key, value = tensors(past, new, dtype=dtype, device=device)
     exact = eager(query.double(), key.double(), value.double(), 0.3)
     error = (split(query, key, value, 0.3) - exact).abs().max()
-    # Two kernels and a mean round more often than one kernel does, each time by no more than it.
+    # Two kernels and a mean have more rounding steps than one kernel, of the same size.
     allowed = 3 * (masked(query, key, value, 0.3) - exact).abs().max()
     assert error <= max(allowed, torch.finfo(dtype).eps), (error, allowed)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(("past", "new"), [(1, 2), (5, 40), (64, 3), (129, 65), (300, 200)])
-def test_it_is_as_exact_as_one_kernel_under_a_mask(past, new, dtype):
+def test_split_attention_is_as_exact_as_one_masked_kernel(past, new, dtype):
     check(past, new, dtype)
 
 
@@ -72,17 +72,17 @@ def test_it_is_as_exact_as_one_kernel_under_a_mask(past, new, dtype):
 @gpu
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize(("past", "new"), [(1, 2), (129, 65), (4096, 1000)])
-def test_it_is_as_exact_on_an_accelerator(past, new, dtype):
+def test_split_attention_is_as_exact_on_an_accelerator(past, new, dtype):
     check(past, new, dtype, "cuda")
 
 
 @pytest.mark.parametrize(("past", "new"), [(0, 8), (8, 1)])
-def test_without_a_past_or_with_one_token_it_is_the_librarys(past, new):
+def test_without_a_past_or_with_one_token_it_is_sdpa(past, new):
     query, key, value = tensors(past, new, dtype=torch.float64)
     torch.testing.assert_close(split(query, key, value, 0.3), eager(query, key, value, 0.3))
 
 
-def test_a_far_more_likely_part_takes_all():
+def test_a_part_with_far_greater_scores_takes_all_weight():
     query, key, value = tensors(4, 3, dtype=torch.float32)
     query[:], key[:, :, :4], key[:, :, 4:] = 1.0, 100.0, -100.0
     torch.testing.assert_close(split(query, key, value, 1.0)[:, -1, 0], value[:, 0, :4].mean(1))
@@ -90,7 +90,7 @@ def test_a_far_more_likely_part_takes_all():
     torch.testing.assert_close(split(query, key, value, 1.0)[:, -1, 0], value[:, 0, 4:].mean(1))
 
 
-def test_what_looks_ahead_is_left_to_the_library():
+def test_attention_that_is_not_causal_is_sdpa():
     class Encoder(Layer):
         is_causal = False
 
@@ -99,7 +99,7 @@ def test_what_looks_ahead_is_left_to_the_library():
     torch.testing.assert_close(split(query, key, value, 0.3, layer=Encoder()), whole.transpose(1, 2))
 
 
-def test_there_is_no_mask_for_causal_attention_and_the_librarys_for_all_else():
+def test_causal_attention_has_no_mask_and_everything_else_sdpas():
     sizes = {"batch_size": 1, "q_length": 3, "kv_length": 8, "q_offset": 5, "mask_function": causal_mask_function}
     assert split_mask(**sizes) is None
     for change in (
@@ -111,42 +111,42 @@ def test_there_is_no_mask_for_causal_attention_and_the_librarys_for_all_else():
         assert torch.equal(split_mask(**sizes | change), sdpa_mask(**sizes | change))
 
 
-LONG = WORTHWHILE + 6
-texts = st.lists(st.sampled_from([WORTHWHILE - 1, WORTHWHILE, LONG]), min_size=1, max_size=3)
+LONG = MIN_SHARED_TOKENS + 6
+texts = st.lists(st.sampled_from([MIN_SHARED_TOKENS - 1, MIN_SHARED_TOKENS, LONG]), min_size=1, max_size=3)
 
 
 @st.composite
 def prompts(draw):
-    """Prompts in the order of a tree, some of which share long prefixes."""
+    """Prompts in depth-first order, some with long shared prefixes."""
     stems = [np.full(length, 10 + i) for i, length in enumerate(draw(texts))]
     made = []
     for row in range(draw(st.integers(1, 7))):
         stem = draw(st.sampled_from(stems))
         made.append(np.concatenate([stem, np.full(draw(st.integers(1, 9)), row)]))
-    return [made[place] for place in walk(made, [len(one) for one in made])]
+    return [made[place] for place in depth_first_order(made, [len(one) for one in made])]
 
 
 def saved(rows, held):
-    """Tokens that need not be read, for shared prefixes of rows."""
+    """Number of reads that shared prefixes save."""
     parts = [] if held is None else held.parts
     return sum((p.rows.stop - p.rows.start - 1) * (p.columns.stop - p.columns.start) for p in parts)
 
 
 def most(rows):
-    """The most that can be saved, by trying all ways to cut the rows."""
+    """The maximum number of saved reads, by trying all partitions of the rows."""
     if not rows:
         return 0
     found = 0
     for first in range(len(rows)):
-        length = min(common(rows[first], one) for one in rows[first:])
+        length = min(common_prefix_length(rows[first], one) for one in rows[first:])
         alone = len(rows) - first == 1
-        if alone or length >= WORTHWHILE:
+        if alone or length >= MIN_SHARED_TOKENS:
             found = max(found, most(rows[:first]) + (0 if alone else (len(rows) - first - 1) * length))
     return found
 
 
 @given(prompts())
-def test_shared_prefixes_are_what_rows_share_and_save_most(rows):
+def test_shared_prefixes_are_common_and_save_the_most_reads(rows):
     held = find_shared_prefixes(rows)
     assert saved(rows, held) == most(rows)
     if held is None:
@@ -157,12 +157,12 @@ def test_shared_prefixes_are_what_rows_share_and_save_most(rows):
         length = part.columns.stop - part.columns.start
         assert part.columns.start == width - len(rows[part.rows.start])
         for row in range(part.rows.start, part.rows.stop):
-            assert common(rows[part.rows.start], rows[row]) >= length
+            assert common_prefix_length(rows[part.rows.start], rows[row]) >= length
             assert held.rest[row] == width - len(rows[row]) + length
 
 
 def batch(rows, new, *, dtype, heads=4, groups=2, size=8):
-    """Query, keys, values and the mask of a padded batch, whose rows hold the same where they share a prefix."""
+    """Query, keys, values and mask of a padded batch, with equal keys and values in shared prefixes."""
     width, kept = max(map(len, rows)) + new, heads // groups
     random = torch.Generator().manual_seed(0)
     pool = torch.randn(2, 13, width, kept, size, generator=random, dtype=dtype)
@@ -179,23 +179,23 @@ def batch(rows, new, *, dtype, heads=4, groups=2, size=8):
 
 
 @given(prompts(), st.integers(1, 5))
-def test_attention_reads_shared_prefixes_once_and_is_as_exact_as_under_one_mask(rows, new):
+def test_shared_prefix_attention_is_as_exact_as_one_masked_kernel(rows, new):
     exact = split_attention(Layer(), *batch(rows, new, dtype=torch.float64), scaling=0.3)[0]
     query, key, value, mask = batch(rows, new, dtype=torch.float32)
     masked = split_attention(Layer(), query, key, value, mask, scaling=0.3)[0]
     setattr(key, SHARED_PREFIXES, find_shared_prefixes(rows))
     found = split_attention(Layer(), query, key, value, mask, scaling=0.3)[0]
-    # Two kernels and a mean round more often than one kernel does, each time by no more than it.
+    # Two kernels and a mean have more rounding steps than one kernel, of the same size.
     allowed = max(3 * (masked - exact).abs().max(), 4 * torch.finfo(torch.float32).eps * value.abs().max())
     assert (found - exact).abs().max() <= allowed
 
 
-def test_a_row_by_itself_keeps_its_prompt_out_of_what_is_read_for_all():
+def test_a_row_of_its_own_does_not_share_its_prompt():
     lone, shared = np.arange(1000, 1300), np.arange(LONG)
     held = find_shared_prefixes([np.append(shared, 7), np.append(shared, 8), lone])
     assert held.rest == (299, 299, 300)
 
 
 @pytest.mark.parametrize("rows", [[np.arange(200)], [np.arange(200), np.arange(500, 700)]], ids=["one", "strangers"])
-def test_without_a_prefix_in_common_there_are_none(rows):
+def test_rows_without_a_common_prefix_share_none(rows):
     assert find_shared_prefixes(rows) is None

@@ -1,4 +1,4 @@
-"""The model that ships, through its configuration: what is reused changes nothing but the time."""
+"""The packaged model with its configuration: the prefix cache changes only the time."""
 
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, distribution
@@ -56,16 +56,16 @@ def runs(backbone):
     return found
 
 
-def test_the_text_is_the_same_with_and_without_reuse(runs):
+def test_text_is_the_same_with_and_without_prefix_cache(runs):
     for with_reuse, without in zip(runs[1.0][:2], runs[0.0][:2], strict=True):
         assert {key: reply.text for key, reply in with_reuse.items()} == {k: r.text for k, r in without.items()}
         assert all(reply.text for reply in with_reuse.values())
 
 
-def test_log_probabilities_are_as_exact_with_reuse_as_without(runs, backbone):
+def test_logprobs_are_as_exact_with_prefix_cache_as_without(runs, backbone):
     import torch
 
-    fast, obvious, model = runs[1.0][2], runs[0.0][2], runs[0.0][3]
+    cached, slow, model = runs[1.0][2], runs[0.0][2], runs[0.0][3]
     tokenizer = backbone.load().tokenizer
     exact = model.double()
     errors = {True: [], False: []}
@@ -76,8 +76,8 @@ def test_log_probabilities_are_as_exact_with_reuse_as_without(runs, backbone):
             with torch.inference_mode():
                 after = exact(torch.tensor([prompt + wanted])).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
             value = sum(after[place, token].item() for place, token in enumerate(wanted))
-            errors[True].append(abs(fast[call.key].logprobs[answer] - value))
-            errors[False].append(abs(obvious[call.key].logprobs[answer] - value))
+            errors[True].append(abs(cached[call.key].logprobs[answer] - value))
+            errors[False].append(abs(slow[call.key].logprobs[answer] - value))
     assert max(errors[False]) < 1e-3
     assert max(errors[True]) <= 2 * max(errors[False])
 
@@ -89,5 +89,5 @@ def test_a_second_question_about_a_document_reuses_it(runs):
     assert all(reply.cached_tokens == 0 for reply in runs[0.0][1].values())
 
 
-def test_the_context_is_eight_thousand_tokens(backbone):
+def test_the_context_is_8192_tokens(backbone):
     assert backbone.load().context == 8192

@@ -5,7 +5,7 @@ import pytest
 
 from legalrr.backbones.local import weights
 from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
-from legalrr.backbones.local.weights import converted
+from legalrr.backbones.local.weights import convert_gguf
 from legalrr.errors import UserError
 from legalrr.protocols import Call
 
@@ -25,7 +25,7 @@ def source(tmp_path):
 
 @pytest.fixture
 def conversions(monkeypatch):
-    """Stands for the conversion and counts it."""
+    """Stand-in for the conversion that counts calls."""
     done = []
 
     def convert(path, folder, dtype, option):
@@ -37,7 +37,7 @@ def conversions(monkeypatch):
     return done
 
 
-def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path):
+def test_the_environment_sets_the_cache_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("LEGALRR_CACHE", str(tmp_path))
     assert weights.cache_root() == tmp_path
     monkeypatch.delenv("LEGALRR_CACHE")
@@ -47,22 +47,22 @@ def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path):
 
 def test_a_file_is_converted_once_per_content_and_dtype(cache, source, conversions, caplog):
     with caplog.at_level(logging.INFO):
-        first = converted(source, "float32", option="backbone")
+        first = convert_gguf(source, "float32", option="backbone")
     assert "converting m.gguf" in caplog.text
-    assert converted(source, "float32", option="backbone") == first
+    assert convert_gguf(source, "float32", option="backbone") == first
     assert len(conversions) == 1
-    assert converted(source, "bfloat16", option="backbone") != first
+    assert convert_gguf(source, "bfloat16", option="backbone") != first
     source.write_bytes(b"GGUF2")
-    assert converted(source, "float32", option="backbone") != first
+    assert convert_gguf(source, "float32", option="backbone") != first
     assert len(conversions) == 3
     assert all(folder.parent == cache / "models" for folder in [first])
 
 
-def test_a_torn_conversion_is_redone(cache, source, conversions):
-    folder = converted(source, "float32", option="backbone")
-    (folder / weights.MARK).unlink()
+def test_an_incomplete_conversion_is_redone(cache, source, conversions):
+    folder = convert_gguf(source, "float32", option="backbone")
+    (folder / weights.COMPLETE_MARKER).unlink()
     (folder / "model.safetensors").write_bytes(b"wei")
-    assert converted(source, "float32", option="backbone") == folder
+    assert convert_gguf(source, "float32", option="backbone") == folder
     assert (folder / "model.safetensors").read_bytes() == b"weights"
 
 
@@ -74,43 +74,43 @@ def test_a_conversion_that_fails_leaves_nothing(cache, source, monkeypatch):
 
     monkeypatch.setattr(weights, "_convert", fail)
     with pytest.raises(KeyboardInterrupt):
-        converted(source, "float32", option="backbone")
+        convert_gguf(source, "float32", option="backbone")
     assert list((cache / "models").iterdir()) == []
 
 
-def test_whoever_finishes_second_takes_what_is_there(cache, source, monkeypatch, conversions):
+def test_the_second_process_uses_the_folder_of_the_first(cache, source, monkeypatch, conversions):
     convert = weights._convert
 
     def overtaken(path, folder, dtype, option):
         monkeypatch.setattr(weights, "_convert", convert)
-        winner = converted(source, "float32", option="backbone")
+        winner = convert_gguf(source, "float32", option="backbone")
         (winner / "winner").touch()
         convert(path, folder, dtype, option)
 
     monkeypatch.setattr(weights, "_convert", overtaken)
-    folder = converted(source, "float32", option="backbone")
+    folder = convert_gguf(source, "float32", option="backbone")
     assert (folder / "winner").exists()
     assert len(conversions) == 2
 
 
-def test_a_folder_that_cannot_be_put_in_place_is_an_error(cache, source, monkeypatch, conversions):
+def test_a_folder_that_cannot_be_renamed_is_an_error(cache, source, monkeypatch, conversions):
     def refuse(path, target):
         raise PermissionError(f"no right to make {target}")
 
     monkeypatch.setattr(Path, "rename", refuse)
     with pytest.raises(PermissionError, match="no right to make"):
-        converted(source, "float32", option="backbone")
+        convert_gguf(source, "float32", option="backbone")
 
 
 @pytest.mark.parametrize("content", [b"GGUF", b"something else" * 9])
-def test_a_file_that_is_no_gguf_is_refused(cache, source, content):
+def test_a_file_that_is_not_gguf_is_refused(cache, source, content):
     source.write_bytes(content)
     with pytest.raises(UserError, match=r"backbone\.model: transformers cannot read .*m\.gguf"):
-        converted(source, "float32", option="backbone")
+        convert_gguf(source, "float32", option="backbone")
 
 
 def write_gguf(path):
-    """A Llama of one layer with zero attention, whose vocabulary is a byte alphabet, two merges and two marks."""
+    """A Llama of one layer with zero attention and a vocabulary of bytes, two merges and two special tokens."""
     import numpy as np
     from gguf import GGUFWriter, TokenType
     from tokenizers import pre_tokenizers
@@ -155,7 +155,7 @@ def write_gguf(path):
 
 
 @pytest.mark.usefixtures("no_network")
-def test_a_gguf_file_answers_like_the_model_that_transformers_reads_from_it(cache, tmp_path):
+def test_a_gguf_file_answers_like_the_model_that_transformers_dequantises(cache, tmp_path):
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -171,5 +171,5 @@ def test_a_gguf_file_answers_like_the_model_that_transformers_reads_from_it(cach
     loaded = engine.model.state_dict()
     assert all(torch.equal(tensor, loaded[name]) for name, tensor in direct.state_dict().items())
     assert reply.new_tokens == 8
-    # A token per byte, three marks, and "ap" and "st" are one token each.
+    # One token per byte, three special tokens, and one token each for "ap" and "st".
     assert reply.prompt_tokens == len("user\nIs the appeal allowed?\nassistant\n") + 3 - 2

@@ -10,7 +10,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """An installed package `carrier` with a model file, which fails when it is imported."""
+    """An installed package `carrier` with a model file; importing it fails."""
     site = tmp_path / "site"
     (site / "carrier").mkdir(parents=True)
     (site / "carrier" / "__init__.py").write_text("raise RuntimeError('imported')")
@@ -27,7 +27,7 @@ def test_a_file_of_a_package_is_found_without_importing_it(package):
     assert locate("package:carrier/m.gguf", None, option="backbone") == package / "m.gguf"
 
 
-def test_a_file_that_the_package_lacks_is_named(package):
+def test_a_file_missing_from_the_package_is_named(package):
     with pytest.raises(UserError, match=r"backbone\.model: the package carrier has no file carrier/other\.gguf"):
         locate("package:carrier/other.gguf", None, option="backbone")
 
@@ -54,19 +54,21 @@ def test_a_hub_id_with_a_commit_is_left_to_the_hub():
 
 
 @pytest.mark.parametrize("revision", [None, "main", COMMIT[:39], COMMIT.upper()])
-def test_a_hub_id_needs_a_whole_commit(revision):
-    with pytest.raises(UserError, match=r"backbone\.revision: owner/model is no local folder.*40 hexadecimal digits"):
+def test_a_hub_id_needs_a_full_commit(revision):
+    with pytest.raises(
+        UserError, match=r"backbone\.revision: owner/model is not a local folder.*40 hexadecimal digits"
+    ):
         locate("owner/model", revision, option="backbone")
 
 
 @pytest.mark.parametrize("model", ["/nowhere/at/all", "nowhere.gguf", "owner/model.gguf", "justaname"])
-def test_what_is_neither_there_nor_a_hub_id_is_refused(model):
+def test_a_missing_path_that_is_not_a_hub_id_is_refused(model):
     with pytest.raises(UserError, match=r"backbone\.model: no such model"):
         locate(model, COMMIT, option="backbone")
 
 
 def test_a_commit_for_local_files_is_refused(tiny):
-    with pytest.raises(UserError, match=r"backbone\.revision: revision .* says nothing about the local"):
+    with pytest.raises(UserError, match=r"backbone\.revision: revision .* does not apply to the local"):
         locate(str(tiny), COMMIT, option="backbone")
 
 
@@ -79,7 +81,7 @@ def test_pickled_weights_are_refused(tmp_path):
 
 def test_a_file_of_another_format_is_refused(tmp_path):
     (tmp_path / "model.bin").write_bytes(b"x")
-    with pytest.raises(UserError, match=r"model\.bin is no \.gguf file"):
+    with pytest.raises(UserError, match=r"model\.bin is not a \.gguf file"):
         locate(str(tmp_path / "model.bin"), None, option="backbone")
 
 
@@ -91,13 +93,13 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "chat_template.jinja"])
-def test_the_digest_follows_every_file_that_answers_depend_on(folder, name):
+def test_the_digest_covers_every_file_that_determines_answers(folder, name):
     before = content_digest(folder)
     (folder / name).write_text("something else")
     assert content_digest(folder) != before
 
 
-def test_the_digest_is_of_content_not_of_place(folder, tmp_path_factory):
+def test_the_digest_depends_on_content_not_on_path(folder, tmp_path_factory):
     before = content_digest(folder)
     (folder / "README.md").write_text("no matter")
     moved = folder.rename(tmp_path_factory.mktemp("elsewhere") / "model")

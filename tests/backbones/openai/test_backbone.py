@@ -33,14 +33,14 @@ def pipeline(folder, *overrides):
 
 
 def behind(server, folder, *overrides):
-    """The cell that asks the server."""
+    """A pipeline with the server as backbone."""
     options = {"model": "m", "context": 8192, "base_url": server.url, "concurrency": 3, "retries": 10}
     chosen = [f"backbone.{option}={value}" for option, value in options.items()]
     return pipeline(folder, "backbone=openai_local", *chosen, *overrides)
 
 
 def rows(folder):
-    """What was said and read, without the seconds."""
+    """Texts and counts, without the seconds."""
     found = [json.loads(line) for line in (folder / "predictions.jsonl").read_text(encoding="utf-8").splitlines()]
     for row in found:
         for turn in row["turns"]:
@@ -52,7 +52,7 @@ def test_it_satisfies_the_protocol():
     assert isinstance(backbone(), Backbone)
 
 
-def test_a_run_over_a_server_that_misbehaves_says_what_a_run_in_process_says(serve, waits, tmp_path):
+def test_a_run_over_a_failing_server_equals_a_run_in_process(serve, waits, tmp_path):
     left = iter(
         [
             lambda handler: handler.reply(429, {}, retry_after="1"),
@@ -69,7 +69,7 @@ def test_a_run_over_a_server_that_misbehaves_says_what_a_run_in_process_says(ser
     assert set(server.answered.values()) == {1}
 
 
-def test_a_run_that_failed_midway_goes_on_without_asking_again(serve, waits, tmp_path):
+def test_a_failed_run_resumes_without_repeating_calls(serve, waits, tmp_path):
     left = iter([None] * 5)
     failing = [True]
 
@@ -101,13 +101,13 @@ def test_the_key_reaches_the_server_and_nothing_else(serve, tmp_path, monkeypatc
     run_cell(asking, tmp_path / "cell")
     written = [file for file in tmp_path.rglob("*") if file.is_file()]
     assert {file.name for file in written} >= {"run.json", "key.json", "predictions.jsonl"}
-    told = "".join(traceback.format_exception(failed.value)) + caplog.text + repr(asking)
+    output = "".join(traceback.format_exception(failed.value)) + caplog.text + repr(asking)
     read = {".gz": gzip.decompress}
-    for text in [told.encode(), *(read.get(file.suffix, bytes)(file.read_bytes()) for file in written)]:
+    for text in [output.encode(), *(read.get(file.suffix, bytes)(file.read_bytes()) for file in written)]:
         assert SECRET.encode() not in text
 
 
-def test_a_server_that_wants_no_key_is_not_sent_the_one_for_openai(serve, monkeypatch):
+def test_a_server_without_key_is_not_sent_openais_key(serve, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
     server = serve(EchoBackbone().load())
     call = Call(key="k", messages=({"role": "user", "content": "YES or NO?"},), max_new_tokens=9)
@@ -116,7 +116,7 @@ def test_a_server_that_wants_no_key_is_not_sent_the_one_for_openai(serve, monkey
 
 
 @pytest.mark.parametrize("value", [None, "", "  "])
-def test_a_missing_key_is_told_before_any_other_work_even_of_an_engine_at_hand(monkeypatch, no_network, value):
+def test_a_missing_key_is_an_error_at_load_even_for_a_loaded_engine(monkeypatch, no_network, value):
     monkeypatch.setenv("LEGALRR_TEST_KEY", SECRET)
     asking = backbone(api_key_env="LEGALRR_TEST_KEY")
     asking.load()
@@ -146,8 +146,8 @@ def test_the_same_backbone_is_loaded_once():
     assert backbone(seed=1).load() is not backbone().load()
 
 
-def test_what_changes_answers_is_the_identity_and_nothing_else():
-    told = {
+def test_the_identity_contains_exactly_what_changes_answers():
+    changes = {
         "model": "n",
         "base_url": "http://localhost:1/v1",
         "context": 999,
@@ -158,7 +158,7 @@ def test_what_changes_answers_is_the_identity_and_nothing_else():
         "thinking_tokens": 9,
         "repetition": 2,
     }
-    for option, value in told.items():
+    for option, value in changes.items():
         assert identity(backbone(**{option: value})) != identity(backbone()), option
     silent = {
         "name": "another",
@@ -170,10 +170,10 @@ def test_what_changes_answers_is_the_identity_and_nothing_else():
         "prices": Prices(input=1.0),
     }
     assert identity(backbone(**silent)) == identity(backbone())
-    assert set(description(backbone())["fields"]) == {*told, "tokenizer_revision"}
+    assert set(description(backbone())["fields"]) == {*changes, "tokenizer_revision"}
 
 
-def test_a_local_tokenizer_is_told_by_its_content(tiny, tmp_path):
+def test_a_local_tokenizer_is_identified_by_its_content(tiny, tmp_path):
     assert backbone().provenance() == {}
     (digest,) = backbone(tokenizer=str(tiny)).provenance().values()
     assert len(digest) == 64
@@ -192,7 +192,7 @@ def test_a_local_tokenizer_is_told_by_its_content(tiny, tmp_path):
         ({"cap": "length"}, "cap: unknown cap 'length'"),
         ({"context": 0}, "context: context is 0"),
         ({"thinking_tokens": -1}, "thinking_tokens"),
-        ({"thinking_tokens": 1000}, "thinking_tokens: 1000 of 1000"),
+        ({"thinking_tokens": 1000}, "thinking_tokens: thinking_tokens=1000 leaves no room"),
         ({"repetition": 0}, "repetition"),
         ({"concurrency": 0}, "concurrency"),
         ({"retries": -1}, "retries"),
@@ -204,8 +204,8 @@ def test_a_local_tokenizer_is_told_by_its_content(tiny, tmp_path):
         ({"logprobs": "echo"}, "tokenizer: logprobs=echo"),
         ({"base_url": "localhost:8000"}, "base_url: 'localhost:8000'"),
         ({"base_url": ""}, "base_url"),
-        ({"base_url": "http://me:secret@there/v1"}, "base_url: an address with a user"),
-        ({"base_url": "http://there/v1?key=secret"}, "base_url: an address with a user"),
+        ({"base_url": "http://me:secret@there/v1"}, "base_url: a URL with a user"),
+        ({"base_url": "http://there/v1?key=secret"}, "base_url: a URL with a user"),
     ],
 )
 def test_a_wrong_value_is_refused_by_the_name_of_its_option(options, named):
@@ -221,14 +221,14 @@ def test_prices_are_taken_from_a_config_and_the_command_line(tmp_path):
         pipeline(tmp_path, "backbone=gpt_4_1", "+backbone.prices.pricess=1")
 
 
-def test_repetitions_have_answers_of_their_own_under_one_name(tmp_path):
+def test_repetitions_are_stored_separately_under_one_name(tmp_path):
     first, second = (pipeline(tmp_path, "backbone=o3_mini", f"repetition={n}").backbone for n in (1, 2))
     assert first.name == second.name
     assert identity(first) != identity(second)
     assert identity(pipeline(tmp_path, "backbone=o3_mini", "backbone.repetition=2").backbone) == identity(second)
 
 
-def test_a_repetition_draws_by_a_seed_of_its_own_where_the_server_takes_one(tmp_path):
+def test_a_repetition_has_its_own_seed_if_there_is_one(tmp_path):
     third = pipeline(tmp_path, "backbone=o3_mini", "backbone.seed=7", "repetition=3").backbone
     assert (third.repetition, third.seed) == (3, 9)
 
@@ -236,11 +236,11 @@ def test_a_repetition_draws_by_a_seed_of_its_own_where_the_server_takes_one(tmp_
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("backbone.temperature=0", "^repetition=2: answers at temperature 0 are the same in every run"),
-        ("backbone.repetition=4", r"^repetition=2: backbone\.repetition=4 names another run"),
+        ("backbone.temperature=0", "^repetition=2: answers at temperature 0 are identical in every repetition"),
+        ("backbone.repetition=4", r"^repetition=2: backbone\.repetition=4 is already a repetition"),
     ],
 )
-def test_a_repetition_that_would_be_the_same_run_is_refused(tmp_path, override, message):
+def test_a_repetition_of_the_same_run_is_refused(tmp_path, override, message):
     with pytest.raises(UserError, match=message):
         pipeline(tmp_path, "backbone=o3_mini", "repetition=2", override)
 
@@ -277,7 +277,7 @@ def test_turns_cost_what_their_replies_cost():
     assert PRICES.cost([one.as_turn("answer")]) == PRICES.cost([one])
 
 
-def test_a_refused_conversation_costs_nothing_one_beyond_the_context_what_it_took():
+def test_a_refused_conversation_costs_nothing_and_an_accepted_overflow_its_tokens():
     assert PRICES.cost([priced(prompt=10**6, reason="overflow")]) == 0.0
     assert PRICES.cost([priced(prompt=10**6, new=1, reason="overflow")]) == pytest.approx(2.000008)
 
@@ -290,12 +290,12 @@ def test_a_refused_conversation_costs_nothing_one_beyond_the_context_what_it_too
         (Prices(), {}),
     ],
 )
-def test_a_price_that_is_missing_matters_where_it_is_needed(prices, known):
+def test_a_missing_price_matters_only_for_its_tokens(prices, known):
     assert prices.cost([priced(**known)]) is not None
     assert prices.cost([priced(prompt=2, cached=1, new=1)]) is None
 
 
-def test_a_backbone_without_prices_knows_no_cost():
+def test_a_backbone_without_prices_has_no_cost():
     options = {"name": "mock", "model": "m", "context": 100}
     assert OpenAIBackbone(**options).cost([priced(new=1)]) is None
     assert OpenAIBackbone(**options, prices=PRICES).cost([priced(new=1)]) == pytest.approx(8e-6)
@@ -303,6 +303,6 @@ def test_a_backbone_without_prices_knows_no_cost():
 
 @pytest.mark.parametrize("price", [-1.0, math.nan, math.inf])
 @pytest.mark.parametrize("which", ["input", "cached_input", "output"])
-def test_what_is_no_price_is_refused_by_name(which, price):
+def test_an_invalid_price_is_refused_by_name(which, price):
     with pytest.raises(UserError, match=f"^backbone.prices.{which}: {which} is"):
         Prices(**{which: price})

@@ -7,7 +7,7 @@ import pytest
 
 from legalrr.backbones.echo import EchoBackbone
 from legalrr.backbones.openai.backbone import OpenAIBackbone
-from legalrr.backbones.openai.replies import insist
+from legalrr.backbones.openai.replies import require_valid_body
 from legalrr.errors import UserError
 from legalrr.protocols import Call
 
@@ -15,7 +15,7 @@ KEY = "sk-abcdefghij"
 
 
 def ask(server, **options):
-    """Ask one thing, and give the error."""
+    """Send one call, and return the error."""
     call = Call(key="k", messages=({"role": "user", "content": "YES or NO?"},), max_new_tokens=9)
     asked = {"name": "mock", "model": "m", "context": 1000, "retries": 2, "base_url": server.url} | options
     with pytest.raises(UserError) as failed:
@@ -30,28 +30,28 @@ def failing(serve, status, content, **headers):
 @pytest.mark.parametrize(
     ("status", "message", "named"),
     [
-        (400, "temperature is not supported", "refuses this.*temperature is not supported"),
-        (403, "not in your country", "refuses this.*not in your country"),
-        (404, "no model m", "nothing at .* for the model m: .*no model m.*backbone.model.*/v1"),
-        (413, "too big", "refuses this.*too big"),
-        (422, "what?", "refuses this.*what?"),
+        (400, "temperature is not supported", "refuses the request.*temperature is not supported"),
+        (403, "not in your country", "refuses the request.*not in your country"),
+        (404, "no model m", "does not find the model m: .*no model m.*backbone.model.*/v1"),
+        (413, "too big", "refuses the request.*too big"),
+        (422, "what?", "refuses the request.*what?"),
     ],
 )
-def test_what_trying_again_does_not_cure_is_told_at_once(serve, waits, status, message, named):
+def test_permanent_errors_are_not_retried(serve, waits, status, message, named):
     server = failing(serve, status, {"error": {"message": message}})
-    told = ask(server)
-    assert told.startswith("call k: ")
-    assert re.search(named, told)
+    error = ask(server)
+    assert error.startswith("call k: ")
+    assert re.search(named, error)
     assert (len(server.asked), waits) == (1, [])
 
 
-def test_a_refused_key_is_told_by_its_variable_and_not_quoted(serve, monkeypatch):
+def test_a_refused_key_is_named_by_its_variable_and_not_shown(serve, monkeypatch):
     monkeypatch.setenv("LEGALRR_TEST_KEY", KEY)
     server = failing(serve, 401, {"error": {"message": f"Incorrect API key provided: {KEY[:5]}***{KEY[-4:]}"}})
-    told = ask(server, api_key_env="LEGALRR_TEST_KEY")
-    assert "refuses the key in LEGALRR_TEST_KEY (401)" in told
-    assert KEY[:5] not in told
-    assert KEY[-4:] not in told
+    error = ask(server, api_key_env="LEGALRR_TEST_KEY")
+    assert "refuses the key in LEGALRR_TEST_KEY (401)" in error
+    assert KEY[:5] not in error
+    assert KEY[-4:] not in error
     assert len(server.asked) == 1
     assert "refuses requests without a key (401)" in ask(server)
 
@@ -67,41 +67,41 @@ def test_a_refused_key_is_told_by_its_variable_and_not_quoted(serve, monkeypatch
         (lambda handler: handler.reply(200, {}), "with up to 2 retries: .*choices: Field required"),
         (
             lambda handler: handler.reply(503, {"error": {"message": "out"}}),
-            "will not answer, with up to 2 retries: .*out",
+            "does not answer, with up to 2 retries: .*out",
         ),
         (
             lambda handler: handler.reply(429, {"error": {"message": "quota"}}),
-            "will not answer, with up to 2 retries: .*quota",
+            "does not answer, with up to 2 retries: .*quota",
         ),
     ],
 )
-def test_what_trying_again_did_not_cure_is_told_with_its_cause(serve, waits, fault, named):
+def test_errors_after_all_retries_have_their_cause(serve, waits, fault, named):
     server = serve(EchoBackbone().load(), lambda body: fault)
-    told = ask(server)
-    assert told.startswith("call k: ")
-    assert re.search(named, told)
+    error = ask(server)
+    assert error.startswith("call k: ")
+    assert re.search(named, error)
     assert (len(server.asked), len(waits)) == (3, 2)
 
 
-def test_silence_is_told_as_such(serve, waits):
+def test_a_timeout_is_named(serve, waits):
     server = serve(EchoBackbone().load(), lambda body: lambda handler: handler.stall())
-    told = ask(server, timeout=0.3, retries=0)
-    assert "ReadTimeout" in told
-    assert "backbone.timeout" in told
+    error = ask(server, timeout=0.3, retries=0)
+    assert "ReadTimeout" in error
+    assert "backbone.timeout" in error
 
 
-def test_a_server_that_is_not_there_is_told_by_its_address(serve, waits):
+def test_an_unreachable_server_is_named_by_its_url(serve, waits):
     server = serve(EchoBackbone().load())
     server.close()
     assert f"no answer from {server.url}, with up to 2 retries: ConnectError" in ask(server)
     assert len(waits) == 2
 
 
-def test_a_wait_of_more_than_two_minutes_is_left_to_the_user(serve, waits):
+def test_a_wait_of_more_than_two_minutes_is_not_waited_for(serve, waits):
     server = failing(serve, 429, {"error": {"message": "tokens per day"}}, retry_after="3600")
-    told = ask(server)
-    assert "asks to wait 3600 s: " in told
-    assert "the same command goes on" in told
+    error = ask(server)
+    assert "asks to wait 3600 s: " in error
+    assert "run the same command to resume" in error
     assert (len(server.asked), waits) == (1, [])
 
 
@@ -116,13 +116,13 @@ WHOLE = {"choices": [{"message": {"content": None}}], "usage": USAGE, "whatever"
 
 def look(content, status=200):
     request = httpx2.Request("POST", "http://there/v1")
-    asyncio.run(insist(httpx2.Response(status, content=content, request=request)))
+    asyncio.run(require_valid_body(httpx2.Response(status, content=content, request=request)))
 
 
 @pytest.mark.parametrize(
     "choice", [{"message": {}}, {"text": ""}, {"message": {"content": "x"}, "text": "x"}, {"text": "\ud83d"}]
 )
-def test_an_answer_with_its_counts_is_taken(choice):
+def test_an_answer_with_counts_is_accepted(choice):
     look(json.dumps(WHOLE | {"choices": [choice]}))
 
 
@@ -140,13 +140,13 @@ def test_an_answer_with_its_counts_is_taken(choice):
         (WHOLE | {"usage": {"prompt_tokens": 1}}, r"usage\.completion_tokens"),
     ],
 )
-def test_what_lacks_an_answer_or_a_count_is_refused_by_its_place(body, named):
+def test_a_missing_answer_or_count_is_named_by_its_path(body, named):
     with pytest.raises(httpx2.DecodingError, match=f"malformed reply, {named}"):
         look(json.dumps(body))
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"no JSON"])
-def test_what_is_no_json_is_refused(content):
+def test_invalid_json_is_refused(content):
     with pytest.raises(httpx2.DecodingError, match="malformed reply, body: Invalid JSON"):
         look(content)
 

@@ -1,4 +1,4 @@
-"""A real server on loopback, `transformers serve`, against the same model in this process."""
+"""A real server, `transformers serve` on loopback, against the same model in this process."""
 
 import os
 import re
@@ -11,7 +11,7 @@ import pytest
 
 MISSING = [package for package in ("fastapi", "uvicorn") if find_spec(package) is None]
 READY_SECONDS = 600
-"""It is up in seconds, unless the machine is busy; a server that never is ends the test all the same."""
+"""Timeout for the start of the server, which takes seconds on an idle machine."""
 LISTENING = re.compile(r"running on (http://127\.0\.0\.1:\d+)")
 
 pytestmark = [
@@ -25,7 +25,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def url(shipped, tmp_path_factory):
-    """Address of the server, whose port the system chooses."""
+    """URL of the server, with a free port."""
     log = tmp_path_factory.mktemp("serve") / "log"
     options = ("--host", "127.0.0.1", "--port", "0", "--device", "cpu", "--dtype", "float32")
     command = [sys.executable, "-m", "transformers.cli.transformers", "serve", shipped, *options]
@@ -38,7 +38,7 @@ def url(shipped, tmp_path_factory):
 
 
 def _address(process, log):
-    """What the server says that it listens at, once it does."""
+    """Wait for the server to listen, and return its URL."""
     deadline = time.monotonic() + READY_SECONDS
     while (said := LISTENING.search(log.read_text())) is None:
         assert process.poll() is None, f"the server ended: {log.read_text()}"
@@ -47,9 +47,7 @@ def _address(process, log):
     return said[1]
 
 
-def test_a_sweep_over_transformers_serve_says_what_the_same_model_says_in_process(
-    shipped, url, sweep, tmp_path, monkeypatch
-):
+def test_a_sweep_over_transformers_serve_equals_one_in_process(shipped, url, sweep, tmp_path, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     arms = ("plain", "direct")
     named = (f"backbone.model={shipped}", "backbone.context=8192")

@@ -32,19 +32,19 @@ def test_a_tokenizer_counts_and_encodes_as_the_same_model_in_process(tiny):
     for text in ("", "Is it so?", "naïve ₹5 \n\n lakh"):
         assert tokens.token_ends(text) == engine.token_ends(text)
     messages = [{"role": "user", "content": "Is it so?"}]
-    told = engine.tokenizer.apply_chat_template(messages, tokenize=True, add_generation_prompt=True, return_dict=False)
-    assert tokens.conversation(messages) == told
-    # The tokenizer puts a beginning before every text, and an answer is no beginning.
+    ids = engine.tokenizer.apply_chat_template(messages, tokenize=True, add_generation_prompt=True, return_dict=False)
+    assert tokens.conversation(messages) == ids
+    # The tokenizer adds a BOS token to every text, but not to answers.
     assert tokens.answer("NO") == engine.tokenizer("NO", add_special_tokens=False)["input_ids"]
 
 
-def test_a_conversation_that_the_template_refuses_is_told_with_its_reason(tiny):
+def test_a_conversation_that_the_template_rejects_is_an_error_with_its_reason(tiny):
     tokens = open_tokens(str(tiny), None, option="backbone")
     with pytest.raises(UserError, match=r"^backbone.tokenizer: .*no tools here"):
         tokens.conversation([{"role": "tool", "content": "x"}])
 
 
-def test_a_tokenizer_without_a_chat_template_counts_and_does_not_compare(tiny, tmp_path):
+def test_a_tokenizer_without_a_chat_template_counts_but_does_not_compare(tiny, tmp_path):
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(tiny)
@@ -56,7 +56,7 @@ def test_a_tokenizer_without_a_chat_template_counts_and_does_not_compare(tiny, t
         tokens.conversation([{"role": "user", "content": "x"}])
 
 
-def test_a_number_of_characters_is_read():
+def test_a_number_of_characters_is_parsed():
     assert characters_per_token("characters:12", option="backbone") == 12
     assert characters_per_token("owner/model", option="backbone") is None
     assert open_tokens("characters:2", None, option="backbone").token_ends("abc") == [2, 3]
@@ -69,19 +69,19 @@ def test_a_hub_tokenizer_needs_its_commit():
             tokenizer_folder("owner/model", revision, option="backbone")
 
 
-def test_a_commit_of_what_has_none_is_refused(tmp_path):
+def test_a_commit_for_a_local_tokenizer_is_refused(tmp_path):
     for tokenizer in (str(tmp_path), "characters:3"):
-        with pytest.raises(UserError, match=r"^backbone.tokenizer_revision: .*says nothing"):
+        with pytest.raises(UserError, match=r"^backbone.tokenizer_revision: .*does not apply"):
             tokenizer_folder(tokenizer, COMMIT, option="backbone")
 
 
 @pytest.mark.parametrize("name", ["gpt-4.1", "a/b/c", "characters/3"])
-def test_a_name_that_is_no_tokenizer_is_refused(name):
+def test_an_unknown_tokenizer_is_refused(name):
     with pytest.raises(UserError, match=r"^backbone\.tokenizer"):
         tokenizer_folder(name, None, option="backbone")
 
 
-def test_a_folder_that_holds_no_tokenizer_is_refused_by_name(tmp_path):
+def test_a_folder_without_a_tokenizer_is_refused_by_name(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
     with pytest.raises(UserError, match=r"^backbone.tokenizer: cannot read the tokenizer"):
         open_tokens(str(tmp_path), None, option="backbone")

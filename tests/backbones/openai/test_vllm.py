@@ -1,4 +1,4 @@
-"""vLLM's server on loopback: it obeys choices in both dialects, and tells the log-probabilities of answers.
+"""vLLM's server on loopback: choices in both dialects, and log-probabilities of answers.
 
 `make test-vllm` makes the environment that this needs.
 """
@@ -28,15 +28,15 @@ CONTEXT = 2048
 TOLERANCE = 2e-4
 """As in test_vllm_cpu."""
 READY_SECONDS = 1200
-"""It is up in a minute, unless the machine is busy."""
+"""Timeout for the start of the server, which takes a minute on an idle machine."""
 FACTS = "The tenant paid no rent for a year. The landlord sued, and lost in both courts below."
 QUESTIONS = [f"{FACTS} Answer YES or NO: {question}" for question in ("was rent paid?", "did the landlord win?")]
 
 
 @pytest.fixture(scope="module")
 def url(shipped, tmp_path_factory):
-    """Address of the server."""
-    # It binds its port before anything else, so that little time is left for another process to take it.
+    """URL of the server."""
+    # The server binds its port first, so another process is unlikely to take it.
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -46,7 +46,7 @@ def url(shipped, tmp_path_factory):
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", shipped, *options, *memory]
     quiet = os.environ | {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
     with log.open("w") as written:
-        # In a session of its own, so that the processes that it starts end with it.
+        # In its own session, so that its child processes end with it.
         process = subprocess.Popen(command, stdout=written, stderr=written, env=quiet, start_new_session=True)
     try:
         deadline = time.monotonic() + READY_SECONDS
@@ -70,7 +70,7 @@ def _up(port):
 
 @pytest.fixture
 def far(shipped, url, monkeypatch):
-    """Function (**options) that gives the engine behind the server."""
+    """Function (**options) that returns an engine for the server."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
     def engine(**options):
@@ -97,7 +97,7 @@ def replies(batches):
     return {key: reply for batch in batches for key, reply in batch}
 
 
-def test_free_answers_and_constrained_ones_are_those_of_the_model_in_process(far, near):
+def test_free_and_constrained_answers_equal_those_in_process(far, near):
     for calls in (ask(), ask(choices=("YES", "NO"))):
         got, wanted = replies(far(structured="structured_outputs").generate(calls)), replies(near.generate(calls))
         assert {key: (reply.text, reply.finish_reason, reply.prompt_tokens) for key, reply in got.items()} == {
@@ -105,13 +105,13 @@ def test_free_answers_and_constrained_ones_are_those_of_the_model_in_process(far
         }
 
 
-def test_a_schema_holds_answers_too(far):
+def test_a_json_schema_restricts_answers_too(far):
     got = replies(far(structured="json_schema").generate(ask(choices=("It is so", "It is not so"))))
     assert {reply.finish_reason for reply in got.values()} == {"stop"}
     assert {reply.text for reply in got.values()} <= {"It is so", "It is not so"}
 
 
-def test_log_probabilities_are_those_of_the_model_in_process(far, near):
+def test_logprobs_equal_those_in_process(far, near):
     calls = ask(answers=("YES", "NO", "Nobody knows"))
     got, wanted = replies(far(logprobs="echo").compare(calls)), replies(near.compare(calls))
     for call in calls:

@@ -1,4 +1,4 @@
-"""Attention replaced by Gated KalmaNet layers that begin with its weights."""
+"""Attention replaced by Gated KalmaNet layers that start from its weights."""
 
 import copy
 from dataclasses import replace
@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoModelForCausalLM, AutoModelForImageTextToText
 
-from legalrr.backbones.local.checkpoint import architecture, open_config
+from legalrr.backbones.local.checkpoint import model_class, open_config
 from legalrr.backbones.local.gka_model import GkaAttention, gka_layers
 from legalrr.backbones.local.gka_options import GkaOptions
 from legalrr.backbones.local.gka_surgery import swap
@@ -21,7 +21,7 @@ HEADS, SHARED, SIZE = 4, 2, 16
 
 @pytest.fixture
 def plain(config_of):
-    """Function (family, **changes) that gives an attention model of four layers, the same each time."""
+    """Function (family, **changes) that builds a reproducible attention model of four layers."""
 
     def make(family, **changes):
         config = config_of(family, **{"num_hidden_layers": 4, "initializer_range": 0.1} | changes)
@@ -63,7 +63,7 @@ def test_projections_are_those_of_the_attention_and_the_output_gate_is_by_heads(
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_keys_and_queries_of_a_new_layer_point_as_those_of_attention_before_rotation(plain, family):
+def test_new_keys_and_queries_have_the_direction_of_attentions_before_rotation(plain, family):
     model = plain(family)
     if family == "qwen2":
         for layer in layers_of(model):
@@ -94,7 +94,7 @@ def test_nothing_but_the_chosen_layers_changes(plain, family):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_one_run_chunks_single_tokens_and_padded_rows_give_the_same(plain, family):
+def test_chunks_single_tokens_and_padded_rows_equal_one_run(plain, family):
     model = plain(family)
     swap(model, [0, 2, 3], OPTIONS)
     ids = torch.randint(3, 250, (2, 30), generator=torch.Generator().manual_seed(1))
@@ -121,7 +121,7 @@ def test_one_run_chunks_single_tokens_and_padded_rows_give_the_same(plain, famil
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_packed_sequences_give_what_they_give_alone(plain, family):
+def test_packed_sequences_equal_separate_ones(plain, family):
     model = plain(family)
     swap(model, [1, 3], OPTIONS)
     lengths = (5, 12)
@@ -129,18 +129,18 @@ def test_packed_sequences_give_what_they_give_alone(plain, family):
     positions = torch.cat([torch.arange(length) for length in lengths])[None]
     ends = torch.tensor([0, 5, 17], dtype=torch.int32)
     alone = torch.cat([logits(model, part, use_cache=False) for part in ids.split(lengths, 1)], 1)
-    for told in ({}, {"cu_seq_lens_q": ends}):
-        got = logits(model, ids, position_ids=positions, use_cache=False, **told)
+    for boundaries in ({}, {"cu_seq_lens_q": ends}):
+        got = logits(model, ids, position_ids=positions, use_cache=False, **boundaries)
         assert (got - alone).abs().max() < TOLERANCE
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_what_was_saved_opens_as_the_hybrid_it_was(plain, family, tmp_path):
+def test_a_saved_hybrid_opens_as_a_hybrid(plain, family, tmp_path):
     model = plain(family)
     swap(model, [1, 3], GkaOptions(num_iter=7, ridge_strength=0.05))
     model.save_pretrained(tmp_path)
     config = open_config(tmp_path)
-    auto = architecture(config, option="backbone")
+    auto = model_class(config, option="backbone")
     opened, report = auto.from_pretrained(tmp_path, config=config, output_loading_info=True)
     assert not any(report[fault] for fault in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     assert type(opened) is type(model)
@@ -151,7 +151,7 @@ def test_what_was_saved_opens_as_the_hybrid_it_was(plain, family, tmp_path):
     assert torch.equal(logits(opened.eval(), ids), logits(model, ids))
 
 
-def test_greedy_answers_are_those_of_reading_all_anew_at_every_token(plain):
+def test_greedy_decoding_equals_recomputing_all_tokens_at_each_step(plain):
     model = plain("llama")
     swap(model, [1, 2], OPTIONS)
     ids = torch.randint(3, 250, (1, 12), generator=torch.Generator().manual_seed(3))
@@ -172,7 +172,7 @@ def test_layers_can_be_replaced_one_after_the_other(plain):
     assert torch.equal(logits(one, ids), logits(other, ids))
 
 
-def test_a_new_layer_follows_its_seed_and_leaves_the_random_numbers_of_others_alone(plain):
+def test_a_new_layer_follows_its_seed_and_keeps_the_global_random_state(plain):
     made = []
     for seed in (0, 0, 1):
         model = plain("llama")
@@ -198,7 +198,7 @@ def test_a_new_layer_has_the_attentions_dtype_and_mode_and_its_decay_in_float32(
     assert torch.isfinite(model(input_ids=torch.tensor([[3, 4, 5]])).logits).all()
 
 
-def test_a_model_with_gka_layers_learns(plain):
+def test_a_model_with_gka_layers_can_be_trained(plain):
     model = plain("qwen3").train()
     swap(model, [1], OPTIONS)
     ids = torch.randint(3, 250, (1, 12))
@@ -211,24 +211,24 @@ def test_a_model_with_gka_layers_learns(plain):
     ("family", "changes", "layers", "complaint"),
     [
         ("phi3", {}, [1], r"gka\.layers: the attention of phi3 cannot be replaced \(use llama, .*qwen3_vl"),
-        ("llama", {}, [0, 1, 2, 3], r"gka\.layers: no attention would be left"),
-        ("mistral", {"sliding_window": 8}, [1], r"within a window of 8 tokens .* backbone\.context of at most 8"),
+        ("llama", {}, [0, 1, 2, 3], r"gka\.layers: at least one attention layer must remain"),
+        ("mistral", {"sliding_window": 8}, [1], r"with a sliding window of 8 tokens .* backbone\.context of at most 8"),
         ("hybrid_qwen3", {}, [0], r"the attention of hybrid_qwen3 cannot be replaced"),
     ],
 )
-def test_what_cannot_be_replaced_is_refused_by_name(plain, family, changes, layers, complaint):
+def test_layers_that_cannot_be_replaced_are_refused_by_name(plain, family, changes, layers, complaint):
     with pytest.raises(UserError, match=complaint):
         swap(plain(family, **changes), layers, OPTIONS)
 
 
-def test_layers_that_are_there_already_stay_what_they_are(plain):
+def test_existing_gka_layers_are_unchanged(plain):
     model = plain("llama")
     swap(model, [1], OPTIONS)
     with pytest.raises(UserError, match=r"gka\.layers: layer 1 is a GKA layer already"):
         swap(model, [1, 2], OPTIONS)
-    with pytest.raises(UserError, match=r"gka: other GKA layers of the model have other numbers"):
+    with pytest.raises(UserError, match=r"gka: existing GKA layers of the model have other settings"):
         swap(model, [2], GkaOptions(num_iter=3))
-    with pytest.raises(UserError, match=r"gka\.layers: no attention would be left"):
+    with pytest.raises(UserError, match=r"gka\.layers: at least one attention layer must remain"):
         swap(model, [0, 2, 3], OPTIONS)
 
 
@@ -245,7 +245,7 @@ def test_a_qwen3_vl_with_gka_layers_reads_an_image(plain):
     }
     wanted = logits(model, ids, **image, use_cache=False)
     other = logits(model, ids, **image | {"pixel_values": torch.randn(16, 96)}, use_cache=False)
-    # The first layer is GKA, so its state carries the image to what comes after.
+    # The first layer is GKA, so its state passes the image on to later tokens.
     assert (wanted[:, :2] - other[:, :2]).abs().max() == 0
     assert (wanted[:, -1] - other[:, -1]).abs().max() > 0.01
     with torch.inference_mode():
@@ -257,7 +257,7 @@ def test_a_qwen3_vl_with_gka_layers_reads_an_image(plain):
     assert (torch.cat(parts, 1) - wanted).abs().max() < TOLERANCE
 
 
-def test_the_kernels_read_and_decode_in_a_model_as_the_chunk_wise_form_does(plain):
+def test_the_kernels_prefill_and_decode_like_the_chunked_operator(plain):
     model = plain("llama").to("cuda" if torch.cuda.is_available() else "cpu")
     swap(model, [1], OPTIONS)
     ids = torch.randint(3, 250, (1, 14), generator=torch.Generator().manual_seed(6)).to(model.device)
@@ -273,7 +273,7 @@ def test_the_kernels_read_and_decode_in_a_model_as_the_chunk_wise_form_does(plai
 
 
 @pytest.mark.parametrize("family", ["qwen2", "qwen3"])
-def test_masks_that_are_prepared_by_kind_and_vectors_in_the_place_of_ids_are_taken(plain, family):
+def test_masks_by_layer_type_and_input_embeddings_are_accepted(plain, family):
     model = plain(family)
     swap(model, [1], OPTIONS)
     ids = torch.randint(3, 250, (1, 9))

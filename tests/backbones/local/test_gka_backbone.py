@@ -1,4 +1,4 @@
-"""Hybrids as backbones: options, identity, memory, refusals."""
+"""Hybrids as backbones: options, identity, memory, errors."""
 
 import json
 import logging
@@ -13,7 +13,7 @@ from legalrr import paths
 from legalrr.backbones.catalogue import card, main
 from legalrr.backbones.local import memory
 from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
-from legalrr.backbones.local.checkpoint import architecture, open_checkpoint
+from legalrr.backbones.local.checkpoint import model_class, open_checkpoint
 from legalrr.backbones.local.gka_model import HybridQwen3Config, gka_layers, gka_modules
 from legalrr.backbones.local.gka_options import GkaOptions
 from legalrr.backbones.local.memory import cache_bytes, state_bytes, token_bytes, weight_bytes
@@ -51,17 +51,17 @@ def composed(*overrides):
 
 
 @pytest.mark.parametrize("name", ["llama", "qwen3_vl"])
-def test_layers_of_any_model_become_gka_with_a_word_that_they_are_untrained(save_family, name, tmp_path, caplog):
+def test_new_gka_layers_of_any_model_are_reported_as_untrained(save_family, name, tmp_path, caplog):
     folder = save_family(tmp_path, name, num_hidden_layers=4)
     engine = loaded(folder, gka=GkaOptions(layers="every:2", num_iter=5))
     with caplog.at_level(logging.WARNING):
         weighed(engine)
     assert gka_layers(engine.model.config) == (1, 3)
     assert {layer.config.num_iter for layer in gka_modules(engine.model)} == {5}
-    assert "layers 1, 3 are new Gated KalmaNet layers, which nothing has trained" in caplog.text
+    assert "layers 1, 3 are new, untrained Gated KalmaNet layers" in caplog.text
 
 
-def test_what_new_layers_answer_is_what_they_answer_once_saved(save_family, tmp_path, caplog):
+def test_new_layers_answer_the_same_after_saving(save_family, tmp_path, caplog):
     folder = save_family(tmp_path / "plain", "qwen3", num_hidden_layers=4)
     engine = loaded(folder, gka=GkaOptions(layers=[0, 2]))
     said = weighed(engine)
@@ -73,7 +73,7 @@ def test_what_new_layers_answer_is_what_they_answer_once_saved(save_family, tmp_
 
 
 @pytest.mark.parametrize("name", HYBRIDS)
-def test_numbers_can_be_set_anew_for_what_was_saved(family, name):
+def test_saved_settings_can_be_overridden(family, name):
     said = {
         number: weighed(loaded(family(name), gka=GkaOptions(num_iter=number) if number else GkaOptions()))
         for number in (None, 10, 1)
@@ -95,20 +95,20 @@ def test_numbers_can_be_set_anew_for_what_was_saved(family, name):
         ("hybrid_qwen3", {"gka": GkaOptions(layers=[0])}, r"gka\.layers: the attention of hybrid_qwen3"),
     ],
 )
-def test_what_a_model_cannot_have_is_refused_before_its_weights_are_read(family, name, fields, complaint, monkeypatch):
+def test_impossible_layers_are_refused_before_the_weights_are_read(family, name, fields, complaint, monkeypatch):
     monkeypatch.setattr("legalrr.backbones.local.backbone.open_weights", None)
     with pytest.raises(UserError, match=complaint):
         loaded(family(name), **fields)
 
 
-def test_a_form_that_the_device_cannot_run_is_refused_by_name(family, monkeypatch):
+def test_an_operator_that_the_device_cannot_run_is_refused_by_name(family, monkeypatch):
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     with pytest.raises(UserError, match=r"backbone\.gka\.backend: .* needs a CUDA device, .*gka\.backend=chunk"):
         loaded(family("gka_llama"), gka=GkaOptions(backend="triton"))
 
 
 def test_quantised_layers_cannot_be_replaced():
-    with pytest.raises(UserError, match=r"backbone\.quantization: layers whose weights are quantised"):
+    with pytest.raises(UserError, match=r"backbone\.quantization: cannot replace layers with quantised weights"):
         TransformersBackbone(name="m", model="m", quantization="bitsandbytes-int8", gka=GkaOptions(layers=[1]))
 
 
@@ -117,7 +117,7 @@ def test_a_wrong_option_is_named():
         TransformersBackbone(name="m", model="m", gka=GkaOptions(backend="fast"))
 
 
-def test_more_layers_can_follow_those_that_were_saved(family):
+def test_more_layers_can_be_replaced_in_a_saved_hybrid(family):
     engine = loaded(family("gka_llama"), gka=GkaOptions(layers=[2]))
     weighed(engine)
     assert {layer.config.num_iter for layer in gka_modules(engine.model)} == {10}
@@ -125,7 +125,7 @@ def test_more_layers_can_follow_those_that_were_saved(family):
 
 
 @pytest.mark.parametrize("name", HYBRIDS)
-def test_an_attention_in_the_files_where_a_layer_is_gka_is_refused(family, name, tmp_path):
+def test_weights_of_attention_in_place_of_a_gka_layer_are_refused(family, name, tmp_path):
     for file in family(name).iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     weights = load_file(tmp_path / "model.safetensors")
@@ -140,7 +140,7 @@ def test_an_attention_in_the_files_where_a_layer_is_gka_is_refused(family, name,
         weighed(loaded(tmp_path))
 
 
-def test_a_field_of_another_layer_in_the_files_is_refused(family, tmp_path):
+def test_an_unknown_field_in_the_files_is_refused(family, tmp_path):
     for file in family("gka_llama").iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     config = json.loads((tmp_path / "config.json").read_text())
@@ -150,7 +150,7 @@ def test_a_field_of_another_layer_in_the_files_is_refused(family, tmp_path):
         loaded(tmp_path)
 
 
-def test_the_identity_of_models_without_gka_is_as_it_was_before_there_was_any():
+def test_the_identity_of_models_without_gka_has_no_gka_field():
     plain = TransformersBackbone(name="m", model="m")
     assert "gka" not in description(plain)["fields"]
     identities = {
@@ -165,15 +165,15 @@ def test_the_identity_of_models_without_gka_is_as_it_was_before_there_was_any():
     assert identity(one) == identity(other)
 
 
-def test_an_order_of_layers_is_provenance(family, tmp_path):
+def test_a_layer_order_is_provenance(family, tmp_path):
     file = tmp_path / "order.json"
-    told = []
+    provenances = []
     for order in ([0, 1], [1, 0]):
         file.write_text(json.dumps({"order": order}))
         gka = GkaOptions(layers="by_importance:1", importance=str(file))
-        told.append(TransformersBackbone(name="m", model=str(family("llama")), gka=gka).provenance())
-    assert told[0]["sha256"] == told[1]["sha256"]
-    assert told[0] != told[1]
+        provenances.append(TransformersBackbone(name="m", model=str(family("llama")), gka=gka).provenance())
+    assert provenances[0]["sha256"] == provenances[1]["sha256"]
+    assert provenances[0] != provenances[1]
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_layers_are_chosen_on_the_command_line(override, layers):
 @pytest.mark.parametrize(
     "name", ["gka_hqwen3_8b", "gka_hqwen3_8b_reasoner", "gka_hqwen3_32b", "gka_hqwen3_32b_reasoner"]
 )
-def test_what_is_stated_of_the_released_models_is_what_their_sizes_give(name, capsys):
+def test_metadata_of_the_released_models_follows_from_their_sizes(name, capsys):
     large = "32b" in name
     layers, heads = (64, 64) if large else (36, 32)
     config = HybridQwen3Config(
@@ -203,7 +203,7 @@ def test_what_is_stated_of_the_released_models_is_what_their_sizes_give(name, ca
         hybrid_override_pattern="-".join(["*", "GKA"] * (layers // 2)),
     )
     one = card(name)
-    auto = architecture(config, option="backbone")
+    auto = model_class(config, option="backbone")
     assert weight_bytes(auto, config, root(), "bfloat16", "none") == one.weight_bytes("bfloat16")
     states = state_bytes(config, "bfloat16")
     assert one.cache_bytes(1000, "bfloat16") == cache_bytes(config, 1000, "bfloat16") + states
@@ -218,7 +218,7 @@ def test_what_is_stated_of_the_released_models_is_what_their_sizes_give(name, ca
 
 @pytest.mark.parametrize("name", HYBRIDS)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_states_of_a_prompt_take_what_was_computed_beforehand(family, name, dtype):
+def test_states_of_a_prompt_take_the_computed_memory(family, name, dtype):
     engine = loaded(family(name), dtype=dtype)
     config = engine.model.config
     with torch.inference_mode():
@@ -229,14 +229,14 @@ def test_states_of_a_prompt_take_what_was_computed_beforehand(family, name, dtyp
     assert engine.holds == int(2e9) // token_bytes(config, dtype)
 
 
-def test_states_that_do_not_grow_count_where_room_is_looked_for(family, monkeypatch):
+def test_recurrent_states_count_in_the_memory_check(family, monkeypatch):
     checkpoint = open_checkpoint(str(family("gka_llama")), None, dtype="float32", option="backbone")
     config = checkpoint.config
     weights = weight_bytes(checkpoint.auto, config, checkpoint.folder, "float32", "none")
     need = weights + state_bytes(config, "float32") + cache_bytes(config, 512, "float32")
-    monkeypatch.setattr(memory, "room", lambda device: need)
+    monkeypatch.setattr(memory, "available_memory", lambda device: need)
     assert loaded(family("gka_llama")).context == 512
-    monkeypatch.setattr(memory, "room", lambda device: need - 1)
+    monkeypatch.setattr(memory, "available_memory", lambda device: need - 1)
     with pytest.raises(UserError, match=r"backbone\.context: the states of 512 tokens .*: 511 tokens fit"):
         loaded(family("gka_llama"))
 

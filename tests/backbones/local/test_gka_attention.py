@@ -1,4 +1,4 @@
-"""A Gated KalmaNet layer called as an attention: masks, packed sequences, caches."""
+"""A Gated KalmaNet layer in place of attention: masks, packed sequences, caches."""
 
 from itertools import pairwise
 
@@ -10,7 +10,7 @@ from transformers import AutoConfig, DynamicCache
 from transformers.masking_utils import create_causal_mask
 
 from gated_kalmanet import GatedKalmaNetConfig
-from legalrr.backbones.local.gka_model import GkaAttention, packed, padding
+from legalrr.backbones.local.gka_model import GkaAttention, padding_mask, sequence_boundaries
 from legalrr.backbones.local.shared_prefix import register
 
 TOLERANCE = 1e-5
@@ -27,7 +27,7 @@ def layer():
 
 @pytest.fixture(scope="module")
 def definition(layer):
-    """The same layer by the definition, token by token."""
+    """The same layer with the naive operator, token by token."""
     twin = GkaAttention(type(layer.config)(**vars(layer.config) | {"backend": "naive"}), 1)
     twin.load_state_dict(layer.state_dict())
     return twin.eval()
@@ -43,7 +43,7 @@ def near(one, other):
     return (one - other).abs().max() <= TOLERANCE * max(1, other.abs().max())
 
 
-def test_a_call_is_the_definition_however_it_is_cut_and_whatever_pads_it(layer, definition):
+def test_a_call_equals_the_definition_for_any_chunks_and_padding(layer, definition):
     hidden = torch.randn(2, 40, 32)
     with torch.inference_mode():
         wanted, weights = definition(hidden_states=hidden, position_embeddings=None, use_cache=False)
@@ -66,46 +66,46 @@ def test_a_call_is_the_definition_however_it_is_cut_and_whatever_pads_it(layer, 
     side=st.sampled_from(["left", "right"]),
 )
 @settings(max_examples=25)
-def test_padding_is_told_from_the_mask_of_every_attention(attention, gaps, past, new, side):
+def test_padding_is_derived_from_the_mask_of_every_attention(attention, gaps, past, new, side):
     register()
     config = AutoConfig.for_model("llama", num_hidden_layers=1)
     config._attn_implementation = attention
     length = max(max(gaps) + 1, past + new)
     past = length - new
     rows = [[0] * gap + [1] * (length - gap) for gap in gaps]
-    told = torch.tensor([row if side == "left" else row[::-1] for row in rows])
+    given_mask = torch.tensor([row if side == "left" else row[::-1] for row in rows])
     cache = DynamicCache(config=config)
     if past:
         cache.update(torch.zeros(len(gaps), 1, past, 1), torch.zeros(len(gaps), 1, past, 1), 0)
     mask = create_causal_mask(
-        config=config, inputs_embeds=torch.zeros(len(gaps), new, 4), attention_mask=told, past_key_values=cache
+        config=config, inputs_embeds=torch.zeros(len(gaps), new, 4), attention_mask=given_mask, past_key_values=cache
     )
-    found = padding(mask, new)
+    found = padding_mask(mask, new)
     whole = torch.ones(len(gaps), new, dtype=torch.bool)
-    assert torch.equal(whole if found is None else found, told[:, -new:].bool())
-    assert torch.equal(padding(told, new), told[:, -new:].bool())
+    assert torch.equal(whole if found is None else found, given_mask[:, -new:].bool())
+    assert torch.equal(padding_mask(given_mask, new), given_mask[:, -new:].bool())
 
 
-def test_a_mask_of_another_kind_is_refused():
+def test_an_unsupported_mask_is_refused():
     with pytest.raises(TypeError, match=r"cannot read a mask of dict: use attention split, sdpa or eager"):
-        padding({"full_attention": None}, 3)
+        padding_mask({"full_attention": None}, 3)
 
 
-def test_positions_that_do_not_go_on_begin_a_sequence():
-    assert packed(torch.arange(5)[None]) is None
-    assert packed(torch.arange(3, 8).expand(2, -1)) is None
-    assert packed(torch.tensor([[0, 1, 2, 0, 1, 0]])).tolist() == [0, 3, 5, 6]
-    assert packed(torch.tensor([[4, 5, 6], [0, 0, 1]])).tolist() == [0, 3, 4, 6]
+def test_a_jump_of_positions_begins_a_sequence():
+    assert sequence_boundaries(torch.arange(5)[None]) is None
+    assert sequence_boundaries(torch.arange(3, 8).expand(2, -1)) is None
+    assert sequence_boundaries(torch.tensor([[0, 1, 2, 0, 1, 0]])).tolist() == [0, 3, 5, 6]
+    assert sequence_boundaries(torch.tensor([[4, 5, 6], [0, 0, 1]])).tolist() == [0, 3, 4, 6]
 
 
-@pytest.mark.parametrize("told", ["cu_seqlens", "cu_seq_lens_q", "position_ids"])
-def test_packed_sequences_equal_themselves_alone(layer, told):
+@pytest.mark.parametrize("argument", ["cu_seqlens", "cu_seq_lens_q", "position_ids"])
+def test_packed_sequences_equal_separate_ones(layer, argument):
     lengths = [7, 1, 20]
     alone = [torch.randn(1, length, 32) for length in lengths]
     ends = torch.tensor([0, 7, 8, 28], dtype=torch.int32)
     arguments = {"position_ids": torch.cat([torch.arange(n) for n in lengths])[None]}
-    if told != "position_ids":
-        arguments = {told: ends}
+    if argument != "position_ids":
+        arguments = {argument: ends}
     # The mask of packed sequences shows that there is no padding.
     mask = torch.block_diag(*(torch.ones(n, n).tril() for n in lengths)).bool()[None, None]
     with torch.inference_mode():
@@ -114,7 +114,7 @@ def test_packed_sequences_equal_themselves_alone(layer, told):
             assert near(part, layer(hidden_states=hidden)[0])
 
 
-def test_rows_of_packed_sequences_equal_themselves_alone(layer):
+def test_rows_of_packed_sequences_equal_separate_ones(layer):
     hidden = torch.randn(2, 10, 32)
     positions = torch.tensor([[*range(4), *range(6)], [*range(10)]])
     with torch.inference_mode():
@@ -133,8 +133,8 @@ def test_positions_of_padding_begin_no_sequence(layer):
         assert near(got[:, 3:], layer(hidden_states=hidden[:, 3:])[0])
 
 
-def test_a_cache_that_has_no_place_for_the_layer_is_refused(layer):
-    with pytest.raises(ValueError, match=r"layer 1 of the cache is a DynamicLayer, which holds no state of a GKA"):
+def test_a_cache_without_a_state_for_the_layer_is_refused(layer):
+    with pytest.raises(ValueError, match=r"layer 1 of the cache is a DynamicLayer, which has no state of a GKA"):
         layer(
             hidden_states=torch.randn(1, 2, 32),
             past_key_values=DynamicCache(config=AutoConfig.for_model("llama", num_hidden_layers=2)),
@@ -146,7 +146,7 @@ def test_packed_sequences_with_a_cache_are_refused(layer):
         layer(hidden_states=torch.randn(1, 4, 32), past_key_values=a_cache(), cu_seqlens=torch.tensor([0, 2, 4]))
 
 
-def test_19_states_handed_on_from_rank_to_rank_give_the_gradients_of_one_run(layer):
+def test_19_states_passed_between_ranks_give_the_gradients_of_one_run(layer):
     from gated_kalmanet import GatedKalmaNet, LayerCache
 
     hidden = torch.randn(1, 48, 32, requires_grad=True)
@@ -154,7 +154,7 @@ def test_19_states_handed_on_from_rank_to_rank_give_the_gradients_of_one_run(lay
     names, parameters = zip(*layer.named_parameters(), strict=True)
     whole = GatedKalmaNet.forward(layer, hidden)
     wanted = torch.autograd.grad((whole * toward).sum(), (hidden, *parameters))
-    # What a rank of a split sequence gets from the one before is the cache, and gives it back the cache's gradient.
+    # A rank of a split sequence gets the cache from its predecessor, and returns the gradient of the cache.
     cache = LayerCache()
     parts = [GatedKalmaNet.forward(layer, part, cache=cache) for part in hidden.split(17, dim=1)]
     assert near(torch.cat(parts, 1), whole)

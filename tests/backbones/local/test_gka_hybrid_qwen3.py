@@ -1,4 +1,4 @@
-"""Number 17 of the specification of the released checkpoints: a tiny one, made here with exactly their names."""
+"""Number 17 of the specification of the released checkpoints: a tiny one with exactly their names."""
 
 import copy
 import json
@@ -65,7 +65,7 @@ def shapes(pattern="*-GKA-*-GKA"):
 
 
 def content(**changes):
-    """A config.json as the released ones are."""
+    """A config.json like the released ones."""
     sizes = {"hidden_size": HIDDEN, "head_dim": SIZE, "num_q_heads": QUERIES, "num_k_heads": KEYS, "num_v_heads": KEYS}
     switches = {f.name: f.default for f in fields(GatedKalmaNetConfig) if f.name not in {*sizes, "backend"}}
     return {
@@ -100,7 +100,7 @@ def written(folder, **changes):
 
 @pytest.fixture(scope="module")
 def released(tmp_path_factory):
-    """A folder with a configuration, and all weights in bfloat16, as released."""
+    """A folder with a configuration and all weights in bfloat16, like the released ones."""
     folder = written(tmp_path_factory.mktemp("released"))
     generator = torch.Generator().manual_seed(7)
     weights = {name: torch.randn(shape, generator=generator) * 0.2 for name, shape in shapes().items()}
@@ -130,23 +130,23 @@ def test_17_weights_have_exactly_the_names_and_shapes_of_the_released_ones(model
     assert {name: tuple(weight.shape) for name, weight in model.state_dict().items()} == shapes()
 
 
-def test_17_every_weight_of_a_released_checkpoint_finds_its_place(released):
+def test_17_every_weight_of_a_released_checkpoint_is_loaded(released):
     loaded, report = AutoModelForCausalLM.from_pretrained(released, output_loading_info=True, dtype=torch.bfloat16)
     assert not any(report[fault] for fault in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     raised = {name for name, weight in loaded.state_dict().items() if weight.dtype == torch.float32}
     assert raised == {f"model.layers.{layer}.gka.{name}" for layer in (1, 3) for name in ("A_log", "dt_bias")}
-    # bfloat16 numbers in float32, before anything is computed of them.
+    # bfloat16 weights as float32, before any computation.
     decay = loaded.model.layers[1].gka.A_log
     assert torch.equal(decay, decay.bfloat16().float())
 
 
-def test_17_what_was_saved_loads_again_with_the_same_logits(model, ids, tmp_path):
+def test_17_a_saved_model_loads_with_the_same_logits(model, ids, tmp_path):
     model.save_pretrained(tmp_path)
     again = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32).eval()
     assert torch.equal(logits(again, ids), logits(model, ids))
 
 
-def test_17_greedy_answers_are_those_of_reading_all_anew_at_every_token(model, ids):
+def test_17_greedy_decoding_equals_recomputing_all_tokens_at_each_step(model, ids):
     written = model.generate(ids[:, :10], max_new_tokens=8, do_sample=False, eos_token_id=None, pad_token_id=258)
     anew = ids[:, :10]
     for _ in range(8):
@@ -155,7 +155,7 @@ def test_17_greedy_answers_are_those_of_reading_all_anew_at_every_token(model, i
 
 
 @pytest.mark.parametrize("rope", ROPES)
-def test_17_a_configuration_goes_round_in_both_spellings_of_the_rope_parameters(rope, tmp_path):
+def test_17_a_configuration_round_trips_in_both_forms_of_rope_parameters(rope, tmp_path):
     plain = {key: value for key, value in content().items() if key not in ROPES["new"]}
     (tmp_path / "config.json").write_text(json.dumps(plain | ROPES[rope]))
     config = AutoConfig.from_pretrained(tmp_path)
@@ -179,7 +179,7 @@ def test_without_gka_layers_it_is_qwen3(ids):
     assert torch.equal(logits(hybrid, ids), logits(qwen3, ids))
 
 
-def test_the_mixer_of_a_gka_layer_is_the_layer_by_its_definition(model, ids):
+def test_a_gka_layer_of_the_model_equals_its_definition(model, ids):
     exact = copy.deepcopy(model).double()
     numbers = content()["gka_config"] | {"backend": "naive"}
     reference = GkaAttention(GatedKalmaNetConfig(**numbers), 1).double().eval()
@@ -204,7 +204,7 @@ def test_the_mixer_of_a_gka_layer_is_the_layer_by_its_definition(model, ids):
         ({"hybrid_override_pattern": "*-SWA-*-BMF"}, r"layers of type 'BMF', 'SWA'"),
         ({"hybrid_override_pattern": None}, r"layers of type ''"),
         ({"hybrid_override_pattern": "*-GKA-*"}, r"3 symbols for 4 layers"),
-        ({"use_sliding_window": True}, r"use_sliding_window: attention within a window"),
+        ({"use_sliding_window": True}, r"use_sliding_window: attention with a sliding window"),
         ({"gka_config": {"num_iter": 30, "rank": 3}}, r"gka_config: unknown field rank of GKA layers"),
         ({"gka_config": {"backend": "triton"}}, r"gka_config: unknown field backend"),
         ({"gka_config": {"num_q_heads": 8}}, r"gka_config: num_q_heads is 8, and the model's own is 4"),
@@ -212,6 +212,6 @@ def test_the_mixer_of_a_gka_layer_is_the_layer_by_its_definition(model, ids):
         ({"gka_config": {"solver_type": "lu"}}, r"gka_config: solver_type must be chebyshev or cg"),
     ],
 )
-def test_what_is_not_here_is_refused_by_name(changes, complaint, tmp_path):
+def test_unsupported_layers_are_refused_by_name(changes, complaint, tmp_path):
     with pytest.raises(UserError, match=complaint):
         open_config(written(tmp_path / "refused", **changes))

@@ -1,4 +1,4 @@
-"""Choosing layers, and options that do not exist."""
+"""Selection of layers, and invalid options."""
 
 import json
 from dataclasses import fields
@@ -15,7 +15,7 @@ from legalrr.errors import UserError
 
 @pytest.fixture
 def order(tmp_path):
-    """Function (content) that writes a file of importance."""
+    """Function (content) that writes an importance file."""
 
     def write(content):
         file = tmp_path / "importance.json"
@@ -36,12 +36,12 @@ def order(tmp_path):
         ("every:4", 4, (3,)),
     ],
 )
-def test_layers_are_named_or_taken_at_equal_distances_after_attention(spec, count, layers):
+def test_layers_are_given_by_index_or_every_n(spec, count, layers):
     assert chosen_layers(spec, count) == layers
 
 
 @given(st.permutations(range(6)), st.integers(1, 6))
-def test_by_importance_takes_those_that_are_missed_least(tmp_path_factory, permutation, number):
+def test_by_importance_takes_the_least_important_layers(tmp_path_factory, permutation, number):
     file = tmp_path_factory.mktemp("order") / "order.json"
     file.write_text(json.dumps({"order": permutation, "loss": 1.5}))
     assert chosen_layers(f"by_importance:{number}", 6, file) == tuple(sorted(permutation[:number]))
@@ -60,16 +60,16 @@ def test_by_importance_takes_those_that_are_missed_least(tmp_path_factory, permu
         (["every:2", 1], r"gka\.layers: no layer 'every:2'"),
         ([1, 1], r"gka\.layers: a layer is named twice"),
         ([], r"gka\.layers: no layer is named"),
-        ("by_importance:2", r"gka\.importance: by_importance goes by an order .*legalrr prime --select"),
+        ("by_importance:2", r"gka\.importance: by_importance needs a measured layer order .*legalrr prime --select"),
     ],
 )
-def test_what_names_no_layers_is_refused(spec, complaint):
+def test_an_invalid_selection_is_refused(spec, complaint):
     with pytest.raises(UserError, match=complaint):
         chosen_layers(spec, 4)
 
 
 @pytest.mark.parametrize("content", ["{", "[]", {}, {"order": 3}, {"order": ["0", "1"]}, {"order": [0.5]}])
-def test_a_file_that_holds_no_order_is_refused(order, content):
+def test_a_file_without_an_order_is_refused(order, content):
     with pytest.raises(UserError, match=r"mine\.importance: cannot read .*importance\.json"):
         chosen_layers("by_importance:2", 4, order(content), option="mine")
 
@@ -80,7 +80,7 @@ def test_an_order_of_another_model_is_refused(order, layers):
         chosen_layers("by_importance:2", 4, order({"order": layers}))
 
 
-def test_a_file_that_is_not_there_is_refused():
+def test_a_missing_file_is_refused():
     with pytest.raises(UserError, match=r"importance: cannot read nowhere\.json"):
         chosen_layers("by_importance:2", 4, "nowhere.json")
 
@@ -96,7 +96,7 @@ def test_a_file_that_is_not_there_is_refused():
         ({"ridge_strength": 0.0}, r"gka\.ridge_strength: ridge_strength is 0"),
     ],
 )
-def test_values_that_do_not_exist_are_refused(fields, complaint):
+def test_invalid_values_are_refused(fields, complaint):
     with pytest.raises(UserError, match=complaint):
         GkaOptions(**fields)
 
@@ -115,24 +115,24 @@ def test_options_allow_what_the_layers_allow():
             GatedKalmaNetConfig(**sizes, **{name: least - 1})
 
 
-def test_only_what_is_given_goes_over_what_a_model_was_saved_with():
+def test_only_given_options_override_the_saved_ones():
     assert GkaOptions().numbers == {}
     assert GkaOptions(num_iter=0, backend="triton").numbers == {"num_iter": 0}
 
 
-def test_a_list_and_a_tuple_are_the_same_choice():
+def test_a_list_and_a_tuple_are_equal():
     assert GkaOptions(layers=3) == GkaOptions(layers=[3])
     assert GkaOptions(layers=None) == GkaOptions()
     assert GkaOptions(layers=[1, 2]) == GkaOptions(layers=(1, 2))
     assert hash(GkaOptions(layers=[1, 2])) == hash(GkaOptions(layers=(1, 2)))
 
 
-def test_the_content_of_an_order_is_provenance_and_its_place_is_not(order, tmp_path):
-    def told(layers, file=None):
+def test_the_content_of_a_layer_order_is_provenance_and_its_path_is_not(order, tmp_path):
+    def provenance_of(layers, file=None):
         return GkaOptions(layers=layers, importance=file).provenance("gka")
 
-    one = told("by_importance:1", order({"order": [1, 0]}))
+    one = provenance_of("by_importance:1", order({"order": [1, 0]}))
     (tmp_path / "elsewhere.json").write_text('{"order": [1, 0]}')
-    assert told(["by_importance:1"], str(tmp_path / "elsewhere.json")) == one != {}
-    assert told("by_importance:1", order({"order": [0, 1]})) != one
-    assert told([0, 1]) == told("every:2") == told([]) == {}
+    assert provenance_of(["by_importance:1"], str(tmp_path / "elsewhere.json")) == one != {}
+    assert provenance_of("by_importance:1", order({"order": [0, 1]})) != one
+    assert provenance_of([0, 1]) == provenance_of("every:2") == provenance_of([]) == {}
