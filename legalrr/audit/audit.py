@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from legalrr.audit.mcnemar_bounds import Difference, difference, differences
+from legalrr.audit.mcnemar_bounds import ArmDifference, difference, differences
 from legalrr.audit.rates import SLACK
 from legalrr.audit.sample_size import SampleSize, sample_size
 from legalrr.audit.table import Printed, ReportedCell, Rounding, Scale, Sizes, read_table
@@ -54,7 +54,7 @@ class Traced:
     """A claim with the pairs of cells that it can be about."""
 
     claim: Claim
-    found: tuple[Difference, ...]
+    found: tuple[ArmDifference, ...]
     """Pairs whose printed figures differ as claimed."""
     arms: Mapping[str, tuple[str, ...]]
     """Dataset of a pair -> arms printed for it."""
@@ -165,7 +165,7 @@ class Audit:
     """(table, dataset) -> its sample size."""
     cells: tuple[Audited, ...]
     """All cells with their verdicts, in order."""
-    differences: tuple[Difference, ...]
+    differences: tuple[ArmDifference, ...]
     """Each arm compared with the reference arm of its block."""
     claims: tuple[Traced, ...]
     """Each claim with the pairs of cells that it can be about."""

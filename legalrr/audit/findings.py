@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from legalrr.audit.audit import Audit, Traced
 from legalrr.audit.hypotheses import describe_all
-from legalrr.audit.mcnemar_bounds import Difference
+from legalrr.audit.mcnemar_bounds import ArmDifference
 from legalrr.audit.sample_size import DENOMINATORS, SampleSize, common_denominators, least_denominator
 from legalrr.audit.table import join_numbers, join_words
 from legalrr.audit.verdicts import WRONG, Audited, Kind
@@ -159,7 +159,7 @@ def _best(block: Sequence[Audited]) -> str:
 
 def _references(audit: Audit) -> Iterator[str]:
     """Describe the best arm of each block, by right answers, compared with the reference arm."""
-    found: dict[tuple[str, ...], list[Difference]] = defaultdict(list)
+    found: dict[tuple[str, ...], list[ArmDifference]] = defaultdict(list)
     for one in audit.differences:
         if one.bounds is not None:
             found[one.arm.cell.block].append(one)
@@ -174,13 +174,13 @@ def _references(audit: Audit) -> Iterator[str]:
         yield f"{best.arm.cell.title}: {_ahead(best)}; {result}."
 
 
-def _least_p(one: Difference) -> float:
+def _least_p(one: ArmDifference) -> float:
     assert one.bounds is not None
     permutation = 1.0 if one.bounds.p_permutation is None else one.bounds.p_permutation
     return min(one.bounds.p_least, permutation)
 
 
-def _ahead(one: Difference) -> str:
+def _ahead(one: ArmDifference) -> str:
     assert one.bounds is not None
     found, n = one.bounds, one.arm.n
     least, most = found.cases

@@ -154,7 +154,7 @@ def _ways(one: Integers, other: Integers) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference:
+class ArmDifference:
     """A cell compared with another one of its block."""
 
     arm: Audited
@@ -165,7 +165,7 @@ class Difference:
     """Why there are no bounds, in words."""
 
 
-def differences(audited: Sequence[Audited], reference: str) -> list[Difference]:
+def differences(audited: Sequence[Audited], reference: str) -> list[ArmDifference]:
     """Compare every cell that has a rate of a matrix with the reference arm of its block, where there is one."""
     blocks: dict[tuple[str, ...], list[Audited]] = defaultdict(list)
     for one in audited:
@@ -182,14 +182,14 @@ def _comparable(one: Audited) -> bool:
     return one.runs is not None or one.counts is not None or one.verdict != "unchecked"
 
 
-def difference(arm: Audited, base: Audited) -> Difference:
+def difference(arm: Audited, base: Audited) -> ArmDifference:
     """Compare a cell with another one of its block."""
     reason = _why_not(arm, base)
     found = None
     if not reason and arm.counts is not None and base.counts is not None:
         found = bounds(arm.counts, base.counts)
         reason = "" if found else "no two matrices share their class counts"
-    return Difference(arm=arm, reference=base, bounds=found, reason=reason)
+    return ArmDifference(arm=arm, reference=base, bounds=found, reason=reason)
 
 
 def _why_not(arm: Audited, base: Audited) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from legalrr.audit.audit import Audit
 from legalrr.audit.findings import CAUTION, blocks, findings, kinds, total
-from legalrr.audit.mcnemar_bounds import Difference
+from legalrr.audit.mcnemar_bounds import ArmDifference
 from legalrr.audit.rates import NAMES
 from legalrr.audit.table import join_words
 from legalrr.audit.verdicts import FURTHER, Audited
@@ -123,7 +123,7 @@ def cell_tables(audit: Audit) -> list[tuple[str, Table]]:
     ]
 
 
-def difference_table(found: Sequence[Difference]) -> Table:
+def difference_table(found: Sequence[ArmDifference]) -> Table:
     """Tabulate the differences; arms that cannot be tested for the same reason share a row."""
     rows = [_difference_row(one) for one in found if one.bounds is not None]
     untested: dict[tuple[str, str], list[str]] = {}
@@ -164,7 +164,7 @@ def _matrices(one: Audited) -> str:
     return f"{tp} / {fp} / {fn} / {tn}{missing}"
 
 
-def _difference_row(one: Difference) -> tuple[str, ...]:
+def _difference_row(one: ArmDifference) -> tuple[str, ...]:
     assert one.bounds is not None
     found = one.bounds
     least, most = found.cases
@@ -201,7 +201,7 @@ def _cell_record(one: Audited) -> dict[str, object]:
     return row
 
 
-def _pair_record(one: Difference) -> dict[str, object]:
+def _pair_record(one: ArmDifference) -> dict[str, object]:
     cell, found = one.arm.cell, one.bounds
     row: dict[str, object] = {name: getattr(cell, name) for name in PAIR_COLUMNS[:5]}
     row |= {"reference": one.reference.cell.components, "n": one.arm.n, "reason": one.reason}
