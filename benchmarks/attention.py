@@ -14,7 +14,7 @@ from shape import smollm2
 from transformers import LlamaForCausalLM
 
 from legalrr.backbones.local.prefill import prefill_tokens
-from legalrr.backbones.local.shared_prefix import register
+from legalrr.backbones.local.shared_prefix_attention import register
 
 RUNS = 5
 CASES = ((100, 1400), (600, 1500), (2000, 500), (6000, 200))

@@ -41,7 +41,7 @@ def peak_and_states(length: int, chunk: int) -> tuple[int, int]:
 
     from legalrr.backbones.local.memory import cache_bytes
     from legalrr.backbones.local.prefill import prefill_tokens
-    from legalrr.backbones.local.shared_prefix import NAME, register
+    from legalrr.backbones.local.shared_prefix_attention import NAME, register
 
     register()
     torch.manual_seed(0)

@@ -49,7 +49,7 @@ class TransformersBackbone:
     dtype: str = choice("float32", "float32", "bfloat16", "float16")
     """float32, bfloat16 or float16. Answers do not depend on how a prompt is cut into chunks only in float32."""
     attention: str = choice("split", "split", "sdpa", "eager", "flash_attention_2")
-    """split (`legalrr.backbones.local.shared_prefix`), sdpa, eager or flash_attention_2."""
+    """split (`legalrr.backbones.local.shared_prefix_attention`), sdpa, eager or flash_attention_2."""
     quantization: str = choice("none", "none", "bitsandbytes-int8", "bitsandbytes-int4")
     """none, bitsandbytes-int8 or bitsandbytes-int4 (NF4), applied while loading the weights."""
     matmul_precision: str = choice("highest", "highest", "high", "medium")
@@ -173,7 +173,7 @@ def _engine(backbone: TransformersBackbone) -> TransformersEngine:
 def _model(backbone: TransformersBackbone, checkpoint: CheckpointInfo, layers: Sequence[int]) -> PreTrainedModel:
     """Load the model of `checkpoint`, with new Gated KalmaNet layers in place of `layers`."""
     from legalrr.backbones.local.gka_surgery import apply_plan
-    from legalrr.backbones.local.shared_prefix import register
+    from legalrr.backbones.local.shared_prefix_attention import register
 
     register()
     config = bitsandbytes_config(backbone.quantization, backbone.dtype, option=OPTION)

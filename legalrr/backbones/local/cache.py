@@ -11,7 +11,7 @@ from transformers import DynamicCache, PretrainedConfig
 from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
 
 from legalrr.backbones.local.prefix_cache import Snapshot, State
-from legalrr.backbones.local.shared_prefix import SHARED_PREFIXES, SharedPrefixes, find_shared_prefixes
+from legalrr.backbones.local.shared_prefix_attention import SHARED_PREFIXES, SharedPrefixes, find_shared_prefixes
 
 CONTINUABLE_LAYERS = frozenset(
     {"DynamicLayer", "LinearAttentionLayer", "LinearAttentionAndFullAttentionLayer", "DummyLayer"}

@@ -11,7 +11,7 @@ from transformers.masking_utils import create_causal_mask
 
 from gated_kalmanet import GatedKalmaNetConfig
 from legalrr.backbones.local.gka_model import GkaAttention, padding_mask, sequence_boundaries
-from legalrr.backbones.local.shared_prefix import register
+from legalrr.backbones.local.shared_prefix_attention import register
 
 TOLERANCE = 1e-5
 

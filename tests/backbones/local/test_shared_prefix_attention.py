@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from transformers.masking_utils import causal_mask_function, sdpa_mask
 
 from legalrr.backbones.local.prefix_cache import common_prefix_length, depth_first_order
-from legalrr.backbones.local.shared_prefix import (
+from legalrr.backbones.local.shared_prefix_attention import (
     MIN_SHARED_TOKENS,
     SHARED_PREFIXES,
     find_shared_prefixes,
