@@ -148,6 +148,8 @@ FOLLOWED = re.compile(rf"(?P<closers>{CLOSERS})(?:[^\S\n]+[\"'*`]*(?P<word>[{L}]
 """The next word on the line; groups `closers`, `word`, `colon`, `hyphen`."""
 CLAUSE_WORD = re.compile(CLAUSE, re.IGNORECASE)
 """Words before which "no" is an interjection, not a determiner."""
+RECONSIDERED = re.compile(r"wait|hmm+|actually", re.IGNORECASE)
+"""Words with which a text takes back the "no" before them."""
 NOUN = (
     r"(?:answers?|ans|verdict|prediction|conclusion|decision|outcome|output|result|response|reply"
     r"|judge?ment|ruling|holding|finding"
@@ -302,6 +304,8 @@ AGAIN = re.compile(
     re.IGNORECASE,
 )
 """Text allowed between an answer and an opposite that follows at once."""
+RETRACTED = re.compile(rf"{AGAIN.pattern}(?<![{L}])(?:{YES})(?![{L}])", re.IGNORECASE)
+"""A YES that follows a "no" at once, so that the "no" answers: "no wait, yes"."""
 NEXT_OPTION = re.compile(rf"[^{L}]*{OPTION}[^{L}]*", re.IGNORECASE)
 """The same if the answer is an item of a list."""
 CORRECTED = re.compile(

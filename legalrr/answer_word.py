@@ -200,12 +200,15 @@ class _ModelTurn:
         if word.label == "allowed":
             return True
         before = self.text[max(0, word.start - 40) : word.start]
+        if patterns.RETRACTED.match(self.text, word.end):
+            return True
         if patterns.NUMBER.match(self.text, word.end) or patterns.NUMBERED.search(before):
             return False
         next_word = followed["word"]
         if next_word is None:
             return True
-        if followed["hyphen"] is None and patterns.CLAUSE_WORD.fullmatch(next_word):
+        interjection = patterns.CLAUSE_WORD.fullmatch(next_word) or patterns.RECONSIDERED.fullmatch(next_word)
+        if followed["hyphen"] is None and interjection:
             return True
         capital = next_word[0].isupper()
         emphasized = text == "NO" and not (next_word.isupper() and len(next_word) > 1)
@@ -220,6 +223,8 @@ class _ModelTurn:
         """Return whether the sentence that a word starts is about the word, a courtesy or a refusal."""
         if patterns.DISOWNED.match(self.text, word.end):
             return True
+        if word.label == "dismissed" and patterns.RETRACTED.match(self.text, word.end):
+            return False
         return bool((patterns.POLITE if word.label == "allowed" else patterns.REFUSAL).match(self.text, word.end))
 
     def _case_words(self, words: Sequence[Word]) -> set[int]:

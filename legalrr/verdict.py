@@ -128,9 +128,9 @@ class PatternVerdictReader:
     reading: str = choice("strict", *READINGS)
     """`strict` or `study`."""
 
-    VERSION: ClassVar[int] = 2
-    """1: `strict` took the last line with a YES or NO."""
-    SINCE: ClassVar[Mapping[str, int]] = {"strict": 2, "study": 1}
+    VERSION: ClassVar[int] = 3
+    """1: `strict` took the last line with a YES or NO. 2: it took "NO wait, yes" for a YES."""
+    SINCE: ClassVar[Mapping[str, int]] = {"strict": 3, "study": 1}
     """Reading -> `VERSION` of its last change."""
 
     def __post_init__(self) -> None:

@@ -47,6 +47,7 @@ BEFORE_VALIDITY = Stored(
 BEFORE_RESTRUCTURING = Stored(
     commit="9e499bf",
     sweep=("arm=plain,drc,direct_compare,majority", "segment=gold,crf,llm", *FAST),
+    revised=frozenset({"verdict"}),
 )
 UNTESTED = {"p_permutation", "p_holm", "p_mcnemar", "note"}
 """Columns of pairs.csv that are empty or explained for an untested difference."""

@@ -95,7 +95,7 @@ def test_an_old_run_is_read_again_and_changes_are_counted(sweep, caplog):
     # The first version took the last line with a YES or NO.
     said = ["YES\n\nThere was no default."] * 2 + ["There was no notice."] + ["YES, as"] + ["NO"] * 8
     old = sweep.cell(0, "plain", "DDD-DDDDDDDD", stages=versioned(1))
-    new = sweep.cell(1, "d", "AAAAAADDDDDD", stages=versioned(2))
+    new = sweep.cell(1, "d", "AAAAAADDDDDD", stages=versioned(3))
     for folder, texts in ((old, said), (new, ["YES"] * 6 + ["NO"] * 6)):
         path = folder / "predictions.jsonl"
         rows_ = [json.loads(line) for line in path.read_text().splitlines()]
@@ -111,12 +111,12 @@ def test_an_old_run_is_read_again_and_changes_are_counted(sweep, caplog):
     assert (twice.changed, twice.opposite, twice.found, twice.lost) == (4, 2, 1, 1)
     assert [case.label for case in twice.again.cases[:4]] == ["allowed", "allowed", "invalid", "allowed"]
     text = results_md(report)
-    assert "the readings strict (version 1) and strict (version 2)" in text
+    assert "the readings strict (version 1) and strict (version 3)" in text
     assert "4 of 12 verdicts change: 2 to the opposite, 1 from invalid, 1 to invalid" in text
     assert "| 4 of 12 | 2 |" in text
     (row,) = rows(readings_csv(report))
     assert [row[name] for name in ("reader_version", "other_reader_version", "opposite", "found", "lost")] == [
-        *("1", "2"),
+        *("1", "3"),
         *("2", "1", "1"),
     ]
 

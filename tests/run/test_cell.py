@@ -237,7 +237,7 @@ def test_every_conversation_sent_can_be_restored(tmp_path: Path, overrides: tupl
 def test_a_lone_surrogate_in_an_answer_is_kept_and_breaks_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written = EchoEngine._written
+    written = EchoEngine._generated_reply
 
     def cut_within_a_character(engine: EchoEngine, call: Call) -> Reply:
         for message in call.messages:
@@ -245,7 +245,7 @@ def test_a_lone_surrogate_in_an_answer_is_kept_and_breaks_nothing(
         reply = written(engine, call)
         return replace(reply, text=f"{reply.text} \ud83d")
 
-    monkeypatch.setattr(EchoEngine, "_written", cut_within_a_character)
+    monkeypatch.setattr(EchoEngine, "_generated_reply", cut_within_a_character)
     folder = tmp_path / "sweep" / "0"
     run_cell(pipeline(tmp_path, "limit=4", "arm=c"), folder)
     (folder / "predictions.jsonl").read_bytes().decode("utf-8")

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from legalrr.cli import run_command
 from legalrr.segment.card import card_path
 from legalrr.segment.cli import main
 
@@ -15,7 +16,7 @@ def run(capsys, *arguments):
 
 def failure(capsys, *arguments):
     with pytest.raises(SystemExit) as stopped:
-        main([str(a) for a in arguments])
+        run_command("segment", [str(a) for a in arguments])
     assert stopped.value.code == 2
     return capsys.readouterr().err
 

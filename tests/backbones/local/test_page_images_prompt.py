@@ -112,7 +112,7 @@ def test_other_layouts_show_pages_and_a_second_run_calls_nothing(run, tmp_path, 
 def test_a_scan_without_last_pages_hidden_and_pages_beyond_the_context_are_refused(run):
     status, _, err = run("arm=direct")
     assert status == 2
-    assert "scan.pdf: scanned: the verdict cannot be found" in err
+    assert "scan.pdf: scanned: the pages of the verdict cannot be located" in err
     assert "set restructure.last_pages_hidden" in err
     status, _, err = run("arm=direct", "restructure.last_pages_hidden=0", "restructure.budget=30")
     assert status == 2
@@ -142,6 +142,6 @@ def test_a_broken_pdf_is_named(run, folder, content, words):
 def test_a_text_only_model_is_refused_before_any_call(run, family, tmp_path):
     status, _, err = run("arm=direct", model=family("qwen3_vl"))
     assert status == 2
-    assert "does not accept images" in err
+    assert "reads no images of pages" in err
     assert "corpus.input=text" in err
     assert not (tmp_path / "runs" / "cache").exists()
