@@ -350,9 +350,10 @@ def to_task(judgment: Judgment, number: int, *, tagger: str | None) -> dict[str,
 def _read_outcomes(path: Path, count: int) -> dict[int, OutcomeRow]:
     found: dict[int, OutcomeRow] = {}
     for where, row in read_csv_rows(path, COLUMNS):
-        if not row["index"].isdecimal() or int(row["index"]) >= count:
+        # Python converts no number of thousands of digits.
+        if not row["index"].isdecimal() or len(row["index"]) > 9 or int(row["index"]) >= count:
             raise UserError(
-                f"index {row['index']!r}: the export has the judgments 0 to {count - 1}",
+                f"index {row['index'][:40]!r}: the export has the judgments 0 to {count - 1}",
                 where=where,
                 cure="use the outcomes of this file",
             )

@@ -126,6 +126,20 @@ def test_an_export_with_mutated_bytes_ends_in_judgments_or_one_line(tmp_path, se
     check(path, {})
 
 
+OUTCOMES = b"index,id,kind,label,confidence,duplicate_of\n0,1,trial,1,high,\n"
+
+
+@given(st.integers(0, len(OUTCOMES)), st.integers(0, 8), st.binary(max_size=4) | st.just(b"0" * 5000))
+@fast
+def test_mutated_outcomes_end_in_judgments_or_one_line(tmp_path, start, length, inserted):
+    path, outcomes = tmp_path / "mine.json", tmp_path / "mine.csv"
+    path.write_text(json.dumps(SEEDS[0]), encoding="utf-8")
+    outcomes.write_bytes(OUTCOMES[:start] + inserted + OUTCOMES[start + length :])
+    found, error = read(path, {"outcomes": {"mine": str(outcomes)}})
+    # A row that names a duplicate leaves no judgment.
+    assert found is not None or "mine." in error.where
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
