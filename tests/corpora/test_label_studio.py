@@ -130,6 +130,7 @@ def test_truncated_json_is_reported_with_its_line(two, user_error):
         ("0,8,trial,,,", ("item 0", "index 0 has the id '8' in the outcomes and 7 in the export")),
         ("2,7,trial,,,", ("o.csv:2", "index '2'", "0 to 1")),
         ("x,7,trial,,,", ("o.csv:2", "index 'x'")),
+        ("9" * 5000 + ",7,trial,,,", ("o.csv:2", "index '999", "0 to 1")),
         ("0,7,appeal,1,,", ("o.csv:2", "unknown kind 'appeal'")),
         ("0,7,trial,2,,", ("o.csv:2", "label '2'")),
         ("0,7,trial,,,\n0,7,trial,,,", ("o.csv:3", "duplicate index 0")),
