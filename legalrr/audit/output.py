@@ -11,7 +11,7 @@ from legalrr.audit.mcnemar_bounds import Difference
 from legalrr.audit.rates import NAMES
 from legalrr.audit.table import join_words
 from legalrr.audit.verdicts import FURTHER, Audited
-from legalrr.tables import Table, standard_output, write_files
+from legalrr.tables import Table, markdown_line, standard_output, write_files
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -79,8 +79,9 @@ def page(audit: Audit) -> str:
     from jinja2 import Environment, StrictUndefined
 
     template = files("legalrr.audit").joinpath("page.j2").read_text(encoding="utf-8")
-    # Markdown needs no escaping but that of column marks, which `Table` does.
+    # Markdown is not HTML: the template escapes lines with `line`, and `Table` its cells.
     environment = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
+    environment.filters["line"] = markdown_line
     return environment.from_string(template).render(
         tables=audit.tables,
         rules=RULES,
