@@ -11,6 +11,7 @@ from legalrr.audit.mcnemar_bounds import Difference
 from legalrr.audit.rates import NAMES
 from legalrr.audit.table import join_words
 from legalrr.audit.verdicts import FURTHER, Audited
+from legalrr.printable import one_line
 from legalrr.tables import Table, markdown_line, standard_output, write_files
 
 if TYPE_CHECKING:
@@ -49,19 +50,19 @@ def show(audit: Audit, console: "Console | None" = None) -> None:
     """Print an audit: a table per block, the differences, then the findings; to standard output by default."""
     console = console or standard_output(PIPE_WIDTH)
     for title, table in cell_tables(audit):
-        console.print(f"\n{title}", style="bold")
+        console.print(f"\n{one_line(title)}", style="bold")
         Table(header=_shown(table.header), rows=tuple(map(_shown, table.rows))).show(console)
     found = difference_table(audit.differences)
     if found.rows:
         console.print("\nPaired tests that the figures leave open", style="bold")
         found.show(console)
     for heading, lines in findings(audit).items():
-        console.print(f"\n{heading}", style="bold")
+        console.print(f"\n{one_line(heading)}", style="bold")
         for line in lines:
-            console.print(f"- {line}")
+            console.print(f"- {one_line(line)}")
     console.print(f"\n{total(audit)}.", style="bold")
     for line in kinds(audit):
-        console.print(f"- {line}")
+        console.print(f"- {one_line(line)}")
 
 
 def write(audit: Audit, folder: Path) -> list[Path]:

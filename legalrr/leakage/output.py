@@ -201,14 +201,14 @@ def print_results(result: LeakageResult) -> None:
     from rich.text import Text
 
     console = standard_output(PIPE_WIDTH)
-    console.print(f"\n{result.title}", style="bold")
+    console.print(f"\n{one_line(result.title)}", style="bold")
     for line in result.summary:
-        console.print(line, style="dim")
+        console.print(one_line(line), style="dim")
     scores_table(result).show(console)
     console.print(READING_NOTES, style="dim")
     console.print(f"\n{_heading(result)}", style="bold")
     for judgment, name, sentence in result.deciding:
-        console.print(_sentence_location(judgment, name, sentence))
+        console.print(one_line(_sentence_location(judgment, name, sentence)))
         console.print(Padding(Text(one_line(shortened(sentence.text, MAX_SENTENCE))), (0, 0, 0, 4), expand=False))
 
 

@@ -182,7 +182,7 @@ def _panel(axes: "Axes", panel: Panel, *, labelled: bool, columns: int) -> None:
         axes.locator_params(axis="x", nbins=MAX_TICKS, steps=[1, 2, 5, 10])
         axes.tick_params(axis="x", labelsize="small")
     axes.set_xlabel(_wrapped(panel.axis, columns))
-    axes.set_title(_wrapped(panel.title, columns), loc="left", fontsize=11)
+    axes.set_title(_wrapped(one_line(panel.title), columns), loc="left", fontsize=11)
     axes.grid(axis="x", color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(length=0)
