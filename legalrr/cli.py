@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from legalrr.errors import UserError
 from legalrr.paths import conf_folders
+from legalrr.printable import one_line
 
 COMMANDS = {
     "data": ("legalrr.corpora.cli", "list, fetch and check corpora"),
@@ -111,7 +112,7 @@ def _print_failures(failures: list[tuple[str, str]]) -> None:
     for message in dict.fromkeys(message for _, message in failures):
         cells = [number for number, text in failures if text == message]
         which = f"cells {', '.join(cells)}: " if len(failures) > 1 else ""
-        print(f"legalrr: {which}{' '.join(message.split())}", file=sys.stderr)
+        print(f"legalrr: {which}{one_line(' '.join(message.split()))}", file=sys.stderr)
 
 
 def _print_summary(folder: Path, calls: Counter[str], *, tables: bool) -> None:

@@ -1,8 +1,10 @@
 """The one exception meant for users: what is wrong, where, and how to fix it."""
 
+from legalrr.printable import one_line
+
 
 class UserError(Exception):
-    """Bad input or an invalid choice; printed as one line, with exit status 2.
+    """Bad input or an invalid choice; printed as one line without control characters, with exit status 2.
 
     Args:
         what: the error ("unknown role 'FACTS'").
@@ -14,7 +16,7 @@ class UserError(Exception):
         self.what, self.where, self.cure = what, where, cure
         place = f"{where}: " if where else ""
         advice = f" ({cure})" if cure else ""
-        super().__init__(" ".join(f"{place}{what}{advice}".split()))
+        super().__init__(one_line(" ".join(f"{place}{what}{advice}".split())))
 
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
         """Pickle for the return from a worker process."""

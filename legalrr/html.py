@@ -1,4 +1,4 @@
-"""Self-contained HTML pages: templates, printable text, and hashes for the content security policy."""
+"""Self-contained HTML pages: templates, and hashes for the content security policy."""
 
 import base64
 import hashlib
@@ -10,15 +10,6 @@ if TYPE_CHECKING:
 
 SVG_SALT = "legalrr"
 """Fixed salt of the ids in SVG files, so that the same figure gives the same bytes."""
-
-# HTML does not allow control characters, for which Unicode has pictures. UTF-8 cannot encode surrogates.
-_REPLACEMENTS = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"}
-_REPLACEMENTS |= {0x7F: 0x2421} | dict.fromkeys([*range(0x80, 0xA0), *range(0xD800, 0xE000)], 0xFFFD)
-
-
-def printable(text: str) -> str:
-    """Replace control characters by their Unicode pictures and surrogates by U+FFFD, one for one."""
-    return text.translate(_REPLACEMENTS)
 
 
 def source_hash(source: str) -> str:

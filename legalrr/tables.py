@@ -1,16 +1,77 @@
-"""Tables of strings, rendered as Markdown, LaTeX, CSV and on a terminal, and number formats for their cells."""
+"""Tables of strings, rendered as Markdown, LaTeX, CSV and on a terminal, and number formats for their cells.
+
+Each format is escaped here, so that a name is text in all of them: `markdown_line`, `escape_latex`, `csv_cell`, and
+`legalrr.printable` for the terminal.
+"""
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
+from legalrr.printable import one_line, printable, printable_lines
 from legalrr.store import make_folder, write_atomically
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+LATEX_ESCAPES = MappingProxyType(
+    {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        **{character: "\\" + character for character in "&%$#_{}"},
+    }
+)
+"""Special character of LaTeX -> its escape."""
+# After a line break LaTeX reads these as its argument.
+_ROW_START = re.compile(r"^\s*[\[*]")
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")
+NULL_WORDS = frozenset(
+    {"#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA"}
+    | {"NULL", "NaN", "None", "n/a", "nan", "null"}
+)
+"""Cells that pandas reads as missing."""
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf", re.ASCII)
+# As a spreadsheet reads the start of a cell, with the full-width forms, which it reads in the same way.
+_FORMULA = re.compile(r"[\s']*[=+\-@\uff1d\uff0b\uff0d\uff20]|'*[\t\r\n]")
+_FORMULA_INSIDE = re.compile(r"(;\s*)(?=[=@\uff1d\uff20]|[+\-\uff0b\uff0d][^\s\d.])")
+
+
+def markdown_line(text: str) -> str:
+    """Escape a line of text for Markdown: no raw HTML, links or images, control characters visible.
+
+    Emphasis and code are left, as names often have their marks.
+    """
+    return _TAG.sub("&lt;", one_line(text).replace("\\", r"\\")).replace("](", r"]\(")
+
+
+def latex_line(text: str) -> str:
+    """Make a line of text for a comment in LaTeX: control characters are spaces, as most fonts lack their pictures."""
+    return "".join(" " if new != old else old for old, new in zip(text, one_line(text), strict=True))
+
+
+def escape_latex(text: str, escapes: Mapping[str, str] = LATEX_ESCAPES) -> str:
+    """Escape the special characters of LaTeX; control characters become spaces."""
+    return "".join(escapes.get(character, character) for character in latex_line(text))
+
+
+def csv_cell(text: str) -> str:
+    """Return a cell of a CSV file, which spreadsheets read as text or a number and pandas not as missing.
+
+    An apostrophe is put before a text that begins like a formula (=, +, -, @, also after spaces or apostrophes; tab,
+    line break) and before a null word (None, NA, nan, ...). Numbers and a single "-" stay. To undo: remove the first
+    apostrophe where the rest, by itself, would get one. A formula after a semicolon within a text gets one too: where
+    spreadsheets write decimal commas, semicolons separate cells. Of control characters only tab and line feed are kept.
+    """
+    text = printable(text).replace("\r", "\u240d")
+    if text.lstrip("'") in NULL_WORDS or (_FORMULA.match(text) and text != "-" and not _NUMBER.fullmatch(text)):
+        text = "'" + text
+    return _FORMULA_INSIDE.sub(r"\1'", text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,25 +110,27 @@ class Table:
         """Render as Markdown, without a final newline."""
 
         def line(cells: Iterable[str]) -> str:
-            return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+            return "| " + " | ".join(markdown_line(cell).replace("|", r"\|") for cell in cells) + " |"
 
         marks = ["---:" if self.is_number(column) else "---" for column in range(len(self.header))]
         return "\n".join([line(self.header), line(marks), *(line(row) for row in self.rows)])
 
     def latex(self) -> str:
         """Render as a LaTeX tabular with the rules of booktabs."""
-        import pandas as pd
 
-        frame = pd.DataFrame(self.rows, columns=list(self.header))
+        def line(cells: Iterable[str]) -> str:
+            text = " & ".join(map(escape_latex, cells)) + r" \\"
+            return "{}" + text if _ROW_START.match(text) else text
+
         alignment = "".join("r" if self.is_number(column) else "l" for column in range(len(self.header)))
-        return frame.to_latex(index=False, escape=True, column_format=alignment)
+        body = [r"\toprule", line(self.header), r"\midrule", *map(line, self.rows), r"\bottomrule"]
+        return "\n".join([rf"\begin{{tabular}}{{{alignment}}}", *body, r"\end{tabular}"]) + "\n"
 
     def csv(self) -> str:
-        """Render as CSV with a header line and lines ending in a newline."""
+        """Render as CSV with a header line and lines ending in a newline; see `csv_cell`."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(self.header)
-        writer.writerows(self.rows)
+        writer.writerows(map(csv_cell, cells) for cells in (self.header, *self.rows))
         return text.getvalue()
 
     def show(self, console: "Console", *, grid: bool = False, lines: bool = False) -> None:
@@ -83,30 +146,37 @@ class Table:
         from rich.table import Table as Grid
         from rich.text import Text
 
+        shown = printable_lines if grid else one_line
         table = Grid(show_lines=lines)
         if not grid:
             table = Grid(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
         for number, column in enumerate(self.header):
             table.add_column(
-                Text(column),
+                Text(shown(column)),
                 justify="right" if self.is_number(number) else "left",
                 overflow="fold" if grid else "ellipsis",
             )
         for row in self.rows:
-            table.add_row(*(Text(cell) for cell in row))
+            table.add_row(*(Text(shown(cell)) for cell in row))
         console.print(table)
 
 
 def standard_output(pipe_width: int) -> "Console":
-    """Open a console on standard output that prints text without markup.
+    """Open a console on standard output that prints strings without markup and control characters.
 
     Args:
         pipe_width: columns if standard output is not a terminal (rich assumes 80).
     """
     from rich.console import Console
+    from rich.text import Text
 
-    console = Console(highlight=False, markup=False)
-    return console if console.is_terminal else Console(width=pipe_width, highlight=False, markup=False)
+    class PlainConsole(Console):
+        def render_str(self, text: str, **options: Any) -> Text:
+            return super().render_str(printable_lines(text), **options)
+
+    plain: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
+    console = PlainConsole(**plain)
+    return console if console.is_terminal else PlainConsole(width=pipe_width, **plain)
 
 
 def write_files(folder: Path, texts: Mapping[str, str]) -> list[Path]:

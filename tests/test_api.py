@@ -166,3 +166,20 @@ def test_scores_of_mismatched_answers_raise(
 ) -> None:
     with pytest.raises(legalrr.UserError, match=named):
         legalrr.score(gold, answers)
+
+
+def test_a_null_word_as_id_or_label_is_text_in_pandas(tmp_path: Path) -> None:
+    words = ["None", "null", "NA", "nan", "N/A", "NaN"]
+    rows = [{"id": word, "text": f"The appeal of {word} is heard.", "label": n % 2} for n, word in enumerate(words)]
+    (tmp_path / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    own = ["corpus.file=own.jsonl", "corpus.id_column=id", "segment=crf", "arm.label=None", *FAST]
+    run = legalrr.evaluate(corpus="own_table", arm="direct", backbone="echo", overrides=own)
+    table = run.to_pandas()
+    assert sorted(table.id) == sorted(table.cluster) == sorted(words)
+    assert table[["gold", "verdict", "answer"]].notna().all().all()
+    assert run.cell.label == "None"
+
+
+def test_a_blank_label_of_an_arm_raises() -> None:
+    with pytest.raises(legalrr.UserError, match=r"^arm direct: no label \(set arm.label"):
+        legalrr.evaluate(arm="direct", backbone="echo", overrides=["arm.label=' '"])

@@ -11,7 +11,8 @@ from legalrr.audit.mcnemar_bounds import ArmDifference
 from legalrr.audit.rates import NAMES
 from legalrr.audit.table import join_words
 from legalrr.audit.verdicts import FURTHER, Audited
-from legalrr.tables import Table, standard_output, write_files
+from legalrr.printable import one_line
+from legalrr.tables import Table, markdown_line, standard_output, write_files
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,19 +50,19 @@ def show(audit: Audit, console: "Console | None" = None) -> None:
     """Print an audit: a table per block, the differences, then the findings; to standard output by default."""
     console = console or standard_output(PIPE_WIDTH)
     for title, table in cell_tables(audit):
-        console.print(f"\n{title}", style="bold")
+        console.print(f"\n{one_line(title)}", style="bold")
         Table(header=_shown(table.header), rows=tuple(map(_shown, table.rows))).show(console)
     found = difference_table(audit.differences)
     if found.rows:
         console.print("\nPaired tests that the figures leave open", style="bold")
         found.show(console)
     for heading, lines in findings(audit).items():
-        console.print(f"\n{heading}", style="bold")
+        console.print(f"\n{one_line(heading)}", style="bold")
         for line in lines:
-            console.print(f"- {line}")
+            console.print(f"- {one_line(line)}")
     console.print(f"\n{total(audit)}.", style="bold")
     for line in kinds(audit):
-        console.print(f"- {line}")
+        console.print(f"- {one_line(line)}")
 
 
 def write(audit: Audit, folder: Path) -> list[Path]:
@@ -79,8 +80,9 @@ def page(audit: Audit) -> str:
     from jinja2 import Environment, StrictUndefined
 
     template = files("legalrr.audit").joinpath("page.j2").read_text(encoding="utf-8")
-    # Markdown needs no escaping but that of column marks, which `Table` does.
+    # Markdown is not HTML: the template escapes lines with `line`, and `Table` its cells.
     environment = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
+    environment.filters["line"] = markdown_line
     return environment.from_string(template).render(
         tables=audit.tables,
         rules=RULES,

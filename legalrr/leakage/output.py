@@ -25,12 +25,13 @@ from legalrr.leakage.probe import (
     ViewResult,
     log_odds,
 )
+from legalrr.printable import one_line
 from legalrr.records import Scored
 from legalrr.run.folder import as_json
 from legalrr.score.metrics import Auc, auc
 from legalrr.score.scorer import PredictionScorer, Scores
 from legalrr.segment.sentence_embeddings import shortened
-from legalrr.tables import Table, bounds, fixed, share, standard_output, write_files
+from legalrr.tables import Table, bounds, fixed, markdown_line, share, standard_output, write_files
 
 PAGE = "leakage.md"
 PIPE_WIDTH = 200
@@ -200,27 +201,28 @@ def print_results(result: LeakageResult) -> None:
     from rich.text import Text
 
     console = standard_output(PIPE_WIDTH)
-    console.print(f"\n{result.title}", style="bold")
+    console.print(f"\n{one_line(result.title)}", style="bold")
     for line in result.summary:
-        console.print(line, style="dim")
+        console.print(one_line(line), style="dim")
     scores_table(result).show(console)
     console.print(READING_NOTES, style="dim")
     console.print(f"\n{_heading(result)}", style="bold")
     for judgment, name, sentence in result.deciding:
-        console.print(_sentence_location(judgment, name, sentence))
-        console.print(Padding(Text(shortened(sentence.text, MAX_SENTENCE)), (0, 0, 0, 4), expand=False))
+        console.print(one_line(_sentence_location(judgment, name, sentence)))
+        console.print(Padding(Text(one_line(shortened(sentence.text, MAX_SENTENCE))), (0, 0, 0, 4), expand=False))
 
 
 def render_markdown(result: LeakageResult) -> str:
     """Render the result as Markdown."""
     parts = [
-        f"# {result.title}",
-        "\n".join(f"- {line}" for line in result.summary),
+        f"# {markdown_line(result.title)}",
+        "\n".join(f"- {markdown_line(line)}" for line in result.summary),
         scores_table(result).markdown(),
         READING_NOTES,
         f"## {_heading(result)}",
         *(
-            f"- {_sentence_location(judgment, name, sentence)}\n\n      {' '.join(sentence.text.split())}"
+            f"- {markdown_line(_sentence_location(judgment, name, sentence))}\n\n"
+            f"      {one_line(' '.join(sentence.text.split()))}"
             for judgment, name, sentence in result.deciding
         ),
     ]

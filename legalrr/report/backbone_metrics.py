@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from legalrr.html import SVG_SALT
+from legalrr.printable import one_line
 from legalrr.report.compare import Group, Report
 from legalrr.report.table_view import ATTENTION, attention_variant, group_title
 from legalrr.tables import Table, fixed
@@ -146,7 +147,7 @@ def measured_svg(rows: Sequence[MeasuredBackbone]) -> str:
     from matplotlib.figure import Figure
 
     colours = [colormaps["viridis"](0.9 * place / max(1, len(rows) - 1)) for place in range(len(rows))]
-    with rc_context({"svg.hashsalt": SVG_SALT, "font.family": "DejaVu Sans", "font.size": 9}):
+    with rc_context({"svg.hashsalt": SVG_SALT, "font.family": "DejaVu Sans", "font.size": 9, "text.parse_math": False}):
         figure = Figure(figsize=(12.0, 3.4 + 0.12 * len(rows)))
         FigureCanvasSVG(figure)
         figure.set_layout_engine("constrained")
@@ -178,4 +179,4 @@ def _line(axes: "Axes", points: Sequence[tuple[float, float]], label: str, colou
     axes.set_xscale("log")
     axes.set_xticks(xs, [f"{x:g}" for x in xs])
     axes.minorticks_off()
-    axes.plot(xs, ys, marker="o", markersize=3, label=label, color=colour, linestyle=style)
+    axes.plot(xs, ys, marker="o", markersize=3, label=one_line(label), color=colour, linestyle=style)

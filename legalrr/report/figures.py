@@ -20,7 +20,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
-from legalrr.html import SVG_SALT, printable
+from legalrr.html import SVG_SALT
+from legalrr.printable import one_line, printable
 from legalrr.report.compare import ArmResult, Group, Report
 from legalrr.report.pooled_effects import Pool
 from legalrr.report.sections import ExplainedTurn
@@ -119,9 +120,9 @@ def inline_dot_plot(panels: Sequence[Panel], *, name: str, title: str, columns: 
     (made,) = _element(root, f"{name}-", used)
     for size in ("width", "height", "version"):
         made.attrib.pop(size)
-    made.attrib |= {"role": "img", "aria-label": printable(title), "stroke-linejoin": "round"}
+    made.attrib |= {"role": "img", "aria-label": one_line(title), "stroke-linejoin": "round"}
     heading = ET.Element("title")
-    heading.text = printable(title)
+    heading.text = one_line(title)
     made.insert(0, heading)
     return ET.tostring(made, encoding="unicode")
 
@@ -181,7 +182,7 @@ def _panel(axes: "Axes", panel: Panel, *, labelled: bool, columns: int) -> None:
         axes.locator_params(axis="x", nbins=MAX_TICKS, steps=[1, 2, 5, 10])
         axes.tick_params(axis="x", labelsize="small")
     axes.set_xlabel(_wrapped(panel.axis, columns))
-    axes.set_title(_wrapped(panel.title, columns), loc="left", fontsize=11)
+    axes.set_title(_wrapped(one_line(panel.title), columns), loc="left", fontsize=11)
     axes.grid(axis="x", color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(length=0)
@@ -193,7 +194,7 @@ def _wrapped(text: str, columns: int) -> str:
 
 
 def _shortened(label: str) -> str:
-    return printable(label if len(label) <= LABEL_CHARACTERS else f"{label[: LABEL_CHARACTERS - 1]}…")
+    return one_line(label if len(label) <= LABEL_CHARACTERS else f"{label[: LABEL_CHARACTERS - 1]}…")
 
 
 def _element(old: ET.Element, prefix: str, used: set[str]) -> list[ET.Element]:

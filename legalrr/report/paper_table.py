@@ -5,20 +5,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from legalrr.score.invalid_bounds import significant_under_bound
-from legalrr.tables import Table, p_exact, p_value
+from legalrr.tables import LATEX_ESCAPES, Table, escape_latex, markdown_line, p_exact, p_value
 
-LATEX_ESCAPES = MappingProxyType(
-    {
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "<": r"\textless{}",
-        ">": r"\textgreater{}",
-        "|": r"\textbar{}",
-        **{character: "\\" + character for character in "&%$#_{}"},
-    }
-)
-"""Special character of LaTeX -> its escape."""
+ESCAPES = MappingProxyType({**LATEX_ESCAPES, "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"})
+"""Escapes of LaTeX, also of the characters that its former default fonts lack."""
 CSV_COLUMNS = (
     *("block", "source", "score", "column", "value", "low", "high", "n", "interval", "p_holm", "notes", "p"),
     "p_holm_bound",
@@ -120,7 +110,16 @@ def markdown(table: PaperTable) -> str:
             rows.append((line.score + marks(line.notes), *cells))
     body = Table(header=("", *table.columns), rows=tuple(rows), numeric=(False, *[True] * len(table.columns)))
     remarks = [*table.notes, *(f"[{number}] {note}" for number, note in enumerate(table.footnotes, start=1))]
-    return "\n\n".join([table.caption, body.markdown(), "\n".join(f"- {remark}" for remark in remarks)]).strip() + "\n"
+    return (
+        "\n\n".join(
+            [
+                markdown_line(table.caption),
+                body.markdown(),
+                "\n".join(f"- {markdown_line(remark)}" for remark in remarks),
+            ]
+        ).strip()
+        + "\n"
+    )
 
 
 def latex(table: PaperTable) -> str:
@@ -131,24 +130,22 @@ def latex(table: PaperTable) -> str:
     def row(cells: list[str]) -> str:
         return " & ".join(cells) + r" \\"
 
-    lines = [r"\begin{table*}", r"\centering\small", rf"\caption{{{escape_latex(table.caption)}}}"]
+    lines = [r"\begin{table*}", r"\centering\small", rf"\caption{{{_escaped(table.caption)}}}"]
     lines += [rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}", r"\toprule"]
-    lines.append(row(["", *map(escape_latex, table.columns)]))
+    lines.append(row(["", *map(_escaped, table.columns)]))
     for block in table.blocks:
-        title = rf"\textbf{{{escape_latex(_title(block))}}}{marks(block.notes)}"
+        title = rf"\textbf{{{_escaped(_title(block))}}}{marks(block.notes)}"
         lines += [r"\midrule", rf"\multicolumn{{{width}}}{{l}}{{{title}}} \\"]
         for line in block.lines:
             figures = [line.figures.get(column) for column in table.columns]
-            values = [
-                "" if one is None else escape_latex(_value(one, line, table)) + marks(one.notes) for one in figures
-            ]
-            lines.append(row([escape_latex(line.score) + marks(line.notes), *values]))
+            values = ["" if one is None else _escaped(_value(one, line, table)) + marks(one.notes) for one in figures]
+            lines.append(row([_escaped(line.score) + marks(line.notes), *values]))
             below = ["" if one is None else _interval(one, table) for one in figures]
             if any(below):
                 lines.append(row(["", *(rf"{{\scriptsize {one}}}" if one else "" for one in below)]))
     lines += [r"\bottomrule", r"\end{tabular}"]
-    remarks = [escape_latex(remark) for remark in table.notes]
-    remarks += [rf"\textsuperscript{{{n}}} {escape_latex(note)}" for n, note in enumerate(table.footnotes, start=1)]
+    remarks = [_escaped(remark) for remark in table.notes]
+    remarks += [rf"\textsuperscript{{{n}}} {_escaped(note)}" for n, note in enumerate(table.footnotes, start=1)]
     if remarks:
         lines += [r"\par\medskip", r"\begin{minipage}{\linewidth}\footnotesize"]
         # Not a line break: LaTeX reads a bracket or a star after it as its argument.
@@ -178,9 +175,8 @@ FORMATS: Mapping[str, tuple[str, Callable[[PaperTable], str]]] = MappingProxyTyp
 """Format -> file extension, and its writer."""
 
 
-def escape_latex(text: str) -> str:
-    """Escape the special characters of LaTeX."""
-    return "".join(LATEX_ESCAPES.get(character, character) for character in text)
+def _escaped(text: str) -> str:
+    return escape_latex(text, ESCAPES)
 
 
 def _title(block: TableBlock) -> str:

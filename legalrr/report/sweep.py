@@ -13,6 +13,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from legalrr.printable import one_line
 from legalrr.report.backbone_metrics import RULES, measured_rows, measured_svg, measured_view
 from legalrr.report.compare import Report, finding, read_report
 from legalrr.report.figures import forest_svg
@@ -48,27 +49,27 @@ def show_report(report: Report, console: "Console | None" = None) -> None:
     console = console or standard_output(PIPE_WIDTH)
     for group in shown_groups(report):
         console.print()
-        console.print(group_title(group), style="bold", markup=False, highlight=False)
+        console.print(one_line(group_title(group)), style="bold", markup=False, highlight=False)
         for line in treatment(group, report):
-            console.print(line, style="dim", markup=False, highlight=False)
+            console.print(one_line(line), style="dim", markup=False, highlight=False)
         scores_view(group).show(console)
         if group.pairs:
             differences_view(group).show(console)
-            console.print(finding(group), markup=False, highlight=False)
+            console.print(one_line(finding(group)), markup=False, highlight=False)
     for section in sections(report):
         console.print()
-        console.print(section.title, style="bold", markup=False, highlight=False)
+        console.print(one_line(section.title), style="bold", markup=False, highlight=False)
         for line in section.lines:
-            console.print(line, style="dim", markup=False, highlight=False)
+            console.print(one_line(line), style="dim", markup=False, highlight=False)
         for heading, _, view in section.tables:
             if heading:
-                console.print(heading, markup=False, highlight=False)
+                console.print(one_line(heading), markup=False, highlight=False)
             view.show(console)
     if rows := measured_rows(report):
         console.print()
         console.print("Backbones", style="bold", markup=False, highlight=False)
         for line in RULES.splitlines():
-            console.print(line, style="dim", markup=False, highlight=False)
+            console.print(one_line(line), style="dim", markup=False, highlight=False)
         measured_view(rows).show(console)
     missing = missing_view(report)
     if missing.rows:

@@ -21,7 +21,7 @@ from legalrr.report.table_view import (
 )
 from legalrr.score.cases import INVALID_POLICIES
 from legalrr.score.invalid_bounds import has_invalid
-from legalrr.tables import Table, write_files
+from legalrr.tables import Table, latex_line, markdown_line, write_files
 
 MISS = """\
 An answer that cannot be read as YES or NO is invalid: a miss in the class of its gold outcome, never a false positive.
@@ -71,14 +71,15 @@ def results_md(report: Report) -> str:
     """Return the display tables in Markdown, with a section per group."""
     parts = ["# Results", rules(report)]
     for group in shown_groups(report):
-        parts += [f"## {group_title(group)}", "\n".join(f"- {line}" for line in treatment(group, report))]
+        parts += [f"## {markdown_line(group_title(group))}", _bullets(treatment(group, report))]
         parts.append(scores_view(group).markdown())
         if group.pairs:
-            parts += ["### Differences", PAIR_RULES, differences_view(group).markdown(), finding(group)]
+            parts += ["### Differences", PAIR_RULES, differences_view(group).markdown()]
+            parts.append(markdown_line(finding(group)))
     for section in sections(report):
-        parts += [f"## {section.title}", "\n".join(f"- {line}" for line in section.lines)]
+        parts += [f"## {markdown_line(section.title)}", _bullets(section.lines)]
         for heading, explained, view in section.tables:
-            parts += [f"### {heading}" if heading else "", explained, view.markdown()]
+            parts += [f"### {markdown_line(heading)}" if heading else "", explained, view.markdown()]
     if rows := measured_rows(report):
         parts += ["## Backbones", MEASURED_RULES, measured_view(rows).markdown()]
     missing = missing_view(report)
@@ -108,4 +109,8 @@ def rules(report: Report) -> str:
 
 
 def _tabular(table: Table, about: Sequence[str]) -> str:
-    return "".join(f"% {line}\n" for line in about) + table.latex()
+    return "".join(f"% {latex_line(line)}\n" for line in about) + table.latex()
+
+
+def _bullets(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {markdown_line(line)}" for line in lines)

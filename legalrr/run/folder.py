@@ -48,6 +48,10 @@ PACKAGES = (
 """Packages whose versions run.json records."""
 
 
+# JSON requires the escape of those below 32 only; terminals and line readers act on these too.
+_ESCAPES = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x2029)}
+
+
 def write_run(
     folder: Path,
     predictions: Sequence[Prediction],
@@ -222,8 +226,8 @@ def package_versions() -> dict[str, str]:
 
 
 def as_json(value: object, indent: int | None = None) -> str:
-    """Serialize to JSON; raises ValueError for NaN and infinity."""
-    return json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+    """Serialize to JSON, with control characters escaped; raises ValueError for NaN and infinity."""
+    return json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False).translate(_ESCAPES)
 
 
 def write_error(folder: Path, error: BaseException) -> None:

@@ -119,13 +119,15 @@ class Arm:
     id: str
     """Name of its file in conf/arm."""
     label: str
-    """Name in tables, as in the study: D/R/C, None, ..."""
+    """Name in tables, as in the study: D/R/C, none, ..."""
     family: str = choice("arm", "arm", "baseline", "probe")
     """`arm`: an arm of the experiment; `baseline`: a predictor to compare with; `probe`: a leakage probe."""
 
     def __post_init__(self) -> None:
-        """Check the family."""
+        """Check the family and that there is a label."""
         check_fields(self, "arm")
+        if not self.label.strip():
+            raise UserError("no label", where=f"arm {self.id}", cure="set arm.label to the name in tables")
 
 
 @dataclass(frozen=True, kw_only=True)

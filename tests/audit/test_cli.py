@@ -2,8 +2,10 @@ import csv
 import io
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
+from markdown_it import MarkdownIt
 from rich.console import Console
 
 from legalrr.audit.audit import Settings, audit
@@ -12,6 +14,7 @@ from legalrr.audit.findings import findings
 from legalrr.audit.output import page, show
 from legalrr.audit.table import Sizes
 from legalrr.cli import run_command
+from legalrr.tables import csv_cell
 
 SAID = Settings(sizes=Sizes(n={"": 44}, positives={"": 22}))
 
@@ -118,3 +121,24 @@ def test_help_names_the_columns_and_loads_none_of_the_heavy_libraries(capsys):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_planted_names_are_text_on_the_page_in_csv_and_in_the_terminal(printed, table, tmp_path, capsys):
+    planted = "=cmd()\n## Heading\x1b[2J<script>x</script>|![i](http://x)"
+    matrices = {"none": (16, 8, 6, 14), planted: (18, 7, 4, 15)}
+    path = table(*[{"model": planted, "components": arm, **printed(one)} for arm, one in matrices.items()])
+    out = tmp_path / "audit"
+    main([str(path), "--n", "44", "--positives", "22", "--out", str(out)])
+    output = capsys.readouterr().out
+    assert "\x1b" not in output
+    assert not any(line.startswith("## Heading") for line in output.splitlines())
+    tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse((out / "audit.md").read_text("utf-8"))
+    kinds = {token.type for outer in tokens for token in (outer, *(outer.children or ()))}
+    assert not kinds & {"html_block", "html_inline", "link_open", "image"}
+    headings = [two.content for one, two in pairwise(tokens) if one.type == "heading_open"]
+    assert "Heading" not in headings
+    for name in ("audit.csv", "audit_pairs.csv"):
+        text = (out / name).read_text("utf-8")
+        assert "\x1b" not in text
+        rows = list(csv.DictReader(io.StringIO(text)))
+        assert {row["model"] for row in rows} == {csv_cell(planted)}

@@ -15,13 +15,14 @@ from typing import Any, ClassVar
 
 import pytest
 from hydra import compose, initialize_config_dir
+from markdown_it import MarkdownIt
 from omegaconf import OmegaConf
 
 from legalrr.backbones.echo import EchoBackbone, EchoEngine
 from legalrr.backbones.local.backbone import forget_engine
 from legalrr.cli import main
 from legalrr.errors import UserError
-from legalrr.leakage.output import LeakageResult, render_markdown
+from legalrr.leakage.output import LeakageResult, print_results, render_markdown
 from legalrr.leakage.probe import Probe
 from legalrr.leakage.run import run_probe
 from legalrr.paths import root
@@ -171,6 +172,23 @@ def test_a_judgment_without_preamble_is_counted_and_its_other_views_used(tmp_pat
     assert sizes == {"question": (5, 0), "preamble": (4, 1), "tail": (5, 0), "whole": (5, 0)}
     assert "1 of 5 judgments show no PREAMBLE" in render_markdown(found)
     assert ("headless", "whole") in {(one.id, name) for one, name, _ in found.deciding}
+
+
+def test_planted_names_are_text_on_the_page_and_in_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "=x\n\n# Heading\n\x1b[2J<script>x</script>![i](http://x)"
+    found = replace(probed(tmp_path, {**JUDGMENTS[0], "id": name}, *JUDGMENTS[1:]), corpus=name, backbone=name)
+    assert any(one.id == name for one, _, _ in found.deciding)
+    print_results(found)
+    output = capsys.readouterr().out
+    tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(render_markdown(found))
+    assert not {token.type for outer in tokens for token in (outer, *(outer.children or ()))} & {
+        *("html_block", "html_inline", "link_open", "image")
+    }
+    assert sum(token.type == "heading_open" for token in tokens) == 2
+    assert "\x1b" not in output + render_markdown(found)
+    assert not any(line.startswith("# Heading") for line in output.splitlines())
 
 
 def test_without_any_preamble_the_view_has_no_scores(tmp_path: Path) -> None:
