@@ -114,7 +114,11 @@ def _experiment_status() -> int:
         status = _print_interrupt("legalrr", interrupt)
     finally:
         for folder in job.folders:
-            _print_summary(folder, tables=not ended)
+            try:
+                _print_summary(folder, tables=not ended)
+            except UserError as error:
+                status = 2 if status == 0 else status
+                print(f"legalrr: {error}", file=sys.stderr)
     return status
 
 
