@@ -3,13 +3,16 @@
 `legalrr --help` imports neither Hydra nor any sub-command.
 """
 
+import signal
 import sys
-from collections import Counter
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from textwrap import fill
+from types import FrameType
 from typing import NoReturn
 
 from legalrr.errors import UserError
@@ -78,16 +81,26 @@ def main() -> None:
     run_experiment()
 
 
-def run_experiment() -> None:
-    """Run an experiment with Hydra; exit with status 2 and a one-line message for bad input, 130 if interrupted."""
+def run_experiment() -> NoReturn:
+    """Run an experiment with Hydra, and exit.
+
+    Status 0, 2 with a one-line message for bad input, 130 if interrupted, 143 if terminated.
+    """
+    with _signals_raised():
+        sys.exit(_experiment_status())
+
+
+def _experiment_status() -> int:
     from hydra.core.plugins import Plugins
 
+    from hydra_plugins.checked_sweeper import CheckedSweeper
     from hydra_plugins.together_launcher import TogetherLauncher
     from legalrr.configuration import run_hydra
     from legalrr.run.prefetch import Job
 
     job = Job()
-    Plugins.instance().register(TogetherLauncher)
+    for plugin in (CheckedSweeper, TogetherLauncher):
+        Plugins.instance().register(plugin)
     status, ended = 0, False
     try:
         run_hydra(job, "config")
@@ -98,13 +111,16 @@ def run_experiment() -> None:
     except UserError as error:
         status = 2
         _print_failures(job.failures or [("", str(error))])
-    except KeyboardInterrupt:
-        status = 130
-        print("legalrr: interrupted; run the same command again to resume", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        status = _print_interrupt("legalrr", interrupt)
     finally:
         for folder in job.folders:
-            _print_summary(folder, job.calls, tables=not ended)
-    sys.exit(status)
+            try:
+                _print_summary(folder, tables=not ended)
+            except UserError as error:
+                status = 2 if status == 0 else status
+                print(f"legalrr: {error}", file=sys.stderr)
+    return status
 
 
 def _print_failures(failures: list[tuple[str, str]]) -> None:
@@ -115,20 +131,66 @@ def _print_failures(failures: list[tuple[str, str]]) -> None:
         print(f"legalrr: {which}{one_line(' '.join(message.split()))}", file=sys.stderr)
 
 
-def _print_summary(folder: Path, calls: Counter[str], *, tables: bool) -> None:
-    """Print the tables of a sweep or a single cell, write its page, and print the paths.
+def _print_summary(folder: Path, *, tables: bool) -> None:
+    """Print the tables of a sweep or a single cell, write its page, and print the paths; nothing without cells.
 
     `tables` writes the tables too: Hydra's callback does so at the end of a sweep, but not if it is interrupted.
     """
+    from legalrr.report.load import find_cells
     from legalrr.report.sweep import show, write_page, write_report
 
+    if not find_cells(folder):
+        return
     report = show(folder)
     if tables:
         write_report(report, folder)
     page = write_page(report, [folder], folder)
+    # A cell may have run in another process: its run.json has the counts.
+    calls = {name: sum(cell.run.get("calls", {}).get(name, 0) for cell in report.cells) for name in ("made", "stored")}
     print(f"\nmodel calls: {calls['made']} made, {calls['stored']} from the store")
     results = folder / "results.md"
     print(f"report: {results if results.exists() else folder}\npage: {page}")
+
+
+class Terminated(KeyboardInterrupt):
+    """The process received a signal to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.status = 128 + number
+
+
+@contextmanager
+def _signals_raised() -> Iterator[None]:
+    """Raise Terminated for SIGTERM, and for SIGHUP where it exists, so that they end a run as Ctrl-C does.
+
+    A second signal ends the process at once. A signal that the parent process had ignored (nohup) stays ignored.
+    """
+
+    def end(number: int, _: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise Terminated(number)
+
+    # Python sets signal handlers in the main thread only.
+    names = ("SIGTERM", "SIGHUP") if threading.current_thread() is threading.main_thread() else ()
+    handled = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in handled}
+    for number, handler in before.items():
+        if handler is signal.SIG_DFL:
+            signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is signal.SIG_DFL:
+                signal.signal(number, handler)
+
+
+def _print_interrupt(name: str, interrupt: KeyboardInterrupt) -> int:
+    """Print how to resume, and return the exit status."""
+    ended, status = ("terminated", interrupt.status) if isinstance(interrupt, Terminated) else ("interrupted", 130)
+    print(f"{name}: {ended}; run the same command again to resume", file=sys.stderr)
+    return status
 
 
 def renamed() -> None:
@@ -140,22 +202,22 @@ def renamed() -> None:
 
 
 def run_command(name: str, arguments: list[str]) -> None:
-    """Run a sub-command and exit: status 0, 2 with a one-line message for a UserError, or 130 if interrupted."""
+    """Run a sub-command and exit: status 0, 2 with a one-line message for a UserError, 130 or 143 if interrupted."""
     # Commands read sys.argv: Hydra by itself, argparse by default.
     sys.argv = [f"legalrr {name}", *arguments]
-    _run_and_exit(f"legalrr {name}", import_module(COMMANDS[name][0]).main)
+    _run_and_exit(f"legalrr {name}", lambda: import_module(COMMANDS[name][0]).main())
 
 
 def _run_and_exit(name: str, function: Callable[[], None]) -> NoReturn:
     status = 0
-    try:
-        function()
-    except UserError as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        status = 2
-    except KeyboardInterrupt:
-        print(f"{name}: interrupted; run the same command again to resume", file=sys.stderr)
-        status = 130
+    with _signals_raised():
+        try:
+            function()
+        except UserError as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            status = 2
+        except KeyboardInterrupt as interrupt:
+            status = _print_interrupt(name, interrupt)
     sys.exit(status)
 
 

@@ -1,6 +1,8 @@
 """Command `legalrr`: tables, one-line errors with exit status 2, and no heavy imports for --help."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -142,6 +144,53 @@ def test_a_sweep_interrupted_before_its_first_cell_says_how_to_resume(
     status, _, err = run("experiment=paper", "arm=plain,c", *QUICK)
     assert status == 130
     assert "run the same command again to resume" in complaint(err)[0]
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("function", ["run_cell", "prefetch"])
+def test_a_terminated_sweep_keeps_its_tables_and_says_how_to_resume(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, function: str
+) -> None:
+    from legalrr.run import prefetch
+
+    number = getattr(signal, name)
+    before = signal.getsignal(number)
+    whole = getattr(prefetch, function)
+
+    def terminated(*arguments: Any) -> Any:
+        result = whole(*arguments)
+        os.kill(os.getpid(), number)
+        return result
+
+    monkeypatch.setattr(prefetch, function, terminated)
+    status, _, err = run("experiment=paper", "arm=plain,d,c", *QUICK)
+    (sweep,) = (tmp_path / "runs/sweep").iterdir()
+    assert status == 128 + number
+    assert complaint(err) == ["legalrr: terminated; run the same command again to resume"]
+    assert "Traceback" not in err
+    assert (sweep / "results.md").exists() == (function == "run_cell")
+    assert signal.getsignal(number) is before
+
+
+def test_a_terminated_single_run_and_sub_command_exit_with_143(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def terminated(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr("legalrr.run.prefetch.run_cell", terminated)
+    status, _, err = run(*QUICK)
+    assert (status, complaint(err)) == (143, ["legalrr: terminated; run the same command again to resume"])
+    monkeypatch.setattr("legalrr.corpora.cli.main", terminated)
+    status, _, err = run("data", "list")
+    assert (status, err) == (143, "legalrr data: terminated; run the same command again to resume\n")
+
+
+def test_an_ignored_signal_stays_ignored(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        monkeypatch.setattr("legalrr.corpora.cli.main", lambda: os.kill(os.getpid(), signal.SIGHUP))
+        assert run("data", "list")[0] == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_sweep_without_prefetch_has_the_same_tables(run: Run, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from legalrr.leakage.probe import Probe, ViewPredictor
 from legalrr.protocols import CallCounter
 from legalrr.records import Case, Judgment, Outcome
 from legalrr.run.cell import PreparedCell, StageTimer, call_store
-from legalrr.run.folder import package_versions
+from legalrr.run.folder import checkout_commit, package_versions
 from legalrr.run.pipeline import Pipeline
 from legalrr.score.scorer import PredictionScorer
 from legalrr.stage import description, identity
@@ -82,6 +82,7 @@ def run_probe(pipeline: Pipeline, probe: Probe, folder: Path) -> tuple[LeakageRe
             "backbone": dict(pipeline.backbone.provenance()),
         },
         "versions": {"python": platform.python_version(), **package_versions()},
+        "commit": checkout_commit(),
         "seconds": timer.seconds,
     }
     write_results(result, record, folder)

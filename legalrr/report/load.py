@@ -15,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
+from legalrr.corpora.files import natural_sort_key
 from legalrr.errors import UserError
 from legalrr.predictions import PREDICTIONS
 from legalrr.score.cases import Answers, read_answers
@@ -51,6 +52,9 @@ REORGANISED = MappingProxyType({('"document"', '"all"'): False, ('"role"', '"mai
 VERSION = "verdict.version"
 """Option with the reader version since which answers are read as in this cell; old runs do not record it."""
 FILES = ("run.json", PREDICTIONS, "scores.json", "error.json")
+"""Files of a cell that ran."""
+HYDRA = ".hydra"
+"""Folder of Hydra's record of a cell."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,19 +229,61 @@ def judgments_key(setup: Setup) -> tuple[object, ...]:
     return (setup.corpus, setup.split or "", setup.segment, setup.limit or 0, setup.seed, options)
 
 
+def find_cells(folder: Path) -> list[Path]:
+    """Find the folders of cells below a folder, or the folder itself, by their files, however they are named.
+
+    A cell that has not written anything yet is known by Hydra's record, or by its number as its name. The cells of
+    another sweep below the folder are left out.
+    """
+    found = [folder] if _has_results(folder) else []
+    for path in sorted(folder.iterdir(), key=lambda path: natural_sort_key(path.name)):
+        if path.name != HYDRA and path.is_dir() and not (path / "multirun.yaml").is_file():
+            below = [] if path.is_symlink() else find_cells(path)
+            if not below and (_has_results(path) or (path / HYDRA).is_dir() or path.name.isdecimal()):
+                below = [path]
+            found += below
+    return found
+
+
+def _has_results(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in FILES)
+
+
 def _folder(folder: Path, sweep: int) -> list[RunResult]:
     if not folder.is_dir():
         raise UserError("no such folder", where=str(folder), cure="give a folder under runs/sweep or runs/single")
-    jobs = sorted((int(path.name), path) for path in folder.iterdir() if path.is_dir() and path.name.isdecimal())
-    if jobs:
-        overrides = [_overrides(path) for _, path in jobs]
-        # Overrides shared by all jobs (a path, a limit) do not distinguish any of them.
-        shared = set(overrides[0]).intersection(*overrides[1:]) if len(jobs) > 1 else set()
-        labels = [" ".join(one for one in own if one not in shared) for own in overrides]
-        return [_cell(path, sweep, number, label) for (number, path), label in zip(jobs, labels, strict=True)]
-    if any((folder / name).is_file() for name in FILES):
+    cells = find_cells(folder)
+    if not cells:
+        raise UserError("no cells", where=str(folder), cure="give a folder under runs/sweep or runs/single")
+    if cells == [folder]:
         return [_cell(folder, sweep, None, " ".join(_overrides(folder)))]
-    raise UserError("no cells", where=str(folder), cure="give a folder under runs/sweep or runs/single")
+    jobs = sorted(zip(_numbers(cells), cells, strict=True))
+    overrides = [_overrides(path) for _, path in jobs]
+    # Overrides shared by all jobs (a path, a limit) do not distinguish any of them.
+    shared = set(overrides[0]).intersection(*overrides[1:]) if len(jobs) > 1 else set()
+    labels = [" ".join(one for one in own if one not in shared) for own in overrides]
+    return [_cell(path, sweep, number, label) for (number, path), label in zip(jobs, labels, strict=True)]
+
+
+def _numbers(cells: Sequence[Path]) -> Sequence[int]:
+    """Return the job numbers of cells: names that are numbers, else those that Hydra recorded, else positions."""
+    named = [int(path.name) for path in cells if path.name.isdecimal()]
+    recorded = (
+        named
+        if len(named) == len(cells)
+        else [number for path in cells if (number := _recorded_number(path)) is not None]
+    )
+    return recorded if len(set(recorded)) == len(cells) else range(len(cells))
+
+
+def _recorded_number(cell: Path) -> int | None:
+    path = cell / HYDRA / "hydra.yaml"
+    if not path.is_file():
+        return None
+    number = _yaml(path)
+    for key in ("hydra", "job", "num"):
+        number = number.get(key) if isinstance(number, Mapping) else None
+    return number if isinstance(number, int) else None
 
 
 def _cell(folder: Path, sweep: int, job: int | None, overrides: str) -> RunResult:
@@ -336,16 +382,18 @@ def _flatten(name: str, value: object, flat: dict[str, str]) -> None:
 
 def _overrides(folder: Path) -> list[str]:
     """Return the overrides of a cell as recorded by Hydra, without the output folder."""
+    path = folder / HYDRA / "overrides.yaml"
+    recorded = (_yaml(path) or []) if path.is_file() else []
+    return [str(override) for override in recorded if not str(override).startswith("runs=")]
+
+
+def _yaml(path: Path) -> Any:
     import yaml
 
-    path = folder / ".hydra" / "overrides.yaml"
-    if not path.is_file():
-        return []
     try:
-        recorded = yaml.safe_load(path.read_text(encoding="utf-8")) or []
+        return yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.YAMLError as error:
         raise UserError("not valid YAML", where=str(path), cure="delete the file") from error
-    return [str(override) for override in recorded if not str(override).startswith("runs=")]
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from legalrr.records import Case, Completion, Example, Judgment, Segments, Span,
 from legalrr.roles import scheme
 from legalrr.run.folder import (
     build_prediction,
+    checkout_commit,
     describe_cell,
     package_versions,
     write_run,
@@ -108,6 +109,7 @@ def run_cell(
         **({} if measurements is None else {"measured": measurements}),
         **_total_cost(pipeline, completions),
         "versions": {"python": platform.python_version(), **package_versions()},
+        "commit": checkout_commit(),
         "seed": pipeline.settings.seed,
         "reference": pipeline.settings.reference,
         "settings": description(pipeline.score)["fields"],

@@ -5,7 +5,7 @@ predictions.jsonl   a row per judgment: gold, verdict, reason, turns, the messag
                     file, number and dots per inch), its cluster of near-duplicates
 judgments.jsonl.gz  the judgments: the text that the offsets point into, parties, gold roles
 references.jsonl    the court's text of each role that the model was prompted to write, if there is any
-run.json            cell, counts, calls, versions, seeds, stage identities, timings
+run.json            cell, counts, calls, versions, git commit, seeds, stage identities, timings
 scores.json         written last: its presence means that the run is complete
 error.json          written instead when the cell failed
 """
@@ -13,6 +13,7 @@ error.json          written instead when the cell failed
 import gzip
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from legalrr.hiding.hide import image_pages
+from legalrr.paths import root
 from legalrr.predictions import PREDICTIONS, Prediction
 from legalrr.records import Case, Completion, Document, Judgment, Page, Quote, Verdict
 from legalrr.run.pipeline import Pipeline
@@ -46,6 +48,8 @@ PACKAGES = (
     "triton",
 )
 """Packages whose versions run.json records."""
+COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
+"""Git commit: SHA-1 or SHA-256."""
 
 
 # JSON requires the escape of those below 32 only; terminals and line readers act on these too.
@@ -223,6 +227,32 @@ def package_versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def checkout_commit(folder: Path | None = None) -> str | None:
+    """Return the git commit of the checkout that this package runs from, read without git; None outside a checkout.
+
+    Args:
+        folder: folder that holds `.git`, itself a folder or, in a worktree, a file; None: the root of this project.
+    """
+    try:
+        git = (root() if folder is None else folder) / ".git"
+        if git.is_file():
+            git = git.parent / git.read_text(encoding="utf-8").removeprefix("gitdir:").strip()
+        head = (git / "HEAD").read_text(encoding="utf-8").strip()
+        name = head.removeprefix("ref:").strip()
+        if name == head:
+            return head if COMMIT.fullmatch(head) else None
+        common = git / "commondir"
+        shared = git / common.read_text(encoding="utf-8").strip() if common.is_file() else git
+        if (shared / name).is_file():
+            lines = [(shared / name).read_text(encoding="utf-8").strip() + " " + name]
+        else:
+            lines = (shared / "packed-refs").read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return None
+    found = [line.split(" ")[0] for line in lines if line.endswith(" " + name)]
+    return found[0] if found and COMMIT.fullmatch(found[0]) else None
 
 
 def as_json(value: object, indent: int | None = None) -> str:

@@ -7,7 +7,6 @@ cells find them in the store.
 
 import logging
 import os
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -188,16 +187,18 @@ class Job:
     Attributes:
         failures: (number of the cell, message) of each failed cell.
         folders: the folder whose tables are printed: that of the sweep, or of a single finished cell.
-        calls: number of model calls made, and of those found in the store.
     """
 
     def __init__(self) -> None:
         self.failures: list[tuple[str, str]] = []
         self.folders: list[Path] = []
-        self.calls: Counter[str] = Counter()
         self._fresh: dict[str, set[str]] = {}
         self._prepared = PreparationCache()
         self._process = os.getpid()
+
+    def begin(self, folder: Path) -> None:
+        """Note the folder of the sweep whose jobs follow, in this process or in others."""
+        self.folders.append(folder)
 
     def prepare(self, configs: Iterable[DictConfig]) -> None:
         """Make the calls that cells share; an invalid config is reported by its own job."""
@@ -222,7 +223,7 @@ class Job:
                 log.info("[%s] %s", hydra.job.num, hydra.job.override_dirname)
             # The keys of calls do not name the backbone.
             fresh = self._fresh.setdefault(identity(pipeline.backbone), set())
-            self.calls.update(run_cell(pipeline, folder, fresh, self._prepared)["calls"])
+            run_cell(pipeline, folder, fresh, self._prepared)
         except Exception as error:
             # The traceback goes to the log file of the cell; the console shows the message once, at the end.
             log.debug("cell failed", exc_info=True)

@@ -302,7 +302,7 @@ def explained_cells(folder: Path) -> list[Path]:
     """Return the cells with explanations in the folder of a sweep or single run; raises UserError if there are none."""
     if not folder.is_dir():
         raise UserError("no such folder", where=str(folder), cure="give a folder under runs/sweep or runs/single")
-    found = [path for path in [folder, *sorted(folder.iterdir())] if (path / REFERENCES).is_file()]
+    found = sorted(path.parent for path in folder.rglob(REFERENCES))
     if not found:
         raise UserError(
             f"no cell with {REFERENCES}",

@@ -141,6 +141,40 @@ def test_a_damaged_file_is_named(sweep, file, text, said):
         read_results([sweep.folder])
 
 
+@pytest.mark.parametrize("names", [("seed_2", "seed_10"), ("a/b", "a/c"), ("1/x", "2/x"), ("1", "01"), ("x", "3")])
+def test_cells_are_found_by_their_files_in_folders_of_any_name(sweep, names):
+    for name, arm in zip(names, ("plain", "dr"), strict=True):
+        sweep.cell(name, arm)
+    assert [cell.job for cell in read_results([sweep.folder])] == [0, 1]
+    assert {cell.setup.arm for cell in read_results([sweep.folder])} == {"plain", "dr"}
+
+
+def test_named_cells_come_in_the_order_of_their_recorded_numbers(sweep):
+    for name, number in (("a", 2), ("b", 0), ("c", 1)):
+        (sweep.cell(name, name) / ".hydra").mkdir()
+        (sweep.folder / name / ".hydra/hydra.yaml").write_text(f"hydra: {{job: {{num: {number}}}}}")
+    assert [cell.setup.arm for cell in read_results([sweep.folder])] == ["b", "c", "a"]
+
+
+def test_a_named_cell_that_has_not_written_anything_is_unfinished(sweep):
+    sweep.cell("a")
+    (sweep.folder / "b/.hydra").mkdir(parents=True)
+    (sweep.folder / "figures").mkdir()
+    assert [cell.status for cell in read_results([sweep.folder])] == ["done", "unfinished"]
+
+
+def test_a_failed_cell_alone_is_found(sweep):
+    sweep.failed("only", overrides=("arm=rc",))
+    assert [(cell.status, cell.label) for cell in read_results([sweep.folder])] == [("failed", "arm=rc")]
+
+
+def test_cells_of_another_sweep_below_the_folder_are_left_out(sweep):
+    sweep.cell("a")
+    sweep.cell("other/b")
+    (sweep.folder / "other/multirun.yaml").write_text("")
+    assert len(read_results([sweep.folder])) == 1
+
+
 def test_unknown_settings_and_a_missing_run_file_are_errors(sweep):
     folder = sweep.cell(0)
     edit(folder / "run.json", lambda run: run["settings"].update(alpha=1))

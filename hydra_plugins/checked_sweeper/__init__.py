@@ -1,0 +1,64 @@
+"""Hydra sweeper that refuses a sweep whose cells would share a folder, before any of them runs.
+
+Hydra finds sweepers in `hydra_plugins` only.
+"""
+
+import os.path
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
+
+from legalrr.errors import UserError
+
+OPTION = "hydra.sweep.subdir"
+
+
+class CheckedSweeper(BasicSweeper):
+    """Hydra's basic sweeper that first passes the folder of the sweep to the `begin` method of the task.
+
+    With a launcher that runs jobs in other processes, the task learns of the folder only in this way.
+    """
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """See `hydra.plugins.sweeper.Sweeper`."""
+        task: Any = task_function
+        super().setup(hydra_context=hydra_context, task_function=task, config=config)
+        self._folders: dict[str, int] = {}
+        task.begin(Path(config.hydra.sweep.dir))
+
+    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
+        """Compose the configuration of each job, and check that each has a folder of its own inside the sweep's.
+
+        Raises:
+            UserError: two jobs have the same folder, or one is outside the folder of the sweep.
+        """
+        assert self.config is not None
+        assert self.hydra_context is not None
+        before = HydraConfig.instance().cfg
+        try:
+            for overrides in batch:
+                config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+                number = len(self._folders)
+                with open_dict(config):
+                    config.hydra.job.id = config.hydra.job.num = number
+                HydraConfig.instance().set_config(config)
+                self._check(str(config.hydra.sweep.subdir), number)
+        finally:
+            HydraConfig.instance().cfg = before
+
+    def _check(self, subdir: str, number: int) -> None:
+        folder = os.path.normpath(subdir)
+        if Path(folder).is_absolute() or Path(folder).parts[:1] == ("..",):
+            raise UserError(f"{subdir} is outside the folder of the sweep", where=OPTION, cure="give a relative path")
+        other = self._folders.setdefault(folder, number)
+        if other != number:
+            raise UserError(
+                f"cells {other} and {number} would share the folder {subdir}",
+                where=OPTION,
+                cure="name each axis of the sweep in it, or use ${hydra.job.num}",
+            )
