@@ -105,6 +105,8 @@ class OpenAIBackbone:
     llama.cpp; `none`: not supported. Keep one setting per server, since stored answers do not record it."""
     cap: str = choice("max_completion_tokens", *CAPS, runtime=True)
     """The server's parameter for the maximum number of generated tokens; `max_tokens` for old servers."""
+    reply_model: str | None = runtime(default=None)
+    """Name of the model in the server's replies, if it is not `model`; another name is an error."""
     api_key_env: str | None = runtime(default=None)
     """Environment variable that contains the API key; None: the server needs none."""
     concurrency: int = at_least(1, 8, runtime=True)
@@ -244,6 +246,7 @@ def _engine(backbone: OpenAIBackbone) -> Engine:
     return OpenAIEngine(
         server=Server(
             model=backbone.model,
+            reply_model=backbone.reply_model or backbone.model,
             base_url=backbone.base_url,
             key=backbone.key,
             api_key_env=backbone.api_key_env,

@@ -163,6 +163,7 @@ def test_the_identity_contains_exactly_what_changes_answers():
     silent = {
         "name": "another",
         "cap": "max_tokens",
+        "reply_model": "another",
         "api_key_env": "X",
         "concurrency": 1,
         "timeout": 1.0,

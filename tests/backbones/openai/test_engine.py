@@ -77,7 +77,6 @@ MISBEHAVIOUR = (
     said(200, b"fine", content_type="text/plain"),
     said(200, {"error": {"message": "a failure that calls itself a success"}}),
     said(200, {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1}}),
-    said(200, {"choices": [{"message": {"content": "YES"}, "finish_reason": "stop"}]}),
 )
 
 
