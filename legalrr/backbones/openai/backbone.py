@@ -10,10 +10,10 @@ from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
 
 from legalrr.backbones.local.weights import content_digest
 from legalrr.backbones.openai.tokens import characters_per_token, open_tokens, tokenizer_folder
+from legalrr.credentials import require_plain_url, require_variable_name
 from legalrr.errors import UserError
 from legalrr.protocols import Engine, Reply
 from legalrr.records import CompletedTurn
@@ -23,7 +23,6 @@ OPTION = "backbone"
 LOGPROBS = ("none", "echo")
 STRUCTURED = ("none", "structured_outputs", "json_schema")
 CAPS = ("max_completion_tokens", "max_tokens")
-VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 SENDABLE = re.compile(r"[!-~]+")
 """Valid characters of a key: the HTTP library prints a key with others in its error."""
 
@@ -144,29 +143,9 @@ class OpenAIBackbone:
                 where=f"{OPTION}.tokenizer",
                 cure="give the tokenizer of the served model",
             )
-        self._check_address()
-        if self.api_key_env is not None and not VARIABLE.fullmatch(self.api_key_env):
-            # Not shown: it may be the key itself.
-            raise UserError(
-                "not a name of an environment variable",
-                where=f"{OPTION}.api_key_env",
-                cure="give the name, e.g. OPENAI_API_KEY, never the key itself",
-            )
-
-    def _check_address(self) -> None:
-        address = urlsplit(self.base_url)
-        if address.scheme not in ("http", "https") or not address.hostname:
-            raise UserError(
-                f"{self.base_url!r} is not a URL of a server",
-                where=f"{OPTION}.base_url",
-                cure="e.g. http://localhost:8000/v1",
-            )
-        if address.username or address.password or address.query or address.fragment:
-            raise UserError(
-                "a URL with a user, password, query or fragment would be stored in every run",
-                where=f"{OPTION}.base_url",
-                cure="leave them out, and put the key into the environment variable api_key_env",
-            )
+        require_plain_url(self.base_url, where=f"{OPTION}.base_url")
+        if self.api_key_env is not None:
+            require_variable_name(self.api_key_env, where=f"{OPTION}.api_key_env")
 
     def provenance(self) -> Mapping[str, Any]:
         """Return the digest of a local tokenizer; raise UserError if `tokenizer` cannot be found."""
