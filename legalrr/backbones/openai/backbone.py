@@ -17,7 +17,7 @@ from legalrr.credentials import require_plain_url, require_variable_name
 from legalrr.errors import UserError
 from legalrr.protocols import Engine, Reply
 from legalrr.records import CompletedTurn
-from legalrr.stage import at_least, check_fields, choice, runtime
+from legalrr.stage import at_least, check_fields, choice, later, runtime
 
 OPTION = "backbone"
 LOGPROBS = ("none", "echo")
@@ -96,6 +96,8 @@ class OpenAIBackbone:
     the sum of both, so an answer may exceed its turn's limit if the thought is short."""
     repetition: int = at_least(1, 1)
     """Number of the repetition of an experiment: it is not sent, but keeps stored answers separate."""
+    chat_template_kwargs: dict[str, Any] | None = later(default=None, hash=False)  # noqa: RUF009 - a field like those above
+    """Arguments of the chat template at the server (vLLM, SGLang, llama.cpp), e.g. `{enable_thinking: false}`."""
     logprobs: str = choice("none", *LOGPROBS, runtime=True)
     """`echo`: the server's completions return log-probabilities of a prompt (as vLLM does), so answers can be compared;
     needs the model's tokenizer. `none`: answers cannot be compared."""
@@ -221,6 +223,7 @@ def _engine(backbone: OpenAIBackbone) -> Engine:
         "temperature": backbone.temperature,
         "reasoning_effort": backbone.reasoning_effort,
         "seed": backbone.seed,
+        "chat_template_kwargs": backbone.chat_template_kwargs,
     }
     return OpenAIEngine(
         server=Server(
