@@ -23,6 +23,7 @@ from legalrr.backbones.openai.replies import (
     Message,
     Server,
     exceeds_context,
+    is_filtered,
     read_counts,
     require_model,
     require_valid_body,
@@ -52,6 +53,10 @@ ENDS: Mapping[str, FinishReason] = {
     "model_length": "length",
 }
 """Ending in a server's words -> finish reason."""
+FILTERED = ("content_filter", "safety", "sensitive")
+"""Endings of answers that a content filter stopped."""
+MAX_REFUSED = 24
+"""Maximum number of refusals by a content filter in a row: then it is the server, not the judgment."""
 TOKENIZER_SHARE = 0.9
 """Least share of the tokens counted by `backbone.tokenizer` that the server must count: revisions of one differ."""
 NO_CHOICES = "use predict.scoring=generate, or set backbone.structured (structured_outputs, json_schema)"
@@ -59,6 +64,10 @@ NO_LOGPROBS = "use predict.scoring=generate, or a server whose completions echo 
 OTHER_CAP = {"max_completion_tokens": "max_tokens", "max_tokens": "max_completion_tokens"}
 FIELD = "answer"
 """Key of the answer in the JSON object that a schema requires."""
+
+
+class _RefusedError(Exception):
+    """A call that a content filter refuses."""
 
 
 class OpenAIEngine:
@@ -103,6 +112,7 @@ class OpenAIEngine:
         self._structured = structured
         self._cap = cap
         self._concurrency = concurrency
+        self._refused = 0
 
     def token_ends(self, text: str) -> list[int]:
         """See `legalrr.protocols.Tokens`."""
@@ -112,7 +122,8 @@ class OpenAIEngine:
         """See `legalrr.protocols.Engine`; replies come in the order of arrival.
 
         `new_tokens` includes thoughts. A conversation that the server refuses for its length is an overflow, with
-        tokens as counted here; so is one that it accepts beyond `context`, with tokens as counted by the server.
+        tokens as counted here; so is one that it accepts beyond `context`, with tokens as counted by the server. One
+        that its content filter refuses is a reply with `error`.
 
         Raises:
             UserError: a call failed permanently; the message has its key. No further call is sent, and replies to
@@ -159,7 +170,19 @@ class OpenAIEngine:
                     for task in [task for task in under_way if task in done]:
                         key, error = under_way.pop(task), task.exception()
                         if error is None:
+                            self._refused = 0
                             replies.append((key, task.result()))
+                        elif isinstance(error, _RefusedError) and self._refused < MAX_REFUSED:
+                            self._refused += 1
+                            replies.append((key, _empty_reply(0, "stop", error=str(error))))
+                        elif isinstance(error, _RefusedError):
+                            failures.append(
+                                UserError(
+                                    f"{MAX_REFUSED + 1} refusals in a row: {error}",
+                                    where=f"call {key}",
+                                    cure="use another server",
+                                )
+                            )
                         else:
                             failures.append(error)
                     if replies:
@@ -235,12 +258,14 @@ class OpenAIEngine:
         """Return the finish reason; one that is not given follows from the length of the answer."""
         if not ending:
             return "length" if cut else "stop"
+        if ending.lower() in FILTERED:
+            raise _RefusedError(f"the server's content filter ended the answer ({ending})")
         if ending.lower() not in ENDS:
             shown = textwrap.shorten(ending, MAX_CHARACTERS)
             raise UserError(
                 f"the server ended its answer with {shown!r}, neither stop nor length",
                 where=where,
-                cure="after content_filter, leave the judgment out or use another server",
+                cure="leave the judgment out, or use another server",
             )
         return ENDS[ending.lower()]
 
@@ -289,6 +314,8 @@ class OpenAIEngine:
         except APIError as error:
             if exceeds_context(error):
                 return None
+            if is_filtered(error):
+                raise _RefusedError(user_error(error, call, self._server, sent).what) from None
             raise user_error(error, call, self._server, sent) from None
 
 
@@ -306,6 +333,7 @@ def _empty_reply(
     *,
     cached_tokens: int = 0,
     logprobs: Mapping[str, float] | None = None,
+    error: str | None = None,
 ) -> Reply:
     return Reply(
         text="",
@@ -315,6 +343,7 @@ def _empty_reply(
         new_tokens=0,
         seconds=0.0,
         logprobs=logprobs,
+        error=error,
     )
 
 

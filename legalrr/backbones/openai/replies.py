@@ -56,6 +56,13 @@ ROLE = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 """Words of servers whose chat template has no system role."""
+FILTER_STATUSES = (400, 403, 422)
+FILTER = re.compile(
+    r"content[ _-](?:management|filter\w*|policy|moderation)|\bmoderation\b|usage polic|responsible ai"
+    r"|safety (?:system|filter)|(?:inappropriate|prohibited|sensitive|unsafe|harmful) content|data_inspection_failed",
+    re.IGNORECASE,
+)
+"""Words of servers whose content filter refuses a conversation."""
 LIMIT = re.compile(r"too large|at most|less than|greater than|maximum|exceed", re.IGNORECASE)
 CAP_NAMES = ("max_completion_tokens", "max_tokens")
 CURES: Mapping[str, str] = {
@@ -284,6 +291,13 @@ def server_words(response: httpx2.Response) -> str:
                 break
             found = named[0]
     return found if isinstance(found, str) else response.text
+
+
+def is_filtered(error: APIError) -> bool:
+    """Whether a content filter refused a conversation: by its error code or in its words."""
+    if not isinstance(error, APIStatusError) or error.status_code not in FILTER_STATUSES:
+        return False
+    return "content_filter" in (error.code, error.type) or FILTER.search(server_words(error.response)) is not None
 
 
 def exceeds_context(error: APIError) -> bool:

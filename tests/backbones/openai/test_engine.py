@@ -253,7 +253,7 @@ def test_a_refusal_is_the_answer_and_an_empty_one_is_empty(serve, message, reaso
 @pytest.mark.parametrize(
     ("reply", "named"),
     [
-        (chat({"content": "Y"}, "content_filter"), "content_filter"),
+        (chat({"content": "Y"}, "error"), "'error', neither stop nor length"),
         (chat({"content": "Y"}, "length", completion_tokens=17), "17 tokens, 16 were allowed.*backbone.cap=max_tokens"),
     ],
 )
