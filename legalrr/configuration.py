@@ -17,6 +17,7 @@ import json
 import logging
 import os
 import re
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from legalrr.credentials import require_no_credentials
 from legalrr.errors import UserError
 from legalrr.paths import choices, conf_folders
 from legalrr.stage import META
@@ -61,6 +63,7 @@ def run_hydra(task: Callable[[DictConfig], Any], name: str) -> None:
     Raises:
         UserError: bad input; other exceptions of `task` pass unchanged.
     """
+    require_no_credentials(sys.argv[1:])
     # By default Hydra prints its own traceback and exits with 1; with this it raises every exception.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     Plugins.instance().register(UserConf)

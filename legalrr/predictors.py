@@ -7,12 +7,13 @@ call, not per run: two arms with the same call share it, and a killed run resume
 Baselines answer YES or NO like a model, so that their answers are read and scored in the same way.
 """
 
+import logging
 import math
 import random
 import re
 from collections import Counter
 from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from legalrr.errors import UserError
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+LOG = logging.getLogger(__name__)
 SCORINGS = ("generate", "choose", "compare", "calibrated")
 COMPARED = ("compare", "calibrated")
 """Scorings whose last turn has log-probabilities and no text."""
@@ -62,6 +64,7 @@ def run_conversations(
         key and completion of each conversation, as they end.
     """
     waiting: dict[K, Call] = {}
+    refused: dict[str, Reply] = {}
     replies: dict[K, Reply | None] = dict.fromkeys(conversations)
     while replies:
         for key, reply in replies.items():
@@ -73,16 +76,22 @@ def run_conversations(
         missing: dict[str, Call] = {}
         for call in waiting.values():
             # A call that ends one conversation may continue in another.
-            if call.key not in store and (call.key not in missing or missing[call.key].final):
+            if (
+                call.key not in store
+                and call.key not in refused
+                and (call.key not in missing or missing[call.key].final)
+            ):
                 missing[call.key] = call
         advance(len(waiting) - len(missing))
         for batch in _run_calls(list(missing.values()), engine):
-            store.add((key, asdict(reply)) for key, reply in batch)
-            fresh.update(key for key, _ in batch)
+            refused.update((key, reply) for key, reply in batch if reply.error is not None)
+            answered = [(key, reply) for key, reply in batch if reply.error is None]
+            store.add((key, reply.as_record()) for key, reply in answered)
+            fresh.update(key for key, _ in answered)
             advance(len(batch))
-        replies = {key: Reply(**store[call.key]) for key, call in waiting.items()}
+        replies = {key: refused.get(call.key) or Reply(**store[call.key]) for key, call in waiting.items()}
         for call in waiting.values():
-            if store[call.key]["finish_reason"] != "overflow":
+            if call.key not in refused and store[call.key]["finish_reason"] != "overflow":
                 used(call.key)
 
 
@@ -155,7 +164,7 @@ class ModelPredictor:
         return 0 if case.document.skipped else len(case.prompt.turns) + (self.scoring == "calibrated")
 
     def conversation(self, case: Case) -> Conversation:
-        """Run all turns about one judgment; end early if one exceeds the context."""
+        """Run all turns about one judgment; end early if one exceeds the context or is refused."""
         id, turns = case.document.id, case.prompt.turns
         if case.document.skipped:
             return Completion(id=id, turns=(CompletedTurn(name=turns[-1].name, text="", finish_reason="overflow"),))
@@ -165,6 +174,9 @@ class ModelPredictor:
         answers: dict[str, str] = {}
         for turn in turns:
             reply = yield replace(self._call(turn, answers), final=turn is turns[-1])
+            if reply.error is not None:
+                LOG.warning("%s: %s", id, reply.error)
+                return Completion(id=id, turns=tuple(done), error=reply.error)
             done.append(reply.as_turn(turn.name))
             if reply.finish_reason == "overflow":
                 break

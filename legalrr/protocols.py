@@ -6,7 +6,7 @@ its fields and computes nothing; expensive work happens on the first call.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from legalrr.records import (
@@ -152,6 +152,12 @@ class Reply:
     """Wall time in seconds; the time of a batch is divided equally among its members."""
     logprobs: Mapping[str, float] | None = None
     """Natural log-probability of each compared answer as a continuation."""
+    error: str | None = None
+    """Why the engine refuses this call, while it answers others; such a reply is not stored, and has no text."""
+
+    def as_record(self) -> dict[str, Any]:
+        """Return the reply as stored, without `error`."""
+        return {name: value for name, value in asdict(self).items() if name != "error"}
 
     def as_turn(self, name: str) -> CompletedTurn:
         """Return the reply as the completed turn `name`."""

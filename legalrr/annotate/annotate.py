@@ -20,13 +20,14 @@ from legalrr.errors import UserError
 from legalrr.protocols import Tokens
 from legalrr.records import Document, Judgment, Message, Page, Prompt, PromptTurn, Quote
 from legalrr.roles import Scheme, scheme
-from legalrr.stage import check_fields, choice
+from legalrr.stage import check_fields, choice, later
 
 if TYPE_CHECKING:
     import jinja2
 
 LAYOUTS = ("conversation", "study", "judgment_first")
 QUESTIONS = ("party", "relief")
+SYSTEMS = ("own", "first_user")
 FIRST_TURN = {"ANALYSIS": "analysis", "STA": "statutes"}
 """Role that the model writes first -> name of the turn."""
 TURN_ROLES = {"analysis": "ANALYSIS", "statutes": "STA", "ratio": "RATIO", "ruling": "RPC"}
@@ -104,12 +105,19 @@ class Annotate:
     """How the question names the party: by `name` (if the judgment gives one) or by `role` only."""
     tokens: TurnTokens = field(default_factory=TurnTokens)
     """Token limits of the answers."""
+    system: str = later(default="own")
+    """The system message: a message of its `own`, or for models without a system role the start of the `first_user`
+    message, before a blank line."""
 
     VERSION: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         """Raise UserError for invalid options."""
         check_fields(self, "annotate")
+        if self.system not in SYSTEMS:
+            raise UserError(
+                f"unknown system {self.system!r}", where="annotate.system", cure=f"use {' or '.join(SYSTEMS)}"
+            )
         if self.direct and self.chain:
             raise UserError("direct and chain exclude each other", where="annotate", cure="use one of the two")
         for turn in ("analysis", "ratio", "ruling", "answer"):
@@ -200,7 +208,14 @@ class Annotate:
                     Message(role="user", parts=(render(name),)),
                 ]
             turns.append(PromptTurn(name=name, messages=tuple(messages), max_new_tokens=self.tokens.of(name)))
-        return tuple(turns)
+        return tuple(turns) if self.system == "own" else tuple(_without_system(turn) for turn in turns)
+
+
+def _without_system(turn: PromptTurn) -> PromptTurn:
+    """Return the turn with its system message at the start of the first user message."""
+    system, first, *others = turn.messages
+    merged = replace(first, parts=(*system.parts, "\n\n", *first.parts))
+    return replace(turn, messages=(merged, *others))
 
 
 def _page_parts(pages: tuple[Page, ...], render: Callable[..., str]) -> tuple[str | Page, ...]:

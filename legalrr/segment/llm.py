@@ -10,7 +10,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from legalrr.annotate.annotate import template, template_source
@@ -170,7 +170,10 @@ class LlmTagger:
         missing = {call.key: call for call in calls if call.key not in self._calls}
         if missing:
             for batch in self._engine.generate(list(missing.values())):
-                self._calls.add((key, asdict(reply)) for key, reply in batch)
+                for _, reply in batch:
+                    if reply.error is not None:
+                        raise UserError(reply.error, where=id, cure="leave the judgment out, or use another backbone")
+                self._calls.add((key, reply.as_record()) for key, reply in batch)
         for window, call in zip(found, calls, strict=True):
             reply = Reply(**self._calls[call.key])
             lines = parse_answer(reply.text, self._codes, whole=reply.finish_reason != "length")

@@ -101,7 +101,7 @@ def tokenize_call(
         raise UserError(
             f"the chat template rejects this conversation ({roles}): {error}",
             where=f"{option}.model",
-            cure="choose prompts without these roles, or another model",
+            cure="annotate.system=first_user for a model without a system role, or another model",
         ) from error
     ids, pictures = (ids, ()) if vision is None or not call.pages else vision.expand_image_tokens(ids, call.pages)
     answers = {answer: tokenizer(answer, add_special_tokens=False)["input_ids"] for answer in call.answers}

@@ -10,20 +10,19 @@ from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
 
 from legalrr.backbones.local.weights import content_digest
 from legalrr.backbones.openai.tokens import characters_per_token, open_tokens, tokenizer_folder
+from legalrr.credentials import require_plain_url, require_variable_name
 from legalrr.errors import UserError
 from legalrr.protocols import Engine, Reply
 from legalrr.records import CompletedTurn
-from legalrr.stage import at_least, check_fields, choice, runtime
+from legalrr.stage import at_least, check_fields, choice, later, runtime
 
 OPTION = "backbone"
 LOGPROBS = ("none", "echo")
 STRUCTURED = ("none", "structured_outputs", "json_schema")
 CAPS = ("max_completion_tokens", "max_tokens")
-VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 SENDABLE = re.compile(r"[!-~]+")
 """Valid characters of a key: the HTTP library prints a key with others in its error."""
 
@@ -97,6 +96,8 @@ class OpenAIBackbone:
     the sum of both, so an answer may exceed its turn's limit if the thought is short."""
     repetition: int = at_least(1, 1)
     """Number of the repetition of an experiment: it is not sent, but keeps stored answers separate."""
+    chat_template_kwargs: dict[str, Any] | None = later(default=None, hash=False)  # noqa: RUF009 - a field like those above
+    """Arguments of the chat template at the server (vLLM, SGLang, llama.cpp), e.g. `{enable_thinking: false}`."""
     logprobs: str = choice("none", *LOGPROBS, runtime=True)
     """`echo`: the server's completions return log-probabilities of a prompt (as vLLM does), so answers can be compared;
     needs the model's tokenizer. `none`: answers cannot be compared."""
@@ -105,6 +106,8 @@ class OpenAIBackbone:
     llama.cpp; `none`: not supported. Keep one setting per server, since stored answers do not record it."""
     cap: str = choice("max_completion_tokens", *CAPS, runtime=True)
     """The server's parameter for the maximum number of generated tokens; `max_tokens` for old servers."""
+    reply_model: str | None = runtime(default=None)
+    """Name of the model in the server's replies, if it is not `model`; another name is an error."""
     api_key_env: str | None = runtime(default=None)
     """Environment variable that contains the API key; None: the server needs none."""
     concurrency: int = at_least(1, 8, runtime=True)
@@ -142,29 +145,9 @@ class OpenAIBackbone:
                 where=f"{OPTION}.tokenizer",
                 cure="give the tokenizer of the served model",
             )
-        self._check_address()
-        if self.api_key_env is not None and not VARIABLE.fullmatch(self.api_key_env):
-            # Not shown: it may be the key itself.
-            raise UserError(
-                "not a name of an environment variable",
-                where=f"{OPTION}.api_key_env",
-                cure="give the name, e.g. OPENAI_API_KEY, never the key itself",
-            )
-
-    def _check_address(self) -> None:
-        address = urlsplit(self.base_url)
-        if address.scheme not in ("http", "https") or not address.hostname:
-            raise UserError(
-                f"{self.base_url!r} is not a URL of a server",
-                where=f"{OPTION}.base_url",
-                cure="e.g. http://localhost:8000/v1",
-            )
-        if address.username or address.password or address.query or address.fragment:
-            raise UserError(
-                "a URL with a user, password, query or fragment would be stored in every run",
-                where=f"{OPTION}.base_url",
-                cure="leave them out, and put the key into the environment variable api_key_env",
-            )
+        require_plain_url(self.base_url, where=f"{OPTION}.base_url")
+        if self.api_key_env is not None:
+            require_variable_name(self.api_key_env, where=f"{OPTION}.api_key_env")
 
     def provenance(self) -> Mapping[str, Any]:
         """Return the digest of a local tokenizer; raise UserError if `tokenizer` cannot be found."""
@@ -240,10 +223,12 @@ def _engine(backbone: OpenAIBackbone) -> Engine:
         "temperature": backbone.temperature,
         "reasoning_effort": backbone.reasoning_effort,
         "seed": backbone.seed,
+        "chat_template_kwargs": backbone.chat_template_kwargs,
     }
     return OpenAIEngine(
         server=Server(
             model=backbone.model,
+            reply_model=backbone.reply_model or backbone.model,
             base_url=backbone.base_url,
             key=backbone.key,
             api_key_env=backbone.api_key_env,

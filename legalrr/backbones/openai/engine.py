@@ -17,9 +17,19 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from openai import APIError, AsyncOpenAI, DefaultAsyncHttpxClient
-from openai.types import CompletionUsage
 
-from legalrr.backbones.openai.replies import MAX_CHARACTERS, Server, exceeds_context, require_valid_body, user_error
+from legalrr.backbones.openai.replies import (
+    MAX_CHARACTERS,
+    Message,
+    Server,
+    exceeds_context,
+    is_filtered,
+    read_counts,
+    require_model,
+    require_valid_body,
+    require_whole_prompt,
+    user_error,
+)
 from legalrr.backbones.openai.tokens import CharacterTokens, TokenizerTokens
 from legalrr.errors import UserError
 from legalrr.protocols import Abilities, Call, Reply
@@ -28,12 +38,36 @@ from legalrr.records import FinishReason
 T = TypeVar("T")
 Send = Callable[[AsyncOpenAI, Call], Coroutine[Any, Any, Reply]]
 
-ENDS: Mapping[str, FinishReason] = {"stop": "stop", "length": "length"}
+ENDS: Mapping[str, FinishReason] = {
+    "stop": "stop",
+    "eos": "stop",
+    "eos_token": "stop",
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "complete": "stop",
+    "tool_calls": "stop",
+    "function_call": "stop",
+    "length": "length",
+    "max_tokens": "length",
+    "max_length": "length",
+    "model_length": "length",
+}
+"""Ending in a server's words -> finish reason."""
+FILTERED = ("content_filter", "safety", "sensitive")
+"""Endings of answers that a content filter stopped."""
+MAX_REFUSED = 24
+"""Maximum number of refusals by a content filter in a row: then it is the server, not the judgment."""
+TOKENIZER_SHARE = 0.9
+"""Least share of the tokens counted by `backbone.tokenizer` that the server must count: revisions of one differ."""
 NO_CHOICES = "use predict.scoring=generate, or set backbone.structured (structured_outputs, json_schema)"
 NO_LOGPROBS = "use predict.scoring=generate, or a server whose completions echo log-probabilities (vLLM)"
 OTHER_CAP = {"max_completion_tokens": "max_tokens", "max_tokens": "max_completion_tokens"}
 FIELD = "answer"
 """Key of the answer in the JSON object that a schema requires."""
+
+
+class _RefusedError(Exception):
+    """A call that a content filter refuses."""
 
 
 class OpenAIEngine:
@@ -78,6 +112,7 @@ class OpenAIEngine:
         self._structured = structured
         self._cap = cap
         self._concurrency = concurrency
+        self._refused = 0
 
     def token_ends(self, text: str) -> list[int]:
         """See `legalrr.protocols.Tokens`."""
@@ -87,7 +122,8 @@ class OpenAIEngine:
         """See `legalrr.protocols.Engine`; replies come in the order of arrival.
 
         `new_tokens` includes thoughts. A conversation that the server refuses for its length is an overflow, with
-        tokens as counted here; so is one that it accepts beyond `context`, with tokens as counted by the server.
+        tokens as counted here; so is one that it accepts beyond `context`, with tokens as counted by the server. One
+        that its content filter refuses is a reply with `error`.
 
         Raises:
             UserError: a call failed permanently; the message has its key. No further call is sent, and replies to
@@ -134,7 +170,19 @@ class OpenAIEngine:
                     for task in [task for task in under_way if task in done]:
                         key, error = under_way.pop(task), task.exception()
                         if error is None:
+                            self._refused = 0
                             replies.append((key, task.result()))
+                        elif isinstance(error, _RefusedError) and self._refused < MAX_REFUSED:
+                            self._refused += 1
+                            replies.append((key, _empty_reply(0, "stop", error=str(error))))
+                        elif isinstance(error, _RefusedError):
+                            failures.append(
+                                UserError(
+                                    f"{MAX_REFUSED + 1} refusals in a row: {error}",
+                                    where=f"call {key}",
+                                    cure="use another server",
+                                )
+                            )
                         else:
                             failures.append(error)
                     if replies:
@@ -157,50 +205,73 @@ class OpenAIEngine:
     async def _generate(self, client: AsyncOpenAI, call: Call) -> Reply:
         allowed = call.max_new_tokens + self._thinking_tokens
         messages: Any = [dict(message) for message in call.messages]
+        body = {
+            self._cap: allowed,
+            **self._parameters,
+            **structured_arguments(self._structured, call.choices),
+        }
         completion = await self._await(
             call,
-            client.chat.completions.create(
-                model=self._server.model,
-                messages=messages,
-                extra_body={
-                    self._cap: allowed,
-                    **self._parameters,
-                    **structured_arguments(self._structured, call.choices),
-                },
-            ),
+            client.chat.completions.create(model=self._server.model, messages=messages, extra_body=body),
+            sent=body,
         )
         if completion is None:
             return _empty_reply(sum(len(self.token_ends(message["content"])) for message in call.messages), "overflow")
-        choice, usage = completion.choices[0], completion.usage
-        assert usage is not None
-        if choice.finish_reason not in ENDS:
+        where, choice = f"call {call.key}", completion.choices[0]
+        require_model(completion.model, self._server, where=where)
+        message = Message.model_validate(choice.message.model_dump(include={"content", "refusal"}, warnings=False))
+        content = message.text()
+        text = content or message.refusal or ""
+        counts = read_counts(completion.usage, text=text, where=where)
+        require_whole_prompt(
+            counts, self._least_tokens(call), context=self.context + self._thinking_tokens, where=where
+        )
+        reason = self._finish_reason(choice.finish_reason, cut=counts.new >= allowed, where=where)
+        if counts.new > allowed:
             raise UserError(
-                f"the server ended its answer with {choice.finish_reason!r}, neither stop nor length",
-                where=f"call {call.key}",
-                cure="after content_filter, leave the judgment out or use another server",
-            )
-        if usage.completion_tokens > allowed:
-            raise UserError(
-                f"the server generated {usage.completion_tokens} tokens, {allowed} were allowed",
-                where=f"call {call.key}",
+                f"the server generated {counts.new} tokens, {allowed} were allowed",
+                where=where,
                 cure=f"it seems to ignore {self._cap}: use backbone.cap={OTHER_CAP[self._cap]}",
             )
-        text = choice.message.content or choice.message.refusal or ""
-        if call.choices and choice.finish_reason == "stop" and choice.message.content:
+        if call.choices and reason == "stop" and content:
             text = parse_choice(self._structured, call, text)
-        fits = usage.prompt_tokens + call.max_new_tokens <= self.context
+        fits = counts.prompt + call.max_new_tokens <= self.context
         return Reply(
             text=text if fits else "",
-            finish_reason=ENDS[choice.finish_reason] if fits else "overflow",
-            prompt_tokens=usage.prompt_tokens,
-            cached_tokens=_cached_tokens(usage),
-            new_tokens=usage.completion_tokens,
+            finish_reason=reason if fits else "overflow",
+            prompt_tokens=counts.prompt,
+            cached_tokens=counts.cached,
+            new_tokens=counts.new,
             seconds=0.0,
         )
 
+    def _least_tokens(self, call: Call) -> int:
+        """Return a lower bound of the tokens of a conversation: its words, or most tokens of the model's tokenizer."""
+        contents = [message["content"] for message in call.messages]
+        words = sum(len(content.split()) for content in contents)
+        if isinstance(self._tokens, CharacterTokens):
+            return words
+        return max(words, int(TOKENIZER_SHARE * sum(len(self.token_ends(content)) for content in contents)))
+
+    @staticmethod
+    def _finish_reason(ending: str | None, *, cut: bool, where: str) -> FinishReason:
+        """Return the finish reason; one that is not given follows from the length of the answer."""
+        if not ending:
+            return "length" if cut else "stop"
+        if ending.lower() in FILTERED:
+            raise _RefusedError(f"the server's content filter ended the answer ({ending})")
+        if ending.lower() not in ENDS:
+            shown = textwrap.shorten(ending, MAX_CHARACTERS)
+            raise UserError(
+                f"the server ended its answer with {shown!r}, neither stop nor length",
+                where=where,
+                cure="leave the judgment out, or use another server",
+            )
+        return ENDS[ending.lower()]
+
     async def _compare(self, client: AsyncOpenAI, call: Call) -> Reply:
         assert isinstance(self._tokens, TokenizerTokens)
-        prompt = self._tokens.conversation(call.messages)
+        prompt = self._tokens.conversation(call.messages, self._parameters.get("chat_template_kwargs"))
         answers = {answer: self._tokens.answer(answer) for answer in call.answers}
         if len(prompt) + max(map(len, answers.values())) > self.context:
             return _empty_reply(len(prompt), "overflow")
@@ -214,9 +285,11 @@ class OpenAIEngine:
                 max_tokens=1,
                 temperature=0.0,
             ),
+            sent=(),
         )
         if completion is None:
             return _empty_reply(len(prompt), "overflow")
+        require_model(completion.model, self._server, where=f"call {call.key}")
         returned = {choice.index: choice.logprobs for choice in completion.choices}
         logprobs = {}
         for place, (answer, ids) in enumerate(answers.items()):
@@ -230,18 +303,20 @@ class OpenAIEngine:
                     cure=NO_LOGPROBS,
                 )
             logprobs[answer] = math.fsum(values)
-        return _empty_reply(
-            len(prompt), "stop", cached_tokens=min(_cached_tokens(completion.usage), len(prompt)), logprobs=logprobs
-        )
+        details = completion.usage.prompt_tokens_details if completion.usage else None
+        cached = min((details.cached_tokens or 0) if details else 0, len(prompt))
+        return _empty_reply(len(prompt), "stop", cached_tokens=cached, logprobs=logprobs)
 
-    async def _await(self, call: Call, request: Awaitable[T]) -> T | None:
+    async def _await(self, call: Call, request: Awaitable[T], *, sent: Iterable[str]) -> T | None:
         """Await a request; return None if the server refuses the conversation for its length."""
         try:
             return await request
         except APIError as error:
             if exceeds_context(error):
                 return None
-            raise user_error(error, call, self._server) from None
+            if is_filtered(error):
+                raise _RefusedError(user_error(error, call, self._server, sent).what) from None
+            raise user_error(error, call, self._server, sent) from None
 
 
 async def _cancel(client: AsyncOpenAI, tasks: Iterable[asyncio.Task[Reply]]) -> None:
@@ -252,17 +327,13 @@ async def _cancel(client: AsyncOpenAI, tasks: Iterable[asyncio.Task[Reply]]) -> 
     await client.close()
 
 
-def _cached_tokens(usage: CompletionUsage | None) -> int:
-    details = usage.prompt_tokens_details if usage else None
-    return (details.cached_tokens or 0) if details else 0
-
-
 def _empty_reply(
     prompt_tokens: int,
     finish_reason: FinishReason,
     *,
     cached_tokens: int = 0,
     logprobs: Mapping[str, float] | None = None,
+    error: str | None = None,
 ) -> Reply:
     return Reply(
         text="",
@@ -272,6 +343,7 @@ def _empty_reply(
         new_tokens=0,
         seconds=0.0,
         logprobs=logprobs,
+        error=error,
     )
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import httpx2
 from openai import (
     APIConnectionError,
     APIError,
+    APIStatusError,
     AuthenticationError,
-    BadRequestError,
     InternalServerError,
     NotFoundError,
     RateLimitError,
@@ -24,6 +25,59 @@ from legalrr.protocols import Call
 
 MAX_CHARACTERS = 300
 """Maximum length of a server's message in an error."""
+MAX_DEPTH = 6
+"""Maximum depth of a server's message in the JSON of an error."""
+LENGTH_STATUSES = (400, 413, 422, 500)
+"""Statuses with which servers refuse a conversation for its length."""
+_EXCESS = (
+    r"(?:exceed\w*|overflow\w*|too (?:long|large|big|many)|(?:longer|larger|greater|more|bigger|less|fewer) than"
+    r"|at most|max(?:imum)?\b|\bonly\b|not enough|<=|reduce|shorter|should be|must be)"
+)
+_CONTEXT = r"\b(?:context|sequence|max_model_len|max_seq_len|session_len|max_position_embeddings|max_input_tokens)\b"
+_PROMPT = r"\b(?:prompt|inputs?|messages?|conversation|request\w*)\b"
+_SIZE = r"\b(?:tokens?|length|long|context|size|window|limit|max_\w+|overflow\w*|requested model)\b"
+LENGTH = re.compile(
+    rf"^(?=.*{_CONTEXT})(?=.*{_SIZE})(?=.*{_EXCESS})"
+    rf"|^(?=.*{_PROMPT})(?=.*\b(?:tokens?|length|long)\b)(?=.*{_EXCESS})"
+    r"|\btoo many (?:input |prompt )?tokens\b|\btoken limit\b",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Words of servers that refuse a conversation for its length: what is too long, and that it is too long."""
+NOT_LENGTH = re.compile(
+    r"\bper (?:second|minute|min|hour|day)\b|\b[TR]P[MD]\b|rate.?limit|quota|credit|billing|balance"
+    r"|\bbytes\b|\bmemory\b|[MK]i?B\b|supports at most \d+ completion tokens",
+    re.IGNORECASE,
+)
+"""Words about other limits: those of an account, of memory, of the bytes of a request, and of an answer."""
+ROLE = re.compile(
+    r"\b(?:system|developer)\b.{0,40}\b(?:role|message|prompt|instruction)s?\b.{0,60}\b(?:not|only|unsupported|invalid)\b"
+    r"|\brole\W.{0,40}\b(?:system|developer)\b|\b(?:not|only|unsupported|invalid)\b.{0,60}\b(?:system|developer)\b.{0,20}\b(?:role|message|instruction)"
+    r"|roles must alternate|only (?:user and assistant|user, assistant) roles",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Words of servers whose chat template has no system role."""
+FILTER_STATUSES = (400, 403, 422)
+FILTER = re.compile(
+    r"content[ _-](?:management|filter\w*|policy|moderation)|\bmoderation\b|usage polic|responsible ai"
+    r"|safety (?:system|filter)|(?:inappropriate|prohibited|sensitive|unsafe|harmful) content|data_inspection_failed",
+    re.IGNORECASE,
+)
+"""Words of servers whose content filter refuses a conversation."""
+LIMIT = re.compile(r"too large|at most|less than|greater than|maximum|exceed", re.IGNORECASE)
+CAP_NAMES = ("max_completion_tokens", "max_tokens")
+CURES: Mapping[str, str] = {
+    "max_completion_tokens": "backbone.cap=max_tokens",
+    "max_tokens": "backbone.cap=max_completion_tokens",
+    "temperature": "backbone.temperature=null",
+    "reasoning_effort": "backbone.reasoning_effort=null",
+    "seed": "backbone.seed=null",
+    "chat_template_kwargs": "backbone.chat_template_kwargs=null",
+    "response_format": "predict.scoring=generate",
+    "structured_outputs": "predict.scoring=generate",
+}
+"""Parameter of a request -> option for servers that refuse it."""
+REVISION = re.compile(r"(?:[-@:](?:latest|main|\d{4,8}(?:-\d{2}){0,2}|[0-9a-f]{7,40}))$")
+"""Date or revision at the end of a model's name."""
 RESUME = "replies so far are stored: run the same command to resume"
 
 
@@ -33,6 +87,8 @@ class Server:
 
     model: str
     """Name of the model."""
+    reply_model: str
+    """Name of the model in replies."""
     base_url: str
     """Base URL, including `/v1`."""
     key: Callable[[], str | None]
@@ -45,13 +101,26 @@ class Server:
     """Retries of a request."""
 
 
+class Part(BaseModel):
+    """Part of an answer in several parts; thoughts have no text."""
+
+    text: str | None = None
+    """Text of the part."""
+
+
 class Message(BaseModel):
     """Message of a model."""
 
-    content: str | None = None
+    content: str | list[Part] | None = None
     """The answer; None if the model refused, or was cut off before answering."""
     refusal: str | None = None
     """The refusal, in place of an answer."""
+
+    def text(self) -> str:
+        """Return the text of the answer; "" without one."""
+        if isinstance(self.content, list):
+            return "".join(part.text or "" for part in self.content)
+        return self.content or ""
 
 
 class Chat(BaseModel):
@@ -68,39 +137,131 @@ class Text(BaseModel):
     """The continuation."""
 
 
-class Usage(BaseModel):
-    """Token counts."""
-
-    prompt_tokens: int
-    """Prompt tokens of the request."""
-    completion_tokens: int
-    """Generated tokens, including thoughts."""
-
-
 class Body(BaseModel):
     """Required fields of a reply."""
 
     choices: list[Chat | Text] = Field(min_length=1)
     """The answers."""
-    usage: Usage
-    """The counts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """Token counts of a reply."""
+
+    prompt: int
+    """Prompt tokens of the request."""
+    cached: int
+    """Of these, tokens found in the server's prefix cache."""
+    new: int
+    """Generated tokens, including thoughts."""
+
+
+def read_counts(usage: object, *, text: str, where: str) -> Counts:
+    """Read the token counts of a reply.
+
+    Args:
+        usage: the field `usage` of the reply.
+        text: the answer.
+        where: the call, for messages.
+
+    Raises:
+        UserError: there are no counts, or they are impossible.
+    """
+    prompt, new = getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None)
+    details = getattr(usage, "prompt_tokens_details", None)
+    cached = getattr(details, "cached_tokens", None) or 0
+    if prompt is None or new is None:
+        raise UserError(
+            "the server's reply has no token counts (usage)",
+            where=where,
+            cure="they show whether the whole prompt was read: switch them on at the server, or use another one, "
+            "such as vllm serve or llama-server",
+        )
+    counts = f"prompt_tokens={prompt!r}, of these cached {cached!r}, and completion_tokens={new!r}"
+    cure = "update the server, or use another one, such as vllm serve or llama-server"
+    if any(not isinstance(count, int) or count < 0 for count in (prompt, new, cached)) or cached > prompt:
+        raise UserError(f"the server reports impossible token counts: {counts}", where=where, cure=cure)
+    if not prompt or (text and not new):
+        raise UserError(
+            f"the server reports a token count of 0: {counts}, for an answer of {len(text)} characters",
+            where=where,
+            cure=cure,
+        )
+    return Counts(prompt=prompt, cached=cached, new=new)
+
+
+def require_whole_prompt(counts: Counts, least: int, *, context: int, where: str) -> None:
+    """Raise UserError if the server read fewer tokens than the prompt has.
+
+    Args:
+        counts: the server's counts.
+        least: lower bound of the tokens that were sent.
+        context: the context that the server should have.
+        where: the call, for messages.
+    """
+    if counts.prompt < least:
+        raise UserError(
+            f"the server read {counts.prompt} prompt tokens, but at least {least} were sent: it cuts prompts",
+            where=where,
+            cure=f"give the server a context of {context} tokens (Ollama: OLLAMA_CONTEXT_LENGTH={context}; "
+            f"llama-server: -c {context} without context shift; LM Studio: Context Length), or set backbone.context "
+            "to that of the server",
+        )
+
+
+def require_model(answered: object, server: Server, *, where: str) -> None:
+    """Raise UserError if another model answered than the one in the request.
+
+    The owner or folder, the revision and the date of a name may be missing on either side. A reply without a name is
+    accepted.
+    """
+    if not isinstance(answered, str) or not answered.strip() or _same_model(answered, server.reply_model):
+        return
+    raise UserError(
+        f"the server answered with the model {_redact(answered, server)}, the request named {server.reply_model}",
+        where=where,
+        cure=f"load {server.model} at the server, or set backbone.model to one of {server.base_url}/models; "
+        "if both names mean the same model, set backbone.reply_model to the name in the reply",
+    )
+
+
+def _same_model(one: str, other: str) -> bool:
+    names = [REVISION.sub("", name.strip().lower()).replace("\\", "/").strip("/").split("/") for name in (one, other)]
+    shorter, longer = sorted(names, key=len)
+    # Two different revisions are two models.
+    found = [match[0] for name in (one, other) if (match := REVISION.search(name.strip().lower()))]
+    return longer[-len(shorter) :] == shorter and len(set(found)) < 2
 
 
 async def require_valid_body(response: httpx2.Response) -> None:
-    """Make the client retry a malformed reply like a lost connection; a response hook.
+    """Make the client retry what a new request may mend, and only that; a response hook.
+
+    A malformed reply is retried like a lost connection. An error that comes with the status of a success gets its own
+    status. A server's error is not retried if the same request fails again.
 
     Raises:
-        httpx2.DecodingError: the body of a successful response is not JSON, or lacks an answer or the counts.
+        httpx2.DecodingError: the body of a successful response is not JSON, or lacks an answer.
     """
-    if not response.is_success:
+    if response.is_redirect:
         return
     await response.aread()
-    try:
-        # Not by pydantic's parser, which rejects an answer that was cut off within a character.
-        body = json.loads(response.content)
-    except ValueError as error:
-        message = f"malformed reply, body: Invalid JSON: {error}"
-        raise httpx2.DecodingError(message, request=response.request) from error
+    if response.is_success:
+        try:
+            # Not by pydantic's parser, which rejects an answer that was cut off within a character.
+            body = json.loads(response.content)
+        except ValueError as error:
+            message = f"malformed reply, body: Invalid JSON: {error}"
+            raise httpx2.DecodingError(message, request=response.request) from error
+        if not isinstance(body, dict) or not body.get("error") or body.get("choices"):
+            _require_answer(body, response)
+            return
+        response.status_code = _status(body["error"])
+    words = server_words(response)
+    if response.is_server_error and (LENGTH.search(words) or ROLE.search(words)):
+        response.headers["x-should-retry"] = "false"
+
+
+def _require_answer(body: object, response: httpx2.Response) -> None:
     try:
         Body.model_validate(body)
     except ValidationError as error:
@@ -109,17 +270,57 @@ async def require_valid_body(response: httpx2.Response) -> None:
         raise httpx2.DecodingError(f"malformed reply, {place}: {first['msg']}", request=response.request) from error
 
 
+def _status(error: object) -> int:
+    """Return the status in an error object; 500 if there is none."""
+    code = error.get("code") if isinstance(error, dict) else None
+    return int(code) if str(code).isdecimal() and 400 <= int(code) < 600 else 500  # type: ignore[arg-type]
+
+
+def server_words(response: httpx2.Response) -> str:
+    """Return the sentence in the body of an error: the message of its JSON, or the text."""
+    try:
+        found: object = json.loads(response.content)
+    except ValueError:
+        return response.text
+    for _ in range(MAX_DEPTH):
+        if isinstance(found, list) and found:
+            found = found[0]
+        elif isinstance(found, dict):
+            named = [found[name] for name in ("error", "message", "detail", "msg", "error_message") if found.get(name)]
+            if not named:
+                break
+            found = named[0]
+    return found if isinstance(found, str) else response.text
+
+
+def is_filtered(error: APIError) -> bool:
+    """Whether a content filter refused a conversation: by its error code or in its words."""
+    if not isinstance(error, APIStatusError) or error.status_code not in FILTER_STATUSES:
+        return False
+    return "content_filter" in (error.code, error.type) or FILTER.search(server_words(error.response)) is not None
+
+
 def exceeds_context(error: APIError) -> bool:
-    """Whether the server refused a conversation for its length; knows the errors of OpenAI, llama.cpp and vLLM."""
-    return isinstance(error, BadRequestError) and (
+    """Whether the server refused a conversation for its length: by its error code or in its words."""
+    if not isinstance(error, APIStatusError) or error.status_code not in LENGTH_STATUSES:
+        return False
+    words = server_words(error.response)
+    return (
         error.code == "context_length_exceeded"
         or error.type == "exceed_context_size_error"
         or error.param == "input_tokens"
+        or (LENGTH.search(words) is not None and NOT_LENGTH.search(words) is None)
     )
 
 
-def user_error(error: APIError, call: Call, server: Server) -> UserError:
+def user_error(error: APIError, call: Call, server: Server, sent: Iterable[str] = ()) -> UserError:
     """Convert an error of the client, naming call, option and cure.
+
+    Args:
+        error: the error.
+        call: the call.
+        server: the server.
+        sent: names of the parameters of the request.
 
     Raise it `from None`: the server's message may contain the key, and the log shows the cause of an error.
     """
@@ -141,14 +342,16 @@ def user_error(error: APIError, call: Call, server: Server) -> UserError:
             where=where,
             cure=f"check the environment variable in backbone.api_key_env; {RESUME}",
         )
-    message = _redact(error.message, server)
+    words = server_words(error.response) if isinstance(error, APIStatusError) else ""
+    message = _redact(words.strip() or error.message, server)
     if isinstance(error, NotFoundError):
         return UserError(
             f"{url} does not find the model {server.model}: {message}",
             where=where,
             cure="check backbone.model, and backbone.base_url, which usually ends in /v1",
         )
-    if isinstance(error, RateLimitError | InternalServerError):
+    cure = _parameter_cure(words, sent)
+    if isinstance(error, RateLimitError | InternalServerError) and not cure:
         wait = error.response.headers.get("retry-after")
         advice = f", and asks to wait {wait} s" if wait else ""
         return UserError(
@@ -156,7 +359,19 @@ def user_error(error: APIError, call: Call, server: Server) -> UserError:
             where=where,
             cure=f"wait, or lower backbone.concurrency; {RESUME}",
         )
-    return UserError(f"{url} refuses the request: {message}", where=where)
+    status = f" ({error.status_code})" if isinstance(error, APIStatusError) else ""
+    return UserError(f"{url} refuses the request{status}: {message}", where=where, cure=cure)
+
+
+def _parameter_cure(words: str, sent: Iterable[str]) -> str:
+    """Return the option that changes what a server refuses; "" if its words name none."""
+    if ROLE.search(words):
+        return "set annotate.system=first_user: the first user message then starts with the system message"
+    for name in sent:
+        if name in CURES and re.search(rf"(?<![a-z_]){name}(?![a-z_])", words):
+            limited = name in CAP_NAMES and LIMIT.search(words)
+            return "lower annotate.tokens or backbone.thinking_tokens" if limited else f"set {CURES[name]}"
+    return ""
 
 
 def _redact(message: str, server: Server) -> str:

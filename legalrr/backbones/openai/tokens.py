@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from legalrr.backbones.local.weights import COMMIT, HUB_ID
 from legalrr.errors import UserError
@@ -55,8 +55,10 @@ class TokenizerTokens:
         """Tokenize an answer without special tokens."""
         return list(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
-    def conversation(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        """Tokenize a conversation with the chat template, up to the start of the answer.
+    def conversation(
+        self, messages: Sequence[Mapping[str, str]], arguments: Mapping[str, Any] | None = None
+    ) -> list[int]:
+        """Tokenize a conversation with the chat template and its arguments, up to the start of the answer.
 
         Raises:
             UserError: there is no chat template, or it rejects the conversation.
@@ -76,12 +78,13 @@ class TokenizerTokens:
                 add_generation_prompt=True,
                 return_dict=False,
                 tokenizer_kwargs={"verbose": False},
+                **(arguments or {}),
             )
         except TemplateError as error:
             raise UserError(
                 f"the chat template rejects this conversation: {error}",
                 where=f"{self.option}.tokenizer",
-                cure="give the tokenizer of the served model",
+                cure="give the tokenizer of the served model, or set annotate.system=first_user",
             ) from error
 
 

@@ -157,12 +157,14 @@ def test_the_identity_contains_exactly_what_changes_answers():
         "seed": 1,
         "thinking_tokens": 9,
         "repetition": 2,
+        "chat_template_kwargs": {"enable_thinking": False},
     }
     for option, value in changes.items():
         assert identity(backbone(**{option: value})) != identity(backbone()), option
     silent = {
         "name": "another",
         "cap": "max_tokens",
+        "reply_model": "another",
         "api_key_env": "X",
         "concurrency": 1,
         "timeout": 1.0,
@@ -170,7 +172,7 @@ def test_the_identity_contains_exactly_what_changes_answers():
         "prices": Prices(input=1.0),
     }
     assert identity(backbone(**silent)) == identity(backbone())
-    assert set(description(backbone())["fields"]) == {*changes, "tokenizer_revision"}
+    assert set(description(backbone())["fields"]) == {*changes, "tokenizer_revision"} - {"chat_template_kwargs"}
 
 
 def test_a_local_tokenizer_is_identified_by_its_content(tiny, tmp_path):
@@ -306,3 +308,17 @@ def test_a_backbone_without_prices_has_no_cost():
 def test_an_invalid_price_is_refused_by_name(which, price):
     with pytest.raises(UserError, match=f"^backbone.prices.{which}: {which} is"):
         Prices(**{which: price})
+
+
+def test_arguments_of_the_chat_template_reach_the_server(serve, tmp_path):
+    server = serve(EchoBackbone().load())
+    plain, quiet = (
+        behind(server, tmp_path, *more).backbone
+        for more in ([], ["backbone.chat_template_kwargs={enable_thinking: false}"])
+    )
+    assert quiet.chat_template_kwargs == {"enable_thinking": False}
+    assert identity(quiet) != identity(plain)
+    call = Call(key="k", messages=({"role": "user", "content": "YES or NO?"},), max_new_tokens=9)
+    for backbone in (plain, quiet):
+        assert list(backbone.load().generate([call]))
+    assert [body.get("chat_template_kwargs") for body in server.asked] == [None, {"enable_thinking": False}]
