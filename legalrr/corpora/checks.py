@@ -3,6 +3,7 @@
 Invalid input raises UserError with file and line, row or id. Nothing is repaired or skipped silently.
 """
 
+import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,10 +11,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from legalrr.corpora.files import read_csv_rows, require_path
+from legalrr.corpora.plain_text import check_plain_text, describe_doubt
 from legalrr.errors import UserError
 from legalrr.records import OUTCOMES, PARTIES, Judgment, Outcome, Party, Span
 from legalrr.roles import scheme
 
+LOG = logging.getLogger(__name__)
+ENGLISH_ONLY = "roles, verdicts and parties are found in English text only, so nothing of it may be hidden"
 ZERO_ONE: Mapping[str, Outcome] = {"0": "dismissed", "1": "allowed"}
 CONFIDENCES = ("high", "medium", "low")
 FACT_NAMES = ("id", "outcome", "confidence", "party", "petitioner", "court", "year", "kind", "group", "split", "scheme")
@@ -192,9 +196,10 @@ def validate_judgments(judgments: Iterable[Judgment]) -> Iterator[Judgment]:
     """Yield the judgments unchanged, checking each.
 
     Raises:
-        UserError: an id is empty or a duplicate, a text is empty or cannot be encoded, a gold span is out of range,
-            overlaps another or has a role that is not in the scheme.
+        UserError: an id is empty or a duplicate, a text is empty, cannot be encoded or is not plain text, a gold span
+            is out of range, overlaps another or has a role that is not in the scheme.
     """
+    doubted = False
     seen: set[str] = set()
     for judgment in judgments:
         if not judgment.id.strip():
@@ -215,6 +220,10 @@ def validate_judgments(judgments: Iterable[Judgment]) -> Iterator[Judgment]:
             raise UserError(
                 f"unpaired surrogate at character {error.start}", where=where, cure="correct the text"
             ) from error
+        check_plain_text(judgment.text, where=where)
+        if not doubted and (doubt := describe_doubt(judgment.text)):
+            doubted = True
+            LOG.warning("%s: %s; %s. Further such judgments are not named", where, doubt, ENGLISH_ONLY)
         if judgment.spans is not None:
             _check_spans(judgment.spans, judgment, where)
         yield judgment

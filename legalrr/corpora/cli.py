@@ -3,17 +3,19 @@
 import argparse
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median
 
 from legalrr import tables
 from legalrr.annotate.party import find_party
 from legalrr.corpora.catalogue import card, cards, local_files
+from legalrr.corpora.checks import ENGLISH_ONLY
 from legalrr.corpora.exchange import DocBinFile, SavedDataset
 from legalrr.corpora.fetch import fetch, find_source
 from legalrr.corpora.label_studio import LabelStudio
 from legalrr.corpora.pdf_folder import PdfFolder
+from legalrr.corpora.plain_text import count_entities, describe_doubt
 from legalrr.corpora.table import Table
 from legalrr.corpora.text import Marked, SentenceLines, TextFolder
 from legalrr.errors import UserError
@@ -24,6 +26,8 @@ from legalrr.records import OUTCOMES, PARTIES, Document, Judgment, Party, Segmen
 
 Reader = Marked | SentenceLines | LabelStudio | Table | TextFolder | PdfFolder | SavedDataset | DocBinFile
 PIPE_WIDTH = 120
+FEW_WORDS = 50
+"""Judgments with fewer words are named; the shortest judgment of the corpora has 46, the next one 211."""
 LAYOUTS = ("marked", "sentence-lines", "label-studio", "table", "text", "pdf", "dataset", "docbin")
 LABEL_SOURCES = {
     "marked": "the header of each file gives its outcome",
@@ -173,6 +177,9 @@ def _summarize(judgments: Iterable[Judgment]) -> list[str]:
     roles: Counter[str] = Counter()
     texts: dict[int, str] = {}
     problems: list[str] = []
+    short: list[str] = []
+    foreign: list[str] = []
+    entities: list[str] = []
     unannotated = 0
     for judgment in judgments:
         words.append(len(judgment.text.split()))
@@ -180,11 +187,29 @@ def _summarize(judgments: Iterable[Judgment]) -> list[str]:
         parties[_find_party(judgment)] += 1
         roles.update(span.role for span in judgment.spans or ())
         unannotated += judgment.spans is None
+        if words[-1] < FEW_WORDS:
+            short.append(judgment.id)
+        if describe_doubt(judgment.text):
+            foreign.append(judgment.id)
+        if count_entities(judgment.text):
+            entities.append(judgment.id)
         first = texts.setdefault(hash(judgment.text), judgment.id)
         if first != judgment.id:
             problems.append(f"{judgment.id} has the same text as {first}")
     if not words:
         raise UserError("no judgment", where="legalrr data check", cure="check the path")
+    of_all = f"of {len(words)} judgments"
+    if short:
+        problems.append(
+            f"{len(short)} {of_all} have fewer than {FEW_WORDS} words ({_name_some(short)}): is each a whole judgment, "
+            "not a scan or a sentence?"
+        )
+    if foreign:
+        problems.append(f"{len(foreign)} {of_all} are not in English ({_name_some(foreign)}): {ENGLISH_ONLY}")
+    if entities:
+        problems.append(
+            f"{len(entities)} {of_all} have HTML entities such as &nbsp; ({_name_some(entities)}): replace them"
+        )
     if outcomes[None]:
         problems.append(f"{outcomes[None]} of {len(words)} judgments have no label: they cannot be scored")
     if parties[None]:
@@ -204,6 +229,11 @@ def _summarize(judgments: Iterable[Judgment]) -> list[str]:
         f"words       {min(words)} minimum, {median(words):g} median, {max(words)} maximum",
         "problems    " + ("; ".join(problems) or "none"),
     ]
+
+
+def _name_some(ids: Sequence[str]) -> str:
+    """Return the first five ids, and how many there are beyond."""
+    return ", ".join(ids[:5]) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
 
 
 def _find_party(judgment: Judgment) -> Party | None:
