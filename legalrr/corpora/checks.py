@@ -5,6 +5,7 @@ Invalid input raises UserError with file and line, row or id. Nothing is repaire
 
 import logging
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from legalrr.errors import UserError
 from legalrr.records import OUTCOMES, PARTIES, Judgment, Outcome, Party, Span
 from legalrr.roles import scheme
 
+_DECIMALS = re.compile(r"[+-]?[0-9]+\.0*")
 LOG = logging.getLogger(__name__)
 ENGLISH_ONLY = "roles, verdicts and parties are found in English text only, so nothing of it may be hidden"
 ZERO_ONE: Mapping[str, Outcome] = {"0": "dismissed", "1": "allowed"}
@@ -38,20 +40,39 @@ def parse_outcome(value: object, *, where: str, labels: Mapping[str, str] | None
     """Parse a published label; return None for a blank one.
 
     Args:
-        value: 0 or 1 as a number or text, or a key of `labels`.
+        value: 0 or 1 as a number or text, or a key of `labels`. Whole numbers may have decimals: tables with blanks
+            turn 1 into 1.0.
         where: file and line, for messages.
-        labels: published label -> "allowed" or "dismissed"; default: 1 is allowed, 0 is dismissed.
+        labels: published label -> "allowed" or "dismissed"; {}: 1 is allowed, 0 is dismissed, and the message names the
+            option of the corpus; None: the same, for files whose labels cannot be named.
 
     Raises:
         UserError: unknown label.
     """
-    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+    if value is None or (isinstance(value, float) and math.isnan(value)) or str(value).strip() == "":
         return None
-    key = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
-    known = labels or ZERO_ONE
+    known = {_label_key(label): outcome for label, outcome in (labels or ZERO_ONE).items()}
+    key = _label_key(value)
     if key not in known:
-        raise UserError(f"label {key!r} is none of {', '.join(known)}", where=where, cure="1 is allowed, 0 dismissed")
+        cure = "write 1 for allowed and 0 for dismissed"
+        if labels is not None:
+            cure = (
+                f"say what each label means, as in 'corpus.labels={{{_label_example(key)}: allowed, ...}}'; "
+                "in `legalrr data check`: --labels-map"
+            )
+        raise UserError(f"label {key!r} is none of {', '.join(known)}", where=where, cure=cure)
     return cast(Outcome, known[key])
+
+
+def _label_key(value: object) -> str:
+    """Return a label as text, whole numbers without decimals."""
+    text = str(value).strip()
+    return text.partition(".")[0] if _DECIMALS.fullmatch(text) else text
+
+
+def _label_example(key: str) -> str:
+    """Return a label as Hydra takes it for a key: its signs of syntax escaped."""
+    return re.sub(r"([\\,:={}\[\]()'\"])", r"\\\1", key)
 
 
 def check_labels(labels: Mapping[str, str], *, where: str) -> None:

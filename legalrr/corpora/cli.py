@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median
 
+import yaml
+
 from legalrr import tables
 from legalrr.annotate.party import find_party
 from legalrr.corpora.catalogue import card, cards, local_files
@@ -81,7 +83,19 @@ def _parser() -> argparse.ArgumentParser:
     checker.add_argument("--no-id-column", action="store_true", help="table: use row numbers as ids")
     checker.add_argument("--text-column", metavar="NAME", default="text", help="table: column of texts (default: text)")
     checker.add_argument("--label-column", metavar="NAME", help="table: column of labels")
+    checker.add_argument(
+        "--labels-map",
+        metavar="MAP",
+        default="{}",
+        help="table: what labels mean, as '{0: dismissed, 1: allowed, Partly Allowed: allowed}'",
+    )
     checker.add_argument("--spans-column", metavar="NAME", help="table: column of gold roles")
+    checker.add_argument(
+        "--roles-map", metavar="MAP", default="{}", help="table, sentence-lines: codes of roles, as '{Fact: FAC}'"
+    )
+    checker.add_argument(
+        "--sentence-rows", action="store_true", help="table: a row is a sentence; ids name the judgment"
+    )
     checker.set_defaults(run=_check)
     return parser
 
@@ -141,11 +155,14 @@ def _make_reader(options: argparse.Namespace) -> Reader:
     if labels and options.layout in LABEL_SOURCES:
         cure = LABEL_SOURCES[options.layout]
         raise UserError("--labels is not supported by this layout", where=f"--layout {options.layout}", cure=cure)
+    roles = _parse_map(options.roles_map, "--roles-map")
     match options.layout:
         case "marked":
             return Marked(name="check", folder=path, scheme=options.scheme or "build")
         case "sentence-lines":
-            return SentenceLines(name="check", folder=path, scheme=options.scheme or "seven", outcomes=labels)
+            return SentenceLines(
+                name="check", folder=path, scheme=options.scheme or "seven", outcomes=labels, roles=roles
+            )
         case "label-studio":
             outcomes = {"check": labels} if labels else {}
             return LabelStudio(name="check", files={"check": path}, outcomes=outcomes, scheme=options.scheme or "build")
@@ -156,6 +173,9 @@ def _make_reader(options: argparse.Namespace) -> Reader:
                 id_column=None if options.no_id_column else options.id_column,
                 text_column=options.text_column,
                 label_column=options.label_column,
+                labels=_parse_map(options.labels_map, "--labels-map"),
+                roles=roles,
+                rows="sentences" if options.sentence_rows else "judgments",
                 spans_column=options.spans_column,
                 scheme=options.scheme,
             )
@@ -167,6 +187,18 @@ def _make_reader(options: argparse.Namespace) -> Reader:
             return PdfFolder(name="check", folder=path, labels=labels)
         case _:
             return TextFolder(name="check", folder=path, labels=labels)
+
+
+def _parse_map(text: str, option: str) -> dict[str, str]:
+    """Parse {key: value, ...}, with all keys and values as text; raise UserError for anything else."""
+    try:
+        # The base loader leaves "yes", "1.0" and "null" as they are written.
+        found = yaml.load(text, Loader=yaml.BaseLoader)
+    except yaml.YAMLError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(one, str) for pair in found.items() for one in pair):
+        raise UserError(f"no mapping: {text!r}", where=option, cure="write '{KEY: VALUE, ...}'")
+    return found
 
 
 def _summarize(judgments: Iterable[Judgment]) -> list[str]:
