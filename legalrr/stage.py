@@ -91,7 +91,7 @@ def build(node: DictConfig, kind: type[T], *, option: str) -> T:
         assert isinstance(values, dict)
         values.pop("_target_")
         values.pop(META, None)
-        built = from_values(cls, values)
+        built = from_values(cls, _default_maps(cls, _text_keys(values)))
     except OmegaConfBaseException as error:
         first = str(error).strip().splitlines()[0]
         known = ", ".join(f.name for f in fields(cls))
@@ -108,6 +108,23 @@ def from_values(cls: type[T], values: Mapping[Any, Any]) -> T:
     schema = OmegaConf.structured(cls)
     _unlock(schema)
     return cast(T, OmegaConf.to_object(OmegaConf.merge(schema, values)))
+
+
+def _text_keys(value: Any) -> Any:
+    """Make the keys of all mappings strings: the labels of `{0: dismissed, 1: allowed}` are numbers in YAML."""
+    if isinstance(value, dict):
+        return {str(key): _text_keys(one) for key, one in value.items()}
+    return [_text_keys(one) for one in value] if isinstance(value, list) else value
+
+
+def _default_maps(cls: type[Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the mappings that are null, which then are empty.
+
+    The yaml of a stage gives an empty mapping as null, because Hydra lets `corpus.labels={0: dismissed}` replace a null
+    but not add to a mapping.
+    """
+    maps = {one.name for one in fields(cls) if one.default_factory is dict}
+    return {key: value for key, value in values.items() if value is not None or key not in maps}
 
 
 def _unlock(node: DictConfig) -> None:

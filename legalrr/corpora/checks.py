@@ -3,17 +3,23 @@
 Invalid input raises UserError with file and line, row or id. Nothing is repaired or skipped silently.
 """
 
+import logging
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from legalrr.corpora.files import read_csv_rows, require_path
+from legalrr.corpora.plain_text import check_plain_text, describe_doubt
 from legalrr.errors import UserError
 from legalrr.records import OUTCOMES, PARTIES, Judgment, Outcome, Party, Span
 from legalrr.roles import scheme
 
+_DECIMALS = re.compile(r"[+-]?[0-9]+\.0*")
+LOG = logging.getLogger(__name__)
+ENGLISH_ONLY = "roles, verdicts and parties are found in English text only, so nothing of it may be hidden"
 ZERO_ONE: Mapping[str, Outcome] = {"0": "dismissed", "1": "allowed"}
 CONFIDENCES = ("high", "medium", "low")
 FACT_NAMES = ("id", "outcome", "confidence", "party", "petitioner", "court", "year", "kind", "group", "split", "scheme")
@@ -34,20 +40,39 @@ def parse_outcome(value: object, *, where: str, labels: Mapping[str, str] | None
     """Parse a published label; return None for a blank one.
 
     Args:
-        value: 0 or 1 as a number or text, or a key of `labels`.
+        value: 0 or 1 as a number or text, or a key of `labels`. Whole numbers may have decimals: tables with blanks
+            turn 1 into 1.0.
         where: file and line, for messages.
-        labels: published label -> "allowed" or "dismissed"; default: 1 is allowed, 0 is dismissed.
+        labels: published label -> "allowed" or "dismissed"; {}: 1 is allowed, 0 is dismissed, and the message names the
+            option of the corpus; None: the same, for files whose labels cannot be named.
 
     Raises:
         UserError: unknown label.
     """
-    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+    if value is None or (isinstance(value, float) and math.isnan(value)) or str(value).strip() == "":
         return None
-    key = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
-    known = labels or ZERO_ONE
+    known = {_label_key(label): outcome for label, outcome in (labels or ZERO_ONE).items()}
+    key = _label_key(value)
     if key not in known:
-        raise UserError(f"label {key!r} is none of {', '.join(known)}", where=where, cure="1 is allowed, 0 dismissed")
+        cure = "write 1 for allowed and 0 for dismissed"
+        if labels is not None:
+            cure = (
+                f"say what each label means, as in 'corpus.labels={{{_label_example(key)}: allowed, ...}}'; "
+                "in `legalrr data check`: --labels-map"
+            )
+        raise UserError(f"label {key!r} is none of {', '.join(known)}", where=where, cure=cure)
     return cast(Outcome, known[key])
+
+
+def _label_key(value: object) -> str:
+    """Return a label as text, whole numbers without decimals."""
+    text = str(value).strip()
+    return text.partition(".")[0] if _DECIMALS.fullmatch(text) else text
+
+
+def _label_example(key: str) -> str:
+    """Return a label as Hydra takes it for a key: its signs of syntax escaped."""
+    return re.sub(r"([\\,:={}\[\]()'\"])", r"\\\1", key)
 
 
 def check_labels(labels: Mapping[str, str], *, where: str) -> None:
@@ -192,9 +217,10 @@ def validate_judgments(judgments: Iterable[Judgment]) -> Iterator[Judgment]:
     """Yield the judgments unchanged, checking each.
 
     Raises:
-        UserError: an id is empty or a duplicate, a text is empty or cannot be encoded, a gold span is out of range,
-            overlaps another or has a role that is not in the scheme.
+        UserError: an id is empty or a duplicate, a text is empty, cannot be encoded or is not plain text, a gold span
+            is out of range, overlaps another or has a role that is not in the scheme.
     """
+    doubted = False
     seen: set[str] = set()
     for judgment in judgments:
         if not judgment.id.strip():
@@ -215,6 +241,10 @@ def validate_judgments(judgments: Iterable[Judgment]) -> Iterator[Judgment]:
             raise UserError(
                 f"unpaired surrogate at character {error.start}", where=where, cure="correct the text"
             ) from error
+        check_plain_text(judgment.text, where=where)
+        if not doubted and (doubt := describe_doubt(judgment.text)):
+            doubted = True
+            LOG.warning("%s: %s; %s. Further such judgments are not named", where, doubt, ENGLISH_ONLY)
         if judgment.spans is not None:
             _check_spans(judgment.spans, judgment, where)
         yield judgment

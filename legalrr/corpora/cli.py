@@ -3,17 +3,21 @@
 import argparse
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median
+
+import yaml
 
 from legalrr import tables
 from legalrr.annotate.party import find_party
 from legalrr.corpora.catalogue import card, cards, local_files
+from legalrr.corpora.checks import ENGLISH_ONLY
 from legalrr.corpora.exchange import DocBinFile, SavedDataset
 from legalrr.corpora.fetch import fetch, find_source
 from legalrr.corpora.label_studio import LabelStudio
 from legalrr.corpora.pdf_folder import PdfFolder
+from legalrr.corpora.plain_text import count_entities, describe_doubt
 from legalrr.corpora.table import Table
 from legalrr.corpora.text import Marked, SentenceLines, TextFolder
 from legalrr.errors import UserError
@@ -24,6 +28,8 @@ from legalrr.records import OUTCOMES, PARTIES, Document, Judgment, Party, Segmen
 
 Reader = Marked | SentenceLines | LabelStudio | Table | TextFolder | PdfFolder | SavedDataset | DocBinFile
 PIPE_WIDTH = 120
+FEW_WORDS = 50
+"""Judgments with fewer words are named; the shortest judgment of the corpora has 46, the next one 211."""
 LAYOUTS = ("marked", "sentence-lines", "label-studio", "table", "text", "pdf", "dataset", "docbin")
 LABEL_SOURCES = {
     "marked": "the header of each file gives its outcome",
@@ -77,7 +83,19 @@ def _parser() -> argparse.ArgumentParser:
     checker.add_argument("--no-id-column", action="store_true", help="table: use row numbers as ids")
     checker.add_argument("--text-column", metavar="NAME", default="text", help="table: column of texts (default: text)")
     checker.add_argument("--label-column", metavar="NAME", help="table: column of labels")
+    checker.add_argument(
+        "--labels-map",
+        metavar="MAP",
+        default="{}",
+        help="table: what labels mean, as '{0: dismissed, 1: allowed, Partly Allowed: allowed}'",
+    )
     checker.add_argument("--spans-column", metavar="NAME", help="table: column of gold roles")
+    checker.add_argument(
+        "--roles-map", metavar="MAP", default="{}", help="table, sentence-lines: codes of roles, as '{Fact: FAC}'"
+    )
+    checker.add_argument(
+        "--sentence-rows", action="store_true", help="table: a row is a sentence; ids name the judgment"
+    )
     checker.set_defaults(run=_check)
     return parser
 
@@ -137,11 +155,14 @@ def _make_reader(options: argparse.Namespace) -> Reader:
     if labels and options.layout in LABEL_SOURCES:
         cure = LABEL_SOURCES[options.layout]
         raise UserError("--labels is not supported by this layout", where=f"--layout {options.layout}", cure=cure)
+    roles = _parse_map(options.roles_map, "--roles-map")
     match options.layout:
         case "marked":
             return Marked(name="check", folder=path, scheme=options.scheme or "build")
         case "sentence-lines":
-            return SentenceLines(name="check", folder=path, scheme=options.scheme or "seven", outcomes=labels)
+            return SentenceLines(
+                name="check", folder=path, scheme=options.scheme or "seven", outcomes=labels, roles=roles
+            )
         case "label-studio":
             outcomes = {"check": labels} if labels else {}
             return LabelStudio(name="check", files={"check": path}, outcomes=outcomes, scheme=options.scheme or "build")
@@ -152,6 +173,9 @@ def _make_reader(options: argparse.Namespace) -> Reader:
                 id_column=None if options.no_id_column else options.id_column,
                 text_column=options.text_column,
                 label_column=options.label_column,
+                labels=_parse_map(options.labels_map, "--labels-map"),
+                roles=roles,
+                rows="sentences" if options.sentence_rows else "judgments",
                 spans_column=options.spans_column,
                 scheme=options.scheme,
             )
@@ -165,6 +189,18 @@ def _make_reader(options: argparse.Namespace) -> Reader:
             return TextFolder(name="check", folder=path, labels=labels)
 
 
+def _parse_map(text: str, option: str) -> dict[str, str]:
+    """Parse {key: value, ...}, with all keys and values as text; raise UserError for anything else."""
+    try:
+        # The base loader leaves "yes", "1.0" and "null" as they are written.
+        found = yaml.load(text, Loader=yaml.BaseLoader)
+    except yaml.YAMLError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(one, str) for pair in found.items() for one in pair):
+        raise UserError(f"no mapping: {text!r}", where=option, cure="write '{KEY: VALUE, ...}'")
+    return found
+
+
 def _summarize(judgments: Iterable[Judgment]) -> list[str]:
     """Return the lines of a summary: counts, and possible problems."""
     words: list[int] = []
@@ -173,6 +209,9 @@ def _summarize(judgments: Iterable[Judgment]) -> list[str]:
     roles: Counter[str] = Counter()
     texts: dict[int, str] = {}
     problems: list[str] = []
+    short: list[str] = []
+    foreign: list[str] = []
+    entities: list[str] = []
     unannotated = 0
     for judgment in judgments:
         words.append(len(judgment.text.split()))
@@ -180,11 +219,29 @@ def _summarize(judgments: Iterable[Judgment]) -> list[str]:
         parties[_find_party(judgment)] += 1
         roles.update(span.role for span in judgment.spans or ())
         unannotated += judgment.spans is None
+        if words[-1] < FEW_WORDS:
+            short.append(judgment.id)
+        if describe_doubt(judgment.text):
+            foreign.append(judgment.id)
+        if count_entities(judgment.text):
+            entities.append(judgment.id)
         first = texts.setdefault(hash(judgment.text), judgment.id)
         if first != judgment.id:
             problems.append(f"{judgment.id} has the same text as {first}")
     if not words:
         raise UserError("no judgment", where="legalrr data check", cure="check the path")
+    of_all = f"of {len(words)} judgments"
+    if short:
+        problems.append(
+            f"{len(short)} {of_all} have fewer than {FEW_WORDS} words ({_name_some(short)}): is each a whole judgment, "
+            "not a scan or a sentence?"
+        )
+    if foreign:
+        problems.append(f"{len(foreign)} {of_all} are not in English ({_name_some(foreign)}): {ENGLISH_ONLY}")
+    if entities:
+        problems.append(
+            f"{len(entities)} {of_all} have HTML entities such as &nbsp; ({_name_some(entities)}): replace them"
+        )
     if outcomes[None]:
         problems.append(f"{outcomes[None]} of {len(words)} judgments have no label: they cannot be scored")
     if parties[None]:
@@ -204,6 +261,11 @@ def _summarize(judgments: Iterable[Judgment]) -> list[str]:
         f"words       {min(words)} minimum, {median(words):g} median, {max(words)} maximum",
         "problems    " + ("; ".join(problems) or "none"),
     ]
+
+
+def _name_some(ids: Sequence[str]) -> str:
+    """Return the first five ids, and how many there are beyond."""
+    return ", ".join(ids[:5]) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
 
 
 def _find_party(judgment: Judgment) -> Party | None:

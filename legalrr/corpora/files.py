@@ -5,9 +5,11 @@ Invalid input raises UserError with file and line, row or byte offset.
 
 import codecs
 import csv
+import fnmatch
 import gzip
 import io
 import json
+import logging
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,8 +18,12 @@ from pathlib import Path
 from typing import IO, Any, NoReturn, cast
 
 from legalrr import paths
+from legalrr.corpora.plain_text import check_signature
 from legalrr.errors import UserError
 
+LOG = logging.getLogger(__name__)
+DOCUMENT_SUFFIXES = (".doc", ".docx", ".odt", ".rtf", ".htm", ".html")
+"""Suffixes of files that may be judgments and that no reader of text files reads."""
 TABLE_SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz", ".parquet")
 Row = Mapping[str, Any]
 
@@ -36,12 +42,37 @@ def require_path(path: str) -> Path:
 
 
 def list_text_files(folder: Path, pattern: str = "*.txt") -> list[Path]:
-    """List the matching files of a folder in natural order (d2 before d10); raise UserError if there are none."""
+    """List the matching files of a folder in natural order (d2 before d10); the case of letters does not matter.
+
+    Files that are left out, of its sub-folders or of word processors and browsers, are counted in a warning.
+
+    Raises:
+        UserError: no folder, or no matching file in it.
+    """
     if not folder.is_dir():
         raise UserError("not a folder", where=str(folder), cure="name the folder that holds the *.txt files")
-    found = sorted(folder.glob(pattern), key=lambda path: (natural_sort_key(path.name), path.name))
+    matches = re.compile(fnmatch.translate(pattern), re.IGNORECASE).match
+    with translate_read_errors(folder):
+        files = [path for path in folder.iterdir() if not path.is_dir()]
+    found = sorted(filter(lambda path: matches(path.name), files), key=lambda p: (natural_sort_key(p.name), p.name))
+    below = sorted(path for path in folder.rglob("*") if path.parent != folder and matches(path.name))
     if not found:
-        raise UserError(f"no {pattern} file in this folder", where=str(folder), cure="one judgment per .txt file")
+        cure = f"name a sub-folder, as {below[0].parent}" if below else "one judgment per .txt file"
+        raise UserError(f"no {pattern} file in this folder", where=str(folder), cure=cure)
+    if below:
+        LOG.warning(
+            "%s: %d files in sub-folders are not read, the first is %s: name the sub-folder, or move the files",
+            folder,
+            len(below),
+            below[0].relative_to(folder),
+        )
+    if others := sorted(path.name for path in files if path.suffix.lower() in DOCUMENT_SUFFIXES and path not in found):
+        LOG.warning(
+            "%s: %d files are not read, the first is %s: convert them to plain text (UTF-8)",
+            folder,
+            len(others),
+            others[0],
+        )
     return found
 
 
@@ -58,18 +89,27 @@ def read_text(path: Path) -> str:
     Line ends become "\n", so that a judgment is the same on every system. A BOM is removed.
 
     Raises:
-        UserError: not UTF-8; the message gives the byte offset.
+        UserError: not a text file, or not UTF-8; the message gives the byte offset.
     """
     with translate_read_errors(path), open_binary(path) as file:
         return decode_utf8(file.read(), where=str(path))
 
 
 def decode_utf8(content: bytes, *, where: str) -> str:
-    """Decode UTF-8 as `read_text` does; raise UserError with `where` and the byte offset if it is invalid."""
+    """Decode UTF-8 as `read_text` does.
+
+    Raises:
+        UserError: the content is that of a PDF, RTF, word processor or other binary file, or not UTF-8; the message
+            gives `where` and the byte offset.
+    """
+    check_signature(content, where=where)
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise _encoding_error(error, error.start, where) from error
+    if "\0" in text:
+        what = f"binary: a zero byte at character {text.index(chr(0))}"
+        raise UserError(what, where=where, cure="give a text file in UTF-8")
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -175,10 +215,10 @@ def _read_json_lines(path: Path, columns: list[str]) -> Iterator[tuple[str, Row]
     with translate_read_errors(path), open_binary(path) as file:
         for number, line in enumerate(file, start=1):
             where = f"{path}:{number}"
-            if not line.strip():
+            if not line.removeprefix(codecs.BOM_UTF8).strip():
                 continue
             try:
-                row = json.loads(line.decode("utf-8"))
+                row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
             except json.JSONDecodeError as error:
                 raise UserError(
                     f"truncated or damaged JSON: {error.msg} at character {error.pos}",

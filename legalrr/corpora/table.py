@@ -2,11 +2,16 @@
 
 Files are read row by row, so that 700,000 judgments need little more memory than one (and their ids). The source of a
 row is its line, or its number in a Parquet file or hub data set; both count from 1.
+
+There are two layouts of sentences with roles. A row has a list of sentences and a list of their roles, as in IL-TUR;
+or each row is a sentence (`rows: sentences`), as in LegalSeg. The text of the judgment is its sentences joined by a
+newline; each sentence is a gold span.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,6 +22,7 @@ from legalrr.corpora.checks import (
     parse_outcome,
     parse_party,
     select_splits,
+    strip_span,
     validate_judgments,
 )
 from legalrr.corpora.fetch import hub_rows
@@ -52,7 +58,7 @@ class Table:
     id_column: str | None = "id"
     """Column with the id; null: ids are `<split>-<row>`, rows counted from 1."""
     text_column: str = "text"
-    """Column with the text."""
+    """Column with the text, or with a list of sentences (in CSV as JSON)."""
     label_column: str | None = "label"
     """Column with the label; null: no labels."""
     labels: dict[str, str] = field(default_factory=dict)
@@ -77,7 +83,12 @@ class Table:
     split_column: str | None = None
     """Column with the split, for a `file` with several splits."""
     spans_column: str | None = None
-    """Column with the gold roles: a list of [start, end, role] or {start, end, role}, in CSV as JSON; blank: none."""
+    """Column with the gold roles: a list of [start, end, role] or {start, end, role}, or of the roles of the sentences;
+    in CSV as JSON. With `rows: sentences` the role of the sentence. Blank: none."""
+    roles: dict[str, str] | None = field(default=None, metadata={"later": True})
+    """Role as published -> code of the scheme, for spellings that are not aliases of the scheme."""
+    rows: str = later(default="judgments")
+    """`judgments`, or `sentences`: consecutive rows with the same id are the sentences of one judgment."""
     scheme: str | None = None
     """Scheme of the gold roles."""
     split: str | None = None
@@ -99,8 +110,16 @@ class Table:
             )
         if self.spans_column and self.scheme is None:
             raise UserError("spans_column without scheme", where=where, cure="set scheme: build or seven")
+        if self.rows not in ("judgments", "sentences"):
+            raise UserError(f"unknown rows {self.rows!r}", where=where, cure="use judgments or sentences")
+        if self.rows == "sentences" and self.id_column is None:
+            raise UserError(
+                "rows: sentences without id_column", where=where, cure="name the column that numbers the judgments"
+            )
         if self.scheme is not None:
-            scheme(self.scheme, where=f"{where}: scheme")
+            known = scheme(self.scheme, where=f"{where}: scheme")
+            for code in (self.roles or {}).values():
+                known.code(code, where=f"{where}: roles")
         parse_party(self.party, where=f"{where}: party")
         check_labels(self.labels, where=f"{where}: labels")
 
@@ -128,19 +147,40 @@ class Table:
                 where=f"corpus {self.name}",
             )
             for one, rows in splits:
-                yield from (self._judgment(row, number, where, one) for number, where, row in rows)
+                yield from (self._judgment(row, number, where, one) for number, where, row in self._merge(rows))
         elif self.file is not None:
             yield from self._read_single_file(self.file, split)
         else:
             for one in select_splits(split, self.files, corpus=self.name):
                 rows = read_table_rows(require_path(self.files[one]), self.columns())
-                yield from (self._judgment(row, number, where, one) for number, where, row in rows)
+                yield from (self._judgment(row, number, where, one) for number, where, row in self._merge(rows))
+
+    def _merge(self, rows: Iterable[tuple[int, str, Row]]) -> Iterator[tuple[int, str, Row]]:
+        """Make one row of the rows of a judgment, with lists of its sentences and roles."""
+        if self.rows == "judgments":
+            yield from rows
+            return
+        lists = [column for column in (self.text_column, self.spans_column) if column is not None]
+        shared = [column for column in self.columns() if column not in lists]
+        for _, group in groupby(rows, key=lambda row: row[2][self.id_column or ""]):
+            (number, first, row), *others = group
+            merged = {**row, **{column: [row[column]] for column in lists}}
+            for _, where, row in others:
+                if differing := [column for column in shared if row[column] != merged[column]]:
+                    raise UserError(
+                        f"{differing[0]} is {row[differing[0]]!r}, but {merged[differing[0]]!r} at the first sentence",
+                        where=where,
+                        cure="give all sentences of a judgment the same value",
+                    )
+                for column in lists:
+                    merged[column].append(row[column])
+            yield number, first, merged
 
     def _read_single_file(self, file: str, split: str | None) -> Iterator[Judgment]:
         if self.split_column is None:
             select_splits(split, (), corpus=self.name)
         found = set()
-        for number, where, row in read_table_rows(require_path(file), self.columns()):
+        for number, where, row in self._merge(read_table_rows(require_path(file), self.columns())):
             one = str(row[self.split_column]) if self.split_column else None
             found.add(one)
             if split in (None, one):
@@ -166,9 +206,14 @@ class Table:
         return [column for column in named if column is not None]
 
     def _judgment(self, row: Row, number: int, where: str, split: str | None) -> Judgment:
-        text = row[self.text_column]
+        sentences = _parse_list(row[self.text_column])
+        text = row[self.text_column] if sentences is None else "\n".join(sentences)
         if not isinstance(text, str):
-            raise UserError(f"{self.text_column} is {type(text).__name__}, not a string", where=where)
+            raise UserError(
+                f"{self.text_column} is {type(text).__name__}, not a string",
+                where=where,
+                cure="give the text, or a list of sentences",
+            )
         if self.id_column is None:
             key = f"{split}-{number}" if split else str(number)
         else:
@@ -179,7 +224,7 @@ class Table:
                 f"confidence {confidence!r}", where=where, cure=f"one of {', '.join(CONFIDENCES)}, or blank"
             )
         label = row[self.label_column] if self.label_column else None
-        spans = self._spans(row[self.spans_column], where) if self.spans_column else None
+        spans = self._spans(row[self.spans_column], sentences, where) if self.spans_column else None
         return Judgment(
             id=key,
             text=text,
@@ -196,7 +241,7 @@ class Table:
             spans=spans,
         )
 
-    def _spans(self, value: Any, where: str) -> tuple[Span, ...] | None:
+    def _spans(self, value: Any, sentences: list[str] | None, where: str) -> tuple[Span, ...] | None:
         if value is None or value == "":
             return None
         if isinstance(value, str):
@@ -204,15 +249,64 @@ class Table:
                 value = json.loads(value)
             except json.JSONDecodeError as error:
                 raise UserError(f"{self.spans_column} is not valid JSON: {error.msg}", where=where) from error
-        roles = scheme(self.scheme or "", where=where)
+        if not isinstance(value, list):
+            raise UserError(
+                f"{self.spans_column} is no list: {value!r}", where=where, cure="write [[start, end, role], ...]"
+            )
+        if sentences is not None:
+            return self._sentence_spans(value, sentences, where)
         spans = []
         for item in value:
             match item:
                 case [int(start), int(end), str(role)] | {"start": int(start), "end": int(end), "role": str(role)}:
-                    spans.append(Span(start=start, end=end, role=roles.code(role, where=where)))
+                    spans.append(Span(start=start, end=end, role=self._role(role, where)))
                 case _:
-                    raise UserError(f"not a span: {item!r}", where=where, cure="write [start, end, role]")
+                    raise UserError(
+                        f"not a span: {item!r}",
+                        where=where,
+                        cure=f"write [start, end, role], or a list of sentences in {self.text_column}",
+                    )
         return tuple(sorted(spans, key=lambda span: (span.start, span.end)))
+
+    def _sentence_spans(self, roles: list[Any], sentences: list[str], where: str) -> tuple[Span, ...]:
+        if len(roles) != len(sentences):
+            raise UserError(
+                f"{len(sentences)} sentences but {len(roles)} roles", where=where, cure="give every sentence one role"
+            )
+        spans, offset = [], 0
+        for number, (sentence, role) in enumerate(zip(sentences, roles, strict=True), start=1):
+            start, end = strip_span(sentence, 0, len(sentence))
+            if start < end:
+                spans.append(
+                    Span(start=offset + start, end=offset + end, role=self._role(role, f"{where}, sentence {number}"))
+                )
+            offset += len(sentence) + 1
+        return tuple(spans)
+
+    def _role(self, role: object, where: str) -> str:
+        """Return the code of a published role, a word or a number."""
+        known, name = scheme(self.scheme or "", where=where), str(role)
+        code = (self.roles or {}).get(name, name)
+        if code not in known and code not in known.aliases:
+            raise UserError(
+                f"unknown role {name!r}",
+                where=where,
+                cure=f"say what each role means, as in 'corpus.roles={{{name}: FAC, ...}}'; "
+                f"the scheme {known.name!r} has {', '.join(one.code for one in known.roles)}",
+            )
+        return known.code(code, where=where)
+
+
+def _parse_list(value: object) -> list[str] | None:
+    """Return a list of sentences, also one written as JSON; None if the value is neither."""
+    if isinstance(value, str) and value.lstrip().startswith('["'):
+        try:
+            value = json.loads(value)
+        except json.JSONDecodeError:
+            return None
+    if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
+        return value
+    return None
 
 
 def _optional_text(row: Row, column: str | None) -> str | None:

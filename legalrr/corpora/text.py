@@ -20,8 +20,9 @@ Marked text (`Marked`), the layout of the specimen: a YAML header, then the text
     [FAC] 1. The appellant is a tenant. [RLC] The Rent Controller ...
 
 A marker is the code of a role in square brackets, followed by one space or newline; both are removed from the text. The
-role extends to the next marker; white space at its ends is not part of the span. Any other word in capitals in brackets
-is reported as a misspelt role. (A single capital, as in "[T]he", is text.)
+role extends to the next marker; white space at its ends is not part of the span. Any other word in capitals in
+brackets, the name of a role spelt otherwise ("[Facts]", "[ RPC ]"), and any capitalized word in brackets that begins a
+paragraph, is reported as a misspelt role. (Brackets such as "[T]he", "[1973]" or "[See para 5]" are text.)
 
 Sources: Bhattacharya et al., JURIX 2019 (github.com/Law-AI/semantic-segmentation); MARRO, arXiv 2503.10659.
 """
@@ -37,6 +38,7 @@ import yaml
 from legalrr import paths
 from legalrr.corpora.checks import Label, load_labels, parse_party, select_splits, strip_span, validate_judgments
 from legalrr.corpora.files import list_text_files, read_text, require_path
+from legalrr.corpora.markers import MARKER, find_misspelt_marker
 from legalrr.errors import UserError
 from legalrr.records import Judgment, Span
 from legalrr.roles import Scheme, scheme
@@ -44,7 +46,6 @@ from legalrr.stage import later
 
 TEXT_KEYS = ("title", "court", "kind", "petitioner", "group")
 KEYS = ("id", "year", "party", "outcome", *TEXT_KEYS)
-MARKER = re.compile(r"\[([A-Z][A-Z_]+)\]")
 HEADER = re.compile(r"---\n(.*?\n)---\n", re.DOTALL)
 
 
@@ -298,6 +299,12 @@ def _text_field(fields: Mapping[str, object], key: str) -> str | None:
 
 def _parse_body(content: str, begin: int, roles: Scheme, source: str) -> tuple[str, tuple[Span, ...]]:
     """Parse the markers; return the text without them, and the spans."""
+    if misspelt := find_misspelt_marker(content, begin):
+        raise UserError(
+            f"{misspelt.group()} is no role of the scheme {roles.name!r}",
+            where=f"{source}:{content.count(chr(10), 0, misspelt.start()) + 1}",
+            cure=f"write one of {', '.join(f'[{role.code}]' for role in roles.roles)}; in text use round brackets",
+        )
     markers = list(MARKER.finditer(content, begin))
     first = markers[0].start() if markers else len(content)
     if content[begin:first].strip() or not markers:

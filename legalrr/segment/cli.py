@@ -14,6 +14,7 @@ from legalrr.corpora.catalogue import card
 from legalrr.corpora.exchange import FORMATS, check_destination, export, to_json_line, with_roles
 from legalrr.corpora.files import decode_utf8, list_text_files, read_text
 from legalrr.corpora.pdf import list_pdf_files, read_pdf
+from legalrr.corpora.plain_text import check_plain_text
 from legalrr.errors import UserError
 from legalrr.progress import progress
 from legalrr.protocols import Segmenter
@@ -177,7 +178,8 @@ def _expand_inputs(inputs: list[str]) -> Iterator[str]:
         if name != STDIN and Path(name).is_dir():
             pdfs = list_pdf_files(Path(name))
             # Without any file, `list_text_files` raises the error.
-            texts = list_text_files(Path(name)) if not pdfs or any(Path(name).glob("*.txt")) else []
+            named = any(path.suffix.lower() == ".txt" for path in Path(name).iterdir())
+            texts = list_text_files(Path(name)) if named or not pdfs else []
             yield from map(str, [*texts, *pdfs])
         else:
             yield name
@@ -204,6 +206,7 @@ def _read_judgment(name: str) -> Judgment:
         text = read_text(path)
     if "\0" in text:
         raise UserError(f"binary: a zero byte at character {text.index(chr(0))}", where=name, cure="name a text file")
+    check_plain_text(text, where=name)
     if not text.strip():
         raise UserError("no text", where=name, cure="name a file that contains a judgment")
     return Judgment(id="stdin" if name == STDIN else path.stem, text=text, source=name)

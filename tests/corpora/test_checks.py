@@ -26,18 +26,28 @@ def spans(*triples):
 
 
 @pytest.mark.parametrize(
-    ("value", "outcome"), [(1, "allowed"), ("0", "dismissed"), (1.0, "allowed"), (" 1 ", "allowed")]
+    ("value", "outcome"),
+    [
+        (1, "allowed"),
+        ("0", "dismissed"),
+        (1.0, "allowed"),
+        (" 1 ", "allowed"),
+        ("1.0", "allowed"),
+        ("0.0", "dismissed"),
+        ("1.", "allowed"),
+        ("0.000", "dismissed"),
+    ],
 )
 def test_one_is_allowed_and_zero_dismissed(value, outcome):
     assert parse_outcome(value, where="f:1") == outcome
 
 
-@pytest.mark.parametrize("value", [None, "", float("nan")])
+@pytest.mark.parametrize("value", [None, "", "  ", float("nan")])
 def test_a_blank_label_gives_no_outcome(value):
     assert parse_outcome(value, where="f:1") is None
 
 
-@pytest.mark.parametrize("value", [2, "yes", 0.5, -1, True, "1.0"])
+@pytest.mark.parametrize("value", [2, "yes", 0.5, -1, True, "1.5", "1.0.0", "1e0"])
 def test_a_label_other_than_zero_and_one_is_rejected(user_error, value):
     with user_error("f:1", "none of 0, 1"):
         parse_outcome(value, where="f:1")

@@ -83,6 +83,16 @@ def test_check_summarizes_judgments_and_lists_problems(texts, write, capsys):
     assert "1 of 3 judgments have no label" in output
 
 
+def test_check_names_judgments_of_a_few_words_and_html_entities(write, tmp_path, capsys):
+    for number in range(7):
+        write(f"t/{number}.txt", f"Digitally signed by Registrar {number}")
+    write("t/long.txt", "The appeal&nbsp;is dismissed. " * 20)
+    main(["check", str(tmp_path / "t"), "--layout", "text"])
+    output = capsys.readouterr().out
+    assert "7 of 8 judgments have fewer than 50 words (0, 1, 2, 3, 4 and 2 more): is each a whole judgment" in output
+    assert "1 of 8 judgments have HTML entities such as &nbsp; (long)" in output
+
+
 def test_check_counts_parties_and_judgments_without_a_party(write, tmp_path, capsys):
     write("t/a.txt", "WRIT PETITION NO. 7 OF 2001\nThe plaintiff fell.")
     write("t/b.txt", "It rained.")

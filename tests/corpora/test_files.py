@@ -128,6 +128,14 @@ def test_an_invalid_json_line_is_reported_with_its_number(write, user_error, lin
         list(read_table_rows(path, ["id"]))
 
 
+def test_json_lines_may_begin_with_a_byte_order_mark(write):
+    path = write("a.jsonl", b'\xef\xbb\xbf{"id": 1}\r\n{"id": 2}\r\n')
+    assert [row["id"] for _, _, row in read_table_rows(path, ["id"])] == [1, 2]
+    packed = write("a.jsonl.gz", gzip.compress(path.read_bytes()))
+    assert [row["id"] for _, _, row in read_table_rows(packed, ["id"])] == [1, 2]
+    assert list(read_table_rows(write("b.jsonl", b"\xef\xbb\xbf\n"), ["id"])) == []
+
+
 def test_a_damaged_parquet_file_is_rejected(write, user_error):
     with user_error("a.parquet", "truncated or damaged Parquet"):
         list(read_table_rows(write("a.parquet", b"PAR1 no more"), ["id"]))

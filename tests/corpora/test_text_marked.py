@@ -13,8 +13,10 @@ from legalrr.roles import BUILD, SEVEN
 HEAD = "---\nid: rent-1\n---\n"
 SPECIMEN = Path(__file__).parents[2] / "data" / "specimen" / "judgments"
 
-# Text without markers, but with line ends, brackets and lower-case letters.
-pieces = st.text(st.sampled_from("ab .,[]\n9T"), min_size=1).filter(lambda t: t.strip() and not re.search(r"\[TT", t))
+# Text with line ends, brackets and lower-case letters, but without markers and bracketed words.
+pieces = st.text(st.sampled_from("ab .,[]\n9T"), min_size=1).filter(
+    lambda t: t.strip() and not re.search(r"\[TT|\[\s*\w[\w ]+\]", t)
+)
 
 
 def test_header_and_body_are_parsed(tmp_path, write):
