@@ -14,6 +14,7 @@ import pytest
 
 from legalrr.errors import UserError
 from legalrr.predictions import read_predictions
+from legalrr.report.cli import main
 from legalrr.report.html.judgments import read_judgments
 from legalrr.report.load import read_results
 from legalrr.report.run_record import read_overrides
@@ -163,3 +164,12 @@ def test_scores_that_the_predictions_deny_are_computed_again(cell, change) -> No
     (cell / "scores.json").write_text(json.dumps({**stored, "cases": before.digest, **change}))
     (after,) = read_results([cell])
     assert after.scores == before.scores
+
+
+@pytest.mark.parametrize("name", ["predictions.jsonl", "scores.json", "run.json", "references.jsonl"])
+def test_the_command_ends_in_tables_or_in_one_line(cell, tmp_path, name) -> None:
+    file = cell / name
+    for damaged in mutations(file.read_bytes(), max(3, MUTATIONS // 300), lines=name.endswith("l")):
+        file.write_bytes(damaged)
+        if ends_well(file, lambda: main([str(cell), "--out", str(tmp_path / "out"), "--quiet"])):
+            assert (tmp_path / "out" / "report.html").is_file()
