@@ -18,6 +18,7 @@ from legalrr.report.cli import main
 from legalrr.report.html.judgments import read_judgments
 from legalrr.report.load import read_results
 from legalrr.report.run_record import read_overrides
+from legalrr.report.table_view import attention_variant
 from legalrr.score.explanation import read_explanations
 from tests.report.html.conftest import enrich
 
@@ -173,3 +174,9 @@ def test_the_command_ends_in_tables_or_in_one_line(cell, tmp_path, name) -> None
         file.write_bytes(damaged)
         if ends_well(file, lambda: main([str(cell), "--out", str(tmp_path / "out"), "--quiet"])):
             assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_layers_of_an_unexpected_type_are_shown_as_they_are(sweep) -> None:
+    sweep.cell(0, stages={"backbone": {"class": "x", "fields": {"gka": {"fields": {"layers": 0.5}}}}})
+    (result,) = read_results([sweep.folder])
+    assert attention_variant(result.setup) == "GKA 0.5"
