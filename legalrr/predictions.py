@@ -3,19 +3,63 @@
 Files of earlier versions lack newer fields; the default of each such field says that it is missing.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from legalrr.errors import UserError
 from legalrr.records import OUTCOMES, Outcome
+from legalrr.typed_json import Bounds, JsonError, Shape, load_json, parse
 
 PREDICTIONS = "predictions.jsonl"
 LABELS = (*OUTCOMES, "invalid")
 
 Json = Mapping[str, Any]
+Count = Annotated[int, Bounds(0)]
+"""A number of characters or tokens, or an offset."""
+TEXTS = ("name", "text")
+"""Fields of a turn that every row with messages has."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Turn:
+    """Fields of a turn in the file; older rows lack some."""
+
+    name: str | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+    prompt_tokens: Count
+    cached_tokens: Count
+    new_tokens: Count
+    seconds: Annotated[float, Bounds(0)] = 0.0
+    logprobs: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ContentPart:
+    """A part of a message with page images: a text, or the number and resolution of a page."""
+
+    type: Literal["text", "image"]
+    text: str = ""
+    number: int | None = None
+    dpi: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Message:
+    """A message as it was sent."""
+
+    role: str
+    content: str | Sequence[Annotated[Json, Shape(_ContentPart)]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Earlier:
+    """A conversation as its difference to the last one: role, number of shared characters, rest."""
+
+    turn: str
+    messages: Sequence[tuple[str, Count, str | Sequence[Annotated[Json, Shape(_ContentPart)]]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,13 +72,13 @@ class Prediction:
     """The gold outcome; None if unknown."""
     court: str | None = None
     """Name of the court."""
-    year: int | None = None
+    year: Annotated[int, Bounds(0, 9999)] | None = None
     """Year of the decision."""
     kind: str | None = None
     """Kind of matter, as in the corpus."""
     confidence: str | None = None
     """Confidence of the annotator in the outcome: high, medium or low."""
-    length: int | None = None
+    length: Count | None = None
     """Characters of the full judgment."""
     cluster: str = ""
     """Cluster of near-duplicates; "": the run predates the field."""
@@ -42,29 +86,29 @@ class Prediction:
     """The predicted outcome."""
     reason: str
     """Reason of the verdict (`legalrr.records.Verdict.reason`)."""
-    span: Sequence[int] | None = None
+    span: Annotated[Sequence[int], Shape(tuple[Count, Count])] | None = None
     """Offsets of the verdict in the text of the last turn: start, end."""
-    p_allowed: float | None = None
+    p_allowed: Annotated[float, Bounds(0, 1)] | None = None
     """Probability of `allowed`; None unless answers were compared."""
     cut_off: bool = False
     """Whether a turn was cut off."""
     error: str | None = None
     """Error message of the engine."""
-    turns: Sequence[Json]
+    turns: Sequence[Annotated[Json, Shape(_Turn)]]
     """The answers, each with the fields of `legalrr.records.CompletedTurn`."""
-    messages: Sequence[Json] = ()
+    messages: Sequence[Annotated[Json, Shape(_Message)]] = ()
     """Conversation of the last turn, as sent."""
-    earlier: Sequence[Json] = ()
+    earlier: Sequence[Annotated[Json, Shape(_Earlier)]] = ()
     """Earlier conversations that are not a prefix of the last one, as differences to it (`legalrr.run.folder`)."""
     prompt: str | None = None
     """Digest of the prompt; None for a baseline, and in older files."""
-    shown: Sequence[Sequence[Any]] | None = None
+    shown: Sequence[Annotated[Sequence[Any], Shape(tuple[str, Count, Count])]] | None = None
     """Role, start and end of every visible passage; None in older files."""
-    hidden: Sequence[Sequence[Any]] = ()
+    hidden: Sequence[Annotated[Sequence[Any], Shape(tuple[Count, Count, str, str])]] = ()
     """Start, end, role and reason (`legalrr.records.HideReason`) of every hidden passage."""
     pages: Mapping[str, Any] | None = None
     """Pages shown, hidden and dropped, of a judgment shown as images."""
-    dropped_tokens: int = 0
+    dropped_tokens: Count = 0
     """Tokens dropped to fit the budget."""
     skipped: bool = False
     """Whether the overflow policy `skip` excluded the judgment."""
@@ -80,34 +124,17 @@ class Prediction:
         Raises:
             UserError: a field is missing or invalid.
         """
-        values = {name: row[name] for name in FIELDS if row.get(name) is not None}
-        for name in ("id", "verdict", "reason", "turns"):
-            if name not in values:
-                raise damaged_line(where, f"{name!r} is missing")
-        for name, kind in KINDS.items():
-            if name in values and not isinstance(values[name], kind):
-                raise damaged_line(where, f"{name!r} is {values[name]!r}")
-        if values.get("gold", OUTCOMES[0]) not in OUTCOMES:
-            raise damaged_line(where, f"gold {values['gold']!r} is none of {', '.join(OUTCOMES)}")
-        if values["verdict"] not in LABELS:
-            raise damaged_line(where, f"verdict {values['verdict']!r} is none of {', '.join(LABELS)}")
-        p_allowed = values.get("p_allowed", 0)
-        if not (isinstance(p_allowed, int | float) and 0 <= p_allowed <= 1):
-            raise damaged_line(where, f"p_allowed {p_allowed!r} is not a probability")
-        for turn in values["turns"]:
-            if not isinstance(turn, dict):
-                raise damaged_line(where, "a turn is not a JSON object")
-            for name in ("prompt_tokens", "cached_tokens", "new_tokens"):
-                field(turn, name, int, where)
         try:
-            sum(end - start for _, start, end in values.get("shown", ()))
-        except (TypeError, ValueError) as error:
-            raise damaged_line(where, "'shown' is not a list of blocks") from error
-        try:
-            sum(end - start for start, end, _, _ in values.get("hidden", ()))
-        except (TypeError, ValueError) as error:
-            raise damaged_line(where, "'hidden' is not a list of passages") from error
-        return cls(**values)
+            found = parse(cls, row)
+        except JsonError as fault:
+            raise damaged_line(where, str(fault)) from fault
+        passages = [(start, end) for _, start, end in found.shown or ()] + [one[:2] for one in found.hidden]
+        backwards = next((one for one in (*passages, found.span or (0, 0)) if one[0] > one[1]), None)
+        if backwards is not None:
+            raise damaged_line(where, f"a passage ends before it starts: {backwards[0]} to {backwards[1]}")
+        if found.messages and not all(isinstance(turn.get(name), str) for turn in found.turns for name in TEXTS):
+            raise damaged_line(where, f"a turn lacks {' or '.join(map(repr, TEXTS))}")
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """Return the row of the file."""
@@ -115,13 +142,6 @@ class Prediction:
 
 
 FIELDS = tuple(one.name for one in fields(Prediction))
-KINDS: Mapping[str, type] = {
-    **dict.fromkeys(("id", "verdict", "reason", "court", "kind", "confidence", "cluster", "prompt", "error"), str),
-    **dict.fromkeys(("year", "length", "dropped_tokens"), int),
-    **dict.fromkeys(("cut_off", "skipped"), bool),
-    **dict.fromkeys(("turns", "messages", "earlier"), list),
-}
-"""Field -> required type, for fields that are present."""
 
 
 def read_predictions(path: Path) -> Iterator[tuple[str, tuple[int, int], Prediction]]:
@@ -166,7 +186,7 @@ def _read_lines(path: Path, what: str) -> Iterator[tuple[str, tuple[int, int], J
     # The file ends with a newline; text after the last one is an incomplete line, and an error.
     for number, line in enumerate(lines if lines[-1] else lines[:-1], start=1):
         try:
-            row = json.loads(line)
+            row = load_json(line)
         except ValueError as error:
             raise damaged_line(f"{path}:{number}", "not JSON", what) from error
         if not isinstance(row, dict):

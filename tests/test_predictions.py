@@ -61,10 +61,10 @@ def test_an_unknown_field_is_ignored() -> None:
         ({"id": None}, "'id' is missing"),
         ({"reason": 3}, "'reason' is 3"),
         ({"turns": "YES"}, "'turns' is 'YES'"),
-        ({"shown": [["FAC", 0]]}, "'shown' is not a list of blocks"),
-        ({"hidden": [[0, 9, "RPC"]]}, "'hidden' is not a list of passages"),
+        ({"shown": [["FAC", 0]]}, "'shown[0]' is ['FAC', 0]"),
+        ({"hidden": [[0, 9, "RPC"]]}, "'hidden[0]' is [0, 9, 'RPC']"),
         ({"skipped": "yes"}, "'skipped' is 'yes'"),
-        ({"gold": None, "verdict": "maybe"}, "verdict 'maybe' is none of allowed, dismissed, invalid"),
+        ({"gold": None, "verdict": "maybe"}, "'verdict' 'maybe' is none of allowed, dismissed, invalid"),
     ],
 )
 def test_a_damaged_field_is_named_with_file_and_line(tmp_path: Path, changes: dict[str, object], said: str) -> None:

@@ -157,7 +157,7 @@ def _end_tokens(checkpoint: CheckpointInfo) -> list[int]:
     from transformers import GenerationConfig
 
     try:
-        generation = GenerationConfig.from_pretrained(checkpoint.folder, local_files_only=True)
+        generation = GenerationConfig.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
     except OSError:
         # Without a generation_config.json use the model's configuration, as transformers does.
         generation = GenerationConfig.from_model_config(checkpoint.config)
@@ -179,6 +179,7 @@ def _start(backbone: VLLMBackbone, checkpoint: CheckpointInfo, context: int, *, 
     try:
         return LLM(
             model=str(checkpoint.folder),
+            trust_remote_code=False,
             dtype=backbone.dtype,
             quantization=None if backbone.quantization == "none" else backbone.quantization,
             max_model_len=context,

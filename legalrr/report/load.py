@@ -18,6 +18,16 @@ from typing import Any, Literal
 from legalrr.corpora.files import natural_sort_key
 from legalrr.errors import UserError
 from legalrr.predictions import PREDICTIONS
+from legalrr.report.run_record import (
+    ErrorRecord,
+    RunRecord,
+    StageRecord,
+    build,
+    read_object,
+    read_overrides,
+    read_record,
+    scorer_of,
+)
 from legalrr.score.cases import Answers, read_answers
 from legalrr.score.scorer import PredictionScorer, Scores
 from legalrr.verdict import PatternVerdictReader
@@ -51,6 +61,8 @@ REORGANISED = MappingProxyType({('"document"', '"all"'): False, ('"role"', '"mai
 """Order and content of the document, as canonical JSON -> whether this is R; other pairs are not in the factorial."""
 VERSION = "verdict.version"
 """Option with the reader version since which answers are read as in this cell; old runs do not record it."""
+OVERRIDES = Path(".hydra", "overrides.yaml")
+"""The overrides of a cell, as recorded by Hydra."""
 FILES = ("run.json", PREDICTIONS, "scores.json", "error.json")
 """Files of a cell that ran."""
 HYDRA = ".hydra"
@@ -256,9 +268,9 @@ def _folder(folder: Path, sweep: int) -> list[RunResult]:
     if not cells:
         raise UserError("no cells", where=str(folder), cure="give a folder under runs/sweep or runs/single")
     if cells == [folder]:
-        return [_cell(folder, sweep, None, " ".join(_overrides(folder)))]
+        return [_cell(folder, sweep, None, " ".join(read_overrides(folder / OVERRIDES)))]
     jobs = sorted(zip(_numbers(cells), cells, strict=True))
-    overrides = [_overrides(path) for _, path in jobs]
+    overrides = [read_overrides(path / OVERRIDES) for _, path in jobs]
     # Overrides shared by all jobs (a path, a limit) do not distinguish any of them.
     shared = set(overrides[0]).intersection(*overrides[1:]) if len(jobs) > 1 else set()
     labels = [" ".join(one for one in own if one not in shared) for own in overrides]
@@ -287,24 +299,22 @@ def _recorded_number(cell: Path) -> int | None:
 
 
 def _cell(folder: Path, sweep: int, job: int | None, overrides: str) -> RunResult:
-    run_file = folder / "run.json"
-    run = _json(run_file) if run_file.is_file() else None
-    setup = _setup(run, str(run_file)) if run is not None else None
+    run_file, scores_file = folder / "run.json", folder / "scores.json"
+    run = read_object(run_file) if run_file.is_file() else None
+    record = None if run is None else build(run, RunRecord, where=str(run_file))
+    setup = None if record is None else _setup(record)
     label = setup.label if setup is not None else overrides
-    if not (folder / "scores.json").is_file():
+    if not scores_file.is_file():
         if (folder / "error.json").is_file():
-            error = _json(folder / "error.json")
-            problem = " ".join(f"{error.get('type', '')}: {error.get('what', '')}".split())
+            error = read_record(folder / "error.json", ErrorRecord)
+            problem = " ".join(f"{error.type}: {error.what}".split())
             return RunResult(sweep=sweep, job=job, label=label, status="failed", problem=problem, setup=setup)
         problem = "still running, or killed"
         return RunResult(sweep=sweep, job=job, label=label, status="unfinished", problem=problem, setup=setup)
-    if run is None:
+    if run is None or record is None:
         raise UserError("missing beside scores.json", where=str(run_file), cure="run the cell again")
-    scorer = _scorer(run, str(run_file))
+    scorer = scorer_of(record, where=str(run_file))
     answers = read_answers(folder / PREDICTIONS)
-    stamp = scorer.stamp(answers.cases)
-    stored = _json(folder / "scores.json")
-    fits = all(stored.get(key) == value for key, value in stamp.items())
     return RunResult(
         sweep=sweep,
         job=job,
@@ -312,79 +322,74 @@ def _cell(folder: Path, sweep: int, job: int | None, overrides: str) -> RunResul
         status="done",
         setup=setup,
         answers=answers,
-        scores=Scores.from_json(stored, where=str(folder / "scores.json")) if fits else scorer.scores(answers.cases),
+        scores=_scores(scores_file, scorer, answers),
         scorer=scorer,
-        digest=stamp["cases"],
-        seconds=run.get("seconds", {}),
+        digest=scorer.stamp(answers.cases)["cases"],
+        seconds=record.seconds,
         folder=folder,
         run=run,
-        measured=run.get("measured"),
+        measured=record.measured,
     )
 
 
-def _setup(run: Mapping[str, Any], where: str) -> Setup:
-    options = _options(run.get("stages", {}))
-    try:
-        cell = run["cell"]
-        return Setup(
-            arm=cell["arm"],
-            label=cell["label"],
-            family=cell["family"],
-            corpus=cell["corpus"],
-            split=cell["split"],
-            segment=cell["segment"],
-            backbone=cell["backbone"],
-            layout=cell["layout"],
-            order=cell["order"],
-            reading=cell["reading"],
-            scoring=cell.get("scoring"),
-            overflow=cell["overflow"],
-            limit=cell["limit"],
-            tokens=cell["tokens"],
-            seed=run["seed"],
-            reference=run["reference"],
-            repetition=cell.get("repetition", 1),
-            options={key: value for key, value in options.items() if key not in SWITCHES},
-            switches={key: value for key, value in options.items() if key in SWITCHES},
-        )
-    except KeyError as error:
-        raise UserError(f"{error.args[0]!r} missing", where=where, cure="run the cell again") from error
+def _scores(path: Path, scorer: PredictionScorer, answers: Answers) -> Scores:
+    """Return the stored scores if settings and predictions are those that they belong to; else compute them again."""
+    stored = read_object(path)
+    if any(stored.get(key) != value for key, value in scorer.stamp(answers.cases).items()):
+        return scorer.scores(answers.cases)
+    found = Scores.from_json(stored, where=str(path))
+    if scorer.fits(found, answers.cases):
+        return found
+    log.warning("%s does not have the scores of its predictions: they are computed again", path)
+    return scorer.scores(answers.cases)
 
 
-def _scorer(run: Mapping[str, Any], where: str) -> PredictionScorer:
-    try:
-        return PredictionScorer(**run.get("settings", {}))
-    except TypeError as error:
-        raise UserError(f"unknown settings of scores: {error}", where=where, cure="run the cell again") from error
+def _setup(record: RunRecord) -> Setup:
+    cell, options = record.cell, _options(record.stages)
+    return Setup(
+        arm=cell.arm,
+        label=cell.label,
+        family=cell.family,
+        corpus=cell.corpus,
+        split=cell.split,
+        segment=cell.segment,
+        backbone=cell.backbone,
+        layout=cell.layout,
+        order=cell.order,
+        reading=cell.reading,
+        scoring=cell.scoring,
+        overflow=cell.overflow,
+        limit=cell.limit,
+        tokens=cell.tokens,
+        seed=record.seed,
+        reference=record.reference,
+        repetition=cell.repetition,
+        options={key: value for key, value in options.items() if key not in SWITCHES},
+        switches={key: value for key, value in options.items() if key in SWITCHES},
+    )
 
 
-def _options(stages: Mapping[str, Any]) -> dict[str, str]:
+def _options(stages: Mapping[str, StageRecord]) -> dict[str, str]:
     """Return the options of the stages that prepare prompts and read answers, flat."""
     flat: dict[str, str] = {}
     for name, stage in stages.items():
         if name not in ("predict", "score", "measure"):
-            own = {"class": stage["class"]} if "class" in stage else {}
-            _flatten(name, {**own, **stage.get("fields", {})}, flat)
-    verdict = stages.get("verdict", {})
-    if "version" in verdict:
-        since = PatternVerdictReader.SINCE.get(verdict.get("fields", {}).get("reading"), 1)
-        flat[VERSION] = json.dumps(min(verdict["version"], since))
+            own = {} if stage.class_path is None else {"class": stage.class_path}
+            _flatten(name, {**own, **stage.fields}, flat)
+    verdict = stages.get("verdict")
+    if verdict is not None and verdict.version is not None:
+        since = PatternVerdictReader.SINCE.get(str(verdict.fields.get("reading")), 1)
+        flat[VERSION] = json.dumps(min(verdict.version, since))
     return flat
 
 
 def _flatten(name: str, value: object, flat: dict[str, str]) -> None:
     if isinstance(value, Mapping):
-        for key, inner in value.get("fields", value).items():
+        fields = value.get("fields", value)
+        for key, inner in (fields if isinstance(fields, Mapping) else value).items():
             _flatten(f"{name}.{key}", inner, flat)
     else:
         flat[name] = json.dumps(value, sort_keys=True, ensure_ascii=False)
-
-
-def _overrides(folder: Path) -> list[str]:
-    """Return the overrides of a cell as recorded by Hydra, without the output folder."""
-    path = folder / HYDRA / "overrides.yaml"
-    recorded = (_yaml(path) or []) if path.is_file() else []
-    return [str(override) for override in recorded if not str(override).startswith("runs=")]
 
 
 def _yaml(path: Path) -> Any:
@@ -394,13 +399,3 @@ def _yaml(path: Path) -> Any:
         return yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.YAMLError as error:
         raise UserError("not valid YAML", where=str(path), cure="delete the file") from error
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise UserError("not valid JSON", where=str(path), cure="run the cell again") from error
-    if not isinstance(value, dict):
-        raise UserError("not a JSON object", where=str(path), cure="run the cell again")
-    return value

@@ -132,7 +132,7 @@ def attention_variant(setup: Setup) -> str:
     layers, steps = options.get("layers"), options.get("num_iter")
     parts = []
     if layers:
-        parts.append(f"GKA {layers if isinstance(layers, str) else ' '.join(map(str, layers))}")
+        parts.append(f"GKA {' '.join(map(str, layers)) if isinstance(layers, list) else layers}")
     if steps is not None:
         parts.append(f"r = {steps}")
     return ", ".join(parts) or ATTENTION

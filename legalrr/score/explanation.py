@@ -10,11 +10,10 @@ Scores of different encoders, layers or variants are in separate stores and are 
 """
 
 import argparse
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from legalrr.errors import UserError
 from legalrr.predictions import PREDICTIONS, damaged_line, read_predictions, read_rows
@@ -22,10 +21,13 @@ from legalrr.records import replace_surrogates
 from legalrr.score.metrics import Metric, Pair, metric_identity, store_name
 from legalrr.stage import digest
 from legalrr.store import Store
+from legalrr.typed_json import JsonError, load_json, parse
 from legalrr.verdict import reasoning_end
 
 FOLDER = "explanation"
 REFERENCES = "references.jsonl"
+AGAIN = "delete its folder and run legalrr explain again"
+T = TypeVar("T")
 METRICS = ("rouge", "meteor", "bertscore")
 EPILOG = """\
 Scores are stored per judgment in the run folder of each cell, under explanation/; existing ones are not computed again.
@@ -111,6 +113,39 @@ class ExplanationScores:
     """Turn -> judgment id -> number of generated words, and of the court's words."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Reference:
+    """The court's text of the role of a turn."""
+
+    name: str
+    role: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ReferenceLine:
+    """A line of references.jsonl."""
+
+    id: str
+    source: str
+    turns: Sequence[_Reference]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Key:
+    """The fields of key.json that tables need."""
+
+    shown: Mapping[str, str] = field(default_factory=dict)
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Stored:
+    """A record of the store of a metric."""
+
+    scores: Mapping[str, float]
+
+
 def explanation_scores(folder: Path) -> ExplanationScores | None:
     """Read the explanation scores of a cell, without computing any; None for arms that answer directly.
 
@@ -123,12 +158,15 @@ def explanation_scores(folder: Path) -> ExplanationScores | None:
     values: dict[tuple[str, Measure], dict[str, float]] = {}
     for path in sorted((folder / FOLDER).glob("*/key.json")):
         key = _read_key(path)
-        store = Store(path.parent, key)
-        for column, heading in key.get("shown", {}).items():
-            measure = Measure(store=path.parent.name, column=column, heading=heading, detail=key.get("detail", ""))
+        store = Store(path.parent, {})
+        for column, heading in key.shown.items():
+            measure = Measure(store=path.parent.name, column=column, heading=heading, detail=key.detail)
             for one in explanations.found:
                 if one.key in store:
-                    values.setdefault((one.turn, measure), {})[one.id] = float(store[one.key][column])
+                    scores = _build(_Stored, {"scores": store[one.key]}, str(path.parent), AGAIN).scores
+                    if column not in scores:
+                        raise UserError(f"scores lack {column!r}", where=str(path.parent), cure=AGAIN)
+                    values.setdefault((one.turn, measure), {})[one.id] = float(scores[column])
     words: dict[str, dict[str, tuple[int, int]]] = {turn: {} for turn in explanations.turns}
     for one in explanations.found:
         words[one.turn][one.id] = len(one.generated.split()), len(one.court.split())
@@ -151,9 +189,13 @@ def read_explanations(folder: Path) -> Explanations | None:
     no_turn: dict[str, list[str]] = {}
     no_text: dict[str, list[str]] = {}
     for where, row in read_rows(path, "reference"):
-        id, source = _text_field(row, "id", where), _text_field(row, "source", where)
-        for reference in row.get("turns", []):
-            turn, role, court = (_text_field(reference, name, where) for name in ("name", "role", "text"))
+        try:
+            line = parse(_ReferenceLine, row)
+        except JsonError as fault:
+            raise damaged_line(where, str(fault), "reference") from fault
+        id, source = line.id, line.source
+        for reference in line.turns:
+            turn, role, court = reference.name, reference.role, reference.text
             no_turn.setdefault(turn, [])
             no_text.setdefault(turn, [])
             answer = generated.get(id, {}).get(turn)
@@ -224,13 +266,19 @@ def _store(folder: Path, metric: Metric) -> Store:
     return Store(folder / FOLDER / store_name(metric), described)
 
 
-def _read_key(path: Path) -> Mapping[str, Any]:
+def _read_key(path: Path) -> _Key:
     try:
-        value = json.loads(path.read_bytes())
+        value = load_json(path.read_bytes())
     except ValueError as error:
-        raise UserError("not JSON", where=str(path), cure="delete its folder and run legalrr explain again") from error
-    assert isinstance(value, dict)
-    return value
+        raise UserError("not JSON", where=str(path), cure=AGAIN) from error
+    return _build(_Key, value, str(path), AGAIN)
+
+
+def _build(kind: type[T], value: object, where: str, cure: str) -> T:
+    try:
+        return parse(kind, value)
+    except JsonError as fault:
+        raise UserError(str(fault), where=where, cure=cure) from fault
 
 
 def _text_field(row: Mapping[str, Any], name: str, where: str, what: str = "reference") -> str:

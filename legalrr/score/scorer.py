@@ -33,6 +33,7 @@ from legalrr.score.intervals import Interval, Sample, bca_of_counts, reconcile_w
 from legalrr.score.metrics import Counts, Floats, codes, macro_f1_of_codes, macro_f1_of_counts
 from legalrr.score.permutation import mcc_of_counts, skill_p
 from legalrr.stage import at_least, check_fields, digest
+from legalrr.typed_json import JsonError, parse
 from legalrr.verdict import ANSWER, PatternVerdictReader
 
 UNDEFINED = "no labelled judgment"
@@ -149,11 +150,10 @@ class Scores:
         missing = [f.name for f in fields(cls) if f.name not in values]
         if missing:
             raise UserError(f"{', '.join(missing)} missing", where=where, cure="run the cell again")
-        known = {f.name: values[f.name] for f in fields(cls)}
-        bounds = {
-            name: known[name] if known[name] is None else tuple(known[name]) for name in ("interval", "mcc_interval")
-        }
-        return cls(**{**known, **bounds})
+        try:
+            return parse(cls, values)
+        except JsonError as fault:
+            raise UserError(str(fault), where=where, cure="run the cell again") from fault
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,54 +195,84 @@ class PredictionScorer:
             "cases": digest([vars(case) for case in _sorted_by_id(cases)]),
         }
 
+    def fits(self, scores: Scores, cases: Sequence[Scored]) -> bool:
+        """Return whether stored scores are those of the cases; of intervals and tests only the range is checked."""
+        bounds = [(-1.0, 1.0), *(one for one in (scores.interval, scores.mcc_interval) if one is not None)]
+        if any(not -1 <= low <= high <= 1 for low, high in bounds) or not 0 <= (scores.p_skill or 0.0) <= 1:
+            return False
+        if not cases:
+            return scores == _empty_scores()
+        stored = asdict(scores)
+        return all(_is_close(stored[name], value) for name, value in _point_scores(_sorted_by_id(cases)).items())
+
     def scores(self, cases: Sequence[Scored]) -> Scores:
         """Compute the scores of cases in any order; raises UserError for a duplicate id."""
-        from sklearn.metrics import matthews_corrcoef, precision_recall_fscore_support
-
         cases = _sorted_by_id(cases)
-        n = len(cases)
-        if n == 0:
+        if not cases:
             return _empty_scores()
-        gold: list[str] = [case.gold for case in cases]
-        labels: list[str] = [case.label for case in cases]
         answers = codes(cases)
         groups = clusters(cases)
-        sample = Sample.of(answers, groups)
         interval, mcc_interval = arm_intervals(
-            sample, _scores, confidence=self.confidence, resamples=self.resamples, seed=self.seed
+            Sample.of(answers, groups), _scores, confidence=self.confidence, resamples=self.resamples, seed=self.seed
         )
         p_skill = skill_p(answers, groups, permutations=self.permutations, seed=self.seed)
-        precision, recall, f1, _ = precision_recall_fscore_support(gold, labels, labels=OUTCOMES, zero_division=0)
-        pairs = Counter(zip(gold, labels, strict=True))
-        support = Counter(gold)
-        known = [(case.p_allowed, case.gold == "allowed") for case in cases if case.p_allowed is not None]
-        counted = [case for case in cases if isinstance(case, AnsweredCase)]
         return Scores(
-            n=n,
-            confusion={outcome: {label: pairs[outcome, label] for label in LABELS} for outcome in OUTCOMES},
-            macro_f1=float(macro_f1_of_codes(answers)),
             interval=interval.bounds,
             interval_note=interval.note,
             interval_method=interval.method if interval.bounds else "",
-            f1=_per_class(f1),
-            precision=_per_class(precision),
-            recall=_per_class(recall),
-            accuracy=(pairs["allowed", "allowed"] + pairs["dismissed", "dismissed"]) / n,
-            fpr=pairs["dismissed", "allowed"] / support["dismissed"] if support["dismissed"] else None,
-            fnr=(support["allowed"] - pairs["allowed", "allowed"]) / support["allowed"] if support["allowed"] else None,
-            mcc=float(matthews_corrcoef(gold, labels)) if len(set(gold)) > 1 and len(set(labels)) > 1 else 0.0,
             mcc_interval=None
             if p_skill is None
             else reconcile_with_test(mcc_interval, p_skill, self.confidence).bounds,
             p_skill=p_skill,
-            clusters=sample.n,
-            invalid_rate=labels.count("invalid") / n,
-            invalid=dict(sorted(Counter(_reason(case) for case in cases if case.label == "invalid").items())),
-            cut_off_rate=sum(case.cut_off for case in cases) / n,
-            yes_rate=labels.count("allowed") / n,
-            brier=sum((p - allowed) ** 2 for p, allowed in known) / len(known) if known else None,
-            tokens=_tokens(counted) if len(counted) == n else None,
+            **_point_scores(cases),
         )
+
+
+def _point_scores(cases: Sequence[Scored]) -> dict[str, Any]:
+    """Compute all scores except intervals and tests, which take longer; cases are sorted by id, at least one."""
+    from sklearn.metrics import matthews_corrcoef, precision_recall_fscore_support
+
+    n = len(cases)
+    gold: list[str] = [case.gold for case in cases]
+    labels: list[str] = [case.label for case in cases]
+    answers = codes(cases)
+    precision, recall, f1, _ = precision_recall_fscore_support(gold, labels, labels=OUTCOMES, zero_division=0)
+    pairs = Counter(zip(gold, labels, strict=True))
+    support = Counter(gold)
+    known = [(case.p_allowed, case.gold == "allowed") for case in cases if case.p_allowed is not None]
+    counted = [case for case in cases if isinstance(case, AnsweredCase)]
+    return {
+        "n": n,
+        "confusion": {outcome: {label: pairs[outcome, label] for label in LABELS} for outcome in OUTCOMES},
+        "macro_f1": float(macro_f1_of_codes(answers)),
+        "f1": _per_class(f1),
+        "precision": _per_class(precision),
+        "recall": _per_class(recall),
+        "accuracy": (pairs["allowed", "allowed"] + pairs["dismissed", "dismissed"]) / n,
+        "fpr": pairs["dismissed", "allowed"] / support["dismissed"] if support["dismissed"] else None,
+        "fnr": (support["allowed"] - pairs["allowed", "allowed"]) / support["allowed"] if support["allowed"] else None,
+        "mcc": float(matthews_corrcoef(gold, labels)) if len(set(gold)) > 1 and len(set(labels)) > 1 else 0.0,
+        "clusters": Sample.of(answers, clusters(cases)).n,
+        "invalid_rate": labels.count("invalid") / n,
+        "invalid": dict(sorted(Counter(_reason(case) for case in cases if case.label == "invalid").items())),
+        "cut_off_rate": sum(case.cut_off for case in cases) / n,
+        "yes_rate": labels.count("allowed") / n,
+        "brier": sum((p - allowed) ** 2 for p, allowed in known) / len(known) if known else None,
+        "tokens": _tokens(counted) if len(counted) == n else None,
+    }
+
+
+def _is_close(stored: Any, computed: Any) -> bool:
+    """Return whether two scores are equal, up to the rounding of another machine."""
+    if isinstance(computed, dict):
+        return (
+            isinstance(stored, dict)
+            and stored.keys() == computed.keys()
+            and all(_is_close(stored[name], value) for name, value in computed.items())
+        )
+    if isinstance(computed, float) and isinstance(stored, int | float):
+        return math.isclose(stored, computed, rel_tol=1e-9, abs_tol=1e-9)
+    return bool(stored == computed)
 
 
 def clusters(cases: Sequence[Scored]) -> npt.NDArray[np.int64] | None:

@@ -268,6 +268,7 @@ def test_vllm_starts_at_the_first_call_as_configured_without_publisher_defaults(
     list(engine.generate([ask("a", new=1)]))
     assert vllm.started[0].settings == {
         "model": str(tiny),
+        "trust_remote_code": False,
         "dtype": "float32",
         "quantization": "fp8",
         "max_model_len": 256,

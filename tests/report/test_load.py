@@ -52,8 +52,8 @@ def test_a_folder_with_neither_scores_nor_error_is_unfinished(sweep):
 
 def test_stored_scores_are_used_if_settings_and_predictions_match(sweep):
     folder = sweep.cell(0)
-    edit(folder / "scores.json", lambda scores: scores.update(mcc=-0.5))
-    assert read_results([sweep.folder])[0].scores.mcc == -0.5
+    edit(folder / "scores.json", lambda scores: scores.update(p_skill=0.5))
+    assert read_results([sweep.folder])[0].scores.p_skill == 0.5
 
 
 @pytest.mark.parametrize("change", [{"settings": {"seed": 9}}, {"cases": "other"}, {"version": 0}])
@@ -127,9 +127,10 @@ def test_a_damaged_prediction_is_named_by_file_and_line(sweep):
     [
         ("run.json", "{", r"run\.json: not valid JSON"),
         ("run.json", "[]", r"run\.json: not a JSON object"),
-        ("run.json", '{"cell": {}}', r"run\.json: 'arm' missing"),
+        ("run.json", '{"cell": {}}', r"run\.json: 'cell\.arm' is missing"),
         ("scores.json", "{", r"scores\.json: not valid JSON"),
-        (".hydra/overrides.yaml", "a: [", r"overrides\.yaml: not valid YAML"),
+        (".hydra/overrides.yaml", "a: [", r"overrides\.yaml: not a list of overrides"),
+        (".hydra/overrides.yaml", "- 'a", r"overrides\.yaml: not valid YAML"),
     ],
 )
 def test_a_damaged_file_is_named(sweep, file, text, said):

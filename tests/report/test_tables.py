@@ -178,7 +178,7 @@ def test_tables_of_cells_that_are_all_failed_or_unlabelled(sweep):
 
 def test_tables_do_not_depend_on_place_time_or_stored_calls(sweep, another):
     for one in (sweep, another):
-        cached = {"finish_reason": "stop", "prompt_tokens": 9, "new_tokens": 1, "cached_tokens": one is sweep}
+        cached = {"finish_reason": "stop", "prompt_tokens": 9, "new_tokens": 1, "cached_tokens": int(one is sweep)}
         one.cell(0, row={"turns": [cached]}, seconds={"predict": float(one is sweep)})
         one.cell(1, "dr", "AAADDDDDDAAA")
         write_tables(read_report([one.folder]), one.folder)

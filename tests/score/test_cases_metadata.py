@@ -37,5 +37,5 @@ def test_older_rows_have_no_metadata():
 
 @pytest.mark.parametrize("row", [{"year": "1987"}, {"court": 3}, {"shown": 3}, {"shown": [["FAC", 0]]}, {"shown": [1]}])
 def test_a_field_of_the_wrong_type_is_an_error(row):
-    with pytest.raises(UserError, match=r"p:1: damaged prediction: '(year|court|shown)' is"):
+    with pytest.raises(UserError, match=r"p:1: damaged prediction: '(year|court|shown|shown\[0\])' is"):
         prediction(**row)

@@ -97,7 +97,7 @@ def test_a_cell_without_references_has_no_explanations(tmp_path):
     ("file", "text", "message"),
     [
         ("references.jsonl", "{", r"references\.jsonl:1: damaged reference: not JSON"),
-        ("references.jsonl", '{"id": 3}\n', r"references\.jsonl:1: damaged reference: no text under 'id'"),
+        ("references.jsonl", '{"id": 3}\n', r"references\.jsonl:1: damaged reference: 'id' is 3"),
         ("predictions.jsonl", "[]\n", r"predictions\.jsonl:1: damaged prediction: not a JSON object"),
     ],
 )

@@ -43,8 +43,10 @@ def open_layers(
     place = model if path is None else str(path)
     local = path is not None
     try:
-        config = AutoConfig.from_pretrained(place, revision=revision, local_files_only=local)
-        tokenizer: Any = AutoTokenizer.from_pretrained(place, revision=revision, local_files_only=local)
+        config = AutoConfig.from_pretrained(place, revision=revision, local_files_only=local, trust_remote_code=False)
+        tokenizer: Any = AutoTokenizer.from_pretrained(
+            place, revision=revision, local_files_only=local, trust_remote_code=False
+        )
         _truncate_layers(config, layer, model, layer_option)
         opened = open_weights(
             AutoModel,
@@ -107,7 +109,7 @@ def open_checkpoint(model: str, revision: str | None, *, dtype: str, option: str
         folder = convert_gguf(folder, dtype, option=option)
     try:
         config = open_config(folder)
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise load_error(model, error, option=option) from error
     if tokenizer.chat_template is None:
@@ -137,12 +139,12 @@ def open_config(folder: Path) -> "PretrainedConfig":
     import legalrr.backbones.local.gka_model  # noqa: F401  # registers with AutoConfig
     from legalrr.backbones.local.gka_model import ENTRY
 
-    values, _ = PretrainedConfig.get_config_dict(folder, local_files_only=True)
+    values, _ = PretrainedConfig.get_config_dict(folder, local_files_only=True, trust_remote_code=False)
     # The library mistakes a Mistral with layer types for another model.
     if values.get("model_type") == "mistral" and ENTRY in values:
         with suppress_warnings():
-            return MistralConfig.from_pretrained(folder, local_files_only=True)
-    return AutoConfig.from_pretrained(folder, local_files_only=True)
+            return MistralConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 def end_tokens(generation: "GenerationConfig", tokenizer: "PreTrainedTokenizerBase", *, option: str) -> list[int]:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
 PACKAGE_PREFIX = "package:"
+REMOTE_CODE = "trust_remote_code"
+"""Part of the message of transformers for a checkpoint with code of its own."""
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 DIGESTED_SUFFIXES = frozenset({".safetensors", ".json", ".jinja", ".model", ".txt"})
@@ -232,7 +234,9 @@ def _convert(path: Path, folder: Path, dtype: str, option: str) -> None:
 
     silence_progress()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(
+            path.parent, gguf_file=path.name, local_files_only=True, trust_remote_code=False
+        )
         model = AutoModelForCausalLM.from_pretrained(
             path.parent,
             gguf_file=path.name,
@@ -240,6 +244,7 @@ def _convert(path: Path, folder: Path, dtype: str, option: str) -> None:
             quantization_config=GgufConfig(dequantize=True),
             dtype=getattr(torch, dtype),
             local_files_only=True,
+            trust_remote_code=False,
         )
     except (OSError, ValueError, KeyError, NotImplementedError, struct.error) as error:
         raise UserError(
@@ -299,6 +304,7 @@ def open_weights(
                 place,
                 revision=revision,
                 local_files_only=local,
+                trust_remote_code=False,
                 use_safetensors=True,
                 dtype=getattr(torch, dtype),
                 attn_implementation=attention,
@@ -375,11 +381,22 @@ def suppress_warnings() -> Iterator[None]:
 
 
 def load_error(model: str, error: Exception, *, option: str) -> UserError:
-    """Return the error for a model that transformers cannot load."""
+    """Return the error for a model that transformers cannot load, or only with code of the checkpoint."""
+    if REMOTE_CODE in str(error):
+        return remote_code_error(model, where=f"{option}.model")
     return UserError(
         f"transformers cannot load {model}: {error}",
         where=f"{option}.model",
         cure="check its name and files; a hub model needs the network on its first use, unless HF_HUB_OFFLINE is set",
+    )
+
+
+def remote_code_error(model: str, *, where: str) -> UserError:
+    """Return the error for a checkpoint that cannot be opened without Python code that comes with it."""
+    return UserError(
+        f"{model} needs Python code from its checkpoint, and such code is never run",
+        where=where,
+        cure="choose a checkpoint whose architecture and tokenizer are part of transformers",
     )
 
 

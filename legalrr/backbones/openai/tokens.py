@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from legalrr.backbones.local.weights import COMMIT, HUB_ID
+from legalrr.backbones.local.weights import COMMIT, HUB_ID, REMOTE_CODE, remote_code_error
 from legalrr.errors import UserError
 from legalrr.paths import resolve
 
@@ -141,8 +141,12 @@ def open_tokens(tokenizer: str, revision: str | None, *, option: str) -> Charact
     folder = tokenizer_folder(tokenizer, revision, option=option)
     place = tokenizer if folder is None else str(folder)
     try:
-        opened = AutoTokenizer.from_pretrained(place, revision=revision, local_files_only=folder is not None)
+        opened = AutoTokenizer.from_pretrained(
+            place, revision=revision, local_files_only=folder is not None, trust_remote_code=False
+        )
     except (OSError, ValueError) as error:
+        if REMOTE_CODE in str(error):
+            raise remote_code_error(tokenizer, where=f"{option}.tokenizer") from error
         raise UserError(
             f"cannot read the tokenizer {tokenizer}: {error}",
             where=f"{option}.tokenizer",

@@ -12,19 +12,22 @@ Joining the parts returns the message, character by character.
 """
 
 import gzip
+import hashlib
 import json
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from legalrr.errors import UserError
-from legalrr.predictions import LABELS, PREDICTIONS, Prediction
+from legalrr.predictions import LABELS, PREDICTIONS, Prediction, damaged_line
 from legalrr.report.compare import Group, Report
 from legalrr.report.load import RunResult
 from legalrr.score.cases import JUDGMENTS, JudgmentMetadata, reread
+from legalrr.typed_json import Bounds, JsonError, load_json, parse
 from legalrr.verdict import PatternVerdictReader
 
 Record = Mapping[str, Any]
@@ -43,11 +46,11 @@ def read_judgments(cells: Sequence[RunResult]) -> dict[int, Mapping[str, Record]
     known: dict[str, Mapping[str, Record]] = {}
     for number, cell in enumerate(cells):
         recorded = cell.run.get("judgments")
-        if cell.folder is None or not isinstance(recorded, dict):
+        if cell.folder is None or recorded is None:
             continue
-        digest = str(recorded.get("sha256"))
+        digest = recorded["sha256"]
         if digest not in known:
-            known[digest] = _judgments(cell.folder / JUDGMENTS)
+            known[digest] = _judgments(cell.folder / JUDGMENTS, digest)
         found[number] = known[digest]
     return found
 
@@ -72,7 +75,7 @@ def read_rows(cell: RunResult, ids: Iterable[str]) -> dict[str, Prediction]:
                 continue
             file.seek(place[0])
             try:
-                row = json.loads(file.read(place[1]))
+                row = load_json(file.read(place[1]))
             except ValueError as error:
                 raise UserError("changed while it was read", where=str(path), cure="report again") from error
             where = f"{path}, {id}"
@@ -81,12 +84,56 @@ def read_rows(cell: RunResult, ids: Iterable[str]) -> dict[str, Prediction]:
     return rows
 
 
-def _judgments(path: Path) -> Mapping[str, Record]:
+INFLATION = 200
+"""Largest size of the judgments, as a multiple of their compressed size: text compresses three to ten times."""
+SMALL = 1_000_000
+"""Size in bytes that is always read."""
+Count = Annotated[int, Bounds(0)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _JudgmentLine:
+    """A line of judgments.jsonl.gz; the text of a judgment, and fields that predictions.jsonl lacks."""
+
+    id: str
+    text: str
+    party: str | None = None
+    petitioner: str | None = None
+    group: str | None = None
+    scheme: str | None = None
+    spans: Sequence[tuple[Count, Count, str]] | None = None
+
+
+def _judgments(path: Path, digest: str) -> Mapping[str, Record]:
+    """Read the judgments of a cell; raises UserError unless they have the digest that run.json records."""
+    lines = _inflate(path)
+    records: dict[str, Record] = {}
+    for number, line in enumerate(lines.splitlines(), start=1):
+        try:
+            record = load_json(line)
+            parse(_JudgmentLine, record)
+        except JsonError as fault:
+            raise damaged_line(f"{path}:{number}", str(fault), "judgment") from fault
+        except ValueError as error:
+            raise damaged_line(f"{path}:{number}", "not JSON", "judgment") from error
+        records[record["id"]] = record
+    if hashlib.sha256(lines).hexdigest() != digest:
+        raise UserError(
+            "not the judgments of this run: the digest in run.json differs", where=str(path), cure="run the cell again"
+        )
+    return records
+
+
+def _inflate(path: Path) -> bytes:
     try:
-        lines = gzip.decompress(path.read_bytes()).splitlines()
-        return {record["id"]: record for record in map(json.loads, lines)}
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        most = max(SMALL, INFLATION * path.stat().st_size)
+        with gzip.open(path) as file:
+            lines = file.read(most + 1)
+    except (OSError, EOFError, zlib.error) as error:
         raise UserError("cannot read the judgments", where=str(path), cure="run the cell again") from error
+    if len(lines) > most:
+        raise UserError(f"inflates to more than {most} bytes", where=str(path), cure="run the cell again")
+    return lines
 
 
 LETTERS = {"allowed": "A", "dismissed": "D", "invalid": "-"}

@@ -222,8 +222,10 @@ def _command(folder: Path) -> str | None:
         if path.is_file():
             try:
                 recorded = OmegaConf.select(OmegaConf.load(path), key, default=[])
-            except (YAMLError, OmegaConfBaseException) as error:
+            except (YAMLError, OmegaConfBaseException, ValueError, TypeError, OSError, RecursionError) as error:
                 raise UserError("not valid YAML", where=str(path), cure="delete the file") from error
+            if not isinstance(recorded, Sequence) or isinstance(recorded, str):
+                raise UserError(f"no list under {key}", where=str(path), cure="delete the file")
             return " ".join(["legalrr", *(str(one) for one in recorded if not str(one).startswith("runs="))])
     return None
 

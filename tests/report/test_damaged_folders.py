@@ -1,0 +1,182 @@
+"""Damaged run folders: `legalrr report` ends in tables or in one error that names the file, whatever its bytes are."""
+
+import copy
+import gzip
+import hashlib
+import json
+import os
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from legalrr.errors import UserError
+from legalrr.predictions import read_predictions
+from legalrr.report.cli import main
+from legalrr.report.html.judgments import read_judgments
+from legalrr.report.load import read_results
+from legalrr.report.run_record import read_overrides
+from legalrr.report.table_view import attention_variant
+from legalrr.score.explanation import read_explanations
+from tests.report.html.conftest import enrich
+
+MUTATIONS = int(os.environ.get("LEGALRR_FUZZ", "1000"))
+"""Damaged versions of each file; `LEGALRR_FUZZ=20000 pytest tests/report/test_damaged_folders.py` tries more."""
+ODD = (None, True, False, 0, -1, 1e308, 2**70, 0.5, "", "allowed", "\x00", "x" * 5000, "\ud800", "../../x", "[1]")
+ODD += ([], [[]], {}, {"a": 1}, [1, 2], [None], {"fields": 3}, {"content": 3})
+RAW = (b"\x00", b"\xff", b"\n", b"{", b"]", b'"', b"NaN", b"1e999", b"\xef\xbb\xbf", b"&a ", b"*a")
+RAW += (b"[" * 3000, b"9" * 5000)
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield every (container, key) in a JSON value."""
+    for key in list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        yield value, key
+        yield from places(value[key])
+
+
+def mutate_json(value: Any, chance: random.Random) -> Any:
+    """Return a JSON value with one to three fields replaced, removed or added."""
+    value = copy.deepcopy(value)
+    for _ in range(chance.randint(1, 3)):
+        found = list(places(value))
+        if not found:
+            return chance.choice(ODD)
+        container, key = chance.choice(found)
+        if chance.random() < 0.25:
+            del container[key]
+        elif chance.random() < 0.1 and isinstance(container, dict):
+            container[chance.choice(("later", "", "\n"))] = chance.choice(ODD)
+        else:
+            container[key] = copy.deepcopy(chance.choice(ODD))
+    return value
+
+
+def mutate_bytes(data: bytes, chance: random.Random) -> bytes:
+    """Return bytes with a part cut out, replaced, or repeated."""
+    start, end = sorted(chance.randrange(len(data) + 1) for _ in range(2))
+    end = min(end, start + chance.choice((0, 1, 8, 1000)))
+    return data[:start] + chance.choice((b"", data[start:end] * 2, *RAW)) + data[end:]
+
+
+def mutations(data: bytes, count: int, *, lines: bool) -> Iterator[bytes]:
+    """Yield damaged versions of a file of JSON, of one value or of one per line."""
+    chance = random.Random(count)
+    values = [json.loads(line) for line in (data.splitlines() if lines else [data])]
+    for _ in range(count):
+        if chance.random() < 0.3:
+            yield mutate_bytes(data, chance)
+            continue
+        some = list(values)
+        at = chance.randrange(len(some))
+        some[at] = mutate_json(some[at], chance)
+        yield ("\n".join(map(json.dumps, some)) + "\n" * lines).encode()
+
+
+def ends_well(file: Path, read: Callable[[], object]) -> bool:
+    """Whether a reader accepts the file; fails unless it ends or raises one line that names the file."""
+    try:
+        read()
+    except UserError as error:
+        found = error
+    else:
+        return True
+    assert str(file.parent) in found.where, found
+    assert len(str(found).splitlines()) == 1
+    assert len(str(found)) < 1000
+    return False
+
+
+@pytest.fixture
+def cell(sweep) -> Path:
+    """A finished cell with everything that a run writes."""
+    folder = sweep.cell(0, "drc", "AAADDDDDDAA-")
+    enrich(folder, layout="study")
+    turns = [{"name": "analysis", "role": "ANALYSIS", "text": "It was lame."}]
+    references = [{"id": f"case-{number}", "source": "gold", "turns": turns} for number in range(12)]
+    (folder / "references.jsonl").write_text("".join(json.dumps(one) + "\n" for one in references))
+    return folder
+
+
+@pytest.mark.parametrize("name", ["predictions.jsonl", "scores.json", "run.json", "references.jsonl"])
+def test_a_reader_ends_in_a_value_or_in_one_line(cell, name) -> None:
+    file = cell / name
+    data, lines = file.read_bytes(), name.endswith("l")
+    readers = {
+        "predictions.jsonl": lambda: list(read_predictions(file)),
+        "references.jsonl": lambda: read_explanations(cell),
+    }
+    read = readers.get(name, lambda: read_results([cell]))
+    accepted = 0
+    for damaged in mutations(data, MUTATIONS, lines=lines):
+        file.write_bytes(damaged)
+        accepted += ends_well(file, read)
+    assert 0 < accepted < MUTATIONS
+
+
+def test_damaged_judgments_are_refused_or_equal_to_those_of_the_run(cell) -> None:
+    file = cell / "judgments.jsonl.gz"
+    whole, results = file.read_bytes(), read_results([cell])
+    expected = read_judgments(results)[0]
+    chance = random.Random(1)
+    for number, damaged in enumerate(mutations(gzip.decompress(whole), MUTATIONS, lines=True)):
+        file.write_bytes(mutate_bytes(whole, chance) if number % 2 else gzip.compress(damaged, compresslevel=1))
+        if ends_well(file, lambda: read_judgments(results)):
+            assert read_judgments(results)[0] == expected
+
+
+def test_judgments_of_any_shape_are_read_or_refused_even_with_their_digest(cell) -> None:
+    file, (result,) = cell / "judgments.jsonl.gz", read_results([cell])
+    for damaged in mutations(gzip.decompress(file.read_bytes()), MUTATIONS, lines=True):
+        file.write_bytes(gzip.compress(damaged, compresslevel=1))
+        result.run["judgments"]["sha256"] = hashlib.sha256(damaged).hexdigest()
+        ends_well(file, lambda: read_judgments([result]))
+
+
+def test_a_reader_of_overrides_ends_in_a_list_or_in_one_line(tmp_path) -> None:
+    file, chance = tmp_path / "overrides.yaml", random.Random(2)
+    odd = (b"- !!python/object/apply:os.system [ls]\n", b"- 2001-99-99\n", b"a: b\n", b"- [a]\n", b"- &a x\n- *a\n")
+    for _ in range(MUTATIONS):
+        data = b"- arm=drc\n- limit=4\n- runs=elsewhere\n" + chance.choice((b"", *odd))
+        file.write_bytes(mutate_bytes(data, chance))
+        if ends_well(file, lambda: read_overrides(file)):
+            assert all(isinstance(one, str) for one in read_overrides(file))
+
+
+def test_judgments_other_than_those_of_the_run_are_refused(cell) -> None:
+    file = cell / "judgments.jsonl.gz"
+    file.write_bytes(gzip.compress(gzip.decompress(file.read_bytes()).replace(b"horse", b"house")))
+    with pytest.raises(UserError, match=r"judgments\.jsonl\.gz: not the judgments of this run"):
+        read_judgments(read_results([cell]))
+
+
+def test_judgments_that_inflate_without_bound_are_refused(cell) -> None:
+    (cell / "judgments.jsonl.gz").write_bytes(gzip.compress(b" " * 50_000_000))
+    with pytest.raises(UserError, match=r"judgments\.jsonl\.gz: inflates to more than"):
+        read_judgments(read_results([cell]))
+
+
+@pytest.mark.parametrize("change", [{"macro_f1": 1.0}, {"n": 99}, {"invalid": {}}, {"interval": [0.9, 0.1]}])
+def test_scores_that_the_predictions_deny_are_computed_again(cell, change) -> None:
+    (before,) = read_results([cell])
+    stored = json.loads((cell / "scores.json").read_bytes())
+    (cell / "scores.json").write_text(json.dumps({**stored, "cases": before.digest, **change}))
+    (after,) = read_results([cell])
+    assert after.scores == before.scores
+
+
+@pytest.mark.parametrize("name", ["predictions.jsonl", "scores.json", "run.json", "references.jsonl"])
+def test_the_command_ends_in_tables_or_in_one_line(cell, tmp_path, name) -> None:
+    file = cell / name
+    for damaged in mutations(file.read_bytes(), max(3, MUTATIONS // 300), lines=name.endswith("l")):
+        file.write_bytes(damaged)
+        if ends_well(file, lambda: main([str(cell), "--out", str(tmp_path / "out"), "--quiet"])):
+            assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_layers_of_an_unexpected_type_are_shown_as_they_are(sweep) -> None:
+    sweep.cell(0, stages={"backbone": {"class": "x", "fields": {"gka": {"fields": {"layers": 0.5}}}}})
+    (result,) = read_results([sweep.folder])
+    assert attention_variant(result.setup) == "GKA 0.5"
