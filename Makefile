@@ -30,7 +30,7 @@ sweep: install  ## run every arm and baseline on the judgments that ship; prints
 	@$(BIN)/legalrr experiment=quickstart
 
 test: install  ## run the tests, with branch coverage
-	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal --cov --cov-branch --cov-fail-under=90 --cov-report=term:skip-covered
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal --cov --cov-branch --cov-fail-under=95 --cov-report=term:skip-covered
 
 check: install  ## lint, type-check and test one part: make check PART=score (a folder of legalrr/) or PART=hide (a file)
 	@test -n "$(PART)" || { echo 'name a folder or file of legalrr/: make check PART=score, make check PART=hide' >&2; exit 2; }

@@ -1,5 +1,6 @@
 """pyproject.toml, CITATION.cff, README.md and the Makefile agree with each other and with the tree."""
 
+import os
 import subprocess
 import tomllib
 from pathlib import Path
@@ -28,8 +29,10 @@ def test_the_links_of_the_package_begin_with_the_repository():
 
 def make_check(part):
     """Return the commands of `make check` without install."""
-    command = ["make", "-n", "-o", "install", "check", f"PART={part}"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    command = ["make", "-n", "--no-print-directory", "-o", "install", "check", f"PART={part}"]
+    # The tests may run under make themselves, whose flags would go to this one.
+    env = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False).stdout
 
 
 @pytest.mark.parametrize("part", sorted(path.name for path in (ROOT / "legalrr").iterdir() if list(path.glob("*.py"))))
