@@ -15,9 +15,8 @@ from textwrap import fill
 from types import FrameType
 from typing import NoReturn
 
-from legalrr.errors import UserError
+from legalrr.errors import UserError, one_line
 from legalrr.paths import conf_folders
-from legalrr.printable import one_line
 
 COMMANDS = {
     "data": ("legalrr.corpora.cli", "list, fetch and check corpora"),

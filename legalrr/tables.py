@@ -1,7 +1,7 @@
 """Tables of strings, rendered as Markdown, LaTeX, CSV and on a terminal, and number formats for their cells.
 
 Each format is escaped here, so that a name is text in all of them: `markdown_line`, `escape_latex`, `csv_cell`, and
-`legalrr.printable` for the terminal.
+`legalrr.errors` for the terminal.
 """
 
 import csv
@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from legalrr.printable import one_line, printable, printable_lines
+from legalrr.errors import one_line, printable, printable_lines
 from legalrr.store import make_folder, write_atomically
 
 if TYPE_CHECKING:

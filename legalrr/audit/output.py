@@ -11,7 +11,7 @@ from legalrr.audit.mcnemar_bounds import ArmDifference
 from legalrr.audit.rates import NAMES
 from legalrr.audit.table import join_words
 from legalrr.audit.verdicts import FURTHER, Audited
-from legalrr.printable import one_line
+from legalrr.errors import one_line
 from legalrr.tables import Table, markdown_line, standard_output, write_files
 
 if TYPE_CHECKING:

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from legalrr.corpora.files import read_csv_rows, require_path
-from legalrr.corpora.plain_text import check_plain_text, describe_doubt
+from legalrr.corpora.files import check_plain_text, describe_doubt, read_csv_rows, require_path
 from legalrr.errors import UserError
 from legalrr.records import OUTCOMES, PARTIES, Judgment, Outcome, Party, Span
 from legalrr.roles import scheme

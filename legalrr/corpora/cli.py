@@ -15,9 +15,9 @@ from legalrr.corpora.catalogue import card, cards, local_files
 from legalrr.corpora.checks import ENGLISH_ONLY
 from legalrr.corpora.exchange import DocBinFile, SavedDataset
 from legalrr.corpora.fetch import fetch, find_source
+from legalrr.corpora.files import count_entities, describe_doubt
 from legalrr.corpora.label_studio import LabelStudio
 from legalrr.corpora.pdf_folder import PdfFolder
-from legalrr.corpora.plain_text import count_entities, describe_doubt
 from legalrr.corpora.table import Table
 from legalrr.corpora.text import Marked, SentenceLines, TextFolder
 from legalrr.errors import UserError

@@ -28,8 +28,7 @@ def main() -> None:
 def run(config: DictConfig) -> None:
     """Prime a backbone, or measure the importance of its layers, and print the path of the result."""
     from legalrr.backbones.local.backbone import TransformersBackbone
-    from legalrr.hybrids.layer_selection import FOLDER, ORDER, select
-    from legalrr.hybrids.priming import MODEL, prime
+    from legalrr.hybrids.priming import FOLDER, MODEL, ORDER, prime, select
     from legalrr.hybrids.settings import PrimeSettings
     from legalrr.protocols import Corpus
     from legalrr.stage import build, from_values

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from legalrr.errors import one_line
 from legalrr.leakage.probe import (
     PREAMBLE,
     QUESTION,
@@ -25,7 +26,6 @@ from legalrr.leakage.probe import (
     ViewResult,
     log_odds,
 )
-from legalrr.printable import one_line
 from legalrr.records import Scored
 from legalrr.run.folder import as_json
 from legalrr.score.metrics import Auc, auc

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from legalrr.errors import one_line
 from legalrr.html import SVG_SALT
-from legalrr.printable import one_line
 from legalrr.report.compare import Group, Report
 from legalrr.report.table_view import ATTENTION, attention_variant, group_title
 from legalrr.tables import Table, fixed

@@ -20,8 +20,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+from legalrr.errors import one_line, printable
 from legalrr.html import SVG_SALT
-from legalrr.printable import one_line, printable
 from legalrr.report.compare import ArmResult, Group, Report
 from legalrr.report.pooled_effects import Pool
 from legalrr.report.sections import ExplainedTurn

@@ -7,8 +7,8 @@ page's own script. Without the script, the legend links to the first sentence of
 from collections import Counter
 from dataclasses import dataclass
 
+from legalrr.errors import printable
 from legalrr.html import environment, source_hash, template_source
-from legalrr.printable import printable
 from legalrr.records import Judgment, Segments
 from legalrr.roles import scheme
 

@@ -8,7 +8,7 @@ import pytest
 from legalrr.report.compare import read_report
 from legalrr.report.csv_tables import explanations_csv
 from legalrr.report.sections import explanations
-from legalrr.report.tables import results_md
+from legalrr.report.sweep import results_md
 from legalrr.score.explanation import score_explanations
 from legalrr.score.overlap import Rouge
 from legalrr.score.paired_means import compare_means

@@ -12,7 +12,7 @@ from legalrr.errors import UserError
 from legalrr.report.cli import main
 from legalrr.report.compare import read_report
 from legalrr.report.csv_tables import pairs_csv, readings_csv, results_csv
-from legalrr.report.tables import results_md, results_tex, rules
+from legalrr.report.sweep import results_md, results_tex, rules
 from legalrr.report.verdict_readers import cells_without_text, compare_readers
 from legalrr.score.cases import read_answers
 from legalrr.verdict import PatternVerdictReader

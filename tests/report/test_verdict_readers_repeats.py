@@ -9,7 +9,7 @@ import pytest
 from legalrr.report.compare import read_report
 from legalrr.report.csv_tables import UNTESTED, repeats_csv
 from legalrr.report.sections import shown_groups
-from legalrr.report.tables import results_md
+from legalrr.report.sweep import results_md
 from legalrr.report.verdict_readers import repeats
 from legalrr.score.significance import holm
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from legalrr.backbones.local.weights import content_digest
 from legalrr.backbones.openai.tokens import characters_per_token, open_tokens, tokenizer_folder
-from legalrr.credentials import require_plain_url, require_variable_name
+from legalrr.configuration import require_plain_url, require_variable_name
 from legalrr.errors import UserError
 from legalrr.protocols import Engine, Reply
 from legalrr.records import CompletedTurn

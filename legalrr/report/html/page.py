@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from legalrr.corpora.catalogue import card
-from legalrr.errors import UserError
+from legalrr.errors import UserError, printable
 from legalrr.html import environment, source_hash, template_source
-from legalrr.printable import printable
 from legalrr.progress import progress
 from legalrr.report.compare import Report
 from legalrr.report.html.judgments import Collection, Conversations, Phrases, collections, read_judgments, read_rows

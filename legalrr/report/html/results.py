@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from legalrr.printable import printable
+from legalrr.errors import printable
 from legalrr.progress import progress
 from legalrr.report.compare import ArmComparison, ArmResult, Group, Report, distinct_pairs, finding
 from legalrr.report.figures import (

@@ -9,7 +9,7 @@ import pytest
 
 from legalrr.cli import run_command
 from legalrr.corpora.cli import main
-from legalrr.corpora.plain_text import describe_doubt, is_html, latin_share
+from legalrr.corpora.files import describe_doubt, is_html, latin_share
 from legalrr.corpora.table import Table
 from legalrr.corpora.text import SentenceLines, TextFolder
 

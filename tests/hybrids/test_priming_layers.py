@@ -12,8 +12,7 @@ import torch
 from legalrr.backbones.local.backbone import TransformersBackbone
 from legalrr.backbones.local.gka_options import GkaOptions, chosen_layers
 from legalrr.hybrids.context import PrimingContext
-from legalrr.hybrids.layer_selection import replace_attention, select
-from legalrr.hybrids.priming import prime
+from legalrr.hybrids.priming import prime, replace_attention, select
 from legalrr.hybrids.settings import PrimeSettings
 
 from .conftest import MadeUp

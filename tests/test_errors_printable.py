@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legalrr.errors import UserError
-from legalrr.printable import OneLineFormatter, one_line, printable, printable_lines
+from legalrr.errors import OneLineFormatter, UserError, one_line, printable, printable_lines
 
 ESCAPES = "\x1b[31m\x1b]8;;http://x\x07\x9b2J\x00\x7f"
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from legalrr.corpora.markers import find_misspelt_marker
-from legalrr.corpora.text import Marked, parse_marked
+from legalrr.corpora.text import Marked, find_misspelt_marker, parse_marked
 from legalrr.roles import BUILD, SEVEN
 
 HEAD = "---\nid: rent-1\n---\n[FAC] The appellant is a tenant.\n\n"

@@ -5,7 +5,7 @@ import pytest
 
 from legalrr.report.compare import read_report
 from legalrr.report.csv_tables import pairs_csv, results_csv
-from legalrr.report.tables import results_md, results_tex, write_tables
+from legalrr.report.sweep import results_md, results_tex, write_tables
 from legalrr.tables import p_exact, p_value
 
 MARKDOWN = """\
