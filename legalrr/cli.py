@@ -92,6 +92,9 @@ def run_experiment() -> NoReturn:
 def _experiment_status() -> int:
     from hydra.core.plugins import Plugins
 
+    # Its first use executes Hydra's own plugin modules again, and with them the base classes of those imported before.
+    plugins = Plugins.instance()
+
     from hydra_plugins.checked_sweeper import CheckedSweeper
     from hydra_plugins.together_launcher import TogetherLauncher
     from legalrr.configuration import run_hydra
@@ -99,7 +102,7 @@ def _experiment_status() -> int:
 
     job = Job()
     for plugin in (CheckedSweeper, TogetherLauncher):
-        Plugins.instance().register(plugin)
+        plugins.register(plugin)
     status, ended = 0, False
     try:
         run_hydra(job, "config")

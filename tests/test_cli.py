@@ -5,6 +5,7 @@ import sys
 import tomllib
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -100,3 +101,11 @@ def test_the_scripts_are_the_command_and_the_former_names() -> None:
     assert project["scripts"] == {"legalrr": "legalrr.cli:main", **former}
     for module, _ in COMMANDS.values():
         assert callable(import_module(module).main)
+
+
+def test_a_sweep_starts_in_a_fresh_process(tmp_path: Path) -> None:
+    # Hydra scans its plugins once per process; the classes of this package have to be imported after that.
+    command = [sys.executable, "-m", "legalrr", "-m", "arm=direct,majority", "backbone=echo", "limit=4", "runs=runs"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "runs" / "sweep").glob("*/*/run.json"))) == 2
