@@ -115,7 +115,8 @@ CLAUSE = (
     r"(?:the|it|this|that|these|those|there|here|i|we|he|she|they|you|my|our|his|its|their|a|an|because"
     r"|since|as|for|in|on"
     r"|under|by|from|to|with|at|after|although|though|while|but|and|or|if|unless|given|considering|based|according"
-    r"|however|neither|nothing|not|only|so|is|was|would|will|sir|yes|no|rather|otherwise|else)"
+    r"|however|neither|nothing|not|only|so|is|was|would|will|sir|yes|no|rather|otherwise|else"
+    r"|wait|hmm+|actually)"
 )
 WORD = re.compile(
     rf"(?<![{L}])(?<!\w')(?:(?<!\w-)|(?<=answer-))(?:(?P<yes>{YES})"
@@ -148,8 +149,6 @@ FOLLOWED = re.compile(rf"(?P<closers>{CLOSERS})(?:[^\S\n]+[\"'*`]*(?P<word>[{L}]
 """The next word on the line; groups `closers`, `word`, `colon`, `hyphen`."""
 CLAUSE_WORD = re.compile(CLAUSE, re.IGNORECASE)
 """Words before which "no" is an interjection, not a determiner."""
-RECONSIDERED = re.compile(r"wait|hmm+|actually", re.IGNORECASE)
-"""Words with which a text takes back the "no" before them."""
 NOUN = (
     r"(?:answers?|ans|verdict|prediction|conclusion|decision|outcome|output|result|response|reply"
     r"|judge?ment|ruling|holding|finding"

@@ -207,8 +207,7 @@ class _ModelTurn:
         next_word = followed["word"]
         if next_word is None:
             return True
-        interjection = patterns.CLAUSE_WORD.fullmatch(next_word) or patterns.RECONSIDERED.fullmatch(next_word)
-        if followed["hyphen"] is None and interjection:
+        if followed["hyphen"] is None and patterns.CLAUSE_WORD.fullmatch(next_word):
             return True
         capital = next_word[0].isupper()
         emphasized = text == "NO" and not (next_word.isupper() and len(next_word) > 1)

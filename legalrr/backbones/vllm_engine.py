@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from vllm import SamplingParams
 from vllm.sampling_params import StructuredOutputsParams
 
-from legalrr.backbones.local.memory import thinking_error
+from legalrr.backbones.local.memory import check_generated, thinking_error
 from legalrr.backbones.local.prefill import TokenizedPrompt, tokenize_call
 from legalrr.backbones.local.prefix_cache import depth_first_order
 from legalrr.backbones.sampling import CardSampling, call_seed
@@ -89,11 +89,7 @@ class VLLMEngine:
         Raises:
             UserError: vLLM does not start, or aborted an answer.
         """
-        for call in calls:
-            if call.max_new_tokens < 1:
-                raise ValueError(f"call {call.key} leaves no room for an answer: max_new_tokens={call.max_new_tokens}")
-            if call.choices and not self.can.structured:
-                raise thinking_error("cannot be restricted to given answers", option=self._option)
+        check_generated(calls, self.can, option=self._option)
         prompts, overflows = self._prepare(calls)
         if overflows:
             yield overflows

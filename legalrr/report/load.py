@@ -10,7 +10,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -19,10 +19,12 @@ from legalrr.corpora.files import natural_sort_key
 from legalrr.errors import UserError
 from legalrr.predictions import PREDICTIONS
 from legalrr.report.run_record import (
+    CellRecord,
     ErrorRecord,
     RunRecord,
     StageRecord,
     build,
+    read_job_number,
     read_object,
     read_overrides,
     read_record,
@@ -70,43 +72,13 @@ HYDRA = ".hydra"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setup:
+class Setup(CellRecord):
     """Settings of a cell, from its run.json."""
 
-    arm: str
-    """Name of the arm in conf/arm."""
-    label: str
-    """Name of the arm in tables."""
-    family: str
-    """arm, baseline or probe."""
-    corpus: str
-    """Name of the corpus."""
-    split: str | None
-    """Split of the corpus; None: all of it."""
-    segment: str
-    """Name of the segmenter."""
-    backbone: str
-    """Name of the language model; "-" without one."""
-    layout: str | None
-    """Layout of the conversation."""
-    order: str | None
-    """Order of the document: document or role."""
-    reading: str | None
-    """Verdict reader: strict or study."""
-    scoring: str | None
-    """How the answer is produced: generate, choose, compare or calibrated."""
-    overflow: str | None
-    """Treatment of judgments longer than the token budget."""
-    limit: int | None
-    """Maximum number of judgments; None: all."""
-    tokens: Mapping[str, int]
-    """Turn -> its maximum length in tokens."""
     seed: int
     """Random seed of the run."""
     reference: str
     """Reference arm of the comparisons."""
-    repetition: int
-    """Number of the run among repeated runs of one experiment, from 1."""
     options: Mapping[str, str]
     """All other stage options, such as restructure.preamble, as canonical JSON; without the arm's switches."""
     switches: Mapping[str, str] = field(default_factory=dict)
@@ -283,19 +255,9 @@ def _numbers(cells: Sequence[Path]) -> Sequence[int]:
     recorded = (
         named
         if len(named) == len(cells)
-        else [number for path in cells if (number := _recorded_number(path)) is not None]
+        else [number for path in cells if (number := read_job_number(path / HYDRA / "hydra.yaml")) is not None]
     )
     return recorded if len(set(recorded)) == len(cells) else range(len(cells))
-
-
-def _recorded_number(cell: Path) -> int | None:
-    path = cell / HYDRA / "hydra.yaml"
-    if not path.is_file():
-        return None
-    number = _yaml(path)
-    for key in ("hydra", "job", "num"):
-        number = number.get(key) if isinstance(number, Mapping) else None
-    return number if isinstance(number, int) else None
 
 
 def _cell(folder: Path, sweep: int, job: int | None, overrides: str) -> RunResult:
@@ -345,25 +307,11 @@ def _scores(path: Path, scorer: PredictionScorer, answers: Answers) -> Scores:
 
 
 def _setup(record: RunRecord) -> Setup:
-    cell, options = record.cell, _options(record.stages)
+    options = _options(record.stages)
     return Setup(
-        arm=cell.arm,
-        label=cell.label,
-        family=cell.family,
-        corpus=cell.corpus,
-        split=cell.split,
-        segment=cell.segment,
-        backbone=cell.backbone,
-        layout=cell.layout,
-        order=cell.order,
-        reading=cell.reading,
-        scoring=cell.scoring,
-        overflow=cell.overflow,
-        limit=cell.limit,
-        tokens=cell.tokens,
+        **{one.name: getattr(record.cell, one.name) for one in fields(record.cell)},
         seed=record.seed,
         reference=record.reference,
-        repetition=cell.repetition,
         options={key: value for key, value in options.items() if key not in SWITCHES},
         switches={key: value for key, value in options.items() if key in SWITCHES},
     )
@@ -390,12 +338,3 @@ def _flatten(name: str, value: object, flat: dict[str, str]) -> None:
             _flatten(f"{name}.{key}", inner, flat)
     else:
         flat[name] = json.dumps(value, sort_keys=True, ensure_ascii=False)
-
-
-def _yaml(path: Path) -> Any:
-    import yaml
-
-    try:
-        return yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except yaml.YAMLError as error:
-        raise UserError("not valid YAML", where=str(path), cure="delete the file") from error

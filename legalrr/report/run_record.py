@@ -22,23 +22,38 @@ Seconds = Annotated[float, Bounds(0)]
 
 @dataclass(frozen=True, kw_only=True)
 class CellRecord:
-    """Description of the cell; see `legalrr.report.load.Setup`."""
+    """Description of the cell in run.json."""
 
     arm: str
+    """Name of the arm in conf/arm."""
     label: str
+    """Name of the arm in tables."""
     family: str
+    """arm, baseline or probe."""
     corpus: str
+    """Name of the corpus."""
     split: str | None
+    """Split of the corpus; None: all of it."""
     segment: str
+    """Name of the segmenter."""
     backbone: str
+    """Name of the language model; "-" without one."""
     layout: str | None
+    """Layout of the conversation."""
     order: str | None
+    """Order of the document: document or role."""
     reading: str | None
+    """Verdict reader: strict or study."""
     scoring: str | None = None
+    """How the answer is produced: generate, choose, compare or calibrated."""
     overflow: str | None
+    """Treatment of judgments longer than the token budget."""
     limit: int | None
+    """Maximum number of judgments; None: all."""
     tokens: Mapping[str, int]
+    """Turn -> its maximum length in tokens."""
     repetition: int = 1
+    """Number of the run among repeated runs of one experiment, from 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,8 +176,8 @@ def scorer_of(record: RunRecord, *, where: str) -> PredictionScorer:
         raise UserError(error.what, where=where, cure=RERUN) from error
 
 
-MAX_OVERRIDES = 100_000
-"""Largest size of an overrides file, in bytes."""
+MAX_OVERRIDES, MAX_HYDRA = 100_000, 1_000_000
+"""Largest size of overrides.yaml and of hydra.yaml, in bytes."""
 
 
 def read_overrides(path: Path) -> list[str]:
@@ -171,27 +186,43 @@ def read_overrides(path: Path) -> list[str]:
     Raises:
         UserError: The file is not a list of texts.
     """
+    recorded = _read_yaml(path, "a list of overrides", size=MAX_OVERRIDES, depth=1) or []
+    if not isinstance(recorded, list) or not all(isinstance(one, str) for one in recorded):
+        raise UserError("not a list of overrides", where=str(path), cure="delete the file")
+    return [one for one in recorded if not one.startswith("runs=")]
+
+
+def read_job_number(path: Path) -> int | None:
+    """Read the job number from Hydra's own record; None without a record or a number in it.
+
+    Raises:
+        UserError: The file is not YAML.
+    """
+    found = _read_yaml(path, "Hydra's record", size=MAX_HYDRA, depth=20)
+    for key in ("hydra", "job", "num"):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return int(found) if isinstance(found, str) and found.isascii() and found.isdecimal() else None
+
+
+def _read_yaml(path: Path, what: str, *, size: int, depth: int) -> Any:
+    """Read a YAML file with scalars as texts; None without a file; raises UserError for a damaged one."""
     import yaml
 
     if not path.is_file():
-        return []
+        return None
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_OVERRIDES + 1)
-        if len(data) > MAX_OVERRIDES:
-            raise UserError(f"more than {MAX_OVERRIDES} bytes", where=str(path), cure="delete the file")
-        text = data.decode("utf-8")
-        depth = 0
+            data = file.read(size + 1)
+        if len(data) > size:
+            raise UserError(f"more than {size} bytes", where=str(path), cure="delete the file")
+        text, level = data.decode("utf-8"), 0
         for event in yaml.parse(text, Loader=yaml.BaseLoader):
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            # Lists in lists take long, and an alias may stand for a text of any size: Hydra writes neither.
-            if depth > 1 or isinstance(event, yaml.AliasEvent):
-                raise UserError("not a list of overrides", where=str(path), cure="delete the file")
-        recorded = yaml.load(text, Loader=yaml.BaseLoader) or []
+            level += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            # Deep nesting takes long, and an alias may stand for a text of any size: Hydra writes neither.
+            if level > depth or isinstance(event, yaml.AliasEvent):
+                raise UserError(f"not {what}", where=str(path), cure="delete the file")
+        return yaml.load(text, Loader=yaml.BaseLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError("not valid YAML", where=str(path), cure="delete the file") from error
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror}", where=str(path), cure="allow reading it") from error
-    if not isinstance(recorded, list) or not all(isinstance(one, str) for one in recorded):
-        raise UserError("not a list of overrides", where=str(path), cure="delete the file")
-    return [one for one in recorded if not one.startswith("runs=")]

@@ -17,7 +17,7 @@ from legalrr.predictions import read_predictions
 from legalrr.report.cli import main
 from legalrr.report.html.judgments import read_judgments
 from legalrr.report.load import read_results
-from legalrr.report.run_record import read_overrides
+from legalrr.report.run_record import read_job_number, read_overrides
 from legalrr.report.table_view import attention_variant
 from legalrr.score.explanation import read_explanations
 from tests.report.html.conftest import enrich
@@ -143,6 +143,20 @@ def test_a_reader_of_overrides_ends_in_a_list_or_in_one_line(tmp_path) -> None:
         file.write_bytes(mutate_bytes(data, chance))
         if ends_well(file, lambda: read_overrides(file)):
             assert all(isinstance(one, str) for one in read_overrides(file))
+
+
+def test_hydras_record_of_any_bytes_gives_a_number_or_names_the_file(tmp_path) -> None:
+    chance, file = random.Random(9), tmp_path / "hydra.yaml"
+    odd = (b"a: &a [1]\nb: *a\n", b"\xff\xfe", b"[" * 3000, b"x: " + b"y" * 1_000_001)
+    for _ in range(MUTATIONS):
+        file.write_bytes(mutate_bytes(b"hydra:\n  job:\n    num: 3\n" + chance.choice((b"", *odd)), chance))
+        if ends_well(file, lambda: read_job_number(file)):
+            assert isinstance(read_job_number(file), int | None)
+    file.write_bytes(b"hydra:\n  job:\n    num: 3\n")
+    assert read_job_number(file) == 3
+    for data in odd:
+        file.write_bytes(data)
+        assert not ends_well(file, lambda: read_job_number(file))
 
 
 def test_judgments_other_than_those_of_the_run_are_refused(cell) -> None:

@@ -21,7 +21,7 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 from legalrr.backbones.local.cache import stack_states, unstack_state
 from legalrr.backbones.local.checkpoint import end_tokens
 from legalrr.backbones.local.decode import decode
-from legalrr.backbones.local.memory import thinking_error
+from legalrr.backbones.local.memory import check_generated, thinking_error
 from legalrr.backbones.local.page_images import Vision
 from legalrr.backbones.local.prefill import (
     Prefiller,
@@ -132,11 +132,7 @@ class TransformersEngine:
 
     def generate(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
         """See `legalrr.protocols.Engine`; `new_tokens` counts thoughts and the end-of-answer token."""
-        for call in calls:
-            if call.max_new_tokens < 1:
-                raise ValueError(f"call {call.key} leaves no room for an answer: max_new_tokens={call.max_new_tokens}")
-            if call.choices and not self.can.structured:
-                raise thinking_error("cannot be restricted to given answers", option=self._option)
+        check_generated(calls, self.can, option=self._option)
         prompts, overflows = self._prepare(calls)
         if overflows:
             yield overflows

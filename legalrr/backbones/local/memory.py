@@ -7,10 +7,12 @@ is removed.
 """
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from legalrr.errors import UserError
+from legalrr.protocols import Abilities, Call
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -76,6 +78,20 @@ def thinking_error(limitation: str, *, option: str) -> UserError:
         where=f"{option}.thinking_tokens",
         cure="let it write its answers (predict.scoring=generate)",
     )
+
+
+def check_generated(calls: Sequence[Call], can: Abilities, *, option: str) -> None:
+    """Check calls for `generate`.
+
+    Raises:
+        UserError: a call restricts its answer, and the engine cannot.
+        ValueError: a call leaves no room for an answer.
+    """
+    for call in calls:
+        if call.max_new_tokens < 1:
+            raise ValueError(f"call {call.key} leaves no room for an answer: max_new_tokens={call.max_new_tokens}")
+        if call.choices and not can.structured:
+            raise thinking_error("cannot be restricted to given answers", option=option)
 
 
 def _apply_yarn(text: "PretrainedConfig", context: int) -> None:
