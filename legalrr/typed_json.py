@@ -114,7 +114,7 @@ def _anything(value: Any, depth: int = 0) -> Any:
 
 def _scalar(*kinds: type) -> Parser:
     def parse_scalar(value: Any) -> Any:
-        # type, as a JSON true is no number although bool is an int.
+        # type, as a JSON true is not a number, although bool is an int.
         if type(value) not in kinds or (type(value) is int and abs(value) > LARGEST):
             raise _is(value)
         return value

@@ -3,7 +3,7 @@
 Over k runs on the same P positives, the mean FNR is S / (kP) with S the misses of all runs; its standard deviation
 (k - 1 below) fixes the sum of squares of the misses, which must be a whole number of the parity of S and at least
 S^2 / k. These are the tests known as GRIM (Brown and Heathers 2017, doi 10.1177/1948550616673876) and GRIMMER (Anaya
-2016, doi 10.7287/peerj.preprints.2400). The mean macro-F1 is no function of the sums; it is bounded by the least and
+2016, doi 10.7287/peerj.preprints.2400). The mean macro-F1 is not a function of the sums; it is bounded by the least and
 the largest that runs with these sums can have.
 """
 

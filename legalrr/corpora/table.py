@@ -251,7 +251,7 @@ class Table:
                 raise UserError(f"{self.spans_column} is not valid JSON: {error.msg}", where=where) from error
         if not isinstance(value, list):
             raise UserError(
-                f"{self.spans_column} is no list: {value!r}", where=where, cure="write [[start, end, role], ...]"
+                f"{self.spans_column} is not a list: {value!r}", where=where, cure="write [[start, end, role], ...]"
             )
         if sentences is not None:
             return self._sentence_spans(value, sentences, where)

@@ -395,7 +395,7 @@ def _parse_body(content: str, begin: int, roles: Scheme, source: str) -> tuple[s
     """Parse the markers; return the text without them, and the spans."""
     if misspelt := find_misspelt_marker(content, begin):
         raise UserError(
-            f"{misspelt.group()} is no role of the scheme {roles.name!r}",
+            f"{misspelt.group()} is not a role of the scheme {roles.name!r}",
             where=f"{source}:{content.count(chr(10), 0, misspelt.start()) + 1}",
             cure=f"write one of {', '.join(f'[{role.code}]' for role in roles.roles)}; in text use round brackets",
         )

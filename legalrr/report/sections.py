@@ -185,7 +185,7 @@ allowed and dismissed exchanged. Difference: the second reading less the first, 
 EXPLANATION_RULES = """\
 What the model wrote in a turn against the court's own text of the same role. Words: means over judgments; overlap
 scores depend on both lengths. No turn, no text: judgments that could not be compared. p Holm: signs of the judgments'
-differences to the reference arm flipped at random; adjusted over the arms, for each score by itself. An interval that
+differences to the reference arm flipped at random; adjusted over the arms, for each score separately. An interval that
 would leave out 0 beside p permutation > 0.05 is extended to 0."""
 
 
