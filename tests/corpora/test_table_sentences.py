@@ -62,7 +62,7 @@ def test_numbers_of_roles_can_be_mapped_and_roles_may_be_absent(write):
             {"labels": ["Fact", "Ruling"]},
             ("t.jsonl:1, sentence 2", "unknown role 'Ruling'", "corpus.roles={Ruling: FAC, ...}"),
         ),
-        ({"labels": 5}, ("t.jsonl:1", "labels is no list: 5")),
+        ({"labels": 5}, ("t.jsonl:1", "labels is not a list: 5")),
         ({"text": ["a", 1]}, ("t.jsonl:1", "text is list, not a string", "a list of sentences")),
         ({"text": "One text."}, ("t.jsonl:1", "not a span: 'Fact'", "a list of sentences in text")),
     ],

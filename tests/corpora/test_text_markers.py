@@ -33,7 +33,7 @@ HEAD = "---\nid: rent-1\n---\n[FAC] The appellant is a tenant.\n\n"
 )
 @pytest.mark.parametrize("roles", [BUILD, SEVEN], ids=["build", "seven"])
 def test_a_marker_of_another_spelling_is_named_with_its_line(user_error, roles, marker):
-    with user_error("f:6", f"{marker} is no role of the scheme {roles.name!r}", "[RPC]"):
+    with user_error("f:6", f"{marker} is not a role of the scheme {roles.name!r}", "[RPC]"):
         parse_marked(f"{HEAD}{marker} The appeal is dismissed.\n", roles=roles, source="f")
 
 
