@@ -7,7 +7,7 @@ its fields and computes nothing; expensive work happens on the first call.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 from legalrr.records import (
     Case,
@@ -255,6 +255,18 @@ class RepeatableBackbone(Backbone, Protocol):
 
         Raises:
             UserError: the configuration does not sample, so that every repetition would be the same.
+        """
+
+
+@runtime_checkable
+class HubStage(Protocol):
+    """Stage that reads files of the Hugging Face hub, at a revision that may be a branch or a tag."""
+
+    def resolved(self) -> Self:
+        """Return the stage with the commit of its revision, which identifies the files.
+
+        Raises:
+            UserError: the revision is unknown, or the hub cannot be reached (`legalrr.hub.resolve_commit`).
         """
 
 

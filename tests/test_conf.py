@@ -10,6 +10,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from legalrr.errors import UserError
+from legalrr.hub import HUB_ID
 from legalrr.paths import root
 from legalrr.run.pipeline import MEASURE, STAGE_TYPES, Pipeline, build_pipeline
 from legalrr.stage import META, identity
@@ -18,7 +19,8 @@ CONF = root() / "conf"
 CHOICES = sorted(
     (folder.name, file.stem) for folder in CONF.iterdir() if folder.is_dir() for file in folder.glob("*.yaml")
 )
-# Options that a user must give: a local path, a commit hash.
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+# Options that a user must give, such as a local path.
 NEEDED = {
     ("backbone", "local"): ["backbone.model=/models/mine", "backbone.name=mine"],
     ("backbone", "openai_local"): ["backbone.model=mine"],
@@ -47,7 +49,12 @@ def built(*overrides: str) -> Pipeline:
 
 @pytest.mark.parametrize(("group", "choice"), CHOICES)
 def test_every_choice_composes_and_builds(group: str, choice: str) -> None:
-    pipeline = built(f"{group}={choice}", *NEEDED.get((group, choice), []))
+    needed = NEEDED.get((group, choice), [])
+    node = composed(f"{group}={choice}", *needed)[group] if group in ("backbone", "corpus") else {}
+    if node.get("revision") == "main" and HUB_ID.fullmatch(node.get("hub") or node.model):
+        # The hub would be asked for the commit of a branch.
+        needed = [*needed, f"{group}.revision={COMMIT}"]
+    pipeline = built(f"{group}={choice}", *needed)
     assert set(pipeline.stages()) == set(STAGE_TYPES)
     if group in {*STAGE_TYPES, MEASURE, "arm"}:
         stages = pipeline.stages() | ({} if pipeline.measures is None else {MEASURE: pipeline.measures})
@@ -100,7 +107,7 @@ def test_compared_answers_reject_the_study_reading() -> None:
 
 
 def test_a_repetition_samples_with_another_seed() -> None:
-    drawn = ("backbone=qwen3_vl_8b", "backbone.decoding=card", "backbone.seed=5")
+    drawn = ("backbone=qwen3_vl_8b", f"backbone.revision={COMMIT}", "backbone.decoding=card", "backbone.seed=5")
     seeds = [built(*drawn, f"repetition={number}").backbone.seed for number in (1, 2, 5)]  # type: ignore[attr-defined]
     assert seeds == [5, 6, 9]
 

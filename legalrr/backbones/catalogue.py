@@ -22,9 +22,10 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from legalrr.backbones.local.memory import BYTES_PER_WEIGHT, cache_bytes, gka_state_bytes, state_bytes, weight_bytes
-from legalrr.backbones.local.weights import HUB_ID, locate
+from legalrr.backbones.local.model_files import locate
 from legalrr.configuration import compose, read_metadata
 from legalrr.errors import UserError
+from legalrr.hub import COMMIT, HUB_ID
 from legalrr.paths import choices, resolve
 from legalrr.tables import Table, standard_output
 
@@ -191,7 +192,7 @@ def local_files(backbone: BackboneFacts, snapshots: Mapping[str, Mapping[str, Pa
     """Return the local model folders or .gguf file of a backbone.
 
     Args:
-        backbone: the backbone; for a hub model without a revision, all commits are returned.
+        backbone: the backbone; for a hub model at a branch or tag, all commits are returned.
         snapshots: see `hub_snapshots`; incomplete ones are skipped.
 
     Raises:
@@ -202,8 +203,9 @@ def local_files(backbone: BackboneFacts, snapshots: Mapping[str, Mapping[str, Pa
     revision = backbone.node.get("revision")
     if backbone.hub:
         commits = snapshots.get(backbone.model, {})
+        wanted = revision if revision is not None and COMMIT.fullmatch(revision) else None
         return [
-            folder for commit, folder in sorted(commits.items()) if revision in (None, commit) and _is_complete(folder)
+            folder for commit, folder in sorted(commits.items()) if wanted in (None, commit) and _is_complete(folder)
         ]
     try:
         path = locate(backbone.model, revision, option=f"backbone={backbone.name}")
@@ -345,8 +347,9 @@ def _show(rows: list[ModelRow], length: int, dtype: str) -> None:
     if any(row.files == "here" for row in rows):
         console.print("here: --json lists the folders, with the commits of a hub model")
     if any(row.files == "absent" for row in rows):
-        console.print("not here: see the comments of the file in conf/backbone, or")
-        console.print("    hf download MODEL --revision COMMIT, with a commit from the model page (Files, History)")
+        console.print(
+            "not here: downloaded by the first run; see the comments of the file in conf/backbone for terms to accept"
+        )
 
 
 def _memory(row: ModelRow) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from legalrr.backbones.local.checkpoint import CheckpointInfo, end_tokens, open_checkpoint
 from legalrr.backbones.local.memory import cache_bytes, check_thinking, set_context
-from legalrr.backbones.local.weights import model_provenance
+from legalrr.backbones.local.model_files import model_provenance, resolve_revision
 from legalrr.backbones.sampling import CardSampling, check_decoding
 from legalrr.errors import UserError
 from legalrr.stage import at_least, check_fields, choice, runtime
@@ -38,7 +38,8 @@ class VLLMBackbone:
     """Folder with safetensors, .gguf file (converted once), `package:<package>/<file>.gguf`, or a hub id with
     `revision`."""
     revision: str | None = None
-    """Commit (40 hexadecimal digits) of a hub model; None for local files."""
+    """Branch, tag or commit of a hub model; None: main. Resolved to a commit before anything runs. Local files have
+    none."""
     dtype: str = choice("bfloat16", "float32", "bfloat16", "float16")
     """float32, bfloat16 or float16; for a quantised checkpoint, the dtype of the parts that are not quantised."""
     quantization: str = "none"
@@ -61,6 +62,8 @@ class VLLMBackbone:
     """Share of an accelerator's memory for weights and KV cache."""
     kv_cache_gb: float | None = runtime(default=None)
     """KV-cache memory (1e9 bytes) per accelerator, overriding `gpu_memory_utilization`; None: do not override."""
+    pinned: bool = runtime(default=False)
+    """Refuse a branch or tag as `revision` of a hub model, for runs that must be repeatable."""
     enforce_eager: bool = runtime(default=False)
     """Disable compilation: faster start, slower decoding."""
 
@@ -91,6 +94,10 @@ class VLLMBackbone:
     def provenance(self) -> Mapping[str, Any]:
         """Return the digest of local files, or the commit of a hub model; raise UserError if there is no model."""
         return model_provenance(self.model, self.revision, option=OPTION)
+
+    def resolved(self) -> VLLMBackbone:
+        """See `legalrr.protocols.HubStage`."""
+        return replace(self, revision=resolve_revision(self.model, self.revision, pinned=self.pinned, option=OPTION))
 
     def load(self) -> VLLMEngine:
         """Return the engine; equal backbones share one until another backbone is loaded.

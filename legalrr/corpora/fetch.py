@@ -2,12 +2,11 @@
 
 A manifest (data/manifests/<corpus>.csv) lists path, git blob SHA-1 and size of every file. A download is written to
 <file>.part and resumed with an HTTP range request after an interruption. It is renamed to <file> only if size and SHA-1
-match. Data sets of the hub are read through `datasets`, pinned to a commit.
+match. Data sets of the hub are downloaded at a commit and read through `datasets`.
 """
 
 import hashlib
 import os
-import re
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,9 +20,11 @@ from urllib.parse import quote, urlsplit
 from legalrr.corpora.checks import select_splits
 from legalrr.corpora.files import Row, read_csv_rows, require_columns
 from legalrr.errors import UserError
+from legalrr.hub import download
 from legalrr.paths import root
 
-COMMIT = re.compile(r"[0-9a-f]{40}")
+CARD = "README.md"
+"""File of a data set whose metadata names its configs and their files."""
 ATTEMPTS = 4
 """Number of requests per file; after that, the next run resumes the download."""
 TIMEOUT = 60
@@ -36,21 +37,10 @@ HUB = "https://huggingface.co/datasets/opennyaiorg/InRhetoricalRoles"
 Progress = Callable[[int], None]
 
 
-def check_commit(revision: str | None, *, hub: str, where: str) -> str:
-    """Return the commit; raise UserError for a branch, a tag, a short hash or None."""
-    if revision is None or not COMMIT.fullmatch(revision):
-        raise UserError(
-            f"revision {revision!r} is not a commit of 40 hexadecimal digits",
-            where=where,
-            cure=f"copy the latest one from https://huggingface.co/datasets/{hub}/commits/main into corpus.revision",
-        )
-    return revision
-
-
 def hub_rows(
     hub: str,
     *,
-    revision: str | None,
+    commit: str,
     config: str | None,
     data_files: Mapping[str, str],
     split: str | None,
@@ -61,7 +51,7 @@ def hub_rows(
 
     Args:
         hub: owner/name of the data set.
-        revision: commit.
+        commit: commit, 40 hexadecimal digits.
         config: configuration (subset); None: the default one.
         data_files: split -> file; empty: as the data set defines.
         split: split to read; None: all.
@@ -69,23 +59,43 @@ def hub_rows(
         where: corpus, for messages.
 
     Raises:
-        UserError: no commit given, data set, split or column not found, or terms not accepted.
+        UserError: data set, split or column not found, no network, or terms not accepted.
     """
-    commit = check_commit(revision, hub=hub, where=where)
     import datasets
-    from huggingface_hub.errors import HfHubHTTPError
 
+    # Read from the files at the commit: without the network, `datasets` would take whatever version it read last.
+    files = _data_files(hub, commit, config, data_files, where)
+    folder = download(hub, commit, kind="dataset", files=files, where=where)
     try:
-        found = datasets.load_dataset(hub, config, revision=commit, data_files=dict(data_files) or None)
-    except (datasets.exceptions.DatasetsError, HfHubHTTPError, OSError, ValueError) as error:
+        found = datasets.load_dataset(str(folder), config, data_files=dict(data_files) or None)
+    except (datasets.exceptions.DatasetsError, OSError, ValueError) as error:
         raise UserError(
-            f"cannot load the hub data set {hub}: {error}",
-            where=where,
-            cure="check name, config and revision; accept its terms on its page and set HF_TOKEN",
+            f"cannot load the hub data set {hub}: {error}", where=where, cure="check config and data_files"
         ) from error
     for one in select_splits(split, found, corpus=where):
         require_columns(found[one].column_names, columns, where=f"{hub} {one}")
         yield one, ((number, f"{hub} {one} row {number}", row) for number, row in enumerate(found[one], start=1))
+
+
+def _data_files(hub: str, commit: str, config: str | None, data_files: Mapping[str, str], where: str) -> list[str]:
+    """Return the patterns of the files to download: those given, else those of the config by the card, else all."""
+    if data_files:
+        return [CARD, *data_files.values()]
+    from huggingface_hub import DatasetCard
+
+    path = download(hub, commit, kind="dataset", files=(CARD,), where=where) / CARD
+    if not path.is_file():
+        return ["*"]
+    configs = DatasetCard.load(path).data.to_dict().get("configs") or []
+    chosen = [one.get("data_files") for one in configs if one.get("config_name") == (config or "default")]
+    if len(chosen) != 1 or not chosen[0]:
+        return ["*"]
+    files = [chosen[0]] if isinstance(chosen[0], str) else chosen[0]
+    patterns = [CARD]
+    for one in files:
+        named = one.get("path") if isinstance(one, dict) else one
+        patterns += named if isinstance(named, list) else [str(named)]
+    return patterns
 
 
 @dataclass(frozen=True, kw_only=True)

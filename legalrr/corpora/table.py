@@ -10,7 +10,7 @@ newline; each sentence is a gold span.
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar
@@ -28,9 +28,10 @@ from legalrr.corpora.checks import (
 from legalrr.corpora.fetch import hub_rows
 from legalrr.corpora.files import Row, read_table_rows, require_path
 from legalrr.errors import UserError
+from legalrr.hub import resolve_commit
 from legalrr.records import Judgment, Span
 from legalrr.roles import scheme
-from legalrr.stage import check_fields, choice, later
+from legalrr.stage import check_fields, choice, later, runtime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +51,9 @@ class Table:
     hub: str | None = None
     """owner/name of a data set on the hub."""
     revision: str | None = None
-    """Commit of the hub data set, 40 hexadecimal digits; a branch could change during the experiment."""
+    """Branch, tag or commit of the hub data set; None: main. Resolved to a commit before anything runs."""
+    pinned: bool = runtime(default=False)
+    """Refuse a branch or tag as `revision`, for runs that must be repeatable."""
     config: str | None = None
     """Configuration (subset) of the hub data set."""
     data_files: dict[str, str] = field(default_factory=dict)
@@ -123,6 +126,15 @@ class Table:
         parse_party(self.party, where=f"{where}: party")
         check_labels(self.labels, where=f"{where}: labels")
 
+    def resolved(self) -> "Table":
+        """See `legalrr.protocols.HubStage`."""
+        return replace(self, revision=self._commit()) if self.source == "hub" else self
+
+    def _commit(self) -> str:
+        return resolve_commit(
+            self.hub or "", self.revision, kind="dataset", pinned=self.pinned, where=f"corpus {self.name}: revision"
+        )
+
     def paths(self, split: str | None) -> list[Path]:
         """Return the files that `read(split)` needs, whether or not they exist; [] for a hub data set."""
         if self.source == "hub":
@@ -139,7 +151,7 @@ class Table:
         if self.source == "hub":
             splits = hub_rows(
                 self.hub or "",
-                revision=self.revision,
+                commit=self._commit(),
                 config=self.config,
                 data_files=self.data_files,
                 split=split,

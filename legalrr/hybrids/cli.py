@@ -41,7 +41,7 @@ def run(config: DictConfig) -> None:
         known = ", ".join(["corpus", "backbone", *PrimeSettings.__dataclass_fields__])
         raise UserError(str(error).splitlines()[0], where="config", cure=f"the options are {known}") from error
     corpus = build(config["corpus"], Corpus, option="corpus")  # type: ignore[type-abstract]
-    backbone = build(config["backbone"], TransformersBackbone, option="backbone")
+    backbone = build(config["backbone"], TransformersBackbone, option="backbone").resolved()
     facts = {"licences": _licences(), "command": shlex.join(["legalrr", "prime", *sys.argv[1:]])}
     if settings.select:
         result = select(settings, corpus, backbone, facts)

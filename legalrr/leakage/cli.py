@@ -1,7 +1,7 @@
 """Run the command `legalrr leakage`: probe what a backbone predicts from parts of what an experiment shows.
 
     legalrr leakage corpus=specimen backbone=smollm2 limit=6
-    legalrr leakage corpus=build backbone=qwen3_vl_8b backbone.revision=COMMIT restructure.overflow=middle
+    legalrr leakage corpus=build backbone=qwen3_vl_8b restructure.overflow=middle
 
 The stages are imported only when the command runs, so that `--help` imports no heavy library.
 """

@@ -21,6 +21,7 @@ from legalrr.protocols import (
     AskingSegmenter,
     Backbone,
     Corpus,
+    HubStage,
     Meter,
     Predictor,
     RepeatableBackbone,
@@ -224,9 +225,19 @@ def build_pipeline(config: DictConfig) -> Pipeline:
         )
     meter = build(config[MEASURE], Meter, option=MEASURE) if config.get(MEASURE) else None  # type: ignore[type-abstract]
     pipeline = Pipeline(settings=settings, **stages, measure=meter)
+    pipeline = replace(
+        pipeline,
+        corpus=_resolved(pipeline.corpus),
+        backbone=_resolved(pipeline.backbone) if pipeline.needs_backbone else pipeline.backbone,
+    )
     if settings.repetition > 1 and pipeline.needs_backbone:
         return replace(pipeline, backbone=_with_repetition(pipeline.backbone, settings.repetition, compared=compared))
     return pipeline
+
+
+def _resolved(stage: T) -> T:
+    """Return the stage with the commit of its revision, if it reads files of the hub."""
+    return stage.resolved() if isinstance(stage, HubStage) else stage
 
 
 def _with_repetition(backbone: Backbone, repetition: int, *, compared: bool) -> Backbone:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from legalrr.backbones.local.checkpoint import open_layers
-from legalrr.backbones.local.weights import content_digest, locate
+from legalrr.backbones.local.model_files import content_digest, locate
 from legalrr.errors import UserError
 from legalrr.score.metrics import Pair
 from legalrr.stage import check_fields, choice, runtime
@@ -38,7 +38,7 @@ class BertScore:
     encoder: str = runtime()
     """Folder with safetensors, or a hub id with `revision`."""
     revision: str | None = None
-    """Commit (40 hexadecimal digits) of a hub encoder; None for local files."""
+    """Commit of a hub encoder; None for local files."""
     layer: int
     """Layer whose states are compared, from 1."""
     window: int | None = None

@@ -319,7 +319,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     encoder = parser.add_argument_group("BERTScore")
     encoder.add_argument("--encoder", metavar="MODEL", help="folder with safetensors, or a hub id")
-    encoder.add_argument("--revision", metavar="COMMIT", help="commit of a hub encoder")
+    encoder.add_argument("--revision", metavar="COMMIT", help="branch, tag or commit of a hub encoder (default: main)")
     encoder.add_argument("--layer", type=int, metavar="N", help="layer whose states are compared, from 1")
     encoder.add_argument(
         "--window", type=int, metavar="TOKENS", help="input length of the encoder (default: that of the tokenizer)"
@@ -362,6 +362,7 @@ def explained_cells(folder: Path) -> list[Path]:
 
 
 def _metric(name: str, options: argparse.Namespace) -> Metric:
+    from legalrr.backbones.local.model_files import resolve_revision
     from legalrr.score.bertscore import BertScore
     from legalrr.score.overlap import Meteor, Rouge
 
@@ -378,7 +379,7 @@ def _metric(name: str, options: argparse.Namespace) -> Metric:
             )
     return BertScore(
         encoder=options.encoder,
-        revision=options.revision,
+        revision=resolve_revision(options.encoder, options.revision, option="--encoder"),
         layer=options.layer,
         window=options.window,
         overlong=options.overlong,

@@ -13,7 +13,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from legalrr.backbones.local.checkpoint import open_layers
-from legalrr.backbones.local.weights import cache_root, content_digest, locate, torch_settings
+from legalrr.backbones.local.model_files import cache_root, model_provenance
+from legalrr.backbones.local.weights import torch_settings
 from legalrr.errors import UserError
 from legalrr.stage import check_fields, choice, digest, runtime
 
@@ -80,14 +81,13 @@ class LanguageModel:
     """Folder with safetensors, .gguf file, `package:<package>/<file>.gguf`, or a hub id with `revision`: a decoder such
     as the backbone that ships, or an encoder (law-ai/InLegalBERT)."""
     revision: str | None = None
-    """Commit (40 hexadecimal digits) of a hub model; None for local files."""
+    """Branch, tag or commit of a hub model; None: main. Local files have none."""
     device: str = runtime(default="cpu")
     """cpu, cuda, cuda:N or mps."""
 
     def provenance(self) -> Mapping[str, Any]:
         """Return the content digest of local files, or the commit of a hub model; raise UserError if not found."""
-        path = locate(self.model, self.revision, option=OPTION)
-        return {"revision": self.revision} if path is None else {"sha256": content_digest(path)}
+        return model_provenance(self.model, self.revision, option=OPTION)
 
 
 @dataclass(frozen=True, kw_only=True)

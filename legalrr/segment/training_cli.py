@@ -63,7 +63,7 @@ def add_commands(commands: "_SubParsersAction[Any]") -> None:
         default=embedder.language_model.model,
         help="model for embeddings (default: as shipped)",
     )
-    network.add_argument("--revision", help="commit of a language model on the hub")
+    network.add_argument("--revision", help="branch, tag or commit of a language model on the hub (default: main)")
     network.add_argument("--layer", type=int, default=embedder.layer, help=f"layer used (default {embedder.layer})")
     network.add_argument(
         "--window", type=int, default=embedder.window, help=f"window in tokens (default {embedder.window})"

@@ -157,7 +157,7 @@ def test_the_table_shows_memory_and_marks_a_length_beyond_the_context(capsys):
     assert "40,000 tokens" in shown
     assert "32,768 19.7 (14.5 + 5.2) not here beyond its context" in shown
     assert "200,000 - on a server" in shown
-    assert "hf download MODEL --revision COMMIT" in shown
+    assert "downloaded by the first run" in shown
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,24 @@
-"""Hub data sets, with a replaced `load_dataset`."""
+"""Data sets in the form of the hub: a folder with the files of a commit, read through `datasets`."""
 
-import datasets
 import pytest
 
+from legalrr.corpora import fetch
 from legalrr.corpora.table import Table
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+CARD = """\
+---
+configs:
+- config_name: c
+  data_files:
+  - split: train
+    path: c/train.csv
+  - split: test
+    path: [c/test.csv]
+- config_name: d
+  data_files: d/*.csv
+---
+"""
 
 
 def table(**fields):
@@ -14,28 +27,31 @@ def table(**fields):
 
 
 @pytest.fixture
-def hub(monkeypatch):
-    calls = []
+def hub(tmp_path, monkeypatch):
+    """The patterns of the files that are downloaded, from a data set that is here."""
+    for name, text in {
+        "README.md": CARD,
+        "c/train.csv": "Input,Label\nx,1\ny,0\n",
+        "c/test.csv": "Input,Label\ny,0\n",
+        "d/other.csv": "Input\nz\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    wanted = []
 
-    def load(*where, **how):
-        calls.append((where, how))
-        rows = datasets.Dataset.from_dict({"Input": ["x", "y"], "Label": [1, 0]})
-        return datasets.DatasetDict({"train": rows, "test": rows.select([1])})
+    def download(repo, commit, *, kind, files, where):
+        assert (repo, commit, kind) == ("owner/set", COMMIT, "dataset")
+        wanted.append(list(files))
+        return tmp_path
 
-    monkeypatch.setattr(datasets, "load_dataset", load)
-    return calls
-
-
-@pytest.mark.parametrize("revision", [None, "main", "0123456", COMMIT.upper()])
-def test_a_revision_other_than_a_commit_is_rejected_with_a_cure(user_error, hub, revision):
-    with user_error("corpus predex", "40 hexadecimal digits", "huggingface.co/datasets/owner/set/commits/main"):
-        list(table(revision=revision).read("test"))
-    assert hub == []
+    monkeypatch.setattr(fetch, "download", download)
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    return wanted
 
 
-def test_the_named_files_are_loaded_at_the_commit(hub):
-    found = list(table(data_files={"train": "train.csv"}, config="c").read("train"))
-    assert hub == [(("owner/set", "c"), {"revision": COMMIT, "data_files": {"train": "train.csv"}})]
+def test_the_named_files_are_loaded(hub):
+    found = list(table(data_files={"train": "c/train.csv"}).read("train"))
+    assert hub == [["README.md", "c/train.csv"]]
     assert [(j.id, j.text, j.outcome, j.split) for j in found] == [
         ("train-1", "x", "allowed", "train"),
         ("train-2", "y", "dismissed", "train"),
@@ -44,30 +60,30 @@ def test_the_named_files_are_loaded_at_the_commit(hub):
     assert table().paths("train") == []
 
 
+@pytest.mark.parametrize(
+    ("config", "files"),
+    [("c", ["README.md", "c/train.csv", "c/test.csv"]), ("d", ["README.md", "d/*.csv"]), (None, ["*"])],
+)
+def test_only_the_files_of_a_config_are_downloaded(hub, config, files):
+    assert fetch._data_files("owner/set", COMMIT, config, {}, "corpus predex") == files
+
+
 def test_all_splits_are_read_by_default(hub):
-    assert [j.id for j in table().read(None)] == ["train-1", "train-2", "test-1"]
+    assert [j.id for j in table(config="c").read(None)] == ["train-1", "train-2", "test-1"]
 
 
 def test_the_error_for_a_missing_split_or_column_lists_the_known_ones(hub, user_error):
     with user_error("no split 'dev'", "train, test"):
-        list(table().read("dev"))
+        list(table(config="c").read("dev"))
     with user_error("no column 'text'", "found Input, Label"):
-        list(table(text_column="text").read("test"))
+        list(table(config="c", text_column="text").read("test"))
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        datasets.exceptions.DatasetNotFoundError("gated"),
-        datasets.exceptions.DatasetGenerationError("gated"),
-        ConnectionError("gated"),
-        ValueError("gated"),
-    ],
-)
-def test_an_error_of_the_hub_is_one_line_with_a_cure(monkeypatch, user_error, error):
-    def load(*_, **__):
-        raise error
+def test_a_data_set_that_cannot_be_read_is_one_line_with_a_cure(hub, user_error):
+    with user_error("cannot load the hub data set owner/set", "check config and data_files"):
+        list(table(config="no_such").read("test"))
 
-    monkeypatch.setattr(datasets, "load_dataset", load)
-    with user_error("cannot load the hub data set owner/set", "gated", "HF_TOKEN"):
-        list(table().read("test"))
+
+def test_a_branch_is_refused_where_a_commit_is_demanded(user_error):
+    with user_error("corpus predex: revision", "main of owner/set is not a commit", "pinned"):
+        list(table(revision="main", pinned=True).read("test"))

@@ -45,6 +45,8 @@ def test_cells_in_folders_of_any_name_have_tables(run_hydra: Run, tmp_path: Path
     assert "model calls: 6 made, 0 from the store" in out
     (sweep / "results.csv").unlink()
     assert run_hydra(lambda: run_command("report", [str(sweep), "--quiet"]), "legalrr")[0] == 0
+    # Logged before the first cell, by the configuration of Hydra itself.
+    assert err.index("prefetch: ") < err.index("[0] ")
     assert len(table(sweep)) == 2
     assert run_hydra(lambda: run_command("explain", [str(sweep)]), "legalrr")[0] == 0
 

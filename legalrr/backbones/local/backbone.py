@@ -11,13 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from legalrr.backbones.local.checkpoint import CheckpointInfo, open_checkpoint
 from legalrr.backbones.local.gka_options import GkaOptions
 from legalrr.backbones.local.memory import check_memory, check_thinking, set_context, token_bytes, weight_bytes
-from legalrr.backbones.local.weights import (
-    bitsandbytes_config,
-    check_device,
-    load_error,
-    model_provenance,
-    open_weights,
-)
+from legalrr.backbones.local.model_files import model_provenance, resolve_revision
+from legalrr.backbones.local.weights import bitsandbytes_config, check_device, load_error, open_weights
 from legalrr.backbones.sampling import CardSampling, check_decoding
 from legalrr.errors import UserError
 from legalrr.stage import at_least, check_fields, choice, later, runtime
@@ -45,7 +40,8 @@ class TransformersBackbone:
     model: str
     """Folder with safetensors, .gguf file, `package:<package>/<file>.gguf`, or a hub id with `revision`."""
     revision: str | None = None
-    """Commit (40 hexadecimal digits) of a hub model; None for local files."""
+    """Branch, tag or commit of a hub model; None: main. Resolved to a commit before anything runs. Local files have
+    none."""
     dtype: str = choice("float32", "float32", "bfloat16", "float16")
     """float32, bfloat16 or float16. Answers do not depend on how a prompt is cut into chunks only in float32."""
     attention: str = choice("split", "split", "sdpa", "eager", "flash_attention_2")
@@ -76,6 +72,8 @@ class TransformersBackbone:
     """Tokens per forward pass of a prefill; limits the memory of activations."""
     prefix_cache_gb: float = at_least(0, 2.0, runtime=True)
     """Memory (1e9 bytes) of the prefix cache; 0: no prefix cache."""
+    pinned: bool = runtime(default=False)
+    """Refuse a branch or tag as `revision` of a hub model, for runs that must be repeatable."""
     threads: int | None = at_least(1, None, runtime=True)
     """Threads of torch on a CPU; None: torch's default."""
 
@@ -105,6 +103,10 @@ class TransformersBackbone:
             UserError: there is no model, or no such order.
         """
         return {**model_provenance(self.model, self.revision, option=OPTION), **self.gka.provenance(GKA_OPTION)}
+
+    def resolved(self) -> TransformersBackbone:
+        """See `legalrr.protocols.HubStage`."""
+        return replace(self, revision=resolve_revision(self.model, self.revision, pinned=self.pinned, option=OPTION))
 
     def repeated(self, repetition: int) -> TransformersBackbone:
         """See `legalrr.protocols.RepeatableBackbone`: repetitions differ in their seed."""
@@ -181,9 +183,7 @@ def _model(backbone: TransformersBackbone, checkpoint: CheckpointInfo, layers: S
     try:
         model = open_weights(
             checkpoint.auto,
-            str(checkpoint.folder),
-            revision=None,
-            local=True,
+            checkpoint.folder,
             dtype=backbone.dtype,
             attention=backbone.attention,
             option=OPTION,

@@ -4,14 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from legalrr.backbones.local.weights import (
-    check_device,
-    convert_gguf,
-    load_error,
-    locate,
-    open_weights,
-    suppress_warnings,
-)
+from legalrr.backbones.local.model_files import model_folder
+from legalrr.backbones.local.weights import check_device, load_error, open_weights, suppress_warnings
 from legalrr.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,8 +18,8 @@ def open_layers(
     """Load a model up to a layer, in float32, and its tokenizer, to compute hidden states.
 
     Args:
-        model: see `legalrr.backbones.local.weights.locate`.
-        revision: commit of a hub model.
+        model: see `legalrr.backbones.local.model_files.locate`.
+        revision: branch, tag or commit of a hub model.
         layer: the last layer to load, from 1.
         device: cpu, cuda, cuda:N or mps.
         option: config path of the option that names the model, for messages.
@@ -37,22 +31,14 @@ def open_layers(
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
     check_device(device, option=option)
-    path = locate(model, revision, option=option)
-    if path is not None and path.is_file():
-        path = convert_gguf(path, "float32", option=option)
-    place = model if path is None else str(path)
-    local = path is not None
+    folder = model_folder(model, revision, dtype="float32", option=option)
     try:
-        config = AutoConfig.from_pretrained(place, revision=revision, local_files_only=local, trust_remote_code=False)
-        tokenizer: Any = AutoTokenizer.from_pretrained(
-            place, revision=revision, local_files_only=local, trust_remote_code=False
-        )
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         _truncate_layers(config, layer, model, layer_option)
         opened = open_weights(
             AutoModel,
-            place,
-            revision=revision,
-            local=local,
+            folder,
             dtype="float32",
             attention="sdpa",
             option=option,
@@ -90,11 +76,11 @@ class CheckpointInfo:
 
 
 def open_checkpoint(model: str, revision: str | None, *, dtype: str, option: str) -> CheckpointInfo:
-    """Read configuration and tokenizer of a model; a .gguf file is converted first.
+    """Read configuration and tokenizer of a model; a .gguf file is converted first, and a hub model downloaded.
 
     Args:
-        model: see `legalrr.backbones.local.weights.locate`.
-        revision: commit of a hub model.
+        model: see `legalrr.backbones.local.model_files.locate`.
+        revision: branch, tag or commit of a hub model.
         dtype: dtype to convert a .gguf file to.
         option: config path of the backbone, for messages.
 
@@ -104,9 +90,7 @@ def open_checkpoint(model: str, revision: str | None, *, dtype: str, option: str
     """
     from transformers import AutoTokenizer
 
-    folder = locate(model, revision, option=option) or _hub_folder(model, revision, option)
-    if folder.is_file():
-        folder = convert_gguf(folder, dtype, option=option)
+    folder = model_folder(model, revision, dtype=dtype, option=option)
     try:
         config = open_config(folder)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -159,22 +143,6 @@ def end_tokens(generation: "GenerationConfig", tokenizer: "PreTrainedTokenizerBa
             cure="add eos_token_id to its generation_config.json",
         )
     return ends
-
-
-def _hub_folder(model: str, revision: str | None, option: str) -> Path:
-    """Return the folder of a hub model in the local hub cache; large files are not downloaded implicitly."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(model, revision=revision, local_files_only=True))
-    except LocalEntryNotFoundError as error:
-        raise UserError(
-            f"the files of {model} at {revision} are not in the local cache",
-            where=f"{option}.model",
-            cure=f"hf download {model} --revision {revision} (some models require a licence first: hf auth login), or "
-            f"set {option}.model to their folder and {option}.revision=null",
-        ) from error
 
 
 def model_class(config: "PretrainedConfig", *, option: str) -> Any:

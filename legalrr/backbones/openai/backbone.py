@@ -11,8 +11,8 @@ from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any, ClassVar
 
-from legalrr.backbones.local.weights import content_digest
-from legalrr.backbones.openai.tokens import characters_per_token, open_tokens, tokenizer_folder
+from legalrr.backbones.local.model_files import content_digest
+from legalrr.backbones.openai.tokens import characters_per_token, open_tokens, resolve_tokenizer, tokenizer_folder
 from legalrr.configuration import require_plain_url, require_variable_name
 from legalrr.errors import UserError
 from legalrr.protocols import Engine, Reply
@@ -84,7 +84,9 @@ class OpenAIBackbone:
     """Token counter used to fit a judgment into the context: the tokenizer of a folder, or of a hub id with
     `tokenizer_revision`, or `characters:N`, one token per N characters. Results contain the server's counts."""
     tokenizer_revision: str | None = None
-    """Commit (40 hexadecimal digits) of a hub tokenizer."""
+    """Branch, tag or commit of a hub tokenizer; None: main. Resolved to a commit before anything runs."""
+    pinned: bool = runtime(default=False)
+    """Refuse a branch or tag as `tokenizer_revision`, for runs that must be repeatable."""
     temperature: float | None = None
     """0 for greedy decoding; None for models that do not accept it."""
     reasoning_effort: str | None = None
@@ -153,6 +155,11 @@ class OpenAIBackbone:
         """Return the digest of a local tokenizer; raise UserError if `tokenizer` cannot be found."""
         folder = tokenizer_folder(self.tokenizer, self.tokenizer_revision, option=OPTION)
         return {} if folder is None else {"tokenizer_sha256": content_digest(folder)}
+
+    def resolved(self) -> OpenAIBackbone:
+        """See `legalrr.protocols.HubStage`: the commit is that of the tokenizer."""
+        commit = resolve_tokenizer(self.tokenizer, self.tokenizer_revision, pinned=self.pinned, option=OPTION)
+        return replace(self, tokenizer_revision=commit)
 
     def repeated(self, repetition: int) -> OpenAIBackbone:
         """See `legalrr.protocols.RepeatableBackbone`: increments the seed, if there is one."""

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from legalrr.backbones.local.weights import COMMIT, HUB_ID, REMOTE_CODE, remote_code_error
+from legalrr.backbones.local.weights import REMOTE_CODE, remote_code_error
 from legalrr.errors import UserError
+from legalrr.hub import HUB_ID, MAIN, TOKENIZER_FILES, download, resolve_commit
 from legalrr.paths import resolve
 
 if TYPE_CHECKING:
@@ -104,12 +105,12 @@ def tokenizer_folder(tokenizer: str, revision: str | None, *, option: str) -> Pa
     """Return the local folder of a tokenizer; None for `characters:N` and for the Hugging Face hub.
 
     Raises:
-        UserError: not found, or `revision` is missing, invalid or unused.
+        UserError: not found, or `revision` does not apply.
     """
     counted = characters_per_token(tokenizer, option=option) is not None
     path = resolve(tokenizer)
     if counted or path.is_dir():
-        if revision is not None:
+        if revision not in (None, MAIN):
             raise UserError(
                 f"revision {revision} does not apply to {tokenizer}",
                 where=f"{option}.tokenizer_revision",
@@ -122,13 +123,15 @@ def tokenizer_folder(tokenizer: str, revision: str | None, *, option: str) -> Pa
             where=f"{option}.tokenizer",
             cure="give a folder, <owner>/<model> of the hub, or characters:3",
         )
-    if revision is None or not COMMIT.fullmatch(revision):
-        raise UserError(
-            f"{tokenizer} is not a local folder, and a hub tokenizer needs a commit",
-            where=f"{option}.tokenizer_revision",
-            cure="give the 40 hexadecimal digits of a commit, from the model page under Files, History",
-        )
     return None
+
+
+def resolve_tokenizer(tokenizer: str, revision: str | None, *, pinned: bool = False, option: str) -> str | None:
+    """Return the commit of a tokenizer on the hub; None for others; raises as `legalrr.hub.resolve_commit`."""
+    local = tokenizer_folder(tokenizer, revision, option=option) is not None
+    if local or characters_per_token(tokenizer, option=option) is not None:
+        return None
+    return resolve_commit(tokenizer, revision, pinned=pinned, where=f"{option}.tokenizer_revision")
 
 
 def open_tokens(tokenizer: str, revision: str | None, *, option: str) -> CharacterTokens | TokenizerTokens:
@@ -139,11 +142,11 @@ def open_tokens(tokenizer: str, revision: str | None, *, option: str) -> Charact
     from transformers import AutoTokenizer
 
     folder = tokenizer_folder(tokenizer, revision, option=option)
-    place = tokenizer if folder is None else str(folder)
+    if folder is None:
+        commit = resolve_commit(tokenizer, revision, where=f"{option}.tokenizer_revision")
+        folder = download(tokenizer, commit, files=TOKENIZER_FILES, where=f"{option}.tokenizer")
     try:
-        opened = AutoTokenizer.from_pretrained(
-            place, revision=revision, local_files_only=folder is not None, trust_remote_code=False
-        )
+        opened = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError) as error:
         if REMOTE_CODE in str(error):
             raise remote_code_error(tokenizer, where=f"{option}.tokenizer") from error

@@ -5,7 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from legalrr.backbones.local.backbone import TransformersBackbone
-from legalrr.backbones.openai.tokens import CharacterTokens, characters_per_token, open_tokens, tokenizer_folder
+from legalrr.backbones.openai.tokens import (
+    CharacterTokens,
+    characters_per_token,
+    open_tokens,
+    resolve_tokenizer,
+    tokenizer_folder,
+)
 from legalrr.errors import UserError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -62,11 +68,14 @@ def test_a_number_of_characters_is_parsed():
     assert open_tokens("characters:2", None, option="backbone").token_ends("abc") == [2, 3]
 
 
-def test_a_hub_tokenizer_needs_its_commit():
-    assert tokenizer_folder("owner/model", COMMIT, option="backbone") is None
-    for revision in (None, "main"):
-        with pytest.raises(UserError, match=r"^backbone.tokenizer_revision: owner/model .*commit"):
-            tokenizer_folder("owner/model", revision, option="backbone")
+@pytest.mark.parametrize("revision", [None, "main", COMMIT])
+def test_a_hub_tokenizer_is_left_to_the_hub(revision):
+    assert tokenizer_folder("owner/model", revision, option="backbone") is None
+
+
+def test_the_commit_of_a_hub_tokenizer_enters_the_identity(no_network):
+    assert resolve_tokenizer("owner/model", COMMIT, option="backbone") == COMMIT
+    assert resolve_tokenizer("characters:3", None, option="backbone") is None
 
 
 def test_a_commit_for_a_local_tokenizer_is_refused(tmp_path):
@@ -75,7 +84,7 @@ def test_a_commit_for_a_local_tokenizer_is_refused(tmp_path):
             tokenizer_folder(tokenizer, COMMIT, option="backbone")
 
 
-@pytest.mark.parametrize("name", ["gpt-4.1", "a/b/c", "characters/3"])
+@pytest.mark.parametrize("name", ["gpt-4.1", "a/b/c"])
 def test_an_unknown_tokenizer_is_refused(name):
     with pytest.raises(UserError, match=r"^backbone\.tokenizer"):
         tokenizer_folder(name, None, option="backbone")

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from legalrr.backbones.local import weights
+from legalrr.backbones.local import model_files
 from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
-from legalrr.backbones.local.weights import convert_gguf
+from legalrr.backbones.local.model_files import convert_gguf
 from legalrr.errors import UserError
 from legalrr.protocols import Call
 
@@ -33,16 +33,16 @@ def conversions(monkeypatch):
         (folder / "model.safetensors").write_bytes(b"weights")
         done.append(folder)
 
-    monkeypatch.setattr(weights, "_convert", convert)
+    monkeypatch.setattr(model_files, "_convert", convert)
     return done
 
 
 def test_the_environment_sets_the_cache_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("LEGALRR_CACHE", str(tmp_path))
-    assert weights.cache_root() == tmp_path
+    assert model_files.cache_root() == tmp_path
     monkeypatch.delenv("LEGALRR_CACHE")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert weights.cache_root() == tmp_path / ".cache" / "legalrr"
+    assert model_files.cache_root() == tmp_path / ".cache" / "legalrr"
 
 
 def test_a_file_is_converted_once_per_content_and_dtype(cache, source, conversions, caplog):
@@ -60,7 +60,7 @@ def test_a_file_is_converted_once_per_content_and_dtype(cache, source, conversio
 
 def test_an_incomplete_conversion_is_redone(cache, source, conversions):
     folder = convert_gguf(source, "float32", option="backbone")
-    (folder / weights.COMPLETE_MARKER).unlink()
+    (folder / model_files.COMPLETE_MARKER).unlink()
     (folder / "model.safetensors").write_bytes(b"wei")
     assert convert_gguf(source, "float32", option="backbone") == folder
     assert (folder / "model.safetensors").read_bytes() == b"weights"
@@ -72,22 +72,22 @@ def test_a_conversion_that_fails_leaves_nothing(cache, source, monkeypatch):
         (folder / "model.safetensors").write_bytes(b"wei")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(weights, "_convert", fail)
+    monkeypatch.setattr(model_files, "_convert", fail)
     with pytest.raises(KeyboardInterrupt):
         convert_gguf(source, "float32", option="backbone")
     assert list((cache / "models").iterdir()) == []
 
 
 def test_the_second_process_uses_the_folder_of_the_first(cache, source, monkeypatch, conversions):
-    convert = weights._convert
+    convert = model_files._convert
 
     def overtaken(path, folder, dtype, option):
-        monkeypatch.setattr(weights, "_convert", convert)
+        monkeypatch.setattr(model_files, "_convert", convert)
         winner = convert_gguf(source, "float32", option="backbone")
         (winner / "winner").touch()
         convert(path, folder, dtype, option)
 
-    monkeypatch.setattr(weights, "_convert", overtaken)
+    monkeypatch.setattr(model_files, "_convert", overtaken)
     folder = convert_gguf(source, "float32", option="backbone")
     assert (folder / "winner").exists()
     assert len(conversions) == 2

