@@ -13,7 +13,7 @@ from typing import Any
 from legalrr.corpora.catalogue import subsample
 from legalrr.errors import UserError
 from legalrr.near_duplicates import NEAR_DUPLICATE, SHINGLE_WORDS, group_related
-from legalrr.progress import progress
+from legalrr.progress import progress, working
 from legalrr.protocols import AskingSegmenter, Backbone, CallCounter, Engine, PredictContext, PricedBackbone, Segmenter
 from legalrr.records import Case, Completion, Example, Judgment, Segments, Span, by_id
 from legalrr.roles import scheme
@@ -65,7 +65,10 @@ def run_cell(
     timer = StageTimer()
     cell = PreparedCell(pipeline=pipeline, timer=timer, prepared=PreparationCache() if prepared is None else prepared)
     # A missing model is reported before any other work is done.
-    engine = pipeline.backbone.load() if pipeline.predict.needs_backbone else None
+    engine = None
+    if pipeline.predict.needs_backbone:
+        with working(f"load {pipeline.backbone.name}"):
+            engine = pipeline.backbone.load()
     with timer.time("corpus"):
         judgments, counts = cell.judgments(engine)
     with timer.time("segment"):
@@ -87,7 +90,7 @@ def run_cell(
         completions = by_id(pipeline.predict.predict(cases, context))
     calls.close()
     measurements = cell.measure_backbone()
-    with timer.time("score"):
+    with timer.time("score"), working("score"):
         verdicts = {c.judgment.id: pipeline.verdict.read(completions[c.judgment.id], c.prompt) for c in cases}
         clusters = cell.clusters(judgments)
         predictions = [
@@ -149,7 +152,8 @@ class PreparedCell:
         corpus, known = self.pipeline.corpus, self.prepared.judgments
         key = (self._corpus_identity, corpus.split)
         if key not in known:
-            known[key] = by_id(corpus.read(corpus.split))
+            with working(f"read {corpus.name}"):
+                known[key] = by_id(corpus.read(corpus.split))
         return known[key]
 
     def judgments(self, engine: Engine | None) -> tuple[list[Judgment], dict[str, int]]:

@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from legalrr.errors import UserError
 from legalrr.predictors import ModelPredictor, run_conversations
-from legalrr.progress import progress
+from legalrr.progress import progress, working
 from legalrr.protocols import Engine, PageTokens
 from legalrr.records import Case, Judgment, Message, Segments
 from legalrr.run.cell import PreparedCell, StageTimer, call_store, run_cell
@@ -72,7 +72,9 @@ def prefetch(
     for (backbone, _), some in sharing.items():
         if len(some) > 1:
             try:
-                prefetch_cells(some, some[0].backbone.load(), fresh.setdefault(backbone, set()), prepared)
+                with working(f"load {some[0].backbone.name}"):
+                    engine = some[0].backbone.load()
+                prefetch_cells(some, engine, fresh.setdefault(backbone, set()), prepared)
             except UserError as error:
                 log.debug("prefetch left to the cells: %s", error)
 
