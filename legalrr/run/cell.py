@@ -49,7 +49,11 @@ class StageTimer:
 
 
 def run_cell(
-    pipeline: Pipeline, folder: Path, fresh: set[str] | None = None, prepared: PreparationCache | None = None
+    pipeline: Pipeline,
+    folder: Path,
+    fresh: set[str] | None = None,
+    prepared: PreparationCache | None = None,
+    retried: set[str] | None = None,
 ) -> Mapping[str, Any]:
     """Run all stages and write the run folder; return the content of run.json.
 
@@ -58,6 +62,7 @@ def run_cell(
         folder: the run folder.
         fresh: keys of prefetched calls that no cell has counted yet; those that this cell counts are removed.
         prepared: judgments and prompts prepared earlier in this process; this cell adds its own.
+        retried: keys of refused calls made again in this process, with `retry_errors`; this cell adds its own.
 
     Raises:
         UserError: invalid input or options; results computed so far stay in the store.
@@ -77,7 +82,10 @@ def run_cell(
         cases = cell.cases(judgments, segments, engine)
     counts[PARTY_UNKNOWN] = sum(case.prompt.party is None for case in cases)
     calls = Store(cache_folder(pipeline) / "predict" / "none", {}) if engine is None else call_store(pipeline)
-    counter = CallCounter(fresh=set() if fresh is None else fresh)
+    counter = CallCounter(
+        fresh=set() if fresh is None else fresh,
+        retried=(set() if retried is None else retried) if pipeline.settings.retry_errors else None,
+    )
     with timer.time("predict"):
         context = PredictContext(
             engine=engine,
