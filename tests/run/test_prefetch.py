@@ -15,6 +15,7 @@ from legalrr.protocols import Abilities, Call, Engine, Reply
 from legalrr.run.cell import run_cell
 from legalrr.run.pipeline import Pipeline, PreparationCache, build_pipeline
 from legalrr.run.prefetch import prefetch
+from legalrr.score.cases import read_answers
 from legalrr.stage import identity
 
 SETTINGS = ("backbone=echo", "limit=5", "score.resamples=99", "score.permutations=99")
@@ -217,3 +218,20 @@ def test_a_refused_call_is_made_once_for_all_cells(tmp_path: Path, overrides: tu
     asked = sweep("first")
     assert len({call.key for call in asked}) == len(asked) == 1 + 4 * (2 + 3)
     assert [call.key for call in sweep("second", *overrides)] == [asked[0].key] * more
+
+
+def test_the_time_of_prefetched_answers_is_that_of_each_arm_that_uses_them(tmp_path: Path) -> None:
+    """Plain and c share their first call: it counts in both."""
+    pipelines = cells(tmp_path, "plain", "c", "majority", more=("backbone.seconds_per_call=0.001",))
+    prefetch(pipelines, {})
+    found = {}
+    for pipeline in pipelines:
+        folder = tmp_path / "sweep" / pipeline.settings.arm.id
+        assert run_cell(pipeline, folder)["calls"]["made"] == 0
+        cases = read_answers(folder / "predictions.jsonl").cases
+        seconds = round(sum(case.seconds for case in cases), 6)
+        found[pipeline.settings.arm.id] = seconds, sum(case.new_tokens for case in cases)
+    (plain, some), (chain, more), none = (found[arm] for arm in ("plain", "c", "majority"))
+    assert (plain, chain) == (5 * 2 * 0.001, 5 * 4 * 0.001)
+    assert 0 < some < more
+    assert none == (0, 0)
