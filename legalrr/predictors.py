@@ -12,16 +12,16 @@ import math
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from legalrr.conversations import Conversation, run_conversations
 from legalrr.errors import UserError
 from legalrr.progress import progress
-from legalrr.protocols import Call, Engine, PredictContext, Reply
+from legalrr.protocols import Call, Engine, PredictContext
 from legalrr.records import OUTCOMES, Case, CompletedTurn, Completion, Document, Judgment, Outcome, PromptTurn
 from legalrr.stage import at_least, check_fields, choice, digest
-from legalrr.store import Store
 from legalrr.verdict import ANSWER, BLANK, reasoning_end
 
 if TYPE_CHECKING:
@@ -36,72 +36,6 @@ ANSWERS = ("YES", "NO")
 OUTCOME_ANSWERS: Mapping[str, str] = {"allowed": "YES", "dismissed": "NO"}
 TAIL_WORDS = 300
 """Words that the readings `tail` and `hidden_tail` of `TfidfPredictor` use."""
-
-Conversation = Generator[Call, Reply, Completion]
-K = TypeVar("K", bound=Hashable)
-
-
-def run_conversations(
-    conversations: Mapping[K, Conversation],
-    store: Store,
-    engine: Engine,
-    *,
-    fresh: set[str],
-    used: Callable[[str], None],
-    advance: Callable[[int], None],
-) -> Iterator[tuple[K, Completion]]:
-    """Run conversations to their end, turn by turn.
-
-    Args:
-        conversations: conversations that have not started, by any key.
-        store: stored answers, which are not generated again; new ones are added batch by batch.
-        engine: answers the calls.
-        fresh: receives the keys of the calls that the engine answers.
-        used: called with the key of every answer given to a conversation; an overflow is not an answer.
-        advance: called with the number of finished calls, for a progress bar.
-
-    Yields:
-        key and completion of each conversation, as they end.
-    """
-    waiting: dict[K, Call] = {}
-    refused: dict[str, Reply] = {}
-    replies: dict[K, Reply | None] = dict.fromkeys(conversations)
-    while replies:
-        for key, reply in replies.items():
-            try:
-                waiting[key] = next(conversations[key]) if reply is None else conversations[key].send(reply)
-            except StopIteration as end:
-                waiting.pop(key, None)
-                yield key, end.value
-        missing: dict[str, Call] = {}
-        for call in waiting.values():
-            # A call that ends one conversation may continue in another.
-            if (
-                call.key not in store
-                and call.key not in refused
-                and (call.key not in missing or missing[call.key].final)
-            ):
-                missing[call.key] = call
-        advance(len(waiting) - len(missing))
-        for batch in _run_calls(list(missing.values()), engine):
-            refused.update((key, reply) for key, reply in batch if reply.error is not None)
-            answered = [(key, reply) for key, reply in batch if reply.error is None]
-            store.add((key, reply.as_record()) for key, reply in answered)
-            fresh.update(key for key, _ in answered)
-            advance(len(batch))
-        replies = {key: refused.get(call.key) or Reply(**store[call.key]) for key, call in waiting.items()}
-        for call in waiting.values():
-            if call.key not in refused and store[call.key]["finish_reason"] != "overflow":
-                used(call.key)
-
-
-def _run_calls(calls: Sequence[Call], engine: Engine) -> Iterator[list[tuple[str, Reply]]]:
-    compared = [call for call in calls if call.answers]
-    written = [call for call in calls if not call.answers]
-    if compared:
-        yield from engine.compare(compared)
-    if written:
-        yield from engine.generate(written)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +87,7 @@ class ModelPredictor:
                     fresh=context.call_counter.fresh,
                     used=context.call_counter.count,
                     advance=advance,
+                    retried=context.call_counter.retried,
                 )
                 for id, completion in led:
                     # Turns after an overflow are not sent.
@@ -175,7 +110,7 @@ class ModelPredictor:
         for turn in turns:
             reply = yield replace(self._call(turn, answers), final=turn is turns[-1])
             if reply.error is not None:
-                LOG.warning("%s: %s", id, reply.error)
+                LOG.warning("%s: %s (retry_errors=true asks again)", id, reply.error)
                 return Completion(id=id, turns=tuple(done), error=reply.error)
             done.append(reply.as_turn(turn.name))
             if reply.finish_reason == "overflow":

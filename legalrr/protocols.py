@@ -41,6 +41,8 @@ class CallCounter:
     """Answers that the model generated for this cell."""
     stored: int = 0
     """Answers that were already in the store."""
+    retried: set[str] | None = None
+    """Keys of refused calls that this process made again, shared by the cells; None: no refused call is."""
 
     def count(self, key: str) -> None:
         """Count one use of the answer to a call."""
@@ -153,11 +155,11 @@ class Reply:
     logprobs: Mapping[str, float] | None = None
     """Natural log-probability of each compared answer as a continuation."""
     error: str | None = None
-    """Why the engine refuses this call, while it answers others; such a reply is not stored, and has no text."""
+    """Why the engine refuses this call, while it answers others; such a reply has no text."""
 
     def as_record(self) -> dict[str, Any]:
-        """Return the reply as stored, without `error`."""
-        return {name: value for name, value in asdict(self).items() if name != "error"}
+        """Return the reply as stored; that of an answer has no `error`."""
+        return {name: value for name, value in asdict(self).items() if name != "error" or value is not None}
 
     def as_turn(self, name: str) -> CompletedTurn:
         """Return the reply as the completed turn `name`."""

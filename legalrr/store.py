@@ -2,9 +2,11 @@
 
     <folder>/key.json          description of the stage that computed the records
     <folder>/<shard>.jsonl     {"key": ..., "value": ...} per line, flushed to disk per batch
+    <folder>/claims            file of the locks on records that processes are computing (`legalrr.claims`)
 
 A killed process leaves at most one incomplete last line, which is ignored. Several processes may write at once: each
-has its own shard, and if two computed the same record the first shard by name counts.
+has its own shard, and if two computed the same record the first shard by name counts. `claim` prevents the latter, and
+`refresh` finds what the others have computed since.
 """
 
 import json
@@ -14,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from legalrr.claims import Claims
 from legalrr.errors import UserError
 
 
@@ -33,9 +36,10 @@ class Store:
         self.description = description
         self._records: dict[str, Any] = {}
         self._shard: TextIO | None = None
-        for path in sorted(folder.glob("*.jsonl")):
-            for key, value in read_shard(path):
-                self._records.setdefault(key, value)
+        self._read: dict[str, tuple[int, int]] = {}
+        """File name of a shard -> bytes and lines read."""
+        self._claims = Claims(folder / "claims")
+        self.refresh()
 
     def __contains__(self, key: str) -> bool:
         """Whether a record is stored."""
@@ -61,17 +65,49 @@ class Store:
         for key, value in batch:
             self._records.setdefault(key, value)
 
+    def refresh(self) -> None:
+        """Read what other processes have added; raises UserError as the constructor does."""
+        own = None if self._shard is None else Path(self._shard.name).name
+        for path in sorted(self.folder.glob("*.jsonl")):
+            # An unchanged shard, and the own one, are not read again.
+            start, lines = self._read.get(path.name, (0, 0))
+            if path.name == own or path.stat().st_size == start:
+                continue
+            records, self._read[path.name] = _read_lines(path, start, lines)
+            for key, value in records:
+                self._records.setdefault(key, value)
+
+    def claim(self, keys: Iterable[str]) -> set[str]:
+        """Claim records that are to be computed; return the keys that no other process has claimed.
+
+        Afterwards `refresh`: another process may have added some of them since the last time.
+        """
+        wanted = list(keys)
+        if wanted:
+            self._create()
+        return self._claims.take(wanted)
+
+    def release(self, keys: Iterable[str]) -> None:
+        """Release claims of this process."""
+        self._claims.release(keys)
+
     def close(self) -> None:
-        """Close the shard; the store can still be read and, with a new shard, written."""
+        """Release all claims and close the shard; the store can still be read and, with a new shard, written."""
+        self._claims.close()
         if self._shard is not None:
+            # The records of the closed shard are known.
+            self._read[Path(self._shard.name).name] = Path(self._shard.name).stat().st_size, 0
             self._shard.close()
             self._shard = None
 
-    def _open(self) -> TextIO:
+    def _create(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         key_file = self.folder / "key.json"
         if not key_file.exists():
             write_atomically(key_file, json.dumps(self.description, indent=2, ensure_ascii=False) + "\n")
+
+    def _open(self) -> TextIO:
+        self._create()
         name = f"{time.time_ns():020d}-{os.getpid()}.jsonl"
         # An answer may end in half of a surrogate pair, which json.loads reads back as written here.
         self._shard = (self.folder / name).open("x", encoding="utf-8", errors="surrogatepass", newline="\n")
@@ -79,18 +115,31 @@ class Store:
 
 
 def read_shard(path: Path) -> Iterable[tuple[str, Any]]:
-    """Yield the (key, value) pairs of one shard; skip an incomplete last line, raise UserError for other bad lines."""
-    lines = path.read_bytes().split(b"\n")
-    # The text after the last newline is empty, or a line that a killed process was writing.
-    for number, line in enumerate(lines[:-1], start=1):
+    """Return the (key, value) pairs of one shard; skip an incomplete last line, raise UserError for other bad lines."""
+    return _read_lines(path, 0, 0)[0]
+
+
+def _read_lines(path: Path, start: int, before: int) -> tuple[list[tuple[str, Any]], tuple[int, int]]:
+    """Read the complete lines of a shard from byte `start`, before which there are `before` lines.
+
+    Returns:
+        the (key, value) pairs; the byte after the last complete line, and the number of lines up to there.
+    """
+    with path.open("rb") as file:
+        file.seek(start)
+        # The text after the last newline is empty, or a line that is being written, or was when a process was killed.
+        *lines, rest = file.read().split(b"\n")
+        end = file.tell() - len(rest)
+    pairs = []
+    for number, line in enumerate(lines, start=before + 1):
         try:
             record = json.loads(line)
-            pair = record["key"], record["value"]
+            pairs.append((record["key"], record["value"]))
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(
                 "damaged record", where=f"{path}:{number}", cure="delete that line; its record will be computed again"
             ) from error
-        yield pair
+    return pairs, (end, before + len(lines))
 
 
 def make_folder(folder: Path) -> None:

@@ -19,8 +19,9 @@ from typing import ClassVar
 
 from legalrr.annotate.annotate import Annotate
 from legalrr.annotate.party import find_party
+from legalrr.conversations import run_conversations
 from legalrr.errors import UserError
-from legalrr.predictors import TAIL_WORDS, ModelPredictor, run_conversations
+from legalrr.predictors import TAIL_WORDS, ModelPredictor
 from legalrr.progress import progress
 from legalrr.protocols import CallCounter, Engine
 from legalrr.records import Block, Case, Document, Outcome, Prompt, Verdict
@@ -181,7 +182,7 @@ class ViewPredictor:
             predict = replace(predict, scoring="generate")
         predict.check(engine)
         self.scoring = predict.scoring
-        self.call_counter = CallCounter()
+        self.call_counter = CallCounter(retried=set() if pipeline.settings.retry_errors else None)
         self._annotate = annotate
         self._predict = predict
         self._verdict = pipeline.verdict
@@ -205,8 +206,15 @@ class ViewPredictor:
             for document in documents
         ]
         talks = {number: self._predict.conversation(one) for number, one in enumerate(cases)}
-        fresh, used = self.call_counter.fresh, self.call_counter.count
-        led = run_conversations(talks, self._calls, self._engine, fresh=fresh, used=used, advance=lambda count: None)
+        led = run_conversations(
+            talks,
+            self._calls,
+            self._engine,
+            fresh=self.call_counter.fresh,
+            used=self.call_counter.count,
+            advance=lambda count: None,
+            retried=self.call_counter.retried,
+        )
         completions = dict(led)
         return [self._verdict.read(completions[number], one.prompt) for number, one in enumerate(cases)]
 

@@ -3,6 +3,7 @@
 The text of an optional table (repeats, readings, explanations, measured) is "" if the report has no rows for it.
 """
 
+import math
 from dataclasses import replace
 
 from legalrr.records import OUTCOMES
@@ -30,10 +31,13 @@ RESULT_COLUMNS = (
     *("accuracy", "fpr", "fnr", "mcc", "yes_rate", "brier", "invalid_rate"),
     *(f"invalid_{reason}" for reason in REASONS),
     *("cut_off_rate", "unlabelled", "skipped", "shortened", "dropped_tokens", "prompt_tokens", "new_tokens"),
+    "seconds_model",
     *("interval_method", "mcc_low", "mcc_high", "p_skill", "clusters"),
     *("macro_f1_invalid_wrong", "macro_f1_invalid_right"),
 )
-"""Columns of results.csv; `seconds_<stage>` follow. Rates have six decimals; empty: undefined or unknown."""
+"""Columns of results.csv; `seconds_<stage>`, the wall time of the cell, follow. Tokens and `seconds_model` are those of
+its answers, whenever they were made: before the cells of a sweep, or in an earlier run. An answer that several arms
+share counts in each. Rates have six decimals; empty: undefined or unknown."""
 PAIR_COLUMNS = (
     *SETUP_COLUMNS,
     *("repetition", "invalid_answers"),
@@ -209,6 +213,7 @@ def _result(cell: RunResult, report: Report) -> dict[str, object]:
         row["dropped_tokens"] = sum(case.dropped_tokens for case in cases)
         row["prompt_tokens"] = sum(case.prompt_tokens for case in cases)
         row["new_tokens"] = sum(case.new_tokens for case in cases)
+        row["seconds_model"] = fixed(math.fsum(case.seconds for case in cases))
         if cases:
             # Without invalid answers both bounds equal the score.
             score = cell.scores.macro_f1 if cell.scores else None

@@ -13,7 +13,7 @@ from typing import Any
 from legalrr.corpora.catalogue import subsample
 from legalrr.errors import UserError
 from legalrr.near_duplicates import NEAR_DUPLICATE, SHINGLE_WORDS, group_related
-from legalrr.progress import progress
+from legalrr.progress import progress, working
 from legalrr.protocols import AskingSegmenter, Backbone, CallCounter, Engine, PredictContext, PricedBackbone, Segmenter
 from legalrr.records import Case, Completion, Example, Judgment, Segments, Span, by_id
 from legalrr.roles import scheme
@@ -49,7 +49,11 @@ class StageTimer:
 
 
 def run_cell(
-    pipeline: Pipeline, folder: Path, fresh: set[str] | None = None, prepared: PreparationCache | None = None
+    pipeline: Pipeline,
+    folder: Path,
+    fresh: set[str] | None = None,
+    prepared: PreparationCache | None = None,
+    retried: set[str] | None = None,
 ) -> Mapping[str, Any]:
     """Run all stages and write the run folder; return the content of run.json.
 
@@ -58,6 +62,7 @@ def run_cell(
         folder: the run folder.
         fresh: keys of prefetched calls that no cell has counted yet; those that this cell counts are removed.
         prepared: judgments and prompts prepared earlier in this process; this cell adds its own.
+        retried: keys of refused calls made again in this process, with `retry_errors`; this cell adds its own.
 
     Raises:
         UserError: invalid input or options; results computed so far stay in the store.
@@ -65,7 +70,10 @@ def run_cell(
     timer = StageTimer()
     cell = PreparedCell(pipeline=pipeline, timer=timer, prepared=PreparationCache() if prepared is None else prepared)
     # A missing model is reported before any other work is done.
-    engine = pipeline.backbone.load() if pipeline.predict.needs_backbone else None
+    engine = None
+    if pipeline.predict.needs_backbone:
+        with working(f"load {pipeline.backbone.name}"):
+            engine = pipeline.backbone.load()
     with timer.time("corpus"):
         judgments, counts = cell.judgments(engine)
     with timer.time("segment"):
@@ -74,7 +82,10 @@ def run_cell(
         cases = cell.cases(judgments, segments, engine)
     counts[PARTY_UNKNOWN] = sum(case.prompt.party is None for case in cases)
     calls = Store(cache_folder(pipeline) / "predict" / "none", {}) if engine is None else call_store(pipeline)
-    counter = CallCounter(fresh=set() if fresh is None else fresh)
+    counter = CallCounter(
+        fresh=set() if fresh is None else fresh,
+        retried=(set() if retried is None else retried) if pipeline.settings.retry_errors else None,
+    )
     with timer.time("predict"):
         context = PredictContext(
             engine=engine,
@@ -87,7 +98,7 @@ def run_cell(
         completions = by_id(pipeline.predict.predict(cases, context))
     calls.close()
     measurements = cell.measure_backbone()
-    with timer.time("score"):
+    with timer.time("score"), working("score"):
         verdicts = {c.judgment.id: pipeline.verdict.read(completions[c.judgment.id], c.prompt) for c in cases}
         clusters = cell.clusters(judgments)
         predictions = [
@@ -149,7 +160,8 @@ class PreparedCell:
         corpus, known = self.pipeline.corpus, self.prepared.judgments
         key = (self._corpus_identity, corpus.split)
         if key not in known:
-            known[key] = by_id(corpus.read(corpus.split))
+            with working(f"read {corpus.name}"):
+                known[key] = by_id(corpus.read(corpus.split))
         return known[key]
 
     def judgments(self, engine: Engine | None) -> tuple[list[Judgment], dict[str, int]]:

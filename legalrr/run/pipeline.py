@@ -145,6 +145,8 @@ class ExperimentSettings:
     """Reference arm, with which the others are compared."""
     repetition: int = 1
     """Number of this run among repeated runs with sampled answers, from 1; the tables join them."""
+    retry_errors: bool = False
+    """Whether calls that the backbone refused in an earlier run are made again."""
     runs: str = "runs"
     """Folder of results and cache."""
 

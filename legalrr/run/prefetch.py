@@ -16,9 +16,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from legalrr.conversations import run_conversations
 from legalrr.errors import UserError
-from legalrr.predictors import ModelPredictor, run_conversations
-from legalrr.progress import progress
+from legalrr.predictors import ModelPredictor
+from legalrr.progress import progress, working
 from legalrr.protocols import Engine, PageTokens
 from legalrr.records import Case, Judgment, Message, Segments
 from legalrr.run.cell import PreparedCell, StageTimer, call_store, run_cell
@@ -52,7 +53,10 @@ class PrefetchCell:
 
 
 def prefetch(
-    pipelines: Sequence[Pipeline], fresh: dict[str, set[str]], prepared: PreparationCache | None = None
+    pipelines: Sequence[Pipeline],
+    fresh: dict[str, set[str]],
+    prepared: PreparationCache | None = None,
+    retried: dict[str, set[str]] | None = None,
 ) -> None:
     """Make the calls of several cells and store the replies.
 
@@ -62,8 +66,10 @@ def prefetch(
         pipelines: cells of one sweep; those whose predictor needs no backbone are skipped.
         fresh: identity of a backbone -> keys of the calls made, which are added here.
         prepared: cache that the cells use afterwards; what is prepared here is added.
+        retried: identity of a backbone -> keys of the refused calls made again, which are added here.
     """
     prepared = PreparationCache() if prepared is None else prepared
+    retried = {} if retried is None else retried
     sharing: dict[tuple[str, str], list[Pipeline]] = {}
     for pipeline in pipelines:
         if isinstance(pipeline.predict, ModelPredictor):
@@ -72,13 +78,20 @@ def prefetch(
     for (backbone, _), some in sharing.items():
         if len(some) > 1:
             try:
-                prefetch_cells(some, some[0].backbone.load(), fresh.setdefault(backbone, set()), prepared)
+                with working(f"load {some[0].backbone.name}"):
+                    engine = some[0].backbone.load()
+                again = retried.setdefault(backbone, set()) if some[0].settings.retry_errors else None
+                prefetch_cells(some, engine, fresh.setdefault(backbone, set()), prepared, again)
             except UserError as error:
                 log.debug("prefetch left to the cells: %s", error)
 
 
 def prefetch_cells(
-    pipelines: Sequence[Pipeline], engine: Engine, fresh: set[str], prepared: PreparationCache | None = None
+    pipelines: Sequence[Pipeline],
+    engine: Engine,
+    fresh: set[str],
+    prepared: PreparationCache | None = None,
+    retried: set[str] | None = None,
 ) -> None:
     """Make the calls of cells that share a backbone and a run folder, for `prefetch`.
 
@@ -87,6 +100,7 @@ def prefetch_cells(
         engine: their backbone, loaded.
         fresh: set to which the keys of the calls made are added.
         prepared: cache of what was prepared; extended here.
+        retried: see `legalrr.conversations.answer_calls`.
 
     Raises:
         UserError: the engine fails.
@@ -102,9 +116,16 @@ def prefetch_cells(
         with progress("prefetch", sum(one.calls for one in cells), "calls") as advance:
             for group in _group_cases(wanted, engine):
                 conversations = {(one.number, case.document.id): one.predict.conversation(case) for one, case in group}
-                for _ in run_conversations(
-                    conversations, store, engine, fresh=fresh, used=lambda key: None, advance=advance
-                ):
+                led = run_conversations(
+                    conversations,
+                    store,
+                    engine,
+                    fresh=fresh,
+                    used=lambda key: None,
+                    advance=advance,
+                    retried=retried,
+                )
+                for _ in led:
                     pass
     finally:
         store.close()
@@ -193,6 +214,7 @@ class Job:
         self.failures: list[tuple[str, str]] = []
         self.folders: list[Path] = []
         self._fresh: dict[str, set[str]] = {}
+        self._retried: dict[str, set[str]] = {}
         self._prepared = PreparationCache()
         self._process = os.getpid()
 
@@ -208,7 +230,7 @@ class Job:
                 pipelines.append(build_pipeline(config))
             except (UserError, OmegaConfBaseException) as error:
                 log.debug("invalid config, left to its job: %s", error)
-        prefetch(pipelines, self._fresh, self._prepared)
+        prefetch(pipelines, self._fresh, self._prepared, self._retried)
 
     def __call__(self, config: DictConfig) -> None:
         """Run one cell; write error.json if it fails."""
@@ -222,8 +244,9 @@ class Job:
             if sweep:
                 log.info("[%s] %s", hydra.job.num, hydra.job.override_dirname)
             # The keys of calls do not name the backbone.
-            fresh = self._fresh.setdefault(identity(pipeline.backbone), set())
-            run_cell(pipeline, folder, fresh, self._prepared)
+            backbone = identity(pipeline.backbone)
+            fresh, retried = (known.setdefault(backbone, set()) for known in (self._fresh, self._retried))
+            run_cell(pipeline, folder, fresh, self._prepared, retried)
         except Exception as error:
             # The traceback goes to the log file of the cell; the console shows the message once, at the end.
             log.debug("cell failed", exc_info=True)

@@ -112,6 +112,8 @@ class AnsweredCase(Scored):
     """Prompt tokens that were read from a cache."""
     new_tokens: int = 0
     """Generated tokens, over all turns."""
+    seconds: float = 0.0
+    """Seconds of the model, over all turns, whenever they were answered."""
     dropped_tokens: int = 0
     """Tokens of the judgment that were left out to fit the budget."""
     skipped: bool = False
@@ -204,6 +206,7 @@ def answered_case(prediction: Prediction, *, where: str) -> AnsweredCase:
         prompt_tokens=sum(turn["prompt_tokens"] for turn in turns),
         cached_tokens=sum(turn["cached_tokens"] for turn in turns),
         new_tokens=sum(turn["new_tokens"] for turn in turns),
+        seconds=sum(turn.get("seconds", 0.0) for turn in turns),
         dropped_tokens=prediction.dropped_tokens,
         skipped=prediction.skipped,
         cluster=prediction.cluster,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from legalrr.annotate.annotate import template, template_source
+from legalrr.conversations import answer_calls
 from legalrr.errors import UserError
 from legalrr.protocols import Call, Engine, Reply
 from legalrr.records import Judgment, Segments, Span
@@ -169,11 +170,11 @@ class LlmTagger:
         calls = [self._call(sentences, window) for window in found]
         missing = {call.key: call for call in calls if call.key not in self._calls}
         if missing:
-            for batch in self._engine.generate(list(missing.values())):
+            # A refusal ends the run, so every run asks again.
+            for batch in answer_calls(list(missing.values()), self._calls, self._engine, fresh=set(), retried=set()):
                 for _, reply in batch:
                     if reply.error is not None:
                         raise UserError(reply.error, where=id, cure="leave the judgment out, or use another backbone")
-                self._calls.add((key, reply.as_record()) for key, reply in batch)
         for window, call in zip(found, calls, strict=True):
             reply = Reply(**self._calls[call.key])
             lines = parse_answer(reply.text, self._codes, whole=reply.finish_reason != "length")

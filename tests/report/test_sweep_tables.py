@@ -82,6 +82,9 @@ def test_results_csv_has_a_row_per_cell(report, sweep):
     assert (second["mcc"], second["mcc_low"], second["p_skill"], second["clusters"]) == ("0.000000", "", "", "12")
     assert (first["n"], first["gold_allowed"], first["limit"], first["seed"]) == ("12", "6", "", "0")
     assert (first["prompt_tokens"], first["new_tokens"], first["seconds_predict"]) == ("1200", "36", "1.250")
+    # Twelve turns of 0.1 seconds, though the cell took 1.25 seconds: others made calls before it or at the same time.
+    assert first["seconds_model"] == "1.200"
+    assert failed["seconds_model"] == ""
     assert (second["invalid_rate"], second["invalid_unparsed"], second["invalid_budget"]) == ("1.000000", "12", "0")
     assert (first["macro_f1_invalid_wrong"], first["macro_f1_invalid_right"]) == ("1.000000", "1.000000")
     assert (second["macro_f1_invalid_wrong"], second["macro_f1_invalid_right"]) == ("0.000000", "1.000000")

@@ -1,5 +1,6 @@
 """Prefetch: the calls of the cells of a sweep are made before them, judgment by judgment."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from legalrr.protocols import Abilities, Call, Engine, Reply
 from legalrr.run.cell import run_cell
 from legalrr.run.pipeline import Pipeline, PreparationCache, build_pipeline
 from legalrr.run.prefetch import prefetch
+from legalrr.score.cases import read_answers
 from legalrr.stage import identity
 
 SETTINGS = ("backbone=echo", "limit=5", "score.resamples=99", "score.permutations=99")
@@ -182,3 +184,54 @@ def test_cells_of_different_run_folders_are_not_prefetched_together(tmp_path: Pa
     fresh: dict[str, set[str]] = {}
     prefetch([*cells(tmp_path / "a", "plain"), *cells(tmp_path / "b", "plain")], fresh)
     assert not fresh
+
+
+@dataclass
+class Refusing(Recorder):
+    """Recorder that refuses the first call of the first judgment."""
+
+    def generate(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
+        for batch in super().generate(calls):
+            refused = self.calls[0].key
+            yield [(key, replace(reply, error="filtered" if key == refused else None)) for key, reply in batch]
+
+
+@pytest.mark.parametrize(("overrides", "more"), [((), 0), (("retry_errors=true",), 1)])
+def test_a_refused_call_is_made_once_for_all_cells(tmp_path: Path, overrides: tuple[str, ...], more: int) -> None:
+    """In the first sweep; in a second one not at all, or once with `retry_errors`."""
+
+    def sweep(name: str, *overrides: str) -> list[Call]:
+        recorder = Refusing(EchoBackbone().load())
+        recorder.calls += asked[:1]
+        pipelines = cells(tmp_path, "plain", "c", recorder=recorder, more=overrides)
+        fresh: dict[str, set[str]] = {}
+        retried: dict[str, set[str]] = {}
+        prefetch(pipelines, fresh, None, retried)
+        for one in pipelines:
+            backbone, folder = identity(one.backbone), tmp_path / name / one.settings.arm.id
+            run_cell(one, folder, fresh.setdefault(backbone, set()), None, retried.setdefault(backbone, set()))
+            rows = [json.loads(line) for line in (folder / "predictions.jsonl").read_text("utf-8").splitlines()]
+            assert [row["reason"] for row in rows].count("error") == 1
+        return recorder.calls[len(asked[:1]) :]
+
+    asked: list[Call] = []
+    asked = sweep("first")
+    assert len({call.key for call in asked}) == len(asked) == 1 + 4 * (2 + 3)
+    assert [call.key for call in sweep("second", *overrides)] == [asked[0].key] * more
+
+
+def test_the_time_of_prefetched_answers_is_that_of_each_arm_that_uses_them(tmp_path: Path) -> None:
+    """Plain and c share their first call: it counts in both."""
+    pipelines = cells(tmp_path, "plain", "c", "majority", more=("backbone.seconds_per_call=0.001",))
+    prefetch(pipelines, {})
+    found = {}
+    for pipeline in pipelines:
+        folder = tmp_path / "sweep" / pipeline.settings.arm.id
+        assert run_cell(pipeline, folder)["calls"]["made"] == 0
+        cases = read_answers(folder / "predictions.jsonl").cases
+        seconds = round(sum(case.seconds for case in cases), 6)
+        found[pipeline.settings.arm.id] = seconds, sum(case.new_tokens for case in cases)
+    (plain, some), (chain, more), none = (found[arm] for arm in ("plain", "c", "majority"))
+    assert (plain, chain) == (5 * 2 * 0.001, 5 * 4 * 0.001)
+    assert 0 < some < more
+    assert none == (0, 0)

@@ -68,6 +68,9 @@ class TransformersBackbone:
     """cpu, cuda, cuda:N, mps, or auto: spread over all accelerators."""
     batch_tokens: int = at_least(1, 32768, runtime=True)
     """Maximum number of tokens of padded prompts and answers in a decoding batch."""
+    batch_prefill: int | None = at_least(1, None, runtime=True)
+    """Maximum number of prompt tokens to compute before the answers of a batch are generated and stored; a single
+    prompt may be longer. A lower number loses less work to a killed run, and generates more slowly. None: no limit."""
     prefill_chunk: int = at_least(1, 8192, runtime=True)
     """Tokens per forward pass of a prefill; limits the memory of activations."""
     prefix_cache_gb: float = at_least(0, 2.0, runtime=True)
@@ -161,6 +164,7 @@ def _engine(backbone: TransformersBackbone) -> TransformersEngine:
         card=backbone.card if backbone.decoding == "card" else None,
         seed=backbone.seed,
         batch_tokens=backbone.batch_tokens,
+        batch_prefill=backbone.batch_prefill,
         prefill_chunk=backbone.prefill_chunk,
         prefix_cache_bytes=int(backbone.prefix_cache_gb * 1e9),
         token_bytes=token_bytes(plan.config, backbone.dtype),

@@ -1,9 +1,12 @@
-"""Decode answers in batches with the `generate` of transformers, free or constrained to given choices."""
+"""Decode answers in batches with the `generate` of transformers, free or constrained to given choices.
 
-from collections.abc import Sequence
+`generate` is interrupted whenever an answer of the batch ends, so that it can be stored, and continues from its cache.
+"""
+
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from transformers import DynamicCache, LogitsProcessorList, PreTrainedModel
+from transformers import DynamicCache, LogitsProcessorList, PreTrainedModel, StoppingCriteriaList
 
 from legalrr.backbones.local.page_images import left_pad
 from legalrr.backbones.local.prefill import TokenizedPrompt
@@ -48,6 +51,33 @@ class ConstrainedDecoder:
         return sorted(following.union(self._ends if any(len(choice) == len(generated) for choice in matching) else ()))
 
 
+class AnswerEnds:
+    """Stopping criterion of transformers that interrupts a batch whenever an answer ends.
+
+    Args:
+        lengths: maximum number of tokens of each answer.
+        ends: tokens that end an answer.
+        width: length of the padded prompts, in tokens.
+    """
+
+    def __init__(self, lengths: Sequence[int], ends: Sequence[int], width: int) -> None:
+        self.waiting = set(range(len(lengths)))
+        """Rows without a complete answer."""
+        self._lengths = lengths
+        self._ends = ends
+        self._width = width
+
+    def __call__(self, input_ids: "Tensor", scores: "Tensor", **_: object) -> "Tensor":
+        """Return ones of shape (rows,) if an answer ended with the last token of (rows, tokens), else zeros."""
+        import torch
+
+        rows, tokens = input_ids.shape
+        last = input_ids[:, -1].tolist()
+        ended = {row for row in self.waiting if last[row] in self._ends or tokens - self._width >= self._lengths[row]}
+        self.waiting -= ended
+        return torch.full((rows,), bool(ended), device=input_ids.device)
+
+
 def decode(
     model: PreTrainedModel,
     batch: Sequence[TokenizedPrompt],
@@ -55,7 +85,7 @@ def decode(
     *,
     card: CardSampling | None,
     seed: int,
-) -> list[list[int]]:
+) -> Iterator[dict[int, list[int]]]:
     """Generate the tokens of each answer, including the end token.
 
     Args:
@@ -64,6 +94,9 @@ def decode(
         cache: left-padded cache of all but the last token of each prompt; None: prefill the prompts here.
         card: sampling settings; None: greedy decoding.
         seed: seed of sampling, combined with the key of each call.
+
+    Yields:
+        row -> tokens of the answers that ended together; without a cache, of all answers.
     """
     generation = model.generation_config
     width = max(len(prompt.ids) for prompt in batch)
@@ -75,17 +108,39 @@ def decode(
         processors.append(ConstrainedDecoder([prompt.choices for prompt in batch], generation.eos_token_id, width))
     if card is not None:
         processors.append(Sampler(card, [call_seed(seed, prompt.call.key) for prompt in batch], width))
-    generated = model.generate(
-        given.pop("input_ids"),
-        max_new_tokens=max(prompt.new for prompt in batch),
-        past_key_values=cache,
-        logits_processor=LogitsProcessorList(processors),
-        disable_compile=True,
-        **given,
-    )
-    answers = []
-    for prompt, row in zip(batch, generated.tolist(), strict=True):
-        answer = row[width:][: prompt.new]
-        ends = (place for place, token in enumerate(answer, start=1) if token in generation.eos_token_id)
-        answers.append(answer[: next(ends, None)])
-    return answers
+    longest = width + max(prompt.new for prompt in batch)
+    stop = AnswerEnds([prompt.new for prompt in batch], generation.eos_token_id, width)
+    missing = set(stop.waiting)
+    while missing:
+        tokens = given.pop("input_ids")
+        generated = model.generate(
+            tokens,
+            max_new_tokens=longest - tokens.shape[1],
+            past_key_values=cache,
+            logits_processor=LogitsProcessorList(processors),
+            stopping_criteria=None if cache is None else StoppingCriteriaList([stop]),
+            disable_compile=True,
+            **given,
+        )
+        ended = missing if cache is None else missing - stop.waiting
+        missing = missing - ended
+        rows = generated.tolist()
+        yield {row: _answer(rows[row][width:][: batch[row].new], generation.eos_token_id) for row in sorted(ended)}
+        if missing:
+            # Rows that have ended go on, which does not affect the others.
+            given = {name: _extend(name, tensor, generated.shape[1]) for name, tensor in given.items()}
+            given["input_ids"] = generated
+
+
+def _answer(tokens: list[int], ends: Sequence[int]) -> list[int]:
+    """Return the tokens up to the first end token."""
+    return tokens[: next((place for place, token in enumerate(tokens, start=1) if token in ends), None)]
+
+
+def _extend(name: str, tensor: "Tensor", length: int) -> "Tensor":
+    """Extend the argument `name` of `generate`, shape (..., tokens), to a length."""
+    import torch
+
+    more = torch.arange(1, 1 + length - tensor.shape[-1], device=tensor.device).expand(*tensor.shape[:-1], -1)
+    following = torch.ones_like(more) if name == "attention_mask" else tensor[..., -1:] + more
+    return torch.cat([tensor, following.to(tensor.dtype)], dim=-1)

@@ -3,7 +3,8 @@
 On a CPU, batching gains nothing in prefill but much in decoding, and most prompts share a prefix with an earlier one: a
 previous turn, or another question about the same judgment. So prompts are prefilled one by one, in depth-first order of
 their prefix tree (`legalrr.backbones.local.prefix_cache`), each from its longest cached prefix. Their states are
-stacked with left padding, and the library's `generate` decodes the answers as a batch. Without a prefix cache,
+stacked with left padding, and the library's `generate` decodes the answers as a batch; each is yielded when it ends,
+so that it can be stored. Without a prefix cache,
 `generate` does everything on the padded prompts: the slow reference that the tests compare with.
 """
 
@@ -30,12 +31,15 @@ from legalrr.backbones.local.prefill import (
     answer_logprobs_reference,
     tokenize_call,
 )
-from legalrr.backbones.local.prefix_cache import PrefixCache, branch_points, depth_first_order
+from legalrr.backbones.local.prefix_cache import PrefixCache, branch_points, depth_first_order, uncached_lengths
 from legalrr.backbones.local.weights import catch_out_of_memory, torch_settings
 from legalrr.backbones.sampling import CardSampling
 from legalrr.errors import UserError
 from legalrr.protocols import Abilities, Call, Reply
 from legalrr.records import Page
+
+Replies = list[tuple[TokenizedPrompt, Reply]]
+Answer = Callable[[PreTrainedModel, Sequence[TokenizedPrompt]], Iterator[Replies]]
 
 
 class TransformersEngine:
@@ -49,6 +53,7 @@ class TransformersEngine:
         card: sampling settings; None: greedy decoding.
         seed: seed of sampling.
         batch_tokens: maximum number of tokens of padded prompts and answers in a decoding batch.
+        batch_prefill: maximum number of prompt tokens to compute for a batch of several; None: no limit.
         prefill_chunk: tokens per forward pass of a prefill.
         prefix_cache_bytes: memory of the prefix cache; 0: none.
         token_bytes: memory of the state of one token.
@@ -69,6 +74,7 @@ class TransformersEngine:
         card: CardSampling | None,
         seed: int,
         batch_tokens: int,
+        batch_prefill: int | None,
         prefill_chunk: int,
         prefix_cache_bytes: int,
         token_bytes: int,
@@ -93,6 +99,7 @@ class TransformersEngine:
         self._card = card
         self._seed = seed
         self._batch_tokens = batch_tokens
+        self._batch_prefill = batch_prefill
         self._matmul_precision = matmul_precision
         self._threads = threads
         self._option = option
@@ -137,7 +144,7 @@ class TransformersEngine:
         if overflows:
             yield overflows
         for batch in self._batches(prompts):
-            yield self._answer(batch, self._generate if self.prefixes.capacity else self._generate_reference)
+            yield from self._answer(batch, self._generate if self.prefixes.capacity else self._generate_reference)
         self._prefiller.release()
 
     def compare(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
@@ -148,7 +155,7 @@ class TransformersEngine:
         if overflows:
             yield overflows
         for prompt in prompts:
-            yield self._answer([prompt], self._compare if self.prefixes.capacity else self._compare_reference)
+            yield from self._answer([prompt], self._compare if self.prefixes.capacity else self._compare_reference)
         self._prefiller.release()
 
     def _prepare(self, calls: Sequence[Call]) -> tuple[list[TokenizedPrompt], list[tuple[str, Reply]]]:
@@ -170,75 +177,98 @@ class TransformersEngine:
         uncached = [len(prompt.ids) - self.prefixes.cached_length(prompt.ids) for prompt in prompts]
         ordered = [prompts[place] for place in depth_first_order([prompt.ids for prompt in prompts], uncached)]
         branches = branch_points([prompt.ids for prompt in ordered])
-        return [replace(prompt, branches=at) for prompt, at in zip(ordered, branches, strict=True)], overflows
+        fresh = uncached_lengths([prompt.ids for prompt in ordered], self.prefixes)
+        return [
+            replace(prompt, branches=at, uncached=length)
+            for prompt, at, length in zip(ordered, branches, fresh, strict=True)
+        ], overflows
 
     def _batches(self, prompts: Sequence[TokenizedPrompt]) -> Iterator[list[TokenizedPrompt]]:
         batch: list[TokenizedPrompt] = []
         for prompt in prompts:
             grown = [*batch, prompt]
-            if batch and len(grown) * max(len(p.ids) + p.new for p in grown) > self._batch_tokens:
+            if batch and (
+                len(grown) * max(len(p.ids) + p.new for p in grown) > self._batch_tokens
+                or (self._batch_prefill is not None and sum(p.uncached for p in grown) > self._batch_prefill)
+            ):
                 yield batch
                 grown = [prompt]
             batch = grown
         if batch:
             yield batch
 
-    def _answer(
-        self,
-        batch: Sequence[TokenizedPrompt],
-        answer: Callable[[PreTrainedModel, Sequence[TokenizedPrompt]], list[Reply]],
-    ) -> list[tuple[str, Reply]]:
-        model = self.model
-        started = time.perf_counter()
-        with (
-            torch.inference_mode(),
-            torch_settings(self._matmul_precision, self._threads),
-            catch_out_of_memory(self._option),
-        ):
-            replies = answer(model, batch)
-        seconds = (time.perf_counter() - started) / len(batch)
-        return [
-            (prompt.call.key, replace(reply, seconds=seconds)) for prompt, reply in zip(batch, replies, strict=True)
-        ]
+    def _answer(self, batch: Sequence[TokenizedPrompt], answer: Answer) -> Iterator[list[tuple[str, Reply]]]:
+        """Yield the replies to a batch, those of answers that end together at once."""
+        replies = answer(self.model, batch)
+        while True:
+            # Whoever receives the replies runs outside of these contexts.
+            with (
+                torch.inference_mode(),
+                torch_settings(self._matmul_precision, self._threads),
+                catch_out_of_memory(self._option),
+            ):
+                found = next(replies, None)
+            if found is None:
+                return
+            yield [(prompt.call.key, reply) for prompt, reply in found]
 
-    def _generate(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> list[Reply]:
+    def _generate(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> Iterator[Replies]:
         """Generate answers after prefilling each prompt separately, from its longest cached prefix."""
         # The last token of a prompt is left to the batch: computing it yields the first token of the answer.
         single = len(batch) == 1
-        results = [
-            self._prefiller.prefill(
-                model,
-                prompt.ids[:-1],
-                branches=prompt.branches,
-                room=len(prompt.ids) + prompt.new if single else 0,
-                pictures=prompt.pictures,
+        results, seconds = [], []
+        for prompt in batch:
+            started = time.perf_counter()
+            results.append(
+                self._prefiller.prefill(
+                    model,
+                    prompt.ids[:-1],
+                    branches=prompt.branches,
+                    room=len(prompt.ids) + prompt.new if single else 0,
+                    pictures=prompt.pictures,
+                )
             )
-            for prompt in batch
-        ]
+            seconds.append(time.perf_counter() - started)
         cached = [result.cached for result in results]
         self.tokens_read += sum(
             len(prompt.ids) - cached_length for prompt, cached_length in zip(batch, cached, strict=True)
         )
+        started = time.perf_counter()
         states = [result.state for result in results]
         cache = (
             results[0].cache if single else stack_states(model.config, states, 1 + max(prompt.new for prompt in batch))
         )
         del results
-        answers = decode(model, batch, cache, card=self._card, seed=self._seed)
+        answers: dict[int, list[int]] = {}
+        for ended in decode(model, batch, cache, card=self._card, seed=self._seed):
+            # The answers under way share the time of a step.
+            share = (time.perf_counter() - started) / (len(batch) - len(answers))
+            seconds = [taken + share * (row not in answers) for row, taken in enumerate(seconds)]
+            answers.update(ended)
+            yield [
+                (batch[row], replace(self._generated_reply(batch[row], answer, cached[row]), seconds=seconds[row]))
+                for row, answer in ended.items()
+            ]
+            started = time.perf_counter()
         width = max(len(prompt.ids) for prompt in batch)
-        for row, (prompt, answer) in enumerate(zip(batch, answers, strict=True)):
+        for row, prompt in enumerate(batch):
             # A conversation that ends here would evict states that others continue from.
             if not prompt.call.final:
                 # The last token of an answer was generated but not computed.
-                read = prompt.ids + answer[:-1]
-                self.prefixes.add(unstack_state(cache, row, read, end=width + len(answer) - 1, start_state=states[row]))
-        return [self._generated_reply(*parts) for parts in zip(batch, answers, cached, strict=True)]
+                read = prompt.ids + answers[row][:-1]
+                end = width + len(answers[row]) - 1
+                self.prefixes.add(unstack_state(cache, row, read, end=end, start_state=states[row]))
 
-    def _generate_reference(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> list[Reply]:
+    def _generate_reference(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> Iterator[Replies]:
         """Generate answers with `generate` alone, on the padded prompts."""
+        started = time.perf_counter()
         self.tokens_read += sum(len(prompt.ids) for prompt in batch)
-        answers = decode(model, batch, None, card=self._card, seed=self._seed)
-        return [self._generated_reply(prompt, answer, 0) for prompt, answer in zip(batch, answers, strict=True)]
+        for answers in decode(model, batch, None, card=self._card, seed=self._seed):
+            seconds = (time.perf_counter() - started) / len(batch)
+            yield [
+                (batch[row], replace(self._generated_reply(batch[row], answer, 0), seconds=seconds))
+                for row, answer in answers.items()
+            ]
 
     def _generated_reply(self, prompt: TokenizedPrompt, answer: list[int], cached_tokens: int) -> Reply:
         return prompt.reply(
@@ -248,8 +278,9 @@ class TransformersEngine:
             new_tokens=len(answer),
         )
 
-    def _compare(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> list[Reply]:
+    def _compare(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> Iterator[Replies]:
         """Compute log-probabilities of answers from one state of the prompt."""
+        started = time.perf_counter()
         (prompt,) = batch
         result = self._prefiller.prefill(
             model, prompt.ids, branches=prompt.branches, recompute=1, pictures=prompt.pictures
@@ -258,11 +289,14 @@ class TransformersEngine:
         self.prefixes.add(result.state)
         logprobs = answer_logprobs(model, result, list(prompt.answers.values()))
         named = dict(zip(prompt.answers, logprobs, strict=True))
-        return [prompt.reply("stop", cached_tokens=result.cached, logprobs=named)]
+        seconds = time.perf_counter() - started
+        yield [(prompt, prompt.reply("stop", cached_tokens=result.cached, seconds=seconds, logprobs=named))]
 
-    def _compare_reference(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> list[Reply]:
+    def _compare_reference(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> Iterator[Replies]:
         """Compute log-probabilities of answers, with prompt and answer computed again for each."""
+        started = time.perf_counter()
         (prompt,) = batch
         self.tokens_read += len(prompt.ids) * len(prompt.answers)
         logprobs = answer_logprobs_reference(model, prompt.ids, list(prompt.answers.values()), prompt.pictures)
-        return [prompt.reply("stop", logprobs=dict(zip(prompt.answers, logprobs, strict=True)))]
+        named = dict(zip(prompt.answers, logprobs, strict=True))
+        yield [(prompt, prompt.reply("stop", seconds=time.perf_counter() - started, logprobs=named))]

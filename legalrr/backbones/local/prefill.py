@@ -38,6 +38,8 @@ class TokenizedPrompt:
     """Maximum number of tokens after the prompt: `max_new_tokens` plus a thought, or the longest answer."""
     branches: tuple[int, ...] = ()
     """Lengths at which later prompts diverge from this one."""
+    uncached: int = 0
+    """Number of its tokens that are neither in the prefix cache nor shared with the prompt before it."""
     pictures: tuple[Picture, ...] = ()
     """The images, in order."""
 

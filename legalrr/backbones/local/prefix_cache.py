@@ -130,6 +130,16 @@ def branch_points(prompts: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
     return found
 
 
+def uncached_lengths(prompts: Sequence[Sequence[int]], cache: PrefixCache) -> list[int]:
+    """Return, for each prompt in depth-first order, the number of tokens that it shares neither with the one before it
+    nor with a state of the cache."""
+    arrays = [np.asarray(prompt, dtype=np.int64) for prompt in prompts]
+    shared = [0, *(common_prefix_length(one, other) for one, other in pairwise(arrays))]
+    return [
+        len(prompt) - max(length, cache.cached_length(prompt)) for prompt, length in zip(prompts, shared, strict=False)
+    ]
+
+
 class PrefixCache:
     """LRU cache of prefix states.
 

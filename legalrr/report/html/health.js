@@ -25,15 +25,16 @@ function healthSection() {
     { head: "Cached %", about: "Of the tokens read, the share served from a cache", value: (row) => row.cached_tokens / row.prompt_tokens, cell: (row) => percent(row.cached_tokens / row.prompt_tokens) },
     { head: "Tokens written", value: (row) => row.new_tokens, cell: (row) => count(row.new_tokens) },
     { head: "Calls", about: "Made for this cell / found in the store", value: (row) => row.made ?? null, cell: (row) => `${count(row.made)} / ${count(row.stored)}` },
-    { head: "Seconds", about: "Wall time of the cell, all stages", value: (row) => sum(Object.values(row.seconds)), cell: (row) => fixed(sum(Object.values(row.seconds)), 1) },
-    { head: "Predicting", about: "Seconds of the stage that calls the model", value: (row) => row.seconds.predict ?? null, cell: (row) => fixed(row.seconds.predict, 1) },
+    { head: "Model seconds", about: "Time of the model for the answers of this arm, including those made before the cells or in an earlier run", value: (row) => row.model_seconds ?? null, cell: (row) => fixed(row.model_seconds, 1) },
+    { head: "Seconds", about: "Wall time of the cell, all stages, without the calls that were made before the cells", value: (row) => sum(Object.values(row.seconds)), cell: (row) => fixed(sum(Object.values(row.seconds)), 1) },
+    { head: "Predicting", about: "Of this, the stage that calls the model", value: (row) => row.seconds.predict ?? null, cell: (row) => fixed(row.seconds.predict, 1) },
     priced && { head: "Money", about: "Cost of all answers, including those from the store, in the currency of the price list", value: (row) => row.money ?? null, cell: (row) => fixed(row.money, 2) },
   ].filter(Boolean);
   return [
     sortable("Trouble", trouble, rows, { caption: "hidden" }),
     leakage(),
     hidden(rows),
-    called.length > 0 && [el("h3", {}, "Cost"), sortable("Cost", cost, called, { caption: "hidden" })],
+    called.length > 0 && [el("h3", {}, "Cost"), el("p", { class: "lead" }, "Tokens and model seconds of all answers of an arm, from whichever run. An answer that several arms share counts in each, so the columns do not add up to the cost of the sweep."), sortable("Cost", cost, called, { caption: "hidden" })],
   ];
 }
 

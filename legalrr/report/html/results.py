@@ -1,5 +1,6 @@
 """Results, effects, power, calibration, breakdowns, explanations, repeats and health, as JSON values and figures."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -321,6 +322,7 @@ def _cost(cell: RunResult, scores: Scores) -> dict[str, Any]:
         "new_tokens": tokens.get("new"),
         "made": calls.get("made"),
         "stored": calls.get("stored"),
+        "model_seconds": math.fsum(case.seconds for case in cell.answers.cases) if cell.answers else None,
         "seconds": dict(cell.seconds),
         "money": cell.run.get("cost"),
         "unlabelled": cell.answers.unlabelled if cell.answers else 0,

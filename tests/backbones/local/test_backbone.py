@@ -29,6 +29,7 @@ def make(**fields):
         ("device", "cuda:"),
         ("context", 0),
         ("batch_tokens", 0),
+        ("batch_prefill", 0),
         ("threads", 0),
         ("prefill_chunk", 0),
         ("thinking_tokens", -1),
@@ -63,7 +64,8 @@ def test_constructing_a_backbone_does_not_import_torch():
 
 
 def test_options_of_speed_are_not_in_the_identity():
-    quick = make(device="cuda:1", batch_tokens=1, prefill_chunk=9, prefix_cache_gb=0.0, threads=3, name="other")
+    memory = {"batch_tokens": 1, "batch_prefill": 9, "prefill_chunk": 9, "prefix_cache_gb": 0.0}
+    quick = make(device="cuda:1", threads=3, name="other", **memory)
     assert identity(quick) == identity(make())
     changes = {"dtype": "bfloat16", "context": 9, "thinking_tokens": 1, "seed": 1, "quantization": "bitsandbytes-int8"}
     assert len({identity(make(**{name: value})) for name, value in changes.items()} | {identity(make())}) == 6

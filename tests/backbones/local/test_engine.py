@@ -1,5 +1,7 @@
 """The engine against two references: forwards in float64 without a cache, and its own slow version."""
 
+import time
+
 import pytest
 
 from legalrr.backbones.sampling import CardSampling
@@ -283,3 +285,63 @@ def test_a_model_without_an_end_token_is_refused(fresh, tiny, save_tiny, tmp_pat
         path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if not k.startswith("eos")}))
     with pytest.raises(UserError, match="a token that ends an answer"):
         list(fresh(folder).generate([ask("a")]))
+
+
+def test_each_answer_of_a_batch_is_yielded_when_it_ends(fresh, tiny, reference):
+    """The engine has run no more steps than the answer has tokens; the longer ones continue unchanged."""
+    engine = fresh(tiny)
+    calls = [ask(text, new=new) for text, new in zip(TEXTS, (9, 3, 14, 3, 1), strict=True)]
+    sizes = {call.key: len(reference.tokens(call)) for call in calls}
+    steps = []
+
+    def note(_, __, given):
+        steps.append(given["input_ids"].shape)
+
+    engine.model.register_forward_pre_hook(note, with_kwargs=True)
+    got = {}
+    for batch in engine.generate(calls):
+        assert {sizes[key] for key, _ in batch} == {sum(rows == len(calls) for rows, _ in steps)}
+        got.update(batch)
+    assert {key: reply.text for key, reply in got.items()} == {call.key: reference.greedy(call) for call in calls}
+    assert {key: reply.new_tokens for key, reply in got.items()} == sizes
+    assert len(set(sizes.values())) >= 3
+    # What was computed for a short answer in the steps of the longer ones is not cached.
+    again = [ask("And?", key=f"{call.key} 2", before=(*call.messages, said(got[call.key]))) for call in calls]
+    seconds = replies(engine.generate(again))
+    assert {key: reply.text for key, reply in seconds.items()} == {call.key: reference.greedy(call) for call in again}
+    assert all(seconds[f"{call.key} 2"].cached_tokens >= got[call.key].prompt_tokens for call in calls)
+
+
+def said(reply):
+    return {"role": "assistant", "content": reply.text}
+
+
+def test_the_seconds_of_a_batch_sum_to_no_more_than_its_time(fresh, tiny):
+    engine = fresh(tiny)
+    list(engine.generate([ask("warm")]))
+    begun = time.perf_counter()
+    got = replies(engine.generate([ask(text, new=new) for text, new in zip(TEXTS, (9, 3, 14, 3, 1), strict=True)]))
+    assert all(reply.seconds > 0 for reply in got.values())
+    assert sum(reply.seconds for reply in got.values()) <= time.perf_counter() - begun
+
+
+@pytest.mark.parametrize(("limit", "batches"), [(None, 1), (1, 5), (100_000, 1)])
+def test_a_batch_computes_no_more_prompt_tokens_than_allowed(fresh, tiny, limit, batches):
+    engine = fresh(tiny, batch_prefill=limit)
+    prompts, _ = engine._prepare([ask(text) for text in TEXTS])
+    made = list(engine._batches(prompts))
+    assert len(made) == batches
+    assert [prompt.call.key for batch in made for prompt in batch] == [prompt.call.key for prompt in prompts]
+
+
+def test_only_tokens_that_must_be_computed_close_a_batch(fresh, tiny):
+    document = "The wall stood on the boundary. " * 6
+    calls = [ask(f"{document}{question}") for question in ("Why?", "When?", "Who?")]
+    engine = fresh(tiny, batch_prefill=300)
+    prompts, _ = engine._prepare(calls)
+    assert prompts[0].uncached == len(prompts[0].ids) > 150
+    assert all(prompt.uncached < 40 for prompt in prompts[1:])
+    assert len(list(engine._batches(prompts))) == 1
+    list(engine.generate(calls[:1]))
+    prompts, _ = engine._prepare(calls[1:])
+    assert all(prompt.uncached < 40 for prompt in prompts)

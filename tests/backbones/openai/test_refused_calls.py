@@ -14,10 +14,11 @@ from legalrr.run.pipeline import build_pipeline
 WORDS = "The response was filtered due to the prompt triggering the content management policy."
 
 
-def pipeline(server, folder):
+def pipeline(server, folder, *more):
     options = {"model": "m", "context": 8192, "base_url": server.url, "retries": 1}
     chosen = [f"backbone.{option}={value}" for option, value in options.items()]
-    return build_pipeline(compose("config", ["arm=c", "limit=6", f"runs={folder}", "backbone=openai_local", *chosen]))
+    overrides = ["arm=c", "limit=6", f"runs={folder}", "backbone=openai_local", *chosen, *more]
+    return build_pipeline(compose("config", overrides))
 
 
 def refusal(handler):
@@ -50,7 +51,11 @@ def test_one_refused_judgment_is_invalid_with_its_reason_and_the_rest_goes_on(se
     assert json.loads((tmp_path / "cell" / "scores.json").read_text("utf-8"))
     made = len(server.asked)
     refusing = False
-    run_cell(pipeline(server, tmp_path), tmp_path / "again")
+    run_cell(pipeline(server, tmp_path), tmp_path / "stored")
+    kept = (tmp_path / "stored" / "predictions.jsonl").read_bytes()
+    assert kept == (tmp_path / "cell" / "predictions.jsonl").read_bytes()
+    assert len(server.asked) == made, "a stored refusal is not sent again"
+    run_cell(pipeline(server, tmp_path, "retry_errors=true"), tmp_path / "again")
     rows = [json.loads(line) for line in (tmp_path / "again" / "predictions.jsonl").read_text("utf-8").splitlines()]
     assert not any(row["error"] for row in rows)
     assert len(server.asked) - made == 4, "only the refused conversation is sent again"

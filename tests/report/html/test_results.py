@@ -349,6 +349,7 @@ def test_hidden_spans_are_counted_by_reason(sweep) -> None:
     assert 0 < found["hidden_share"] < 1
     assert found["made"] == 12
     assert found["prompt_tokens"] == 12 * 2 * 50
+    assert found["model_seconds"] == pytest.approx(12 * 2 * 0.1)
 
 
 def test_problems_are_counted_in_judgments(sweep) -> None:
