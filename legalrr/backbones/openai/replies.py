@@ -63,6 +63,8 @@ FILTER = re.compile(
     re.IGNORECASE,
 )
 """Words of servers whose content filter refuses a conversation."""
+CALL_STATUSES = (400, 413, 422)
+"""Statuses with which servers refuse a single conversation."""
 LIMIT = re.compile(r"too large|at most|less than|greater than|maximum|exceed", re.IGNORECASE)
 CAP_NAMES = ("max_completion_tokens", "max_tokens")
 CURES: Mapping[str, str] = {
@@ -310,6 +312,15 @@ def exceeds_context(error: APIError) -> bool:
         or error.type == "exceed_context_size_error"
         or error.param == "input_tokens"
         or (LENGTH.search(words) is not None and NOT_LENGTH.search(words) is None)
+    )
+
+
+def may_concern_call(error: APIError, sent: Iterable[str]) -> bool:
+    """Whether a server may refuse this conversation alone: by its status, and without naming a parameter or role."""
+    return (
+        isinstance(error, APIStatusError)
+        and error.status_code in CALL_STATUSES
+        and not _parameter_cure(server_words(error.response), sent)
     )
 
 
