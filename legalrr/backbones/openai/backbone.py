@@ -11,6 +11,7 @@ from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any, ClassVar
 
+from legalrr.backbones.chat_template import DEFAULT_SECONDS, check_template_seconds
 from legalrr.backbones.local.weights import content_digest
 from legalrr.backbones.openai.tokens import characters_per_token, open_tokens, tokenizer_folder
 from legalrr.configuration import require_plain_url, require_variable_name
@@ -98,6 +99,8 @@ class OpenAIBackbone:
     """Number of the repetition of an experiment: it is not sent, but keeps stored answers separate."""
     chat_template_kwargs: dict[str, Any] | None = later(default=None, hash=False)  # noqa: RUF009 - a field like those above
     """Arguments of the chat template at the server (vLLM, SGLang, llama.cpp), e.g. `{enable_thinking: false}`."""
+    chat_template_seconds: float = runtime(default=DEFAULT_SECONDS)
+    """Time limit of the chat template of `tokenizer` for one conversation."""
     logprobs: str = choice("none", *LOGPROBS, runtime=True)
     """`echo`: the server's completions return log-probabilities of a prompt (as vLLM does), so answers can be compared;
     needs the model's tokenizer. `none`: answers cannot be compared."""
@@ -145,6 +148,7 @@ class OpenAIBackbone:
                 where=f"{OPTION}.tokenizer",
                 cure="give the tokenizer of the served model",
             )
+        check_template_seconds(self.chat_template_seconds, option=OPTION)
         require_plain_url(self.base_url, where=f"{OPTION}.base_url")
         if self.api_key_env is not None:
             require_variable_name(self.api_key_env, where=f"{OPTION}.api_key_env")
@@ -235,7 +239,13 @@ def _engine(backbone: OpenAIBackbone) -> Engine:
             timeout=backbone.timeout,
             retries=backbone.retries,
         ),
-        tokens=open_tokens(backbone.tokenizer, backbone.tokenizer_revision, option=OPTION),
+        tokens=open_tokens(
+            backbone.tokenizer,
+            backbone.tokenizer_revision,
+            option=OPTION,
+            arguments=backbone.chat_template_kwargs,
+            seconds=backbone.chat_template_seconds,
+        ),
         context=backbone.context,
         thinking_tokens=backbone.thinking_tokens,
         parameters={name: value for name, value in given.items() if value is not None},

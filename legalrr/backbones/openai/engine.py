@@ -282,7 +282,7 @@ class OpenAIEngine:
 
     async def _compare(self, client: AsyncOpenAI, call: Call) -> Reply:
         assert isinstance(self._tokens, TokenizerTokens)
-        prompt = self._tokens.conversation(call.messages, self._parameters.get("chat_template_kwargs"))
+        prompt = self._tokens.conversation(call.messages)
         answers = {answer: self._tokens.answer(answer) for answer in call.answers}
         if len(prompt) + max(map(len, answers.values())) > self.context:
             return _empty_reply(len(prompt), "overflow")
