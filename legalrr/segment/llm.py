@@ -13,14 +13,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from legalrr.annotate.annotate import template, template_source
+from legalrr.annotate.annotate import SYSTEMS, template, template_source
 from legalrr.errors import UserError
 from legalrr.protocols import Call, Engine, Reply
 from legalrr.records import Judgment, Segments, Span
 from legalrr.roles import scheme
 from legalrr.segment.sentence_embeddings import ELLIPSIS, context_size, make_windows, shortened
 from legalrr.sentences import split
-from legalrr.stage import at_least, check_fields, digest
+from legalrr.stage import at_least, check_fields, digest, later
 from legalrr.store import Store
 from legalrr.verdict import reasoning_end
 
@@ -55,6 +55,9 @@ class LlmSegmenter:
     """Policy for sentences without a valid answer. `error`: the judgment fails; `uncovered`: no role; `previous`: the
     role of the previous sentence, if any; or a role of the scheme. These sentences are counted in the log; roles given
     by the policy have score 0."""
+    system: str = later(default="own")
+    """The system message: of its `own`, or for models without a system role the start of the `first_user` message,
+    before a blank line."""
 
     stored: ClassVar[bool] = True
     """Results are stored: the language model processes the whole judgment."""
@@ -71,6 +74,10 @@ class LlmSegmenter:
                 cure=f"use {', '.join(POLICIES)}, or a role of {self.scheme!r}",
             )
         check_fields(self, "segment")
+        if self.system not in SYSTEMS:
+            raise UserError(
+                f"unknown system {self.system!r}", where="segment.system", cure=f"use {' or '.join(SYSTEMS)}"
+            )
         if not 0 <= self.overlap <= self.window // 2:
             raise UserError(
                 f"overlap is {self.overlap}",
@@ -207,9 +214,11 @@ class LlmTagger:
     def _call(self, sentences: Sequence[str], window: range) -> Call:
         numbered = [sentences[at] for at in window]
         prompt = _render("sentences", sentences=numbered, first=window.start + 1, count=len(sentences))
-        messages = (
-            {"role": "system", "content": _render("system", scheme=self._scheme)},
-            {"role": "user", "content": prompt},
+        system = _render("system", scheme=self._scheme)
+        messages: tuple[Mapping[str, Any], ...] = (
+            ({"role": "system", "content": system}, {"role": "user", "content": prompt})
+            if self._options.system == "own"
+            else ({"role": "user", "content": f"{system}\n\n{prompt}"},)
         )
         new = self._options.answer_tokens * len(window)
         return Call(key=digest({"generate": new, "messages": list(messages)}), messages=messages, max_new_tokens=new)

@@ -17,8 +17,9 @@ from legalrr.records import Judgment
 from legalrr.run.cell import run_cell
 from legalrr.run.pipeline import Pipeline, build_pipeline
 from legalrr.segment.llm import LlmSegmenter, parse_answer
+from legalrr.segment.tagger import load_tagger
 from legalrr.sentences import split
-from legalrr.stage import digest
+from legalrr.stage import digest, identity
 from legalrr.store import Store
 
 TEXT = "\n".join(f"The tenant number {n} paid no rent for the shop." for n in range(10))
@@ -153,6 +154,15 @@ class TestRoles:
         assert "ANALYSIS" not in system
         assert {s.role for s in found.spans} == {"ARG"}
 
+    def test_the_first_user_message_starts_with_the_system_message_for_models_without_a_system_role(self, tmp_path):
+        own, merged = Fake(every("FAC")), Fake(every("FAC"))
+        tag(LlmSegmenter(), own, tmp_path / "own")
+        tag(LlmSegmenter(system="first_user"), merged, tmp_path / "merged")
+        system, user = own.calls[0].messages
+        assert (system["role"], user["role"]) == ("system", "user")
+        content = f"{system['content']}\n\n{user['content']}"
+        assert [call.messages for call in merged.calls] == [({"role": "user", "content": content},)]
+
     def test_template_syntax_in_the_text_is_not_rendered(self, tmp_path):
         engine = Fake(every("FAC"))
         tag(LlmSegmenter(), engine, tmp_path, text="He wrote {{ scheme }} and {% if %} on <b>the deed</b>.")
@@ -242,11 +252,19 @@ class TestCalls:
         ({"overlap": -1}, "segment.overlap"),
         ({"longest": 3}, "segment.longest"),
         ({"answer_tokens": 0}, "segment.answer_tokens"),
+        ({"system": "none"}, r"segment.system: unknown system 'none' \(use own or first_user\)"),
     ],
 )
 def test_invalid_options_are_rejected_by_name(options, named):
     with pytest.raises(UserError, match=named):
         LlmSegmenter(**options)
+
+
+def test_the_choice_of_the_prompt_is_that_of_the_tagger_and_only_another_one_enters_its_identity(tmp_path):
+    plain, merged = (pipeline(tmp_path, *more).segment for more in ([], ["annotate.system=first_user"]))
+    assert (plain.system, merged.system) == ("own", "first_user")
+    assert identity(plain) == identity(LlmSegmenter()) != identity(merged)
+    assert load_tagger("llm", scheme="build") == LlmSegmenter()
 
 
 def test_provenance_is_the_digest_of_the_prompt_template():
