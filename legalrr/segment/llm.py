@@ -52,9 +52,9 @@ class LlmSegmenter:
     answer_tokens: int = at_least(1, 12)
     """Maximum number of tokens of the answer for one sentence."""
     unanswered: str = "uncovered"
-    """Policy for sentences without a valid answer. `error`: the judgment fails; `uncovered`: no role; `previous`: the
-    role of the previous sentence, if any; or a role of the scheme. These sentences are counted in the log; roles given
-    by the policy have score 0."""
+    """Policy for sentences without a valid answer, also where the backbone refuses a window. `error`: the judgment
+    fails; `uncovered`: no role; `previous`: the role of the previous sentence, if any; or a role of the scheme. These
+    sentences are counted in the log; roles given by the policy have score 0."""
     system: str = later(default="own")
     """The system message: of its `own`, or for models without a system role the start of the `first_user` message,
     before a blank line."""
@@ -175,13 +175,10 @@ class LlmTagger:
         found = self._windows(sentences, id)
         calls = [self._call(sentences, window) for window in found]
         missing = {call.key: call for call in calls if call.key not in self._calls}
-        if missing:
-            for batch in self._engine.generate(list(missing.values())):
-                for _, reply in batch:
-                    if reply.error is not None:
-                        raise UserError(reply.error, where=id, cure="leave the judgment out, or use another backbone")
-                self._calls.add((key, reply.as_record()) for key, reply in batch)
+        refused = self._ask(list(missing.values()), id) if missing else set()
         for window, call in zip(found, calls, strict=True):
+            if call.key in refused:
+                continue
             reply = Reply(**self._calls[call.key])
             lines = parse_answer(reply.text, self._codes, whole=reply.finish_reason != "length")
             for number, role in lines.items():
@@ -192,6 +189,17 @@ class LlmTagger:
                     if at not in best or around > best[at][0]:
                         best[at] = around, role
         return [best[at][1] if at in best else None for at in range(len(sentences))]
+
+    def _ask(self, calls: Sequence[Call], id: str) -> set[str]:
+        """Store the answers to calls; return the keys of refused calls, which have no valid answer for any sentence."""
+        refused: dict[str, str] = {}
+        for batch in self._engine.generate(calls):
+            refused.update((key, reply.error) for key, reply in batch if reply.error is not None)
+            self._calls.add((key, reply.as_record()) for key, reply in batch if reply.error is None)
+        if refused:
+            words = next(iter(refused.values()))
+            LOG.warning("%s: %d of %d windows refused: %s", id, len(refused), len(calls), words)
+        return set(refused)
 
     def _windows(self, sentences: Sequence[str], id: str) -> list[range]:
         """Make windows that fit the context together with the rest of the prompt and the answer."""

@@ -207,6 +207,24 @@ class TestUnanswered:
         tag(LlmSegmenter(), Fake(every("FAC")), tmp_path)
         assert caplog.text == ""
 
+    def test_the_sentences_of_a_refused_window_are_unanswered_and_the_window_is_asked_again(self, tmp_path, caplog):
+        segmenter = LlmSegmenter(window=6, overlap=2)
+
+        class Refusing(Fake):
+            def generate(self, calls):
+                for batch in super().generate(calls):
+                    ((key, reply),) = batch
+                    yield [(key, replace(reply, error="not today") if key == calls[0].key else reply)]
+
+        found = tag(segmenter, Refusing(every("FAC")), tmp_path)
+        assert [s.start for s in found.spans] == [start for start, _ in split(TEXT)[4:]]
+        assert "j: 1 of 2 windows refused: not today" in caplog.text
+        again = Fake(every("FAC"))
+        assert len(tag(segmenter, again, tmp_path).spans) == 10
+        assert len(again.calls) == 1
+        with pytest.raises(UserError, match="j: no valid answer for 4 of 10 sentences"):
+            tag(replace(segmenter, unanswered="error"), Refusing(every("FAC")), tmp_path / "other")
+
     def test_a_truncated_answer_loses_its_last_line(self, tmp_path):
         found = tag(LlmSegmenter(window=10, overlap=0), Fake(every("FAC"), finish="length"), tmp_path)
         assert len(found.spans) == 9
