@@ -121,6 +121,8 @@ class OpenAIBackbone:
     """Retries of a request after 408, 409, 429, 5xx, a lost connection, a timeout or a malformed reply. Waits follow
     the server's Retry-After up to two minutes; otherwise they double from 0.5 s to 8 s, less a random share of up to a
     quarter."""
+    reply_megabytes: int = at_least(1, 64, runtime=True)
+    """Maximum size of a reply in MB (1e6 bytes); a longer one is an error, and is not read to its end."""
     prices: Prices | None = runtime(default=None)  # noqa: RUF009 - a field like those above
     """Price table."""
 
@@ -238,6 +240,7 @@ def _engine(backbone: OpenAIBackbone) -> Engine:
             api_key_env=backbone.api_key_env,
             timeout=backbone.timeout,
             retries=backbone.retries,
+            reply_megabytes=backbone.reply_megabytes,
         ),
         tokens=open_tokens(
             backbone.tokenizer,

@@ -1,7 +1,7 @@
 """Send calls to a server with OpenAI's API: concurrent requests, with every reply yielded as soon as it arrives.
 
-The openai package retries, with Retry-After and back-off. It accepts malformed replies, so `replies.require_valid_body`
-makes them fail like a lost connection.
+The openai package retries, with Retry-After and back-off. It accepts malformed replies, so
+`transport.require_valid_body` makes them fail like a lost connection.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
-from openai import APIError, AsyncOpenAI, DefaultAsyncHttpxClient
+from openai import APIConnectionError, APIError, AsyncOpenAI, DefaultAsyncHttpxClient
 
 from legalrr.backbones.openai.replies import (
     MAX_CHARACTERS,
-    Message,
     Server,
     exceeds_context,
     is_filtered,
     may_concern_call,
     read_counts,
     require_model,
-    require_valid_body,
     require_whole_prompt,
     user_error,
 )
 from legalrr.backbones.openai.structured import parse_choice, structured_arguments
 from legalrr.backbones.openai.tokens import CharacterTokens, TokenizerTokens
+from legalrr.backbones.openai.transport import Connection, Message, require_valid_body
 from legalrr.errors import UserError
 from legalrr.protocols import Abilities, Call, Reply
 from legalrr.records import FinishReason
@@ -123,6 +123,7 @@ class OpenAIEngine:
         self._cap = cap
         self._concurrency = concurrency
         self._refused = 0
+        self._connection = Connection(server)
 
     def token_ends(self, text: str) -> list[int]:
         """See `legalrr.protocols.Tokens`."""
@@ -168,6 +169,8 @@ class OpenAIEngine:
         with asyncio.Runner() as runner:
             client = self._client()
             try:
+                if waiting:
+                    runner.run(self._connection.require())
                 while True:
                     while waiting and not failures and len(under_way) < self._concurrency:
                         call = waiting.popleft()
@@ -210,7 +213,9 @@ class OpenAIEngine:
             base_url=self._server.base_url,
             timeout=self._server.timeout,
             max_retries=self._server.retries,
-            http_client=DefaultAsyncHttpxClient(event_hooks={"response": [require_valid_body]}),
+            http_client=DefaultAsyncHttpxClient(
+                event_hooks={"response": [partial(require_valid_body, megabytes=self._server.reply_megabytes)]}
+            ),
         )
 
     async def _generate(self, client: AsyncOpenAI, call: Call) -> Reply:
@@ -323,6 +328,8 @@ class OpenAIEngine:
         try:
             return await request
         except APIError as error:
+            if isinstance(error, APIConnectionError):
+                self._connection.lose()
             if exceeds_context(error):
                 return None
             general = user_error(error, call, self._server, sent)

@@ -8,7 +8,8 @@ import pytest
 from legalrr.backbones.echo import EchoBackbone
 from legalrr.backbones.openai.backbone import OpenAIBackbone
 from legalrr.backbones.openai.engine import TEST_CONTENT
-from legalrr.backbones.openai.replies import CALL_STATUSES, require_valid_body
+from legalrr.backbones.openai.replies import CALL_STATUSES
+from legalrr.backbones.openai.transport import require_valid_body
 from legalrr.errors import UserError
 from legalrr.protocols import Call
 
@@ -120,7 +121,7 @@ WHOLE = {"choices": [{"message": {"content": None}}], "usage": USAGE, "whatever"
 
 def look(content, status=200):
     request = httpx2.Request("POST", "http://there/v1")
-    asyncio.run(require_valid_body(httpx2.Response(status, content=content, request=request)))
+    asyncio.run(require_valid_body(httpx2.Response(status, content=content, request=request), megabytes=1))
 
 
 @pytest.mark.parametrize(
