@@ -111,7 +111,7 @@ def _measure(name: str, cells: Sequence[Pipeline], folder: Path, options: argpar
     prefetch_cells(cells, listener, set())
     seconds = time.perf_counter() - started
     prompts = [
-        tokenize_call(call, engine.tokenizer, thinking_tokens=0, option="backbone").ids
+        tokenize_call(call, engine.template, thinking_tokens=0, option="backbone").ids
         for calls in listener.requests
         for call in calls
     ]

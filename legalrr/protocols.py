@@ -249,6 +249,14 @@ class PricedBackbone(Backbone, Protocol):
 
 
 @runtime_checkable
+class KeyedBackbone(Backbone, Protocol):
+    """Backbone that may need a key of the user's."""
+
+    def key(self) -> str | None:
+        """Return the key, None if it needs none; raises UserError if it is not set."""
+
+
+@runtime_checkable
 class RepeatableBackbone(Backbone, Protocol):
     """Backbone that samples its answers, so that an experiment can be repeated with new samples."""
 

@@ -1,4 +1,4 @@
-"""Hydra sweeper that refuses a sweep whose cells would share a folder, before any of them runs.
+"""Hydra sweeper that refuses a sweep whose cells would share a folder or lack a key, before any of them runs.
 
 Hydra finds sweepers in `hydra_plugins` only.
 """
@@ -11,7 +11,7 @@ from typing import Any
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from legalrr.errors import UserError
 
@@ -21,6 +21,8 @@ OPTION = "hydra.sweep.subdir"
 class CheckedSweeper(BasicSweeper):
     """Hydra's basic sweeper that first passes the folder of the sweep to the `begin` method of the task.
 
+    The configurations of all jobs are passed to its `check` method.
+
     With a launcher that runs jobs in other processes, the task learns of the folder only in this way.
     """
 
@@ -28,6 +30,7 @@ class CheckedSweeper(BasicSweeper):
         """See `hydra.plugins.sweeper.Sweeper`."""
         task: Any = task_function
         super().setup(hydra_context=hydra_context, task_function=task, config=config)
+        self._task = task
         self._folders: dict[str, int] = {}
         task.begin(Path(config.hydra.sweep.dir))
 
@@ -35,11 +38,13 @@ class CheckedSweeper(BasicSweeper):
         """Compose the configuration of each job, and check that each has a folder of its own inside the sweep's.
 
         Raises:
-            UserError: two jobs have the same folder, or one is outside the folder of the sweep.
+            UserError: two jobs have the same folder, or one is outside the folder of the sweep; or as `check` of the
+                task.
         """
         assert self.config is not None
         assert self.hydra_context is not None
         before = HydraConfig.instance().cfg
+        configs = []
         try:
             for overrides in batch:
                 config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
@@ -48,6 +53,8 @@ class CheckedSweeper(BasicSweeper):
                     config.hydra.job.id = config.hydra.job.num = number
                 HydraConfig.instance().set_config(config)
                 self._check(str(config.hydra.sweep.subdir), number)
+                configs.append(OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]))
+            self._task.check(configs)
         finally:
             HydraConfig.instance().cfg = before
 

@@ -9,12 +9,13 @@ from functools import lru_cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from legalrr.backbones.chat_template import DEFAULT_SECONDS, ChatTemplate, check_template_seconds
 from legalrr.backbones.local.checkpoint import CheckpointInfo, end_tokens, open_checkpoint
 from legalrr.backbones.local.memory import cache_bytes, check_thinking, set_context
 from legalrr.backbones.local.model_files import model_provenance, resolve_revision
 from legalrr.backbones.sampling import CardSampling, check_decoding
 from legalrr.errors import UserError
-from legalrr.stage import at_least, check_fields, choice, runtime
+from legalrr.stage import at_least, check_fields, choice, later, runtime
 
 if TYPE_CHECKING:
     from vllm import LLM
@@ -56,6 +57,8 @@ class VLLMBackbone:
     """Seed of sampling."""
     thinking_tokens: int = at_least(0, 0)
     """Tokens that a reasoning model may generate before its answer, in addition to those of a turn."""
+    chat_template_kwargs: dict[str, Any] | None = later(default=None, hash=False)  # noqa: RUF009 - a field like those above
+    """Arguments of the chat template, e.g. `{enable_thinking: false}` for Qwen3 without thoughts."""
     tensor_parallel: int = at_least(1, 1, runtime=True)
     """Number of accelerators for tensor parallelism."""
     gpu_memory_utilization: float = runtime(default=0.9)
@@ -66,6 +69,8 @@ class VLLMBackbone:
     """Refuse a branch or tag as `revision` of a hub model, for runs that must be repeatable."""
     enforce_eager: bool = runtime(default=False)
     """Disable compilation: faster start, slower decoding."""
+    chat_template_seconds: float = runtime(default=DEFAULT_SECONDS)
+    """Time limit of the chat template, a program in the files of the model, for one conversation."""
 
     VERSION: ClassVar[int] = 1
 
@@ -83,6 +88,7 @@ class VLLMBackbone:
                 f"kv_cache_gb is {self.kv_cache_gb}", where=f"{OPTION}.kv_cache_gb", cure="give more than 0, or null"
             )
         check_decoding(self.decoding, self.card, option=OPTION)
+        check_template_seconds(self.chat_template_seconds, option=OPTION)
         for option, (lowest, highest) in LIMITS.items():
             if self.card is not None and not lowest <= getattr(self.card, option) <= highest:
                 raise UserError(
@@ -125,6 +131,14 @@ def _engine(backbone: VLLMBackbone) -> VLLMEngine:
         os.environ.setdefault(name, value)
     _check_quantization(backbone.quantization)
     checkpoint = open_checkpoint(backbone.model, backbone.revision, dtype=backbone.dtype, option=OPTION)
+    template = ChatTemplate(
+        tokenizer=checkpoint.tokenizer,
+        arguments=backbone.chat_template_kwargs or {},
+        seconds=backbone.chat_template_seconds,
+        option=OPTION,
+        holder="model",
+    )
+    template.check()
     native = checkpoint.config.get_text_config(decoder=True).max_position_embeddings
     context = set_context(checkpoint.config, backbone.context, option=OPTION)
     check_thinking(backbone.thinking_tokens, context, option=OPTION)
@@ -136,7 +150,7 @@ def _engine(backbone: VLLMBackbone) -> VLLMEngine:
     from legalrr.backbones.vllm_engine import VLLMEngine
 
     return VLLMEngine(
-        tokenizer=checkpoint.tokenizer,
+        template=template,
         context=context,
         start=lambda: _start(backbone, checkpoint, context, stretched=context > native),
         ends=_end_tokens(checkpoint),

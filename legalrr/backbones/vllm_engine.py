@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from vllm import SamplingParams
 from vllm.sampling_params import StructuredOutputsParams
 
+from legalrr.backbones.chat_template import ChatTemplate
 from legalrr.backbones.local.memory import check_generated, thinking_error
 from legalrr.backbones.local.prefill import TokenizedPrompt, tokenize_call
 from legalrr.backbones.local.prefix_cache import depth_first_order
@@ -23,7 +24,6 @@ from legalrr.protocols import Abilities, Call, Reply
 from legalrr.records import FinishReason
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
     from vllm import LLM, RequestOutput
 
 ENDS: Mapping[str, FinishReason] = {"stop": "stop", "length": "length"}
@@ -33,7 +33,7 @@ class VLLMEngine:
     """The engine of `VLLMBackbone`.
 
     Args:
-        tokenizer: a fast tokenizer with a chat template.
+        template: the chat template, of a fast tokenizer.
         context: maximum number of tokens in vLLM.
         start: return the vLLM object; called at the first call.
         ends: tokens that end an answer.
@@ -47,7 +47,7 @@ class VLLMEngine:
     def __init__(
         self,
         *,
-        tokenizer: PreTrainedTokenizerBase,
+        template: ChatTemplate,
         context: int,
         start: Callable[[], LLM],
         ends: Sequence[int],
@@ -57,7 +57,8 @@ class VLLMEngine:
         seed: int,
         option: str,
     ) -> None:
-        self.tokenizer = tokenizer
+        self.template = template
+        self.tokenizer = template.tokenizer
         # Thoughts are dropped from later turns, so prompt and answer share the context with at most one.
         self.context = context - thinking_tokens
         at_once = thinking_tokens == 0
@@ -135,7 +136,7 @@ class VLLMEngine:
         """Return the calls to answer, sorted by shared prefixes, and replies to those that exceed the context."""
         prompts, overflows = [], []
         for call in calls:
-            prompt = tokenize_call(call, self.tokenizer, thinking_tokens=self._thinking_tokens, option=self._option)
+            prompt = tokenize_call(call, self.template, thinking_tokens=self._thinking_tokens, option=self._option)
             if len(prompt.ids) + prompt.new > self.context + self._thinking_tokens:
                 overflows.append((call.key, prompt.reply("overflow")))
             else:

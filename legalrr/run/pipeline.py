@@ -5,7 +5,7 @@ and prompts, so that the cells of a sweep, and the prefetch before them (`legalr
 `reference_texts` extracts the court's own text of the roles that a model writes, which explanations are scored against.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +22,7 @@ from legalrr.protocols import (
     Backbone,
     Corpus,
     HubStage,
+    KeyedBackbone,
     Meter,
     Predictor,
     RepeatableBackbone,
@@ -257,6 +258,13 @@ def _with_repetition(backbone: Backbone, repetition: int, *, compared: bool) -> 
             cure="use repetition=1",
         )
     return backbone.repeated(repetition)
+
+
+def require_keys(pipelines: Iterable[Pipeline]) -> None:
+    """Raise UserError if a backbone that a cell of a sweep prompts needs a key that is not set."""
+    for pipeline in pipelines:
+        if pipeline.needs_backbone and isinstance(pipeline.backbone, KeyedBackbone):
+            pipeline.backbone.key()
 
 
 def cache_folder(pipeline: Pipeline) -> Path:

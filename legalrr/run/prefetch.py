@@ -24,7 +24,7 @@ from legalrr.protocols import Engine, PageTokens
 from legalrr.records import Case, Judgment, Message, Segments
 from legalrr.run.cell import PreparedCell, StageTimer, call_store, run_cell
 from legalrr.run.folder import write_error
-from legalrr.run.pipeline import Pipeline, PreparationCache, build_pipeline
+from legalrr.run.pipeline import Pipeline, PreparationCache, build_pipeline, require_keys
 from legalrr.stage import identity
 
 log = logging.getLogger("legalrr")
@@ -202,6 +202,17 @@ def _count_message_tokens(messages: Sequence[Message], engine: Engine) -> int:
     return length
 
 
+def _valid_pipelines(configs: Iterable[DictConfig]) -> list[Pipeline]:
+    """Build the cells; an invalid one is left out, and reported by its own job."""
+    pipelines = []
+    for config in configs:
+        try:
+            pipelines.append(build_pipeline(config))
+        except (UserError, OmegaConfBaseException) as error:
+            log.debug("invalid config, left to its job: %s", error)
+    return pipelines
+
+
 class Job:
     """Callable that Hydra runs with the config of each job.
 
@@ -222,15 +233,13 @@ class Job:
         """Note the folder of the sweep whose jobs follow, in this process or in others."""
         self.folders.append(folder)
 
+    def check(self, configs: Iterable[DictConfig]) -> None:
+        """Check what all cells of a sweep need, before the first one runs; raises UserError if a key is not set."""
+        require_keys(_valid_pipelines(configs))
+
     def prepare(self, configs: Iterable[DictConfig]) -> None:
         """Make the calls that cells share; an invalid config is reported by its own job."""
-        pipelines = []
-        for config in configs:
-            try:
-                pipelines.append(build_pipeline(config))
-            except (UserError, OmegaConfBaseException) as error:
-                log.debug("invalid config, left to its job: %s", error)
-        prefetch(pipelines, self._fresh, self._prepared, self._retried)
+        prefetch(_valid_pipelines(configs), self._fresh, self._prepared, self._retried)
 
     def __call__(self, config: DictConfig) -> None:
         """Run one cell; write error.json if it fails."""

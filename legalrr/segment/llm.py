@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from legalrr.annotate.annotate import template, template_source
+from legalrr.annotate.annotate import SYSTEMS, template, template_source
 from legalrr.conversations import answer_calls
 from legalrr.errors import UserError
 from legalrr.protocols import Call, Engine, Reply
@@ -21,7 +21,7 @@ from legalrr.records import Judgment, Segments, Span
 from legalrr.roles import scheme
 from legalrr.segment.sentence_embeddings import ELLIPSIS, context_size, make_windows, shortened
 from legalrr.sentences import split
-from legalrr.stage import at_least, check_fields, digest
+from legalrr.stage import at_least, check_fields, digest, later
 from legalrr.store import Store
 from legalrr.verdict import reasoning_end
 
@@ -53,9 +53,12 @@ class LlmSegmenter:
     answer_tokens: int = at_least(1, 12)
     """Maximum number of tokens of the answer for one sentence."""
     unanswered: str = "uncovered"
-    """Policy for sentences without a valid answer. `error`: the judgment fails; `uncovered`: no role; `previous`: the
-    role of the previous sentence, if any; or a role of the scheme. These sentences are counted in the log; roles given
-    by the policy have score 0."""
+    """Policy for sentences without a valid answer, also where the backbone refuses a window. `error`: the judgment
+    fails; `uncovered`: no role; `previous`: the role of the previous sentence, if any; or a role of the scheme. These
+    sentences are counted in the log; roles given by the policy have score 0."""
+    system: str = later(default="own")
+    """The system message: of its `own`, or for models without a system role the start of the `first_user` message,
+    before a blank line."""
 
     stored: ClassVar[bool] = True
     """Results are stored: the language model processes the whole judgment."""
@@ -72,6 +75,10 @@ class LlmSegmenter:
                 cure=f"use {', '.join(POLICIES)}, or a role of {self.scheme!r}",
             )
         check_fields(self, "segment")
+        if self.system not in SYSTEMS:
+            raise UserError(
+                f"unknown system {self.system!r}", where="segment.system", cure=f"use {' or '.join(SYSTEMS)}"
+            )
         if not 0 <= self.overlap <= self.window // 2:
             raise UserError(
                 f"overlap is {self.overlap}",
@@ -169,13 +176,10 @@ class LlmTagger:
         found = self._windows(sentences, id)
         calls = [self._call(sentences, window) for window in found]
         missing = {call.key: call for call in calls if call.key not in self._calls}
-        if missing:
-            # A refusal ends the run, so every run asks again.
-            for batch in answer_calls(list(missing.values()), self._calls, self._engine, fresh=set(), retried=set()):
-                for _, reply in batch:
-                    if reply.error is not None:
-                        raise UserError(reply.error, where=id, cure="leave the judgment out, or use another backbone")
+        refused = self._ask(list(missing.values()), id) if missing else set()
         for window, call in zip(found, calls, strict=True):
+            if call.key in refused:
+                continue
             reply = Reply(**self._calls[call.key])
             lines = parse_answer(reply.text, self._codes, whole=reply.finish_reason != "length")
             for number, role in lines.items():
@@ -186,6 +190,16 @@ class LlmTagger:
                     if at not in best or around > best[at][0]:
                         best[at] = around, role
         return [best[at][1] if at in best else None for at in range(len(sentences))]
+
+    def _ask(self, calls: Sequence[Call], id: str) -> set[str]:
+        """Store the answers to calls; return the keys of refused calls, which have no valid answer for any sentence."""
+        refused: dict[str, str] = {}
+        for batch in answer_calls(calls, self._calls, self._engine, fresh=set()):
+            refused.update((key, reply.error) for key, reply in batch if reply.error is not None)
+        if refused:
+            words = next(iter(refused.values()))
+            LOG.warning("%s: %d of %d windows refused: %s", id, len(refused), len(calls), words)
+        return set(refused)
 
     def _windows(self, sentences: Sequence[str], id: str) -> list[range]:
         """Make windows that fit the context together with the rest of the prompt and the answer."""
@@ -208,9 +222,11 @@ class LlmTagger:
     def _call(self, sentences: Sequence[str], window: range) -> Call:
         numbered = [sentences[at] for at in window]
         prompt = _render("sentences", sentences=numbered, first=window.start + 1, count=len(sentences))
-        messages = (
-            {"role": "system", "content": _render("system", scheme=self._scheme)},
-            {"role": "user", "content": prompt},
+        system = _render("system", scheme=self._scheme)
+        messages: tuple[Mapping[str, Any], ...] = (
+            ({"role": "system", "content": system}, {"role": "user", "content": prompt})
+            if self._options.system == "own"
+            else ({"role": "user", "content": f"{system}\n\n{prompt}"},)
         )
         new = self._options.answer_tokens * len(window)
         return Call(key=digest({"generate": new, "messages": list(messages)}), messages=messages, max_new_tokens=new)

@@ -75,6 +75,44 @@ def test_a_shared_folder_is_refused_before_anything_runs(
     assert not (tmp_path / "runs/cache").exists()
 
 
+@pytest.mark.parametrize("launcher", ["together", "basic"])
+def test_a_missing_key_is_one_line_before_any_cell_runs(
+    run_hydra: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, launcher: str
+) -> None:
+    monkeypatch.delenv("LEGALRR_TEST_KEY", raising=False)
+    sweep = ("arm=majority,direct,plain", "backbone=openai_local", "backbone.model=m", f"hydra/launcher={launcher}")
+    status, out, err = run_hydra(main, "legalrr", "-m", *sweep, "backbone.api_key_env=LEGALRR_TEST_KEY")
+    assert (status, out) == (2, "")
+    assert [line for line in err.splitlines() if "LEGALRR_TEST_KEY" in line] == [
+        "legalrr: backbone.api_key_env: the environment variable LEGALRR_TEST_KEY, the key for "
+        "http://localhost:8000/v1, is not set (export LEGALRR_TEST_KEY=..., or name another variable)"
+    ]
+    assert not [*tmp_path.rglob("error.json"), *tmp_path.rglob("run.json"), *tmp_path.rglob("cache")]
+
+
+def test_a_key_that_no_cell_needs_may_be_missing(
+    run_hydra: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LEGALRR_TEST_KEY", raising=False)
+    sweep = ("arm=majority,last_lines", "backbone=openai_local", "backbone.model=m", *QUICK[1:])
+    assert run_hydra(main, "legalrr", "-m", *sweep, "backbone.api_key_env=LEGALRR_TEST_KEY")[0] == 0
+
+
+def test_a_server_that_is_down_is_one_line_for_all_cells(run_hydra: Run, tmp_path: Path) -> None:
+    sweep = (
+        "arm=direct,plain,c",
+        "backbone=openai_local",
+        "backbone.model=m",
+        "backbone.base_url=http://127.0.0.1:9/v1",
+    )
+    status, _, err = run_hydra(main, "legalrr", "-m", *sweep, *QUICK[1:])
+    assert status == 2
+    (line,) = [line for line in err.splitlines() if line.startswith("legalrr: ")]
+    assert line.startswith(
+        "legalrr: cells 0, 1, 2: backbone.base_url: no answer from http://127.0.0.1:9/v1, with up to 2 "
+    )
+
+
 def test_a_failed_cell_in_a_folder_of_its_own_is_in_the_table(run_hydra: Run, tmp_path: Path) -> None:
     sweep = ("backbone.context=2300,8192", "arm=direct", "backbone=echo", "limit=6")
     status, _, _ = run_hydra(main, "legalrr", "-m", *sweep, "hydra.sweep.subdir=context_${backbone.context}")

@@ -17,8 +17,9 @@ from legalrr.records import Judgment
 from legalrr.run.cell import run_cell
 from legalrr.run.pipeline import Pipeline, build_pipeline
 from legalrr.segment.llm import LlmSegmenter, parse_answer
+from legalrr.segment.tagger import load_tagger
 from legalrr.sentences import split
-from legalrr.stage import digest
+from legalrr.stage import digest, identity
 from legalrr.store import Store
 
 TEXT = "\n".join(f"The tenant number {n} paid no rent for the shop." for n in range(10))
@@ -153,6 +154,15 @@ class TestRoles:
         assert "ANALYSIS" not in system
         assert {s.role for s in found.spans} == {"ARG"}
 
+    def test_the_first_user_message_starts_with_the_system_message_for_models_without_a_system_role(self, tmp_path):
+        own, merged = Fake(every("FAC")), Fake(every("FAC"))
+        tag(LlmSegmenter(), own, tmp_path / "own")
+        tag(LlmSegmenter(system="first_user"), merged, tmp_path / "merged")
+        system, user = own.calls[0].messages
+        assert (system["role"], user["role"]) == ("system", "user")
+        content = f"{system['content']}\n\n{user['content']}"
+        assert [call.messages for call in merged.calls] == [({"role": "user", "content": content},)]
+
     def test_template_syntax_in_the_text_is_not_rendered(self, tmp_path):
         engine = Fake(every("FAC"))
         tag(LlmSegmenter(), engine, tmp_path, text="He wrote {{ scheme }} and {% if %} on <b>the deed</b>.")
@@ -196,6 +206,24 @@ class TestUnanswered:
     def test_nothing_is_logged_if_all_are_answered(self, tmp_path, caplog):
         tag(LlmSegmenter(), Fake(every("FAC")), tmp_path)
         assert caplog.text == ""
+
+    def test_the_sentences_of_a_refused_window_are_unanswered_and_the_window_is_asked_again(self, tmp_path, caplog):
+        segmenter = LlmSegmenter(window=6, overlap=2)
+
+        class Refusing(Fake):
+            def generate(self, calls):
+                for batch in super().generate(calls):
+                    ((key, reply),) = batch
+                    yield [(key, replace(reply, error="not today") if key == calls[0].key else reply)]
+
+        found = tag(segmenter, Refusing(every("FAC")), tmp_path)
+        assert [s.start for s in found.spans] == [start for start, _ in split(TEXT)[4:]]
+        assert "j: 1 of 2 windows refused: not today" in caplog.text
+        again = Fake(every("FAC"))
+        assert len(tag(segmenter, again, tmp_path).spans) == 10
+        assert len(again.calls) == 1
+        with pytest.raises(UserError, match="j: no valid answer for 4 of 10 sentences"):
+            tag(replace(segmenter, unanswered="error"), Refusing(every("FAC")), tmp_path / "other")
 
     def test_a_truncated_answer_loses_its_last_line(self, tmp_path):
         found = tag(LlmSegmenter(window=10, overlap=0), Fake(every("FAC"), finish="length"), tmp_path)
@@ -242,11 +270,19 @@ class TestCalls:
         ({"overlap": -1}, "segment.overlap"),
         ({"longest": 3}, "segment.longest"),
         ({"answer_tokens": 0}, "segment.answer_tokens"),
+        ({"system": "none"}, r"segment.system: unknown system 'none' \(use own or first_user\)"),
     ],
 )
 def test_invalid_options_are_rejected_by_name(options, named):
     with pytest.raises(UserError, match=named):
         LlmSegmenter(**options)
+
+
+def test_the_choice_of_the_prompt_is_that_of_the_tagger_and_only_another_one_enters_its_identity(tmp_path):
+    plain, merged = (pipeline(tmp_path, *more).segment for more in ([], ["annotate.system=first_user"]))
+    assert (plain.system, merged.system) == ("own", "first_user")
+    assert identity(plain) == identity(LlmSegmenter()) != identity(merged)
+    assert load_tagger("llm", scheme="build") == LlmSegmenter()
 
 
 def test_provenance_is_the_digest_of_the_prompt_template():

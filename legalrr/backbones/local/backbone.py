@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from legalrr.backbones.chat_template import DEFAULT_SECONDS, ChatTemplate, check_template_seconds
 from legalrr.backbones.local.checkpoint import CheckpointInfo, open_checkpoint
 from legalrr.backbones.local.gka_options import GkaOptions
 from legalrr.backbones.local.memory import check_memory, check_thinking, set_context, token_bytes, weight_bytes
@@ -62,6 +63,8 @@ class TransformersBackbone:
     """Seed of sampling."""
     thinking_tokens: int = at_least(0, 0)
     """Tokens that a reasoning model may generate before its answer, in addition to those of a turn."""
+    chat_template_kwargs: dict[str, Any] | None = later(default=None, hash=False)  # noqa: RUF009 - a field like those above
+    """Arguments of the chat template, e.g. `{enable_thinking: false}` for Qwen3 without thoughts."""
     gka: GkaOptions = later(default=GkaOptions())  # noqa: RUF009  # it is frozen
     """Gated KalmaNet layers: settings of existing ones, and attention layers to replace by new ones."""
     device: str = runtime(default="cpu")
@@ -79,6 +82,8 @@ class TransformersBackbone:
     """Refuse a branch or tag as `revision` of a hub model, for runs that must be repeatable."""
     threads: int | None = at_least(1, None, runtime=True)
     """Threads of torch on a CPU; None: torch's default."""
+    chat_template_seconds: float = runtime(default=DEFAULT_SECONDS)
+    """Time limit of the chat template, a program in the files of the model, for one conversation."""
 
     VERSION: ClassVar[int] = 2
 
@@ -92,6 +97,7 @@ class TransformersBackbone:
         if self.attention == "split" and self.device == "mps":
             raise UserError("split has no kernel for mps", where=f"{OPTION}.attention", cure="use sdpa")
         check_decoding(self.decoding, self.card, option=OPTION)
+        check_template_seconds(self.chat_template_seconds, option=OPTION)
         if self.gka.layers and self.quantization != "none":
             raise UserError(
                 "cannot replace layers with quantised weights",
@@ -141,6 +147,14 @@ def forget_engine() -> None:
 @lru_cache(maxsize=1)
 def _engine(backbone: TransformersBackbone) -> TransformersEngine:
     checkpoint = open_checkpoint(backbone.model, backbone.revision, dtype=backbone.dtype, option=OPTION)
+    template = ChatTemplate(
+        tokenizer=checkpoint.tokenizer,
+        arguments=backbone.chat_template_kwargs or {},
+        seconds=backbone.chat_template_seconds,
+        option=OPTION,
+        holder="model",
+    )
+    template.check()
     check_device(backbone.device, option=OPTION)
     bitsandbytes_config(backbone.quantization, backbone.dtype, option=OPTION)
     context = set_context(checkpoint.config, backbone.context, option=OPTION)
@@ -157,7 +171,7 @@ def _engine(backbone: TransformersBackbone) -> TransformersEngine:
     from legalrr.backbones.local.page_images import open_vision
 
     return TransformersEngine(
-        tokenizer=checkpoint.tokenizer,
+        template=template,
         context=context,
         load_model=lambda: _model(backbone, checkpoint, layers),
         thinking_tokens=backbone.thinking_tokens,

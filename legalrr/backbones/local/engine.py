@@ -17,8 +17,9 @@ from dataclasses import replace
 from functools import cached_property
 
 import torch
-from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedModel
 
+from legalrr.backbones.chat_template import ChatTemplate
 from legalrr.backbones.local.cache import stack_states, unstack_state
 from legalrr.backbones.local.checkpoint import end_tokens
 from legalrr.backbones.local.decode import decode
@@ -46,7 +47,7 @@ class TransformersEngine:
     """The engine of `TransformersBackbone`.
 
     Args:
-        tokenizer: a fast tokenizer with a chat template.
+        template: the chat template, of a fast tokenizer.
         context: maximum number of tokens in the model.
         load_model: return the model, in evaluation mode on its device; called at the first call.
         thinking_tokens: tokens allowed before an answer, in addition to its own.
@@ -67,7 +68,7 @@ class TransformersEngine:
     def __init__(
         self,
         *,
-        tokenizer: PreTrainedTokenizerBase,
+        template: ChatTemplate,
         context: int,
         load_model: Callable[[], PreTrainedModel],
         thinking_tokens: int,
@@ -84,7 +85,8 @@ class TransformersEngine:
         option: str,
         vision: Vision | None = None,
     ) -> None:
-        self.tokenizer = tokenizer
+        self.template = template
+        self.tokenizer = template.tokenizer
         # Thoughts are dropped from later turns, so prompt and answer share the context with at most one.
         self.context = context - thinking_tokens
         at_once = thinking_tokens == 0
@@ -164,7 +166,7 @@ class TransformersEngine:
         for call in calls:
             prompt = tokenize_call(
                 call,
-                self.tokenizer,
+                self.template,
                 thinking_tokens=self._thinking_tokens,
                 option=self._option,
                 vision=self._vision,

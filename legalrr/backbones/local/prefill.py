@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,15 +10,13 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache, PreTrainedModel
 
+from legalrr.backbones.chat_template import ChatTemplate
 from legalrr.backbones.local.cache import cache_from_state, extract_state, snapshot
 from legalrr.backbones.local.page_images import Inputs, Picture, Vision, avoid_cutting_image, position_arguments
 from legalrr.backbones.local.prefix_cache import PrefixCache, State, common_prefix_length
 from legalrr.errors import UserError
 from legalrr.protocols import Call, Reply
 from legalrr.records import FinishReason
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +64,7 @@ class TokenizedPrompt:
 
 def tokenize_call(
     call: Call,
-    tokenizer: "PreTrainedTokenizerBase",
+    template: ChatTemplate,
     *,
     thinking_tokens: int,
     option: str,
@@ -77,7 +74,7 @@ def tokenize_call(
 
     Args:
         call: the call.
-        tokenizer: tokenizer of the model.
+        template: chat template of the model, with its tokenizer.
         thinking_tokens: tokens allowed before the answer.
         option: config path of the backbone, for messages.
         vision: image handling of the model; None: text only.
@@ -85,26 +82,9 @@ def tokenize_call(
     Raises:
         UserError: the chat template rejects the conversation or its images, or a page cannot be rendered.
     """
-    from jinja2 import TemplateError
-
     if call.pages and vision is None:
         raise UserError("this model reads no images", where=f"{option}.model", cure="set corpus.input=text")
-    try:
-        ids = tokenizer.apply_chat_template(
-            [dict(message) for message in call.messages],
-            tokenize=True,
-            add_generation_prompt=True,
-            return_dict=False,
-            tokenizer_kwargs={"verbose": False},
-        )
-    except (TemplateError, TypeError) as error:
-        # A template that does not support content parts adds a list to a string.
-        roles = ", ".join(message["role"] for message in call.messages)
-        raise UserError(
-            f"the chat template rejects this conversation ({roles}): {error}",
-            where=f"{option}.model",
-            cure="annotate.system=first_user for a model without a system role, or another model",
-        ) from error
+    ids, tokenizer = template.tokenize(call.messages), template.tokenizer
     ids, pictures = (ids, ()) if vision is None or not call.pages else vision.expand_image_tokens(ids, call.pages)
     answers = {answer: tokenizer(answer, add_special_tokens=False)["input_ids"] for answer in call.answers}
     new = max(map(len, answers.values())) if answers else call.max_new_tokens + thinking_tokens

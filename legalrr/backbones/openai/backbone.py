@@ -11,6 +11,7 @@ from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any, ClassVar
 
+from legalrr.backbones.chat_template import DEFAULT_SECONDS, check_template_seconds
 from legalrr.backbones.local.model_files import content_digest
 from legalrr.backbones.openai.tokens import characters_per_token, open_tokens, resolve_tokenizer, tokenizer_folder
 from legalrr.configuration import require_plain_url, require_variable_name
@@ -100,6 +101,8 @@ class OpenAIBackbone:
     """Number of the repetition of an experiment: it is not sent, but keeps stored answers separate."""
     chat_template_kwargs: dict[str, Any] | None = later(default=None, hash=False)  # noqa: RUF009 - a field like those above
     """Arguments of the chat template at the server (vLLM, SGLang, llama.cpp), e.g. `{enable_thinking: false}`."""
+    chat_template_seconds: float = runtime(default=DEFAULT_SECONDS)
+    """Time limit of the chat template of `tokenizer` for one conversation."""
     logprobs: str = choice("none", *LOGPROBS, runtime=True)
     """`echo`: the server's completions return log-probabilities of a prompt (as vLLM does), so answers can be compared;
     needs the model's tokenizer. `none`: answers cannot be compared."""
@@ -120,6 +123,8 @@ class OpenAIBackbone:
     """Retries of a request after 408, 409, 429, 5xx, a lost connection, a timeout or a malformed reply. Waits follow
     the server's Retry-After up to two minutes; otherwise they double from 0.5 s to 8 s, less a random share of up to a
     quarter."""
+    reply_megabytes: int = at_least(1, 64, runtime=True)
+    """Maximum size of a reply in MB (1e6 bytes); a longer one is an error, and is not read to its end."""
     prices: Prices | None = runtime(default=None)  # noqa: RUF009 - a field like those above
     """Price table."""
 
@@ -147,6 +152,7 @@ class OpenAIBackbone:
                 where=f"{OPTION}.tokenizer",
                 cure="give the tokenizer of the served model",
             )
+        check_template_seconds(self.chat_template_seconds, option=OPTION)
         require_plain_url(self.base_url, where=f"{OPTION}.base_url")
         if self.api_key_env is not None:
             require_variable_name(self.api_key_env, where=f"{OPTION}.api_key_env")
@@ -241,8 +247,15 @@ def _engine(backbone: OpenAIBackbone) -> Engine:
             api_key_env=backbone.api_key_env,
             timeout=backbone.timeout,
             retries=backbone.retries,
+            reply_megabytes=backbone.reply_megabytes,
         ),
-        tokens=open_tokens(backbone.tokenizer, backbone.tokenizer_revision, option=OPTION),
+        tokens=open_tokens(
+            backbone.tokenizer,
+            backbone.tokenizer_revision,
+            option=OPTION,
+            arguments=backbone.chat_template_kwargs,
+            seconds=backbone.chat_template_seconds,
+        ),
         context=backbone.context,
         thinking_tokens=backbone.thinking_tokens,
         parameters={name: value for name, value in given.items() if value is not None},

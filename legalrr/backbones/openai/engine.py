@@ -1,36 +1,37 @@
 """Send calls to a server with OpenAI's API: concurrent requests, with every reply yielded as soon as it arrives.
 
-The openai package retries, with Retry-After and back-off. It accepts malformed replies, so `replies.require_valid_body`
-makes them fail like a lost connection.
+The openai package retries, with Retry-After and back-off. It accepts malformed replies, so
+`transport.require_valid_body` makes them fail like a lost connection.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import textwrap
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
-from openai import APIError, AsyncOpenAI, DefaultAsyncHttpxClient
+from openai import APIConnectionError, APIError, AsyncOpenAI, DefaultAsyncHttpxClient
 
 from legalrr.backbones.openai.replies import (
     MAX_CHARACTERS,
-    Message,
     Server,
     exceeds_context,
     is_filtered,
+    may_concern_call,
     read_counts,
     require_model,
-    require_valid_body,
     require_whole_prompt,
     user_error,
 )
+from legalrr.backbones.openai.structured import parse_choice, structured_arguments
 from legalrr.backbones.openai.tokens import CharacterTokens, TokenizerTokens
+from legalrr.backbones.openai.transport import Connection, Message, require_valid_body
 from legalrr.errors import UserError
 from legalrr.protocols import Abilities, Call, Reply
 from legalrr.records import FinishReason
@@ -56,18 +57,27 @@ ENDS: Mapping[str, FinishReason] = {
 FILTERED = ("content_filter", "safety", "sensitive")
 """Endings of answers that a content filter stopped."""
 MAX_REFUSED = 24
-"""Maximum number of refusals by a content filter in a row: then it is the server, not the judgment."""
+"""Maximum number of refused calls in a row: then it is the server, not the judgment."""
+TEST_CONTENT = "Answer YES."
+"""Content of the messages of a test request, except for the system message."""
 TOKENIZER_SHARE = 0.9
 """Least share of the tokens counted by `backbone.tokenizer` that the server must count: revisions of one differ."""
 NO_CHOICES = "use predict.scoring=generate, or set backbone.structured (structured_outputs, json_schema)"
 NO_LOGPROBS = "use predict.scoring=generate, or a server whose completions echo log-probabilities (vLLM)"
 OTHER_CAP = {"max_completion_tokens": "max_tokens", "max_tokens": "max_completion_tokens"}
-FIELD = "answer"
-"""Key of the answer in the JSON object that a schema requires."""
 
 
 class _RefusedError(Exception):
-    """A call that a content filter refuses."""
+    """A call that the server refuses, while it may answer others.
+
+    Args:
+        words: the server's words.
+        general: the error if the server refuses every request; None if it refuses this conversation for its content.
+    """
+
+    def __init__(self, words: str, general: UserError | None = None) -> None:
+        super().__init__(words)
+        self.general = general
 
 
 class OpenAIEngine:
@@ -113,6 +123,7 @@ class OpenAIEngine:
         self._cap = cap
         self._concurrency = concurrency
         self._refused = 0
+        self._connection = Connection(server)
 
     def token_ends(self, text: str) -> list[int]:
         """See `legalrr.protocols.Tokens`."""
@@ -123,11 +134,12 @@ class OpenAIEngine:
 
         `new_tokens` includes thoughts. A conversation that the server refuses for its length is an overflow, with
         tokens as counted here; so is one that it accepts beyond `context`, with tokens as counted by the server. One
-        that its content filter refuses is a reply with `error`.
+        that it refuses otherwise, while it answers others, is a reply with `error`: its content filter refuses it, or
+        it answers a test request with the same parameters and a short text.
 
         Raises:
-            UserError: a call failed permanently; the message has its key. No further call is sent, and replies to
-                requests under way are yielded first.
+            UserError: a call failed permanently, or more than `MAX_REFUSED` in a row were refused; the message has its
+                key. No further call is sent, and replies to requests under way are yielded first.
         """
         for call in calls:
             if call.max_new_tokens < 1:
@@ -157,10 +169,12 @@ class OpenAIEngine:
         with asyncio.Runner() as runner:
             client = self._client()
             try:
+                if waiting:
+                    runner.run(self._connection.require())
                 while True:
                     while waiting and not failures and len(under_way) < self._concurrency:
                         call = waiting.popleft()
-                        under_way[runner.get_loop().create_task(send(client, call))] = call.key
+                        under_way[runner.get_loop().create_task(_attempt(send, client, call))] = call.key
                     if not under_way:
                         break
                     started = time.perf_counter()
@@ -199,7 +213,9 @@ class OpenAIEngine:
             base_url=self._server.base_url,
             timeout=self._server.timeout,
             max_retries=self._server.retries,
-            http_client=DefaultAsyncHttpxClient(event_hooks={"response": [require_valid_body]}),
+            http_client=DefaultAsyncHttpxClient(
+                event_hooks={"response": [partial(require_valid_body, megabytes=self._server.reply_megabytes)]}
+            ),
         )
 
     async def _generate(self, client: AsyncOpenAI, call: Call) -> Reply:
@@ -271,7 +287,7 @@ class OpenAIEngine:
 
     async def _compare(self, client: AsyncOpenAI, call: Call) -> Reply:
         assert isinstance(self._tokens, TokenizerTokens)
-        prompt = self._tokens.conversation(call.messages, self._parameters.get("chat_template_kwargs"))
+        prompt = self._tokens.conversation(call.messages)
         answers = {answer: self._tokens.answer(answer) for answer in call.answers}
         if len(prompt) + max(map(len, answers.values())) > self.context:
             return _empty_reply(len(prompt), "overflow")
@@ -312,11 +328,38 @@ class OpenAIEngine:
         try:
             return await request
         except APIError as error:
+            if isinstance(error, APIConnectionError):
+                self._connection.lose()
             if exceeds_context(error):
                 return None
+            general = user_error(error, call, self._server, sent)
             if is_filtered(error):
-                raise _RefusedError(user_error(error, call, self._server, sent).what) from None
-            raise user_error(error, call, self._server, sent) from None
+                raise _RefusedError(general.what) from None
+            if may_concern_call(error, sent):
+                raise _RefusedError(general.what, general) from None
+            raise general from None
+
+
+async def _attempt(send: Send, client: AsyncOpenAI, call: Call) -> Reply:
+    """Send a call; if the server refuses it in general words, find out by a test request whether it refuses all."""
+    try:
+        return await send(client, call)
+    except _RefusedError as refusal:
+        if refusal.general is None:
+            raise
+        try:
+            await send(client, _test_call(call))
+        except (UserError, _RefusedError):
+            raise refusal.general from None
+        raise
+
+
+def _test_call(call: Call) -> Call:
+    """Return a call with the roles, the system message and the options of another, but without a judgment."""
+    messages = [
+        message if message["role"] == "system" else {**message, "content": TEST_CONTENT} for message in call.messages
+    ]
+    return replace(call, messages=tuple(messages))
 
 
 async def _cancel(client: AsyncOpenAI, tasks: Iterable[asyncio.Task[Reply]]) -> None:
@@ -345,56 +388,3 @@ def _empty_reply(
         logprobs=logprobs,
         error=error,
     )
-
-
-def structured_arguments(dialect: str, choices: Sequence[str]) -> Mapping[str, Any]:
-    """Return the arguments of a request that restrict the answer to choices; empty without choices.
-
-    A schema must describe an object (platform.openai.com/docs/guides/structured-outputs, "Root objects"), so the
-    answer is a value in one.
-    """
-    if not choices:
-        return {}
-    if dialect == "structured_outputs":
-        return {"structured_outputs": {"choice": list(choices)}}
-    schema = {
-        "type": "object",
-        "properties": {FIELD: {"type": "string", "enum": list(choices)}},
-        "required": [FIELD],
-        "additionalProperties": False,
-    }
-    return {
-        "response_format": {"type": "json_schema", "json_schema": {"name": FIELD, "strict": True, "schema": schema}}
-    }
-
-
-def parse_choice(dialect: str, call: Call, content: str) -> str:
-    """Parse the choice from a complete answer.
-
-    Args:
-        dialect: structured_outputs or json_schema.
-        call: the call, with its choices.
-        content: the server's answer.
-
-    Raises:
-        UserError: it is not a choice, as the server does not support the dialect: vLLM silently ignores unknown fields.
-    """
-    named = _field(content) if dialect == "json_schema" else content
-    if named not in call.choices:
-        allowed = " or ".join(call.choices)
-        raise UserError(
-            f"the server answered {textwrap.shorten(content, MAX_CHARACTERS)!r}, not {allowed}",
-            where=f"call {call.key}",
-            cure=f"it seems to ignore {dialect}: use another backbone.structured, or predict.scoring=generate",
-        )
-    return named
-
-
-def _field(content: str) -> str:
-    """Return the answer in a JSON object; "" if there is none."""
-    try:
-        parsed = json.loads(content)
-    except ValueError:
-        return ""
-    named = parsed.get(FIELD) if isinstance(parsed, dict) else None
-    return named if isinstance(named, str) else ""

@@ -1,4 +1,4 @@
-"""Validate replies of a server, and convert its errors to `UserError` without showing the key."""
+"""Check what replies of a server state, and convert its errors to `UserError` without showing the key."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from openai import (
     NotFoundError,
     RateLimitError,
 )
-from pydantic import BaseModel, Field, ValidationError
 
 from legalrr.errors import UserError
 from legalrr.protocols import Call
@@ -63,6 +62,8 @@ FILTER = re.compile(
     re.IGNORECASE,
 )
 """Words of servers whose content filter refuses a conversation."""
+CALL_STATUSES = (400, 413, 422)
+"""Statuses with which servers refuse a single conversation."""
 LIMIT = re.compile(r"too large|at most|less than|greater than|maximum|exceed", re.IGNORECASE)
 CAP_NAMES = ("max_completion_tokens", "max_tokens")
 CURES: Mapping[str, str] = {
@@ -78,7 +79,11 @@ CURES: Mapping[str, str] = {
 """Parameter of a request -> option for servers that refuse it."""
 REVISION = re.compile(r"(?:[-@:](?:latest|main|\d{4,8}(?:-\d{2}){0,2}|[0-9a-f]{7,40}))$")
 """Date or revision at the end of a model's name."""
+TOO_LONG = "legalrr_too_long"
+"""Extension of a response with a body beyond the limit, which was not read."""
 RESUME = "replies so far are stored: run the same command to resume"
+
+UNREACHABLE = f"check that the server runs, or raise backbone.timeout; {RESUME}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,49 +104,8 @@ class Server:
     """Seconds without data before a request is retried."""
     retries: int
     """Retries of a request."""
-
-
-class Part(BaseModel):
-    """Part of an answer in several parts; thoughts have no text."""
-
-    text: str | None = None
-    """Text of the part."""
-
-
-class Message(BaseModel):
-    """Message of a model."""
-
-    content: str | list[Part] | None = None
-    """The answer; None if the model refused, or was cut off before answering."""
-    refusal: str | None = None
-    """The refusal, in place of an answer."""
-
-    def text(self) -> str:
-        """Return the text of the answer; "" without one."""
-        if isinstance(self.content, list):
-            return "".join(part.text or "" for part in self.content)
-        return self.content or ""
-
-
-class Chat(BaseModel):
-    """Choice of a chat completion."""
-
-    message: Message
-    """The answer."""
-
-
-class Text(BaseModel):
-    """Choice of a text completion."""
-
-    text: str
-    """The continuation."""
-
-
-class Body(BaseModel):
-    """Required fields of a reply."""
-
-    choices: list[Chat | Text] = Field(min_length=1)
-    """The answers."""
+    reply_megabytes: int
+    """Maximum size of a reply."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,7 +182,7 @@ def require_model(answered: object, server: Server, *, where: str) -> None:
     if not isinstance(answered, str) or not answered.strip() or _same_model(answered, server.reply_model):
         return
     raise UserError(
-        f"the server answered with the model {_redact(answered, server)}, the request named {server.reply_model}",
+        f"the server answered with the model {redact(answered, server)}, the request named {server.reply_model}",
         where=where,
         cure=f"load {server.model} at the server, or set backbone.model to one of {server.base_url}/models; "
         "if both names mean the same model, set backbone.reply_model to the name in the reply",
@@ -231,49 +195,6 @@ def _same_model(one: str, other: str) -> bool:
     # Two different revisions are two models.
     found = [match[0] for name in (one, other) if (match := REVISION.search(name.strip().lower()))]
     return longer[-len(shorter) :] == shorter and len(set(found)) < 2
-
-
-async def require_valid_body(response: httpx2.Response) -> None:
-    """Make the client retry what a new request may mend, and only that; a response hook.
-
-    A malformed reply is retried like a lost connection. An error that comes with the status of a success gets its own
-    status. A server's error is not retried if the same request fails again.
-
-    Raises:
-        httpx2.DecodingError: the body of a successful response is not JSON, or lacks an answer.
-    """
-    if response.is_redirect:
-        return
-    await response.aread()
-    if response.is_success:
-        try:
-            # Not by pydantic's parser, which rejects an answer that was cut off within a character.
-            body = json.loads(response.content)
-        except ValueError as error:
-            message = f"malformed reply, body: Invalid JSON: {error}"
-            raise httpx2.DecodingError(message, request=response.request) from error
-        if not isinstance(body, dict) or not body.get("error") or body.get("choices"):
-            _require_answer(body, response)
-            return
-        response.status_code = _status(body["error"])
-    words = server_words(response)
-    if response.is_server_error and (LENGTH.search(words) or ROLE.search(words)):
-        response.headers["x-should-retry"] = "false"
-
-
-def _require_answer(body: object, response: httpx2.Response) -> None:
-    try:
-        Body.model_validate(body)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "body"
-        raise httpx2.DecodingError(f"malformed reply, {place}: {first['msg']}", request=response.request) from error
-
-
-def _status(error: object) -> int:
-    """Return the status in an error object; 500 if there is none."""
-    code = error.get("code") if isinstance(error, dict) else None
-    return int(code) if str(code).isdecimal() and 400 <= int(code) < 600 else 500  # type: ignore[arg-type]
 
 
 def server_words(response: httpx2.Response) -> str:
@@ -313,6 +234,22 @@ def exceeds_context(error: APIError) -> bool:
     )
 
 
+def may_concern_call(error: APIError, sent: Iterable[str]) -> bool:
+    """Whether a server may refuse this conversation alone: by its status, and without naming a parameter or role."""
+    return (
+        isinstance(error, APIStatusError)
+        and error.status_code in CALL_STATUSES
+        and TOO_LONG not in error.response.extensions
+        and not _parameter_cure(server_words(error.response), sent)
+    )
+
+
+def no_answer(cause: BaseException, server: Server, *, retries: int) -> str:
+    """Return the message for a request without any answer."""
+    message = redact(f"{type(cause).__name__} {cause}", server)
+    return f"no answer from {server.base_url}, with up to {retries} retries: {message}"
+
+
 def user_error(error: APIError, call: Call, server: Server, sent: Iterable[str] = ()) -> UserError:
     """Convert an error of the client, naming call, option and cure.
 
@@ -328,12 +265,7 @@ def user_error(error: APIError, call: Call, server: Server, sent: Iterable[str] 
     tried = f"with up to {server.retries} retries"
     if isinstance(error, APIConnectionError):
         cause = error.__cause__ or error
-        message = _redact(f"{type(cause).__name__} {cause}", server)
-        return UserError(
-            f"no answer from {url}, {tried}: {message}",
-            where=where,
-            cure=f"check that the server runs, or raise backbone.timeout; {RESUME}",
-        )
+        return UserError(no_answer(cause, server, retries=server.retries), where=where, cure=UNREACHABLE)
     if isinstance(error, AuthenticationError):
         # Omit the message: OpenAI's shows both ends of the key.
         credentials = f"the key in {server.api_key_env}" if server.api_key_env else "requests without a key"
@@ -342,8 +274,14 @@ def user_error(error: APIError, call: Call, server: Server, sent: Iterable[str] 
             where=where,
             cure=f"check the environment variable in backbone.api_key_env; {RESUME}",
         )
+    if isinstance(error, APIStatusError) and TOO_LONG in error.response.extensions:
+        return UserError(
+            f"a reply of {url} has more than {server.reply_megabytes} MB",
+            where=where,
+            cure="check the server, or raise backbone.reply_megabytes",
+        )
     words = server_words(error.response) if isinstance(error, APIStatusError) else ""
-    message = _redact(words.strip() or error.message, server)
+    message = redact(words.strip() or error.message, server)
     if isinstance(error, NotFoundError):
         return UserError(
             f"{url} does not find the model {server.model}: {message}",
@@ -374,7 +312,7 @@ def _parameter_cure(words: str, sent: Iterable[str]) -> str:
     return ""
 
 
-def _redact(message: str, server: Server) -> str:
+def redact(message: str, server: Server) -> str:
     """Remove the key from a server's message, and shorten it."""
     key = server.key()
     return textwrap.shorten(message if key is None else message.replace(key, "<key>"), MAX_CHARACTERS)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from legalrr.backbones.chat_template import DEFAULT_SECONDS, ChatTemplate
 from legalrr.backbones.local.weights import REMOTE_CODE, remote_code_error
 from legalrr.errors import UserError
 from legalrr.hub import HUB_ID, MAIN, TOKENIZER_FILES, download, resolve_commit
 from legalrr.paths import resolve
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 CHARACTERS = "characters:"
 NUMBER = re.compile(r"[1-9]\d*")
@@ -39,13 +37,12 @@ class TokenizerTokens:
     """Token counter based on a tokenizer, which also tokenizes conversations.
 
     Args:
-        tokenizer: a fast tokenizer.
-        option: config path of the backbone, for messages.
+        template: the chat template of a fast tokenizer.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, option: str) -> None:
-        self.tokenizer = tokenizer
-        self.option = option
+    def __init__(self, template: ChatTemplate) -> None:
+        self.template = template
+        self.tokenizer = template.tokenizer
 
     def token_ends(self, text: str) -> list[int]:
         """See `legalrr.protocols.Tokens`."""
@@ -56,37 +53,21 @@ class TokenizerTokens:
         """Tokenize an answer without special tokens."""
         return list(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
-    def conversation(
-        self, messages: Sequence[Mapping[str, str]], arguments: Mapping[str, Any] | None = None
-    ) -> list[int]:
-        """Tokenize a conversation with the chat template and its arguments, up to the start of the answer.
+    def conversation(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        """Tokenize a conversation with the chat template, up to the start of the answer.
 
         Raises:
-            UserError: there is no chat template, or it rejects the conversation.
+            UserError: there is no chat template, or it has other arguments, or rejects the conversation.
         """
-        from jinja2 import TemplateError
-
+        option = self.template.option
         if self.tokenizer.chat_template is None:
             raise UserError(
                 "the tokenizer has no chat template, which comparing answers needs",
-                where=f"{self.option}.tokenizer",
-                cure=f"give the tokenizer of the served model, or use {self.option}.logprobs=none",
+                where=f"{option}.tokenizer",
+                cure=f"give the tokenizer of the served model, or use {option}.logprobs=none",
             )
-        try:
-            return self.tokenizer.apply_chat_template(
-                [dict(message) for message in messages],
-                tokenize=True,
-                add_generation_prompt=True,
-                return_dict=False,
-                tokenizer_kwargs={"verbose": False},
-                **(arguments or {}),
-            )
-        except TemplateError as error:
-            raise UserError(
-                f"the chat template rejects this conversation: {error}",
-                where=f"{self.option}.tokenizer",
-                cure="give the tokenizer of the served model, or set annotate.system=first_user",
-            ) from error
+        self.template.check()
+        return self.template.tokenize(messages)
 
 
 def characters_per_token(tokenizer: str, *, option: str) -> int | None:
@@ -134,8 +115,26 @@ def resolve_tokenizer(tokenizer: str, revision: str | None, *, pinned: bool = Fa
     return resolve_commit(tokenizer, revision, pinned=pinned, where=f"{option}.tokenizer_revision")
 
 
-def open_tokens(tokenizer: str, revision: str | None, *, option: str) -> CharacterTokens | TokenizerTokens:
-    """Open a token counter; raise UserError if the tokenizer cannot be read."""
+def open_tokens(
+    tokenizer: str,
+    revision: str | None,
+    *,
+    option: str,
+    arguments: Mapping[str, Any] | None = None,
+    seconds: float = DEFAULT_SECONDS,
+) -> CharacterTokens | TokenizerTokens:
+    """Open a token counter.
+
+    Args:
+        tokenizer: a folder, a hub id or `characters:N`.
+        revision: branch, tag or commit of a hub id.
+        option: config path of the backbone, for messages.
+        arguments: arguments of the chat template.
+        seconds: time limit of the chat template for one conversation.
+
+    Raises:
+        UserError: the tokenizer cannot be read.
+    """
     size = characters_per_token(tokenizer, option=option)
     if size is not None:
         return CharacterTokens(size)
@@ -161,4 +160,6 @@ def open_tokens(tokenizer: str, revision: str | None, *, option: str) -> Charact
             where=f"{option}.tokenizer",
             cure="save it with a tokenizer.json",
         )
-    return TokenizerTokens(opened, option=option)
+    return TokenizerTokens(
+        ChatTemplate(tokenizer=opened, arguments=arguments or {}, seconds=seconds, option=option, holder="tokenizer")
+    )

@@ -168,6 +168,8 @@ def test_the_identity_contains_exactly_what_changes_answers():
         "api_key_env": "X",
         "concurrency": 1,
         "timeout": 1.0,
+        "chat_template_seconds": 1.0,
+        "reply_megabytes": 1,
         "retries": 0,
         "prices": Prices(input=1.0),
     }

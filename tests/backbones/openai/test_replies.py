@@ -7,7 +7,9 @@ import pytest
 
 from legalrr.backbones.echo import EchoBackbone
 from legalrr.backbones.openai.backbone import OpenAIBackbone
-from legalrr.backbones.openai.replies import require_valid_body
+from legalrr.backbones.openai.engine import TEST_CONTENT
+from legalrr.backbones.openai.replies import CALL_STATUSES
+from legalrr.backbones.openai.transport import require_valid_body
 from legalrr.errors import UserError
 from legalrr.protocols import Call
 
@@ -39,10 +41,13 @@ def failing(serve, status, content, **headers):
 )
 def test_permanent_errors_are_not_retried(serve, waits, status, message, named):
     server = failing(serve, status, {"error": {"message": message}})
-    error = ask(server)
+    error = ask(server, temperature=0.0)
     assert error.startswith("call k: ")
     assert re.search(named, error)
-    assert (len(server.asked), waits) == (1, [])
+    contents = [body["messages"][0]["content"] for body in server.asked]
+    # The refusal of a conversation is followed by a test request.
+    assert contents == ["YES or NO?", TEST_CONTENT][: 2 if status in CALL_STATUSES[1:] else 1]
+    assert waits == []
 
 
 def test_a_refused_key_is_named_by_its_variable_and_not_shown(serve, monkeypatch):
@@ -116,7 +121,7 @@ WHOLE = {"choices": [{"message": {"content": None}}], "usage": USAGE, "whatever"
 
 def look(content, status=200):
     request = httpx2.Request("POST", "http://there/v1")
-    asyncio.run(require_valid_body(httpx2.Response(status, content=content, request=request)))
+    asyncio.run(require_valid_body(httpx2.Response(status, content=content, request=request), megabytes=1))
 
 
 @pytest.mark.parametrize(
