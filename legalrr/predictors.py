@@ -83,6 +83,8 @@ def run_conversations(
             ):
                 missing[call.key] = call
         advance(len(waiting) - len(missing))
+        if missing:
+            store.require_writable()
         for batch in _run_calls(list(missing.values()), engine):
             refused.update((key, reply) for key, reply in batch if reply.error is not None)
             answered = [(key, reply) for key, reply in batch if reply.error is None]

@@ -5,7 +5,9 @@ Each format is escaped here, so that a name is text in all of them: `markdown_li
 """
 
 import csv
+import errno
 import io
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from legalrr.errors import one_line, printable, printable_lines
 from legalrr.store import make_folder, write_atomically
+from legalrr.streams import STDOUT
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -173,6 +176,10 @@ def standard_output(pipe_width: int) -> "Console":
     class PlainConsole(Console):
         def render_str(self, text: str, **options: Any) -> Text:
             return super().render_str(printable_lines(text), **options)
+
+        def on_broken_pipe(self) -> None:
+            # The command itself ends quietly, with another status than rich.
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE), STDOUT)
 
     plain: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
     console = PlainConsole(**plain)

@@ -21,7 +21,7 @@ from legalrr.records import Judgment
 from legalrr.roles import KINDS, SCHEMES, losses, mapping
 from legalrr.segment import training_cli
 from legalrr.segment.tagger import load_tagger
-from legalrr.store import write_atomically
+from legalrr.store import require_writable, write_atomically
 from legalrr.tables import Table, standard_output
 
 if TYPE_CHECKING:
@@ -141,6 +141,7 @@ def _show(options: argparse.Namespace) -> None:
         raise UserError(
             "cannot write the page there", where=f"--out {options.out}", cure="name a *.html in an existing folder"
         )
+    require_writable(options.out)
     segmenter = _load_tagger(options)
     judgment = _read_judgment(options.input)
     segments = segmenter.segment(judgment)

@@ -169,6 +169,7 @@ class LlmTagger:
         calls = [self._call(sentences, window) for window in found]
         missing = {call.key: call for call in calls if call.key not in self._calls}
         if missing:
+            self._calls.require_writable()
             for batch in self._engine.generate(list(missing.values())):
                 for _, reply in batch:
                     if reply.error is not None:

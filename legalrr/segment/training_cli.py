@@ -26,7 +26,7 @@ from legalrr.segment.cross_validation import (
 from legalrr.segment.neural import Adviser
 from legalrr.segment.neural_training import NeuralRecipe, crf_path
 from legalrr.segment.sentence_embeddings import PRECISIONS, LanguageModel, SentenceEmbedder
-from legalrr.store import write_atomically
+from legalrr.store import make_folder, require_writable, write_atomically
 from legalrr.tables import Table, fixed, standard_output
 
 if TYPE_CHECKING:
@@ -115,6 +115,7 @@ def _train(options: argparse.Namespace) -> None:
             where=f"--out {options.out}",
             cure=f"name a *{recipe.suffix} in an existing folder",
         )
+    require_writable(options.out)
     chosen, documents, also = _read_datasets(options)
     found = _cross_validate(options, documents, also) if options.folds else None
     every = [*documents, *also]
@@ -146,6 +147,8 @@ def _share_crf(made: Path, kept: Path) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
+    if options.out:
+        make_folder(options.out)
     _, documents, also = _read_datasets(options)
     found = _cross_validate(options, documents, also)
     _print_scores(found.scores)
@@ -157,7 +160,6 @@ def _evaluate(options: argparse.Namespace) -> None:
             "settings": _recipe(options).as_json(),
             **found.scores,
         }
-        options.out.mkdir(parents=True, exist_ok=True)
         write_atomically(options.out / "scores.json", json.dumps(scores, indent=2, ensure_ascii=False) + "\n")
         write_atomically(options.out / "confusion.svg", confusion_svg(found.gold, found.predicted, title=title))
         print(f"wrote {options.out / 'scores.json'} and {options.out / 'confusion.svg'}")
@@ -165,9 +167,9 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 def _curve(options: argparse.Namespace) -> None:
     shares = parse_shares(options.shares)
+    make_folder(options.out)
     _, documents, also = _read_datasets(options)
     title = f"{options.tagger} on {options.corpus}, {options.folds} folds by document, seed {options.seed}"
-    options.out.mkdir(parents=True, exist_ok=True)
     points: list[CurvePoint] = []
     for share in shares:
         print(f"a share of {share:g} of the judgments")
