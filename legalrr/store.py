@@ -156,6 +156,37 @@ def require_writable(path: Path) -> None:
         part.unlink()
 
 
+def require_own(mark: Path, start: str, others: Iterable[Path] = ()) -> None:
+    """Raise UserError if a command would overwrite a file that it did not write itself. Empty files do not count.
+
+    Args:
+        mark: the file of its output that shows whether an earlier output is of the same command.
+        start: how such a file begins.
+        others: the further files that it will write.
+    """
+    content = start.encode()
+    with file_errors():
+        found = [
+            path for path in (mark, *others) if os.path.lexists(path) and (not path.is_file() or path.stat().st_size)
+        ]
+        if not found:
+            return
+        if mark.is_file():
+            with mark.open("rb") as file:
+                if file.read(len(content)) == content:
+                    return
+    raise not_own(found[0])
+
+
+def not_own(path: Path) -> UserError:
+    """Return the UserError for a file that a command does not overwrite."""
+    return UserError(
+        "exists, and was not written by this command",
+        where=str(path),
+        cure="give another --out, or move this file",
+    )
+
+
 PART = re.compile(r"\..+\.(?:(?P<host>[0-9a-f]{8})-)?(?P<process>[0-9]+)\.part")
 """Name of a temporary file or folder: `.NAME.HOST-PROCESS.part`, formerly without the host."""
 OLD_SECONDS = 24 * 3600

@@ -36,7 +36,7 @@ from legalrr.corpora.label_studio import to_task
 from legalrr.errors import UserError, file_errors
 from legalrr.records import Judgment, Segments, Span
 from legalrr.roles import scheme
-from legalrr.store import part_path, require_writable, write_atomically
+from legalrr.store import part_path, require_own, require_writable, write_atomically
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 FORMATS = ("jsonl", "label-studio", "dataset", "docbin")
+STARTS = {"jsonl": '{"id": ', "label-studio": '[\n {\n  "id": 1,\n  "data": ', "docbin": "x"}
+"""How the file of a format begins; DocBin is compressed by zlib."""
 SPANS_KEY = "rhetorical_roles"
 """Name of the span group in `doc.spans`."""
 USER_KEY = "legalrr"
@@ -100,6 +102,8 @@ def check_destination(path: Path, *, format: str) -> None:
         raise UserError("already exists", where=str(path), cure="name a new folder")
     if format != "dataset" and path.is_dir():
         raise UserError("is a folder", where=str(path), cure="name a file")
+    if format != "dataset":
+        require_own(path, STARTS[format])
     require_writable(path)
 
 

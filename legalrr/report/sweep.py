@@ -185,6 +185,11 @@ def show_report(report: Report, console: "Console | None" = None) -> None:
         missing.show(console)
 
 
+FILES = (
+    *("results.csv", "results.md", "results.tex", "pairs.csv", "repeats.csv", "readings.csv", "explanations.csv"),
+    *("measured.csv", "macro_f1.svg", "measured.svg", "report.html"),
+)
+"""Names of all files that a report may write, in this order."""
 REBUILD_SECONDS = 30.0
 """Minimum seconds between rebuilds of a running sweep: each reads and compares all cells."""
 
