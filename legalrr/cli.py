@@ -130,7 +130,9 @@ def _experiment_status() -> int:
                     _print_summary(folder)
             except UserError as error:
                 status = 2 if status == 0 else status
-                print_error(f"legalrr: {error}")
+                # A full disk that a cell has met is not reported again for the tables.
+                if (message := job.message(error)) not in [one for _, one in job.failures]:
+                    print_error(f"legalrr: {message}")
     return status
 
 

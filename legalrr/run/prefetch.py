@@ -216,11 +216,15 @@ class Job:
                 log.debug("invalid config, left to its job: %s", error)
         prefetch(pipelines, self._fresh, self._prepared)
 
-    def fail(self, number: str, error: Exception, folder: Path | None = None) -> None:
-        """Note that a cell failed, and write error.json if it has a folder that can be written."""
+    def message(self, error: Exception) -> str:
+        """Return the message of an error; for a fault of a whole disk that of the first one."""
         cause = error.__cause__
         shared = cause.errno if isinstance(cause, OSError) and cause.errno in FULL_DISK else str(error)
-        self.failures.append((number, self._messages.setdefault(shared, str(error))))
+        return self._messages.setdefault(shared, str(error))
+
+    def fail(self, number: str, error: Exception, folder: Path | None = None) -> None:
+        """Note that a cell failed, and write error.json if it has a folder that can be written."""
+        self.failures.append((number, self.message(error)))
         if folder is not None:
             try:
                 write_error(folder, error)

@@ -16,6 +16,8 @@ PRELOADED = [
     "legalrr.report.figures",
     "legalrr.report.html.page",
     "legalrr.report.sweep",
+    "matplotlib.backends.backend_svg",
+    "matplotlib.figure",
     "sklearn.metrics",
 ]
 PROGRAM = """
@@ -83,7 +85,7 @@ def command(fork_server: multiprocessing.context.ForkServerContext, tmp_path: Pa
         if unprivileged and os.geteuid() == 0:
             setup += UNPRIVILEGED
         program = PROGRAM.format(folder=str(tmp_path), arguments=words, setup=setup)
-        process = fork_server.Process(target=exec, args=(program,))
+        process = fork_server.Process(target=exec, args=(program, {}))
         process.start()
         process.join()
         out, err = ((tmp_path / name).read_text(encoding="utf-8", errors="replace") for name in ("out", "err"))

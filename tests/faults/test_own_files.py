@@ -8,7 +8,6 @@ import pytest
 
 from legalrr.cli import run_command
 from legalrr.errors import UserError
-from legalrr.paths import root
 from legalrr.segment.neural_training import crf_path
 from legalrr.segment.training_cli import _share_crf
 from legalrr.store import require_own
@@ -17,7 +16,8 @@ from tests.report.conftest import Sweep
 TRAIN = ("--corpus", "specimen", "--split-spans", "--iterations", "1")
 FOLDS = (*TRAIN, "--folds", "2")
 EXPORT = ("--corpus", "specimen", "--format")
-AUDIT = str(root() / "data" / "published" / "khatri2025_prediction.csv")
+FIGURES = "dataset,model,components,n,accuracy\nx,m,none,4,0.75\n"
+AUDIT = ("audit", "figures.csv", "--quiet", "--out", "x")
 JUDGMENT = "The appellant sold a horse.\n\nWe allow the appeal.\n"
 OWN = "a file of mine, written by hand\n"
 
@@ -29,6 +29,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     """Return a function (words) that runs a command in `tmp_path` and gives status and standard error."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "judgment.txt").write_text(JUDGMENT)
+    (tmp_path / "figures.csv").write_text(FIGURES)
     Sweep(tmp_path / "sweep").cell(0)
     Sweep(tmp_path / "sweep").cell(1, "dr", answers="AAADDDDDDAAA")
 
@@ -52,8 +53,8 @@ CASES = [
     (["segment", "export", *EXPORT, "label-studio", "--out", "x"], "x"),
     (["segment", "export", *EXPORT, "docbin", "--out", "x"], "x"),
     (["segment", "export", *EXPORT, "dataset", "--out", "x"], "x/dataset_info.json"),
-    (["audit", AUDIT, "--quiet", "--out", "x"], "x/audit.md"),
-    (["audit", AUDIT, "--quiet", "--out", "x"], "x/audit.csv"),
+    ([*AUDIT], "x/audit.md"),
+    ([*AUDIT], "x/audit.csv"),
     (["report", "sweep", "--quiet", "--out", "x"], "x/results.csv"),
     (["report", "sweep", "--quiet", "--out", "x"], "x/report.html"),
     (["report", "sweep", "--table", "prediction", "--out", "x"], "x/prediction.md"),
