@@ -3,10 +3,11 @@
 `legalrr --help` imports neither Hydra nor any sub-command.
 """
 
+import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
@@ -15,8 +16,9 @@ from textwrap import fill
 from types import FrameType
 from typing import NoReturn
 
-from legalrr.errors import UserError, one_line
+from legalrr.errors import UserError, file_errors, one_line
 from legalrr.paths import conf_folders
+from legalrr.streams import STDERR, STDOUT, finish_streams, prepare_streams, print_error
 
 COMMANDS = {
     "data": ("legalrr.corpora.cli", "list, fetch and check corpora"),
@@ -65,7 +67,11 @@ WIDTH = 120
 
 
 def main() -> None:
-    """Run the command line in sys.argv; exit with status 2 and a one-line message for bad input, 130 if interrupted."""
+    """Run the command line in sys.argv, and exit.
+
+    Status 0; 2 with a one-line message for bad input and for faults of files, folders and disks; 130 if interrupted;
+    143 if terminated; 141 if standard output is a pipe that its reader closed.
+    """
     arguments = sys.argv[1:]
     if arguments in ([], ["-h"], ["--help"]):
         _run_and_exit("legalrr", _print_help)
@@ -73,25 +79,27 @@ def main() -> None:
     if name in COMMANDS:
         run_command(name, arguments[1:])
     if "=" not in name and name[0] not in "-+~":
-        near = get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
-        cure = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
-        print(f"legalrr: {name!r} is neither a command nor an override OPTION=VALUE ({cure})", file=sys.stderr)
-        sys.exit(2)
+        _run_and_exit("legalrr", lambda: _refuse(name))
     run_experiment()
 
 
-def run_experiment() -> NoReturn:
-    """Run an experiment with Hydra, and exit.
+def _refuse(name: str) -> NoReturn:
+    near = get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
+    raise UserError(
+        f"{name!r} is neither a command nor an override OPTION=VALUE",
+        cure=f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}",
+    )
 
-    Status 0, 2 with a one-line message for bad input, 130 if interrupted, 143 if terminated.
-    """
-    with _signals_raised():
-        sys.exit(_experiment_status())
+
+def run_experiment() -> NoReturn:
+    """Run an experiment with Hydra, and exit with a status as `main` does."""
+    _run_and_exit("legalrr", _experiment_status)
 
 
 def _experiment_status() -> int:
     from hydra.core.plugins import Plugins
 
+    _require_text(sys.argv[1:])
     # Its first use executes Hydra's own plugin modules again, and with them the base classes of those imported before.
     plugins = Plugins.instance()
 
@@ -103,10 +111,10 @@ def _experiment_status() -> int:
     job = Job()
     for plugin in (CheckedSweeper, TogetherLauncher):
         plugins.register(plugin)
-    status, ended = 0, False
+    status = 0
     try:
-        run_hydra(job, "config")
-        ended = True
+        with file_errors():
+            run_hydra(job, "config")
         if job.failures:
             status = 2
             _print_failures(job.failures)
@@ -118,11 +126,25 @@ def _experiment_status() -> int:
     finally:
         for folder in job.folders:
             try:
-                _print_summary(folder, tables=not ended)
+                with file_errors():
+                    _print_summary(folder)
             except UserError as error:
                 status = 2 if status == 0 else status
-                print(f"legalrr: {error}", file=sys.stderr)
+                # A full disk that a cell has met is not reported again for the tables.
+                if (message := job.message(error)) not in [one for _, one in job.failures]:
+                    print_error(f"legalrr: {message}")
     return status
+
+
+def _require_text(arguments: Sequence[str]) -> None:
+    """Raise UserError for an argument that the encoding of the locale does not decode: Hydra would not parse it."""
+    for argument in arguments:
+        if any("\udc80" <= character <= "\udcff" for character in argument):
+            raise UserError(
+                f"not text in the encoding {sys.getfilesystemencoding()} of this locale",
+                where=os.fsencode(argument).decode("utf-8", "replace"),
+                cure="set LC_ALL=C.UTF-8 or PYTHONUTF8=1",
+            )
 
 
 def _print_failures(failures: list[tuple[str, str]]) -> None:
@@ -130,28 +152,31 @@ def _print_failures(failures: list[tuple[str, str]]) -> None:
     for message in dict.fromkeys(message for _, message in failures):
         cells = [number for number, text in failures if text == message]
         which = f"cells {', '.join(cells)}: " if len(failures) > 1 else ""
-        print(f"legalrr: {which}{one_line(' '.join(message.split()))}", file=sys.stderr)
+        print_error(f"legalrr: {which}{one_line(' '.join(message.split()))}")
 
 
-def _print_summary(folder: Path, *, tables: bool) -> None:
-    """Print the tables of a sweep or a single cell, write its page, and print the paths; nothing without cells.
+def _print_summary(folder: Path) -> None:
+    """Write the page of a sweep or a single cell, and the tables of a sweep; print both. Nothing without cells.
 
-    `tables` writes the tables too: Hydra's callback does so at the end of a sweep, but not if it is interrupted.
+    All files are written before anything is printed, as standard output may be closed.
     """
+    from legalrr.report.compare import read_report
     from legalrr.report.load import find_cells
-    from legalrr.report.sweep import show, write_page, write_report
+    from legalrr.report.sweep import show_report, write_page, write_report
 
-    if not find_cells(folder):
+    # Without its folder, a run has failed with an error of its own.
+    cells = find_cells(folder) if os.path.isdir(folder) else []
+    if not cells:
         return
-    report = show(folder)
-    if tables:
+    report = read_report([folder])
+    if cells != [folder]:
         write_report(report, folder)
     page = write_page(report, [folder], folder)
+    show_report(report)
     # A cell may have run in another process: its run.json has the counts.
     calls = {name: sum(cell.run.get("calls", {}).get(name, 0) for cell in report.cells) for name in ("made", "stored")}
     print(f"\nmodel calls: {calls['made']} made, {calls['stored']} from the store")
-    results = folder / "results.md"
-    print(f"report: {results if results.exists() else folder}\npage: {page}")
+    print(f"report: {folder if cells == [folder] else folder / 'results.md'}\npage: {page}")
 
 
 class Terminated(KeyboardInterrupt):
@@ -191,7 +216,7 @@ def _signals_raised() -> Iterator[None]:
 def _print_interrupt(name: str, interrupt: KeyboardInterrupt) -> int:
     """Print how to resume, and return the exit status."""
     ended, status = ("terminated", interrupt.status) if isinstance(interrupt, Terminated) else ("interrupted", 130)
-    print(f"{name}: {ended}; run the same command again to resume", file=sys.stderr)
+    print_error(f"{name}: {ended}; run the same command again to resume")
     return status
 
 
@@ -199,28 +224,51 @@ def renamed() -> None:
     """Run a command by its former name (`legalrr-data`), and print the new name on standard error."""
     former = Path(sys.argv[0]).stem
     name = former.removeprefix("legalrr-")
-    print(f"{former} will be removed in the next release: use `legalrr {name}`", file=sys.stderr)
+    prepare_streams()
+    print_error(f"{former} will be removed in the next release: use `legalrr {name}`")
     run_command(name, sys.argv[1:])
 
 
-def run_command(name: str, arguments: list[str]) -> None:
-    """Run a sub-command and exit: status 0, 2 with a one-line message for a UserError, 130 or 143 if interrupted."""
+def run_command(name: str, arguments: list[str]) -> NoReturn:
+    """Run a sub-command, and exit with a status as `main` does."""
     # Commands read sys.argv: Hydra by itself, argparse by default.
     sys.argv = [f"legalrr {name}", *arguments]
     _run_and_exit(f"legalrr {name}", lambda: import_module(COMMANDS[name][0]).main())
 
 
-def _run_and_exit(name: str, function: Callable[[], None]) -> NoReturn:
-    status = 0
+def _run_and_exit(name: str, function: Callable[[], int | None]) -> NoReturn:
+    prepare_streams()
     with _signals_raised():
         try:
-            function()
-        except UserError as error:
-            print(f"{name}: {error}", file=sys.stderr)
-            status = 2
-        except KeyboardInterrupt as interrupt:
-            status = _print_interrupt(name, interrupt)
+            status = _run(name, function)
+        finally:
+            finish_streams()
     sys.exit(status)
+
+
+def _run(name: str, function: Callable[[], int | None]) -> int:
+    """Run a command, print its error, if any, and return the exit status."""
+    try:
+        with file_errors():
+            try:
+                status = function() or 0
+            except SystemExit as ended:
+                # argparse has printed the help or an error.
+                if not isinstance(ended.code, int | None):
+                    raise
+                status = ended.code or 0
+            sys.stdout.flush()
+    except UserError as error:
+        print_error(f"{name}: {error}")
+        return 2
+    except KeyboardInterrupt as interrupt:
+        return _print_interrupt(name, interrupt)
+    except BrokenPipeError as error:
+        if error.filename not in (STDOUT, STDERR):
+            raise
+        # As of a command that SIGPIPE ends.
+        return 141
+    return status
 
 
 def _print_help() -> None:

@@ -26,8 +26,10 @@ from urllib.parse import urlsplit
 import hydra
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra.conf import HydraConf
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
@@ -35,9 +37,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from legalrr.errors import UserError
+from legalrr.errors import UserError, file_errors
 from legalrr.paths import choices, conf_folders
 from legalrr.stage import META
+from legalrr.store import make_folder, write_atomically
 
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 WORD = re.compile(r"[A-Z0-9]{0,12}|[A-Za-z]{0,20}[0-9]{0,4}")
@@ -139,6 +142,48 @@ def run_hydra(task: Callable[[DictConfig], Any], name: str) -> None:
         application()
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_one_line(error)) from error
+
+
+def run_task(task: Callable[[DictConfig], None], name: str) -> None:
+    """Run `task` as `run_hydra` does, with its configuration in the run folder, and raise its UserError.
+
+    The error is raised after Hydra has returned, as Hydra prints a line of its own for an exception.
+    """
+    errors: list[UserError] = []
+
+    def job(config: DictConfig) -> None:
+        hydra_config = HydraConfig.get()
+        try:
+            with file_errors():
+                write_configuration(Path(hydra_config.runtime.output_dir), config, hydra_config)
+                task(config)
+        except UserError as error:
+            errors.append(error)
+
+    run_hydra(job, name)
+    if errors:
+        raise errors[0]
+
+
+def write_configuration(folder: Path, config: DictConfig, hydra_config: HydraConf) -> None:
+    """Write the files of `.hydra` in the folder of a run, as Hydra names them, each whole or not at all.
+
+    Hydra does not write them itself (`hydra.output_subdir: null`): on a full disk it would leave incomplete ones.
+
+    Args:
+        folder: the folder of the run.
+        config: its configuration.
+        hydra_config: that of Hydra.
+    """
+    made = folder / ".hydra"
+    make_folder(made)
+    files = {
+        "config.yaml": config,
+        "hydra.yaml": {"hydra": hydra_config},
+        "overrides.yaml": hydra_config.overrides.task,
+    }
+    for name, content in files.items():
+        write_atomically(made / name, OmegaConf.to_yaml(content))
 
 
 def compose(name: str = "config", overrides: Sequence[str] = ()) -> DictConfig:

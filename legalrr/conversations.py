@@ -137,6 +137,8 @@ def _make_calls(
     If the engine fails, refusals after its last answer are not stored: what refuses every call is a broken server.
     """
     refused: list[tuple[str, Reply]] = []
+    if calls:
+        store.require_writable()
     for batch in _run_calls(calls, engine):
         answered = [(key, reply) for key, reply in batch if reply.error is None]
         refused += [(refusal_key(key), reply) for key, reply in batch if reply.error is not None]

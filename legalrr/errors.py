@@ -1,11 +1,19 @@
 """Define `UserError`, the exception meant for users, and make text of any origin safe to display.
 
+`file_errors` is the one place that converts faults of files, folders and disks to `UserError`.
+
 Names and texts come from files of others. A newline in a name starts a line of its own in a log or a LaTeX file, an
 escape character starts a command to the terminal, and XML does not allow either: `printable` and `one_line` make
 control characters visible.
 """
 
+import errno
 import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType
 
 # Unicode has pictures of control characters. C1 characters, which some terminals obey, have none. UTF-8 cannot encode
 # surrogates, and XML allows neither them nor the last two characters of the plane.
@@ -65,3 +73,60 @@ class UserError(Exception):
 
 def _rebuild(what: str, where: str, cure: str) -> UserError:
     return UserError(what, where=where, cure=cure)
+
+
+FILE_CURES: Mapping[int, str] = MappingProxyType(
+    {
+        errno.ENOSPC: "free space on its disk, or name a folder on another; then run the same command again",
+        errno.EDQUOT: "free space within your quota, or name a folder on another disk; then run the same command again",
+        errno.EFBIG: "raise the limit of file sizes, as with ulimit -f, or name a folder on another disk",
+        errno.EROFS: "this disk is mounted read-only: name a folder on another",
+        errno.EACCES: "allow access to it, as with chmod or chown, or name another",
+        errno.EPERM: "allow access to it, as with chmod or chown, or name another",
+        errno.ENOENT: "create it, or correct the path",
+        errno.EEXIST: "a file has this name: name another folder",
+        errno.ENOTDIR: "a part of this path is a file: name another folder",
+        errno.EISDIR: "it is a folder: name a file",
+        errno.ENOTEMPTY: "name another folder, or empty this one",
+        errno.ENAMETOOLONG: "use shorter names",
+        errno.ELOOP: "remove the loop of symbolic links",
+        errno.EMFILE: "raise the limit of open files, as with ulimit -n",
+        errno.ENFILE: "close other programs: the system has too many open files",
+        errno.EIO: "check the disk, then run the same command again",
+        errno.ENXIO: "check the device",
+        errno.ENODEV: "check the device",
+        errno.ESTALE: "mount the network folder anew, then run the same command again",
+        errno.EBUSY: "another program uses it: close that one, or name another",
+        errno.EBADF: "it is closed: open it for the command",
+    }
+)
+"""Number of a fault of a file, folder or disk -> its cure. Others, as those of connections, are not converted."""
+
+
+def file_error(error: OSError, path: Path | str | None = None, *, doing: str = "") -> UserError | None:
+    """Return the UserError for a fault of a file, folder or disk; None for any other fault.
+
+    Args:
+        error: the fault.
+        path: file or folder concerned; None: as the fault names it.
+        doing: what failed ("cannot make this folder"); "" for the reason alone.
+    """
+    number = error.errno
+    if number is None or number not in FILE_CURES:
+        return None
+    named = error.filename if path is None else path
+    where = os.fsdecode(named) if isinstance(named, str | bytes | os.PathLike) else ""
+    reason = os.strerror(number)
+    return UserError(f"{doing}: {reason}" if doing else reason, where=where, cure=FILE_CURES[number])
+
+
+@contextmanager
+def file_errors(path: Path | str | None = None, *, doing: str = "") -> Iterator[None]:
+    """Convert faults of files, folders and disks to UserError as `file_error` does; other exceptions pass unchanged."""
+    try:
+        yield
+    except OSError as error:
+        fault = file_error(error, path, doing=doing)
+        if fault is None:
+            raise
+        raise fault from error

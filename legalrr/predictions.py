@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from legalrr.errors import UserError
+from legalrr.errors import UserError, file_errors
 from legalrr.records import OUTCOMES, Outcome
 from legalrr.typed_json import Bounds, JsonError, Shape, load_json, parse
 
@@ -178,10 +178,12 @@ def read_rows(path: Path, what: str) -> Iterator[tuple[str, Json]]:
 
 def _read_lines(path: Path, what: str) -> Iterator[tuple[str, tuple[int, int], Json]]:
     """Yield as `read_rows`, also with offset and length of every line in bytes."""
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise UserError(f"cannot read the {what}s: {error.strerror}", where=str(path), cure="run the cell") from error
+    doing = f"cannot read the {what}s"
+    with file_errors(path, doing=doing):
+        try:
+            lines = path.read_bytes().split(b"\n")
+        except FileNotFoundError as error:
+            raise UserError(f"{doing}: {error.strerror}", where=str(path), cure="run the cell") from error
     at = 0
     # The file ends with a newline; text after the last one is an incomplete line, and an error.
     for number, line in enumerate(lines if lines[-1] else lines[:-1], start=1):

@@ -9,15 +9,20 @@ has its own shard, and if two computed the same record the first shard by name c
 `refresh` finds what the others have computed since.
 """
 
+import hashlib
 import json
 import os
+import platform
+import re
+import shutil
 import time
 from collections.abc import Iterable, Mapping
+from io import FileIO
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from legalrr.claims import Claims
-from legalrr.errors import UserError
+from legalrr.errors import UserError, file_errors
 
 
 class Store:
@@ -35,7 +40,7 @@ class Store:
         self.folder = folder
         self.description = description
         self._records: dict[str, Any] = {}
-        self._shard: TextIO | None = None
+        self._shard: FileIO | None = None
         self._read: dict[str, tuple[int, int]] = {}
         """File name of a shard -> bytes and lines read."""
         self._claims = Claims(folder / "claims")
@@ -54,20 +59,34 @@ class Store:
         return self._records[key]
 
     def add(self, records: Iterable[tuple[str, Any]]) -> None:
-        """Append records and flush them to disk."""
+        """Append records and flush them to disk.
+
+        Raises:
+            UserError: they cannot be written, as on a full disk. Whole records that were written count, and the next
+                ones go to a new shard.
+        """
         batch = list(records)
         if not batch:
             return
-        shard = self._shard or self._open()
-        shard.write("".join(json.dumps({"key": k, "value": v}, ensure_ascii=False) + "\n" for k, v in batch))
-        shard.flush()
-        os.fsync(shard.fileno())
+        text = "".join(json.dumps({"key": k, "value": v}, ensure_ascii=False) + "\n" for k, v in batch)
+        # An answer may end in half of a surrogate pair, which json.loads reads back as written here.
+        data = text.encode("utf-8", "surrogatepass")
+        with file_errors(self.folder):
+            shard = self._shard or self._open()
+            try:
+                while data:
+                    data = data[shard.write(data) :]
+                os.fsync(shard.fileno())
+            except OSError:
+                # A line that follows an incomplete one in the same shard would be taken for damage.
+                self.close()
+                raise
         for key, value in batch:
             self._records.setdefault(key, value)
 
     def refresh(self) -> None:
         """Read what other processes have added; raises UserError as the constructor does."""
-        own = None if self._shard is None else Path(self._shard.name).name
+        own = None if self._shard is None else Path(str(self._shard.name)).name
         for path in sorted(self.folder.glob("*.jsonl")):
             # An unchanged shard, and the own one, are not read again.
             start, lines = self._read.get(path.name, (0, 0))
@@ -81,24 +100,36 @@ class Store:
         """Claim records that are to be computed; return the keys that no other process has claimed.
 
         Afterwards `refresh`: another process may have added some of them since the last time.
+
+        Raises:
+            UserError: the folder of the store cannot be written.
         """
         wanted = list(keys)
         if wanted:
-            self._create()
+            with file_errors(self.folder):
+                self._create()
         return self._claims.take(wanted)
 
     def release(self, keys: Iterable[str]) -> None:
         """Release claims of this process."""
         self._claims.release(keys)
 
+    def require_writable(self) -> None:
+        """Open a shard, before work that costs money or time; raises UserError if its results could not be stored."""
+        with file_errors(self.folder):
+            self._shard = self._shard or self._open()
+
     def close(self) -> None:
         """Release all claims and close the shard; the store can still be read and, with a new shard, written."""
         self._claims.close()
         if self._shard is not None:
-            # The records of the closed shard are known.
-            self._read[Path(self._shard.name).name] = Path(self._shard.name).stat().st_size, 0
+            path, size = Path(str(self._shard.name)), os.fstat(self._shard.fileno()).st_size
             self._shard.close()
             self._shard = None
+            # The records of the closed shard are known.
+            self._read[path.name] = size, 0
+            if size == 0:
+                path.unlink(missing_ok=True)
 
     def _create(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -106,11 +137,10 @@ class Store:
         if not key_file.exists():
             write_atomically(key_file, json.dumps(self.description, indent=2, ensure_ascii=False) + "\n")
 
-    def _open(self) -> TextIO:
+    def _open(self) -> FileIO:
         self._create()
         name = f"{time.time_ns():020d}-{os.getpid()}.jsonl"
-        # An answer may end in half of a surrogate pair, which json.loads reads back as written here.
-        self._shard = (self.folder / name).open("x", encoding="utf-8", errors="surrogatepass", newline="\n")
+        self._shard = FileIO(self.folder / name, "x")
         return self._shard
 
 
@@ -144,12 +174,8 @@ def _read_lines(path: Path, start: int, before: int) -> tuple[list[tuple[str, An
 
 def make_folder(folder: Path) -> None:
     """Create a folder for results; raises UserError if it cannot be created."""
-    try:
+    with file_errors(folder, doing="cannot make this folder"):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"cannot make this folder: {error.strerror}", where=str(folder), cure="choose another"
-        ) from error
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -157,10 +183,98 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
     Text is written as UTF-8, which cannot encode surrogates. An answer may contain them: they are written as JSON
     escapes, `\\ud800`, which JSON reads back and every other format displays.
+
+    Raises:
+        UserError: the file cannot be written, as on a full disk; a former content of `path` stays.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with part.open("wb") as file:
-        file.write(content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+    with file_errors(path):
+        part = part_path(path)
+        try:
+            with part.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+
+
+def require_writable(path: Path) -> None:
+    """Raise UserError before long work if the file `path` could not be written then."""
+    with file_errors(path):
+        part = part_path(path)
+        part.touch()
+        part.unlink()
+
+
+def require_own(mark: Path, start: str, others: Iterable[Path] = ()) -> None:
+    """Raise UserError if a command would overwrite a file that it did not write itself. Empty files do not count.
+
+    Args:
+        mark: the file of its output that shows whether an earlier output is of the same command.
+        start: how such a file begins.
+        others: the further files that it will write.
+    """
+    content = start.encode()
+    with file_errors():
+        found = [
+            path for path in (mark, *others) if os.path.lexists(path) and (not path.is_file() or path.stat().st_size)
+        ]
+        if not found:
+            return
+        if mark.is_file():
+            with mark.open("rb") as file:
+                if file.read(len(content)) == content:
+                    return
+    raise not_own(found[0])
+
+
+def not_own(path: Path) -> UserError:
+    """Return the UserError for a file that a command does not overwrite."""
+    return UserError(
+        "exists, and was not written by this command",
+        where=str(path),
+        cure="give another --out, or move this file",
+    )
+
+
+PART = re.compile(r"\..+\.(?:(?P<host>[0-9a-f]{8})-)?(?P<process>[0-9]+)\.part")
+"""Name of a temporary file or folder: `.NAME.HOST-PROCESS.part`, formerly without the host."""
+OLD_SECONDS = 24 * 3600
+"""Age from which a temporary file that names no host is taken for one of this host."""
+
+
+def part_path(path: Path) -> Path:
+    """Return the temporary path beside `path` to write to before a rename; named after this host and process.
+
+    Temporary files and folders that processes of this host left there when they were killed are removed.
+    """
+    host = hashlib.blake2s(platform.node().encode(), digest_size=4).hexdigest()
+    for other in path.parent.glob(".*.part"):
+        found = PART.fullmatch(other.name)
+        if found and not _runs(int(found["process"])) and (found["host"] == host or _is_old(other, found["host"])):
+            shutil.rmtree(other, ignore_errors=True) if other.is_dir() else other.unlink(missing_ok=True)
+    return path.with_name(f".{path.name}.{host}-{os.getpid()}.part")
+
+
+def _runs(process: int) -> bool:
+    """Whether a process of this host runs; true if that cannot be found out."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _is_old(part: Path, host: str | None) -> bool:
+    """Whether a temporary file names no host and was last written long ago."""
+    try:
+        return host is None and time.time() - part.stat().st_mtime > OLD_SECONDS
+    except FileNotFoundError:
+        return False

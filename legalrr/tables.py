@@ -5,7 +5,9 @@ Each format is escaped here, so that a name is text in all of them: `markdown_li
 """
 
 import csv
+import errno
 import io
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +16,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from legalrr.errors import one_line, printable, printable_lines
-from legalrr.store import make_folder, write_atomically
+from legalrr.store import make_folder, require_own, write_atomically
+from legalrr.streams import STDOUT
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -174,21 +177,37 @@ def standard_output(pipe_width: int) -> "Console":
         def render_str(self, text: str, **options: Any) -> Text:
             return super().render_str(printable_lines(text), **options)
 
+        def on_broken_pipe(self) -> None:
+            # The command itself ends quietly, with another status than rich.
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE), STDOUT)
+
     plain: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
     console = PlainConsole(**plain)
     return console if console.is_terminal else PlainConsole(width=pipe_width, **plain)
 
 
-def write_files(folder: Path, texts: Mapping[str, str]) -> list[Path]:
+def write_files(folder: Path, texts: Mapping[str, str], *, own: tuple[str, str] | None = None) -> list[Path]:
     """Write files by name into a folder, each whole or not at all; return their paths.
 
+    Args:
+        folder: the folder; created if needed.
+        texts: content by name.
+        own: name of one of them and how it begins, which shows that earlier files are of the same command; files of
+            others are not overwritten. None: all are.
+
     Raises:
-        UserError: the folder cannot be made.
+        UserError: the folder cannot be made, a file cannot be written, or one is not from an earlier call.
     """
+    names = list(texts)
     make_folder(folder)
+    if own is not None:
+        mark, start = own
+        require_own(folder / mark, start, [folder / name for name in texts])
+        # The mark is written first, so that a killed command can be repeated.
+        texts = {mark: texts[mark], **texts}
     for name, text in texts.items():
         write_atomically(folder / name, text)
-    return [folder / name for name in texts]
+    return [folder / name for name in names]
 
 
 def fixed(value: float | None, digits: int = 3) -> str:

@@ -34,6 +34,16 @@ class CheckedSweeper(BasicSweeper):
         self._folders: dict[str, int] = {}
         task.begin(Path(config.hydra.sweep.dir))
 
+    def sweep(self, arguments: list[str]) -> Any:
+        """Run all jobs; a record of the sweep that could not be written whole is removed."""
+        try:
+            return super().sweep(arguments)
+        except OSError:
+            assert self.config is not None
+            if not self._folders:
+                (Path(self.config.hydra.sweep.dir) / "multirun.yaml").unlink(missing_ok=True)
+            raise
+
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Compose the configuration of each job, and check that each has a folder of its own inside the sweep's.
 

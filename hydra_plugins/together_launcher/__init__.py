@@ -10,15 +10,27 @@ from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.utils import JobReturn
 from omegaconf import DictConfig, OmegaConf
 
+from legalrr.errors import UserError, file_errors
+
 
 class TogetherLauncher(BasicLauncher):
     """Hydra's basic launcher that first calls the `prepare` method of the task with the configs of all jobs."""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Prepare all jobs, then run them in order."""
+        """Prepare all jobs, then run them in order.
+
+        A job that Hydra cannot start, as its folder cannot be made, is passed to the `fail` method of the task; the
+        others run.
+        """
         task: Any = self.task_function
         task.prepare(self._configs(job_overrides))
-        returned: Sequence[JobReturn] = super().launch(job_overrides, initial_job_idx)
+        returned: list[JobReturn] = []
+        for number, overrides in enumerate(job_overrides, start=initial_job_idx):
+            try:
+                with file_errors():
+                    returned += super().launch([overrides], number)
+            except UserError as error:
+                task.fail(str(number), error)
         return returned
 
     def _configs(self, job_overrides: Sequence[Sequence[str]]) -> Iterator[DictConfig]:

@@ -22,7 +22,7 @@ from legalrr.audit.rates import SLACK
 from legalrr.audit.sample_size import SampleSize, sample_size
 from legalrr.audit.table import Printed, ReportedCell, Rounding, Scale, Sizes, read_table
 from legalrr.audit.verdicts import Audited, judge_cells
-from legalrr.errors import UserError
+from legalrr.errors import UserError, file_errors
 
 REQUIRED = ("claim", "metric", "points")
 LABELS = ("dataset", "model", "subset", "components")
@@ -67,7 +67,7 @@ def read_claims(path: Path) -> list[Claim]:
         UserError: the file cannot be read or is damaged; names file and line.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with file_errors(path, doing="cannot read the claims"), path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True, restkey="", restval="")
             missing = [name for name in REQUIRED if name not in (reader.fieldnames or ())]
             if missing:
@@ -77,11 +77,8 @@ def read_claims(path: Path) -> list[Claim]:
                     cure=f"columns {', '.join(REQUIRED)} are required",
                 )
             return [_claim(row, f"{path}:{reader.line_num}") for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UserError(
-            f"cannot read the claims: {reason}", where=str(path), cure="give a CSV file in UTF-8"
-        ) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"cannot read the claims: {error}", where=str(path), cure="give a CSV file in UTF-8") from error
 
 
 def _claim(row: Mapping[str, str], where: str) -> Claim:

@@ -69,10 +69,10 @@ def write(audit: Audit, folder: Path) -> list[Path]:
     """Write audit.md, audit.csv (a row per cell) and audit_pairs.csv (a row per difference); return their paths.
 
     Raises:
-        UserError: the folder cannot be made.
+        UserError: the folder cannot be made, or has files of these names that no audit wrote.
     """
     texts = {"audit.md": page(audit), "audit.csv": cells_csv(audit), "audit_pairs.csv": pairs_csv(audit)}
-    return write_files(folder, texts)
+    return write_files(folder, texts, own=("audit.csv", "table,line,dataset,"))
 
 
 def page(audit: Audit) -> str:

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Literal
 
 from legalrr.audit.rates import ALIASES, NAMES, OVERLAP
-from legalrr.errors import UserError
+from legalrr.errors import UserError, file_errors
 
 Rounding = Literal["nearest", "truncated", "either"]
 Scale = Literal["percent", "fraction"]
@@ -311,7 +311,7 @@ def _scales(value: float, *, percent: bool, mixed: bool) -> dict[float, int]:
 
 def _rows(path: Path, names: Mapping[str, str]) -> Iterator[_Row]:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with file_errors(path, doing="cannot read the table"), path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
             header = [COLUMNS.get(one.strip().lower(), one.strip().lower()) for one in next(reader, [])]
             _check_header(header, path)
@@ -324,9 +324,8 @@ def _rows(path: Path, names: Mapping[str, str]) -> Iterator[_Row]:
                         f"{len(fields)} fields under {len(header)} columns", where=where, cure="quote commas in a field"
                     )
                 yield from _figures(dict(zip(header, fields, strict=True)), reader.line_num, names, path)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UserError(f"cannot read the table: {reason}", where=str(path), cure="give a CSV file in UTF-8") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"cannot read the table: {error}", where=str(path), cure="give a CSV file in UTF-8") from error
 
 
 def _check_header(header: Sequence[str], path: Path) -> None:

@@ -14,7 +14,6 @@ read as gold roles only with `tagged`.
 
 import json
 import logging
-import os
 import shutil
 import zlib
 from abc import ABC, abstractmethod
@@ -34,10 +33,10 @@ from legalrr.corpora.checks import (
 )
 from legalrr.corpora.files import require_columns, require_path
 from legalrr.corpora.label_studio import to_task
-from legalrr.errors import UserError
+from legalrr.errors import UserError, file_errors
 from legalrr.records import Judgment, Segments, Span
 from legalrr.roles import scheme
-from legalrr.store import write_atomically
+from legalrr.store import part_path, require_own, require_writable, write_atomically
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -45,6 +44,8 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 FORMATS = ("jsonl", "label-studio", "dataset", "docbin")
+STARTS = {"jsonl": '{"id": ', "label-studio": '[\n {\n  "id": 1,\n  "data": ', "docbin": "x"}
+"""How the file of a format begins; DocBin is compressed by zlib."""
 SPANS_KEY = "rhetorical_roles"
 """Name of the span group in `doc.spans`."""
 USER_KEY = "legalrr"
@@ -81,10 +82,11 @@ def export(judgments: Iterable[Judgment], path: Path, *, format: str, tagger: st
     elif format == "docbin":
         write_atomically(path, to_docbin(validated, tagger=tagger).to_bytes())
     else:
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        part = part_path(path)
         try:
-            to_dataset(validated, tagger=tagger).save_to_disk(str(part))
-            part.rename(path)
+            with file_errors(path):
+                to_dataset(validated, tagger=tagger).save_to_disk(str(part))
+                part.rename(path)
         finally:
             shutil.rmtree(part, ignore_errors=True)
     return len(validated)
@@ -100,6 +102,9 @@ def check_destination(path: Path, *, format: str) -> None:
         raise UserError("already exists", where=str(path), cure="name a new folder")
     if format != "dataset" and path.is_dir():
         raise UserError("is a folder", where=str(path), cure="name a file")
+    if format != "dataset":
+        require_own(path, STARTS[format])
+    require_writable(path)
 
 
 def to_json_line(judgment: Judgment, *, tagger: str | None) -> str:

@@ -19,7 +19,7 @@ from urllib.parse import quote, urlsplit
 
 from legalrr.corpora.checks import select_splits
 from legalrr.corpora.files import Row, read_csv_rows, require_columns
-from legalrr.errors import UserError
+from legalrr.errors import UserError, file_errors
 from legalrr.hub import download
 from legalrr.paths import root
 
@@ -240,7 +240,7 @@ def _request_rest(url: str, part: Path, have: int, *, item: ManifestEntry, origi
             # The server does not support ranges and sends the whole file.
             progress(-have)
             have = 0
-        with part.open("ab" if have else "wb") as file:
+        with file_errors(part), part.open("ab" if have else "wb") as file:
             while have <= item.size and (block := response.read(BLOCK)):
                 file.write(block)
                 have += len(block)

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, Any, NoReturn, cast
 
 from legalrr import paths
-from legalrr.errors import UserError
+from legalrr.errors import UserError, file_error
 
 SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
     (b"PK\x03\x04", "a .docx, .odt, .xlsx or zip file", "save it as plain text (UTF-8), as with pandoc -t plain"),
@@ -266,7 +266,9 @@ def translate_read_errors(path: Path) -> Iterator[None]:
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise UserError("truncated or damaged gzip file", where=str(path), cure="download the file again") from error
     except OSError as error:
-        raise UserError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
+        raise file_error(error, path, doing="cannot be read") or UserError(
+            f"cannot be read: {error.strerror or error}", where=str(path), cure="check the file"
+        ) from error
 
 
 def _encoding_error(error: UnicodeDecodeError, offset: int, where: str) -> UserError:

@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from legalrr.configuration import run_hydra
+from legalrr.configuration import run_task
 from legalrr.errors import UserError
 
 SELECT = "--select"
@@ -22,7 +22,7 @@ SELECT = "--select"
 def main() -> None:
     """Run `run` as a Hydra application; raises UserError for bad input."""
     sys.argv = ["select=true" if argument == SELECT else argument for argument in sys.argv]
-    run_hydra(run, "prime")
+    run_task(run, "prime")
 
 
 def run(config: DictConfig) -> None:

@@ -29,7 +29,7 @@ import torch
 from legalrr.errors import UserError
 from legalrr.hybrids.objective import Objective
 from legalrr.progress import progress as progress_bar
-from legalrr.store import write_atomically
+from legalrr.store import part_path, write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -152,7 +152,7 @@ class Checkpoints:
         from safetensors.torch import save
 
         old = self._found()
-        part = self._folder / f".checkpoint.{os.getpid()}.part"
+        part = part_path(self._folder / "checkpoint")
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         for name, tensors in ((WEIGHTS, weights), (OPTIMISER, optimiser)):

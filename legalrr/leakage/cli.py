@@ -11,7 +11,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from legalrr.configuration import run_hydra
+from legalrr.configuration import run_task
 
 PROBE = "probe"
 """Key of the probe in the configuration."""
@@ -19,10 +19,10 @@ PROBE = "probe"
 
 def main() -> None:
     """Run the command as a Hydra application; raises UserError for invalid input."""
-    run_hydra(run_command, "leakage")
+    run_task(probe, "leakage")
 
 
-def run_command(config: DictConfig) -> None:
+def probe(config: DictConfig) -> None:
     """Probe the judgments of a configuration, and print the result and the path of the report."""
     from legalrr.leakage.output import PAGE, print_results
     from legalrr.leakage.probe import Probe

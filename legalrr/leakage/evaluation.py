@@ -34,7 +34,7 @@ from typing import Self
 
 from legalrr.corpora.catalogue import card
 from legalrr.corpora.table import Table
-from legalrr.errors import UserError
+from legalrr.errors import UserError, file_errors
 from legalrr.hiding.headnote import find_closing_line, find_headnote
 from legalrr.hiding.hide import hide, pieces
 from legalrr.hiding.verdict_cues import VerdictDetector
@@ -99,14 +99,11 @@ def read_decisions(path: Path) -> list[Decision]:
     Raises:
         UserError: an unreadable file, or a bad row, with file and line.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = csv.DictReader(file, restval="")
-            if not set(COLUMNS) <= set(rows.fieldnames or ()):
-                raise UserError("missing column", where=f"{path}:1", cure=f"it needs {', '.join(COLUMNS)}")
-            return [_decision(row, f"{path}:{rows.line_num}") for row in rows]
-    except OSError as error:
-        raise UserError("cannot read the decisions", where=str(path), cure="give a CSV file") from error
+    with file_errors(path, doing="cannot read the decisions"), path.open(encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file, restval="")
+        if not set(COLUMNS) <= set(rows.fieldnames or ()):
+            raise UserError("missing column", where=f"{path}:1", cure=f"it needs {', '.join(COLUMNS)}")
+        return [_decision(row, f"{path}:{rows.line_num}") for row in rows]
 
 
 def _decision(row: Mapping[str, str], where: str) -> Decision:

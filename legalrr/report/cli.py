@@ -97,7 +97,7 @@ def _table(folders: list[Path], chosen: argparse.Namespace) -> None:
     from legalrr.report.compare import read_report
     from legalrr.report.paper_table import FORMATS
     from legalrr.report.study import TABLES
-    from legalrr.store import make_folder, write_atomically
+    from legalrr.store import make_folder, require_own, write_atomically
 
     report = read_report(folders, reading=chosen.reading, invalid=chosen.invalid)
     table = TABLES[chosen.table](report, against=chosen.against is not None)
@@ -106,8 +106,9 @@ def _table(folders: list[Path], chosen: argparse.Namespace) -> None:
         print(write(table), end="")
         return
     make_folder(chosen.out)
-    path = chosen.out / f"{chosen.table}.{ending}"
-    write_atomically(path, write(table))
+    path, text = chosen.out / f"{chosen.table}.{ending}", write(table)
+    require_own(path, text[:20])
+    write_atomically(path, text)
     print(path)
 
 
@@ -115,8 +116,11 @@ def _report(
     folders: list[Path], out: Path | None, *, reading: str | None, invalid: str, texts: float | None, quiet: bool
 ) -> None:
     from legalrr.report.compare import read_report
-    from legalrr.report.sweep import show_report, write_page, write_report
+    from legalrr.report.sweep import FILES, show_report, write_page, write_report
+    from legalrr.store import require_own
 
+    if out is not None:
+        require_own(out / FILES[0], "sweep,job,label,", [out / name for name in FILES[1:]])
     if texts is not None and not 0 <= texts < math.inf:
         raise UserError(f"{texts} megabytes", where="--texts", cure="give 0 or more")
     # Tables next to the cells use the default reading and policy; others get a separate folder.

@@ -5,6 +5,7 @@ stored calls: two runs of the same sweep give the same bytes, except for the col
 tables have colours and lines in a terminal, and plain columns elsewhere.
 """
 
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from legalrr.errors import one_line
+from legalrr.errors import UserError, one_line
 from legalrr.report.backbone_metrics import RULES, measured_rows, measured_svg, measured_view
 from legalrr.report.backbone_metrics import RULES as MEASURED_RULES
 from legalrr.report.compare import Report, finding, read_report
@@ -38,6 +39,8 @@ from legalrr.tables import Table, latex_line, markdown_line, standard_output, wr
 if TYPE_CHECKING:
     from rich.console import Console
 
+
+log = logging.getLogger(__name__)
 
 MISS = """\
 An answer that cannot be read as YES or NO is invalid: a miss in the class of its gold outcome, never a false positive.
@@ -182,6 +185,11 @@ def show_report(report: Report, console: "Console | None" = None) -> None:
         missing.show(console)
 
 
+FILES = (
+    *("results.csv", "results.md", "results.tex", "pairs.csv", "repeats.csv", "readings.csv", "explanations.csv"),
+    *("measured.csv", "macro_f1.svg", "measured.svg", "report.html"),
+)
+"""Names of all files that a report may write, in this order."""
 REBUILD_SECONDS = 30.0
 """Minimum seconds between rebuilds of a running sweep: each reads and compares all cells."""
 
@@ -189,8 +197,8 @@ REBUILD_SECONDS = 30.0
 class SweepTables(Callback):
     """Hydra callback that keeps the tables of a sweep up to date; Hydra calls `on_job_end` after failed jobs too.
 
-    Hydra does not call `on_multirun_end` for an interrupted sweep: the command then writes the tables of the finished
-    cells.
+    The command itself writes the tables of a sweep that has ended or was interrupted: Hydra would turn an error of a
+    callback into a warning.
     """
 
     def __init__(self, pause: float = REBUILD_SECONDS) -> None:
@@ -201,18 +209,13 @@ class SweepTables(Callback):
         """Rebuild after a job of a sweep, unless the last rebuild was less than the pause ago."""
         if config.hydra.mode != RunMode.MULTIRUN:
             return
-        if self._rebuilt is None or time.monotonic() - self._rebuilt >= self._pause:
-            self._rebuild(config)
-
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Rebuild after the last job."""
-        self._rebuild(config)
-
-    def _rebuild(self, config: DictConfig) -> None:
+        if self._rebuilt is not None and time.monotonic() - self._rebuilt < self._pause:
+            return
         try:
             rebuild(Path(config.hydra.sweep.dir))
-        finally:
-            self._rebuilt = time.monotonic()
+        except UserError as error:
+            log.debug("tables left to the end of the sweep: %s", error)
+        self._rebuilt = time.monotonic()
 
 
 def rebuild(folder: Path) -> list[Path]:

@@ -8,6 +8,7 @@ references.jsonl    the court's text of each role that the model was prompted to
 run.json            cell, counts, calls, versions, git commit, seeds, stage identities, timings
 scores.json         written last: its presence means that the run is complete
 error.json          written instead when the cell failed
+.hydra/             configuration and overrides
 """
 
 import gzip
@@ -29,7 +30,7 @@ from legalrr.run.pipeline import Pipeline
 from legalrr.score.cases import JUDGMENTS
 from legalrr.score.explanation import REFERENCES
 from legalrr.stage import description, digest
-from legalrr.store import write_atomically
+from legalrr.store import make_folder, write_atomically
 from legalrr.verdict import BLANK
 
 PACKAGES = (
@@ -69,7 +70,7 @@ def write_run(
 
     run.json has the digest of the judgments' lines, as most cells of a sweep have the same judgments.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     lines = "".join(json.dumps(_judgment_row(judgment)) + "\n" for judgment in judgments).encode("ascii")
     record = {**record, "judgments": {"file": JUDGMENTS, "sha256": hashlib.sha256(lines).hexdigest()}}
     write_atomically(folder / PREDICTIONS, "".join(as_json(one.to_json()) + "\n" for one in predictions))
@@ -262,7 +263,7 @@ def as_json(value: object, indent: int | None = None) -> str:
 
 def write_error(folder: Path, error: BaseException) -> None:
     """Write error.json into the folder of a failed cell."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     write_atomically(
         folder / "error.json", as_json({"what": str(error), "type": type(error).__name__}, indent=2) + "\n"
     )

@@ -5,6 +5,7 @@ of all judgments. So the calls of all cells with the same backbone are made firs
 cells find them in the store.
 """
 
+import errno
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,8 +17,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from legalrr.configuration import write_configuration
 from legalrr.conversations import run_conversations
-from legalrr.errors import UserError
+from legalrr.errors import UserError, file_errors
 from legalrr.predictors import ModelPredictor
 from legalrr.progress import progress, working
 from legalrr.protocols import Engine, PageTokens
@@ -28,6 +30,9 @@ from legalrr.run.pipeline import Pipeline, PreparationCache, build_pipeline, req
 from legalrr.stage import identity
 
 log = logging.getLogger("legalrr")
+
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""Faults of a whole disk: cells name the file that met one first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,6 +233,7 @@ class Job:
         self._retried: dict[str, set[str]] = {}
         self._prepared = PreparationCache()
         self._process = os.getpid()
+        self._messages: dict[int | str, str] = {}
 
     def begin(self, folder: Path) -> None:
         """Note the folder of the sweep whose jobs follow, in this process or in others."""
@@ -241,6 +247,21 @@ class Job:
         """Make the calls that cells share; an invalid config is reported by its own job."""
         prefetch(_valid_pipelines(configs), self._fresh, self._prepared, self._retried)
 
+    def message(self, error: Exception) -> str:
+        """Return the message of an error; for a fault of a whole disk that of the first one."""
+        cause = error.__cause__
+        shared = cause.errno if isinstance(cause, OSError) and cause.errno in FULL_DISK else str(error)
+        return self._messages.setdefault(shared, str(error))
+
+    def fail(self, number: str, error: Exception, folder: Path | None = None) -> None:
+        """Note that a cell failed, and write error.json if it has a folder that can be written."""
+        self.failures.append((number, self.message(error)))
+        if folder is not None:
+            try:
+                write_error(folder, error)
+            except UserError as fault:
+                log.debug("no error.json: %s", fault)
+
     def __call__(self, config: DictConfig) -> None:
         """Run one cell; write error.json if it fails."""
         hydra = HydraConfig.get()
@@ -249,18 +270,19 @@ class Job:
         if sweep and not self.folders:
             self.folders.append(Path(hydra.sweep.dir))
         try:
-            pipeline = build_pipeline(config)
-            if sweep:
-                log.info("[%s] %s", hydra.job.num, hydra.job.override_dirname)
-            # The keys of calls do not name the backbone.
-            backbone = identity(pipeline.backbone)
-            fresh, retried = (known.setdefault(backbone, set()) for known in (self._fresh, self._retried))
-            run_cell(pipeline, folder, fresh, self._prepared, retried)
+            with file_errors():
+                write_configuration(folder, config, hydra)
+                pipeline = build_pipeline(config)
+                if sweep:
+                    log.info("[%s] %s", hydra.job.num, hydra.job.override_dirname)
+                # The keys of calls do not name the backbone.
+                backbone = identity(pipeline.backbone)
+                fresh, retried = (known.setdefault(backbone, set()) for known in (self._fresh, self._retried))
+                run_cell(pipeline, folder, fresh, self._prepared, retried)
         except Exception as error:
             # The traceback goes to the log file of the cell; the console shows the message once, at the end.
             log.debug("cell failed", exc_info=True)
-            write_error(folder, error)
-            self.failures.append((str(hydra.job.num) if sweep else "", str(error)))
+            self.fail(str(hydra.job.num) if sweep else "", error, folder)
             # Hydra prints a line for an exception; in a worker process, the launcher learns of the failure by it.
             if isinstance(error, UserError) and os.getpid() == self._process:
                 return

@@ -6,6 +6,7 @@ what is needed to load the model.
 
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from legalrr.records import Judgment
 from legalrr.roles import scheme
 from legalrr.segment.features import FEATURES_VERSION
 from legalrr.sentences import split
-from legalrr.store import write_atomically
+from legalrr.store import not_own, write_atomically
 
 RETRAIN = "train it again: legalrr segment train"
 
@@ -140,6 +141,27 @@ def read_card(model: Path) -> TaggerCard:
             f"trained with features version {features}, not {FEATURES_VERSION}", where=str(model), cure=RETRAIN
         )
     return card
+
+
+def require_own_model(model: Path, crf: Path | None = None) -> None:
+    """Raise UserError if training would overwrite a file that is not of an earlier training of the same model.
+
+    Args:
+        model: the model file; its card is written too.
+        crf: the CRF of a neural tagger; None for a CRF.
+    """
+    path = card_path(model)
+    try:
+        content = json.loads(path.read_bytes()) if path.is_file() else {}
+        own = {model: content.get("sha256"), crf: content.get("settings", {}).get("crf_sha256")}
+        earlier = content.get("model") == model.name and content.get("features") is not None
+    except (ValueError, AttributeError):
+        own, earlier = {}, False
+    if os.path.lexists(path) and not earlier:
+        raise not_own(path)
+    for file in (model, crf):
+        if file is not None and os.path.lexists(file) and (not file.is_file() or sha256(file) != own.get(file)):
+            raise not_own(file)
 
 
 def write_card(

@@ -21,7 +21,7 @@ from legalrr.records import Judgment
 from legalrr.roles import KINDS, SCHEMES, losses, mapping
 from legalrr.segment import training_cli
 from legalrr.segment.tagger import load_tagger
-from legalrr.store import write_atomically
+from legalrr.store import require_own, require_writable, write_atomically
 from legalrr.tables import Table, standard_output
 
 if TYPE_CHECKING:
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 
 STDIN = "-"
+PAGE_START = (
+    '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<meta http-equiv="Content-Security-Policy"'
+)
+"""How the page of `show` begins."""
 PIPE_WIDTH = 160
 EXAMPLES = """\
 examples:
@@ -141,6 +145,8 @@ def _show(options: argparse.Namespace) -> None:
         raise UserError(
             "cannot write the page there", where=f"--out {options.out}", cure="name a *.html in an existing folder"
         )
+    require_own(options.out, PAGE_START)
+    require_writable(options.out)
     segmenter = _load_tagger(options)
     judgment = _read_judgment(options.input)
     segments = segmenter.segment(judgment)

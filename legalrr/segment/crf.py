@@ -11,13 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from legalrr.errors import UserError
 from legalrr.records import Judgment, Segments
 from legalrr.roles import scheme
 from legalrr.segment.card import LabelledJudgment, TaggerCard, read_card
 from legalrr.segment.features import CUE_NAMES, cues, features, words_of
 from legalrr.segment.tagger import RoleProbabilities, check_options, open_model, tag_sentences
+from legalrr.store import write_atomically
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,9 +85,18 @@ class CrfRecipe:
         )
         for document in documents:
             trainer.append(features(document.sentences), document.roles)
-        part = path.with_name(f".{path.name}.part")
-        trainer.train(str(part))
-        part.replace(path)
+        with TemporaryDirectory() as folder:
+            made = Path(folder) / path.name
+            trainer.train(str(made))
+            content = made.read_bytes()
+            # CRFsuite does not report a full disk; its file begins with four letters and the size.
+            if int.from_bytes(content[4:8], "little") != len(content) or not content:
+                raise UserError(
+                    "the model was not written whole",
+                    where=folder,
+                    cure="free space there, or set TMPDIR to another folder",
+                )
+        write_atomically(path, content)
         return FittedCrf(tagger=open_tagger(path), roles=tuple(role.code for role in scheme(documents[0].scheme).roles))
 
 

@@ -18,6 +18,7 @@ from legalrr.segment.crf import CrfRecipe, FittedCrf, extra_features
 from legalrr.segment.neural import Adviser, OpenedTagger, mean_probabilities, open_networks
 from legalrr.segment.sentence_embeddings import SentenceEmbedder
 from legalrr.segment.tagger import RoleProbabilities
+from legalrr.store import write_atomically
 
 if TYPE_CHECKING:
     import numpy as np
@@ -109,7 +110,7 @@ class NeuralRecipe:
             torch.set_num_threads(threads)
         weights = {f"{n}.{name}": w for n, network in enumerate(networks) for name, w in network.state_dict().items()}
         # save_file would create a file readable by its owner only.
-        path.write_bytes(save(weights))
+        write_atomically(path, save(weights))
         place = crf_path(path)
         crf = self.crf.fit(documents, place)
         return FittedNeural(

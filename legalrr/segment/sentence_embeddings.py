@@ -7,6 +7,7 @@ processed in overlapping windows; the state of a token is taken from the first w
 the most preceding context.
 """
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -17,6 +18,7 @@ from legalrr.backbones.local.model_files import cache_root, model_provenance
 from legalrr.backbones.local.weights import torch_settings
 from legalrr.errors import UserError
 from legalrr.stage import check_fields, choice, digest, runtime
+from legalrr.store import make_folder, write_atomically
 
 if TYPE_CHECKING:
     import numpy as np
@@ -166,11 +168,10 @@ class SentenceEmbedder:
 
         path = cache_root() / "states" / digest(self.identity())[:16] / f"{digest(list(sentences))}.npy"
         if not path.is_file():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_suffix(".part")
-            with part.open("wb") as file:
-                np.save(file, self.embed(sentences).astype(np.float16), allow_pickle=False)
-            part.replace(path)
+            make_folder(path.parent)
+            content = io.BytesIO()
+            np.save(content, self.embed(sentences).astype(np.float16), allow_pickle=False)
+            write_atomically(path, content.getvalue())
         cached: np.ndarray = np.load(path, allow_pickle=False).astype(np.float32)
         return cached
 

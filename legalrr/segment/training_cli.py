@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from legalrr.corpora.catalogue import CorpusFacts, card
 from legalrr.errors import UserError
 from legalrr.records import Judgment
-from legalrr.segment.card import LabelledJudgment, build_dataset, sha256, write_card
+from legalrr.segment.card import LabelledJudgment, build_dataset, require_own_model, sha256, write_card
 from legalrr.segment.crf import CrfRecipe
 from legalrr.segment.cross_validation import (
     AVERAGES,
@@ -26,7 +26,7 @@ from legalrr.segment.cross_validation import (
 from legalrr.segment.neural import Adviser
 from legalrr.segment.neural_training import NeuralRecipe, crf_path
 from legalrr.segment.sentence_embeddings import PRECISIONS, LanguageModel, SentenceEmbedder
-from legalrr.store import write_atomically
+from legalrr.store import make_folder, require_own, require_writable, write_atomically
 from legalrr.tables import Table, fixed, standard_output
 
 if TYPE_CHECKING:
@@ -115,6 +115,8 @@ def _train(options: argparse.Namespace) -> None:
             where=f"--out {options.out}",
             cure=f"name a *{recipe.suffix} in an existing folder",
         )
+    require_own_model(options.out, None if options.tagger == "crf" else crf_path(options.out))
+    require_writable(options.out)
     chosen, documents, also = _read_datasets(options)
     found = _cross_validate(options, documents, also) if options.folds else None
     every = [*documents, *also]
@@ -142,10 +144,14 @@ def _share_crf(made: Path, kept: Path) -> None:
             where="--crf",
             cure=f"use {made}, or train it again",
         )
-    made.unlink()
+    if not made.samefile(kept):
+        made.unlink()
 
 
 def _evaluate(options: argparse.Namespace) -> None:
+    if options.out:
+        make_folder(options.out)
+        require_own(options.out / "scores.json", '{\n  "corpus": ', [options.out / "confusion.svg"])
     _, documents, also = _read_datasets(options)
     found = _cross_validate(options, documents, also)
     _print_scores(found.scores)
@@ -157,7 +163,6 @@ def _evaluate(options: argparse.Namespace) -> None:
             "settings": _recipe(options).as_json(),
             **found.scores,
         }
-        options.out.mkdir(parents=True, exist_ok=True)
         write_atomically(options.out / "scores.json", json.dumps(scores, indent=2, ensure_ascii=False) + "\n")
         write_atomically(options.out / "confusion.svg", confusion_svg(found.gold, found.predicted, title=title))
         print(f"wrote {options.out / 'scores.json'} and {options.out / 'confusion.svg'}")
@@ -165,9 +170,10 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 def _curve(options: argparse.Namespace) -> None:
     shares = parse_shares(options.shares)
+    make_folder(options.out)
+    require_own(options.out / "curve.csv", "share,judgments,", [options.out / "curve.svg"])
     _, documents, also = _read_datasets(options)
     title = f"{options.tagger} on {options.corpus}, {options.folds} folds by document, seed {options.seed}"
-    options.out.mkdir(parents=True, exist_ok=True)
     points: list[CurvePoint] = []
     for share in shares:
         print(f"a share of {share:g} of the judgments")

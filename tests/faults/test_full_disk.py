@@ -1,0 +1,116 @@
+"""A disk that is full from any write on: one line, no torn file, and the rerun has the tables of an undisturbed run."""
+
+import csv
+import gzip
+import json
+import os
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+
+from legalrr.store import Store
+from tests.faults.conftest import Command
+
+EVERY = int(os.environ.get("LEGALRR_FUZZ", "0"))
+"""`LEGALRR_FUZZ=1 pytest tests/faults/test_full_disk.py` tries every write."""
+SAMPLED = 4
+SOURCE = (Path(__file__).with_name("full_disk.py")).read_text(encoding="utf-8")
+SWEEP = (
+    "-m",
+    "arm=direct,majority",
+    "backbone=echo",
+    "backbone.batch=3",
+    "limit=6",
+    "reference=direct",
+    "score.resamples=99",
+    "score.permutations=99",
+    "runs=runs",
+)
+NEVER = 10**9
+
+
+def full_from(folder: Path, first: int) -> str:
+    return f"{SOURCE}\ninstall({str(folder / 'runs')!r}, {first})"
+
+
+def sweeps(folder: Path) -> list[Path]:
+    return sorted((folder / "runs" / "sweep").iterdir()) if (folder / "runs" / "sweep").is_dir() else []
+
+
+def tables(folder: Path) -> dict[str, object]:
+    """Read the tables of the last sweep, without the columns of seconds."""
+    last = sweeps(folder)[-1]
+    found: dict[str, object] = {
+        path.name: path.read_bytes() for path in last.iterdir() if path.suffix in (".md", ".tex")
+    }
+    for name in ("results.csv", "pairs.csv"):
+        with (last / name).open(newline="") as file:
+            found[name] = [{k: v for k, v in row.items() if "seconds" not in k} for row in csv.DictReader(file)]
+    return found
+
+
+def calls(folder: Path) -> Counter[str]:
+    """Count each stored call."""
+    found: Counter[str] = Counter()
+    for shard in (folder / "runs" / "cache" / "predict").glob("*/*.jsonl"):
+        found.update(json.loads(line)["key"] for line in shard.read_bytes().split(b"\n")[:-1])
+    return found
+
+
+def check_whole(folder: Path) -> None:
+    """Check that every file is whole; the store may have an incomplete last line, which it ignores."""
+    for path in (folder / "runs").rglob("*"):
+        assert ".part" not in path.name
+        if path.is_dir() or path.suffix == ".log":
+            continue
+        content = path.read_bytes()
+        assert content, path
+        if path.parent.parent.parent.name == "cache" and path.suffix == ".jsonl":
+            Store(path.parent, {})
+        elif path.suffix == ".jsonl":
+            assert [json.loads(line) for line in content.decode().split("\n")[:-1]]
+            assert content.endswith(b"\n")
+        elif path.suffix == ".json":
+            json.loads(content)
+        elif path.suffix == ".yaml":
+            assert yaml.safe_load(content) is not None
+            assert content.endswith(b"\n") or path.name == "overrides.yaml"
+        elif path.suffix == ".gz":
+            gzip.decompress(content)
+        else:
+            assert content.endswith((b"\n", b"</html>")), path
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("undisturbed")
+
+
+def test_a_full_disk_at_any_write_tears_nothing_and_the_rerun_is_the_same(
+    command: Command, tmp_path: Path, undisturbed: Path
+) -> None:
+    ended = command(*SWEEP, setup=full_from(tmp_path, NEVER))
+    assert ended.status == 0, ended.err
+    number = int((tmp_path / "writes").read_text())
+    (tmp_path / "runs").rename(undisturbed / "runs")
+    check_whole(undisturbed)
+    whole, made = tables(undisturbed), calls(undisturbed)
+    assert len(made) == 6
+    draw = random.Random(5)
+    chosen = range(1, number + 1) if EVERY else sorted({1, number, *draw.sample(range(2, number), SAMPLED - 2)})
+    for first in chosen:
+        ended = command(*SWEEP, setup=full_from(tmp_path, first))
+        said = [line for line in ended.err.splitlines() if line.startswith(("legalrr", "Traceback", "Exception"))]
+        assert len(said) == 1, (first, ended.err)
+        assert "No space left on device (free space on its disk" in said[0], (first, ended.err)
+        assert ended.status == 2, first
+        check_whole(tmp_path)
+        assert set(calls(tmp_path)) <= set(made), first
+        again = command(*SWEEP)
+        assert again.status == 0, (first, again.err)
+        assert tables(tmp_path) == whole, first
+        assert calls(tmp_path) == made, first
+        (tmp_path / "runs").rename(tmp_path / f"checked-{first}")
