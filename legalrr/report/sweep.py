@@ -16,6 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from legalrr.errors import one_line
+from legalrr.latex import latex_line
 from legalrr.report.backbone_metrics import RULES, measured_rows, measured_svg, measured_view
 from legalrr.report.backbone_metrics import RULES as MEASURED_RULES
 from legalrr.report.compare import Report, finding, read_report
@@ -33,7 +34,7 @@ from legalrr.report.table_view import (
 from legalrr.score.cases import INVALID_POLICIES
 from legalrr.score.invalid_bounds import has_invalid
 from legalrr.store import make_folder, write_atomically
-from legalrr.tables import Table, latex_line, markdown_line, standard_output, write_files
+from legalrr.tables import Table, markdown_line, standard_output, write_files
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -105,7 +106,10 @@ def results_md(report: Report) -> str:
 
 
 def results_tex(report: Report) -> str:
-    """Return the display tables in LaTeX (booktabs), a tabular per group below its settings as comments."""
+    """Return the display tables in LaTeX (booktabs), those of each group below its settings as comments.
+
+    They fit the text of an article in one column (`legalrr.latex`).
+    """
     parts = ["".join(f"% {line}\n" for line in rules(report).splitlines())]
     for group in shown_groups(report):
         parts.append(_tabular(scores_view(group), (group_title(group), *treatment(group, report))))
@@ -125,7 +129,8 @@ def rules(report: Report) -> str:
 
 
 def _tabular(table: Table, about: Sequence[str]) -> str:
-    return "".join(f"% {latex_line(line)}\n" for line in about) + table.latex()
+    comments = "".join(f"% {latex_line(line)}\n" for line in about)
+    return f"{comments}\\begingroup\\small\\noindent\n{table.latex()}\\par\\medskip\\endgroup\n"
 
 
 def _bullets(lines: Sequence[str]) -> str:
