@@ -1,6 +1,6 @@
 """Tables of strings, rendered as Markdown, LaTeX, CSV and on a terminal, and number formats for their cells.
 
-Each format is escaped here, so that a name is text in all of them: `markdown_line`, `escape_latex`, `csv_cell`, and
+Each format is escaped, so that a name is text in all of them: `markdown_line`, `csv_cell`, `legalrr.latex`, and
 `legalrr.errors` for the terminal.
 """
 
@@ -12,27 +12,16 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from legalrr.errors import one_line, printable, printable_lines
+from legalrr.latex import Tabular
 from legalrr.store import make_folder, require_own, write_atomically
 from legalrr.streams import STDOUT
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-LATEX_ESCAPES = MappingProxyType(
-    {
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        **{character: "\\" + character for character in "&%$#_{}"},
-    }
-)
-"""Special character of LaTeX -> its escape."""
-# After a line break LaTeX reads these as its argument.
-_ROW_START = re.compile(r"^\s*[\[*]")
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 NULL_WORDS = frozenset(
     {"#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA"}
@@ -51,16 +40,6 @@ def markdown_line(text: str) -> str:
     Emphasis and code are left, as names often have their marks.
     """
     return _TAG.sub("&lt;", one_line(text).replace("\\", r"\\")).replace("](", r"]\(")
-
-
-def latex_line(text: str) -> str:
-    """Make a line of text for a comment in LaTeX: control characters are spaces, as most fonts lack their pictures."""
-    return "".join(" " if new != old else old for old, new in zip(text, one_line(text), strict=True))
-
-
-def escape_latex(text: str, escapes: Mapping[str, str] = LATEX_ESCAPES) -> str:
-    """Escape the special characters of LaTeX; control characters become spaces."""
-    return "".join(escapes.get(character, character) for character in latex_line(text))
 
 
 def csv_cell(text: str) -> str:
@@ -119,15 +98,9 @@ class Table:
         return "\n".join([line(self.header), line(marks), *(line(row) for row in self.rows)])
 
     def latex(self) -> str:
-        """Render as a LaTeX tabular with the rules of booktabs."""
-
-        def line(cells: Iterable[str]) -> str:
-            text = " & ".join(map(escape_latex, cells)) + r" \\"
-            return "{}" + text if _ROW_START.match(text) else text
-
-        alignment = "".join("r" if self.is_number(column) else "l" for column in range(len(self.header)))
-        body = [r"\toprule", line(self.header), r"\midrule", *map(line, self.rows), r"\bottomrule"]
-        return "\n".join([rf"\begin{{tabular}}{{{alignment}}}", *body, r"\end{tabular}"]) + "\n"
+        """Render as LaTeX, in tabulars that fit the text of an article (`legalrr.latex.Tabular`)."""
+        numeric = [self.is_number(column) for column in range(len(self.header))]
+        return Tabular(header=self.header, rows=self.rows, numeric=numeric).render()
 
     def csv(self) -> str:
         """Render as CSV with a header line and lines ending in a newline; see `csv_cell`."""

@@ -3,7 +3,9 @@
 import logging
 import os
 import re
+import shutil
 import socket
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -163,3 +165,54 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+@pytest.fixture
+def compile_latex(tmp_path: Path) -> Callable[..., list[str]]:
+    """Return a function (text, options of article) that compiles LaTeX and gives its warnings of boxes that do not fit.
+
+    The test is skipped without pdflatex.
+    """
+    if shutil.which("pdflatex") is None:
+        pytest.skip("pdflatex is not installed")
+
+    def warnings(text: str, options: str) -> list[str]:
+        head = rf"\documentclass[{options}]{{article}}\usepackage{{booktabs}}\begin{{document}}"
+        (tmp_path / "page.tex").write_text(f"{head}\n{text}\n\\end{{document}}\n", encoding="utf-8")
+        command = ["pdflatex", "-interaction=batchmode", "-halt-on-error", "-no-shell-escape", "page.tex"]
+        made = subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE, check=False)
+        log = (tmp_path / "page.log").read_text(encoding="latin-1")
+        assert made.returncode == 0, log
+        return [line for line in log.splitlines() if line.startswith("Overfull \\hbox")]
+
+    return warnings
+
+
+@pytest.fixture(scope="session")
+def latex_widths() -> Callable[[str], list[float]]:
+    """Return a function from LaTeX to an upper bound of the width of each tabular, from its characters, in points."""
+    from legalrr.latex import BOLD, text_width
+
+    def cell_width(cell: str) -> float:
+        boxed = re.search(r"\\parbox\[[bt]\]{([0-9.]+)em}|\\multicolumn{\d+}{p{([0-9.]+)em}}", cell)
+        if boxed:
+            return 10 * float(boxed[1] or boxed[2])
+        smaller = sum(map(text_width, re.findall(r"(?:\\scriptsize |\\textsuperscript{)([^}]*)}", cell)))
+        ratio = BOLD if r"\textbf" in cell else 1.0
+        cell = re.sub(r"{\\scriptsize [^}]*}|\\textsuperscript{[^}]*}|\\multicolumn{\d+}{l}|\\textbf", "", cell)
+        for command, as_wide in (("backslash|asciitilde|asciicircum", "*"), ("less|greater", "="), ("bar", "|")):
+            cell = re.sub(rf"\\text({command}){{}}", as_wide, cell)
+        return 0.87 * smaller + ratio * text_width(re.sub(r"(?<!\\)[{}]|\\(?=[&%$#_{}])", "", cell))
+
+    def widths(text: str) -> list[float]:
+        found = []
+        space = float(match[1]) if (match := re.search(r"\\tabcolsep}{([0-9.]+)pt}", text)) else 6.0
+        for body in re.findall(r"\\begin{tabular}(.*?)\\end{tabular}", text, re.DOTALL):
+            rows = [row.split(" & ") for row in re.findall(r"^(.*) \\\\$", body, re.MULTILINE)]
+            own = [row for row in rows if not row[0].startswith("\\multicolumn")]
+            columns = sum(max(map(cell_width, cells)) + 2 * space for cells in zip(*own, strict=True))
+            spans = [cell_width(row[0]) + 2 * space for row in rows if row[0].startswith("\\multicolumn")]
+            found.append(max([columns, *spans]))
+        return found
+
+    return widths

@@ -1,18 +1,29 @@
 """Tables for papers: blocks of lines over the same columns, with intervals and footnotes, in three formats."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from legalrr.latex import BOLD, SPAN_WIDTH, box, breakable, column_groups, ems, escape_latex, row, text_width
 from legalrr.score.invalid_bounds import significant_under_bound
-from legalrr.tables import LATEX_ESCAPES, Table, escape_latex, markdown_line, p_exact, p_value
+from legalrr.tables import Table, markdown_line, p_exact, p_value
 
-ESCAPES = MappingProxyType({**LATEX_ESCAPES, "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"})
-"""Escapes of LaTeX, also of the characters that its former default fonts lack."""
 CSV_COLUMNS = (
     *("block", "source", "score", "column", "value", "low", "high", "n", "interval", "p_holm", "notes", "p"),
     "p_holm_bound",
 )
+
+SPACE = 6.0
+"""Space of a column beside its text in LaTeX, in points."""
+NAME_WIDTH = 110.0
+"""Largest width of the name of a score in LaTeX; longer ones have several lines."""
+COLUMN_WIDTH = 110.0
+"""The same of a column heading."""
+TITLE_WIDTH = 220.0
+"""The same of the title of a block in a narrower table."""
+RAGGED = r"\raggedright "
+SMALLER = 0.87
+r"""Largest ratio of the widths of a text in `\scriptsize` and in `\small`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +115,9 @@ def markdown(table: PaperTable) -> str:
         for line in block.lines:
             figures = (line.figures.get(column) for column in table.columns)
             cells = [
-                "" if one is None else f"{_value(one, line, table)} {_interval(one, table)}".strip() + marks(one.notes)
+                ""
+                if one is None
+                else f"{_value(one, line, table)} {'; '.join(_below(one, table))}".strip() + marks(one.notes)
                 for one in figures
             ]
             rows.append((line.score + marks(line.notes), *cells))
@@ -123,34 +136,65 @@ def markdown(table: PaperTable) -> str:
 
 
 def latex(table: PaperTable) -> str:
-    """Return the table in LaTeX (booktabs); intervals are below their numbers."""
-    marks = _marks(table, r"\textsuperscript{{{}}}".format)
-    width = len(table.columns) + 1
+    """Return the table in LaTeX (booktabs); intervals are below their numbers.
 
-    def row(cells: list[str]) -> str:
-        return " & ".join(cells) + r" \\"
-
-    lines = [r"\begin{table*}", r"\centering\small", rf"\caption{{{_escaped(table.caption)}}}"]
-    lines += [rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}", r"\toprule"]
-    lines.append(row(["", *map(_escaped, table.columns)]))
-    for block in table.blocks:
-        title = rf"\textbf{{{_escaped(_title(block))}}}{marks(block.notes)}"
-        lines += [r"\midrule", rf"\multicolumn{{{width}}}{{l}}{{{title}}} \\"]
-        for line in block.lines:
-            figures = [line.figures.get(column) for column in table.columns]
-            values = ["" if one is None else _escaped(_value(one, line, table)) + marks(one.notes) for one in figures]
-            lines.append(row([_escaped(line.score) + marks(line.notes), *values]))
-            below = ["" if one is None else _interval(one, table) for one in figures]
-            if any(below):
-                lines.append(row(["", *(rf"{{\scriptsize {one}}}" if one else "" for one in below)]))
-    lines += [r"\bottomrule", r"\end{tabular}"]
-    remarks = [_escaped(remark) for remark in table.notes]
-    remarks += [rf"\textsuperscript{{{n}}} {_escaped(note)}" for n, note in enumerate(table.footnotes, start=1)]
+    It fits both columns of an article in two columns (`legalrr.latex`); where it is too wide, the columns are split
+    into groups, one below the other.
+    """
+    lines_of = [line for block in table.blocks for line in block.lines]
+    marks = _mark_width(table)
+    names = max((min(NAME_WIDTH, text_width(line.score)) + marks(line.notes) for line in lines_of), default=0.0)
+    columns = [_column_width(column, table) for column in table.columns]
+    widths = [names, *columns]
+    lines = [r"\begin{table*}", rf"\centering\small\setlength{{\tabcolsep}}{{{SPACE / 2:g}pt}}"]
+    lines.append(rf"\caption{{{escape_latex(table.caption)}}}")
+    for number, group in enumerate(column_groups(widths, 1, SPAN_WIDTH, SPACE)):
+        lines += [r"\par\medskip"] if number else []
+        width = sum(widths[column] + SPACE for column in group) - SPACE
+        lines += _tabular(table, [table.columns[column - 1] for column in group[1:]], max(width, TITLE_WIDTH))
+    remarks = [breakable(remark, SPAN_WIDTH / 2) for remark in table.notes]
+    remarks += [
+        rf"\textsuperscript{{{n}}} {breakable(note, SPAN_WIDTH / 2)}" for n, note in enumerate(table.footnotes, start=1)
+    ]
     if remarks:
-        lines += [r"\par\medskip", r"\begin{minipage}{\linewidth}\footnotesize"]
+        lines += [r"\par\medskip", r"\begin{minipage}{\linewidth}\footnotesize\raggedright"]
         # Not a line break: LaTeX reads a bracket or a star after it as its argument.
         lines += [*(rf"{remark}\par" for remark in remarks), r"\end{minipage}"]
     return "\n".join(["% needs \\usepackage{booktabs}", *lines, r"\end{table*}"]) + "\n"
+
+
+def _tabular(table: PaperTable, columns: Sequence[str], title_width: float) -> list[str]:
+    """Return the lines of a tabular with some columns of a table; longer titles of blocks have several lines."""
+    marks, mark_width = _marks(table, r"\textsuperscript{{{}}}".format), _mark_width(table)
+    width = len(columns) + 1
+    lines = [rf"\begin{{tabular}}{{l{'r' * len(columns)}}}", r"\toprule"]
+    lines.append(row(["", *(box(column, COLUMN_WIDTH, head=True, right=True) for column in columns)]))
+    for block in table.blocks:
+        title, alignment, start = escape_latex(_title(block)), "l", ""
+        if BOLD * text_width(_title(block)) + mark_width(block.notes) > title_width:
+            title, alignment, start = breakable(_title(block), title_width / 2), f"p{{{ems(title_width)}}}", RAGGED
+        cell = rf"{start}\textbf{{{title}}}{marks(block.notes)}"
+        lines += [r"\midrule", rf"\multicolumn{{{width}}}{{{alignment}}}{{{cell}}} \\"]
+        for line in block.lines:
+            figures = [line.figures.get(column) for column in columns]
+            values = ["" if f is None else escape_latex(_value(f, line, table)) + marks(f.notes) for f in figures]
+            lines.append(row([box(line.score, NAME_WIDTH) + marks(line.notes), *values]))
+            below = [() if one is None else _below(one, table) for one in figures]
+            for level in range(max(map(len, below))):
+                cells = (rf"{{\scriptsize {one[level]}}}" if level < len(one) else "" for one in below)
+                lines.append(row(["", *cells]))
+    return [*lines, r"\bottomrule", r"\end{tabular}"]
+
+
+def _column_width(column: str, table: PaperTable) -> float:
+    """Return an upper bound of the width of a column, in points."""
+    marks = _mark_width(table)
+    widths = [min(COLUMN_WIDTH, text_width(column))]
+    for line in (line for block in table.blocks for line in block.lines if column in line.figures):
+        figure = line.figures[column]
+        widths.append(text_width(_value(figure, line, table)) + marks(figure.notes))
+        widths += [SMALLER * text_width(one) for one in _below(figure, table)]
+    return max(widths)
 
 
 def as_csv(table: PaperTable) -> str:
@@ -175,10 +219,6 @@ FORMATS: Mapping[str, tuple[str, Callable[[PaperTable], str]]] = MappingProxyTyp
 """Format -> file extension, and its writer."""
 
 
-def _escaped(text: str) -> str:
-    return escape_latex(text, ESCAPES)
-
-
 def _title(block: TableBlock) -> str:
     return f"{block.title}; {block.source}" if block.source else block.title
 
@@ -192,13 +232,15 @@ def _value(figure: TableNumber, line: Line, table: PaperTable) -> str:
     return f"{100 * figure.value:{'+' if table.signed else ''}z.2f}{star}"
 
 
-def _interval(figure: TableNumber, table: PaperTable) -> str:
+def _below(figure: TableNumber, table: PaperTable) -> tuple[str, ...]:
+    """Return the interval of a number and its p, each a line below it; empty without an interval."""
     if figure.interval is None:
-        return ""
+        return ()
     low, high = (f"{100 * bound:{'+' if table.signed else ''}z.1f}" for bound in figure.interval)
-    p = "" if figure.p is None else f"; p {p_value(figure.p)}, Holm {p_value(figure.p_holm)}"
-    bound = "" if figure.p is None or figure.p_holm_bound is None else f", bound {p_value(figure.p_holm_bound)}"
-    return f"[{low}, {high}]{p}{bound}"
+    if figure.p is None:
+        return (f"[{low}, {high}]",)
+    bound = "" if figure.p_holm_bound is None else f", bound {p_value(figure.p_holm_bound)}"
+    return f"[{low}, {high}]", f"p {p_value(figure.p)}, Holm {p_value(figure.p_holm)}{bound}"
 
 
 def _marks(table: PaperTable, shape: Callable[[str], str]) -> Callable[[tuple[str, ...]], str]:
@@ -208,3 +250,9 @@ def _marks(table: PaperTable, shape: Callable[[str], str]) -> Callable[[tuple[st
         return shape(",".join(str(number) for number in sorted({numbers[note] for note in notes}))) if notes else ""
 
     return marks
+
+
+def _mark_width(table: PaperTable) -> Callable[[tuple[str, ...]], float]:
+    """Return a function from notes to the width of their numbers in LaTeX, in points."""
+    marks = _marks(table, "{}".format)
+    return lambda notes: SMALLER * text_width(marks(notes))

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from legalrr.errors import UserError
+from legalrr.report.arm_warnings import arm_warnings
 from legalrr.report.compare import ArmComparison, ArmResult, Group, Report
 from legalrr.report.paper_table import Line, PaperTable, TableBlock, TableNumber
 from legalrr.report.pooled_effects import Pool, pools
@@ -53,6 +54,7 @@ def prediction(report: Report, *, against: bool = False) -> PaperTable:
             STAR,
             *((STAR_BOUND,) if _bounded([block for _, block in own]) else ()),
             f"Invalid answers: {INVALID_POLICIES[report.invalid]}",
+            *(one.text for one in arm_warnings(report)),
             *((AGAINST, *remarks("prediction")) if against else ()),
         ),
     )
@@ -105,6 +107,7 @@ def effects(report: Report, *, against: bool = False) -> PaperTable:
             "extended to 0.",
             *((EFFECT_BOUND,) if _bounded(blocks) else ()),
             "All other effects are exploration: their intervals are not adjusted for the number of effects.",
+            *(one.text for one in arm_warnings(report)),
         ),
     )
 

@@ -17,6 +17,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from legalrr.errors import UserError, one_line
+from legalrr.latex import TEXT_WIDTH, breakable, latex_line
+from legalrr.report.arm_warnings import arm_warnings
 from legalrr.report.backbone_metrics import RULES, measured_rows, measured_svg, measured_view
 from legalrr.report.backbone_metrics import RULES as MEASURED_RULES
 from legalrr.report.compare import Report, finding, read_report
@@ -24,6 +26,7 @@ from legalrr.report.csv_tables import explanations_csv, measured_csv, pairs_csv,
 from legalrr.report.figures import forest_svg
 from legalrr.report.load import gc_paused
 from legalrr.report.sections import sections, shown_groups
+from legalrr.report.summary import summary_line
 from legalrr.report.table_view import (
     differences_view,
     group_title,
@@ -34,7 +37,7 @@ from legalrr.report.table_view import (
 from legalrr.score.cases import INVALID_POLICIES
 from legalrr.score.invalid_bounds import has_invalid
 from legalrr.store import make_folder, write_atomically
-from legalrr.tables import Table, latex_line, markdown_line, standard_output, write_files
+from legalrr.tables import Table, markdown_line, standard_output, write_files
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -88,7 +91,8 @@ def write_tables(report: Report, folder: Path) -> list[Path]:
 
 def results_md(report: Report) -> str:
     """Return the display tables in Markdown, with a section per group."""
-    parts = ["# Results", rules(report)]
+    warnings = (f"> **{markdown_line(one.text)}**" for one in arm_warnings(report))
+    parts = ["# Results", *warnings, markdown_line(summary_line(report)) + ".", rules(report)]
     for group in shown_groups(report):
         parts += [f"## {markdown_line(group_title(group))}", _bullets(treatment(group, report))]
         parts.append(scores_view(group).markdown())
@@ -108,8 +112,13 @@ def results_md(report: Report) -> str:
 
 
 def results_tex(report: Report) -> str:
-    """Return the display tables in LaTeX (booktabs), a tabular per group below its settings as comments."""
+    """Return the display tables in LaTeX (booktabs), those of each group below its settings as comments.
+
+    They fit the text of an article in one column (`legalrr.latex`).
+    """
     parts = ["".join(f"% {line}\n" for line in rules(report).splitlines())]
+    for one in arm_warnings(report):
+        parts.append(f"{{\\small\\raggedright\\noindent {breakable(one.text, TEXT_WIDTH / 2)}\\par\\medskip}}\n")
     for group in shown_groups(report):
         parts.append(_tabular(scores_view(group), (group_title(group), *treatment(group, report))))
     for section in sections(report):
@@ -128,7 +137,8 @@ def rules(report: Report) -> str:
 
 
 def _tabular(table: Table, about: Sequence[str]) -> str:
-    return "".join(f"% {latex_line(line)}\n" for line in about) + table.latex()
+    comments = "".join(f"% {latex_line(line)}\n" for line in about)
+    return f"{comments}\\begingroup\\small\\noindent\n{table.latex()}\\par\\medskip\\endgroup\n"
 
 
 def _bullets(lines: Sequence[str]) -> str:
@@ -183,6 +193,10 @@ def show_report(report: Report, console: "Console | None" = None) -> None:
         console.print()
         console.print("Cells without scores", style="bold", markup=False, highlight=False)
         missing.show(console)
+    # At the end, where a terminal stops.
+    for one in arm_warnings(report):
+        console.print()
+        console.print(one_line(one.text), style="bold red", markup=False, highlight=False)
 
 
 FILES = (

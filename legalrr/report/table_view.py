@@ -15,6 +15,9 @@ TURNS = ("analysis", "statutes", "ratio", "ruling", "answer")
 GKA = "backbone.gka."
 """Prefix of the options of Gated KalmaNet layers."""
 
+COUNTS = ("read", "taken", "scored")
+"""Counts of judgments in run.json that are not those of a reason to leave some out."""
+
 ATTENTION = "attention"
 """Name of a backbone without such layers."""
 
@@ -86,14 +89,14 @@ def differences_view(group: Group) -> Table:
 
 def missing_view(report: Report) -> Table:
     """Return the table of cells without scores, with the reasons."""
+    rows = ((_cell_name(cell), cell.label, cell.status, reason) for cell, reason in missing_cells(report))
+    return Table(header=("Cell", "Arm", "Status", "Why"), rows=tuple(rows))
+
+
+def missing_cells(report: Report) -> list[tuple[RunResult, str]]:
+    """Return the cells without scores, also those that the policy for invalid answers leaves without judgments."""
     missing = [cell for cell in report.cells if cell.status != "done" or not (cell.scores and cell.scores.n)]
-    return Table(
-        header=("Cell", "Arm", "Status", "Why"),
-        rows=(
-            *((_cell_name(cell), cell.label, cell.status, missing_reason(cell)) for cell in missing),
-            *((_cell_name(row.cell), row.cell.label, row.cell.status, reason) for row, reason in report.left_out),
-        ),
-    )
+    return [*((cell, missing_reason(cell)) for cell in missing), *((row.cell, why) for row, why in report.left_out)]
 
 
 def missing_reason(cell: RunResult) -> str:
@@ -110,7 +113,11 @@ def arm_label(row: ArmResult) -> str:
 
 def group_title(group: Group) -> str:
     """Return the title of a group: corpus, segmenter, backbone and run."""
-    setup = group.setup
+    return setup_title(group.setup)
+
+
+def setup_title(setup: Setup) -> str:
+    """Return the title of the group of a cell: corpus, segmenter, backbone and run."""
     model = "no backbone" if setup.backbone == NO_BACKBONE else setup.backbone
     run = f", run {setup.repetition}" if setup.repetition > 1 else ""
     layers = f", {variant}" if (variant := attention_variant(setup)) != ATTENTION else ""
@@ -188,7 +195,7 @@ def differing_options(group: Group, report: Report) -> str:
 
 
 def _judgments(group: Group) -> str:
-    """Return size and class balance, for each distinct pair of them among the rows."""
+    """Return size and class balance, for each distinct pair of them among the rows, and what is not scored."""
     sizes = dict.fromkeys(
         (row.scores.n, *(sum(row.scores.confusion[gold].values()) for gold in ("allowed", "dismissed")))
         for row in group.rows
@@ -196,7 +203,13 @@ def _judgments(group: Group) -> str:
     balance = " or ".join(
         f"n = {n} judgments ({allowed} allowed, {dismissed} dismissed)" for n, allowed, dismissed in sizes
     )
+    counts: dict[str, int] = next((row.cell.run["counts"] for row in group.rows if row.cell.run.get("counts")), {})
     n, units = max((row.scores.n, row.scores.clusters) for row in group.rows)
+    if counts.get("taken", n) != n:
+        balance += f", of {counts['taken']} asked about"
+    excluded = {reason: count for reason, count in counts.items() if reason not in (*COUNTS, PARTY_UNKNOWN)}
+    if excluded and "read" in counts:
+        balance += f"; {counts['read']} read, left out " + ", ".join(f"{n} {why}" for why, n in excluded.items())
     return balance if n == units else f"{balance}; {n} judgments in {units} clusters, near-duplicates as one"
 
 
@@ -204,10 +217,11 @@ def _question(group: Group) -> str:
     """Return the question and the number of judgments with unknown party; "" for runs that did not record these."""
     answering = [row for row in group.rows if row.setup.backbone != NO_BACKBONE and row.cell.run.get("counts")]
     counts = answering[0].cell.run["counts"] if answering else {}
-    if PARTY_UNKNOWN not in counts:
+    if not {PARTY_UNKNOWN, "taken"} <= counts.keys():
         return ""
     question = json.loads(group.setup.options.get("annotate.question", '"party"'))
-    return f"{question}; party not known for {counts[PARTY_UNKNOWN]} of {counts['taken']} judgments"
+    asked = f"{counts['taken']} judgments" + (" asked about" if counts["taken"] != answering[0].scores.n else "")
+    return f"{question}; party not known for {counts[PARTY_UNKNOWN]} of {asked}"
 
 
 def _limits(limits: tuple[float, float] | None) -> str:

@@ -138,6 +138,10 @@ class Answers:
     """Reason (`legalrr.records.HideReason`) -> number of hidden passages, over all cases."""
     hidden_length: int = 0
     """Characters hidden, over all cases."""
+    cut_off: int = 0
+    """Cases with a turn that was cut off; an answer that is cut off after its YES or NO does not count."""
+    cut_turns: Mapping[str, int] = field(default_factory=dict)
+    """Turn -> number of these cases in which it was cut off."""
 
 
 def read_answers(path: Path, reader: PatternVerdictReader | None = None) -> Answers:
@@ -154,6 +158,7 @@ def read_answers(path: Path, reader: PatternVerdictReader | None = None) -> Answ
     metadata: dict[str, JudgmentMetadata] = {}
     places: dict[str, tuple[int, int]] = {}
     hidden: list[tuple[str, int]] = []
+    cut: list[list[str]] = []
     unlabelled = 0
     for where, place, one in read_predictions(path):
         if one.gold is None:
@@ -163,6 +168,8 @@ def read_answers(path: Path, reader: PatternVerdictReader | None = None) -> Answ
             metadata[one.id] = judgment_metadata(one)
             places[one.id] = place
             hidden += [(reason, end - start) for start, end, _, reason in one.hidden]
+            if cases[-1].cut_off and (turns := _cut_turns(one, cases[-1].reason)):
+                cut.append(turns)
     return Answers(
         cases=tuple(cases),
         unlabelled=unlabelled,
@@ -170,7 +177,15 @@ def read_answers(path: Path, reader: PatternVerdictReader | None = None) -> Answ
         places=places,
         hidden=Counter(reason for reason, _ in hidden),
         hidden_length=sum(length for _, length in hidden),
+        cut_off=len(cut),
+        cut_turns=Counter(turn for turns in cut for turn in turns),
     )
+
+
+def _cut_turns(prediction: Prediction, reason: str) -> list[str]:
+    """Return the turns that were cut off, without an answer whose YES or NO was read."""
+    cut = [str(turn.get("name", "")) for turn in prediction.turns if turn.get("finish_reason") == "length"]
+    return [turn for turn in cut if turn != ANSWER or reason == "budget"]
 
 
 def reread(prediction: Prediction, reader: PatternVerdictReader, *, where: str) -> Prediction:

@@ -1,19 +1,14 @@
 import csv
 import io
-import re
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from legalrr.report.paper_table import (
-    LATEX_ESCAPES,
     Line,
     PaperTable,
     TableBlock,
     TableNumber,
     as_csv,
-    escape_latex,
     latex,
     markdown,
 )
@@ -63,7 +58,7 @@ In 100 %
 
 LATEX = r"""% needs \usepackage{booktabs}
 \begin{table*}
-\centering\small
+\centering\small\setlength{\tabcolsep}{3pt}
 \caption{In 100 \%}
 \begin{tabular}{lrr}
 \toprule
@@ -79,7 +74,7 @@ Macro-F1\textsuperscript{4} & 68.18 &  \\
 \bottomrule
 \end{tabular}
 \par\medskip
-\begin{minipage}{\linewidth}\footnotesize
+\begin{minipage}{\linewidth}\footnotesize\raggedright
 * differs\par
 \textsuperscript{1} no interval: too few\par
 \textsuperscript{2} none\textbar{}dismissed\par
@@ -135,11 +130,44 @@ def test_differences_have_a_sign():
     assert latex(one).endswith("\\end{tabular}\n\\end{table*}\n")
 
 
-@settings(deadline=None)
-@given(st.text())
-def test_escaped_text_has_no_special_characters_of_latex(text):
-    known = "|".join(sorted(map(re.escape, LATEX_ESCAPES.values()), key=len, reverse=True))
-    assert not set(re.sub(known, "", escape_latex(text))) & set(LATEX_ESCAPES)
-    plain = escape_latex(text)
-    for character, command in sorted(LATEX_ESCAPES.items(), key=lambda item: -len(item[1])):
-        assert plain.count(command) >= text.count(character)
+def test_wide_latex_is_split_into_groups_of_columns_that_fit_two_columns_of_a4(latex_widths):
+    names = ("D/R/C", "D/R", "D/C", "D", "R/C", "R", "C", "none")
+    one = wide_table(names, TableNumber(value=1.0, interval=(0.801, 1.0), p_holm=0.01, notes=("a", "b")))
+    made = latex(one)
+    assert made.count(r"\begin{tabular}{lrrrr}") == 2
+    assert max(latex_widths(made)) <= 452
+    assert made.count("Macro-F1") == 2
+
+
+def test_the_table_of_the_study_is_not_split(latex_widths):
+    names = ("D/R/C", "D/R", "D/C", "D", "R/C", "R", "C", "none")
+    made = latex(wide_table(names, TableNumber(value=0.7512, interval=(0.612, 0.853), p_holm=0.01)))
+    assert made.count(r"\begin{tabular}{lrrrrrrrr}") == 1
+    assert max(latex_widths(made)) <= 452
+
+
+def test_p_is_on_a_line_of_its_own_in_latex(latex_widths):
+    figure = TableNumber(value=-0.2, interval=(-0.31, -0.1), p=0.001, p_holm=0.003, p_holm_bound=0.02)
+    figures = {"Macro-F1": figure, "Accuracy": TableNumber(value=-0.2, interval=(-0.31, -0.1))}
+    block = TableBlock(title="build", lines=(Line(score="D", figures=figures),))
+    made = latex(PaperTable(caption="Effects.", columns=("Macro-F1", "Accuracy"), blocks=(block,)))
+    interval = r"{\scriptsize [-31.0, -10.0]}"
+    assert rf" & {interval} & {interval} \\" in made
+    assert " & {\\scriptsize p 0.0010, Holm 0.0030, bound 0.0200} &  \\\\" in made
+    assert made.count(r"\begin{tabular}") == 1
+    assert max(latex_widths(made)) <= 452
+
+
+@pytest.mark.parametrize("options", ["10pt,a4paper,twocolumn", "10pt,twocolumn", "11pt,twocolumn"])
+def test_tex_finds_no_overfull_box_in_a_table_for_papers(compile_latex, options):
+    figure = TableNumber(value=1.0, interval=(0.801, 1.0), p=0.1, p_holm=0.2, notes=("an_unbroken/" * 30, "b"))
+    columns = ("D/R/C", "D/R", "another_heading_" * 5, "none")
+    made = latex(wide_table(columns, figure, "BERTScore of a/model-with_a_name" * 4))
+    assert compile_latex(made, options) == []
+
+
+def wide_table(columns, figure, score="FPR"):
+    """Return a table with a long title and the same number everywhere."""
+    lines = tuple(Line(score=name, figures=dict.fromkeys(columns, figure)) for name in ("Macro-F1", score))
+    block = TableBlock(title="build (test), roles: gold, " + "a_long/name-of_a.model" * 9, lines=lines, notes=("c",))
+    return PaperTable(caption="Shares in percent.", columns=columns, blocks=(block,), notes=("* differs",))

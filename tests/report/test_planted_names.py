@@ -134,8 +134,9 @@ def check_latex(path: Path) -> None:
     assert not CONTROLS.search(text)
     lines = [line for line in text.split("\n") if line and not line.startswith("%")]
     commands = {name for line in lines for name in re.findall(r"\\([A-Za-z]+)", line)}
-    rules = {"toprule", "midrule", "bottomrule"}
-    assert commands == {"begin", "end", *rules, "textbackslash"}
+    rules, boxes = {"toprule", "midrule", "bottomrule"}, {"parbox", "raggedright", "raggedleft", "strut", "allowbreak"}
+    layout = {"begin", "end", "begingroup", "endgroup", "small", "noindent", "par", "medskip"}
+    assert commands == {*layout, *rules, *boxes, "textbackslash", "textless", "textgreater", "textbar"}
     assert not any(re.search(r"(?<!\\)%", line) for line in lines)
     assert not any(line.lstrip().startswith(("[", "*")) for line in lines)
 

@@ -1,5 +1,6 @@
 import csv
 import io
+import re
 
 import pytest
 
@@ -167,6 +168,26 @@ def test_latex_is_booktabs_and_escaped(sweep):
     assert r"\toprule" in text
     assert r"a\_b \& c (reference) & 12 &" in text
     assert r"Invalid \%" in text
+
+
+@pytest.mark.parametrize("label", ["D/R/C", "an arm with_a/long-name " * 6])
+def test_latex_fits_the_text_of_an_article(thrice, latex_widths, label):
+    thrice.cell(100, "drc", "-" * 12, label=label, backbone="other")
+    thrice.cell(101, "plain", "AAADDDDDDAAA", backbone="other")
+    made = results_tex(read_report([thrice.folder]))
+    # The scores of one group and of repeated runs, and the differences of these.
+    assert made.count(r"\begingroup\small\noindent") == 3
+    assert 0 < max(latex_widths(made)) <= 345
+    heads = [one for head in re.findall(r"\\toprule\n(.*) \\\\", made) for one in head.split(" & ")]
+    columns = {re.sub(r"\\parbox.*?{\\raggedleft (.*)\\strut}", r"\1", head) for head in heads}
+    assert {"n", "FPR", "p skill", "Macro-F1 [95\\%]", "p Holm", "SD between runs"} <= columns
+
+
+@pytest.mark.parametrize("options", ["10pt", "11pt", "12pt"])
+def test_tex_finds_no_overfull_box_in_the_tables_of_a_sweep(thrice, compile_latex, options):
+    thrice.cell(100, "drc", "-" * 12, label="an arm with_a/long-name " * 6, backbone="other")
+    thrice.cell(101, "plain", "AAADDDDDDAAA", backbone="other")
+    assert compile_latex(results_tex(read_report([thrice.folder])), options) == []
 
 
 def test_tables_of_cells_that_are_all_failed_or_unlabelled(sweep):

@@ -25,6 +25,23 @@ def test_tokens_are_summed_and_one_cut_off_turn_marks_the_case():
     assert not case.skipped
 
 
+def test_turns_that_were_cut_off_are_counted_but_not_an_answer_cut_off_after_its_word(tmp_path):
+    def ended(id, reason, **ends):
+        turn = {"prompt_tokens": 10, "cached_tokens": 4, "new_tokens": 2}
+        turns = [{**turn, "name": one, "finish_reason": end} for one, end in ends.items()]
+        return row(id=id, reason=reason, turns=turns)
+
+    rows = [
+        ended("a", "matched", analysis="length", answer="length"),
+        ended("b", "budget", analysis="length", answer="length"),
+        ended("c", "matched", analysis="stop", answer="length"),
+        ended("d", "matched", analysis="stop", answer="stop"),
+    ]
+    answers = read_answers(write(tmp_path / "p.jsonl", *rows))
+    assert [case.cut_off for case in answers.cases] == [True, True, True, False]
+    assert (answers.cut_off, answers.cut_turns) == (2, {"analysis": 2, "answer": 1})
+
+
 def test_unlabelled_judgments_are_counted_but_not_scored(tmp_path):
     path = write(tmp_path / "p.jsonl", row(), row(id="b", gold=None), row(id="c", gold="dismissed"))
     answers = read_answers(path)

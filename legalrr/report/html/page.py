@@ -10,7 +10,7 @@ import base64
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from legalrr.corpora.catalogue import card
 from legalrr.errors import UserError, printable
 from legalrr.html import environment, source_hash, template_source
 from legalrr.progress import progress
+from legalrr.report.arm_warnings import arm_warnings
 from legalrr.report.compare import Report
 from legalrr.report.html.judgments import Collection, Conversations, Phrases, collections, read_judgments, read_rows
 from legalrr.report.html.results import (
@@ -36,6 +37,7 @@ from legalrr.report.html.results import (
     verdict,
 )
 from legalrr.report.load import RunResult
+from legalrr.report.summary import facts
 from legalrr.roles import BUILD, SEVEN
 from legalrr.score.cases import INVALID_POLICIES
 
@@ -96,6 +98,7 @@ def report_page(report: Report, folders: Sequence[Path], *, megabytes: float = M
     return templates.get_template("report/html/page.j2").render(
         title=printable(" + ".join(folder.resolve().name for folder in folders)),
         verdict=printable(verdict(report)),
+        warnings=[printable(one.text) for one in arm_warnings(report)],
         data=script_json(page_json(report, gathered, texts, folders)),
         phrases=texts.phrases,
         figures=figures(report),
@@ -111,6 +114,7 @@ def page_json(report: Report, gathered: Sequence[Collection], texts: Texts, fold
     """Return the data of the page, without figures and texts."""
     return {
         "invalid": INVALID_POLICIES[report.invalid],
+        "facts": [asdict(fact) for fact in facts(report)],
         "cells": cells_json(report),
         "groups": groups_json(report),
         "repeats": repeats_json(report),

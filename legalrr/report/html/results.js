@@ -41,29 +41,16 @@ function isReal(pair) {
 }
 
 function summary() {
-  const scored = DATA.cells.filter((cell) => cell.scored);
-  const backbones = unique(scored.map((cell) => cell.backbone).filter(Boolean));
-  const arms = unique(scored.filter((cell) => cell.family === "arm").map((cell) => cell.arm));
-  const others = unique(scored.filter((cell) => cell.family !== "arm").map((cell) => cell.arm));
-  const failed = DATA.cells.filter((cell) => cell.status !== "done");
-  const tokens = sum(DATA.health.map((one) => one && one.prompt_tokens + one.new_tokens));
-  const judgments = DATA.collections.map((one) => {
-    const allowed = [...one.gold].filter((letter) => letter === "A").length;
-    return [one.ids.length, `${one.name}: ${allowed} allowed, ${one.ids.length - allowed} dismissed`];
-  });
-  const facts = [
-    [count(sum(judgments.map((one) => one[0]))), "judgments", judgments.map((one) => one[1]).join("; ")],
-    [count(arms.length), arms.length === 1 ? "arm" : "arms", others.length ? `and ${others.length} baselines and probes` : "of the experiment"],
-    [count(backbones.length), backbones.length === 1 ? "backbone" : "backbones", backbones.join(", ")],
-    [count(DATA.cells.length), "cells", failed.length ? `${failed.length} without scores` : "all with scores"],
-    [tokens >= 1e6 ? `${(tokens / 1e6).toFixed(1)} M` : count(tokens), "tokens", "read and written"],
-  ];
   const findings = DATA.groups.filter((group) => group.finding);
   return [
-    el("dl", { class: "facts" }, facts.map(([value, what, about]) => el("div", {}, el("dt", {}, el("b", {}, value), " ", what), el("dd", { class: "about" }, foreign(about))))),
+    el("dl", { class: "facts" }, DATA.facts.map((one) => el("div", {}, el("dt", {}, el("b", {}, short(one.count)), " ", one.what), el("dd", { class: "about" }, foreign(one.about))))),
     el("ul", { class: "findings" }, findings.slice(0, 6).map((group) => el("li", {}, el("b", {}, foreign(groupName(group))), ": ", best(group), " ", group.finding))),
     findings.length > 6 && el("p", { class: "note" }, `and ${findings.length - 6} more groups; see the results.`),
   ];
+}
+
+function short(value) {
+  return value >= 1e6 ? `${(value / 1e6).toFixed(1)} M` : count(value);
 }
 
 function best(group) {
@@ -161,7 +148,7 @@ function resultsSection() {
 }
 
 function missing() {
-  const gone = DATA.cells.filter((cell) => cell.status !== "done" || !cell.scored);
+  const gone = DATA.cells.filter((cell) => cell.missing);
   if (!gone.length) return null;
   const lines = gone.map((cell) => [cell.name, cell.label, cell.status, cell.problem]);
   return [el("h3", {}, "Cells without scores"), plain("Cells without scores", ["Cell", "Arm", "Status", "Why"], lines)];

@@ -20,7 +20,7 @@ from legalrr.report.figures import (
 from legalrr.report.load import NO_BACKBONE, RunResult
 from legalrr.report.pooled_effects import Pool, pools
 from legalrr.report.sections import ExplainedRow, ExplainedTurn, explanations
-from legalrr.report.table_view import differing_options, full_title, group_title, missing_reason, treatment
+from legalrr.report.table_view import differing_options, full_title, group_title, missing_cells, treatment
 from legalrr.report.verdict_readers import RepeatedRow, repeats, run_number
 from legalrr.score.breakdown import breakdown, calibration
 from legalrr.score.detectable import LEVEL
@@ -34,7 +34,8 @@ NAMED = 3
 
 def cells_json(report: Report) -> list[dict[str, Any]]:
     """Return the settings and status of each cell, in the order of the report."""
-    return [_cell(cell, several=len({c.sweep for c in report.cells}) > 1) for cell in report.cells]
+    several, reasons = len({c.sweep for c in report.cells}) > 1, {id(c): why for c, why in missing_cells(report)}
+    return [_cell(cell, reasons.get(id(cell)), several=several) for cell in report.cells]
 
 
 def groups_json(report: Report) -> list[dict[str, Any]]:
@@ -75,10 +76,10 @@ def _named(pair: ArmComparison, report: Report) -> str:
     return f"{setup.label}{place} {pair.comparison.difference:+.3f}"
 
 
-def _cell(cell: RunResult, *, several: bool) -> dict[str, Any]:
+def _cell(cell: RunResult, problem: str | None, *, several: bool) -> dict[str, Any]:
     setup = cell.setup
     name = f"folder {cell.sweep}, {cell.name}" if several else cell.name
-    data: dict[str, Any] = {"name": name, "label": cell.label, "status": cell.status, "problem": missing_reason(cell)}
+    data: dict[str, Any] = {"name": name, "label": cell.label, "status": cell.status, "problem": problem or ""}
     if setup is not None:
         data |= {
             "arm": setup.arm,
@@ -88,7 +89,7 @@ def _cell(cell: RunResult, *, several: bool) -> dict[str, Any]:
             "backbone": None if setup.backbone == NO_BACKBONE else setup.backbone,
             "reference": setup.arm == setup.reference,
         }
-    return data | {"scored": cell.scores is not None and cell.scores.n > 0}
+    return data | {"scored": cell.scores is not None and cell.scores.n > 0, "missing": problem is not None}
 
 
 def _group(group: Group, report: Report, numbers: Mapping[int, int]) -> dict[str, Any]:
