@@ -225,11 +225,12 @@ class Job:
     def prepare(self, configs: Iterable[DictConfig]) -> None:
         """Make the calls that cells share; an invalid config is reported by its own job."""
         pipelines = []
-        for config in configs:
-            try:
-                pipelines.append(build_pipeline(config))
-            except (UserError, OmegaConfBaseException) as error:
-                log.debug("invalid config, left to its job: %s", error)
+        with working("compose the cells"):
+            for config in configs:
+                try:
+                    pipelines.append(build_pipeline(config))
+                except (UserError, OmegaConfBaseException) as error:
+                    log.debug("invalid config, left to its job: %s", error)
         prefetch(pipelines, self._fresh, self._prepared, self._retried)
 
     def __call__(self, config: DictConfig) -> None:
