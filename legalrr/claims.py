@@ -1,7 +1,8 @@
 """Claims on keys: processes that share a folder tell each other which records they are computing.
 
 A claim is a lock on one byte of a file, at an offset that follows from the key. The kernel releases the locks of a
-process that ends in any way, so none is left behind. Within a process, claims do not exclude each other.
+process that ends in any way, so none is left behind. Within a process, claims do not exclude each other, and closing
+one `Claims` releases those of another on the same file.
 """
 
 import errno

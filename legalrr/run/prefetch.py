@@ -245,7 +245,9 @@ class Job:
 
     def prepare(self, configs: Iterable[DictConfig]) -> None:
         """Make the calls that cells share; an invalid config is reported by its own job."""
-        prefetch(_valid_pipelines(configs), self._fresh, self._prepared, self._retried)
+        with working("compose the cells"):
+            pipelines = _valid_pipelines(configs)
+        prefetch(pipelines, self._fresh, self._prepared, self._retried)
 
     def message(self, error: Exception) -> str:
         """Return the message of an error; for a fault of a whole disk that of the first one."""

@@ -1,8 +1,10 @@
 """Prefetch: the calls of the cells of a sweep are made before them, judgment by judgment."""
 
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,11 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from legalrr.backbones.echo import EchoBackbone
+from legalrr.cli import main
 from legalrr.paths import root
+from legalrr.progress import progress
 from legalrr.protocols import Abilities, Call, Engine, Reply
+from legalrr.run import prefetch as prefetching
 from legalrr.run.cell import run_cell
 from legalrr.run.pipeline import Pipeline, PreparationCache, build_pipeline
 from legalrr.run.prefetch import prefetch
@@ -235,3 +240,17 @@ def test_the_time_of_prefetched_answers_is_that_of_each_arm_that_uses_them(tmp_p
     assert (plain, chain) == (5 * 2 * 0.001, 5 * 4 * 0.001)
     assert 0 < some < more
     assert none == (0, 0)
+
+
+def test_the_prefetch_of_a_sweep_prints_its_progress(
+    run_hydra: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prefetching, "progress", partial(progress, first=0, interval=0.01))
+    options = (*SETTINGS, "backbone.seconds_per_call=0.01", "backbone.batch=3")
+    status, out, err = run_hydra(main, "legalrr", "-m", "arm=plain,c", *options)
+    assert status == 0
+    shown = re.findall(r"^prefetch: (\d+)/30 calls", err, re.MULTILINE)
+    assert shown == sorted(shown, key=int)
+    assert len(set(shown)) > 2
+    assert re.search(r"^prefetch: 30 calls in .*\n\[0\] arm=plain", err, re.MULTILINE)
+    assert "prefetch" not in out
