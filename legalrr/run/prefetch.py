@@ -77,7 +77,8 @@ def prefetch(
     for (backbone, _), some in sharing.items():
         if len(some) > 1:
             try:
-                prefetch_cells(some, some[0].backbone.load(), fresh.setdefault(backbone, set()), prepared)
+                with file_errors():
+                    prefetch_cells(some, some[0].backbone.load(), fresh.setdefault(backbone, set()), prepared)
             except UserError as error:
                 log.debug("prefetch left to the cells: %s", error)
 
