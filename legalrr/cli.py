@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
@@ -99,7 +99,6 @@ def run_experiment() -> NoReturn:
 def _experiment_status() -> int:
     from hydra.core.plugins import Plugins
 
-    _require_text(sys.argv[1:])
     # Its first use executes Hydra's own plugin modules again, and with them the base classes of those imported before.
     plugins = Plugins.instance()
 
@@ -134,17 +133,6 @@ def _experiment_status() -> int:
                 if (message := job.message(error)) not in [one for _, one in job.failures]:
                     print_error(f"legalrr: {message}")
     return status
-
-
-def _require_text(arguments: Sequence[str]) -> None:
-    """Raise UserError for an argument that the encoding of the locale does not decode: Hydra would not parse it."""
-    for argument in arguments:
-        if any("\udc80" <= character <= "\udcff" for character in argument):
-            raise UserError(
-                f"not text in the encoding {sys.getfilesystemencoding()} of this locale",
-                where=os.fsencode(argument).decode("utf-8", "replace"),
-                cure="set LC_ALL=C.UTF-8 or PYTHONUTF8=1",
-            )
 
 
 def _print_failures(failures: list[tuple[str, str]]) -> None:

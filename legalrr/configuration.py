@@ -109,6 +109,17 @@ def require_no_credentials(overrides: Iterable[str]) -> None:
             )
 
 
+def require_text(arguments: Iterable[str]) -> None:
+    """Raise UserError for an argument that the encoding of the locale does not decode: Hydra would not parse it."""
+    for argument in arguments:
+        if any("\udc80" <= character <= "\udcff" for character in argument):
+            raise UserError(
+                f"not text in the encoding {sys.getfilesystemencoding()} of this locale",
+                where=os.fsencode(argument).decode("utf-8", "replace"),
+                cure="set LC_ALL=C.UTF-8 or PYTHONUTF8=1",
+            )
+
+
 LOG = logging.getLogger(__name__)
 
 
@@ -133,6 +144,7 @@ def run_hydra(task: Callable[[DictConfig], Any], name: str) -> None:
     Raises:
         UserError: bad input; other exceptions of `task` pass unchanged.
     """
+    require_text(sys.argv[1:])
     require_no_credentials(sys.argv[1:])
     # By default Hydra prints its own traceback and exits with 1; with this it raises every exception.
     os.environ["HYDRA_FULL_ERROR"] = "1"

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from legalrr.errors import UserError
+from legalrr.errors import UserError, file_errors
 from legalrr.hybrids.objective import Objective
 from legalrr.progress import progress as progress_bar
 from legalrr.store import part_path, write_atomically
@@ -60,7 +60,7 @@ class TrainingLog:
     def append(self, line: Mapping[str, Any]) -> None:
         """Append a line, with numbers to six significant digits."""
         rounded = {key: float(f"{value:.6g}") if isinstance(value, float) else value for key, value in line.items()}
-        with self.path.open("a", encoding="utf-8") as file:
+        with file_errors(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(rounded) + "\n")
 
     def lines(self) -> list[dict[str, Any]]:
@@ -225,7 +225,7 @@ def optimiser_tensors(optimiser: torch.optim.Adam, weights: Mapping[str, nn.Para
 
 
 def _write_synced(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
+    with file_errors(path), path.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

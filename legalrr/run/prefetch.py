@@ -83,10 +83,11 @@ def prefetch(
     for (backbone, _), some in sharing.items():
         if len(some) > 1:
             try:
-                with working(f"load {some[0].backbone.name}"):
-                    engine = some[0].backbone.load()
-                again = retried.setdefault(backbone, set()) if some[0].settings.retry_errors else None
-                prefetch_cells(some, engine, fresh.setdefault(backbone, set()), prepared, again)
+                with file_errors():
+                    with working(f"load {some[0].backbone.name}"):
+                        engine = some[0].backbone.load()
+                    again = retried.setdefault(backbone, set()) if some[0].settings.retry_errors else None
+                    prefetch_cells(some, engine, fresh.setdefault(backbone, set()), prepared, again)
             except UserError as error:
                 log.debug("prefetch left to the cells: %s", error)
 
@@ -234,20 +235,28 @@ class Job:
         self._prepared = PreparationCache()
         self._process = os.getpid()
         self._messages: dict[int | str, str] = {}
+        self._checked: list[Pipeline] | None = None
 
     def begin(self, folder: Path) -> None:
         """Note the folder of the sweep whose jobs follow, in this process or in others."""
         self.folders.append(folder)
 
     def check(self, configs: Iterable[DictConfig]) -> None:
-        """Check what all cells of a sweep need, before the first one runs; raises UserError if a key is not set."""
-        require_keys(_valid_pipelines(configs))
+        """Check what the cells of a sweep need, before the first one runs; raises UserError if a key is not set."""
+        with working("compose the cells"):
+            self._checked = _valid_pipelines(configs)
+        require_keys(self._checked)
 
     def prepare(self, configs: Iterable[DictConfig]) -> None:
-        """Make the calls that cells share; an invalid config is reported by its own job."""
-        with working("compose the cells"):
-            pipelines = _valid_pipelines(configs)
-        prefetch(pipelines, self._fresh, self._prepared, self._retried)
+        """Make the calls that cells share; an invalid config is reported by its own job.
+
+        Args:
+            configs: the cells, which are built only if `check` has not built them.
+        """
+        pipelines, self._checked = self._checked, None
+        prefetch(
+            _valid_pipelines(configs) if pipelines is None else pipelines, self._fresh, self._prepared, self._retried
+        )
 
     def message(self, error: Exception) -> str:
         """Return the message of an error; for a fault of a whole disk that of the first one."""

@@ -10,8 +10,9 @@ import legalrr.store
 
 
 def install(folder: str, first: int) -> None:
-    """Let writes below `folder` fail with ENOSPC from number `first` on, from 1; write their number into `writes`.
+    """Let writes below `folder` fail with ENOSPC from number `first` on, counted from 1.
 
+    Their number is written to the file `writes`.
     A write is one to a file, the creation of a file or folder, and a rename. The first failing write to a file writes
     half of its bytes.
     """

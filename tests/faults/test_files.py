@@ -115,6 +115,34 @@ def test_an_output_folder_that_cannot_be_written_is_found_before_the_work(
     assert ended.out == ""
 
 
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["audit", "DIR"], "cannot read the table: Is a directory (it is a folder: name a file)"),
+        (
+            ["data", "check", "DIR", "--layout", "label-studio"],
+            "cannot be read: Is a directory (it is a folder: name a",
+        ),
+        (["data", "fetch", "lawai50", "--to", "FILE"], "Not a directory (a part of this path is a file"),
+        (["segment", "tag", "FILE", "--out", "DIR"], "is a folder (name a file)"),
+        (["report", "FILE"], "no such folder (give a folder"),
+    ],
+    ids=lambda one: " ".join(one) if isinstance(one, list) else "",
+)
+def test_a_folder_in_place_of_a_file_and_the_reverse(
+    words: list[str], named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = {"DIR": tmp_path / "folder", "FILE": tmp_path / "file"}
+    places["DIR"].mkdir()
+    places["FILE"].write_text(JUDGMENT)
+    with pytest.raises(SystemExit) as ended:
+        run_command(words[0], [str(places.get(word, word)) for word in words[1:]])
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert said.count("\n") == 1
+    assert named in said
+
+
 @pytest.mark.parametrize("command_name", ["report", "audit"])
 def test_a_file_in_place_of_an_output_folder(
     command_name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], finished: Callable[[], Path]

@@ -1,16 +1,20 @@
 """A disk that is full from any write on: one line, no torn file, and the rerun has the tables of an undisturbed run."""
 
 import csv
+import errno
 import gzip
+import io
 import json
 import os
 import random
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from legalrr.errors import UserError
 from legalrr.store import Store
 from tests.faults.conftest import Command
 
@@ -114,3 +118,34 @@ def test_a_full_disk_at_any_write_tears_nothing_and_the_rerun_is_the_same(
         assert tables(tmp_path) == whole, first
         assert calls(tmp_path) == made, first
         (tmp_path / "runs").rename(tmp_path / f"checked-{first}")
+
+
+def test_a_store_goes_on_after_a_failed_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path / "s", {})
+    store.add([("a", 1)])
+    torn = len('{"key": "b", "value": 2}\n{"key": "c"')
+
+    class Full(io.FileIO):
+        def write(self, data: Any) -> int:
+            super().write(memoryview(data)[:torn])
+            raise OSError(errno.ENOSPC, "full")
+
+    store.close()
+    monkeypatch.setattr("legalrr.store.FileIO", Full)
+    with pytest.raises(UserError, match="s: No space left on device"):
+        store.add([("b", 2), ("c", 3)])
+    assert "b" not in store
+    monkeypatch.undo()
+    store.add([("d", 4)])
+    store.close()
+    again = Store(tmp_path / "s", {})
+    assert {key: again[key] for key in "abd"} == {"a": 1, "b": 2, "d": 4}
+    assert "c" not in again
+
+
+def test_a_store_that_is_opened_for_nothing_leaves_no_shard(tmp_path: Path) -> None:
+    store = Store(tmp_path, {})
+    store.require_writable()
+    assert len(list(tmp_path.glob("*.jsonl"))) == 1
+    store.close()
+    assert not list(tmp_path.glob("*.jsonl"))
