@@ -1,9 +1,9 @@
-"""Score the views of a probe, write the run folder, and print the results.
+"""Write the run folder of a probe, and print the results.
 
 judgments.jsonl  a row per judgment: outcome; per view the answer, its probability, and the most influential sentence
 views.csv        a row per view with every score
 sentences.csv    a row per judgment and view: the most influential sentence and whether it decides
-leakage.md       the table, notes on how to read it, and the deciding sentences
+leakage.md       the table, notes on how to read it, the deciding sentences, and the answer in a sentence
 run.json         stages, versions, calls, seconds; written last
 """
 
@@ -14,22 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from legalrr.errors import one_line
+from legalrr.leakage.answer import answer
 from legalrr.leakage.probe import (
     PREAMBLE,
     QUESTION,
     TAIL,
-    VIEWS,
     WHOLE,
     DecidingSentence,
     Probe,
     ProbedJudgment,
     ViewResult,
-    log_odds,
 )
-from legalrr.records import Scored
+from legalrr.leakage.views import ViewScores
 from legalrr.run.folder import as_json
-from legalrr.score.metrics import Auc, auc
-from legalrr.score.scorer import PredictionScorer, Scores
 from legalrr.segment.sentence_embeddings import shortened
 from legalrr.tables import Table, bounds, fixed, markdown_line, share, standard_output, write_files
 
@@ -52,66 +49,6 @@ VIEW_COLUMNS = (
     *("only_whole", "yes_rate", "invalid_rate", "deciding"),
 )
 SENTENCE_COLUMNS = ("id", "gold", "view", "decides", "start", "end", "alone", "without", "text")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ViewScores:
-    """How well the outcome is predicted from a view."""
-
-    view: str
-    """Name of the view."""
-    lacking: int
-    """Number of judgments without this view."""
-    scores: Scores
-    """Scores on the judgments with this view."""
-    auc: Auc | None
-    """AUC of the log-odds of `allowed`; None unless both outcomes occur."""
-    whole_auc: float | None
-    """AUC of the view `whole` on the same judgments."""
-    only_view: int
-    """Number of judgments answered correctly from this view but not from `whole`."""
-    only_whole: int
-    """Number of judgments answered correctly from `whole` but not from this view."""
-
-    @property
-    def above_chance(self) -> bool | None:
-        """Whether the interval of AUC is above 0.5; None without an AUC."""
-        return None if self.auc is None else self.auc.interval[0] > 0.5
-
-
-def score_views(probed: Sequence[ProbedJudgment], scorer: PredictionScorer) -> list[ViewScores]:
-    """Score every view, in the order of `VIEWS`."""
-    results = []
-    for name in VIEWS:
-        present = [one for one in probed if name in one.views]
-        right = [(_is_right(one, name), _is_right(one, WHOLE)) for one in present]
-        whole = _auc(present, WHOLE, scorer)
-        results.append(
-            ViewScores(
-                view=name,
-                lacking=len(probed) - len(present),
-                scores=scorer.scores([_scored(one, name) for one in present]),
-                auc=_auc(present, name, scorer),
-                whole_auc=None if whole is None else whole.value,
-                only_view=sum(own and not other for own, other in right),
-                only_whole=sum(other and not own for own, other in right),
-            )
-        )
-    return results
-
-
-def _auc(probed: Sequence[ProbedJudgment], name: str, scorer: PredictionScorer) -> Auc | None:
-    values = [log_odds(one.views[name].verdict, "allowed") for one in probed]
-    return auc(values, [one.gold == "allowed" for one in probed], confidence=scorer.confidence)
-
-
-def _scored(probed: ProbedJudgment, name: str) -> Scored:
-    verdict = probed.views[name].verdict
-    return Scored(id=probed.id, gold=probed.gold, label=verdict.label, p_allowed=verdict.p_allowed)
-
-
-def _is_right(probed: ProbedJudgment, name: str) -> bool:
-    return probed.views[name].verdict.label == probed.gold
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +78,13 @@ class LeakageResult:
     def deciding(self) -> list[tuple[ProbedJudgment, str, DecidingSentence]]:
         """Judgment, view and sentence of each deciding sentence, in the order of the judgments."""
         return [found for found in searched_sentences(self.probed) if found[2].decides]
+
+    @property
+    def answer(self) -> str:
+        """The answer to the question of the probe, with its figures."""
+        labels = {one.view: _view_label(one.view, self) for one in self.views}
+        decided = len({judgment.id for judgment, _, _ in self.deciding}) if self.probe.calls else None
+        return answer(self.views, labels, n=len(self.probed), deciding=decided)
 
     @property
     def title(self) -> str:
@@ -210,6 +154,7 @@ def print_results(result: LeakageResult) -> None:
     for judgment, name, sentence in result.deciding:
         console.print(one_line(_sentence_location(judgment, name, sentence)))
         console.print(Padding(Text(one_line(shortened(sentence.text, MAX_SENTENCE))), (0, 0, 0, 4), expand=False))
+    console.print(f"\n{one_line(result.answer)}", style="bold")
 
 
 def render_markdown(result: LeakageResult) -> str:
@@ -225,6 +170,7 @@ def render_markdown(result: LeakageResult) -> str:
             f"      {one_line(' '.join(sentence.text.split()))}"
             for judgment, name, sentence in result.deciding
         ),
+        f"**{markdown_line(result.answer)}**",
     ]
     return "\n\n".join(parts) + "\n"
 

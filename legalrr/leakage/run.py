@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from legalrr.errors import UserError
-from legalrr.leakage.output import LeakageResult, score_views, write_results
+from legalrr.leakage.output import LeakageResult, write_results
 from legalrr.leakage.probe import Probe, ViewPredictor
+from legalrr.leakage.views import score_views
 from legalrr.protocols import CallCounter
 from legalrr.records import Case, Judgment, Outcome
 from legalrr.run.cell import PreparedCell, StageTimer, call_store

@@ -24,6 +24,7 @@ from legalrr.report.backbone_metrics import RULES as MEASURED_RULES
 from legalrr.report.compare import Report, finding, read_report
 from legalrr.report.csv_tables import explanations_csv, measured_csv, pairs_csv, readings_csv, repeats_csv, results_csv
 from legalrr.report.figures import forest_svg
+from legalrr.report.leak_answer import leak_answer
 from legalrr.report.load import gc_paused
 from legalrr.report.sections import sections, shown_groups
 from legalrr.report.summary import summary_line
@@ -99,6 +100,7 @@ def results_md(report: Report) -> str:
         if group.pairs:
             parts += ["### Differences", PAIR_RULES, differences_view(group).markdown()]
             parts.append(markdown_line(finding(group)))
+        parts.append(markdown_line(leak_answer(group)))
     for section in sections(report):
         parts += [f"## {markdown_line(section.title)}", _bullets(section.lines)]
         for heading, explained, view in section.tables:
@@ -173,6 +175,8 @@ def show_report(report: Report, console: "Console | None" = None) -> None:
         if group.pairs:
             differences_view(group).show(console)
             console.print(one_line(finding(group)), markup=False, highlight=False)
+        if answer := leak_answer(group):
+            console.print(one_line(answer), style="bold", markup=False, highlight=False)
     for section in sections(report):
         console.print()
         console.print(one_line(section.title), style="bold", markup=False, highlight=False)

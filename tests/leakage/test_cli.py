@@ -321,12 +321,18 @@ def test_the_command_prints_the_table_and_the_path_of_the_report(command: Comman
         assert status == 0
         assert "the last 300 words" in out
         assert "A sentence decides" in out
+        ending = out.partition("\nFrom 4 judgments, the backbone ")[2].partition("\n\nmodel calls:")[0]
+        answer = " ".join(ending.split())
+        figures = r"0\.\d{3} \[0\.\d{3}, [01]\.\d{3}\], n = 4"
+        assert re.search(rf"AUC: the question alone {figures}; .*; the whole {figures}\.$", answer)
         assert ("model calls: 0 made" not in out) == made
     first, second = sorted((tmp_path / "runs/leakage").iterdir())
     assert f"report: {second}/leakage.md" in "".join(out.split("\n"))
     for folder in (first, second):
         names = {path.name for path in folder.iterdir()}
         assert {"judgments.jsonl", "views.csv", "sentences.csv", "leakage.md", "run.json"} <= names
+        last_line = (folder / "leakage.md").read_text(encoding="utf-8").rstrip().splitlines()[-1]
+        assert last_line == f"**From 4 judgments, the backbone {answer}**"
     rows = [json.loads(line) for line in (first / "judgments.jsonl").read_text().splitlines()]
     assert [set(row["views"]) for row in rows] == [{"question", "preamble", "tail", "whole"}] * 4
 

@@ -55,7 +55,7 @@ function leakage() {
     { head: "Macro-F1", about: "With its interval", value: (row) => row.scores.macro_f1, cell: (row) => valued(row.scores.macro_f1, row.scores.interval) },
     { head: "A coin", about: "Macro-F1 of answering by the toss of a coin", value: (row) => row.group.chance, cell: (row) => fixed(row.group.chance) },
   ].filter(Boolean);
-  return [el("h3", {}, "Leakage probe"), el("p", { class: "lead" }, about), sortable("Leakage probe", columns, rows, { caption: "hidden" })];
+  return [el("h3", {}, "Leakage probe"), el("p", { class: "lead" }, about), sortable("Leakage probe", columns, rows, { caption: "hidden" }), unique(DATA.groups.map((group) => group.leakage).filter(Boolean)).map((answer) => el("p", {}, answer))];
 }
 
 // Cells that hide the same text share a line.

@@ -41,10 +41,10 @@ function isReal(pair) {
 }
 
 function summary() {
-  const findings = DATA.groups.filter((group) => group.finding);
+  const findings = DATA.groups.filter((group) => group.finding || group.leakage);
   return [
     el("dl", { class: "facts" }, DATA.facts.map((one) => el("div", {}, el("dt", {}, el("b", {}, short(one.count)), " ", one.what), el("dd", { class: "about" }, foreign(one.about))))),
-    el("ul", { class: "findings" }, findings.slice(0, 6).map((group) => el("li", {}, el("b", {}, foreign(groupName(group))), ": ", best(group), " ", group.finding))),
+    el("ul", { class: "findings" }, findings.slice(0, 6).map((group) => el("li", {}, el("b", {}, foreign(groupName(group))), ": ", best(group), " ", group.finding, " ", group.leakage))),
     findings.length > 6 && el("p", { class: "note" }, `and ${findings.length - 6} more groups; see the results.`),
   ];
 }

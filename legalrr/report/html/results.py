@@ -17,6 +17,7 @@ from legalrr.report.figures import (
     macro_f1_panels,
     majority,
 )
+from legalrr.report.leak_answer import leak_answer
 from legalrr.report.load import NO_BACKBONE, RunResult
 from legalrr.report.pooled_effects import Pool, pools
 from legalrr.report.sections import ExplainedRow, ExplainedTurn, explanations
@@ -103,6 +104,7 @@ def _group(group: Group, report: Report, numbers: Mapping[int, int]) -> dict[str
         "backbone": None if group.setup.backbone == NO_BACKBONE else group.setup.backbone,
         "treatment": treatment(group, report),
         "finding": finding(group),
+        "leakage": leak_answer(group),
         "confidence": first.cell.scorer.confidence,
         "n": first.scores.n,
         "allowed": sum(first.scores.confusion["allowed"].values()),
