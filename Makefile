@@ -10,7 +10,7 @@ VLLM_PIP := $(VLLM)/bin/python -m pip --disable-pip-version-check install --quie
 CODE = $(or $(wildcard legalrr/$(PART)),$(shell find legalrr kernels hydra_plugins -name '$(PART).py'))
 TESTS = $(or $(wildcard tests/$(PART)),$(shell find tests -name 'test_$(PART)*.py'))
 
-.PHONY: help install sweep test check test-vllm lint format bench lock clean
+.PHONY: help install sweep test check fuzz test-vllm lint format bench lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,10 @@ check: install  ## lint, type-check and test one part: make check PART=score (a 
 	@$(BIN)/ruff check $(CODE) $(TESTS) && $(BIN)/ruff format --check $(CODE) $(TESTS)
 	@$(BIN)/mypy --follow-imports=silent $(CODE)
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(TESTS)
+
+FUZZ ?= 20000
+fuzz: install  ## run the tests of damaged input with many more inputs per reader: make fuzz FUZZ=100000
+	@LEGALRR_FUZZ=$(FUZZ) HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal $(wildcard tests/*/test_*_fuzz.py) tests/report/test_damaged_folders.py
 
 test-vllm: $(VLLM)/.installed  ## run the tests that need vLLM, on a CPU, in an environment of its own (3.5 GB, once)
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(VLLM)/bin/python -m pytest -q -m vllm $(wildcard tests/backbones/*vllm*.py tests/backbones/*/*vllm*.py)

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from legalrr.corpora.bounded_files import LONGEST_TEXT
 from legalrr.corpora.files import check_plain_text, describe_doubt, read_csv_rows, require_path
 from legalrr.errors import UserError
-from legalrr.records import OUTCOMES, PARTIES, Judgment, Outcome, Party, Span
+from legalrr.records import OUTCOMES, PARTIES, Judgment, Outcome, Party, Span, replace_surrogates
 from legalrr.roles import scheme
 
 _DECIMALS = re.compile(r"[+-]?[0-9]+\.0*")
@@ -50,8 +51,8 @@ def parse_outcome(value: object, *, where: str, labels: Mapping[str, str] | None
     """
     if value is None or (isinstance(value, float) and math.isnan(value)) or str(value).strip() == "":
         return None
-    known = {_label_key(label): outcome for label, outcome in (labels or ZERO_ONE).items()}
-    key = _label_key(value)
+    known = {whole_number(label): outcome for label, outcome in (labels or ZERO_ONE).items()}
+    key = whole_number(value)
     if key not in known:
         cure = "write 1 for allowed and 0 for dismissed"
         if labels is not None:
@@ -63,8 +64,8 @@ def parse_outcome(value: object, *, where: str, labels: Mapping[str, str] | None
     return cast(Outcome, known[key])
 
 
-def _label_key(value: object) -> str:
-    """Return a label as text, whole numbers without decimals."""
+def whole_number(value: object) -> str:
+    """Return a label or year as text, whole numbers without decimals."""
     text = str(value).strip()
     return text.partition(".")[0] if _DECIMALS.fullmatch(text) else text
 
@@ -200,6 +201,8 @@ def _parse_spans(spans: Iterable[Sequence[Any]], scheme_name: str, where: str) -
         place = f"{where}, span {number}"
         if type(start) is not int or type(end) is not int:
             raise UserError(f"offsets {start!r} and {end!r}", where=place, cure="offsets are whole numbers")
+        if type(role) is not str:
+            raise UserError(f"role {role!r}", where=place, cure="a role is a string")
         if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
             raise UserError(f"score {score!r}", where=place, cure="a score is a number from 0 to 1")
         found.append(Span(start=start, end=end, role=roles.code(role, where=place), score=float(score)))
@@ -231,7 +234,17 @@ def validate_judgments(judgments: Iterable[Judgment]) -> Iterator[Judgment]:
                 cure="every judgment of a corpus needs its own id",
             )
         seen.add(judgment.id)
+        for name in FACT_NAMES:
+            value = getattr(judgment, name)
+            if isinstance(value, str) and replace_surrogates(value) != value:
+                raise UserError(f"unpaired surrogate in {name}", where=judgment.source, cure="correct the file")
         where = f"{judgment.source}, judgment {judgment.id}"
+        if len(judgment.text) > LONGEST_TEXT:
+            raise UserError(
+                f"{len(judgment.text)} characters, more than {LONGEST_TEXT}",
+                where=where,
+                cure="leave it out, or shorten it; the bound is legalrr.corpora.bounded_files.LONGEST_TEXT",
+            )
         if not judgment.text.strip():
             raise UserError("empty judgment", where=where, cure="leave it out, or give its text")
         try:

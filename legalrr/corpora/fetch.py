@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPException, HTTPMessage
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO
 from urllib.parse import quote, urlsplit
 
@@ -24,6 +24,7 @@ from legalrr.errors import UserError
 from legalrr.paths import root
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
+_SHA1, _SIZE = re.compile(r"[0-9a-f]{40}"), re.compile(r"[0-9]{1,15}")
 ATTEMPTS = 4
 """Number of requests per file; after that, the next run resumes the download."""
 TIMEOUT = 60
@@ -56,6 +57,7 @@ def hub_rows(
     split: str | None,
     columns: list[str],
     where: str,
+    options: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[str, Iterable[tuple[int, str, Row]]]]:
     """Yield each split of a hub data set with its rows as (number from 1, place for messages, values by column).
 
@@ -67,6 +69,7 @@ def hub_rows(
         split: split to read; None: all.
         columns: required columns.
         where: corpus, for messages.
+        options: as for `require_columns`.
 
     Raises:
         UserError: no commit given, data set, split or column not found, or terms not accepted.
@@ -84,7 +87,7 @@ def hub_rows(
             cure="check name, config and revision; accept its terms on its page and set HF_TOKEN",
         ) from error
     for one in select_splits(split, found, corpus=where):
-        require_columns(found[one].column_names, columns, where=f"{hub} {one}")
+        require_columns(found[one].column_names, columns, where=f"{hub} {one}", options=options)
         yield one, ((number, f"{hub} {one} row {number}", row) for number, row in enumerate(found[one], start=1))
 
 
@@ -105,10 +108,7 @@ class Source:
         """Read the manifest; raise UserError if it is invalid."""
         path = root() / "data" / "manifests" / f"{self.name}.csv"
         columns = ("path", "git_blob_sha1", "bytes")
-        return [
-            ManifestEntry(path=row["path"], sha1=row["git_blob_sha1"], size=int(row["bytes"]))
-            for _, row in read_csv_rows(path, columns)
-        ]
+        return [_parse_entry(row, where=where) for where, row in read_csv_rows(path, columns)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +131,17 @@ class ManifestEntry:
             while block := content.read(BLOCK):
                 state.update(block)
         return state.hexdigest() == self.sha1
+
+
+def _parse_entry(row: Mapping[str, str], *, where: str) -> ManifestEntry:
+    path = PurePosixPath(row["path"])
+    if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in row["path"]:
+        raise UserError(f"path {row['path']!r}", where=where, cure="give a path below the folder of the corpus")
+    if not _SHA1.fullmatch(row["git_blob_sha1"]):
+        raise UserError(f"git_blob_sha1 {row['git_blob_sha1']!r}", where=where, cure="give 40 hexadecimal digits")
+    if not _SIZE.fullmatch(row["bytes"]):
+        raise UserError(f"bytes {row['bytes']!r}", where=where, cure="give a whole number")
+    return ManifestEntry(path=row["path"], sha1=row["git_blob_sha1"], size=int(row["bytes"]))
 
 
 SOURCES = (
