@@ -3,14 +3,14 @@
 import argparse
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 
 from legalrr import tables
 from legalrr.annotate.party import find_party
 from legalrr.corpora.catalogue import card, cards, local_files
-from legalrr.corpora.checks import ENGLISH_ONLY
+from legalrr.corpora.checks import ENGLISH_ONLY, name_some
 from legalrr.corpora.exchange import DocBinFile, SavedDataset
 from legalrr.corpora.fetch import fetch, find_source
 from legalrr.corpora.files import count_entities, describe_doubt
@@ -232,14 +232,14 @@ def _summarize(judgments: Iterable[Judgment]) -> list[str]:
     of_all = f"of {len(words)} judgments"
     if short:
         problems.append(
-            f"{len(short)} {of_all} have fewer than {FEW_WORDS} words ({_name_some(short)}): is each a whole judgment, "
+            f"{len(short)} {of_all} have fewer than {FEW_WORDS} words ({name_some(short)}): is each a whole judgment, "
             "not a scan or a sentence?"
         )
     if foreign:
-        problems.append(f"{len(foreign)} {of_all} are not in English ({_name_some(foreign)}): {ENGLISH_ONLY}")
+        problems.append(f"{len(foreign)} {of_all} are not in English ({name_some(foreign)}): {ENGLISH_ONLY}")
     if entities:
         problems.append(
-            f"{len(entities)} {of_all} have HTML entities such as &nbsp; ({_name_some(entities)}): replace them"
+            f"{len(entities)} {of_all} have HTML entities such as &nbsp; ({name_some(entities)}): replace them"
         )
     if outcomes[None]:
         problems.append(f"{outcomes[None]} of {len(words)} judgments have no label: they cannot be scored")
@@ -260,11 +260,6 @@ def _summarize(judgments: Iterable[Judgment]) -> list[str]:
         f"words       {min(words)} minimum, {median(words):g} median, {max(words)} maximum",
         "problems    " + ("; ".join(problems) or "none"),
     ]
-
-
-def _name_some(ids: Sequence[str]) -> str:
-    """Return the first five ids, and how many there are beyond."""
-    return ", ".join(ids[:5]) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
 
 
 def _find_party(judgment: Judgment) -> Party | None:
