@@ -10,7 +10,7 @@ VLLM_PIP := $(VLLM)/bin/python -m pip --disable-pip-version-check install --quie
 CODE = $(or $(wildcard legalrr/$(PART)),$(shell find legalrr kernels hydra_plugins -name '$(PART).py'))
 TESTS = $(or $(wildcard tests/$(PART)),$(shell find tests -name 'test_$(PART)*.py'))
 
-.PHONY: help install sweep test check kill-test test-vllm lint format bench lock clean
+.PHONY: help install sweep test check fuzz kill-test test-vllm lint format bench lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,10 @@ check: install  ## lint, type-check and test one part: make check PART=score (a 
 
 kill-test: install  ## kill sweeps at 100 random moments: no answered call is made again, tables stay the same
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python benchmarks/kill_test.py --kills 100
+
+FUZZ ?= 20000
+fuzz: install  ## run the tests of damaged input with many more inputs per reader: make fuzz FUZZ=100000
+	@LEGALRR_FUZZ=$(FUZZ) HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal $(wildcard tests/*/test_*_fuzz.py) tests/report/test_damaged_folders.py
 
 test-vllm: $(VLLM)/.installed  ## run the tests that need vLLM, on a CPU, in an environment of its own (3.5 GB, once)
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(VLLM)/bin/python -m pytest -q -m vllm $(wildcard tests/backbones/*vllm*.py tests/backbones/*/*vllm*.py)

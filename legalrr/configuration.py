@@ -39,9 +39,12 @@ from yaml import YAMLError
 
 from legalrr.errors import UserError, file_errors
 from legalrr.paths import choices, conf_folders
+from legalrr.plain_yaml import load_yaml
 from legalrr.stage import META
 from legalrr.store import make_folder, write_atomically
 
+DEEPEST = 20
+"""Levels of lists and mappings in a yaml with facts."""
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 WORD = re.compile(r"[A-Z0-9]{0,12}|[A-Za-z]{0,20}[0-9]{0,4}")
 """A word in the name of a variable (GPT4ALL, openai, key2); keys have longer ones, with digits inside."""
@@ -239,11 +242,15 @@ def read_metadata(file: Path, keys: Sequence[str], *, wrapped: bool = True) -> d
         wrapped: whether a fact in comments may continue in lines that begin with `#   `.
 
     Raises:
-        UserError: not YAML, `meta` is not a mapping, a key is unknown, or a value is not text or a number.
+        UserError: not YAML, an alias or a tag in it, `meta` is not a mapping, a key is unknown, or a value is not
+            text or a number.
     """
     try:
+        load_yaml(file.read_text("utf-8"), depth=DEEPEST)
         config = OmegaConf.load(file)
-    except YAMLError as error:
+    except OSError as error:
+        raise UserError(f"cannot be read: {error.strerror}", where=str(file), cure="allow reading it") from error
+    except (YAMLError, OmegaConfBaseException, ValueError) as error:
         raise UserError(
             "not YAML: " + " ".join(str(error).split()), where=str(file), cure="correct the file"
         ) from error

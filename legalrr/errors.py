@@ -27,6 +27,10 @@ _BIDIRECTIONAL = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)],
 _ONE_LINE = _REPLACEMENTS | _BREAKS | _LINE_SEPARATORS | _BIDIRECTIONAL
 
 
+LONGEST = 450
+"""Most characters of the error, of the place and of the cure in a message."""
+
+
 def printable(text: str) -> str:
     """Replace control characters by their Unicode pictures and surrogates by U+FFFD, one for one; keep line breaks."""
     return text.translate(_REPLACEMENTS)
@@ -61,7 +65,8 @@ class UserError(Exception):
     """
 
     def __init__(self, what: str, *, where: str = "", cure: str = "") -> None:
-        self.what, self.where, self.cure = what, where, cure
+        self.what, self.where, self.cure = _shorten(what), _shorten(where), _shorten(cure)
+        what, where, cure = self.what, self.where, self.cure
         place = f"{where}: " if where else ""
         advice = f" ({cure})" if cure else ""
         super().__init__(one_line(" ".join(f"{place}{what}{advice}".split())))
@@ -69,6 +74,11 @@ class UserError(Exception):
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
         """Pickle for the return from a worker process."""
         return (_rebuild, (self.what, self.where, self.cure))
+
+
+def _shorten(text: str) -> str:
+    """Leave out the middle of a text that quotes a long value."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 100]} ... {text[-90:]}"
 
 
 def _rebuild(what: str, where: str, cure: str) -> UserError:

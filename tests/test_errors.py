@@ -21,3 +21,11 @@ def test_error_survives_pickling() -> None:
     error = pickle.loads(pickle.dumps(UserError("wrong", where="x", cure="mend it")))
     assert (error.what, error.where, error.cure) == ("wrong", "x", "mend it")
     assert str(error) == "x: wrong (mend it)"
+
+
+def test_a_message_quotes_the_ends_of_long_values():
+    error = UserError(f"label '{'x' * 9000}y'", where=f"a.csv:2, judgment {'z' * 9000}", cure=f"write {'c' * 9000}")
+    assert len(str(error)) < 1400
+    assert str(error).startswith("a.csv:2, judgment zz")
+    assert "xy'" in str(error)
+    assert str(UserError(error.what, where=error.where, cure=error.cure)) == str(error)

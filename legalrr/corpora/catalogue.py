@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from legalrr.configuration import read_metadata
 from legalrr.errors import UserError
@@ -95,6 +96,9 @@ class CorpusFacts:
                 node[key]
         except MissingMandatoryValue:
             return None
+        except OmegaConfBaseException as error:
+            what = " ".join(str(error).split())
+            raise UserError(what, where=str(self.file), cure="correct the interpolation") from error
         return build(node, Corpus, option=f"corpus={self.name}")  # type: ignore[type-abstract]
 
     def require_reader(self) -> Corpus:

@@ -6,14 +6,15 @@ Invalid input raises UserError with file and line, row or id. Nothing is repaire
 import logging
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from legalrr.corpora.bounded_files import LONGEST_TEXT
 from legalrr.corpora.files import check_plain_text, describe_doubt, read_csv_rows, require_path
 from legalrr.errors import UserError
-from legalrr.records import OUTCOMES, PARTIES, Judgment, Outcome, Party, Span
+from legalrr.records import OUTCOMES, PARTIES, Judgment, Outcome, Party, Span, replace_surrogates
 from legalrr.roles import scheme
 
 _DECIMALS = re.compile(r"[+-]?[0-9]+\.0*")
@@ -50,8 +51,8 @@ def parse_outcome(value: object, *, where: str, labels: Mapping[str, str] | None
     """
     if value is None or (isinstance(value, float) and math.isnan(value)) or str(value).strip() == "":
         return None
-    known = {_label_key(label): outcome for label, outcome in (labels or ZERO_ONE).items()}
-    key = _label_key(value)
+    known = {whole_number(label): outcome for label, outcome in (labels or ZERO_ONE).items()}
+    key = whole_number(value)
     if key not in known:
         cure = "write 1 for allowed and 0 for dismissed"
         if labels is not None:
@@ -63,8 +64,8 @@ def parse_outcome(value: object, *, where: str, labels: Mapping[str, str] | None
     return cast(Outcome, known[key])
 
 
-def _label_key(value: object) -> str:
-    """Return a label as text, whole numbers without decimals."""
+def whole_number(value: object) -> str:
+    """Return a label or year as text, whole numbers without decimals."""
     text = str(value).strip()
     return text.partition(".")[0] if _DECIMALS.fullmatch(text) else text
 
@@ -200,6 +201,8 @@ def _parse_spans(spans: Iterable[Sequence[Any]], scheme_name: str, where: str) -
         place = f"{where}, span {number}"
         if type(start) is not int or type(end) is not int:
             raise UserError(f"offsets {start!r} and {end!r}", where=place, cure="offsets are whole numbers")
+        if type(role) is not str:
+            raise UserError(f"role {role!r}", where=place, cure="a role is a string")
         if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
             raise UserError(f"score {score!r}", where=place, cure="a score is a number from 0 to 1")
         found.append(Span(start=start, end=end, role=roles.code(role, where=place), score=float(score)))
@@ -213,40 +216,75 @@ def strip_span(text: str, start: int, end: int) -> tuple[int, int]:
 
 
 def validate_judgments(judgments: Iterable[Judgment]) -> Iterator[Judgment]:
-    """Yield the judgments unchanged, checking each.
+    """Yield the judgments unchanged, checking each; at the end, log how many do not seem to be in English.
 
     Raises:
         UserError: an id is empty or a duplicate, a text is empty, cannot be encoded or is not plain text, a gold span
             is out of range, overlaps another or has a role that is not in the scheme.
     """
-    doubted = False
     seen: set[str] = set()
-    for judgment in judgments:
-        if not judgment.id.strip():
-            raise UserError("empty id", where=judgment.source, cure="every judgment of a corpus needs its own id")
-        if judgment.id in seen:
-            raise UserError(
-                f"duplicate id {judgment.id!r}",
-                where=judgment.source,
-                cure="every judgment of a corpus needs its own id",
+    doubtful: list[str] = []
+    first = ""
+    try:
+        for judgment in judgments:
+            where = _check_facts(judgment, seen)
+            seen.add(judgment.id)
+            _check_text(judgment.text, where)
+            if doubt := describe_doubt(judgment.text):
+                first = first or f"{where}: {doubt}"
+                doubtful.append(judgment.id)
+            if judgment.spans is not None:
+                _check_spans(judgment.spans, judgment, where)
+            yield judgment
+    finally:
+        # Also if the judgments after a limit are not read.
+        if doubtful:
+            LOG.warning(
+                "%s; %s. Judgments not in English: %d of %d (%s)",
+                first,
+                ENGLISH_ONLY,
+                len(doubtful),
+                len(seen),
+                name_some(doubtful),
             )
-        seen.add(judgment.id)
-        where = f"{judgment.source}, judgment {judgment.id}"
-        if not judgment.text.strip():
-            raise UserError("empty judgment", where=where, cure="leave it out, or give its text")
-        try:
-            judgment.text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise UserError(
-                f"unpaired surrogate at character {error.start}", where=where, cure="correct the text"
-            ) from error
-        check_plain_text(judgment.text, where=where)
-        if not doubted and (doubt := describe_doubt(judgment.text)):
-            doubted = True
-            LOG.warning("%s: %s; %s. Further such judgments are not named", where, doubt, ENGLISH_ONLY)
-        if judgment.spans is not None:
-            _check_spans(judgment.spans, judgment, where)
-        yield judgment
+
+
+def name_some(ids: Sequence[str]) -> str:
+    """Return the first five ids, and how many there are beyond."""
+    return ", ".join(ids[:5]) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
+
+
+def _check_facts(judgment: Judgment, seen: Collection[str]) -> str:
+    """Check the id and the other facts; return the place of the judgment for messages."""
+    if not judgment.id.strip():
+        raise UserError("empty id", where=judgment.source, cure="every judgment of a corpus needs its own id")
+    if judgment.id in seen:
+        raise UserError(
+            f"duplicate id {judgment.id!r}", where=judgment.source, cure="every judgment of a corpus needs its own id"
+        )
+    for name in FACT_NAMES:
+        value = getattr(judgment, name)
+        if isinstance(value, str) and replace_surrogates(value) != value:
+            raise UserError(f"unpaired surrogate in {name}", where=judgment.source, cure="correct the file")
+    return f"{judgment.source}, judgment {judgment.id}"
+
+
+def _check_text(text: str, where: str) -> None:
+    if len(text) > LONGEST_TEXT:
+        raise UserError(
+            f"{len(text)} characters, more than {LONGEST_TEXT}",
+            where=where,
+            cure="leave it out, or shorten it; the bound is legalrr.corpora.bounded_files.LONGEST_TEXT",
+        )
+    if not text.strip():
+        raise UserError("empty judgment", where=where, cure="leave it out, or give its text")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"unpaired surrogate at character {error.start}", where=where, cure="correct the text"
+        ) from error
+    check_plain_text(text, where=where)
 
 
 def _check_spans(spans: Sequence[Span], judgment: Judgment, where: str) -> None:

@@ -3,16 +3,14 @@
 import argparse
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
-
-import yaml
 
 from legalrr import tables
 from legalrr.annotate.party import find_party
 from legalrr.corpora.catalogue import card, cards, local_files
-from legalrr.corpora.checks import ENGLISH_ONLY
+from legalrr.corpora.checks import ENGLISH_ONLY, name_some
 from legalrr.corpora.exchange import DocBinFile, SavedDataset
 from legalrr.corpora.fetch import fetch, find_source
 from legalrr.corpora.files import count_entities, describe_doubt
@@ -23,6 +21,7 @@ from legalrr.corpora.text import Marked, SentenceLines, TextFolder
 from legalrr.errors import UserError
 from legalrr.hiding.hide import hide
 from legalrr.paths import data_root
+from legalrr.plain_yaml import YamlError, load_yaml
 from legalrr.protocols import Corpus
 from legalrr.records import OUTCOMES, PARTIES, Document, Judgment, Party, Segments
 
@@ -155,7 +154,7 @@ def _make_reader(options: argparse.Namespace) -> Reader:
     if labels and options.layout in LABEL_SOURCES:
         cure = LABEL_SOURCES[options.layout]
         raise UserError("--labels is not supported by this layout", where=f"--layout {options.layout}", cure=cure)
-    roles = _parse_map(options.roles_map, "--roles-map")
+    roles = parse_map(options.roles_map, "--roles-map")
     match options.layout:
         case "marked":
             return Marked(name="check", folder=path, scheme=options.scheme or "build")
@@ -173,7 +172,7 @@ def _make_reader(options: argparse.Namespace) -> Reader:
                 id_column=None if options.no_id_column else options.id_column,
                 text_column=options.text_column,
                 label_column=options.label_column,
-                labels=_parse_map(options.labels_map, "--labels-map"),
+                labels=parse_map(options.labels_map, "--labels-map"),
                 roles=roles,
                 rows="sentences" if options.sentence_rows else "judgments",
                 spans_column=options.spans_column,
@@ -189,13 +188,13 @@ def _make_reader(options: argparse.Namespace) -> Reader:
             return TextFolder(name="check", folder=path, labels=labels)
 
 
-def _parse_map(text: str, option: str) -> dict[str, str]:
+def parse_map(text: str, option: str) -> dict[str, str]:
     """Parse {key: value, ...}, with all keys and values as text; raise UserError for anything else."""
     try:
-        # The base loader leaves "yes", "1.0" and "null" as they are written.
-        found = yaml.load(text, Loader=yaml.BaseLoader)
-    except yaml.YAMLError:
-        found = None
+        # "yes", "1.0" and "null" stay as they are written.
+        found = load_yaml(text, depth=1)
+    except YamlError as error:
+        raise UserError(f"no mapping: {error}", where=option, cure="write '{KEY: VALUE, ...}'") from error
     if not isinstance(found, dict) or not all(isinstance(one, str) for pair in found.items() for one in pair):
         raise UserError(f"no mapping: {text!r}", where=option, cure="write '{KEY: VALUE, ...}'")
     return found
@@ -233,14 +232,14 @@ def _summarize(judgments: Iterable[Judgment]) -> list[str]:
     of_all = f"of {len(words)} judgments"
     if short:
         problems.append(
-            f"{len(short)} {of_all} have fewer than {FEW_WORDS} words ({_name_some(short)}): is each a whole judgment, "
+            f"{len(short)} {of_all} have fewer than {FEW_WORDS} words ({name_some(short)}): is each a whole judgment, "
             "not a scan or a sentence?"
         )
     if foreign:
-        problems.append(f"{len(foreign)} {of_all} are not in English ({_name_some(foreign)}): {ENGLISH_ONLY}")
+        problems.append(f"{len(foreign)} {of_all} are not in English ({name_some(foreign)}): {ENGLISH_ONLY}")
     if entities:
         problems.append(
-            f"{len(entities)} {of_all} have HTML entities such as &nbsp; ({_name_some(entities)}): replace them"
+            f"{len(entities)} {of_all} have HTML entities such as &nbsp; ({name_some(entities)}): replace them"
         )
     if outcomes[None]:
         problems.append(f"{outcomes[None]} of {len(words)} judgments have no label: they cannot be scored")
@@ -261,11 +260,6 @@ def _summarize(judgments: Iterable[Judgment]) -> list[str]:
         f"words       {min(words)} minimum, {median(words):g} median, {max(words)} maximum",
         "problems    " + ("; ".join(problems) or "none"),
     ]
-
-
-def _name_some(ids: Sequence[str]) -> str:
-    """Return the first five ids, and how many there are beyond."""
-    return ", ".join(ids[:5]) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
 
 
 def _find_party(judgment: Judgment) -> Party | None:

@@ -15,7 +15,6 @@ read as gold roles only with `tagged`.
 import json
 import logging
 import shutil
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -31,7 +30,8 @@ from legalrr.corpora.checks import (
     select_splits,
     validate_judgments,
 )
-from legalrr.corpora.files import require_columns, require_path
+from legalrr.corpora.exchange_files import read_groups, read_saved_rows, spans_from_row
+from legalrr.corpora.files import require_path
 from legalrr.corpora.label_studio import to_task
 from legalrr.errors import UserError, file_errors
 from legalrr.records import Judgment, Segments, Span
@@ -291,23 +291,10 @@ class SavedDataset(_ExportReader):
         return [paths.resolve(self.folder)]
 
     def _judgments(self) -> Iterator[tuple[Judgment, object]]:
-        from datasets import Dataset, load_from_disk
-
         path = require_path(self.folder)
-        try:
-            found = load_from_disk(str(path))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            what = " ".join(str(error).split())
-            raise UserError(
-                f"not a saved dataset: {what}", where=str(path), cure="name a folder written by save_to_disk"
-            ) from error
-        sets = {None: found} if isinstance(found, Dataset) else dict(found)
-        for split, rows in sets.items():
-            require_columns(rows.column_names, ("id", "text", "spans"), where=str(path))
-            for number, row in enumerate(rows, start=1):
-                where = f"{path}{f' {split}' if split else ''} row {number}"
-                facts = row if row.get("split") is not None else {**row, "split": split}
-                yield self._judgment(facts, row["text"], _spans_from_row(row["spans"], where), row.get("tagger"), where)
+        for split, where, row in read_saved_rows(path):
+            facts = row if row.get("split") is not None else {**row, "split": split}
+            yield self._judgment(facts, row["text"], spans_from_row(row["spans"], where), row.get("tagger"), where)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -328,54 +315,10 @@ class DocBinFile(_ExportReader):
         return [paths.resolve(self.file)]
 
     def _judgments(self) -> Iterator[tuple[Judgment, object]]:
-        from spacy.tokens import DocBin
-        from spacy.vocab import Vocab
-
         path = require_path(self.file)
-        vocab = Vocab()
-        try:
-            docs = list(DocBin().from_bytes(path.read_bytes()).get_docs(vocab))
-        except (zlib.error, OSError, ValueError, KeyError, TypeError, IndexError) as error:
-            what = " ".join(str(error).split())
-            raise UserError(
-                f"not a DocBin: {what}", where=str(path), cure="name a file written by DocBin.to_disk"
-            ) from error
-        for number, doc in enumerate(docs, start=1):
-            where = f"{path} document {number}"
-            if self.spans_key not in doc.spans:
-                known = ", ".join(doc.spans) or "none"
-                raise UserError(
-                    f"no span group {self.spans_key!r}", where=where, cure=f"set spans_key; available: {known}"
-                )
-            group = doc.spans[self.spans_key]
-            facts = doc.user_data.get(USER_KEY)
-            if facts is None:
-                facts = {"id": str(number), "scheme": group.attrs.get("scheme")}
-            yield self._judgment(facts, doc.text, _spans_from_group(group, where), group.attrs.get("segmenter"), where)
-
-
-def _spans_from_row(value: Any, where: str) -> list[Sequence[Any]]:
-    found: list[Sequence[Any]] = []
-    for span in value or ():
-        match span:
-            case {"start": start, "end": end, "role": role}:
-                found.append((start, end, role, 1.0 if span.get("score") is None else span["score"]))
-            case _:
-                raise UserError(f"not a span: {span!r}", where=where, cure="write start, end, role and score")
-    return found
-
-
-def _spans_from_group(group: "SpanGroup", where: str) -> list[Sequence[Any]]:
-    offsets = group.attrs.get("offsets", [[span.start_char, span.end_char] for span in group])
-    scores = group.attrs.get("scores", [1.0] * len(group))
-    if not len(offsets) == len(scores) == len(group):
-        raise UserError(
-            f"{len(group)} spans with {len(offsets)} offsets and {len(scores)} scores",
-            where=where,
-            cure="after changing spans, delete attrs['offsets'], ['scores'] and ['without_token'] of the group",
-        )
-    known = [(*offset, span.label_, score) for offset, span, score in zip(offsets, group, scores, strict=True)]
-    return [*known, *group.attrs.get("without_token", [])]
+        for number, where, found in read_groups(path, spans_key=self.spans_key, facts_key=USER_KEY):
+            facts = {"id": str(number), "scheme": found.scheme} if found.facts is None else found.facts
+            yield self._judgment(facts, found.text, found.spans, found.tagger, where)
 
 
 def _require_spans(judgments: Iterable[Judgment]) -> Iterator[Judgment]:

@@ -7,13 +7,14 @@ match. Data sets of the hub are downloaded at a commit and read through `dataset
 
 import hashlib
 import os
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPException, HTTPMessage
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO
 from urllib.parse import quote, urlsplit
 
@@ -25,6 +26,7 @@ from legalrr.paths import root
 
 CARD = "README.md"
 """File of a data set whose metadata names its configs and their files."""
+_SHA1, _SIZE = re.compile(r"[0-9a-f]{40}"), re.compile(r"[0-9]{1,15}")
 ATTEMPTS = 4
 """Number of requests per file; after that, the next run resumes the download."""
 TIMEOUT = 60
@@ -46,6 +48,7 @@ def hub_rows(
     split: str | None,
     columns: list[str],
     where: str,
+    options: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[str, Iterable[tuple[int, str, Row]]]]:
     """Yield each split of a hub data set with its rows as (number from 1, place for messages, values by column).
 
@@ -57,6 +60,7 @@ def hub_rows(
         split: split to read; None: all.
         columns: required columns.
         where: corpus, for messages.
+        options: as for `require_columns`.
 
     Raises:
         UserError: data set, split or column not found, no network, or terms not accepted.
@@ -73,7 +77,7 @@ def hub_rows(
             f"cannot load the hub data set {hub}: {error}", where=where, cure="check config and data_files"
         ) from error
     for one in select_splits(split, found, corpus=where):
-        require_columns(found[one].column_names, columns, where=f"{hub} {one}")
+        require_columns(found[one].column_names, columns, where=f"{hub} {one}", options=options)
         yield one, ((number, f"{hub} {one} row {number}", row) for number, row in enumerate(found[one], start=1))
 
 
@@ -115,10 +119,7 @@ class Source:
         """Read the manifest; raise UserError if it is invalid."""
         path = root() / "data" / "manifests" / f"{self.name}.csv"
         columns = ("path", "git_blob_sha1", "bytes")
-        return [
-            ManifestEntry(path=row["path"], sha1=row["git_blob_sha1"], size=int(row["bytes"]))
-            for _, row in read_csv_rows(path, columns)
-        ]
+        return [_parse_entry(row, where=where) for where, row in read_csv_rows(path, columns)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +142,17 @@ class ManifestEntry:
             while block := content.read(BLOCK):
                 state.update(block)
         return state.hexdigest() == self.sha1
+
+
+def _parse_entry(row: Mapping[str, str], *, where: str) -> ManifestEntry:
+    path = PurePosixPath(row["path"])
+    if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in row["path"]:
+        raise UserError(f"path {row['path']!r}", where=where, cure="give a path below the folder of the corpus")
+    if not _SHA1.fullmatch(row["git_blob_sha1"]):
+        raise UserError(f"git_blob_sha1 {row['git_blob_sha1']!r}", where=where, cure="give 40 hexadecimal digits")
+    if not _SIZE.fullmatch(row["bytes"]):
+        raise UserError(f"bytes {row['bytes']!r}", where=where, cure="give a whole number")
+    return ManifestEntry(path=row["path"], sha1=row["git_blob_sha1"], size=int(row["bytes"]))
 
 
 SOURCES = (

@@ -1,4 +1,4 @@
-"""Locate, decode and parse the files that corpus readers read, and refuse files that are not plain text.
+"""Locate files that corpus readers read, read tables row by row, and refuse text that is not plain text in English.
 
 Invalid input raises UserError with file and line, row or byte offset.
 
@@ -6,34 +6,31 @@ Roles, verdicts and parties are found in English text. Tags and entities, or the
 and the prompt; in another script nothing would be hidden.
 """
 
-import codecs
 import csv
+import difflib
 import fnmatch
-import gzip
 import io
-import json
 import logging
 import re
+import shlex
 import string
 import unicodedata
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NoReturn, cast
+from typing import Any
 
 from legalrr import paths
-from legalrr.errors import UserError, file_error
-
-SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
-    (b"PK\x03\x04", "a .docx, .odt, .xlsx or zip file", "save it as plain text (UTF-8), as with pandoc -t plain"),
-    (b"\xd0\xcf\x11\xe0", "a .doc file", "save it as plain text (UTF-8), as with soffice --convert-to txt:Text"),
-    (b"{\\rtf", "RTF", "save it as plain text (UTF-8), as with pandoc -t plain"),
-    (b"%PDF-", "a PDF", "name it .pdf; corpus=own_pdf reads a folder of them"),
-    (b"PAR1", "a Parquet file", "name it .parquet and read it with corpus=own_table"),
-    (b"\x1f\x8b", "a gzip file", "unpack it"),
+from legalrr.corpora.bounded_files import (
+    LONGEST_LINE,
+    LONGEST_TEXT,
+    line_error,
+    open_binary,
+    parse_json,
+    read_lines,
+    require_regular,
+    translate_read_errors,
 )
-"""First bytes of files that are not text, what they are, and the cure."""
+from legalrr.errors import UserError
 
 LEAST_LATIN = 0.9
 """Share of Latin letters below which a text is doubtful; no judgment of the corpora in English is below 0.99."""
@@ -58,14 +55,6 @@ _COLUMN = re.compile(
     r"roles?|index|document|content",
     re.IGNORECASE,
 )
-
-
-def check_signature(content: bytes, *, where: str) -> None:
-    """Raise UserError for the first bytes of a file that is not plain text in UTF-8."""
-    start = content[:512].removeprefix(b"\xef\xbb\xbf").lstrip()
-    for signature, kind, cure in SIGNATURES:
-        if start.startswith(signature):
-            raise UserError(f"not plain text but {kind}", where=where, cure=cure)
 
 
 def check_plain_text(text: str, *, where: str) -> None:
@@ -162,14 +151,36 @@ def _table_kind(text: str) -> str | None:
 LOG = logging.getLogger(__name__)
 DOCUMENT_SUFFIXES = (".doc", ".docx", ".odt", ".rtf", ".htm", ".html")
 """Suffixes of files that may be judgments and that no reader of text files reads."""
-TABLE_SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz", ".parquet")
+TABLE_SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
+_SYNONYMS = (
+    ("text", "judgment", "judgement", "body", "content", "document", "full_text", "input", "case_text", "sentence"),
+    ("label", "labels", "outcome", "decision", "verdict", "result", "output", "won", "target", "class"),
+    (
+        "id",
+        "doc_id",
+        "docid",
+        "case_id",
+        "name",
+        "filename",
+        "file_name",
+        "file",
+        "index",
+        "uid",
+        "case_name",
+        "case name",
+    ),
+    ("spans", "roles", "role", "labels", "annotations", "label", "rhetorical_role"),
+)
+"""Words by which published tables name the same column, the usual one first."""
 Row = Mapping[str, Any]
 
 
 def require_path(path: str) -> Path:
     """Resolve a config path; raise UserError if nothing exists there."""
     found = paths.resolve(path)
-    if not found.exists():
+    with translate_read_errors(found):
+        exists = found.exists()
+    if not exists:
         cure = "correct the path, or see `legalrr data list` for how to get the corpus"
         if path.startswith("$LEGALRR_DATA/"):
             cure = (
@@ -221,92 +232,29 @@ def natural_sort_key(name: str) -> list[tuple[int, str]]:
     ]
 
 
-def read_text(path: Path) -> str:
-    r"""Read a UTF-8 file; unpack it if its name ends in .gz.
-
-    Line ends become "\n", so that a judgment is the same on every system. A BOM is removed.
-
-    Raises:
-        UserError: not a text file, or not UTF-8; the message gives the byte offset.
-    """
-    with translate_read_errors(path), open_binary(path) as file:
-        return decode_utf8(file.read(), where=str(path))
-
-
-def decode_utf8(content: bytes, *, where: str) -> str:
-    """Decode UTF-8 as `read_text` does.
-
-    Raises:
-        UserError: the content is that of a PDF, RTF, word processor or other binary file, or not UTF-8; the message
-            gives `where` and the byte offset.
-    """
-    check_signature(content, where=where)
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise _encoding_error(error, error.start, where) from error
-    if "\0" in text:
-        what = f"binary: a zero byte at character {text.index(chr(0))}"
-        raise UserError(what, where=where, cure="give a text file in UTF-8")
-    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-
-
-def open_binary(path: Path) -> IO[bytes]:
-    """Open a file for reading bytes, unpacking it if its name ends in .gz."""
-    return cast(IO[bytes], gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
-
-
-@contextmanager
-def translate_read_errors(path: Path) -> Iterator[None]:
-    """Convert errors that occur while reading and decoding `path` to UserError."""
-    try:
-        yield
-    except UnicodeDecodeError:
-        _raise_at_bad_byte(path)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise UserError("truncated or damaged gzip file", where=str(path), cure="download the file again") from error
-    except OSError as error:
-        raise file_error(error, path, doing="cannot be read") or UserError(
-            f"cannot be read: {error.strerror or error}", where=str(path), cure="check the file"
-        ) from error
-
-
-def _encoding_error(error: UnicodeDecodeError, offset: int, where: str) -> UserError:
-    byte = error.object[error.start]
-    return UserError(
-        f"not UTF-8: byte 0x{byte:02x} at offset {offset}", where=where, cure="convert it to UTF-8, as with iconv"
-    )
-
-
-def _raise_at_bad_byte(path: Path) -> NoReturn:
-    """Raise UserError with the offset of the first invalid byte, which a row reader cannot give."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    done = 0
-    with open_binary(path) as file:
-        while True:
-            chunk = file.read(1 << 20)
-            pending = len(decoder.getstate()[0])
-            try:
-                decoder.decode(chunk, final=not chunk)
-            except UnicodeDecodeError as error:
-                raise _encoding_error(error, done - pending + error.start, str(path)) from error
-            done += len(chunk)
-
-
-def read_csv_rows(path: Path, wanted: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+def read_csv_rows(
+    path: Path, wanted: Sequence[str], *, options: Mapping[str, str] | None = None, delimiter: str = ","
+) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield the rows of a CSV file (or .csv.gz) with a header as (file:line, values by column).
 
+    Args:
+        path: the file.
+        wanted: columns that it must have.
+        options: as for `require_columns`.
+        delimiter: character between two fields.
+
     Raises:
-        UserError: a column of `wanted` is missing, a row has too few or too many fields, a quotation is not closed, or
-            the file is not UTF-8.
+        UserError: a column of `wanted` is missing, a row has too few or too many fields, a quotation is not closed, a
+            row or field is too long, or the file is not UTF-8.
     """
-    # A judgment may exceed the module's default limit of 131,072 characters; 2**31 - 1 fits a C long.
-    csv.field_size_limit(2**31 - 1)
+    # A judgment may exceed the module's default limit of 131,072 characters.
+    csv.field_size_limit(LONGEST_TEXT)
     with translate_read_errors(path), open_binary(path) as raw:
-        rows = csv.reader(io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""), strict=True)
+        lines = _text_lines(io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""), path)
+        rows = csv.reader(lines, strict=True, delimiter=delimiter)
         try:
             header = next(rows, [])
-            require_columns(header, wanted, where=str(path))
+            require_columns(header, wanted, where=f"{path}:1", options=options)
             start = rows.line_num + 1
             for row in rows:
                 where, start = f"{path}:{start}", rows.line_num + 1
@@ -316,74 +264,108 @@ def read_csv_rows(path: Path, wanted: Sequence[str]) -> Iterator[tuple[str, dict
                     raise UserError(f"{len(row)} fields under {len(header)} columns", where=where, cure="quote commas")
                 yield where, dict(zip(header, row, strict=True))
         except csv.Error as error:
-            raise UserError(
-                f"broken CSV: {error}", where=f"{path}:{rows.line_num}", cure="close the quotation"
-            ) from error
+            cure = "close the quotation"
+            if "field limit" in str(error):
+                cure += "; the bound is legalrr.corpora.bounded_files.LONGEST_TEXT"
+            raise UserError(f"broken CSV: {error}", where=f"{path}:{rows.line_num}", cure=cure) from error
 
 
-def require_columns(found: Iterable[str], wanted: Sequence[str], *, where: str) -> None:
-    """Raise UserError if a column of `wanted` is missing."""
+def _text_lines(file: io.TextIOWrapper, path: Path) -> Iterator[str]:
+    number = 0
+    while line := file.readline(LONGEST_LINE + 1):
+        number += 1
+        if len(line) > LONGEST_LINE:
+            raise line_error(f"{path}:{number}")
+        yield line
+
+
+def require_columns(
+    found: Iterable[str], wanted: Sequence[str], *, where: str, options: Mapping[str, str] | None = None
+) -> None:
+    """Raise UserError if a column of `wanted` is missing.
+
+    Args:
+        found: the columns of the table.
+        wanted: the required ones.
+        where: file, for the message.
+        options: option that names each required column, as {"text": "corpus.text_column"}; None: the names are fixed.
+    """
     found = list(found)
-    if missing := [column for column in wanted if column not in found]:
-        raise UserError(
-            f"no column {', '.join(map(repr, missing))}; found {', '.join(found) or 'none'}",
-            where=where,
-            cure=f"this corpus has the columns {', '.join(wanted)}: check that this is the right file",
-        )
+    missing = [column for column in wanted if column not in found]
+    if not missing:
+        return
+    what = f"no column {', '.join(map(repr, missing))}; found {', '.join(found) or 'none'}"
+    near = _nearest(missing[0], [column for column in found if column not in wanted])
+    if len(found) == 1 and (delimiter := re.search(r"[;|\t]", found[0])):
+        cure = f"separate the columns by commas, not by {delimiter.group()!r}"
+    elif options is not None and near is not None:
+        cure = f"set {shlex.quote(f'{options[missing[0]]}={near}')}"
+    elif options is not None:
+        cure = f"set {options[missing[0]]} to one of these"
+    elif near is not None:
+        cure = f"rename {near!r} to {missing[0]!r}, or check that this is the right file"
+    else:
+        cure = f"this file needs the columns {', '.join(wanted)}: check that this is the right file"
+    raise UserError(what, where=where, cure=cure)
 
 
-def read_table_rows(path: Path, columns: list[str]) -> Iterator[tuple[int, str, Row]]:
+def _nearest(name: str, columns: Sequence[str]) -> str | None:
+    """Return the column with the most similar name, or with a word that is usual for it; None if there is none."""
+    by_letters = {column.strip().casefold(): column for column in reversed(columns)}
+    if close := difflib.get_close_matches(name.casefold(), list(by_letters), n=1):
+        return by_letters[close[0]]
+    words = next((words for words in _SYNONYMS if name.casefold() in words), ())
+    return next((by_letters[word] for word in words if word in by_letters), None)
+
+
+def read_table_rows(
+    path: Path, columns: list[str], *, options: Mapping[str, str] | None = None
+) -> Iterator[tuple[int, str, Row]]:
     """Yield the rows of a table as (number from 1, file and line for messages, values by column).
+
+    `options` is as for `require_columns`.
 
     Raises:
         UserError: a column is missing, the file is damaged or its format is not supported.
     """
     name = path.name
     if name.endswith((".jsonl", ".jsonl.gz")):
-        rows: Iterator[tuple[str, Row]] = _read_json_lines(path, columns)
-    elif name.endswith((".csv", ".csv.gz")):
-        rows = read_csv_rows(path, columns)
+        rows: Iterator[tuple[str, Row]] = _read_json_lines(path, columns, options)
+    elif name.endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz")):
+        rows = read_csv_rows(path, columns, options=options, delimiter="\t" if ".tsv" in name[-7:] else ",")
     elif name.endswith(".parquet"):
-        rows = _read_parquet_rows(path, columns)
+        rows = _read_parquet_rows(path, columns, options)
     else:
         raise UserError("unsupported table format", where=str(path), cure=f"use {', '.join(TABLE_SUFFIXES)}")
     for number, (where, row) in enumerate(rows, start=1):
         yield number, where, row
 
 
-def _read_json_lines(path: Path, columns: list[str]) -> Iterator[tuple[str, Row]]:
-    with translate_read_errors(path), open_binary(path) as file:
-        for number, line in enumerate(file, start=1):
-            where = f"{path}:{number}"
-            if not line.removeprefix(codecs.BOM_UTF8).strip():
-                continue
-            try:
-                row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
-            except json.JSONDecodeError as error:
-                raise UserError(
-                    f"truncated or damaged JSON: {error.msg} at character {error.pos}",
-                    where=where,
-                    cure="correct the line, or download the file again",
-                ) from error
-            if not isinstance(row, dict):
-                raise UserError("not a JSON object", where=where, cure="write one {...} per line")
-            require_columns(row, columns, where=where)
-            yield where, row
+def _read_json_lines(path: Path, columns: list[str], options: Mapping[str, str] | None) -> Iterator[tuple[str, Row]]:
+    for where, line in read_lines(path):
+        with translate_read_errors(path):
+            text = line.decode("utf-8")
+        row = parse_json(text, where=where)
+        if not isinstance(row, dict):
+            raise UserError("not a JSON object", where=where, cure="write one {...} per line")
+        require_columns(row, columns, where=where, options=options)
+        yield where, row
 
 
-def _read_parquet_rows(path: Path, columns: list[str]) -> Iterator[tuple[str, Row]]:
+def _read_parquet_rows(path: Path, columns: list[str], options: Mapping[str, str] | None) -> Iterator[tuple[str, Row]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    require_regular(path)
     try:
         file = pq.ParquetFile(path)
-        require_columns(file.schema_arrow.names, columns, where=str(path))
+        require_columns(file.schema_arrow.names, columns, where=str(path), options=options)
         number = 0
         for batch in file.iter_batches(batch_size=64, columns=columns):
             for row in batch.to_pylist():
                 number += 1
                 yield f"{path} row {number}", row
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError, SystemError) as error:
         raise UserError(
             f"truncated or damaged Parquet: {error}", where=str(path), cure="download the file again"
         ) from error

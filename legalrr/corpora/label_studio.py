@@ -26,7 +26,6 @@ from typing import Any, ClassVar
 
 from legalrr import paths
 from legalrr.corpora.checks import (
-    FACT_NAMES,
     Label,
     judgment_from_facts,
     judgment_to_facts,
@@ -210,10 +209,6 @@ class LabelStudio:
 
     def _complete(self, found: Judgment, *, split: str, outcome: OutcomeRow | None) -> Judgment:
         """Add the facts of the corpus and of the outcomes CSV."""
-        for name in FACT_NAMES:
-            value = getattr(found, name)
-            if isinstance(value, str) and replace_surrogates(value) != value:
-                raise UserError(f"unpaired surrogate in {name}", where=found.source, cure="correct the file")
         found = replace(
             found,
             split=split,

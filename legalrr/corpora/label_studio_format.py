@@ -7,15 +7,13 @@ Lists of annotations and predictions are validated when they are read: an export
 for example. Keys that are not declared here are ignored.
 """
 
-import json
-import re
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from legalrr.corpora.files import read_text
+from legalrr.corpora.bounded_files import parse_json, read_text
 from legalrr.errors import UserError
 
 M = TypeVar("M", bound=BaseModel)
@@ -195,21 +193,7 @@ def load_tasks(path: Path) -> list[Any]:
     Raises:
         UserError: not UTF-8, not JSON, or neither a list nor a task.
     """
-    content = read_text(path)
-    try:
-        tasks = json.loads(content)
-    except json.JSONDecodeError as error:
-        raise UserError(
-            f"truncated or damaged JSON: {error.msg}",
-            where=f"{path}:{error.lineno}, character {error.colno}",
-            cure="download the file again",
-        ) from error
-    except RecursionError as error:
-        raise UserError("JSON nested too deeply", where=str(path), cure=CURE) from error
-    except ValueError as error:
-        long = re.search(r"\d{1000}", content)
-        line = content.count("\n", 0, long.start()) + 1 if long else 1
-        raise UserError("a number with too many digits", where=f"{path}:{line}", cure=CURE) from error
+    tasks = parse_json(read_text(path), where=str(path), cure=CURE)
     if isinstance(tasks, dict) and "data" in tasks:
         return [tasks]
     if not isinstance(tasks, list):

@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import groupby
 from math import ceil
@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, ClassVar
 from legalrr import paths
 from legalrr.corpora.checks import Label, load_labels, parse_party, select_splits, validate_judgments
 from legalrr.corpora.files import require_path
-from legalrr.corpora.pdf import SCANNED_PAGES, Pdf, format_ranges, list_pdf_files, open_page, open_pdf, read_pdf
+from legalrr.corpora.pdf import (
+    SCANNED_PAGES,
+    Pdf,
+    PdfLimits,
+    format_ranges,
+    list_pdf_files,
+    open_page,
+    open_pdf,
+    read_pdf,
+)
 from legalrr.errors import UserError
 from legalrr.records import Judgment, Page
 from legalrr.stage import check_fields, choice, later
@@ -28,6 +37,7 @@ LOG = logging.getLogger(__name__)
 _POINTS_PER_INCH = 72
 # 192 MB of RGB. A4 reaches it at 800 dpi, so only a large plan or a typing error exceeds it.
 _MAX_PIXELS = 64_000_000
+_BOUND = {"later": True, "least": 1}
 
 
 def render_page(path: Path, page: int, *, dpi: int | None = None, longest_side: int | None = None) -> "Image":
@@ -151,6 +161,12 @@ class PdfFolder:
     taken from each judgment."""
     court: str | None = later(default=None)
     """Name of the court of all judgments; null: taken from each judgment."""
+    max_pages: int = field(default=PdfLimits.pages, metadata=_BOUND)
+    """Most pages of a PDF."""
+    max_page_points: int = field(default=PdfLimits.points, metadata=_BOUND)
+    """Longest side of a page, in points of 1/72 inch."""
+    max_page_characters: int = field(default=PdfLimits.characters, metadata=_BOUND)
+    """Most characters of a page."""
 
     def __post_init__(self) -> None:
         """Raise UserError for an unknown party, input or treatment of scanned pages, or a resolution below 1."""
@@ -180,13 +196,14 @@ class PdfFolder:
         files = list_pdf_files(folder)
         if not files:
             raise UserError("no *.pdf in this folder", where=str(folder), cure="one judgment per PDF")
+        limits = PdfLimits(pages=self.max_pages, points=self.max_page_points, characters=self.max_page_characters)
         ids = Counter(path.stem for path in files)
         if twice := [name for name, count in ids.items() if count > 1]:
             raise UserError(f"duplicate id {twice[0]!r}", where=str(folder), cure="rename one of the two files")
         labels = load_labels(self.labels, "id", ids)
         skipped = 0
         for path in files:
-            pdf = self._check_input(read_pdf(path))
+            pdf = self._check_input(read_pdf(path, limits))
             label = labels.get(path.stem, Label(outcome=None, confidence=None))
             skipped += len(pdf.scanned) if pdf.text else 0
             yield Judgment(

@@ -8,14 +8,15 @@ or each row is a sentence (`rows: sentences`), as in LegalSeg. The text of the j
 newline; each sentence is a gold span.
 """
 
-import json
+import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar
 
 from legalrr import paths
+from legalrr.corpora.bounded_files import parse_json
 from legalrr.corpora.checks import (
     CONFIDENCES,
     check_labels,
@@ -24,6 +25,7 @@ from legalrr.corpora.checks import (
     select_splits,
     strip_span,
     validate_judgments,
+    whole_number,
 )
 from legalrr.corpora.fetch import hub_rows
 from legalrr.corpora.files import Row, read_table_rows, require_path
@@ -32,6 +34,8 @@ from legalrr.hub import resolve_commit
 from legalrr.records import Judgment, Span
 from legalrr.roles import scheme
 from legalrr.stage import check_fields, choice, later, runtime
+
+_YEAR = re.compile(r"[0-9]{1,4}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +160,7 @@ class Table:
                 data_files=self.data_files,
                 split=split,
                 columns=self.columns(),
+                options=self._options(),
                 where=f"corpus {self.name}",
             )
             for one, rows in splits:
@@ -164,7 +169,7 @@ class Table:
             yield from self._read_single_file(self.file, split)
         else:
             for one in select_splits(split, self.files, corpus=self.name):
-                rows = read_table_rows(require_path(self.files[one]), self.columns())
+                rows = read_table_rows(require_path(self.files[one]), self.columns(), options=self._options())
                 yield from (self._judgment(row, number, where, one) for number, where, row in self._merge(rows))
 
     def _merge(self, rows: Iterable[tuple[int, str, Row]]) -> Iterator[tuple[int, str, Row]]:
@@ -192,7 +197,8 @@ class Table:
         if self.split_column is None:
             select_splits(split, (), corpus=self.name)
         found = set()
-        for number, where, row in self._merge(read_table_rows(require_path(file), self.columns())):
+        rows = read_table_rows(require_path(file), self.columns(), options=self._options())
+        for number, where, row in self._merge(rows):
             one = str(row[self.split_column]) if self.split_column else None
             found.add(one)
             if split in (None, one):
@@ -202,20 +208,16 @@ class Table:
 
     def columns(self) -> list[str]:
         """Return the required columns."""
-        named = (
-            self.id_column,
-            self.text_column,
-            self.label_column,
-            self.confidence_column,
-            self.party_column,
-            self.petitioner_column,
-            self.court_column,
-            self.year_column,
-            self.kind_column,
-            self.split_column,
-            self.spans_column,
-        )
-        return [column for column in named if column is not None]
+        return list(self._options())
+
+    def _options(self) -> dict[str, str]:
+        """Return required column -> option that names it; for a column with several uses, the first of them."""
+        found: dict[str, str] = {}
+        for one in fields(self):
+            column = getattr(self, one.name)
+            if one.name.endswith("_column") and column is not None:
+                found.setdefault(column, f"corpus.{one.name}")
+        return found
 
     def _judgment(self, row: Row, number: int, where: str, split: str | None) -> Judgment:
         sentences = _parse_list(row[self.text_column])
@@ -258,9 +260,15 @@ class Table:
             return None
         if isinstance(value, str):
             try:
-                value = json.loads(value)
-            except json.JSONDecodeError as error:
-                raise UserError(f"{self.spans_column} is not valid JSON: {error.msg}", where=where) from error
+                value = parse_json(value, where=where)
+            except UserError as error:
+                raise UserError(
+                    f"{self.spans_column} is not valid JSON: {error.what}",
+                    where=where,
+                    cure="write [[start, end, role], ...]",
+                ) from error
+            if value is None:
+                return None
         if not isinstance(value, list):
             raise UserError(
                 f"{self.spans_column} is not a list: {value!r}", where=where, cure="write [[start, end, role], ...]"
@@ -313,8 +321,8 @@ def _parse_list(value: object) -> list[str] | None:
     """Return a list of sentences, also one written as JSON; None if the value is neither."""
     if isinstance(value, str) and value.lstrip().startswith('["'):
         try:
-            value = json.loads(value)
-        except json.JSONDecodeError:
+            value = parse_json(value, where="")
+        except UserError:
             return None
     if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
         return value
@@ -330,6 +338,8 @@ def _parse_year(row: Row, column: str | None, where: str) -> int | None:
     value = _optional_text(row, column)
     if value is None:
         return None
-    if not value.isdecimal():
+    # As for labels: blanks in other rows make 1999 to 1999.0.
+    value = whole_number(value)
+    if not _YEAR.fullmatch(value):
         raise UserError(f"year {value!r}", where=where, cure="write four digits, or leave it blank")
     return int(value)

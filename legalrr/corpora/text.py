@@ -35,15 +35,15 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar
-
-import yaml
+from typing import ClassVar, cast
 
 from legalrr import paths
+from legalrr.corpora.bounded_files import read_text
 from legalrr.corpora.checks import Label, load_labels, parse_party, select_splits, strip_span, validate_judgments
-from legalrr.corpora.files import list_text_files, read_text, require_path
+from legalrr.corpora.files import list_text_files, require_path
 from legalrr.errors import UserError
-from legalrr.records import Judgment, Span
+from legalrr.plain_yaml import YamlError, load_yaml
+from legalrr.records import OUTCOMES, Judgment, Outcome, Span
 from legalrr.roles import BUILD, KINDS, SCHEMES, SEVEN, Scheme, scheme
 from legalrr.stage import later
 
@@ -346,20 +346,14 @@ def parse_marked(content: str, *, roles: Scheme, source: str) -> Judgment:
         raise UserError("no header", where=f"{source}:1", cure="start with a YAML header between two lines ---")
     fields = _parse_header(header.group(1), source)
     text, spans = _parse_body(content, header.end(), roles, source)
-    outcome = fields.get("outcome")
-    if outcome not in (None, "allowed", "dismissed"):
-        raise UserError(f"outcome {outcome!r}", where=source, cure="write allowed or dismissed, or leave it out")
-    year = fields.get("year")
-    if year is not None and type(year) is not int:
-        raise UserError(f"year {year!r}", where=source, cure="write four digits")
     return Judgment(
         id=str(fields["id"]),
         text=text,
-        outcome=outcome,
+        outcome=cast(Outcome | None, fields.get("outcome")),
         party=parse_party(fields.get("party"), where=source),
         petitioner=_text_field(fields, "petitioner"),
         court=_text_field(fields, "court"),
-        year=year,
+        year=cast(int | None, fields.get("year")),
         kind=_text_field(fields, "kind"),
         group=_text_field(fields, "group"),
         source=f"{source}:1",
@@ -368,22 +362,36 @@ def parse_marked(content: str, *, roles: Scheme, source: str) -> Judgment:
     )
 
 
-def _parse_header(header: str, source: str) -> dict[str, object]:
+def _parse_header(header: str, source: str) -> Mapping[str, object]:
     try:
-        fields = yaml.safe_load(header)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = 2 + mark.line if mark else 2
-        reason = getattr(error, "problem", None) or "not YAML"
-        raise UserError(f"bad header: {reason}", where=f"{source}:{line}", cure="quote values with a colon") from error
-    if not isinstance(fields, dict) or "id" not in fields:
+        fields = load_yaml(header, depth=1, typed=True)
+    except YamlError as error:
+        raise UserError(
+            f"bad header: {error.fault}",
+            where=f"{source}:{1 + error.line}",
+            cure="write a line KEY: VALUE for each fact, and quote values with a colon",
+        ) from error
+    if not isinstance(fields, dict) or fields.get("id") is None:
         raise UserError("no id in the header", where=f"{source}:2", cure="write id: and a unique name")
-    if unknown := [str(key) for key in fields if key not in KEYS]:
-        raise UserError(f"unknown key {unknown[0]!r}", where=f"{source}:2", cure=f"the header has {', '.join(KEYS)}")
-    for key in TEXT_KEYS:
-        if not isinstance(fields.get(key), str | None):
-            raise UserError(f"{key} is not a string: {fields[key]!r}", where=f"{source}:2", cure="put it in quotes")
+    for key, value in fields.items():
+        where = f"{source}:{_line_of(header, key)}"
+        if key not in KEYS:
+            raise UserError(f"unknown key {str(key)!r}", where=where, cure=f"the header has {', '.join(KEYS)}")
+        if key == "outcome" and value not in (None, *OUTCOMES):
+            raise UserError(f"outcome {value!r}", where=where, cure="write allowed or dismissed, or leave it out")
+        if key == "year" and value is not None and type(value) is not int:
+            raise UserError(f"year {value!r}", where=where, cure="write four digits")
+        if key == "party":
+            parse_party(value, where=where)
+        if key in TEXT_KEYS and not isinstance(value, str | None):
+            raise UserError(f"{key} is not a string: {value!r}", where=where, cure="put it in quotes")
     return fields
+
+
+def _line_of(header: str, key: object) -> int:
+    """Return the line of a key in the file, whose header starts in the second."""
+    found = re.search(rf"^\W*{re.escape(str(key))}\b", header, re.MULTILINE)
+    return 2 + header.count("\n", 0, found.start()) if found else 2
 
 
 def _text_field(fields: Mapping[str, object], key: str) -> str | None:

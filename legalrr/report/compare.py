@@ -7,11 +7,13 @@ as none. A constant baseline is compared but not tested: the difference from it 
 (`legalrr.score.permutation`). Cells whose answers were read again form separate groups.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from legalrr.errors import UserError
+from legalrr.report.judgment_texts import describe_edits, split_by_texts
 from legalrr.report.load import (
     CHAIN,
     NO_BACKBONE,
@@ -29,6 +31,7 @@ from legalrr.score.invalid_bounds import Bound, p_unfavourable, significant_unde
 from legalrr.score.scorer import Scores
 from legalrr.score.significance import Comparison, compare, holm
 
+log = logging.getLogger(__name__)
 ARM_ORDER = (
     *("direct", "direct_choose", "direct_compare", "direct_calibrated"),
     *(arm for arm, switches in ARMS.items() if not switches),
@@ -99,6 +102,8 @@ class Group:
     """Arms, then baselines, then probes; in the order of `ARM_ORDER`."""
     pairs: tuple[ArmComparison, ...]
     """Every row but the reference, in the same order."""
+    edited: str = ""
+    """Judgments whose texts differ in cells that would otherwise belong to this group; "" for none."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -165,13 +170,13 @@ def read_report(folders: Sequence[Path], *, reading: str | None = None, invalid:
             for members in homes or [gathered.setdefault(about, [])]:
                 members.append(row)
     groups, left_out = [], []
-    for members in gathered.values():
+    for members, edited in _split_by_texts(list(gathered.values())):
         ordered = sorted(members, key=sort_key)
         if invalid != "miss":
             ordered, gone = _apply_invalid_policy(ordered, invalid)
             left_out += gone
         if ordered:
-            groups.append(_group(members[0].setup, ordered, invalid))
+            groups.append(_group(members[0].setup, ordered, invalid, edited))
     return Report(cells=tuple(cells), groups=tuple(groups), invalid=invalid, left_out=tuple(left_out))
 
 
@@ -224,8 +229,20 @@ def _treatment(setup: Setup) -> tuple[object, ...]:
     )
 
 
-def _group(setup: Setup, rows: Sequence[ArmResult], invalid: str) -> Group:
-    pairs = [_pair(row, rows, invalid) for row in rows if not row.is_reference]
+def _split_by_texts(gathered: Sequence[list[ArmResult]]) -> list[tuple[list[ArmResult], str]]:
+    """Divide each group of rows by the texts of their judgments; with a line about texts that differ, or ""."""
+    found = []
+    for members in gathered:
+        parts, edited = split_by_texts([row.cell for row in members])
+        line = describe_edits(edited)
+        if line:
+            log.warning("%s: %s", members[0].setup.corpus_name, line)
+        found += [([members[number] for number in part], line) for part in parts]
+    return found
+
+
+def _group(setup: Setup, rows: Sequence[ArmResult], invalid: str, edited: str = "") -> Group:
+    pairs = [_pair(row, rows, invalid, edited) for row in rows if not row.is_reference]
     tested = {
         i: Difference(
             family=pair.row.setup.family,
@@ -238,7 +255,7 @@ def _group(setup: Setup, rows: Sequence[ArmResult], invalid: str) -> Group:
     }
     for i, (p, p_bound) in holm_by_family(tested).items():
         pairs[i] = replace(pairs[i], p_holm=p, p_holm_bound=p_bound)
-    return Group(setup=setup, rows=tuple(rows), pairs=tuple(pairs))
+    return Group(setup=setup, rows=tuple(rows), pairs=tuple(pairs), edited=edited)
 
 
 def holm_by_family(differences: Mapping[int, Difference]) -> dict[int, tuple[float, float]]:
@@ -349,7 +366,7 @@ def sort_key(row: ArmResult) -> tuple[object, ...]:
     )
 
 
-def _pair(row: ArmResult, rows: Sequence[ArmResult], invalid: str) -> ArmComparison:
+def _pair(row: ArmResult, rows: Sequence[ArmResult], invalid: str, edited: str) -> ArmComparison:
     """Compare a row with the reference of its sweep, or of another sweep if it has none.
 
     If the policy excludes invalid answers, rows are compared on the judgments that both have.
@@ -357,7 +374,8 @@ def _pair(row: ArmResult, rows: Sequence[ArmResult], invalid: str) -> ArmCompari
     named = [other for other in rows if other.setup.arm == row.setup.reference]
     near = [other for other in named if other.cell.sweep == row.cell.sweep] or named
     if not near:
-        return ArmComparison(row=row, note=f"no finished cell of the reference arm {row.setup.reference!r}")
+        note = f"no finished cell of the reference arm {row.setup.reference!r}"
+        return ArmComparison(row=row, note=f"{note} with these texts: {edited}" if edited else note)
     if len({other.cell.digest for other in near}) > 1:
         names = ", ".join(other.cell.name for other in near)
         return ArmComparison(row=row, note=f"several cells of the reference arm {row.setup.reference!r}: {names}")

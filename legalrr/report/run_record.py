@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from legalrr.errors import UserError
+from legalrr.plain_yaml import YamlBoundError, load_yaml
 from legalrr.score.scorer import PredictionScorer
 from legalrr.typed_json import Bounds, JsonError, Shape, load_json, parse
 
@@ -206,8 +207,6 @@ def read_job_number(path: Path) -> int | None:
 
 def _read_yaml(path: Path, what: str, *, size: int, depth: int) -> Any:
     """Read a YAML file with scalars as texts; None without a file; raises UserError for a damaged one."""
-    import yaml
-
     if not path.is_file():
         return None
     try:
@@ -215,14 +214,10 @@ def _read_yaml(path: Path, what: str, *, size: int, depth: int) -> Any:
             data = file.read(size + 1)
         if len(data) > size:
             raise UserError(f"more than {size} bytes", where=str(path), cure="delete the file")
-        text, level = data.decode("utf-8"), 0
-        for event in yaml.parse(text, Loader=yaml.BaseLoader):
-            level += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            # Deep nesting takes long, and an alias may stand for a text of any size: Hydra writes neither.
-            if level > depth or isinstance(event, yaml.AliasEvent):
-                raise UserError(f"not {what}", where=str(path), cure="delete the file")
-        return yaml.load(text, Loader=yaml.BaseLoader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        return load_yaml(data.decode("utf-8"), depth=depth)
+    except YamlBoundError as error:
+        raise UserError(f"not {what}: {error}", where=str(path), cure="delete the file") from error
+    except ValueError as error:
         raise UserError("not valid YAML", where=str(path), cure="delete the file") from error
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror}", where=str(path), cure="allow reading it") from error

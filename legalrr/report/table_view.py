@@ -165,6 +165,7 @@ def treatment(group: Group, report: Report) -> list[str]:
         "turn lengths in tokens: " + ", ".join(f"{turn} {lengths[turn]}" for turn in turns),
         f"invalid answers: {INVALID_POLICIES[report.invalid]}",
         _judgments(group),
+        f"edited texts: {group.edited}",
         f"question: {_question(group)}",
         f"intervals: {scorer.confidence:.0%} BCa bootstrap over judgments, {scorer.resamples} resamples or all, "
         f"seed {scorer.seed}; of differences jackknife; permutations {scorer.permutations} or all",

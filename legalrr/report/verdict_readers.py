@@ -19,6 +19,7 @@ from legalrr.report.compare import (
     is_constant,
     sort_key,
 )
+from legalrr.report.judgment_texts import split_by_texts
 from legalrr.report.load import NO_BACKBONE, VERSION
 from legalrr.score.invalid_bounds import Bound, p_unfavourable, significant_under_bound, unfavourable_bound
 from legalrr.score.paired_means import Repeated, RepeatedComparison, compare_repeated, score_repeated
@@ -176,11 +177,15 @@ def repeats(report: Report) -> list[Repeats]:
 
 
 def experiments(report: Report) -> list[list[Group]]:
-    """Return the groups of each experiment that ran more than once, in the order of the runs."""
+    """Return the groups of each experiment that ran more than once on the same texts, in the order of the runs."""
     gathered: dict[object, list[Group]] = {}
     for group in report.groups:
         gathered.setdefault(_experiment(group), []).append(group)
-    return [sorted(groups, key=_run) for groups in gathered.values() if len(groups) > 1]
+    found = []
+    for groups in gathered.values():
+        parts, _ = split_by_texts([group.rows[0].cell for group in groups])
+        found += [sorted((groups[number] for number in part), key=_run) for part in parts if len(part) > 1]
+    return found
 
 
 def run_number(group: Group, report: Report) -> int | None:

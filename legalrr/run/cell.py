@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from legalrr.corpora.catalogue import subsample
+from legalrr.corpora.files import describe_doubt
 from legalrr.errors import UserError
 from legalrr.near_duplicates import NEAR_DUPLICATE, SHINGLE_WORDS, group_related
 from legalrr.progress import progress, working
@@ -162,6 +163,8 @@ class PreparedCell:
         if key not in known:
             with working(f"read {corpus.name}"):
                 known[key] = by_id(corpus.read(corpus.split))
+            doubtful = frozenset(j.id for j in known[key].values() if describe_doubt(j.text))
+            self.prepared.not_english[key] = doubtful
         return known[key]
 
     def judgments(self, engine: Engine | None) -> tuple[list[Judgment], dict[str, int]]:
@@ -197,6 +200,9 @@ class PreparedCell:
             kept = _leave_out(kept, [j for j in kept if j.spans is None], "without gold roles", counts)
         kept = subsample(kept, p.settings.limit, p.settings.seed)
         counts |= {"taken": len(kept), "scored": sum(j.outcome is not None for j in kept)}
+        doubtful = self.prepared.not_english.get((self._corpus_identity, p.corpus.split), frozenset())
+        if foreign := sum(j.id in doubtful for j in kept):
+            counts["not in English"] = foreign
         return kept, counts
 
     @cached_property

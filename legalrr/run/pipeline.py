@@ -59,6 +59,8 @@ class PreparationCache:
     """Remaining capacity for cases, in characters."""
     judgments: dict[Hashable, Mapping[str, Judgment]] = field(default_factory=dict)
     """Identity of a corpus, and split -> judgments by id."""
+    not_english: dict[Hashable, frozenset[str]] = field(default_factory=dict)
+    """The same key -> ids of the judgments that do not seem to be in English."""
     segments: dict[Hashable, dict[str, Segments]] = field(default_factory=dict)
     """Key of all that roles depend on -> roles by id, of the judgments segmented so far."""
     cases: dict[Hashable, dict[str, Case]] = field(default_factory=dict)

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from legalrr.corpora.bounded_files import decode_utf8, read_text
 from legalrr.corpora.catalogue import card
 from legalrr.corpora.exchange import FORMATS, check_destination, export, to_json_line, with_roles
-from legalrr.corpora.files import check_plain_text, decode_utf8, list_text_files, read_text
+from legalrr.corpora.files import check_plain_text, list_text_files
 from legalrr.corpora.pdf import list_pdf_files, read_pdf
 from legalrr.errors import UserError
 from legalrr.progress import progress

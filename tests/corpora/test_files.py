@@ -11,7 +11,7 @@ from legalrr.corpora.files import (
     natural_sort_key,
     read_csv_rows,
     read_table_rows,
-    read_text,
+    require_columns,
     require_path,
 )
 
@@ -30,22 +30,6 @@ def test_the_natural_order_is_total(one, other):
     assert (natural_sort_key(one) < natural_sort_key(other)) + (natural_sort_key(other) < natural_sort_key(one)) + (
         natural_sort_key(one) == natural_sort_key(other)
     ) == 1
-
-
-def test_line_ends_are_normalized_and_the_byte_order_mark_removed(write):
-    assert read_text(write("a.txt", b"\xef\xbb\xbfone\r\ntwo\rthree\n")) == "one\ntwo\nthree\n"
-
-
-@pytest.mark.parametrize("before", [3, (1 << 20) - 1, 1 << 20])
-def test_invalid_utf8_is_reported_with_its_offset(write, user_error, before):
-    path = write("a.txt", b"x" * (before - 2) + "é".encode() + b"\xff tail")
-    with user_error("a.txt", f"byte 0xff at offset {before}"):
-        read_text(path)
-
-
-def test_a_truncated_character_at_the_end_is_invalid_utf8(write, user_error):
-    with user_error("at offset 2"):
-        read_text(write("a.txt", b"ab\xe2\x82"))
 
 
 def test_the_error_for_a_missing_corpus_folder_names_the_variable(tmp_path, monkeypatch, user_error):
@@ -146,6 +130,29 @@ def test_an_unsupported_table_format_is_rejected(write, user_error):
         list(read_table_rows(write("a.xlsx", b""), ["id"]))
 
 
-def test_a_folder_in_place_of_a_file_is_rejected(tmp_path, user_error):
-    with user_error("cannot be read"):
-        read_text(tmp_path)
+def test_tab_separated_values_are_read(write):
+    path = write("a.tsv", "id\ttext\n1\tone, two\n")
+    assert [row for _, _, row in read_table_rows(path, ["id", "text"])] == [{"id": "1", "text": "one, two"}]
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "cure"),
+    [
+        (["id", "Text "], "text", "set 'corpus.text_column=Text '"),
+        (["id", "body"], "text", "set corpus.text_column=body"),
+        (["id", "judgement"], "text", "set corpus.text_column=judgement"),
+        (["Case Name", "text"], "id", "set 'corpus.id_column=Case Name'"),
+        (["docid", "text"], "id", "set corpus.id_column=docid"),
+        (["id", "outcome"], "label", "set corpus.label_column=outcome"),
+        (["id", "x"], "text", "set corpus.text_column to one of these"),
+        (["id;text"], "text", "separate the columns by commas, not by ';'"),
+    ],
+)
+def test_the_cure_of_a_missing_column_names_the_nearest_one_and_its_option(user_error, found, wanted, cure):
+    with user_error(f"no column {wanted!r}", f"found {', '.join(found)}".strip(), cure):
+        require_columns(found, [wanted], where="t.csv:1", options={wanted: f"corpus.{wanted}_column"})
+
+
+def test_the_cure_of_a_missing_column_with_a_fixed_name_renames_the_nearest_one(user_error):
+    with user_error("no column 'label'", "rename 'Label' to 'label'"):
+        require_columns(["id", "Label"], ["id", "label"], where="l.csv:1")

@@ -109,6 +109,7 @@ def test_another_script_is_named_in_the_log_and_by_check(tmp_path, write, caplog
     [record] = caplog.records
     assert "judgment a: 100% of its letters are not Latin (Devanagari)" in record.getMessage()
     assert "English text only" in record.getMessage()
+    assert "Judgments not in English: 2 of 2 (a, b)" in record.getMessage()
     main(["check", str(tmp_path), "--layout", "text"])
     assert "2 of 2 judgments are not in English (a, b)" in capsys.readouterr().out
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from legalrr.corpora.label_studio import LabelStudio
 from legalrr.errors import UserError
+from tests.mutations import MUTATIONS
 
 TEXT = "Facts. Order."
 REGION = {"start": 0, "end": 6, "text": "Facts.", "labels": ["FAC"]}
@@ -103,7 +104,7 @@ def check(path, fields):
             last = span.end
 
 
-fast = settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+fast = settings(max_examples=MUTATIONS, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @given(mutated(), st.sampled_from(FIELDS))

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
-from legalrr.corpora.pdf import format_ranges, list_pdf_files, read_pdf
+from legalrr.corpora.pdf import PdfLimits, format_ranges, list_pdf_files, read_pdf
 from legalrr.corpora.text import Marked
 from legalrr.sentences import split
 
@@ -167,3 +167,22 @@ def test_pdfs_are_found_with_a_suffix_in_any_case(write, tmp_path, user_error):
 
 def test_page_numbers_are_formatted_as_ranges():
     assert [format_ranges(pages) for pages in ([3], [1, 2, 3, 5], [])] == ["3", "1-3, 5", ""]
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        (PdfLimits(pages=1), ("2 pages, more than 1", "corpus.max_pages")),
+        (PdfLimits(points=500), ("page 1: 595 x 842 points, more than 500", "corpus.max_page_points")),
+        (PdfLimits(characters=50), ("page 2", "characters, more than 50", "corpus.max_page_characters")),
+    ],
+)
+def test_a_pdf_beyond_a_limit_is_rejected_with_the_option(typeset, user_error, limits, words):
+    with user_error("j.pdf", *words):
+        read_pdf(typeset(["A title"], STORY), limits)
+
+
+def test_a_page_of_any_size_is_rejected_before_it_is_drawn(write, user_error):
+    page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 1000000 1000000]>>"
+    with user_error("j.pdf, page 1: 1000000 x 1000000 points"):
+        read_pdf(write("j.pdf", written(CATALOGUE, ONE_PAGE, page)))

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legalrr.corpora.pdf import clean_characters, join_pages, rejoin_divided_words, remove_running_lines, restore_title
+from legalrr.corpora.pdf_text import (
+    clean_characters,
+    join_pages,
+    rejoin_divided_words,
+    remove_running_lines,
+    restore_title,
+)
 
 WORDS = ["ferry", "well-built", "non", "rain", "Rs. 12", "3", "14", "ill-", "Bridge", "OF", "(b)", "ram-", "a"]
 LINES = st.lists(st.sampled_from(WORDS), min_size=1, max_size=4).map(" ".join)

@@ -88,7 +88,7 @@ def test_an_invalid_body_is_reported_with_its_line(user_error, body, words):
         ("---\nid: a\nx: \x00\n---\n", ("bad header",)),
         ("---\ntitle: A\n---\n", ("f:2", "no id")),
         ("---\n- a\n---\n", ("f:2", "no id")),
-        ("---\nid: a\njudge: B\n---\n", ("f:2", "unknown key 'judge'")),
+        ("---\nid: a\njudge: B\n---\n", ("f:3", "unknown key 'judge'")),
         ("---\nid: a\npetitioner: No\n---\n", ("petitioner is not a string", "quotes")),
         ("---\nid: a\nyear: eighty\n---\n", ("year 'eighty'",)),
         ("---\nid: a\nyear: true\n---\n", ("year True",)),

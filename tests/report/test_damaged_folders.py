@@ -1,14 +1,10 @@
 """Damaged run folders: `legalrr report` ends in tables or in one error that names the file, whatever its bytes are."""
 
-import copy
 import gzip
 import hashlib
 import json
-import os
 import random
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,73 +16,8 @@ from legalrr.report.load import read_results
 from legalrr.report.run_record import read_job_number, read_overrides
 from legalrr.report.table_view import attention_variant
 from legalrr.score.explanation import read_explanations
+from tests.mutations import MUTATIONS, ends_well, mutate_bytes, mutations
 from tests.report.html.conftest import enrich
-
-MUTATIONS = int(os.environ.get("LEGALRR_FUZZ", "1000"))
-"""Damaged versions of each file; `LEGALRR_FUZZ=20000 pytest tests/report/test_damaged_folders.py` tries more."""
-ODD = (None, True, False, 0, -1, 1e308, 2**70, 0.5, "", "allowed", "\x00", "x" * 5000, "\ud800", "../../x", "[1]")
-ODD += ([], [[]], {}, {"a": 1}, [1, 2], [None], {"fields": 3}, {"content": 3})
-RAW = (b"\x00", b"\xff", b"\n", b"{", b"]", b'"', b"NaN", b"1e999", b"\xef\xbb\xbf", b"&a ", b"*a")
-RAW += (b"[" * 3000, b"9" * 5000)
-
-
-def places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield every (container, key) in a JSON value."""
-    for key in list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
-        yield value, key
-        yield from places(value[key])
-
-
-def mutate_json(value: Any, chance: random.Random) -> Any:
-    """Return a JSON value with one to three fields replaced, removed or added."""
-    value = copy.deepcopy(value)
-    for _ in range(chance.randint(1, 3)):
-        found = list(places(value))
-        if not found:
-            return chance.choice(ODD)
-        container, key = chance.choice(found)
-        if chance.random() < 0.25:
-            del container[key]
-        elif chance.random() < 0.1 and isinstance(container, dict):
-            container[chance.choice(("later", "", "\n"))] = chance.choice(ODD)
-        else:
-            container[key] = copy.deepcopy(chance.choice(ODD))
-    return value
-
-
-def mutate_bytes(data: bytes, chance: random.Random) -> bytes:
-    """Return bytes with a part cut out, replaced, or repeated."""
-    start, end = sorted(chance.randrange(len(data) + 1) for _ in range(2))
-    end = min(end, start + chance.choice((0, 1, 8, 1000)))
-    return data[:start] + chance.choice((b"", data[start:end] * 2, *RAW)) + data[end:]
-
-
-def mutations(data: bytes, count: int, *, lines: bool) -> Iterator[bytes]:
-    """Yield damaged versions of a file of JSON, of one value or of one per line."""
-    chance = random.Random(count)
-    values = [json.loads(line) for line in (data.splitlines() if lines else [data])]
-    for _ in range(count):
-        if chance.random() < 0.3:
-            yield mutate_bytes(data, chance)
-            continue
-        some = list(values)
-        at = chance.randrange(len(some))
-        some[at] = mutate_json(some[at], chance)
-        yield ("\n".join(map(json.dumps, some)) + "\n" * lines).encode()
-
-
-def ends_well(file: Path, read: Callable[[], object]) -> bool:
-    """Whether a reader accepts the file; fails unless it ends or raises one line that names the file."""
-    try:
-        read()
-    except UserError as error:
-        found = error
-    else:
-        return True
-    assert str(file.parent) in found.where, found
-    assert len(str(found).splitlines()) == 1
-    assert len(str(found)) < 1000
-    return False
 
 
 @pytest.fixture

@@ -272,3 +272,20 @@ def test_a_skipped_judgment_is_invalid_for_overflow_without_a_call(tmp_path: Pat
     assert skipped
     assert {(row["verdict"], row["reason"]) for row in skipped} == {("invalid", "overflow")}
     assert record["calls"]["made"] == 2 * (4 - len(skipped))
+
+
+def test_judgments_in_another_script_are_counted_and_named_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "judgments"
+    folder.mkdir()
+    hindi = (
+        "\u0928\u094d\u092f\u093e\u092f\u093e\u0932\u092f \u0928\u0947 \u091c\u092e\u093e\u0928\u0924 \u0926\u0940 " * 9
+    )
+    for name, text in (("a", hindi), ("b", hindi + "2"), ("c", TEXTS[0])):
+        (folder / f"{name}.txt").write_text(text, encoding="utf-8")
+    one = pipeline(tmp_path, "corpus=own_text", f"corpus.folder={folder}", "segment=crf", "arm=direct")
+    counts = run_cell(one, tmp_path / "cell")["counts"]
+    assert (counts["taken"], counts["not in English"]) == (3, 2)
+    [warning] = [record.getMessage() for record in caplog.records if "English" in record.getMessage()]
+    assert "Judgments not in English: 2 of 3 (a, b)" in warning
