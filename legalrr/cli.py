@@ -72,7 +72,9 @@ def main() -> None:
     name = arguments[0]
     if name in COMMANDS:
         run_command(name, arguments[1:])
-    if "=" not in name and name[0] not in "-+~":
+    # `limit = 4` is refused with its cure by run_hydra.
+    spaced = arguments[1:] and arguments[1].startswith("=")
+    if "=" not in name and name[0] not in "-+~" and not spaced:
         near = get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
         cure = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
         print(f"legalrr: {name!r} is neither a command nor an override OPTION=VALUE ({cure})", file=sys.stderr)
