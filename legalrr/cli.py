@@ -3,6 +3,7 @@
 `legalrr --help` imports neither Hydra nor any sub-command.
 """
 
+import logging
 import signal
 import sys
 import threading
@@ -15,7 +16,7 @@ from textwrap import fill
 from types import FrameType
 from typing import NoReturn
 
-from legalrr.errors import UserError, one_line
+from legalrr.errors import OneLineFormatter, UserError, one_line
 from legalrr.paths import conf_folders
 
 COMMANDS = {
@@ -209,7 +210,15 @@ def run_command(name: str, arguments: list[str]) -> None:
     """Run a sub-command and exit: status 0, 2 with a one-line message for a UserError, 130 or 143 if interrupted."""
     # Commands read sys.argv: Hydra by itself, argparse by default.
     sys.argv = [f"legalrr {name}", *arguments]
+    _log_to_stderr()
     _run_and_exit(f"legalrr {name}", lambda: import_module(COMMANDS[name][0]).main())
+
+
+def _log_to_stderr() -> None:
+    """Print warnings of all sub-commands as one line each; conf/hydra/default.yaml does so for those that use Hydra."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(OneLineFormatter("%(message)s"))
+    logging.basicConfig(handlers=[handler])
 
 
 def _run_and_exit(name: str, function: Callable[[], None]) -> NoReturn:
