@@ -3,6 +3,7 @@
 `legalrr --help` imports neither Hydra nor any sub-command.
 """
 
+import logging
 import os
 import signal
 import sys
@@ -16,7 +17,7 @@ from textwrap import fill
 from types import FrameType
 from typing import NoReturn
 
-from legalrr.errors import UserError, file_errors, one_line
+from legalrr.errors import OneLineFormatter, UserError, file_errors, one_line
 from legalrr.paths import conf_folders
 from legalrr.streams import STDERR, STDOUT, finish_streams, prepare_streams, print_error
 
@@ -78,7 +79,9 @@ def main() -> None:
     name = arguments[0]
     if name in COMMANDS:
         run_command(name, arguments[1:])
-    if "=" not in name and name[0] not in "-+~":
+    # `limit = 4` is refused with its cure by run_hydra.
+    spaced = arguments[1:] and arguments[1].startswith("=")
+    if "=" not in name and name[0] not in "-+~" and not spaced:
         _run_and_exit("legalrr", lambda: _refuse(name))
     run_experiment()
 
@@ -221,7 +224,19 @@ def run_command(name: str, arguments: list[str]) -> NoReturn:
     """Run a sub-command, and exit with a status as `main` does."""
     # Commands read sys.argv: Hydra by itself, argparse by default.
     sys.argv = [f"legalrr {name}", *arguments]
-    _run_and_exit(f"legalrr {name}", lambda: import_module(COMMANDS[name][0]).main())
+
+    def command() -> None:
+        _log_to_stderr()
+        import_module(COMMANDS[name][0]).main()
+
+    _run_and_exit(f"legalrr {name}", command)
+
+
+def _log_to_stderr() -> None:
+    """Print warnings of all sub-commands as one line each; conf/hydra/default.yaml does so for those that use Hydra."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(OneLineFormatter("%(message)s"))
+    logging.basicConfig(handlers=[handler])
 
 
 def _run_and_exit(name: str, function: Callable[[], int | None]) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Compose configurations, read the `meta` node of their files, and refuse credentials in them.
+"""Compose configurations, name the cure of wrong options, read the `meta` node of files, and refuse credentials.
 
 A configuration is composed of conf/ and the folder with the same groups that LEGALRR_CONF names. Every command and the
 Python interface compose it here, so that all of them know the corpora, taggers, arms and backbones that a user adds
@@ -18,7 +18,9 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,10 +33,10 @@ from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
-from hydra.errors import HydraException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 from yaml import YAMLError
 
 from legalrr.errors import UserError, file_errors
@@ -53,6 +55,26 @@ KEY_PREFIX = re.compile(r"(?:sk|pk|rk|gsk|csk|hf|xai|r8|ghp|nvapi|pplx)_")
 OPTION = re.compile(r"api_key_env['\"]?\s*(?P<sign>[=:])(?P<rest>.*)", re.DOTALL)
 VALUE = re.compile(r"[^\s,=:'\"(){}\[\]]+")
 INTERPOLATION = re.compile(r"\$\{[^}]*\}")
+UNKNOWN_OPTION = re.compile(
+    r"Could not override '(?P<key>[^']*)'\. To append to your config use \+[^=]*=(?P<value>\S*)"
+)
+SEVERAL_VALUES = re.compile(r"Ambiguous value for argument '(?P<override>.*?)' 1\. To use it as a list")
+CHOICE = re.compile(r"[a-z]+=[\w-]+")
+OTHER_NAMES: Mapping[str, str] = {
+    **dict.fromkeys(("model", "llm", "lm"), "backbone"),
+    **dict.fromkeys(("dataset", "data"), "corpus"),
+    **dict.fromkeys(("tagger", "segmenter"), "segment"),
+    "prompt": "annotate",
+    "predictor": "predict",
+    "scorer": "score",
+}
+"""Name that other programs give to a group -> the group."""
+PATHS: Mapping[str, str] = {
+    "corpus": "judgments of your own: corpus=own_text corpus.folder={path}, or own_marked, own_pdf, own_table; "
+    "legalrr data list names the corpora",
+    "backbone": "a model of your own: backbone=local backbone.model={path}",
+}
+"""Group -> cure for a path in place of a choice."""
 USER_INFO = re.compile(r"[a-z][a-z0-9+.-]*:/*[^/\s?#'\"]*@|base_url['\"]?\s*[=:][^,}]*[@?#]", re.IGNORECASE)
 
 
@@ -149,6 +171,7 @@ def run_hydra(task: Callable[[DictConfig], Any], name: str) -> None:
     """
     require_text(sys.argv[1:])
     require_no_credentials(sys.argv[1:])
+    require_joined(sys.argv[1:])
     # By default Hydra prints its own traceback and exits with 1; with this it raises every exception.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     Plugins.instance().register(UserConf)
@@ -156,7 +179,7 @@ def run_hydra(task: Callable[[DictConfig], Any], name: str) -> None:
     try:
         application()
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(_one_line(error)) from error
+        raise _option_error(error, name, sys.argv[1:]) from error
 
 
 def run_task(task: Callable[[DictConfig], None], name: str) -> None:
@@ -219,15 +242,113 @@ def compose(name: str = "config", overrides: Sequence[str] = ()) -> DictConfig:
         with initialize_config_dir(str(conf_folders()[0]), version_base="1.3"):
             return hydra_compose(name, overrides=list(overrides))
     except (HydraException, OmegaConfBaseException) as error:
-        # Some messages of Hydra end with all folders of the search path.
-        message = _one_line(error).partition(" Config search path:")[0]
-        raise UserError(message, where=" ".join(overrides), cure="legalrr --help lists the choices") from error
+        raise _option_error(error, name, overrides) from error
     finally:
         GlobalHydra.instance().hydra = outer
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(f"{error} {error.__cause__ or ''}".split())
+def require_joined(arguments: Sequence[str]) -> None:
+    """Raise UserError for an override with spaces around `=` or after a comma (`limit = 4`)."""
+    for at, (one, following) in enumerate(pairwise(arguments)):
+        value = "=" not in following and not following.startswith("-")
+        if following.startswith("=") or (one.endswith(("=", ",")) and "=" in one and value):
+            last = at + 1
+            while last + 1 < len(arguments) and arguments[last].endswith(("=", ",")):
+                last += 1
+            pieces = arguments[at : last + 1]
+            raise UserError("an override with spaces", where=" ".join(pieces), cure=f"write {''.join(pieces)}")
+
+
+def _option_error(error: Exception, name: str, overrides: Sequence[str]) -> UserError:
+    """Convert an error of Hydra about options, with its cure.
+
+    Args:
+        error: the error.
+        name: name of the configuration.
+        overrides: the overrides, or all arguments of the command line.
+    """
+    message = " ".join(f"{error} {error.__cause__ or ''}".split())
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, choice = error.missing_cfg_file.partition("/")
+        if group != "hydra":
+            return UserError(f"no {group} {choice!r}", where=f"{group}={choice}", cure=_choice_cure(group, choice))
+    if isinstance(error, OverrideParseException):
+        return UserError(
+            message.partition(" See https://")[0],
+            where=error.override,
+            cure="write OPTION=VALUE; a value with special characters needs quotes of its own: 'OPTION=\"VALUE\"'",
+        )
+    unknown = UNKNOWN_OPTION.match(message)
+    if unknown and isinstance(error.__cause__, ConfigKeyError | ConfigAttributeError):
+        return _unknown_option(unknown["key"], unknown["value"], name, overrides)
+    several = SEVERAL_VALUES.match(message)
+    if several:
+        return UserError(
+            "several values", where=several["override"], cure="add -m to run each, or write a list as [VALUE,VALUE]"
+        )
+    # Some messages end with all folders of the search path.
+    return UserError(
+        message.partition(" Config search path:")[0], where=" ".join(overrides), cure="legalrr --help lists the choices"
+    )
+
+
+def _choice_cure(group: str, choice: str) -> str:
+    """Return the cure for a choice without a file: a near name, an arm with this label, or how to give a path."""
+    known = choices(group)
+    shown = _letters(choice)
+    near = [one for one in known if shown and _letters(one) == shown]
+    if group == "arm":
+        near += [one for one, file in known.items() if shown and _letters(_label(file)) == shown]
+    near = near or get_close_matches(choice, known, n=3, cutoff=0.6)
+    if near:
+        return f"did you mean {' or '.join(f'{group}={one}' for one in dict.fromkeys(near))}?"
+    if group in PATHS and ("/" in choice or "\\" in choice or Path(choice).expanduser().exists()):
+        return PATHS[group].format(path=choice)
+    return f"the choices are {', '.join(known)}"
+
+
+def _label(file: Path) -> str:
+    """Return the label of an arm; "" if it has none."""
+    return str(OmegaConf.select(OmegaConf.load(file), "arm.label", default=""))
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[\W_]", "", name).lower()
+
+
+def _unknown_option(key: str, value: str, name: str, overrides: Sequence[str]) -> UserError:
+    """Return the error for an option that the chosen configuration does not have."""
+    where = f"{key}={value}"
+    if group := OTHER_NAMES.get(key):
+        named = value in choices(group)
+        cure = f"did you mean {group}={value}?" if named else f"the option is {group}: {_choice_cure(group, value)}"
+        return UserError(f"no option {key}", where=where, cure=cure)
+    chosen = [one for one in overrides if CHOICE.fullmatch(one) and _is_choice(*one.split("="))]
+    options = OmegaConf.to_container(compose(name, chosen), resolve=False)
+    assert isinstance(options, dict)
+    parent, _, last = key.rpartition(".")
+    node: Any = options
+    for part in parent.split(".") if parent else ():
+        node = node.get(part) if isinstance(node, dict) else None
+    siblings = [str(one) for one in node if one not in (META, "_target_")] if isinstance(node, dict) else []
+    near = [f"{parent}.{one}".lstrip(".") for one in get_close_matches(last, siblings, n=1)]
+    near = near or get_close_matches(key, _option_names(options), n=1, cutoff=0.8)
+    listed = (
+        f"the options{f' of {parent}' if siblings and parent else ''} are {', '.join(siblings or map(str, options))}"
+    )
+    return UserError(f"no option {key}", where=where, cure=f"did you mean {near[0]}={value}?" if near else listed)
+
+
+def _is_choice(group: str, choice: str) -> bool:
+    return choice in choices(group)
+
+
+def _option_names(options: Mapping[Any, Any], prefix: str = "") -> list[str]:
+    """Return the dotted names of all options in a mapping, and in those inside it."""
+    names = []
+    for key, value in options.items():
+        names += [f"{prefix}{key}", *(_option_names(value, f"{prefix}{key}.") if isinstance(value, dict) else [])]
+    return names
 
 
 def read_metadata(file: Path, keys: Sequence[str], *, wrapped: bool = True) -> dict[str, str]:

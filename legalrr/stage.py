@@ -9,6 +9,7 @@ from. A limit, an order or a name never enters a key, and an edited judgment rec
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, field, fields, is_dataclass
 from functools import cache, partial
@@ -16,13 +17,14 @@ from importlib import import_module
 from typing import Any, TypeVar, cast
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
 
 from legalrr.errors import UserError
 from legalrr.former_paths import FORMER
 
 LOG = logging.getLogger(__name__)
 T = TypeVar("T")
+MISSING_VALUE = re.compile(r"interpolation.*: Missing mandatory value: (\S+)")
 META = "meta"
 """Key of the node with facts about a stage (`legalrr.configuration`); not part of the stage."""
 
@@ -92,6 +94,8 @@ def build(node: DictConfig, kind: type[T], *, option: str) -> T:
         values.pop("_target_")
         values.pop(META, None)
         built = from_values(cls, _default_maps(cls, _text_keys(values)))
+    except (MissingMandatoryValue, InterpolationToMissingValueError) as error:
+        raise missing_value(error, option) from error
     except OmegaConfBaseException as error:
         first = str(error).strip().splitlines()[0]
         known = ", ".join(f.name for f in fields(cls))
@@ -101,6 +105,18 @@ def build(node: DictConfig, kind: type[T], *, option: str) -> T:
             f"{target} is not a {kind.__name__}", where=option, cure="see CONTRIBUTING.md for the protocols of stages"
         )
     return built
+
+
+def missing_value(error: OmegaConfBaseException, option: str) -> UserError:
+    """Return the error for a field that a user must set.
+
+    Args:
+        error: a MissingMandatoryValue, or InterpolationToMissingValueError.
+        option: config path of the stage; "" for top-level fields.
+    """
+    referred = MISSING_VALUE.search(str(error))
+    full = referred[1] if referred else f"{option}.{error.full_key}".lstrip(".")
+    return UserError(f"{full} has no value", where=option, cure=f"set {full}=VALUE")
 
 
 def from_values(cls: type[T], values: Mapping[Any, Any]) -> T:

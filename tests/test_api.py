@@ -138,7 +138,8 @@ def test_a_path_without_a_reader_raises() -> None:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "named"), [(["arm=d,r"], "arm=d,r"), (["arm=nope"], "arm/nope"), (["limitt=1"], "limitt")]
+    ("overrides", "named"),
+    [(["arm=d,r"], "arm=d,r"), (["arm=nope"], "^arm=nope: no arm .nope. "), (["limitt=1"], "limitt")],
 )
 def test_a_wrong_override_is_a_user_error(overrides: list[str], named: str) -> None:
     with pytest.raises(legalrr.UserError, match=named):

@@ -1,5 +1,7 @@
 """The command `legalrr`: its sub-commands, their former names, and help that loads no Hydra."""
 
+import json
+import logging
 import subprocess
 import sys
 import tomllib
@@ -85,6 +87,30 @@ def test_an_interrupt_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     monkeypatch.setattr("legalrr.corpora.cli.main", interrupted)
     status, _, err = run(main, monkeypatch, capsys, "legalrr", "data", "list")
     assert (status, err) == (130, "legalrr data: interrupted; run the same command again to resume\n")
+
+
+def test_a_message_in_the_log_of_a_sub_command_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def warn() -> None:
+        logging.getLogger("legalrr.corpora").warning("skipped %s", "a\nlegalrr data: \x1b[31mforged")
+
+    monkeypatch.setattr("legalrr.corpora.cli.main", warn)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    status, _, err = run(main, monkeypatch, capsys, "legalrr", "data", "list")
+    assert (status, err) == (0, "skipped a␊legalrr data: ␛[31mforged\n")
+
+
+def test_a_name_in_the_summary_of_a_corpus_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    rows = [{"id": f"{name}\nlabels", "text": "The appeal is allowed.", "label": "1"} for name in "ab"]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    check = ("data", "check", str(tmp_path / "t.jsonl"), "--layout", "table")
+    status, out, _ = run(main, monkeypatch, capsys, "legalrr", *check)
+    assert status == 0
+    assert "b␊labels has the same text as a␊labels" in out
+    assert sum(line.startswith("labels") for line in out.splitlines()) == 1
 
 
 @pytest.mark.parametrize("name", COMMANDS)

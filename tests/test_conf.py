@@ -85,7 +85,7 @@ def test_a_typo_outside_the_stages_is_named() -> None:
     ("override", "named"),
     [
         ("annotate.define=maybe", "annotate: .*maybe"),
-        ("limit=few", "config: .*few"),
+        ("limit=few", "^limit: .*few"),
         ("annotate.tokens.answer=0", "annotate.tokens.answer"),
         ("restructure.order=random", "restructure.order"),
         ("restructure.budget=-1", "restructure.budget"),

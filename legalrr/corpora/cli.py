@@ -18,7 +18,7 @@ from legalrr.corpora.label_studio import LabelStudio
 from legalrr.corpora.pdf_folder import PdfFolder
 from legalrr.corpora.table import Table
 from legalrr.corpora.text import Marked, SentenceLines, TextFolder
-from legalrr.errors import UserError
+from legalrr.errors import UserError, one_line
 from legalrr.hiding.hide import hide
 from legalrr.paths import data_root
 from legalrr.plain_yaml import YamlError, load_yaml
@@ -136,16 +136,15 @@ def _fetch(options: argparse.Namespace) -> None:
         task = bar.add_task(options.name, total=total)
         count = fetch(origin, folder, base_url=options.base_url, progress=lambda step: bar.advance(task, step))
     there = len(origin.manifest()) - count
-    print(f"{options.name}: {count} files fetched, {there} already present; all verified, in {folder}")
-    print(f"licence: {facts.licence}\nplease cite: {facts.citation}")
+    print(one_line(f"{options.name}: {count} files fetched, {there} already present; all verified, in {folder}"))
+    print(f"{one_line(f'licence: {facts.licence}')}\n{one_line(f'please cite: {facts.citation}')}")
     if folder.parent.resolve() != data_root().resolve():
         print(f"for experiments to find it: export LEGALRR_DATA={folder.parent}")
 
 
 def _check(options: argparse.Namespace) -> None:
-    logging.basicConfig(format="%(message)s")
     logging.getLogger("legalrr").setLevel(logging.INFO)
-    print("\n".join(_summarize(_make_reader(options).read(None))))
+    print("\n".join(map(one_line, _summarize(_make_reader(options).read(None)))))
 
 
 def _make_reader(options: argparse.Namespace) -> Reader:

@@ -11,7 +11,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import (
+    InterpolationToMissingValueError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+    ValidationError,
+)
 
 from legalrr.annotate.annotate import TURN_ROLES
 from legalrr.errors import UserError
@@ -32,7 +37,7 @@ from legalrr.protocols import (
     VerdictReader,
 )
 from legalrr.records import Case, Judgment, PromptTurn, Segments, Span
-from legalrr.stage import build, check_fields, choice, description, from_values, identity
+from legalrr.stage import build, check_fields, choice, description, from_values, identity, missing_value
 
 MAX_CHARACTERS = 200_000_000
 """Characters of documents and prompts in the cache: one byte each, or two in a text beyond Latin-1."""
@@ -213,6 +218,12 @@ def build_pipeline(config: DictConfig) -> Pipeline:
         assert isinstance(whole, dict)
         rest = {key: value for key, value in whole.items() if key not in STAGE_TYPES and key != MEASURE}
         settings = from_values(ExperimentSettings, rest)
+    except (MissingMandatoryValue, InterpolationToMissingValueError) as error:
+        raise missing_value(error, "") from error
+    except ValidationError as error:
+        first = str(error).splitlines()[0]
+        cure = "give a whole number" if "Integer" in first else f"correct {error.full_key}"
+        raise UserError(first, where=error.full_key or "config", cure=cure) from error
     except OmegaConfBaseException as error:
         known = ", ".join([*STAGE_TYPES, MEASURE, *ExperimentSettings.__dataclass_fields__])
         raise UserError(str(error).splitlines()[0], where="config", cure=f"the options are {known}") from error

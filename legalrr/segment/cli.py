@@ -15,7 +15,7 @@ from legalrr.corpora.catalogue import card
 from legalrr.corpora.exchange import FORMATS, check_destination, export, to_json_line, with_roles
 from legalrr.corpora.files import check_plain_text, list_text_files
 from legalrr.corpora.pdf import list_pdf_files, read_pdf
-from legalrr.errors import UserError
+from legalrr.errors import UserError, one_line
 from legalrr.progress import progress
 from legalrr.protocols import Segmenter
 from legalrr.records import Judgment
@@ -124,7 +124,7 @@ def _tag(options: argparse.Namespace) -> None:
             advance(1)
     if tagged:
         count = export(tagged, options.out, format=options.format, tagger=segmenter.name)
-        print(f"wrote {options.out} ({count} judgments)")
+        print(one_line(f"wrote {options.out} ({count} judgments)"))
     if failed:
         sys.exit(2)
 
@@ -136,7 +136,7 @@ def _export(options: argparse.Namespace) -> None:
     if not gold:
         raise UserError("no judgment has gold roles", where=f"--corpus {options.corpus}", cure="tag its texts instead")
     count = export(gold, options.out, format=options.format)
-    print(f"wrote {options.out} ({count} of {len(judgments)} judgments)")
+    print(one_line(f"wrote {options.out} ({count} of {len(judgments)} judgments)"))
 
 
 def _show(options: argparse.Namespace) -> None:
@@ -152,7 +152,7 @@ def _show(options: argparse.Namespace) -> None:
     judgment = _read_judgment(options.input)
     segments = segmenter.segment(judgment)
     write_atomically(options.out, render_judgment(judgment, segments, tagger=segmenter.name))
-    print(f"wrote {options.out} ({len(segments.spans)} sentences)")
+    print(one_line(f"wrote {options.out} ({len(segments.spans)} sentences)"))
 
 
 def _roles(options: argparse.Namespace) -> None:

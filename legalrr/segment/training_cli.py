@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from legalrr.corpora.catalogue import CorpusFacts, card
-from legalrr.errors import UserError
+from legalrr.errors import UserError, one_line
 from legalrr.records import Judgment
 from legalrr.segment.card import LabelledJudgment, build_dataset, require_own_model, sha256, write_card
 from legalrr.segment.crf import CrfRecipe
@@ -133,7 +133,7 @@ def _train(options: argparse.Namespace) -> None:
         temperature=found.temperature if found else 1.0,
         command=options.command_line,
     )
-    print(f"wrote {options.out} ({options.out.stat().st_size / 1e6:.1f} MB) and its card")
+    print(one_line(f"wrote {options.out} ({options.out.stat().st_size / 1e6:.1f} MB) and its card"))
 
 
 def _share_crf(made: Path, kept: Path) -> None:
@@ -264,5 +264,5 @@ def _read_dataset(chosen: Sequence[CorpusFacts], options: argparse.Namespace) ->
     documents = build_dataset(judgments, split_spans=options.split_spans)
     sentences = sum(len(d.sentences) for d in documents)
     names = "+".join(one.name for one in chosen)
-    print(f"{names}: {len(documents)} of {len(judgments)} judgments, {sentences} sentences with roles")
+    print(one_line(f"{names}: {len(documents)} of {len(judgments)} judgments, {sentences} sentences with roles"))
     return documents
