@@ -224,6 +224,8 @@ class KillReport:
 def kill_sweeps(folder: Path, *, kills: int, seed: int, seconds: float = 0.02) -> KillReport:
     """Kill sweeps at random moments; each is started again until it ends by itself.
 
+    Every other kill comes after a random number of calls, as most of the time of such a small sweep passes without one.
+
     Args:
         folder: an empty folder.
         kills: number of kills.
@@ -239,13 +241,18 @@ def kill_sweeps(folder: Path, *, kills: int, seed: int, seconds: float = 0.02) -
         runner = SweepRunner(server)
         begun = time.monotonic()
         _require_success(runner.sweep(folder / "whole", "whole"))
-        whole = time.monotonic() - begun
+        whole, distinct = time.monotonic() - begun, len(count_stored(folder / "whole"))
         for round_number in count():
             runs, ended = folder / f"round-{round_number}", False
             while not ended:
                 before, name = frozenset(count_stored(runs)), f"start-{next(number)}"
                 process = runner.sweep(runs, name)
-                process.join(draw.uniform(0, whole) if killed < kills else None)
+                if killed >= kills:
+                    process.join()
+                elif killed % 2 or len(before) == distinct:
+                    process.join(draw.uniform(0, whole))
+                else:
+                    _wait_for_calls(process, server.asked[name], draw.randint(1, distinct - len(before)))
                 process.kill()
                 process.join()
                 ended = process.exitcode != -signal.SIGKILL
@@ -258,10 +265,15 @@ def kill_sweeps(folder: Path, *, kills: int, seed: int, seconds: float = 0.02) -
     # A request may reach the server when its process is already dead, so they are counted at the end.
     for start in starts:
         check_calls(start, server.asked[start.name])
-    distinct = len(count_stored(folder / "whole"))
     made = sum(len(server.asked[start.name]) for start in starts)
     rounds = round_number + 1
     return KillReport(kills=killed, rounds=rounds, distinct=distinct, repeated=made - rounds * distinct)
+
+
+def _wait_for_calls(process: ForkServerProcess, asked: list[str], number: int) -> None:
+    """Wait until a process has made a number of calls, or has ended."""
+    while len(asked) < number and process.is_alive():
+        time.sleep(0.002)
 
 
 def _require_success(process: ForkServerProcess) -> None:
