@@ -52,7 +52,7 @@ class Connection:
                     no_answer(error, self._server, retries=retries), where="backbone.base_url", cure=UNREACHABLE
                 )
                 raise self._error from None
-            self._reached = True
+            self._reached, self._error = True, None
             return
 
     def lose(self) -> None:

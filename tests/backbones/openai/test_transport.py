@@ -33,6 +33,16 @@ def free_url():
         return f"http://127.0.0.1:{bound.getsockname()[1]}/v1"
 
 
+def sends(status, content, **headers):
+    """Return a fault that sends a reply and reads no further request."""
+
+    def fault(handler):
+        handler.close_connection = True
+        handler.reply(status, content, **headers)
+
+    return lambda body: fault
+
+
 def test_a_server_that_is_down_is_found_after_two_retries_and_then_without(waits):
     url = free_url()
     asked = engine(url)
@@ -49,6 +59,9 @@ def test_a_server_that_comes_up_is_found_by_the_same_engine(serve, waits):
     failure(asked)
     asked._server = asked._connection._server = engine(server.url)._server
     assert list(asked.generate([CALL]))
+    server.close()
+    for _ in range(2):
+        assert server.url in failure(asked), "the earlier error is forgotten"
 
 
 def test_an_answered_request_is_retried_as_configured_and_a_lost_server_is_then_found_at_once(serve, waits):
@@ -78,7 +91,7 @@ def test_stored_answers_need_no_server(tmp_path):
 @pytest.mark.parametrize("status", [200, 400, 500])
 def test_a_reply_beyond_the_limit_is_an_error_without_retries(serve, waits, status):
     long = json.dumps({"choices": [{"message": {"content": "x" * 2 * MB}}]}).encode()
-    server = serve(EchoBackbone().load(), lambda body: lambda handler: handler.reply(status, long))
+    server = serve(EchoBackbone().load(), sends(status, long))
     error = failure(engine(server.url, reply_megabytes=1))
     assert error == (
         f"call k: a reply of {server.url} has more than 1 MB (check the server, or raise backbone.reply_megabytes)"
@@ -89,9 +102,7 @@ def test_a_reply_beyond_the_limit_is_an_error_without_retries(serve, waits, stat
 def test_the_limit_is_that_of_the_inflated_reply(serve, waits):
     small = gzip.compress(b" " * 100 * MB)
     assert len(small) < MB
-    server = serve(
-        EchoBackbone().load(), lambda body: lambda handler: handler.reply(200, small, content_encoding="gzip")
-    )
+    server = serve(EchoBackbone().load(), sends(200, small, content_encoding="gzip"))
     assert "has more than 64 MB" in failure(engine(server.url))
 
 
