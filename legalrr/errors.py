@@ -112,6 +112,9 @@ FILE_CURES: Mapping[int, str] = MappingProxyType(
 )
 """Number of a fault of a file, folder or disk -> its cure. Others, as those of connections, are not converted."""
 
+WHOLE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""Faults that every file of a disk meets: the first one is reported."""
+
 
 def file_error(error: OSError, path: Path | str | None = None, *, doing: str = "") -> UserError | None:
     """Return the UserError for a fault of a file, folder or disk; None for any other fault.

@@ -13,7 +13,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from legalrr.errors import file_error
+from legalrr.errors import WHOLE_DISK, file_error
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -110,7 +110,9 @@ def finish_streams() -> None:
 
 
 class LogFile(logging.FileHandler):
-    """Log file in UTF-8. If it cannot be written, this is said once, and the work goes on.
+    """Log file in UTF-8. If it cannot be written, the work goes on.
+
+    This is said once, but not if the disk is full: then the results meet the same fault, which is reported.
 
     Args:
         filename: the file, created with the first record.
@@ -138,4 +140,5 @@ class LogFile(logging.FileHandler):
             super().handleError(record)
             return
         self._failed = True
-        log.warning("no further lines in the log file: %s", reason)
+        whole = isinstance(fault, OSError) and fault.errno in WHOLE_DISK
+        log.log(logging.DEBUG if whole else logging.WARNING, "no further lines in the log file: %s", reason)

@@ -5,7 +5,6 @@ of all judgments. So the calls of all cells with the same backbone are made firs
 cells find them in the store.
 """
 
-import errno
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from legalrr.configuration import write_configuration
 from legalrr.conversations import run_conversations
-from legalrr.errors import UserError, file_errors
+from legalrr.errors import WHOLE_DISK, UserError, file_errors
 from legalrr.predictors import ModelPredictor
 from legalrr.progress import progress, working
 from legalrr.protocols import Engine, PageTokens
@@ -30,9 +29,6 @@ from legalrr.run.pipeline import Pipeline, PreparationCache, build_pipeline, req
 from legalrr.stage import identity
 
 log = logging.getLogger("legalrr")
-
-FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-"""Faults of a whole disk: cells name the file that met one first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,7 +257,7 @@ class Job:
     def message(self, error: Exception) -> str:
         """Return the message of an error; for a fault of a whole disk that of the first one."""
         cause = error.__cause__
-        shared = cause.errno if isinstance(cause, OSError) and cause.errno in FULL_DISK else str(error)
+        shared = cause.errno if isinstance(cause, OSError) and cause.errno in WHOLE_DISK else str(error)
         return self._messages.setdefault(shared, str(error))
 
     def fail(self, number: str, error: Exception, folder: Path | None = None) -> None:

@@ -53,7 +53,7 @@ class Ended:
 
     def fault(self) -> str:
         """Return the one line that names the fault; fail if there is a traceback, a warning or a further line."""
-        work = ("/s)", "judgments, ", "[0] ", "[2] ")
+        work = ("/s)", "judgments, ", "[0] ", "[1] ", "[2] ")
         lines = [line for line in self.err.splitlines() if not any(part in line for part in work)]
         assert len(lines) == 1, self.err
         assert lines[0].startswith("legalrr"), self.err
