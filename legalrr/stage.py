@@ -91,6 +91,7 @@ def build(node: DictConfig, kind: type[T], *, option: str) -> T:
         assert isinstance(values, dict)
         values.pop("_target_")
         values.pop(META, None)
+        _require_values(cls, values, option)
         built = from_values(cls, _default_maps(cls, _text_keys(values)))
     except OmegaConfBaseException as error:
         first = str(error).strip().splitlines()[0]
@@ -101,6 +102,15 @@ def build(node: DictConfig, kind: type[T], *, option: str) -> T:
             f"{target} is not a {kind.__name__}", where=option, cure="see CONTRIBUTING.md for the protocols of stages"
         )
     return built
+
+
+def _require_values(cls: type[Any], values: Mapping[Any, Any], option: str) -> None:
+    """Raise UserError for a field that has neither a value nor a default."""
+    for one in fields(cls):
+        required = one.default is MISSING and one.default_factory is MISSING
+        if required and values.get(one.name, "???") == "???":
+            path = f"{option.partition('=')[0]}.{one.name}"
+            raise UserError(f"missing value: {path}", where=option, cure=f"set {path}={one.name.upper()}")
 
 
 def from_values(cls: type[T], values: Mapping[Any, Any]) -> T:
