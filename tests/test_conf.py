@@ -14,6 +14,7 @@ from legalrr.hub import HUB_ID
 from legalrr.paths import root
 from legalrr.run.pipeline import MEASURE, STAGE_TYPES, Pipeline, build_pipeline
 from legalrr.stage import META, identity
+from legalrr.tables import NULL_WORDS
 
 CONF = root() / "conf"
 CHOICES = sorted(
@@ -146,3 +147,10 @@ def test_the_command_line_overrides_an_experiment_which_sets_no_stage_fields() -
 
 def test_the_yaml_files_are_in_the_folder_of_the_package() -> None:
     assert (Path(CONF) / "config.yaml").is_file()
+
+
+def test_no_label_of_an_arm_is_a_null_word() -> None:
+    for name in (file.stem for file in (CONF / "arm").glob("*.yaml")):
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            label = compose("config", overrides=[f"arm={name}"]).arm.label
+        assert label.strip() not in NULL_WORDS | {""}, name

@@ -49,7 +49,7 @@ def parse_outcome(value: object, *, where: str, labels: Mapping[str, str] | None
     Raises:
         UserError: unknown label.
     """
-    if value is None or (isinstance(value, float) and math.isnan(value)) or str(value).strip() == "":
+    if is_blank(value) or str(value).strip() == "":
         return None
     known = {whole_number(label): outcome for label, outcome in (labels or ZERO_ONE).items()}
     key = whole_number(value)
@@ -64,9 +64,16 @@ def parse_outcome(value: object, *, where: str, labels: Mapping[str, str] | None
     return cast(Outcome, known[key])
 
 
+def is_blank(value: object) -> bool:
+    """Whether a cell of a table is empty: None, "", or the NaN of tables that pandas wrote; not the word "nan"."""
+    return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
+
+
 def whole_number(value: object) -> str:
-    """Return a label or year as text, whole numbers without decimals."""
+    """Return a label or year as text, whole numbers without decimals, true and false in lower case."""
     text = str(value).strip()
+    if text.lower() in ("true", "false"):
+        return text.lower()
     return text.partition(".")[0] if _DECIMALS.fullmatch(text) else text
 
 

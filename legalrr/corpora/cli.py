@@ -3,17 +3,22 @@
 import argparse
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from statistics import median
 
+from omegaconf import OmegaConf
+
 from legalrr import tables
 from legalrr.annotate.party import find_party
+from legalrr.configuration import compose
 from legalrr.corpora.catalogue import card, cards, local_files
 from legalrr.corpora.checks import ENGLISH_ONLY, name_some
 from legalrr.corpora.exchange import DocBinFile, SavedDataset
 from legalrr.corpora.fetch import fetch, find_source
 from legalrr.corpora.files import count_entities, describe_doubt
+from legalrr.corpora.guess import LAYOUTS, guess_layout
 from legalrr.corpora.label_studio import LabelStudio
 from legalrr.corpora.pdf_folder import PdfFolder
 from legalrr.corpora.table import Table
@@ -24,12 +29,23 @@ from legalrr.paths import data_root
 from legalrr.plain_yaml import YamlError, load_yaml
 from legalrr.protocols import Corpus
 from legalrr.records import OUTCOMES, PARTIES, Document, Judgment, Party, Segments
+from legalrr.stage import build
 
 Reader = Marked | SentenceLines | LabelStudio | Table | TextFolder | PdfFolder | SavedDataset | DocBinFile
 PIPE_WIDTH = 120
 FEW_WORDS = 50
 """Judgments with fewer words are named; the shortest judgment of the corpora has 46, the next one 211."""
-LAYOUTS = ("marked", "sentence-lines", "label-studio", "table", "text", "pdf", "dataset", "docbin")
+CONFIGS = {
+    "marked": "own_marked",
+    "sentence-lines": "lawai50",
+    "label-studio": "own_label_studio",
+    "table": "own_table",
+    "text": "own_text",
+    "pdf": "own_pdf",
+    "dataset": "own_dataset",
+    "docbin": "own_docbin",
+}
+"""Layout -> a corpus of conf/corpus with its options."""
 LABEL_SOURCES = {
     "marked": "the header of each file gives its outcome",
     "table": "use --label-column",
@@ -42,7 +58,9 @@ examples:
   legalrr data list
   legalrr data fetch lawai50
   HF_TOKEN=... legalrr data fetch build --to ~/corpora     (then set LEGALRR_DATA=~/corpora)
-  legalrr data check my_judgments --layout text --labels labels.csv
+  legalrr data check my_judgments --labels labels.csv      (guesses the layout, and says which)
+  legalrr data check cases.csv corpus.text_column=body corpus.label_column=won
+  legalrr data check corpus=lawai50
   legalrr data check cases.jsonl.gz --layout table --id-column doc_id --label-column label
   legalrr data check annotated --layout marked --scheme build
 """
@@ -74,8 +92,9 @@ def _parser() -> argparse.ArgumentParser:
     fetcher.set_defaults(run=_fetch)
 
     checker = commands.add_parser("check", help="read judgments as an experiment does, and summarize them")
-    checker.add_argument("path", metavar="PATH", help="file or folder")
-    checker.add_argument("--layout", required=True, choices=LAYOUTS)
+    checker.add_argument("path", metavar="PATH|corpus=NAME", help="file or folder, or a corpus of `legalrr data list`")
+    checker.add_argument("overrides", metavar="corpus.OPTION=VALUE", nargs="*", help="options of the corpus")
+    checker.add_argument("--layout", choices=LAYOUTS, help="default: guessed from the files")
     checker.add_argument("--scheme", choices=("build", "seven"), help="scheme of the roles")
     checker.add_argument("--labels", metavar="CSV", help="outcomes (sentence-lines, label-studio, text, pdf)")
     checker.add_argument("--id-column", metavar="NAME", default="id", help="table: column of ids (default: id)")
@@ -144,7 +163,40 @@ def _fetch(options: argparse.Namespace) -> None:
 
 def _check(options: argparse.Namespace) -> None:
     logging.getLogger("legalrr").setLevel(logging.INFO)
-    print("\n".join(map(one_line, _summarize(_make_reader(options).read(None)))))
+    if unknown := [one for one in options.overrides if not one.startswith(("corpus.", "corpus="))]:
+        raise UserError(
+            f"not an option of a corpus: {unknown[0]!r}", where="legalrr data check", cure="write corpus.OPTION=VALUE"
+        )
+    if any(one.startswith("corpus=") for one in (options.path, *options.overrides)):
+        reader = _compose([options.path, *options.overrides])
+        split = "" if reader.split is None else f", split {reader.split}"
+        lines = [f"corpus      {reader.name}{split}", *_summarize(reader.read(reader.split))]
+    else:
+        lines = []
+        if options.layout is None:
+            guess = guess_layout(Path(options.path))
+            options.layout = guess.layout
+            lines = [f"layout      {guess.layout}, guessed: {guess.reason} (--layout sets another)"]
+        lines += _summarize(_override(_make_reader(options), options).read(None))
+    print("\n".join(map(one_line, lines)))
+
+
+def _compose(overrides: Sequence[str]) -> Corpus:
+    """Build the reader of a corpus of conf/corpus."""
+    return build(compose(overrides=overrides).corpus, Corpus, option="corpus")  # type: ignore[type-abstract]
+
+
+def _override(reader: Reader, options: argparse.Namespace) -> Reader:
+    """Return the reader with the options corpus.OPTION=VALUE."""
+    if not options.overrides:
+        return reader
+    node = compose(overrides=[f"corpus={CONFIGS[options.layout]}", *options.overrides]).corpus
+    changed = {one.name: getattr(reader, one.name) for one in fields(reader)}
+    for override in options.overrides:
+        name = override.partition("=")[0].removeprefix("corpus.").partition(".")[0]
+        changed[name] = node[name]
+    target = f"{type(reader).__module__}.{type(reader).__qualname__}"
+    return build(OmegaConf.create({"_target_": target, **changed}), type(reader), option="corpus")
 
 
 def _make_reader(options: argparse.Namespace) -> Reader:

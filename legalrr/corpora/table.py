@@ -20,6 +20,7 @@ from legalrr.corpora.bounded_files import parse_json
 from legalrr.corpora.checks import (
     CONFIDENCES,
     check_labels,
+    is_blank,
     parse_outcome,
     parse_party,
     select_splits,
@@ -199,12 +200,12 @@ class Table:
         found = set()
         rows = read_table_rows(require_path(file), self.columns(), options=self._options())
         for number, where, row in self._merge(rows):
-            one = str(row[self.split_column]) if self.split_column else None
+            one = _optional_text(row, self.split_column)
             found.add(one)
             if split in (None, one):
                 yield self._judgment(row, number, where, one)
         if split is not None:
-            select_splits(split, sorted(map(str, found)), corpus=self.name)
+            select_splits(split, sorted(filter(None, found)), corpus=self.name)
 
     def columns(self) -> list[str]:
         """Return the required columns."""
@@ -231,7 +232,7 @@ class Table:
         if self.id_column is None:
             key = f"{split}-{number}" if split else str(number)
         else:
-            key = "" if row[self.id_column] is None else str(row[self.id_column])
+            key = _optional_text(row, self.id_column) or ""
         confidence = _optional_text(row, self.confidence_column)
         if confidence not in (None, *CONFIDENCES):
             raise UserError(
@@ -256,7 +257,7 @@ class Table:
         )
 
     def _spans(self, value: Any, sentences: list[str] | None, where: str) -> tuple[Span, ...] | None:
-        if value is None or value == "":
+        if is_blank(value):
             return None
         if isinstance(value, str):
             try:
@@ -331,7 +332,7 @@ def _parse_list(value: object) -> list[str] | None:
 
 def _optional_text(row: Row, column: str | None) -> str | None:
     value = row[column] if column else None
-    return None if value is None or value == "" else str(value)
+    return None if is_blank(value) else str(value)
 
 
 def _parse_year(row: Row, column: str | None, where: str) -> int | None:

@@ -196,3 +196,54 @@ def test_ignored_roles_of_a_tagger_are_logged_on_one_line(tmp_path, caplog):
         list(DocBinFile(name="c", file=str(tmp_path / "x")).read(None))
     messages = [record.getMessage() for record in caplog.records if record.name.startswith("legalrr")]
     assert messages == ["c: ignored the predicted roles of 24 judgments; tagged=true reads them"]
+
+
+def test_check_guesses_the_layout_and_says_which(texts, capsys):
+    main(["check", str(texts)])
+    output = capsys.readouterr().out
+    assert output.startswith("layout      text, guessed: 3 .txt files without roles (--layout sets another)\n")
+    assert "judgments   3" in output
+    main(["check", str(texts), "--layout", "text"])
+    assert "guessed" not in capsys.readouterr().out
+
+
+def test_check_takes_options_of_the_corpus_beside_a_path(write, capsys):
+    path = write("t.csv", "no,body,won,who\n1,The rent was not paid.,yes,appellant\n")
+    assert "set corpus.text_column=body" in refused(capsys, "check", path, "corpus.id_column=no")
+    arguments = (
+        "corpus.id_column=no",
+        "corpus.text_column=body",
+        "corpus.label_column=won",
+        "corpus.labels={yes: allowed}",
+    )
+    main(["check", str(path), *arguments, "corpus.party_column=who"])
+    output = capsys.readouterr().out
+    assert "labels      1 allowed, 0 dismissed, 0 none" in output
+    assert "party       1 appellant" in output
+
+
+def test_check_reads_a_configured_corpus_with_its_options(write, tmp_path, capsys):
+    main(["check", "corpus=specimen"])
+    assert capsys.readouterr().out.startswith("corpus      specimen\njudgments   24\n")
+    write("t.csv", "id,text,label,part\n1,One.,1,train\n2,Two.,0,test\n")
+    options = (f"corpus.file={tmp_path / 't.csv'}", "corpus.split_column=part", "corpus.split=test")
+    main(["check", "corpus=own_table", *options])
+    assert capsys.readouterr().out.startswith("corpus      own_table, split test\njudgments   1\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["corpus=own_text"], "corpus.folder has no value (set corpus.folder=VALUE)"),
+        (["corpus=own_docbin"], "corpus.file has no value (set corpus.file=VALUE)"),
+        (["corpus=nosuch"], "Could not find 'corpus/nosuch'"),
+        (["corpus=specimen", "corpus.foldre=x"], "foldre"),
+        (["corpus=specimen", "arm=direct"], "not an option of a corpus: 'arm=direct'"),
+        (["nowhere"], "no such file or folder"),
+    ],
+)
+def test_check_rejects_what_is_missing_or_unknown_on_one_line(capsys, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    message = refused(capsys, "check", *arguments)
+    assert words in message
+    assert message.count("\n") == 1

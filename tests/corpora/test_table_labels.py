@@ -1,7 +1,10 @@
 """Labels as tables have them: numbers with decimals, words, and mappings in yaml and on the command line."""
 
+import csv
 import json
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 from omegaconf import OmegaConf
 
@@ -96,3 +99,51 @@ def test_check_takes_a_mapping_of_labels(write, capsys, user_error):
             main([*arguments, "--labels-map", wrong])
     with user_error("cannot mean 'won'"):
         main([*arguments, "--labels-map", "{Allowed: won}"])
+
+
+NULLS = ["None", "null", "NA", "nan", "NaN", "N/A", "none", "NULL"]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet"])
+def test_null_words_are_texts_in_every_format(tmp_path, suffix):
+    rows = [{"id": word, "text": f"The appeal of {word} is heard.", "court": word, "label": word} for word in NULLS]
+    path = tmp_path / f"t.{suffix}"
+    save(rows, path)
+    labels = dict.fromkeys(NULLS, "allowed")
+    found = list(Table(name="c", file=str(path), court_column="court", labels=labels).read(None))
+    assert [one.id for one in found] == NULLS
+    assert [one.court for one in found] == NULLS
+    assert {one.outcome for one in found} == {"allowed"}
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_the_nan_of_a_table_is_a_blank_and_not_a_word(tmp_path, suffix, user_error):
+    nan = float("nan")
+    rows = [{"id": "a", "text": "Heard.", "court": nan, "label": nan, "part": nan}]
+    save([{**rows[0], "text": "Heard."}], tmp_path / f"t.{suffix}")
+    [one] = Table(name="c", file=str(tmp_path / f"t.{suffix}"), court_column="court", split_column="part").read(None)
+    assert (one.court, one.outcome, one.split) == (None, None, None)
+    save([{**rows[0], "id": nan}], tmp_path / f"u.{suffix}")
+    with user_error("empty id"):
+        list(Table(name="c", file=str(tmp_path / f"u.{suffix}")).read(None))
+
+
+def test_true_and_false_are_labels_in_a_mapping_of_the_command_line(tmp_path, write):
+    path = write("t.csv", "id,text,label\na,One.,True\nb,Two.,false\nc,Three.,FALSE\n")
+    labels = "corpus.labels={true: allowed, false: dismissed}"
+    overrides = ["corpus=own_table", f"corpus.file={path}", labels]
+    reader = build(compose(overrides=overrides).corpus, Table, option="corpus")
+    assert [one.outcome for one in reader.read(None)] == ["allowed", "dismissed", "dismissed"]
+
+
+def save(rows, path):
+    """Write rows as a table in the format of the file name."""
+    if path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    elif path.suffix == ".parquet":
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    else:
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]), delimiter="\t" if path.suffix == ".tsv" else ",")
+            writer.writeheader()
+            writer.writerows(rows)
