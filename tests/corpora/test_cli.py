@@ -236,7 +236,7 @@ def test_check_reads_a_configured_corpus_with_its_options(write, tmp_path, capsy
     [
         (["corpus=own_text"], "corpus.folder has no value (set corpus.folder=VALUE)"),
         (["corpus=own_docbin"], "corpus.file has no value (set corpus.file=VALUE)"),
-        (["corpus=nosuch"], "Could not find 'corpus/nosuch'"),
+        (["corpus=nosuch"], "no corpus 'nosuch'"),
         (["corpus=specimen", "corpus.foldre=x"], "foldre"),
         (["corpus=specimen", "arm=direct"], "not an option of a corpus: 'arm=direct'"),
         (["nowhere"], "no such file or folder"),
