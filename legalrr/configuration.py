@@ -1,8 +1,8 @@
-"""Compose configurations, name the cure of wrong options, read the `meta` node of files, and refuse credentials.
+"""Compose configurations, name the cure of wrong options, and read the `meta` node of files.
 
 A configuration is composed of conf/ and the folder with the same groups that LEGALRR_CONF names. Every command and the
 Python interface compose it here, so that all of them know the corpora, taggers, arms and backbones that a user adds
-(docs/plugins.md). Credentials are recognized by their shape, so that none is written to a run folder or shown.
+(docs/plugins.md).
 
 The `meta` node of a yaml states facts about a corpus or backbone:
 
@@ -23,7 +23,6 @@ from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import hydra
 from hydra import compose as hydra_compose
@@ -39,6 +38,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 from yaml import YAMLError
 
+from legalrr.credentials import require_no_credentials
 from legalrr.errors import UserError, file_errors
 from legalrr.paths import choices, conf_folders
 from legalrr.plain_yaml import load_yaml
@@ -47,14 +47,6 @@ from legalrr.store import make_folder, write_atomically
 
 DEEPEST = 20
 """Levels of lists and mappings in a yaml with facts."""
-VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-WORD = re.compile(r"[A-Z0-9]{0,12}|[A-Za-z]{0,20}[0-9]{0,4}")
-"""A word in the name of a variable (GPT4ALL, openai, key2); keys have longer ones, with digits inside."""
-KEY_PREFIX = re.compile(r"(?:sk|pk|rk|gsk|csk|hf|xai|r8|ghp|nvapi|pplx)_")
-"""Prefixes of keys, in lower case."""
-OPTION = re.compile(r"api_key_env['\"]?\s*(?P<sign>[=:])(?P<rest>.*)", re.DOTALL)
-VALUE = re.compile(r"[^\s,=:'\"(){}\[\]]+")
-INTERPOLATION = re.compile(r"\$\{[^}]*\}")
 UNKNOWN_OPTION = re.compile(
     r"Could not override '(?P<key>[^']*)'\. To append to your config use \+[^=]*=(?P<value>\S*)"
 )
@@ -75,63 +67,6 @@ PATHS: Mapping[str, str] = {
     "backbone": "a model of your own: backbone=local backbone.model={path}",
 }
 """Group -> cure for a path in place of a choice."""
-USER_INFO = re.compile(r"[a-z][a-z0-9+.-]*:/*[^/\s?#'\"]*@|base_url['\"]?\s*[=:][^,}]*[@?#]", re.IGNORECASE)
-
-
-def is_variable_name(text: str) -> bool:
-    """Whether a text is the name of an environment variable and does not have the shape of a key."""
-    return (
-        VARIABLE.fullmatch(text) is not None
-        and KEY_PREFIX.match(text) is None
-        and all(WORD.fullmatch(word) for word in text.split("_"))
-    )
-
-
-def require_variable_name(text: str, *, where: str) -> None:
-    """Raise UserError, without the text, if it is not the name of an environment variable."""
-    if not is_variable_name(text):
-        raise UserError(
-            "not a name of an environment variable",
-            where=where,
-            cure="give the name, e.g. OPENAI_API_KEY, never the key itself",
-        )
-
-
-def require_plain_url(url: str, *, where: str) -> None:
-    """Raise UserError, without credentials, if a text is not the URL of a server or could contain credentials."""
-    try:
-        address = urlsplit(url)
-        valid = address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
-    except ValueError:
-        address, valid = None, False
-    if "@" in url or "?" in url or "#" in url:
-        raise UserError(
-            "a URL with a user, password, query or fragment would be stored in every run",
-            where=where,
-            cure="leave them out, and put the key into the environment variable api_key_env",
-        )
-    if not valid:
-        raise UserError(f"{url!r} is not a URL of a server", where=where, cure="e.g. http://localhost:8000/v1")
-
-
-def require_no_credentials(overrides: Iterable[str]) -> None:
-    """Check the arguments of the command line before Hydra writes them to the run folder.
-
-    Raises:
-        UserError: an argument has a key in place of its variable, or a URL with credentials; it is not shown.
-    """
-    for override in overrides:
-        option = OPTION.search(override)
-        if option:
-            values = VALUE.findall(INTERPOLATION.sub("X", option["rest"]))
-            for value in values if option["sign"] == "=" else values[:1]:
-                require_variable_name(value, where="backbone.api_key_env")
-        if USER_INFO.search(override):
-            raise UserError(
-                "a URL with a user, password, query or fragment would be stored in every run",
-                where=override.partition("=")[0],
-                cure="leave them out, and put the key into the environment variable api_key_env",
-            )
 
 
 def require_text(arguments: Iterable[str]) -> None:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from legalrr.backbones.chat_template import DEFAULT_SECONDS, check_template_seconds
 from legalrr.backbones.local.model_files import content_digest
 from legalrr.backbones.openai.tokens import characters_per_token, open_tokens, resolve_tokenizer, tokenizer_folder
-from legalrr.configuration import require_plain_url, require_variable_name
+from legalrr.credentials import require_plain_url, require_variable_name
 from legalrr.errors import UserError
 from legalrr.protocols import Engine, Reply
 from legalrr.records import CompletedTurn

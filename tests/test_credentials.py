@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from legalrr.configuration import is_variable_name, require_no_credentials
+from legalrr.credentials import is_variable_name, require_no_credentials
 from legalrr.errors import UserError
 
 NAMES = ("OPENAI_API_KEY", "HF_TOKEN", "LEGALRR_TEST_KEY", "openai_key", "key2", "GPT4ALL_KEY", "K8S_TOKEN", "X")
