@@ -85,7 +85,7 @@ def load_corpus(name_or_path: str | Path, *, overrides: Sequence[str] = ()) -> J
 
     Args:
         name_or_path: a name from `legalrr data list`, or a path: a table (.csv, .jsonl, .parquet), or a folder of .txt
-            files (with roles if they begin with a header, see `legalrr.corpora.text`) or PDFs. The name of a corpus
+            files (with roles if they begin with a header, see `legalrr.corpora.marked`) or PDFs. The name of a corpus
             takes precedence over a path.
         overrides: as on the command line ("corpus.split=dev", "corpus.labels=labels.csv").
 

@@ -8,7 +8,6 @@ FORMER: Mapping[str, str] = {
     "legalrr.backbones.local.gka_options.GkaOptions": "legalrr.backbones.gka.options.GkaOptions",
     "legalrr.backbones.meter.BackboneMeter": "legalrr.measure.meter.Meter",
     "legalrr.backbones.sampling.CardSampling": "legalrr.backbones.sampling.Card",
-    "legalrr.corpora.text.Marked": "legalrr.corpora.marked.Marked",
     "legalrr.corpora.text.SentenceLines": "legalrr.corpora.sentence_lines.SentenceLines",
     "legalrr.corpora.text.TextFolder": "legalrr.corpora.text_folder.TextFolder",
     "legalrr.predictors.LastLinesPredictor": "legalrr.predict.baselines.LastLinesPredictor",

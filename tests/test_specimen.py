@@ -7,7 +7,7 @@ from functools import cache
 import pytest
 from omegaconf import OmegaConf
 
-from legalrr.corpora.text import Marked
+from legalrr.corpora.marked import Marked
 from legalrr.paths import root
 from legalrr.predictors import TfidfPredictor
 from legalrr.protocols import PredictContext

@@ -103,7 +103,7 @@ class TestBuild:
 
     def test_missing_required_field_is_named(self) -> None:
         with pytest.raises(UserError, match=r"^corpus: .*\bfolder\b"):
-            build(node("{_target_: legalrr.corpora.text.Marked, name: x}"), Anything, option="corpus")
+            build(node("{_target_: legalrr.corpora.marked.Marked, name: x}"), Anything, option="corpus")
 
     def test_value_that_the_class_rejects_names_its_option(self) -> None:
         with pytest.raises(UserError, match=r"^predict\.reads: unknown reads 'all'"):

@@ -20,9 +20,10 @@ from legalrr.corpora.fetch import fetch, find_source
 from legalrr.corpora.files import count_entities, describe_doubt
 from legalrr.corpora.guess import LAYOUTS, guess_layout
 from legalrr.corpora.label_studio import LabelStudio
+from legalrr.corpora.marked import Marked
 from legalrr.corpora.pdf_folder import PdfFolder
 from legalrr.corpora.table import Table
-from legalrr.corpora.text import Marked, SentenceLines, TextFolder
+from legalrr.corpora.text import SentenceLines, TextFolder
 from legalrr.errors import UserError, one_line
 from legalrr.hiding.hide import hide
 from legalrr.paths import data_root

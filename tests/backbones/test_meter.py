@@ -14,7 +14,7 @@ from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
 from legalrr.backbones.local.gka_options import GkaOptions
 from legalrr.backbones.local.measurements import perplexity
 from legalrr.backbones.meter import BackboneMeter
-from legalrr.corpora.text import Marked
+from legalrr.corpora.marked import Marked
 from legalrr.errors import UserError
 from legalrr.paths import root
 from legalrr.run.cell import run_cell

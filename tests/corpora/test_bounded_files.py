@@ -11,9 +11,10 @@ from legalrr.corpora.bounded_files import LARGEST_FILE, LONGEST_TEXT, open_binar
 from legalrr.corpora.exchange import DocBinFile, SavedDataset
 from legalrr.corpora.files import read_table_rows
 from legalrr.corpora.label_studio import LabelStudio
+from legalrr.corpora.marked import Marked
 from legalrr.corpora.pdf_folder import PdfFolder
 from legalrr.corpora.table import Table
-from legalrr.corpora.text import Marked, SentenceLines, TextFolder
+from legalrr.corpora.text import SentenceLines, TextFolder
 
 
 def test_line_ends_are_normalized_and_the_byte_order_mark_removed(write):

@@ -8,8 +8,8 @@ import pytest
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
+from legalrr.corpora.marked import Marked
 from legalrr.corpora.pdf import PdfLimits, format_ranges, list_pdf_files, read_pdf
-from legalrr.corpora.text import Marked
 from legalrr.sentences import split
 
 STORY = ["The ferry had carried the villag-", "ers across until the bridge was built."]

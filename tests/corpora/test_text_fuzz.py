@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from legalrr.corpora.text import Marked, SentenceLines, TextFolder
+from legalrr.corpora.marked import Marked
+from legalrr.corpora.text import SentenceLines, TextFolder
 from tests.mutations import MUTATIONS, accepted, damaged, ends_well
 
 TEXT = "The appellant is a tenant \u2013 \u201cof the floor\u201d.\n1. He was served. The appeal is allowed.\n".encode()

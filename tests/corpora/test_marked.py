@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legalrr.corpora.text import Marked, parse_marked
+from legalrr.corpora.marked import Marked, parse_marked
 from legalrr.roles import BUILD, SEVEN
 
 HEAD = "---\nid: rent-1\n---\n"

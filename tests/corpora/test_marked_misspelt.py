@@ -2,7 +2,7 @@
 
 import pytest
 
-from legalrr.corpora.text import Marked, find_misspelt_marker, parse_marked
+from legalrr.corpora.marked import Marked, find_misspelt_marker, parse_marked
 from legalrr.roles import BUILD, SEVEN
 
 HEAD = "---\nid: rent-1\n---\n[FAC] The appellant is a tenant.\n\n"
