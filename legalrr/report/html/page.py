@@ -21,7 +21,8 @@ from legalrr.html import environment, source_hash, template_source
 from legalrr.progress import progress
 from legalrr.report.arm_warnings import arm_warnings
 from legalrr.report.compare import Report
-from legalrr.report.html.judgments import Collection, Conversations, Phrases, collections, read_judgments, read_rows
+from legalrr.report.html.conversations import Conversations, Phrases
+from legalrr.report.html.judgments import Collection, collections, read_judgments, read_rows
 from legalrr.report.html.results import (
     SIZES,
     breakdowns_json,
