@@ -19,6 +19,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
@@ -72,18 +73,20 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     owner: "CountingServer"
 
+    def handle(self) -> None:
+        """Handle the requests of a connection, until it ends or its process is killed."""
+        with suppress(ConnectionError):
+            super().handle()
+
     def do_POST(self) -> None:
         """Answer, after the time that a call takes."""
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         data = json.dumps(self.owner.answer(body, self.headers["Authorization"].removeprefix("Bearer "))).encode()
-        try:
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-        except ConnectionError:
-            self.close_connection = True
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
 
     def log_message(self, format: str, *args: object) -> None:
         """Log nothing."""
