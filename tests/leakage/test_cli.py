@@ -344,7 +344,7 @@ def test_the_command_prints_the_table_and_the_path_of_the_report(command: Comman
         ("probe.words=0", "probe.words: words is 0"),
         ("+probe.wrods=3", "probe: .*wrods.*Probe takes words"),
         ("+limitt=3", "limitt.*the options are"),
-        ("limit=few", "config: .*few"),
+        ("limit=few", "limit: .*few"),
         ("predict=majority", "predict"),
     ],
 )
