@@ -345,3 +345,8 @@ class TestMovedClasses:
     def test_no_two_classes_have_the_same_former_path(self) -> None:
         assert len(set(FORMER.values())) == len(FORMER)
         assert not FORMER.keys() & set(FORMER.values())
+
+
+def test_a_missing_value_is_named_with_the_option_to_set() -> None:
+    with pytest.raises(UserError, match=r"^corpus: missing value: corpus.folder \(set corpus.folder=FOLDER\)$"):
+        build(node("{_target_: legalrr.corpora.text.TextFolder, name: mine, folder: '???'}"), object, option="corpus")

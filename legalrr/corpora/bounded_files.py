@@ -218,7 +218,9 @@ def translate_read_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except UnicodeDecodeError:
-        _raise_at_bad_byte(path)
+        # Reading again may come to another fault, of a compressed file, before the byte.
+        with translate_read_errors(path):
+            _raise_at_bad_byte(path)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise UserError("truncated or damaged gzip file", where=str(path), cure="download the file again") from error
     except OSError as error:
@@ -249,5 +251,7 @@ def _raise_at_bad_byte(path: Path) -> NoReturn:
             except UnicodeDecodeError as error:
                 line = lines + error.object.count(b"\n", 0, error.start) + 1
                 raise _encoding_error(error, done - pending + error.start, line, str(path)) from error
+            if not chunk:
+                raise UserError("not UTF-8, but changed since", where=str(path), cure="read it again")
             done += len(chunk)
             lines += chunk.count(b"\n")

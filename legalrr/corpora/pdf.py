@@ -8,6 +8,7 @@ unless no page has more. The stamp of a digital signature is not text where it s
 
 import hashlib
 import re
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 
 SCANNED_PAGES = ("error", "skip")
+LARGEST_CONTENT = 8_000_000
+"""Most bytes of the instructions that draw a page; PDFium takes seconds for more."""
 # FPDF_ERR_PASSWORD and FPDF_ERR_SECURITY of fpdfview.h.
 _PASSWORD_ERRORS = (4, 5)
 # PDFium's character for a hyphen and the line break after it.
@@ -38,6 +41,9 @@ _PRINTED_LINE = re.compile(rf"[^\s{_DIVIDED}][^\r\n{_DIVIDED}]*")
 _GAP_RATIO = 4 / 3
 # The signature of a PDF is within so many bytes; in some files others precede it.
 _SIGNATURE_WITHIN = 1024
+_STREAM = re.compile(rb"(?<!end)stream\r?\n")
+# The dictionary of a stream is within so many bytes before it.
+_FACTS_WITHIN = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +156,7 @@ def open_pdf(path: Path) -> Iterator[tuple["PdfDocument", str]]:
         raise UserError("empty file (0 bytes)", where=str(path), cure="download the file again")
     if b"%PDF-" not in content[:_SIGNATURE_WITHIN]:
         raise UserError("not a PDF file", where=str(path), cure="convert it, or remove it")
+    _check_streams(content, path)
     try:
         document = PdfDocument(content)
     except PdfiumError as error:
@@ -165,6 +172,31 @@ def open_pdf(path: Path) -> Iterator[tuple["PdfDocument", str]]:
         ) from error
     with document:
         yield document, hashlib.sha256(content).hexdigest()
+
+
+def _check_streams(content: bytes, path: Path) -> None:
+    """Raise UserError for a compressed stream, other than an image or font, that inflates beyond `LARGEST_CONTENT`.
+
+    PDFium inflates the streams of a page as a whole, before it can tell how many characters they draw.
+    """
+    for stream in _STREAM.finditer(content):
+        facts = content[max(0, stream.start() - _FACTS_WITHIN) : stream.start()].rpartition(b"obj")[2]
+        if b"FlateDecode" not in facts or any(key in facts for key in (b"/Subtype", b"/Length1")):
+            continue
+        end = content.find(b"endstream", stream.end())
+        packed = content[stream.end() : None if end < 0 else end]
+        inflater = zlib.decompressobj()
+        try:
+            size = len(inflater.decompress(packed, LARGEST_CONTENT + 1))
+        except zlib.error:
+            # A damaged stream: PDFium reads what is left of it.
+            continue
+        if size > LARGEST_CONTENT:
+            raise UserError(
+                f"the content of a page inflates to more than {LARGEST_CONTENT} bytes",
+                where=str(path),
+                cure="print the page as an image; the bound is legalrr.corpora.pdf.LARGEST_CONTENT",
+            )
 
 
 @contextmanager

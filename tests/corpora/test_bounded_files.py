@@ -128,3 +128,9 @@ def test_a_long_judgment_is_refused_by_its_length(write, tmp_path, user_error):
 def test_a_folder_in_place_of_a_file_is_rejected(tmp_path, user_error):
     with user_error("not a file but a folder"):
         read_text(tmp_path)
+
+
+def test_a_gzip_file_that_is_neither_utf8_nor_whole_is_one_line(write, user_error):
+    packed = gzip.compress(b"id,text\n1,\xad" + os.urandom(3_000_000))
+    with user_error("a.csv.gz"):
+        list(read_table_rows(write("a.csv.gz", packed[:-2000]), ["id"]))

@@ -32,7 +32,7 @@ def test_damaged_docbins_end_in_judgments_or_one_line(tmp_path, few):
     versions = [
         *damaged(whole, 2, count=third),
         *(zlib.compress(one, 1) for one in damaged(inner, 3, count=third)),
-        *odd_docbins(inner, third + 100),
+        *odd_docbins(inner, MUTATIONS // 2),
     ]
     assert len(versions) > MUTATIONS
     reader = DocBinFile(name="c", file=str(file), scheme="build")

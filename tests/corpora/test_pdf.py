@@ -1,6 +1,7 @@
 """Reading valid and invalid PDFs."""
 
 import hashlib
+import zlib
 from textwrap import wrap
 
 import numpy as np
@@ -186,3 +187,15 @@ def test_a_page_of_any_size_is_rejected_before_it_is_drawn(write, user_error):
     page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 1000000 1000000]>>"
     with user_error("j.pdf, page 1: 1000000 x 1000000 points"):
         read_pdf(write("j.pdf", written(CATALOGUE, ONE_PAGE, page)))
+
+
+def test_a_page_that_inflates_beyond_its_bound_is_rejected(write, user_error, monkeypatch):
+    monkeypatch.setattr("legalrr.corpora.pdf.LARGEST_CONTENT", 10_000)
+    page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 200]/Contents 4 0 R>>"
+    packed = zlib.compress(b"0 0 m 9 9 l S " * 10_000)
+    stream = b"<</Filter/FlateDecode/Length %d>>\nstream\n%b\nendstream" % (len(packed), packed)
+    with user_error("j.pdf: the content of a page inflates to more than 10000 bytes", "pdf.LARGEST_CONTENT"):
+        read_pdf(write("j.pdf", written(CATALOGUE, ONE_PAGE, page, stream)))
+    image = stream.replace(b"<</Filter", b"<</Subtype/Image/Filter")
+    with user_error("blank"):
+        read_pdf(write("j.pdf", written(CATALOGUE, ONE_PAGE, BLANK, image)))
