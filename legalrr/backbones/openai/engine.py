@@ -164,7 +164,7 @@ class OpenAIEngine:
 
     def _answer(self, calls: Sequence[Call], send: Send) -> Iterator[list[tuple[str, Reply]]]:
         waiting = deque(calls)
-        under_way: dict[asyncio.Task[Reply], str] = {}
+        under_way: dict[asyncio.Task[Reply], Call] = {}
         failures: list[BaseException] = []
         with asyncio.Runner() as runner:
             client = self._client()
@@ -174,7 +174,7 @@ class OpenAIEngine:
                 while True:
                     while waiting and not failures and len(under_way) < self._concurrency:
                         call = waiting.popleft()
-                        under_way[runner.get_loop().create_task(_attempt(send, client, call))] = call.key
+                        under_way[runner.get_loop().create_task(_attempt(send, client, call))] = call
                     if not under_way:
                         break
                     started = time.perf_counter()
@@ -182,23 +182,23 @@ class OpenAIEngine:
                     seconds = time.perf_counter() - started
                     replies = []
                     for task in [task for task in under_way if task in done]:
-                        key, error = under_way.pop(task), task.exception()
-                        if error is None:
+                        call, error = under_way.pop(task), task.exception()
+                        if not isinstance(error, _RefusedError):
+                            if error is None:
+                                self._refused = 0
+                                replies.append((call.key, task.result()))
+                            else:
+                                failures.append(error)
+                            continue
+                        self._refused += 1
+                        if self._refused > MAX_REFUSED:
+                            # The arms of a few judgments may be refused in a row by a filter that lets others pass.
+                            if error.general or not runner.run(_answers_others(send, client, call)):
+                                what = f"{self._refused} refusals in a row: {error}"
+                                failures.append(UserError(what, where=f"call {call.key}", cure="use another server"))
+                                continue
                             self._refused = 0
-                            replies.append((key, task.result()))
-                        elif isinstance(error, _RefusedError) and self._refused < MAX_REFUSED:
-                            self._refused += 1
-                            replies.append((key, _empty_reply(0, "stop", error=str(error))))
-                        elif isinstance(error, _RefusedError):
-                            failures.append(
-                                UserError(
-                                    f"{MAX_REFUSED + 1} refusals in a row: {error}",
-                                    where=f"call {key}",
-                                    cure="use another server",
-                                )
-                            )
-                        else:
-                            failures.append(error)
+                        replies.append((call.key, _empty_reply(0, "stop", error=str(error))))
                     if replies:
                         yield [(key, replace(reply, seconds=seconds / len(replies))) for key, reply in replies]
             finally:
@@ -347,11 +347,18 @@ async def _attempt(send: Send, client: AsyncOpenAI, call: Call) -> Reply:
     except _RefusedError as refusal:
         if refusal.general is None:
             raise
-        try:
-            await send(client, _test_call(call))
-        except (UserError, _RefusedError):
+        if not await _answers_others(send, client, call):
             raise refusal.general from None
         raise
+
+
+async def _answers_others(send: Send, client: AsyncOpenAI, call: Call) -> bool:
+    """Return whether the server answers a call with the roles, system message and options of another one."""
+    try:
+        await send(client, _test_call(call))
+    except (UserError, _RefusedError):
+        return False
+    return True
 
 
 def _test_call(call: Call) -> Call:

@@ -83,6 +83,14 @@ def test_a_server_that_refuses_every_call_is_an_error(serve, tmp_path, monkeypat
         run_cell(pipeline(server, tmp_path), tmp_path / "cell")
 
 
+def test_a_filter_that_refuses_many_judgments_in_a_row_and_lets_others_pass_ends_no_run(serve, tmp_path, monkeypatch):
+    monkeypatch.setattr(openai_engine, "MAX_REFUSED", 3)
+    server = serve(EchoBackbone().load(), lambda body: None if shows(body, "Answer YES.") else refusal)
+    run_cell(pipeline(server, tmp_path), tmp_path / "cell")
+    rows = [json.loads(line) for line in (tmp_path / "cell" / "predictions.jsonl").read_text("utf-8").splitlines()]
+    assert [row["reason"] for row in rows] == ["error"] * 6
+
+
 def test_a_sweep_of_200_calls_with_one_refused_judgment_finishes(serve, waits, tmp_path):
     refused = ""
     server = serve(EchoBackbone().load(), lambda body: general if refused and shows(body, refused) else None)
