@@ -128,10 +128,10 @@ class Prediction:
             found = parse(cls, row)
         except JsonError as fault:
             raise damaged_line(where, str(fault)) from fault
-        passages = [(start, end) for _, start, end in found.shown or ()] + [one[:2] for one in found.hidden]
-        backwards = next((one for one in (*passages, found.span or (0, 0)) if one[0] > one[1]), None)
-        if backwards is not None:
-            raise damaged_line(where, f"a passage ends before it starts: {backwards[0]} to {backwards[1]}")
+        for _, start, end in found.shown or ():
+            _check_passage(start, end, where)
+        for start, end, *_ in (*found.hidden, found.span or (0, 0)):
+            _check_passage(start, end, where)
         if found.messages and not all(isinstance(turn.get(name), str) for turn in found.turns for name in TEXTS):
             raise damaged_line(where, f"a turn lacks {' or '.join(map(repr, TEXTS))}")
         return found
@@ -139,6 +139,11 @@ class Prediction:
     def to_json(self) -> dict[str, Any]:
         """Return the row of the file."""
         return {name: getattr(self, name) for name in FIELDS}
+
+
+def _check_passage(start: int, end: int, where: str) -> None:
+    if start > end:
+        raise damaged_line(where, f"a passage ends before it starts: {start} to {end}")
 
 
 FIELDS = tuple(one.name for one in fields(Prediction))

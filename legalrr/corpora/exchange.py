@@ -32,7 +32,6 @@ from legalrr.corpora.checks import (
 )
 from legalrr.corpora.exchange_files import read_groups, read_saved_rows, spans_from_row
 from legalrr.corpora.files import require_path
-from legalrr.corpora.label_studio import to_task
 from legalrr.errors import UserError, file_errors
 from legalrr.records import Judgment, Segments, Span
 from legalrr.roles import scheme
@@ -77,6 +76,9 @@ def export(judgments: Iterable[Judgment], path: Path, *, format: str, tagger: st
     if format == "jsonl":
         write_atomically(path, "".join(to_json_line(one, tagger=tagger) + "\n" for one in validated))
     elif format == "label-studio":
+        # Here, as it imports pydantic, which takes longer than all else that `legalrr segment --help` imports.
+        from legalrr.corpora.label_studio import to_task
+
         tasks = [to_task(one, number, tagger=tagger) for number, one in enumerate(validated, start=1)]
         write_atomically(path, json.dumps(tasks, ensure_ascii=False, indent=1) + "\n")
     elif format == "docbin":

@@ -36,7 +36,9 @@ LEAST_LATIN = 0.9
 """Share of Latin letters below which a text is doubtful; no judgment of the corpora in English is below 0.99."""
 LEAST_ENGLISH = 0.15
 """Share of frequent English words below which a text is doubtful; judgments in English have 0.25 or more."""
-_FREQUENT = frozenset(("the", "of", "and", "to", "in", "a", "is", "that", "by", "was", "for", "it", "on", "as"))
+_FREQUENT = frozenset(b"the of and to in a is that by was for it on as".split())
+# All bytes but the small letters become spaces: several times as fast as a regular expression for words.
+_LETTERS_ONLY = bytes(code if chr(code) in string.ascii_lowercase else ord(" ") for code in range(256))
 _FEW_LETTERS = 20
 _FEW_WORDS = 100
 _ASCII_LETTERS = string.ascii_letters.encode()
@@ -79,8 +81,8 @@ def describe_doubt(text: str) -> str | None:
     """Describe why a text may not be English; None if it seems to be."""
     if (share := latin_share(text)) < LEAST_LATIN:
         return f"{1 - share:.0%} of its letters are not Latin ({_script(text)})"
-    words = re.findall(r"[a-z]+", text.lower())
-    if len(words) >= _FEW_WORDS and sum(word in _FREQUENT for word in words) < LEAST_ENGLISH * len(words):
+    words = text.lower().encode("ascii", "replace").translate(_LETTERS_ONLY).split()
+    if len(words) >= _FEW_WORDS and sum(map(_FREQUENT.__contains__, words)) < LEAST_ENGLISH * len(words):
         return "it does not read like English"
     return None
 
@@ -90,8 +92,9 @@ def is_html(text: str) -> bool:
     start = text[:200].lstrip().lower()
     if start.startswith(("<!doctype", "<html", "<?xml")):
         return True
-    found = {pattern: sum(1 for _ in pattern.finditer(text)) for pattern in (_LAYOUT_TAG, _INLINE_TAG, _ESCAPED_TAG)}
-    return found[_LAYOUT_TAG] >= 2 or found[_ESCAPED_TAG] >= 2 or found[_LAYOUT_TAG] + found[_INLINE_TAG] >= 4
+    layout, inline = (sum(1 for _ in tag.finditer(text)) if "<" in text else 0 for tag in (_LAYOUT_TAG, _INLINE_TAG))
+    escaped = sum(1 for _ in _ESCAPED_TAG.finditer(text)) if "&" in text else 0
+    return layout >= 2 or escaped >= 2 or layout + inline >= 4
 
 
 def count_entities(text: str) -> int:

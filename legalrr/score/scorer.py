@@ -17,7 +17,7 @@ The class counts are taken as given. These intervals cover at least 95 %.
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -30,7 +30,7 @@ from legalrr.predictions import LABELS
 from legalrr.records import OUTCOMES, CompletedTurn, Completion, Scored
 from legalrr.score.cases import AnsweredCase
 from legalrr.score.intervals import Interval, Sample, bca_of_counts, reconcile_with_test
-from legalrr.score.metrics import Counts, Floats, codes, macro_f1_of_codes, macro_f1_of_counts
+from legalrr.score.metrics import Counts, Floats, codes, count_codes, macro_f1_of_codes, macro_f1_of_counts
 from legalrr.score.permutation import mcc_of_counts, skill_p
 from legalrr.stage import at_least, check_fields, digest
 from legalrr.typed_json import JsonError, parse
@@ -230,28 +230,25 @@ class PredictionScorer:
 
 def _point_scores(cases: Sequence[Scored]) -> dict[str, Any]:
     """Compute all scores except intervals and tests, which take longer; cases are sorted by id, at least one."""
-    from sklearn.metrics import matthews_corrcoef, precision_recall_fscore_support
-
     n = len(cases)
     gold: list[str] = [case.gold for case in cases]
     labels: list[str] = [case.label for case in cases]
     answers = codes(cases)
-    precision, recall, f1, _ = precision_recall_fscore_support(gold, labels, labels=OUTCOMES, zero_division=0)
     pairs = Counter(zip(gold, labels, strict=True))
-    support = Counter(gold)
+    support, said = Counter(gold), Counter(labels)
     known = [(case.p_allowed, case.gold == "allowed") for case in cases if case.p_allowed is not None]
     counted = [case for case in cases if isinstance(case, AnsweredCase)]
     return {
         "n": n,
         "confusion": {outcome: {label: pairs[outcome, label] for label in LABELS} for outcome in OUTCOMES},
         "macro_f1": float(macro_f1_of_codes(answers)),
-        "f1": _per_class(f1),
-        "precision": _per_class(precision),
-        "recall": _per_class(recall),
+        "f1": {one: _ratio(2 * pairs[one, one], support[one] + said[one]) for one in OUTCOMES},
+        "precision": {one: _ratio(pairs[one, one], said[one]) for one in OUTCOMES},
+        "recall": {one: _ratio(pairs[one, one], support[one]) for one in OUTCOMES},
         "accuracy": (pairs["allowed", "allowed"] + pairs["dismissed", "dismissed"]) / n,
         "fpr": pairs["dismissed", "allowed"] / support["dismissed"] if support["dismissed"] else None,
         "fnr": (support["allowed"] - pairs["allowed", "allowed"]) / support["allowed"] if support["allowed"] else None,
-        "mcc": float(matthews_corrcoef(gold, labels)) if len(set(gold)) > 1 and len(set(labels)) > 1 else 0.0,
+        "mcc": float(mcc_of_counts(count_codes(answers))),
         "clusters": Sample.of(answers, clusters(cases)).n,
         "invalid_rate": labels.count("invalid") / n,
         "invalid": dict(sorted(Counter(_reason(case) for case in cases if case.label == "invalid").items())),
@@ -325,8 +322,8 @@ def _empty_scores() -> Scores:
     )
 
 
-def _per_class(values: Iterable[float]) -> dict[str, float | None]:
-    return {outcome: float(value) for outcome, value in zip(OUTCOMES, values, strict=True)}
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
 
 
 def _reason(case: Scored) -> str:

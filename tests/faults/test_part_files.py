@@ -53,7 +53,7 @@ def test_the_file_of_a_killed_process_is_removed_by_the_next_write(tmp_path: Pat
     assert [path.name for path in tmp_path.iterdir()] == ["other.json"]
 
 
-@pytest.mark.parametrize("process", [os.getpid(), os.getppid(), 1])
+@pytest.mark.parametrize("process", [os.getpid(), os.getppid(), 1], ids=["own", "parent", "init"])
 def test_the_file_of_a_running_process_stays(tmp_path: Path, process: int) -> None:
     part = left(tmp_path, f".x.json.{host()}-{process}.part", age=2 * OLD_SECONDS)
     former = left(tmp_path, f".x.json.{process}.part", age=2 * OLD_SECONDS)

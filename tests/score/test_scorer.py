@@ -140,3 +140,17 @@ def test_import_loads_no_heavy_libraries():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@given(st.lists(st.tuples(st.sampled_from(["allowed", "dismissed"]), st.sampled_from(LABELS)), min_size=1, max_size=30))
+def test_scores_of_a_class_and_mcc_are_those_of_scikit_learn(pairs):
+    from sklearn.metrics import matthews_corrcoef, precision_recall_fscore_support
+
+    gold, labels = (list(side) for side in zip(*pairs, strict=True))
+    cases = [Scored(id=str(n), gold=one, label=other) for n, (one, other) in enumerate(pairs)]
+    found = PredictionScorer(resamples=9, permutations=9).scores(cases)
+    expected = precision_recall_fscore_support(gold, labels, labels=["allowed", "dismissed"], zero_division=0)
+    for name, values in zip(("precision", "recall", "f1"), expected[:3], strict=True):
+        assert list(getattr(found, name).values()) == pytest.approx(list(values))
+    one_sided = len(set(gold)) == 1 or len(set(labels)) == 1
+    assert found.mcc == pytest.approx(0.0 if one_sided else matthews_corrcoef(gold, labels))
