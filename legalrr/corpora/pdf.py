@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING
 from legalrr.corpora.bounded_files import read_bytes
 from legalrr.corpora.files import natural_sort_key
 from legalrr.corpora.pdf_text import clean_characters, join_pages, remove_running_lines, restore_title
-from legalrr.corpora.scan_stamps import has_few_words, is_stamp
 from legalrr.errors import UserError
 
 if TYPE_CHECKING:
@@ -44,6 +43,21 @@ _SIGNATURE_WITHIN = 1024
 _STREAM = re.compile(rb"(?<!end)stream\r?\n")
 # The dictionary of a stream is within so many bytes before it.
 _FACTS_WITHIN = 2000
+
+# Registries sign scans, too. The stamp is then the only text of a PDF: Signature Not Verified, Digitally signed by A
+# REGISTRAR, Date: 2021.03.04 10:11:12 IST, Reason:
+FEW_WORDS = 20
+"""A page with an image and fewer words has no text if no other page has more."""
+_STAMP = re.compile(
+    r"\bsignature\s+(?:not\s+verified|verified|valid|invalid|unknown)\b"
+    r"|\bdigitally\s+signed\b(?:(?s:.){0,120}?\bdate\s*:?\s*\d[^\n]*|[^\n]*)"
+    r"|^\s*(?:reason|location|date|designation|signer|signed\s+by)\s*:[^\n]*",
+    re.IGNORECASE | re.MULTILINE,
+)
+_SIGNED = re.compile(
+    r"\bsignature\s+(?:not\s+)?(?:verified|valid|invalid|unknown)\b|\bdigitally\s+signed\b", re.IGNORECASE
+)
+_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,3 +281,14 @@ def _has_visible_content(document: "PdfDocument", number: int, path: Path, *, ha
         # Letters may be drawn as shapes; a white rectangle is invisible.
         darkest, lightest = page.render(scale=0.5, grayscale=True).to_pil().getextrema()
         return not has_text and darkest != lightest
+
+
+def is_stamp(page: str) -> bool:
+    """Whether the stamps of digital signatures are the only words of a page."""
+    return _SIGNED.search(page) is not None and _WORD.search(_STAMP.sub("", page)) is None
+
+
+def has_few_words(page: str) -> bool:
+    """Whether a page has few words beside the stamps of digital signatures."""
+    text = _STAMP.sub("", page) if _SIGNED.search(page) else page
+    return sum(1 for _ in _WORD.finditer(text)) < FEW_WORDS

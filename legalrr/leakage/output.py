@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from legalrr.errors import one_line
-from legalrr.leakage.answer import answer
 from legalrr.leakage.probe import (
     PREAMBLE,
     QUESTION,
@@ -25,7 +24,7 @@ from legalrr.leakage.probe import (
     ProbedJudgment,
     ViewResult,
 )
-from legalrr.leakage.views import ViewScores
+from legalrr.leakage.views import ViewScores, answer
 from legalrr.run.folder import as_json
 from legalrr.segment.sentence_embeddings import shortened
 from legalrr.tables import Table, bounds, fixed, markdown_line, share, standard_output, write_files

@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from legalrr.errors import UserError
-from legalrr.report.arm_warnings import arm_warnings
 from legalrr.report.compare import ArmComparison, ArmResult, Group, Report
 from legalrr.report.paper_table import Line, PaperTable, TableBlock, TableNumber
 from legalrr.report.pooled_effects import Pool, pools
 from legalrr.report.published import COLUMNS, published, remarks
 from legalrr.report.sections import ExplainedRow, ExplainedTurn, explanations
+from legalrr.report.summary import arm_warnings
 from legalrr.report.table_view import full_title
 from legalrr.score.cases import INVALID_POLICIES
 from legalrr.score.effects import ARMS as FACTORIAL

@@ -18,7 +18,6 @@ from omegaconf import DictConfig
 
 from legalrr.errors import UserError, one_line
 from legalrr.latex import TEXT_WIDTH, breakable, latex_line
-from legalrr.report.arm_warnings import arm_warnings
 from legalrr.report.backbone_metrics import RULES, measured_rows, measured_svg, measured_view
 from legalrr.report.backbone_metrics import RULES as MEASURED_RULES
 from legalrr.report.compare import Report, finding, read_report
@@ -27,7 +26,7 @@ from legalrr.report.figures import forest_svg
 from legalrr.report.leak_answer import leak_answer
 from legalrr.report.load import gc_paused
 from legalrr.report.sections import sections, shown_groups
-from legalrr.report.summary import summary_line
+from legalrr.report.summary import arm_warnings, summary_line
 from legalrr.report.table_view import (
     differences_view,
     group_title,

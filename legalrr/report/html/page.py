@@ -19,7 +19,6 @@ from legalrr.corpora.catalogue import card
 from legalrr.errors import UserError, printable
 from legalrr.html import environment, source_hash, template_source
 from legalrr.progress import progress
-from legalrr.report.arm_warnings import arm_warnings
 from legalrr.report.compare import Report
 from legalrr.report.html.conversations import Conversations, Phrases
 from legalrr.report.html.judgments import Collection, collections, read_judgments, read_rows
@@ -38,7 +37,7 @@ from legalrr.report.html.results import (
     verdict,
 )
 from legalrr.report.load import RunResult
-from legalrr.report.summary import facts
+from legalrr.report.summary import arm_warnings, facts
 from legalrr.roles import BUILD, SEVEN
 from legalrr.score.cases import INVALID_POLICIES
 

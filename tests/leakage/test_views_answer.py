@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from legalrr.leakage.answer import answer
 from legalrr.leakage.probe import PREAMBLE, QUESTION, TAIL, VIEWS, WHOLE, ProbedJudgment, ViewResult
-from legalrr.leakage.views import score_views
+from legalrr.leakage.views import answer, score_views
 from legalrr.records import Outcome, Verdict
 from legalrr.score.scorer import PredictionScorer
 

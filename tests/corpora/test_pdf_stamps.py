@@ -5,8 +5,7 @@ import pytest
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
-from legalrr.corpora.pdf import read_pdf
-from legalrr.corpora.scan_stamps import has_few_words, is_stamp
+from legalrr.corpora.pdf import has_few_words, is_stamp, read_pdf
 
 STAMP = "Signature Not Verified\nDigitally signed by\nA REGISTRAR\nDate: 2021.03.04 10:11:12 IST\nReason:"
 

@@ -3,11 +3,11 @@ import io
 import pytest
 from rich.console import Console
 
-from legalrr.report.arm_warnings import arm_warnings
 from legalrr.report.compare import read_report
 from legalrr.report.html.page import report_page
 from legalrr.report.paper_table import markdown
 from legalrr.report.study import prediction
+from legalrr.report.summary import arm_warnings
 from legalrr.report.sweep import results_md, results_tex, show_report
 
 TURN = {"text": "YES", "prompt_tokens": 100, "cached_tokens": 0, "new_tokens": 3, "seconds": 0.1}
