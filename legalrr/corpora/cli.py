@@ -294,7 +294,8 @@ def _summarize(judgments: Iterable[Judgment]) -> list[str]:
             f"{len(entities)} {of_all} have HTML entities such as &nbsp; ({name_some(entities)}): replace them"
         )
     if outcomes[None]:
-        problems.append(f"{outcomes[None]} of {len(words)} judgments have no label: they cannot be scored")
+        cure = " (--label-column names a column, --labels a file)" if outcomes[None] == len(words) else ""
+        problems.append(f"{outcomes[None]} of {len(words)} judgments have no label: they cannot be scored{cure}")
     if parties[None]:
         problems.append(
             f"{parties[None]} of {len(words)} judgments do not name the party that came to the court: "

@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 from legalrr.corpora.bounded_files import read_lines, translate_read_errors
-from legalrr.corpora.files import TABLE_SUFFIXES, list_text_files
+from legalrr.corpora.files import TABLE_SUFFIXES, list_text_files, natural_sort_key
 from legalrr.errors import UserError
 
 LAYOUTS = ("marked", "sentence-lines", "label-studio", "table", "text", "pdf", "dataset", "docbin")
@@ -59,10 +59,10 @@ def _guess_folder(path: Path) -> Guess:
         return Guess(layout="pdf", reason=f"{len(pdfs)} .pdf files")
     if not texts and (tables := [name for name in names if name.lower().endswith(tuple(_FILES))]):
         raise UserError("a folder of tables or exports", where=str(path), cure=f"name one file, as {path / tables[0]}")
-    # Also for its error if there is none.
-    files = list_text_files(path)
-    lines = [line.rstrip(b"\r\n") for _, line in islice(read_lines(files[0]), _LINES)]
-    count = f"{len(files)} .txt file{'s' if len(files) > 1 else ''}"
+    # The reader names files in sub-folders; here only its error is needed, if there is no file.
+    first = path / min(texts, key=natural_sort_key) if texts else list_text_files(path)[0]
+    lines = [line.rstrip(b"\r\n") for _, line in islice(read_lines(first), _LINES)]
+    count = f"{len(texts)} .txt file{'s' if len(texts) > 1 else ''}"
     if lines and lines[0] == b"---":
         return Guess(layout="marked", reason=f"{count}, the first with a header")
     if lines and sum(1 for line in lines if _SENTENCE.fullmatch(line)) >= _LEAST_SENTENCES * len(lines):

@@ -148,7 +148,7 @@ def _cure(cause: str, cells: list[RunResult]) -> str:
     if cause == OVERFLOW:
         return "set restructure.overflow=middle or by_role, or use a backbone with a longer context"
     if cause == REFUSED:
-        return "the field error in predictions.jsonl has the reasons"
+        return "the field error in predictions.jsonl has the reasons, and retry_errors=true makes the calls again"
     lengths: dict[str, set[int]] = {}
     for cell in cells:
         if cell.setup is not None and cell.answers is not None:
