@@ -348,5 +348,5 @@ class TestMovedClasses:
 
 
 def test_a_missing_value_is_named_with_the_option_to_set() -> None:
-    with pytest.raises(UserError, match=r"^corpus: missing value: corpus.folder \(set corpus.folder=FOLDER\)$"):
+    with pytest.raises(UserError, match=r"^corpus: corpus.folder has no value \(set corpus.folder=VALUE\)$"):
         build(node("{_target_: legalrr.corpora.text.TextFolder, name: mine, folder: '???'}"), object, option="corpus")

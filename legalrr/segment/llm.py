@@ -194,7 +194,8 @@ class LlmTagger:
     def _ask(self, calls: Sequence[Call], id: str) -> set[str]:
         """Store the answers to calls; return the keys of refused calls, which have no valid answer for any sentence."""
         refused: dict[str, str] = {}
-        for batch in answer_calls(calls, self._calls, self._engine, fresh=set()):
+        # A window that was refused in an earlier run is sent again.
+        for batch in answer_calls(calls, self._calls, self._engine, fresh=set(), retried=set()):
             refused.update((key, reply.error) for key, reply in batch if reply.error is not None)
         if refused:
             words = next(iter(refused.values()))

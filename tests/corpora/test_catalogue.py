@@ -1,5 +1,7 @@
 """The corpora of conf/corpus."""
 
+from dataclasses import replace
+
 import pytest
 from omegaconf import OmegaConf
 
@@ -47,9 +49,9 @@ def test_every_corpus_has_a_reader_unless_its_path_is_not_set(name):
 
 
 @pytest.mark.parametrize("name", ["predex", "iltur_cjpe"])
-def test_hub_data_sets_require_a_commit(name, user_error):
-    with user_error(name, "40 hexadecimal digits"):
-        list(card(name).reader().read("test"))
+def test_hub_data_sets_are_pinned_to_a_commit_on_request(name, user_error):
+    with user_error(name, "main of", "40 hexadecimal digits"):
+        list(replace(card(name).reader(), pinned=True).read("test"))
 
 
 def test_local_files_lists_the_specimen_and_no_unfetched_corpus(tmp_path, monkeypatch):

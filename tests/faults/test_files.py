@@ -121,7 +121,7 @@ def test_an_output_folder_that_cannot_be_written_is_found_before_the_work(
         (["audit", "DIR"], "cannot read the table: Is a directory (it is a folder: name a file)"),
         (
             ["data", "check", "DIR", "--layout", "label-studio"],
-            "cannot be read: Is a directory (it is a folder: name a",
+            "not a file but a folder (copy its content to a file)",
         ),
         (["data", "fetch", "lawai50", "--to", "FILE"], "Not a directory (a part of this path is a file"),
         (["segment", "tag", "FILE", "--out", "DIR"], "is a folder (name a file)"),

@@ -68,7 +68,8 @@ def check_whole(folder: Path) -> None:
     """Check that every file is whole; the store may have an incomplete last line, which it ignores."""
     for path in (folder / "runs").rglob("*"):
         assert ".part" not in path.name
-        if path.is_dir() or path.suffix == ".log":
+        # The file of the claims on calls has no content, only locks.
+        if path.is_dir() or path.suffix == ".log" or path.name == "claims":
             continue
         content = path.read_bytes()
         assert content, path
