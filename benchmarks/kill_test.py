@@ -3,7 +3,7 @@
     python benchmarks/kill_test.py --kills 100
 
 The model is a server in this process, which answers as the echo backbone does and counts the calls. Each round runs one
-sweep in a folder of its own, until a start ends by itself; rounds follow until there were as many kills as wanted. A
+sweep in a folder of its own, until a start ends without a kill; rounds follow until there were enough kills. A
 fault ends with one line and status 1.
 """
 
@@ -196,7 +196,7 @@ def count_stored(folder: Path) -> Counter[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """One start of a sweep that was killed or ended by itself."""
+    """One start of a sweep that was killed or ended without a kill."""
 
     name: str
     """Name of the process."""
@@ -225,7 +225,7 @@ class KillReport:
 
 
 def kill_sweeps(folder: Path, *, kills: int, seed: int, seconds: float = 0.02) -> KillReport:
-    """Kill sweeps at random moments; each is started again until it ends by itself.
+    """Kill sweeps at random moments; each is started again until it ends without a kill.
 
     Every other kill comes after a random number of calls, as most of the time of such a small sweep passes without one.
 

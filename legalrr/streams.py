@@ -112,7 +112,7 @@ def finish_streams() -> None:
 class LogFile(logging.FileHandler):
     """Log file in UTF-8. If it cannot be written, the work goes on.
 
-    This is said once, but not if the disk is full: then the results meet the same fault, which is reported.
+    This is reported once, but not if the disk is full: then the results meet the same fault, which is reported.
 
     Args:
         filename: the file, created with the first record.

@@ -106,6 +106,17 @@ def check_template_seconds(seconds: float, *, option: str) -> None:
         )
 
 
+def model_template(
+    tokenizer: PreTrainedTokenizerBase, arguments: Mapping[str, Any] | None, *, seconds: float, option: str
+) -> ChatTemplate:
+    """Return the chat template of a model in this process, with checked arguments; raises UserError as `check` does."""
+    template = ChatTemplate(
+        tokenizer=tokenizer, arguments=arguments or {}, seconds=seconds, option=option, holder="model"
+    )
+    template.check()
+    return template
+
+
 @contextmanager
 def _time_limit(seconds: float) -> Iterator[None]:
     """Raise _ExpiredError in the block after this time.

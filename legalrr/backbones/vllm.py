@@ -9,7 +9,7 @@ from functools import lru_cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from legalrr.backbones.chat_template import DEFAULT_SECONDS, ChatTemplate, check_template_seconds
+from legalrr.backbones.chat_template import DEFAULT_SECONDS, check_template_seconds, model_template
 from legalrr.backbones.local.checkpoint import CheckpointInfo, end_tokens, open_checkpoint
 from legalrr.backbones.local.memory import cache_bytes, check_thinking, set_context
 from legalrr.backbones.local.model_files import model_provenance, resolve_revision
@@ -131,14 +131,9 @@ def _engine(backbone: VLLMBackbone) -> VLLMEngine:
         os.environ.setdefault(name, value)
     _check_quantization(backbone.quantization)
     checkpoint = open_checkpoint(backbone.model, backbone.revision, dtype=backbone.dtype, option=OPTION)
-    template = ChatTemplate(
-        tokenizer=checkpoint.tokenizer,
-        arguments=backbone.chat_template_kwargs or {},
-        seconds=backbone.chat_template_seconds,
-        option=OPTION,
-        holder="model",
+    template = model_template(
+        checkpoint.tokenizer, backbone.chat_template_kwargs, seconds=backbone.chat_template_seconds, option=OPTION
     )
-    template.check()
     native = checkpoint.config.get_text_config(decoder=True).max_position_embeddings
     context = set_context(checkpoint.config, backbone.context, option=OPTION)
     check_thinking(backbone.thinking_tokens, context, option=OPTION)

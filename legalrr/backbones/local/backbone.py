@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from legalrr.backbones.chat_template import DEFAULT_SECONDS, ChatTemplate, check_template_seconds
+from legalrr.backbones.chat_template import DEFAULT_SECONDS, check_template_seconds, model_template
 from legalrr.backbones.local.checkpoint import CheckpointInfo, open_checkpoint
 from legalrr.backbones.local.gka_options import GkaOptions
 from legalrr.backbones.local.memory import check_memory, check_thinking, set_context, token_bytes, weight_bytes
@@ -147,14 +147,9 @@ def forget_engine() -> None:
 @lru_cache(maxsize=1)
 def _engine(backbone: TransformersBackbone) -> TransformersEngine:
     checkpoint = open_checkpoint(backbone.model, backbone.revision, dtype=backbone.dtype, option=OPTION)
-    template = ChatTemplate(
-        tokenizer=checkpoint.tokenizer,
-        arguments=backbone.chat_template_kwargs or {},
-        seconds=backbone.chat_template_seconds,
-        option=OPTION,
-        holder="model",
+    template = model_template(
+        checkpoint.tokenizer, backbone.chat_template_kwargs, seconds=backbone.chat_template_seconds, option=OPTION
     )
-    template.check()
     check_device(backbone.device, option=OPTION)
     bitsandbytes_config(backbone.quantization, backbone.dtype, option=OPTION)
     context = set_context(checkpoint.config, backbone.context, option=OPTION)
