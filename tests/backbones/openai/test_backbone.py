@@ -15,7 +15,7 @@ from legalrr.backbones.echo import EchoBackbone
 from legalrr.backbones.openai.backbone import OpenAIBackbone, Prices
 from legalrr.errors import UserError
 from legalrr.paths import root
-from legalrr.protocols import Backbone, Call, Reply
+from legalrr.protocols import Backbone, Call, CallList, Reply
 from legalrr.run.cell import run_cell
 from legalrr.run.pipeline import build_pipeline
 from legalrr.stage import description, identity
@@ -111,7 +111,7 @@ def test_a_server_without_key_is_not_sent_openais_key(serve, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
     server = serve(EchoBackbone().load())
     call = Call(key="k", messages=({"role": "user", "content": "YES or NO?"},), max_new_tokens=9)
-    assert list(backbone(base_url=server.url).load().generate([call]))
+    assert list(backbone(base_url=server.url).load().answer(CallList([call])))
     assert server.authorizations == ["Bearer none"]
 
 
@@ -322,5 +322,5 @@ def test_arguments_of_the_chat_template_reach_the_server(serve, tmp_path):
     assert identity(quiet) != identity(plain)
     call = Call(key="k", messages=({"role": "user", "content": "YES or NO?"},), max_new_tokens=9)
     for backbone in (plain, quiet):
-        assert list(backbone.load().generate([call]))
+        assert list(backbone.load().answer(CallList([call])))
     assert [body.get("chat_template_kwargs") for body in server.asked] == [None, {"enable_thinking": False}]
