@@ -24,7 +24,7 @@ from legalrr.streams import STDERR, STDOUT, finish_streams, prepare_streams, pri
 COMMANDS = {
     "data": ("legalrr.corpora.cli", "list, fetch and check corpora"),
     "segment": ("legalrr.segment.cli", "rhetorical roles: tag judgments, show, train and evaluate taggers"),
-    "models": ("legalrr.backbones.catalogue", "list the backbones: licence, context, memory, files"),
+    "models": ("legalrr.backbones.catalogue", "list the backbones: licence, context, memory, engines, files"),
     "report": ("legalrr.report.cli", "rebuild tables, figure and page of runs from their predictions"),
     "explain": ("legalrr.score.explanation", "score generated explanations against the court's own text"),
     "leakage": ("legalrr.leakage.cli", "measure what a backbone predicts from parts of the visible text"),
@@ -38,6 +38,7 @@ GROUPS = (
     "corpus",
     "segment",
     "backbone",
+    "engine",
     "restructure",
     "annotate",
     "predict",

@@ -56,6 +56,7 @@ OTHER_NAMES: Mapping[str, str] = {
     **dict.fromkeys(("model", "llm", "lm"), "backbone"),
     **dict.fromkeys(("dataset", "data"), "corpus"),
     **dict.fromkeys(("tagger", "segmenter"), "segment"),
+    "backend": "engine",
     "prompt": "annotate",
     "predictor": "predict",
     "scorer": "score",
@@ -266,12 +267,21 @@ def _unknown_option(key: str, value: str, name: str, overrides: Sequence[str]) -
     for part in parent.split(".") if parent else ():
         node = node.get(part) if isinstance(node, dict) else None
     siblings = [str(one) for one in node if one not in (META, "_target_")] if isinstance(node, dict) else []
+    first = key.split(".")[1] if key.startswith("backbone.") else None
+    if first and first not in options["backbone"] and (engines := engines_with(first)):
+        cure = f"use {' or '.join(f'engine={one}' for one in engines)}, or leave it out"
+        return UserError(f"no option {key} with this engine", where=where, cure=cure)
     near = [f"{parent}.{one}".lstrip(".") for one in get_close_matches(last, siblings, n=1)]
     near = near or get_close_matches(key, _option_names(options), n=1, cutoff=0.8)
     listed = (
         f"the options{f' of {parent}' if siblings and parent else ''} are {', '.join(siblings or map(str, options))}"
     )
     return UserError(f"no option {key}", where=where, cure=f"did you mean {near[0]}={value}?" if near else listed)
+
+
+def engines_with(option: str) -> list[str]:
+    """Return the engines (conf/engine) that have an option of the backbone."""
+    return [name for name, file in choices("engine").items() if option in OmegaConf.load(file)]
 
 
 def _is_choice(group: str, choice: str) -> bool:

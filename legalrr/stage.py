@@ -36,12 +36,12 @@ later = partial(field, metadata={"later": True})
 if it differs from its default, so that those results are still found."""
 
 
-def choice(default: str | None, *allowed: str, runtime: bool = False) -> Any:
+def choice(default: str | None, *allowed: str, runtime: bool = False, later: bool = False) -> Any:
     """Define a field that `check_fields` restricts to the `allowed` words, and to None if that is the default.
 
     `order: str = choice("document", "document", "role")`
     """
-    return field(default=default, metadata={"allowed": allowed, "runtime": runtime})
+    return field(default=default, metadata={"allowed": allowed, "runtime": runtime, "later": later})
 
 
 def at_least(least: int, default: Any = MISSING, *, runtime: bool = False) -> Any:
@@ -85,9 +85,7 @@ def build(node: DictConfig, kind: type[T], *, option: str) -> T:
         UserError: unknown class, misspelt field, wrong type, missing value, or a value that the class rejects.
     """
     target = node.get("_target_")
-    if not isinstance(target, str):
-        raise UserError("_target_ does not name a class", where=option, cure="add _target_: package.module.Class")
-    cls = _import_class(_current_path(target, option), option)
+    cls = stage_class(target, option=option)
     try:
         values = OmegaConf.to_container(node, resolve=True)
         assert isinstance(values, dict)
@@ -105,6 +103,21 @@ def build(node: DictConfig, kind: type[T], *, option: str) -> T:
             f"{target} is not a {kind.__name__}", where=option, cure="see CONTRIBUTING.md for the protocols of stages"
         )
     return built
+
+
+def stage_class(target: object, *, option: str) -> type[Any]:
+    """Return the class of a stage.
+
+    Args:
+        target: its dotted path, or the former one of a moved class, which is accepted with a warning.
+        option: config path of the stage, for messages.
+
+    Raises:
+        UserError: not a path, or not that of a dataclass.
+    """
+    if not isinstance(target, str):
+        raise UserError("_target_ does not name a class", where=option, cure="add _target_: package.module.Class")
+    return _import_class(_current_path(target, option), option)
 
 
 def missing_value(error: OmegaConfBaseException, option: str) -> UserError:

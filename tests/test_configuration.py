@@ -9,7 +9,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from legalrr import paths
-from legalrr.backbones import catalogue as backbones
+from legalrr.backbones import facts as backbones
 from legalrr.configuration import read_metadata
 from legalrr.corpora import catalogue as corpora
 from legalrr.errors import UserError

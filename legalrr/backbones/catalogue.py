@@ -1,51 +1,22 @@
-"""List the backbones of conf/backbone: licence, context, memory and local files; the command `legalrr models`.
-
-Each file of conf/backbone describes its model in a `meta` node:
-
-    meta:
-      licence: Apache-2.0
-      context: 262,144 tokens
-      parameters: 8,767,123,696
-      cache: 36 layers of 8 key-value heads of 128
-      state: 18 layers of 32 heads of 128, 6,144 channels
-
-All entries are optional; a missing one is unknown. They replace the model's config.json until its files are local.
-"""
+"""List the backbones of conf/backbone: licence, context, memory, engines and files; the command `legalrr models`."""
 
 import argparse
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from textwrap import fill
 
-from omegaconf import DictConfig, OmegaConf
-
-from legalrr.backbones.local.memory import BYTES_PER_WEIGHT, cache_bytes, gka_state_bytes, state_bytes, weight_bytes
+from legalrr.backbones.facts import BackboneFacts, backbone_names, card
+from legalrr.backbones.local.memory import cache_bytes, state_bytes, weight_bytes
 from legalrr.backbones.local.model_files import locate
-from legalrr.configuration import compose, read_metadata
 from legalrr.errors import UserError
-from legalrr.hub import COMMIT, HUB_ID
-from legalrr.paths import choices, resolve
+from legalrr.hub import COMMIT
 from legalrr.tables import Table, standard_output
 
-FACTS = ("licence", "context", "parameters", "cache", "state")
-NUMBER = r"(\d[\d,]*)"
-FORMS = {
-    "context": (re.compile(rf"{NUMBER}(?: tokens)?"), "262,144 tokens"),
-    "parameters": (re.compile(NUMBER), "8,767,123,696"),
-    "cache": (
-        re.compile(rf"{NUMBER} layers of {NUMBER} key-value heads of {NUMBER}"),
-        "36 layers of 8 key-value heads of 128",
-    ),
-    "state": (
-        re.compile(rf"{NUMBER} layers of {NUMBER} heads of {NUMBER}, {NUMBER} channels"),
-        "18 layers of 32 heads of 128, 6,144 channels",
-    ),
-}
-"""Format of each numeric entry, and an example."""
 INDEX = "model.safetensors.index.json"
 PIPE_WIDTH = 160
+ENGINES_WIDTH = 12
 DTYPES = ("float32", "bfloat16", "float16")
 FILES = {
     "here": "here",
@@ -61,102 +32,6 @@ examples:
   legalrr models qwen3_vl_8b qwen3_vl_30b_a3b --length 262144
   legalrr models --dtype float32 --length 8192 --json
 """
-
-
-@dataclass(frozen=True, kw_only=True)
-class BackboneFacts:
-    """Metadata of one backbone; None if not stated."""
-
-    name: str
-    """Its config name: `backbone=<name>`."""
-    node: DictConfig
-    """Its configuration."""
-    licence: str | None
-    """Licence of the model."""
-    context: int | None
-    """Native or configured context length, in tokens."""
-    parameters: int | None
-    """Number of weights, including all experts and the image encoder."""
-    cache: tuple[int, ...] | None
-    """Attention layers, key-value heads per layer, head size."""
-    state: tuple[int, ...] | None
-    """Gated KalmaNet layers, heads per layer, head size, convolution channels; None: no such layers."""
-
-    @property
-    def model(self) -> str | None:
-        """Folder, file, hub id or name at a server; None if the user must set it, or there is none."""
-        return None if OmegaConf.is_missing(self.node, "model") else self.node.get("model")
-
-    @property
-    def served(self) -> bool:
-        """Whether the model runs on a server."""
-        return "base_url" in self.node
-
-    @property
-    def hub(self) -> bool:
-        """Whether the model is on the Hugging Face hub."""
-        model = self.model
-        if model is None or self.served:
-            return False
-        return HUB_ID.fullmatch(model) is not None and not model.endswith(".gguf") and not resolve(model).exists()
-
-    def weight_bytes(self, dtype: str) -> int | None:
-        """Compute the bytes of the weights in `dtype`; None if unknown."""
-        return None if self.parameters is None else int(self.parameters * BYTES_PER_WEIGHT[dtype])
-
-    def cache_bytes(self, tokens: int, dtype: str) -> int | None:
-        """Compute the bytes of keys, values and recurrent states after `tokens` tokens in `dtype`; None if unknown."""
-        if self.cache is None:
-            return None
-        layers, heads, size = self.cache
-        grown = int(2 * tokens * layers * heads * size * BYTES_PER_WEIGHT[dtype])
-        return grown if self.state is None else grown + gka_state_bytes(*self.state, dtype=dtype)
-
-
-def backbone_names() -> list[str]:
-    """Return the names of all configs in conf/backbone, sorted."""
-    return list(choices("backbone"))
-
-
-def read_facts(name: str, folders: Sequence[Path] | None = None) -> dict[str, str]:
-    """Return the metadata of a backbone config by key of `FACTS`; raises UserError as `card` does.
-
-    Args:
-        name: config name.
-        folders: configuration folders; None: `legalrr.paths.conf_folders`.
-    """
-    return read_metadata(_file(name, folders), FACTS, wrapped=False)
-
-
-def card(name: str) -> BackboneFacts:
-    """Read the metadata of a backbone; raise UserError for an unknown name, or an entry that cannot be parsed."""
-    file, stated = _file(name), read_facts(name)
-    numbers = {key: _numbers(key, stated[key], file) for key in FORMS if key in stated}
-    node = compose(f"backbone/{name}").backbone
-    return BackboneFacts(
-        name=name,
-        node=node,
-        licence=stated.get("licence"),
-        context=numbers.get("context", [node.get("context")])[0],
-        parameters=numbers.get("parameters", [None])[0],
-        cache=tuple(numbers["cache"]) if "cache" in numbers else None,
-        state=tuple(numbers["state"]) if "state" in numbers else None,
-    )
-
-
-def _file(name: str, folders: Sequence[Path] | None = None) -> Path:
-    files = choices("backbone", folders)
-    if name not in files:
-        raise UserError(f"no backbone {name!r}", where="conf/backbone", cure=f"one of {', '.join(files)}")
-    return files[name]
-
-
-def _numbers(key: str, text: str, file: Path) -> list[int]:
-    form, example = FORMS[key]
-    match = form.fullmatch(text)
-    if match is None:
-        raise UserError(f"cannot read meta.{key} {text!r}", where=str(file), cure=f"write {key}: {example}")
-    return [int(number.replace(",", "")) for number in match.groups()]
 
 
 def hub_snapshots() -> Mapping[str, Mapping[str, Path]]:
@@ -235,6 +110,12 @@ class ModelRow:
     """A key of `FILES`."""
     paths: tuple[str, ...]
     """Local files: for a hub model, one folder per commit."""
+    engines: tuple[str, ...]
+    """See `BackboneFacts`, also for the fields below."""
+    source: str | None
+    read: str | None
+    uncertain: tuple[str, ...]
+    """Without the facts that local files give."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -255,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="legalrr models",
         description="List the configured backbones: licence, context, memory (weights, and keys and values of one "
-        "conversation), and whether their files are local.",
+        "conversation), the engines that run them (engine=NAME), and whether their files are local.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -288,8 +169,10 @@ def model_row(
     """
     paths = local_files(backbone, snapshots)
     context, weights, cache = backbone.context, backbone.weight_bytes(dtype), backbone.cache_bytes(length, dtype)
+    uncertain = backbone.uncertain
     if paths and paths[0].is_dir():
         context, weights, cache = _from_config(backbone, paths[0], length, dtype)
+        uncertain = tuple(one for one in uncertain if one == "licence")
     return ModelRow(
         name=backbone.name,
         model=backbone.model,
@@ -301,6 +184,10 @@ def model_row(
         cache=cache,
         files=_files(backbone, paths),
         paths=tuple(map(str, paths)),
+        engines=backbone.engines,
+        source=backbone.source,
+        read=backbone.read,
+        uncertain=uncertain,
     )
 
 
@@ -327,23 +214,26 @@ def _files(backbone: BackboneFacts, paths: list[Path]) -> str:
 
 def _show(rows: list[ModelRow], length: int, dtype: str) -> None:
     table = Table(
-        header=("backbone", "model", "licence", "context", f"GB at {length:,} tokens\nin {dtype}", "files"),
+        header=("backbone", "model", "licence", "context", f"GB at {length:,} tokens\nin {dtype}", "engines", "files"),
         rows=tuple(
             (
                 row.name,
                 row.model or "-",
-                row.licence or "?",
-                "?" if row.context is None else f"{row.context:,}",
+                _marked(row.licence or "?", row, "licence"),
+                "?" if row.context is None else _marked(f"{row.context:,}", row, "context"),
                 _memory(row),
+                fill(", ".join(row.engines), ENGINES_WIDTH) or "-",
                 FILES[row.files],
             )
             for row in rows
         ),
-        numeric=(False, False, False, True, True, False),
+        numeric=(False, False, False, True, True, False, False),
     )
     console = standard_output(PIPE_WIDTH)
     table.show(console, grid=True)
     console.print("GB (1e9 bytes): sum (weights + keys and values of one conversation); ?: unknown; -: not applicable")
+    if any(row.uncertain for row in rows):
+        console.print("a value with ? was not checked against the model's files; --json gives its source")
     if any(row.files == "here" for row in rows):
         console.print("here: --json lists the folders, with the commits of a hub model")
     if any(row.files == "absent" for row in rows):
@@ -352,12 +242,18 @@ def _show(rows: list[ModelRow], length: int, dtype: str) -> None:
         )
 
 
+def _marked(text: str, row: ModelRow, *facts: str) -> str:
+    """Mark a text that follows from an uncertain fact."""
+    return f"{text} ?" if set(facts) & set(row.uncertain) else text
+
+
 def _memory(row: ModelRow) -> str:
     if row.files in ("none", "served"):
         return "-"
     if row.weights is None or row.cache is None:
         return "?"
     text = f"{(row.weights + row.cache) / 1e9:.1f} ({row.weights / 1e9:.1f} + {row.cache / 1e9:.1f})"
+    text = _marked(text, row, "parameters", "cache", "state")
     return f"{text}\nbeyond its context" if row.context is not None and row.length > row.context else text
 
 

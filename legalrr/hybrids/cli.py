@@ -27,6 +27,7 @@ def main() -> None:
 
 def run(config: DictConfig) -> None:
     """Prime a backbone, or measure the importance of its layers, and print the path of the result."""
+    from legalrr.backbones.engine_choice import build_backbone
     from legalrr.backbones.local.backbone import TransformersBackbone
     from legalrr.hybrids.priming import FOLDER, MODEL, ORDER, prime, select
     from legalrr.hybrids.settings import PrimeSettings
@@ -41,7 +42,7 @@ def run(config: DictConfig) -> None:
         known = ", ".join(["corpus", "backbone", *PrimeSettings.__dataclass_fields__])
         raise UserError(str(error).splitlines()[0], where="config", cure=f"the options are {known}") from error
     corpus = build(config["corpus"], Corpus, option="corpus")  # type: ignore[type-abstract]
-    backbone = build(config["backbone"], TransformersBackbone, option="backbone").resolved()
+    backbone = build_backbone(config["backbone"], TransformersBackbone).resolved()
     facts = {"licences": _licences(), "command": shlex.join(["legalrr", "prime", *sys.argv[1:]])}
     if settings.select:
         result = select(settings, corpus, backbone, facts)
@@ -55,7 +56,7 @@ def run(config: DictConfig) -> None:
 
 def _licences() -> dict[str, Any]:
     """Read the licences of corpus and backbone from the configuration."""
-    from legalrr.backbones.catalogue import read_facts
+    from legalrr.backbones.facts import read_facts
     from legalrr.corpora.catalogue import card as corpus_card
 
     runtime = HydraConfig.get().runtime

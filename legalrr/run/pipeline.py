@@ -19,6 +19,7 @@ from omegaconf.errors import (
 )
 
 from legalrr.annotate.annotate import TURN_ROLES
+from legalrr.backbones.engine_choice import build_backbone
 from legalrr.errors import UserError
 from legalrr.predictors import COMPARED
 from legalrr.protocols import (
@@ -229,7 +230,10 @@ def build_pipeline(config: DictConfig) -> Pipeline:
         raise UserError(str(error).splitlines()[0], where="config", cure=f"the options are {known}") from error
     if settings.limit is not None and settings.limit < 1:
         raise UserError(f"limit={settings.limit}", where="limit", cure="give a positive number, or null for all")
-    stages = {name: build(config[name], kind, option=name) for name, kind in STAGE_TYPES.items()}
+    stages = {
+        name: build_backbone(config[name], kind) if kind is Backbone else build(config[name], kind, option=name)
+        for name, kind in STAGE_TYPES.items()
+    }
     if settings.repetition < 1:
         raise UserError(f"repetition={settings.repetition}", where="repetition", cure="count from 1")
     compared = getattr(stages["predict"], "scoring", "generate") in COMPARED

@@ -9,7 +9,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from legalrr import paths
 from legalrr.backbones import catalogue
-from legalrr.backbones.catalogue import backbone_names, card, main
+from legalrr.backbones.catalogue import main
+from legalrr.backbones.facts import backbone_names, card
 from legalrr.backbones.local.memory import cache_bytes, weight_bytes
 from legalrr.cli import run_command
 from legalrr.errors import UserError

@@ -1,4 +1,4 @@
-"""Backbone for a server with OpenAI's API: OpenAI, `vllm serve`, `transformers serve`, llama.cpp."""
+"""Backbone for a server with OpenAI's API: OpenAI, `vllm serve`, SGLang, Ollama, `transformers serve`, llama.cpp."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from legalrr.backbones.chat_template import DEFAULT_SECONDS, check_template_seconds
 from legalrr.backbones.local.model_files import content_digest
 from legalrr.backbones.openai.tokens import characters_per_token, open_tokens, resolve_tokenizer, tokenizer_folder
+from legalrr.backbones.sampling import CardSampling, check_decoding
 from legalrr.credentials import require_plain_url, require_variable_name
 from legalrr.errors import UserError
 from legalrr.protocols import Engine, Reply
@@ -89,7 +90,12 @@ class OpenAIBackbone:
     pinned: bool = runtime(default=False)
     """Refuse a branch or tag as `tokenizer_revision`, for runs that must be repeatable."""
     temperature: float | None = None
-    """0 for greedy decoding; None for models that do not accept it."""
+    """0 for greedy decoding; None for models that do not accept it. Unused if `decoding` is card."""
+    decoding: str | None = choice(None, "greedy", "card", later=True)
+    """card: sample with the settings of `card`; greedy: `temperature` must be 0; None: as `temperature` says."""
+    card: CardSampling | None = later(default=None)  # noqa: RUF009 - a field like those above
+    """Sampling settings of the model card; None: the card has none. `top_k` is no parameter of OpenAI's API: vLLM, SGLang
+    and llama.cpp know it, Ollama ignores it, OpenAI refuses it; 0 is not sent."""
     reasoning_effort: str | None = None
     """Reasoning effort, in the server's terms."""
     seed: int | None = None
@@ -139,6 +145,7 @@ class OpenAIBackbone:
             raise UserError(
                 f"temperature is {self.temperature}", where=f"{OPTION}.temperature", cure="give 0 or more, or null"
             )
+        self._check_decoding()
         if self.thinking_tokens >= self.context:
             raise UserError(
                 f"thinking_tokens={self.thinking_tokens} leaves no room in a context of {self.context}",
@@ -157,6 +164,30 @@ class OpenAIBackbone:
         if self.api_key_env is not None:
             require_variable_name(self.api_key_env, where=f"{OPTION}.api_key_env")
 
+    def _check_decoding(self) -> None:
+        check_decoding(self.decoding or "greedy", self.card, option=OPTION)
+        given = self.temperature not in (None, 0)
+        if given and self.decoding == "greedy":
+            raise UserError(
+                f"decoding=greedy with temperature={self.temperature}",
+                where=f"{OPTION}.temperature",
+                cure=f"use 0, or {OPTION}.decoding=null",
+            )
+        if given and self.decoding == "card":
+            raise UserError(
+                f"decoding=card takes the temperature of the card, not temperature={self.temperature}",
+                where=f"{OPTION}.temperature",
+                cure=f"set {OPTION}.card.temperature, or {OPTION}.decoding=null",
+            )
+
+    def _sampling(self) -> dict[str, float]:
+        """Return the sampling parameters of a request."""
+        if self.decoding == "card" and self.card is not None:
+            card = self.card
+            sent = {"temperature": card.temperature, "top_p": card.top_p, "presence_penalty": card.presence_penalty}
+            return sent | ({"top_k": card.top_k} if card.top_k else {})
+        return {} if self.temperature is None else {"temperature": self.temperature}
+
     def provenance(self) -> Mapping[str, Any]:
         """Return the digest of a local tokenizer; raise UserError if `tokenizer` cannot be found."""
         folder = tokenizer_folder(self.tokenizer, self.tokenizer_revision, option=OPTION)
@@ -169,11 +200,11 @@ class OpenAIBackbone:
 
     def repeated(self, repetition: int) -> OpenAIBackbone:
         """See `legalrr.protocols.RepeatableBackbone`: increments the seed, if there is one."""
-        if self.temperature == 0:
+        if self._sampling().get("temperature") == 0:
             raise UserError(
                 "answers at temperature 0 are identical in every repetition",
                 where=f"repetition={repetition}",
-                cure=f"use a higher {OPTION}.temperature, or repetition=1",
+                cure=f"use a higher {OPTION}.temperature, {OPTION}.decoding=card, or repetition=1",
             )
         if self.repetition != 1:
             raise UserError(
@@ -233,7 +264,7 @@ def _engine(backbone: OpenAIBackbone) -> Engine:
     from legalrr.backbones.openai.replies import Server
 
     given = {
-        "temperature": backbone.temperature,
+        **backbone._sampling(),
         "reasoning_effort": backbone.reasoning_effort,
         "seed": backbone.seed,
         "chat_template_kwargs": backbone.chat_template_kwargs,

@@ -10,7 +10,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 from legalrr import paths
-from legalrr.backbones.catalogue import card, main
+from legalrr.backbones.catalogue import main
+from legalrr.backbones.facts import card
 from legalrr.backbones.local import memory
 from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
 from legalrr.backbones.local.checkpoint import model_class, open_checkpoint
