@@ -98,7 +98,13 @@ def family_config(family: str, **changes: object) -> Any:
     delta["initializer_range"] = 0.2
     shared = {"shared_expert_intermediate_size": 32}
     sliding = {"sliding_window": 12, "layer_types": ["sliding_attention", "full_attention"]}
-    latent = {"num_key_value_heads": 4, "kv_lora_rank": 24, "qk_rope_head_dim": 8, "qk_nope_head_dim": 16, "v_head_dim": 16}
+    latent = {
+        "num_key_value_heads": 4,
+        "kv_lora_rank": 24,
+        "qk_rope_head_dim": 8,
+        "qk_nope_head_dim": 16,
+        "v_head_dim": 16,
+    }
     kimi = {"linear_head_dim": 16, "linear_num_heads": 4, "moe_intermediate_size": 32, "num_experts_per_token": 2}
     kimi |= {"num_local_experts": 4, "layer_types": delta["layer_types"], "initializer_range": 0.2}
     vision = {

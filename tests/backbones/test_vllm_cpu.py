@@ -146,7 +146,7 @@ def test_samples_depend_on_the_seed_and_not_on_the_batch(far):
 
     def drawn(seed, some):
         engine = type(far)(
-            tokenizer=far.tokenizer,
+            template=far.template,
             context=CONTEXT,
             start=lambda: far.llm,
             ends=far._ends,

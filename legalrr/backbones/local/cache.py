@@ -1,4 +1,9 @@
-"""Build transformers caches from states, with preallocated memory, and extract states from them."""
+"""Build transformers caches that continue from states, without copies of these, and extract states from them.
+
+A layer holds the keys and values of the new tokens of a conversation, or of a batch of them; those before are parts of
+states, which `legalrr.backbones.local.shared_prefix_attention` reads where they are. Layers for which it cannot (sliding
+windows, layers of the library, other attention functions) hold a copy of the parts.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,8 +15,16 @@ from torch.nn.functional import pad
 from transformers import DynamicCache, PretrainedConfig
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer, LinearAttentionCacheLayerMixin
 
-from legalrr.backbones.local.prefix_cache import Snapshot, State
-from legalrr.backbones.local.shared_prefix_attention import SHARED_PREFIXES, SharedPrefixes, find_shared_prefixes
+from legalrr.backbones.local.prefix_cache import Snapshot, State, StatePart, Storage
+from legalrr.backbones.local.shared_prefix_attention import (
+    NAME,
+    PREFIXES,
+    KeysAndValues,
+    Prefixes,
+    SharedPrefix,
+    find_shared_prefixes,
+)
+from legalrr.errors import UserError
 
 CONTINUABLE_LAYERS = frozenset(
     {
@@ -26,19 +39,25 @@ CONTINUABLE_LAYERS = frozenset(
 needs."""
 
 
+SHORT = 256
+"""Tokens of a part that is copied rather than read where it is, which costs a kernel call per layer and forward pass."""
+
+
 class GrowingLayer(DynamicLayer):
-    """Keys and values of one layer in preallocated memory.
+    """Keys and values of one layer in preallocated memory, after those of prefixes.
 
     The library's growing layer copies itself at every token; its static one attends to its full length with a mask.
 
     Args:
-        room: capacity to allocate, in tokens; the memory is reallocated beyond it.
+        room: capacity to allocate, in tokens without those of prefixes; the memory is reallocated beyond it.
     """
 
     keys: Tensor
     values: Tensor
-    shared_prefixes: SharedPrefixes | None = None
-    """Shared prefixes of the rows; `update` attaches them to the keys for `split_attention`."""
+    prefixes: Prefixes | None = None
+    """Keys and values of the tokens before; `update` attaches them to the keys for `split_attention`."""
+    before: int = 0
+    """Number of the tokens before."""
 
     def __init__(self, room: int) -> None:
         super().__init__()
@@ -48,18 +67,23 @@ class GrowingLayer(DynamicLayer):
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
     ) -> tuple[Tensor, Tensor]:
-        """Append keys and values, shape (batch, heads, new tokens, head size); return all of them, as views."""
+        """Append keys and values, shape (batch, heads, new tokens, head size); return all that the layer holds itself,
+        as views."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        start = self.get_seq_length()
+        start = self.keys.shape[2] if self.keys.numel() else 0
         end = start + key_states.shape[2]
         if self._memory is None or end > self._memory[0].shape[2]:
             self._memory = self._moved(self.keys, key_states, end), self._moved(self.values, value_states, end)
         for memory, new in zip(self._memory, (key_states, value_states), strict=True):
             memory[:, :, start:end] = new
         self.keys, self.values = (memory[:, :, :end] for memory in self._memory)
-        setattr(self.keys, SHARED_PREFIXES, self.shared_prefixes)
+        setattr(self.keys, PREFIXES, self.prefixes)
         return self.keys, self.values
+
+    def get_seq_length(self) -> int:
+        """Return the number of tokens, with those of prefixes."""
+        return self.before + super().get_seq_length()
 
     def _moved(self, old: Tensor, new: Tensor, end: int) -> Tensor:
         batch, heads, _, size = new.shape
@@ -116,12 +140,17 @@ def cache_from_state(config: PretrainedConfig, state: State | None, *, room: int
         room: capacity in tokens, including those of the state.
         copies: batch size.
     """
-    cache = DynamicCache(config=config)
-    cache.layers = [_growing(layer, room) for layer in cache.layers]
+    kept, copied = _split_parts(config, state)
+    before = sum(part.tokens for part in kept)
+    cache = _empty_cache(config, room - before)
     if state is None:
         return cache
-    for layer, keys, values in zip(cache.layers, state.keys, state.values, strict=True):
-        if keys is not None and values is not None:
+    for i, layer in enumerate(cache.layers):
+        if kept and type(layer) is GrowingLayer:
+            layer.prefixes = Prefixes(groups=((slice(0, copies), _tensors(kept, i)),))
+            layer.before = before
+        if copied and copied[0].keys[i] is not None:
+            keys, values = map(_join, zip(*_tensors(copied, i), strict=True))
             DynamicLayer.lazy_initialization(layer, keys, values)
             layer.keys, layer.values = keys.expand(copies, -1, -1, -1), values.expand(copies, -1, -1, -1)
     if state.snapshots:
@@ -132,11 +161,62 @@ def cache_from_state(config: PretrainedConfig, state: State | None, *, room: int
     return cache
 
 
-def _growing(layer: Any, room: int) -> Any:
-    """Return the layer that takes the place of an empty one of the library."""
-    if type(layer) is DynamicLayer:
-        return GrowingLayer(room)
-    return WindowLayer(room, layer.sliding_window) if type(layer) is DynamicSlidingWindowLayer else layer
+def require_prefixes_read(cache: DynamicCache, option: str) -> None:
+    """Raise UserError if the attention of a layer has not read its prefixes, after a forward pass of the model.
+
+    Args:
+        cache: the cache.
+        option: config path of the backbone, for messages.
+    """
+    for layer in cache.layers:
+        if isinstance(layer, GrowingLayer) and layer.prefixes is not None and not layer.prefixes.read:
+            raise UserError(
+                "the attention of this architecture does not take its keys from the cache as they are",
+                where=f"{option}.attention",
+                cure="use sdpa or eager",
+            )
+
+
+def _empty_cache(config: PretrainedConfig, room: int) -> DynamicCache:
+    cache = DynamicCache(config=config)
+    for i, layer in enumerate(cache.layers):
+        if type(layer) is DynamicLayer:
+            cache.layers[i] = GrowingLayer(room)
+        elif type(layer) is DynamicSlidingWindowLayer:
+            cache.layers[i] = WindowLayer(room, layer.sliding_window)
+    return cache
+
+
+def _split_parts(config: PretrainedConfig, state: State | None) -> tuple[tuple[StatePart, ...], tuple[StatePart, ...]]:
+    """Split the parts of a state into those that all layers read where they are, and the last ones, which are copied."""
+    if state is None or not _reads_prefixes(config):
+        return (), () if state is None else state.parts
+    first, tokens = len(state.parts), 0
+    while first and tokens + state.parts[first - 1].tokens < SHORT:
+        first -= 1
+        tokens += state.parts[first].tokens
+    return state.parts[:first], state.parts[first:]
+
+
+def _reads_prefixes(config: PretrainedConfig) -> bool:
+    """Whether all attention layers of a model can read prefixes where they are."""
+    kinds = {type(layer).__name__ for layer in DynamicCache(config=config).layers}
+    return _splits(config) and kinds <= {"DynamicLayer", "LinearAttentionLayer", "DummyLayer"}
+
+
+def _splits(config: PretrainedConfig) -> bool:
+    """Whether attention gets the keys of the cache as they are, and in the function that reads prefixes."""
+    text = config.get_text_config(decoder=True)
+    # Multi-head latent attention computes keys and values from what is cached.
+    return text._attn_implementation == NAME and getattr(text, "kv_lora_rank", None) is None
+
+
+def _tensors(parts: Sequence[StatePart], layer: int) -> tuple[KeysAndValues, ...]:
+    return tuple((part.keys[layer], part.values[layer]) for part in parts)  # type: ignore[misc]
+
+
+def _join(tensors: Sequence[Tensor]) -> Tensor:
+    return tensors[0] if len(tensors) == 1 else torch.cat(tuple(tensors), dim=2)
 
 
 def snapshot(cache: DynamicCache, tokens: int, row: int = 0) -> tuple[Snapshot, ...]:
@@ -149,62 +229,115 @@ def snapshot(cache: DynamicCache, tokens: int, row: int = 0) -> tuple[Snapshot, 
 
 
 def extract_state(
-    cache: DynamicCache, ids: Sequence[int], snapshots: tuple[Snapshot, ...], *, row: int = 0, end: int | None = None
+    cache: DynamicCache,
+    ids: Sequence[int],
+    snapshots: tuple[Snapshot, ...],
+    *,
+    config: PretrainedConfig,
+    prefix: State | None = None,
 ) -> State:
-    """Extract the state of one row of a cache, with keys and values as views.
+    """Extract the state of a conversation from its cache, with keys and values as views.
 
     Args:
-        cache: cache of one conversation or a batch.
-        ids: computed tokens of the row.
+        cache: cache of one conversation.
+        ids: computed tokens; the cache may have more.
         snapshots: snapshots of its recurrent layers.
-        row: index of the row.
-        end: one past the position of the last of `ids` in the cache; None: `ids` start at position 0.
+        config: configuration of the model.
+        prefix: the state that the cache has continued from.
     """
-    stop = len(ids) if end is None else end
-    kept = [(layer.keys, layer.values) if _attends(layer) else (None, None) for layer in cache.layers]
-    return State(
-        ids=np.asarray(ids, dtype=np.int64),
-        keys=tuple(None if k is None else k[row : row + 1, :, stop - len(ids) : stop] for k, _ in kept),
-        values=tuple(None if v is None else v[row : row + 1, :, stop - len(ids) : stop] for _, v in kept),
-        snapshots=snapshots,
-    )
+    kept, _ = _split_parts(config, prefix)
+    tokens = len(ids) - sum(part.tokens for part in kept)
+    parts = kept
+    if tokens:
+        held = [(layer.keys, layer.values) if _attends(layer) else (None, None) for layer in cache.layers]
+        own = StatePart(
+            tokens=tokens,
+            keys=tuple(None if keys is None else keys[:, :, :tokens] for keys, _ in held),
+            values=tuple(None if values is None else values[:, :, :tokens] for _, values in held),
+            storage=_storage(cache),
+        )
+        parts = (*kept, own)
+    return State(ids=np.asarray(ids, dtype=np.int64), parts=parts, snapshots=snapshots)
+
+
+def _storage(cache: DynamicCache) -> Storage:
+    """Return the memory of the keys and values of a cache; the same object as long as it is the same memory."""
+    tensors = [tensor for layer in cache.layers if _attends(layer) for tensor in (layer.keys, layer.values)]
+    known: tuple[list[int], Storage] | None = getattr(cache, "_storage", None)
+    places = [tensor.untyped_storage().data_ptr() for tensor in tensors]
+    if known is None or known[0] != places:
+        known = places, Storage(nbytes=sum(tensor.untyped_storage().nbytes() for tensor in tensors))
+        cache._storage = known  # type: ignore[attr-defined]
+    return known[1]
 
 
 def stack_states(config: PretrainedConfig, states: Sequence[State], new: int) -> DynamicCache:
-    """Stack states to the cache of a batch, left-padded with zeros, with room for `new` tokens."""
+    """Stack states to the cache of a batch, left-padded, with room for `new` tokens.
+
+    On a CPU, layers that can read prefixes where they are hold only what follows the shared prefixes of the states.
+    """
     width = max(len(state.ids) for state in states)
-    cache = cache_from_state(config, None, room=width + new)
+    first = states[0].parts[0]
     # Only the CPU kernel returns the log-sum-exp under a mask, which the unshared part of the prompts needs.
-    on_cpu = all(keys.device.type == "cpu" for keys in states[0].keys if keys is not None)
-    shared = find_shared_prefixes([state.ids for state in states]) if on_cpu else None
+    on_cpu = all(keys.device.type == "cpu" for keys in first.keys if keys is not None)
+    shared = find_shared_prefixes([state.ids for state in states]) if on_cpu and _splits(config) else ()
+    cache = _empty_cache(config, width + new)
     for i, layer in enumerate(cache.layers):
-        # A row with a window may not see all of a shared prefix.
-        if type(layer) is GrowingLayer:
-            layer.shared_prefixes = shared
-        if states[0].keys[i] is not None:
-            pairs = zip(*((state.keys[i], state.values[i]) for state in states), strict=True)
-            layer.update(*(torch.cat([pad(t, (0, 0, width - t.shape[2], 0)) for t in tensors]) for tensors in pairs))
+        if first.keys[i] is not None and shared and type(layer) is GrowingLayer:
+            cache.layers[i] = _layer_after_prefixes(states, shared, i, new)
+        elif first.keys[i] is not None:
+            layer.update(*_padded([_tensors(state.parts, i) for state in states], width))
         if states[0].snapshots:
             rows = zip(*(state.snapshots[-1].layers[i] for state in states), strict=True)
             _restore_recurrent(layer, [None if tensors[0] is None else torch.cat(tensors) for tensors in rows])
     return cache
 
 
-def unstack_state(cache: DynamicCache, row: int, ids: Sequence[int], *, end: int, start_state: State) -> State:
-    """Extract the state of one row of a batch; that of its prompt if recurrent layers have advanced beyond its end.
+def _layer_after_prefixes(
+    states: Sequence[State], shared: Sequence[SharedPrefix], layer: int, new: int
+) -> GrowingLayer:
+    """Build the layer of a batch that holds what follows the shared prefixes."""
+    width = max(len(state.ids) for state in states)
+    lengths = [part.tokens for part in shared for _ in range(part.rows.start, part.rows.stop)]
+    columns = max(len(state.ids) - length for state, length in zip(states, lengths, strict=True))
+    made = GrowingLayer(columns + new)
+    made.before = width - columns
+    made.prefixes = Prefixes(
+        groups=tuple((part.rows, _tensors(states[part.rows.start].between(0, part.tokens), layer)) for part in shared),
+        rest=tuple(columns - (len(state.ids) - length) for state, length in zip(states, lengths, strict=True)),
+    )
+    empty = _tensors([states[0].parts[0].slice(0, 0)], layer)
+    rows = [
+        _tensors(state.between(length, len(state.ids)), layer) or empty
+        for state, length in zip(states, lengths, strict=True)
+    ]
+    made.update(*_padded(rows, columns))
+    return made
+
+
+def _padded(rows: Sequence[Sequence[KeysAndValues]], width: int) -> tuple[Tensor, Tensor]:
+    """Stack the keys, and the values, of rows given as parts, left-padded with zeros to a number of columns."""
+    keys, values = (
+        torch.cat([pad(one, (0, 0, width - one.shape[2], 0)) for one in tensors])
+        for tensors in zip(*(map(_join, zip(*parts, strict=True)) for parts in rows), strict=True)
+    )
+    return keys, values
+
+
+def append_answer(own: DynamicCache, batch: DynamicCache, row: int, *, new: int, end: int) -> None:
+    """Append the keys and values of an answer to the cache of its prompt.
 
     Args:
-        cache: cache of the batch.
-        row: index of the row.
-        ids: computed tokens of the row.
-        end: one past the position of the last of these in the cache.
-        start_state: state of the row when it entered the batch.
+        own: cache of the prompt when it entered the batch.
+        batch: cache of the batch.
+        row: index of the prompt in the batch.
+        new: number of computed tokens in the batch: the last one of the prompt, and all but the last of the answer.
+        end: one past the position of the last of these in the batch.
     """
-    if not start_state.snapshots:
-        return extract_state(cache, ids, (), row=row, end=end)
-    if cache.get_seq_length() != end:
-        return start_state
-    return extract_state(cache, ids, start_state.snapshots + snapshot(cache, len(ids), row), row=row, end=end)
+    for layer, batched in zip(own.layers, batch.layers, strict=True):
+        if _attends(batched):
+            stop = end - getattr(batched, "before", 0)
+            layer.update(*(tensor[row : row + 1, :, stop - new : stop] for tensor in (batched.keys, batched.values)))
 
 
 def cache_tensors(cache: DynamicCache) -> list[Tensor]:

@@ -2,10 +2,10 @@
 
 On a CPU, batching gains nothing in prefill but much in decoding, and most prompts share a prefix with an earlier one: a
 previous turn, or another question about the same judgment. So prompts are prefilled one by one, in depth-first order of
-their prefix tree (`legalrr.backbones.local.prefix_cache`), each from its longest cached prefix. Their states are
-stacked with left padding, and the library's `generate` decodes the answers as a batch; each is yielded when it ends,
-so that it can be stored. Without a prefix cache,
-`generate` does everything on the padded prompts: the slow reference that the tests compare with.
+their prefix tree (`legalrr.backbones.local.prefix_cache`), each from its longest cached prefix, which is not copied.
+The library's `generate` decodes the answers as a batch over their states (`legalrr.backbones.local.cache`); each is
+yielded when it ends, so that it can be stored. Without a prefix cache, `generate` does everything on the padded prompts:
+the slow reference that the tests compare with.
 """
 
 from __future__ import annotations
@@ -17,22 +17,23 @@ from dataclasses import replace
 from functools import cached_property
 
 import torch
-from transformers import GenerationConfig, PreTrainedModel
+from transformers import DynamicCache, GenerationConfig, PreTrainedModel
 
 from legalrr.backbones.chat_template import ChatTemplate
-from legalrr.backbones.local.cache import stack_states, unstack_state
+from legalrr.backbones.local.cache import append_answer, extract_state, require_prefixes_read, snapshot, stack_states
 from legalrr.backbones.local.checkpoint import end_tokens
 from legalrr.backbones.local.decode import decode
 from legalrr.backbones.local.memory import check_generated, thinking_error
 from legalrr.backbones.local.page_images import Vision
 from legalrr.backbones.local.prefill import (
     Prefiller,
+    PrefillResult,
     TokenizedPrompt,
     answer_logprobs,
     answer_logprobs_reference,
     tokenize_call,
 )
-from legalrr.backbones.local.prefix_cache import PrefixCache, branch_points, depth_first_order, uncached_lengths
+from legalrr.backbones.local.prefix_cache import PrefixCache, State, branch_points, depth_first_order, uncached_lengths
 from legalrr.backbones.local.weights import catch_out_of_memory, torch_settings
 from legalrr.backbones.sampling import CardSampling
 from legalrr.errors import UserError
@@ -40,6 +41,8 @@ from legalrr.protocols import Abilities, Call, CallQueue, Reply
 from legalrr.records import Page
 
 Replies = list[tuple[TokenizedPrompt, Reply]]
+MAX_ROOM = 512
+"""Maximum number of tokens of an answer for which the state of its prompt has memory in advance; longer ones are moved."""
 Answer = Callable[[PreTrainedModel, Sequence[TokenizedPrompt]], Iterator[Replies]]
 
 
@@ -232,16 +235,17 @@ class TransformersEngine:
     def _generate(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> Iterator[Replies]:
         """Generate answers after prefilling each prompt separately, from its longest cached prefix."""
         # The last token of a prompt is left to the batch: computing it yields the first token of the answer.
-        single = len(batch) == 1
         results, seconds = [], []
         for prompt in batch:
             started = time.perf_counter()
+            # A single prompt is continued in the memory of its state; of a batch, answers are appended at the end.
+            room = prompt.new if len(batch) == 1 else 0 if prompt.call.final else min(prompt.new, MAX_ROOM)
             results.append(
                 self._prefiller.prefill(
                     model,
                     prompt.ids[:-1],
                     branches=prompt.branches,
-                    room=len(prompt.ids) + prompt.new if single else 0,
+                    room=len(prompt.ids) + room,
                     pictures=prompt.pictures,
                 )
             )
@@ -251,13 +255,12 @@ class TransformersEngine:
             len(prompt.ids) - cached_length for prompt, cached_length in zip(batch, cached, strict=True)
         )
         started = time.perf_counter()
-        states = [result.state for result in results]
-        cache = (
-            results[0].cache if single else stack_states(model.config, states, 1 + max(prompt.new for prompt in batch))
-        )
-        del results
+        cache = results[0].cache
+        if len(batch) > 1:
+            cache = stack_states(model.config, [r.state for r in results], 1 + max(prompt.new for prompt in batch))
         answers: dict[int, list[int]] = {}
         for ended in decode(model, batch, cache, card=self._card, seed=self._seed):
+            require_prefixes_read(cache, self._option)
             # The answers under way share the time of a step.
             share = (time.perf_counter() - started) / (len(batch) - len(answers))
             seconds = [taken + share * (row not in answers) for row, taken in enumerate(seconds)]
@@ -267,14 +270,32 @@ class TransformersEngine:
                 for row, answer in ended.items()
             ]
             started = time.perf_counter()
-        width = max(len(prompt.ids) for prompt in batch)
         for row, prompt in enumerate(batch):
             # A conversation that ends here would evict states that others continue from.
             if not prompt.call.final:
-                # The last token of an answer was generated but not computed.
-                read = prompt.ids + answers[row][:-1]
-                end = width + len(answers[row]) - 1
-                self.prefixes.add(unstack_state(cache, row, read, end=end, start_state=states[row]))
+                self.prefixes.add(self._answered_state(model, batch, row, answers[row], results[row], cache))
+
+    def _answered_state(
+        self,
+        model: PreTrainedModel,
+        batch: Sequence[TokenizedPrompt],
+        row: int,
+        answer: list[int],
+        result: PrefillResult,
+        cache: DynamicCache,
+    ) -> State:
+        """Return the state after an answer; that of its prompt if recurrent layers have advanced beyond the answer."""
+        # The last token of an answer was generated but not computed.
+        ids = batch[row].ids + answer[:-1]
+        end = max(len(prompt.ids) for prompt in batch) + len(answer) - 1
+        snapshots = result.state.snapshots
+        if snapshots and cache.get_seq_length() != end:
+            return result.state
+        if snapshots:
+            snapshots += snapshot(cache, len(ids), row)
+        if cache is not result.cache:
+            append_answer(result.cache, cache, row, new=len(answer), end=end)
+        return extract_state(result.cache, ids, snapshots, config=model.config, prefix=result.prefix)
 
     def _generate_reference(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> Iterator[Replies]:
         """Generate answers with `generate` alone, on the padded prompts."""

@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache, PreTrainedModel
 
 from legalrr.backbones.chat_template import ChatTemplate
-from legalrr.backbones.local.cache import cache_from_state, extract_state, snapshot
+from legalrr.backbones.local.cache import cache_from_state, extract_state, require_prefixes_read, snapshot
 from legalrr.backbones.local.page_images import Inputs, Picture, Vision, avoid_cutting_image, position_arguments
 from legalrr.backbones.local.prefix_cache import PrefixCache, State, common_prefix_length
 from legalrr.errors import UserError
@@ -106,6 +106,8 @@ class PrefillResult:
     """Number of tokens taken from the prefix cache."""
     after: int
     """Position of the next token: the number of tokens, except with images."""
+    prefix: State | None
+    """The state that the prefill has continued from."""
 
 
 def prefill_tokens(
@@ -117,6 +119,7 @@ def prefill_tokens(
     branches: Sequence[int] = (),
     room: int = 0,
     pictures: Sequence[Picture] = (),
+    option: str = "backbone",
 ) -> PrefillResult:
     """Prefill one conversation, from the end of a cached prefix.
 
@@ -128,6 +131,10 @@ def prefill_tokens(
         branches: lengths at which other conversations diverge from this one; recurrent layers are copied there.
         room: capacity of the cache in tokens, including `ids`.
         pictures: images of the conversation; each is cached as a whole or not at all.
+        option: config path of the backbone, for messages.
+
+    Raises:
+        UserError: the architecture cannot continue from a prefix with this attention function.
     """
     start = 0 if prefix is None else len(prefix.ids)
     cache = cache_from_state(model.config, prefix, room=max(room, len(ids)))
@@ -145,8 +152,15 @@ def prefill_tokens(
         logits = output.logits[0, -1].float()
         if end in copied:
             snapshots += snapshot(cache, end)
+    if logits is not None:
+        require_prefixes_read(cache, option)
     return PrefillResult(
-        state=extract_state(cache, ids, snapshots), cache=cache, logits=logits, cached=start, after=given.after
+        state=extract_state(cache, ids, snapshots, config=model.config, prefix=prefix),
+        cache=cache,
+        logits=logits,
+        cached=start,
+        after=given.after,
+        prefix=prefix,
     )
 
 

@@ -37,23 +37,57 @@ class Snapshot:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class State:
-    """Model state after the first tokens of a conversation. The tensors are never modified."""
+class Storage:
+    """Memory that several parts of states may share."""
 
-    ids: np.ndarray
-    """Token ids, int64 of shape (tokens,)."""
+    nbytes: int
+    """Its size in bytes."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StatePart:
+    """Keys and values of successive tokens. The tensors are never modified."""
+
+    tokens: int
+    """Number of the tokens."""
     keys: tuple[Tensor | None, ...]
     """For each layer, shape (1, key-value heads, tokens, head size); None for a layer without attention."""
     values: tuple[Tensor | None, ...]
-    """For each layer, same shape."""
+    """For each layer, same shape; the head size may be smaller."""
+    storage: Storage
+    """Memory that the tensors are views of."""
+
+    def slice(self, start: int, stop: int) -> StatePart:
+        """Return the part of the tokens from `start` to `stop`, as a view."""
+        if (start, stop) == (0, self.tokens):
+            return self
+        return StatePart(
+            tokens=stop - start,
+            keys=tuple(None if tensor is None else tensor[:, :, start:stop] for tensor in self.keys),
+            values=tuple(None if tensor is None else tensor[:, :, start:stop] for tensor in self.values),
+            storage=self.storage,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class State:
+    """Model state after the first tokens of a conversation.
+
+    States of conversations with the same beginning share its parts, so that its keys and values are in memory once.
+    """
+
+    ids: np.ndarray
+    """Token ids, int64 of shape (tokens,)."""
+    parts: tuple[StatePart, ...]
+    """Keys and values of all tokens, in order."""
     snapshots: tuple[Snapshot, ...] = ()
     """Lengths at which a model with recurrent layers can continue, ascending; empty for pure attention."""
 
     @property
-    def nbytes(self) -> int:
-        """Memory of all tensors, in bytes."""
-        kept = sum(tensor.nbytes for tensor in (*self.keys, *self.values) if tensor is not None)
-        return kept + sum(snapshot.nbytes for snapshot in self.snapshots)
+    def memory(self) -> dict[int, int]:
+        """Bytes of memory by an identifier of it; memory that is shared with other states has the same one."""
+        found = {id(part.storage): part.storage.nbytes for part in self.parts}
+        return found | {id(snapshot): snapshot.nbytes for snapshot in self.snapshots}
 
     def reusable_length(self, tokens: int) -> int:
         """Return the greatest length up to `tokens` to which the state can be truncated; 0 if there is none."""
@@ -67,19 +101,19 @@ class State:
             raise ValueError(f"cannot truncate a state of {len(self.ids)} tokens to {tokens}")
         return State(
             ids=self.ids[:tokens],
-            keys=tuple(None if tensor is None else tensor[:, :, :tokens] for tensor in self.keys),
-            values=tuple(None if tensor is None else tensor[:, :, :tokens] for tensor in self.values),
+            parts=self.between(0, tokens),
             snapshots=tuple(s for s in self.snapshots if s.tokens <= tokens),
         )
 
-    def compact(self) -> State:
-        """Return the state without unused memory: clone tensors that are views of larger ones."""
-        return State(
-            ids=self.ids,
-            keys=tuple(_compact(tensor) for tensor in self.keys),
-            values=tuple(_compact(tensor) for tensor in self.values),
-            snapshots=self.snapshots,
-        )
+    def between(self, start: int, stop: int) -> tuple[StatePart, ...]:
+        """Return the parts of the tokens from `start` to `stop`, as views."""
+        found, before = [], 0
+        for part in self.parts:
+            begin, end = max(start - before, 0), min(stop - before, part.tokens)
+            if begin < end:
+                found.append(part.slice(begin, end))
+            before += part.tokens
+        return tuple(found)
 
 
 def common_prefix_length(one: np.ndarray, other: np.ndarray) -> int:
@@ -87,12 +121,6 @@ def common_prefix_length(one: np.ndarray, other: np.ndarray) -> int:
     shorter = min(len(one), len(other))
     differ = one[:shorter] != other[:shorter]
     return int(differ.argmax()) if differ.any() else shorter
-
-
-def _compact(tensor: Tensor | None) -> Tensor | None:
-    if tensor is None or tensor.untyped_storage().nbytes() == tensor.nbytes:
-        return tensor
-    return tensor.clone()
 
 
 def depth_first_order(prompts: Sequence[Sequence[int]], weights: Sequence[float]) -> list[int]:
@@ -153,8 +181,8 @@ class PrefixCache:
 
     @property
     def nbytes(self) -> int:
-        """Memory of all states, in bytes."""
-        return sum(state.nbytes for state in self._states)
+        """Memory of all states, in bytes; what they share counts once."""
+        return _memory(self._states)
 
     def __len__(self) -> int:
         """Return the number of states."""
@@ -181,14 +209,20 @@ class PrefixCache:
 
     def add(self, state: State) -> None:
         """Store a state in place of those that it contains, and evict the least recently used ones."""
-        if state.nbytes > self.capacity:
+        if _memory([state]) > self.capacity:
             return
-        kept = [old for old in self._states if not _contains(state, old)]
-        room = self.capacity - state.nbytes
-        taken = sum(old.nbytes for old in kept)
-        while taken > room:
-            taken -= kept.pop(0).nbytes
-        self._states = [*kept, state.compact()]
+        kept = [*(old for old in self._states if not _contains(state, old)), state]
+        while _memory(kept) > self.capacity:
+            del kept[0]
+        self._states = kept
+
+
+def _memory(states: Sequence[State]) -> int:
+    """Return the bytes of memory of states together."""
+    found: dict[int, int] = {}
+    for state in states:
+        found |= state.memory
+    return sum(found.values())
 
 
 def _contains(state: State, other: State) -> bool:

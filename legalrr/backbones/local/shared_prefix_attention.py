@@ -1,4 +1,4 @@
-"""Shared-prefix attention: compute attention to a common past once per batch, and without a mask.
+"""Shared-prefix attention: compute attention to a past in parts, each once per batch, and without a mask.
 
 New tokens see all of the past and, of each other, the earlier ones. Under one mask for both, torch's kernels compute
 what the mask discards. Here attention to the past needs no mask and attention among new tokens uses `is_causal`, each
@@ -8,8 +8,10 @@ in the fused kernel; both are merged by their log-sum-exp. With scores s and val
 
 which is exact (FlashAttention merges blocks in this way: Dao et al., arXiv 2205.14135).
 
-The same equation serves shared prefixes. Decoding is bound by reading the keys and values of the prompt. Arms of an
-experiment that show the same judgment have the same keys and values for it, so one read serves the next token of all.
+The same equation serves a past in several tensors: what a prompt shares with others is not copied, so a beginning that
+many prompts share is in memory once. It also serves batches. Decoding is bound by reading the keys and values of the
+prompts. Arms of an experiment that show the same judgment have the same keys and values for it, so one read serves the
+next token of all.
 """
 
 from collections.abc import Sequence
@@ -28,10 +30,12 @@ from transformers.masking_utils import sdpa_mask
 from legalrr.backbones.local.prefix_cache import common_prefix_length
 
 NAME = "split"
-SHARED_PREFIXES = "shared_prefixes"
-"""Attribute of a layer's keys with the shared prefixes of their rows."""
+PREFIXES = "prefixes"
+"""Attribute of a layer's keys with the prefixes of their rows (`Prefixes`)."""
 MIN_SHARED_TOKENS = 64
 """Minimum length of a shared prefix, in tokens; each costs a kernel call per layer and generated token."""
+
+KeysAndValues = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,22 +44,24 @@ class SharedPrefix:
 
     rows: slice
     """The rows."""
-    columns: slice
-    """Columns of the tokens in the first of these rows."""
+    tokens: int
+    """Its length."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class SharedPrefixes:
-    """The shared prefixes of all rows of a left-padded batch."""
+@dataclass(kw_only=True, eq=False)
+class Prefixes:
+    """Keys and values, in one layer, of the tokens before those that the layer holds itself."""
 
-    parts: tuple[SharedPrefix, ...]
-    """Every row belongs to one; for a row of its own, it is the whole prompt."""
-    rest: tuple[int, ...]
-    """For each row, the column after its shared prefix."""
+    groups: tuple[tuple[slice, tuple[KeysAndValues, ...]], ...]
+    """Rows, and the parts of their prefix, each of shape (1, key-value heads, tokens, head size)."""
+    rest: tuple[int, ...] = ()
+    """For each row, the column of its first token in the layer; those before are padding. Empty: no padding."""
+    read: bool = False
+    """Whether attention has read them."""
 
 
-def find_shared_prefixes(prompts: Sequence[np.ndarray]) -> SharedPrefixes | None:
-    """Find the shared prefixes that save the most reads; return None if none saves any.
+def find_shared_prefixes(prompts: Sequence[np.ndarray]) -> tuple[SharedPrefix, ...]:
+    """Find the shared prefixes that save the most reads; a row that shares none has its whole prompt as prefix.
 
     Args:
         prompts: token ids of each, shape (tokens,), in the order of
@@ -72,21 +78,14 @@ def find_shared_prefixes(prompts: Sequence[np.ndarray]) -> SharedPrefixes | None
                 break
             found = max(found, (best[first][0] + (stop - first - 1) * length, first))
         best.append(found)
-    if not best[-1][0]:
-        return None
-    width = max(map(len, prompts))
     parts: list[SharedPrefix] = []
-    rest = [0] * len(prompts)
     stop = len(prompts)
     while stop:
         first = best[stop][1]
         length = min([len(prompts[first]), *shared[first : stop - 1]])
-        start = width - len(prompts[first])
-        parts.append(SharedPrefix(rows=slice(first, stop), columns=slice(start, start + length)))
-        for row in range(first, stop):
-            rest[row] = width - len(prompts[row]) + length
+        parts.append(SharedPrefix(rows=slice(first, stop), tokens=length))
         stop = first
-    return SharedPrefixes(parts=tuple(reversed(parts)), rest=tuple(rest))
+    return tuple(reversed(parts))
 
 
 def register() -> None:
@@ -107,16 +106,16 @@ def split_attention(
 ) -> tuple[Tensor, None]:
     """Compute attention of a layer, as an attention function of transformers.
 
-    With a mask or without a past this is `sdpa` of transformers. For one new token per row, rows with shared prefixes
-    read each prefix once.
+    With a mask or without a past this is `sdpa` of transformers.
 
     Args:
         module: the layer.
         query: shape (batch, heads, new, head size).
-        key: shape (batch, key-value heads, past + new, head size); its attribute `shared_prefixes`, if set, gives the
-            shared prefixes of the rows.
+        key: shape (batch, key-value heads, own past + new, head size); its attribute `prefixes`, if set, gives the past
+            before these.
         value: same shape; the head size may be smaller, as in multi-head latent attention.
-        attention_mask: None for causal attention without padding.
+        attention_mask: None for causal attention without padding; not used for keys with `prefixes`, whose padding they
+            give.
         scaling: scale of the scores; None: 1 / sqrt(head size).
         **kwargs: dropout and other arguments of the layer.
 
@@ -128,18 +127,13 @@ def split_attention(
     causal = kwargs.get("is_causal")
     if causal is None:
         causal = getattr(module, "is_causal", True)
-    shared: SharedPrefixes | None = getattr(key, SHARED_PREFIXES, None)
-    if shared is not None and new == 1:
-        return _attend_shared(query, key, value, shared, scale=scaling).transpose(1, 2).contiguous(), None
+    prefixes: Prefixes | None = getattr(key, PREFIXES, None)
+    if prefixes is not None and causal:
+        return _attend_to_prefixes(query, key, value, prefixes, scale=scaling).transpose(1, 2).contiguous(), None
     if attention_mask is not None or past <= 0 or new == 1 or not causal:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
-    size = value.shape[-1]
-    # The kernels take values of the size of the keys.
-    value = pad(value, (0, key.shape[-1] - size))
-    prefix_output, prefix_logsumexp = _fused(query, key[:, :, :past], value[:, :, :past], causal=False, scale=scaling)
-    rest_output, rest_logsumexp = _fused(query, key[:, :, past:], value[:, :, past:], causal=True, scale=scaling)
-    weight = torch.sigmoid(prefix_logsumexp - rest_logsumexp)[..., None].to(query.dtype)
-    return torch.lerp(rest_output, prefix_output, weight)[..., :size].transpose(1, 2).contiguous(), None
+    output, _ = _attend_to_own(query, key, value, scale=scaling)
+    return output.transpose(1, 2).contiguous(), None
 
 
 def split_mask(
@@ -177,16 +171,21 @@ def _fused(
     Args:
         query: shape (batch, heads, query length, head size).
         key: shape (batch, key-value heads, key length, head size).
-        value: same shape.
+        value: same shape; the head size may be smaller.
         causal: whether a token sees only earlier ones; both lengths are then equal.
         scale: see `split_attention`.
         mask: added to the scores; CPU only.
     """
     kernels = torch.ops.aten
+    size = value.shape[-1]
+    if size != key.shape[-1]:
+        # The kernels take values of the size of the keys.
+        value = pad(value, (0, key.shape[-1] - size))
     if query.device.type == "cpu":
-        return kernels._scaled_dot_product_flash_attention_for_cpu(
+        output, logsumexp = kernels._scaled_dot_product_flash_attention_for_cpu(
             query, key, value, 0.0, causal, attn_mask=mask, scale=scale
         )
+        return output[..., :size], logsumexp
     groups = query.shape[1] // key.shape[1]
     key, value = repeat_kv(key, groups), repeat_kv(value, groups)
     if query.dtype == torch.float32:
@@ -196,41 +195,94 @@ def _fused(
     else:
         output, logsumexp, *_ = kernels._scaled_dot_product_flash_attention(query, key, value, 0.0, causal, scale=scale)
     # The kernels of an accelerator round the number of rows up.
-    return output, logsumexp[:, :, : query.shape[2]]
+    return output[..., :size], logsumexp[:, :, : query.shape[2]]
 
 
-def _attend_shared(query: Tensor, key: Tensor, value: Tensor, shared: SharedPrefixes, *, scale: float | None) -> Tensor:
-    """Compute attention of the next token of every row, on a CPU.
+def _attend_to_own(query: Tensor, key: Tensor, value: Tensor, *, scale: float | None) -> tuple[Tensor, Tensor]:
+    """Compute attention of new tokens to the keys of the layer: all earlier ones, and causally each other.
+
+    Returns:
+        shape (batch, heads, new, head size of the values), and the log-sum-exp as of `_fused`.
+    """
+    past = key.shape[2] - query.shape[2]
+    output, logsumexp = _fused(query, key[:, :, past:], value[:, :, past:], causal=True, scale=scale)
+    if past:
+        found = _fused(query, key[:, :, :past], value[:, :, :past], causal=False, scale=scale)
+        output, logsumexp = _merge((output, logsumexp), found)
+    return output, logsumexp
+
+
+def _merge(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Merge attention to two sets of keys, each given as output and log-sum-exp."""
+    weight = torch.sigmoid(other[1] - one[1])[..., None].to(one[0].dtype)
+    return torch.lerp(one[0], other[0], weight), torch.logaddexp(one[1], other[1])
+
+
+def _attend_to_prefixes(
+    query: Tensor, key: Tensor, value: Tensor, prefixes: Prefixes, *, scale: float | None
+) -> Tensor:
+    """Compute attention of new tokens to the prefix of their row and to the keys of the layer.
 
     Args:
-        query: shape (batch, heads, 1, head size).
-        key: shape (batch, key-value heads, tokens, head size), left-padded.
-        value: same shape.
-        shared: shared prefixes of the rows.
+        query: shape (batch, heads, new, head size).
+        key: shape (batch, key-value heads, tokens, head size).
+        value: same shape; the head size may be smaller.
+        prefixes: the prefixes; with padding there is one new token, on a CPU.
         scale: scale of the scores; None: 1 / sqrt(head size).
 
     Returns:
-        shape (batch, heads, 1, head size).
+        shape (batch, heads, new, head size of the values).
     """
-    # Query heads that share a key-value head are passed to the kernel as queries of one head.
-    rows, heads, _, size = query.shape
-    groups = heads // key.shape[1]
-    query = query.reshape(rows, key.shape[1], groups, size)
-    rest = min(shared.rest)
-    places = torch.arange(rest, key.shape[2])
-    mask = torch.zeros((rows, 1, 1, len(places)), dtype=query.dtype)
-    mask.masked_fill_(places < torch.tensor(shared.rest)[:, None, None, None], -torch.inf)
-    mask = mask.expand(-1, -1, groups, -1)
-    rest_output, rest_logsumexp = _fused(
-        query, key[:, :, rest:], value[:, :, rest:], causal=False, scale=scale, mask=mask
-    )
-    prefix_output, prefix_logsumexp = torch.empty_like(rest_output), torch.empty_like(rest_logsumexp)
-    for part in shared.parts:
-        one = slice(part.rows.start, part.rows.start + 1)
-        given = query[part.rows].transpose(0, 1).flatten(1, 2)[None]
-        seen = (tensor[one, :, part.columns] for tensor in (key, value))
-        found, weight = _fused(given, *seen, causal=False, scale=scale)
-        prefix_output[part.rows] = found[0].unflatten(1, (-1, groups)).transpose(0, 1)
-        prefix_logsumexp[part.rows] = weight[0].unflatten(1, (-1, groups)).transpose(0, 1)
-    weight = torch.sigmoid(prefix_logsumexp - rest_logsumexp)[..., None].to(query.dtype)
-    return torch.lerp(rest_output, prefix_output, weight).reshape(rows, heads, 1, size)
+    rows, heads, new, _ = query.shape
+    prefixes.read = True
+    if new == 1:
+        # Query heads that share a key-value head are passed to the kernel as queries of one head.
+        query = query.reshape(rows, key.shape[1], heads // key.shape[1], -1)
+        output, logsumexp = _fused(
+            query, key, value, causal=False, scale=scale, mask=_padding_mask(query, key, prefixes.rest)
+        )
+    else:
+        output, logsumexp = _attend_to_own(query, key, value, scale=scale)
+    merged = [_attend_to_parts(query[which], parts, new, scale) for which, parts in prefixes.groups]
+    for (which, _), found in zip(prefixes.groups, merged, strict=True):
+        if found is not None:
+            output[which], logsumexp[which] = _merge((output[which], logsumexp[which]), found)
+    return output.reshape(rows, heads, new, -1)
+
+
+def _attend_to_parts(
+    query: Tensor, parts: Sequence[KeysAndValues], new: int, scale: float | None
+) -> tuple[Tensor, Tensor] | None:
+    """Compute attention of rows to the parts of their common prefix; None for an empty one.
+
+    Args:
+        query: shape (rows, heads, queries, head size).
+        parts: keys and values, shape (1, key-value heads, tokens, head size).
+        new: number of new tokens; for a single one, the queries of all rows are passed to the kernel together.
+        scale: see `split_attention`.
+    """
+    rows, _, queries, _ = query.shape
+    found: tuple[Tensor, Tensor] | None = None
+    together = query.transpose(0, 1).flatten(1, 2)[None] if new == 1 and rows > 1 else query
+    copies = rows if new > 1 else 1
+    for keys, values in parts:
+        seen = (tensor.expand(copies, -1, -1, -1) for tensor in (keys, values))
+        one = _fused(together, *seen, causal=False, scale=scale)
+        found = one if found is None else _merge(found, one)
+    if found is not None and together is not query:
+        output, logsumexp = found
+        found = (
+            output[0].unflatten(1, (rows, queries)).transpose(0, 1),
+            logsumexp[0].unflatten(1, (rows, queries)).transpose(0, 1),
+        )
+    return found
+
+
+def _padding_mask(query: Tensor, key: Tensor, rest: Sequence[int]) -> Tensor | None:
+    """Return the mask of columns before the first of each row, shape (rows, key-value heads, groups, columns)."""
+    if not any(rest):
+        return None
+    places = torch.arange(key.shape[2])
+    mask = torch.zeros((len(rest), 1, 1, len(places)), dtype=query.dtype)
+    mask.masked_fill_(places < torch.tensor(rest)[:, None, None, None], -torch.inf)
+    return mask.expand(-1, -1, query.shape[2], -1)

@@ -103,7 +103,7 @@ def test_chunked_prefill_gives_the_same_state(fresh, tiny):
     with torch.inference_mode():
         whole, parts = prefill_tokens(model, ids, chunk=100), prefill_tokens(model, ids, chunk=7)
     torch.testing.assert_close(parts.logits, whole.logits, rtol=1e-4, atol=1e-4)
-    one, other = whole.state, parts.state
+    (one,), (other,) = whole.state.parts, parts.state.parts
     for a, b in zip((*one.keys, *one.values), (*other.keys, *other.values), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
 

@@ -2,7 +2,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from legalrr.backbones.local.prefix_cache import PrefixCache, Snapshot, State
+from legalrr.backbones.local.prefix_cache import PrefixCache, Snapshot, State, StatePart, Storage
 
 at_any_speed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 SIZE = 8
@@ -15,7 +15,8 @@ def state(tokens, at=()):
 
     made = torch.tensor(tokens, dtype=torch.float32).view(1, 1, -1, 1)
     snapshots = tuple(Snapshot(tokens=length, layers=((torch.zeros(1, 1),),)) for length in at)
-    return State(ids=np.array(tokens, dtype=np.int64), keys=(made,), values=(-made,), snapshots=snapshots)
+    part = StatePart(tokens=len(tokens), keys=(made,), values=(-made,), storage=Storage(nbytes=SIZE * len(tokens)))
+    return State(ids=np.array(tokens, dtype=np.int64), parts=(part,), snapshots=snapshots)
 
 
 def common(one, other):
@@ -35,8 +36,9 @@ def test_the_longest_common_prefix_is_found(added, wanted):
         assert found is None
     else:
         assert list(found.ids) == wanted[:longest]
-        assert found.keys[0].flatten().tolist() == wanted[:longest]
-        assert found.values[0].flatten().tolist() == [-token for token in wanted[:longest]]
+        (part,) = found.parts
+        assert part.keys[0].flatten().tolist() == wanted[:longest]
+        assert part.values[0].flatten().tolist() == [-token for token in wanted[:longest]]
 
 
 @at_any_speed
@@ -89,7 +91,29 @@ def test_a_recurrent_state_replaces_another_only_with_all_its_snapshots():
     assert len(prefixes) == 1
 
 
-def test_a_stored_state_does_not_keep_the_memory_of_a_larger_one():
+def extended(begun, tokens):
+    """A state that shares all parts of another one, and goes on with tokens."""
+    import numpy as np
+
+    more = state(tokens)
+    return State(ids=np.concatenate([begun.ids, more.ids]), parts=(*begun.parts, *more.parts))
+
+
+def test_memory_that_states_share_counts_once():
     prefixes = PrefixCache(10**6)
-    prefixes.add(state([1] * 100).truncate(3))
-    assert prefixes.longest_prefix([1, 1, 1]).keys[0].untyped_storage().nbytes() == 3 * 4
+    begun = state([1, 2, 3])
+    for last in (4, 5):
+        prefixes.add(extended(begun, [last]))
+    assert (len(prefixes), prefixes.nbytes) == (2, 5 * SIZE)
+    prefixes.add(state([1, 2]).truncate(1))
+    assert prefixes.nbytes == 7 * SIZE, "a view keeps the memory of what it is a view of"
+
+
+def test_evicting_a_state_frees_only_what_no_other_uses():
+    prefixes = PrefixCache(7 * SIZE)
+    begun = state([1, 2, 3])
+    for last in (4, 5):
+        prefixes.add(extended(begun, [last, last]))
+    prefixes.add(extended(begun, [6, 6]))
+    assert [prefixes.cached_length([1, 2, 3, last, last]) for last in (4, 5, 6)] == [3, 5, 5]
+    assert prefixes.nbytes == 7 * SIZE

@@ -1,5 +1,8 @@
 """Split and shared-prefix attention against eager attention in float64."""
 
+import itertools
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +13,8 @@ from transformers.masking_utils import causal_mask_function, sdpa_mask
 from legalrr.backbones.local.prefix_cache import common_prefix_length, depth_first_order
 from legalrr.backbones.local.shared_prefix_attention import (
     MIN_SHARED_TOKENS,
-    SHARED_PREFIXES,
+    PREFIXES,
+    Prefixes,
     find_shared_prefixes,
     split_attention,
     split_mask,
@@ -126,10 +130,9 @@ def prompts(draw):
     return [made[place] for place in depth_first_order(made, [len(one) for one in made])]
 
 
-def saved(rows, held):
+def saved(held):
     """Number of reads that shared prefixes save."""
-    parts = [] if held is None else held.parts
-    return sum((p.rows.stop - p.rows.start - 1) * (p.columns.stop - p.columns.start) for p in parts)
+    return sum((part.rows.stop - part.rows.start - 1) * part.tokens for part in held)
 
 
 def most(rows):
@@ -148,17 +151,11 @@ def most(rows):
 @given(prompts())
 def test_shared_prefixes_are_common_and_save_the_most_reads(rows):
     held = find_shared_prefixes(rows)
-    assert saved(rows, held) == most(rows)
-    if held is None:
-        return
-    width = max(map(len, rows))
-    assert [row for part in held.parts for row in range(part.rows.start, part.rows.stop)] == list(range(len(rows)))
-    for part in held.parts:
-        length = part.columns.stop - part.columns.start
-        assert part.columns.start == width - len(rows[part.rows.start])
+    assert saved(held) == most(rows)
+    assert [row for part in held for row in range(part.rows.start, part.rows.stop)] == list(range(len(rows)))
+    for part in held:
         for row in range(part.rows.start, part.rows.stop):
-            assert common_prefix_length(rows[part.rows.start], rows[row]) >= length
-            assert held.rest[row] == width - len(rows[row]) + length
+            assert common_prefix_length(rows[part.rows.start], rows[row]) >= part.tokens
 
 
 def batch(rows, new, *, dtype, heads=4, groups=2, size=8):
@@ -178,24 +175,59 @@ def batch(rows, new, *, dtype, heads=4, groups=2, size=8):
     return query, key, value, mask
 
 
+def without_prefixes(rows, new, query, key, value):
+    """Keys and values after the shared prefixes, each prefix in two parts if it can be."""
+    held = find_shared_prefixes(rows)
+    width = key.shape[2] - new
+    lengths = [part.tokens for part in held for _ in range(part.rows.start, part.rows.stop)]
+    columns = max(len(ids) - length for ids, length in zip(rows, lengths, strict=True))
+    groups = []
+    for part in held:
+        row = part.rows.start
+        start = width - len(rows[row])
+        cuts = sorted({0, part.tokens // 3, part.tokens})
+        parts = tuple(
+            tuple(tensor[row : row + 1, :, start + one : start + other] for tensor in (key, value))
+            for one, other in pairwise(cuts)
+        )
+        groups.append((part.rows, parts))
+    rest = tuple(columns - (len(ids) - length) for ids, length in zip(rows, lengths, strict=True))
+    mine = key[:, :, width - columns :].clone()
+    setattr(mine, PREFIXES, Prefixes(groups=tuple(groups), rest=rest))
+    return query, mine, value[:, :, width - columns :].clone()
+
+
 @given(prompts(), st.integers(1, 5))
 def test_shared_prefix_attention_is_as_exact_as_one_masked_kernel(rows, new):
     exact = split_attention(Layer(), *batch(rows, new, dtype=torch.float64), scaling=0.3)[0]
     query, key, value, mask = batch(rows, new, dtype=torch.float32)
     masked = split_attention(Layer(), query, key, value, mask, scaling=0.3)[0]
-    setattr(key, SHARED_PREFIXES, find_shared_prefixes(rows))
-    found = split_attention(Layer(), query, key, value, mask, scaling=0.3)[0]
-    # Two kernels and a mean have more rounding steps than one kernel, of the same size.
-    allowed = max(3 * (masked - exact).abs().max(), 4 * torch.finfo(torch.float32).eps * value.abs().max())
+    found = split_attention(Layer(), *without_prefixes(rows, new, query, key, value), mask, scaling=0.3)[0]
+    # Kernels for parts and their means have more rounding steps than one kernel, of the same size.
+    allowed = max(4 * (masked - exact).abs().max(), 4 * torch.finfo(torch.float32).eps * value.abs().max())
     assert (found - exact).abs().max() <= allowed
 
 
-def test_a_row_of_its_own_does_not_share_its_prompt():
+@pytest.mark.parametrize("copies", [1, 3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("prefix", "own", "new"), [((40,), 0, 7), ((40, 3), 5, 7), ((1, 80), 0, 2), ((9,), 4, 1)])
+def test_new_tokens_attend_to_the_parts_of_a_prefix_as_to_one_past(prefix, own, new, dtype, copies):
+    query, key, value = tensors(sum(prefix) + own, new, dtype=dtype, batch=1)
+    exact = eager(query.double(), key.double(), value.double(), 0.3)
+    allowed = 4 * (masked(query, key, value, 0.3) - exact).abs().max()
+    cuts = [0, *itertools.accumulate(prefix)]
+    parts = tuple(tuple(tensor[:, :, one:other] for tensor in (key, value)) for one, other in pairwise(cuts))
+    mine, its, asked = (
+        tensor.expand(copies, -1, -1, -1).clone() for tensor in (key[:, :, cuts[-1] :], value[:, :, cuts[-1] :], query)
+    )
+    prefixes = Prefixes(groups=((slice(0, copies), parts),))
+    setattr(mine, PREFIXES, prefixes)
+    error = (split(asked, mine, its, 0.3) - exact).abs().max()
+    assert error <= max(allowed, torch.finfo(dtype).eps), (error, allowed)
+    assert prefixes.read
+
+
+def test_a_row_of_its_own_has_its_whole_prompt_as_prefix():
     lone, shared = np.arange(1000, 1300), np.arange(LONG)
     held = find_shared_prefixes([np.append(shared, 7), np.append(shared, 8), lone])
-    assert held.rest == (299, 299, 300)
-
-
-@pytest.mark.parametrize("rows", [[np.arange(200)], [np.arange(200), np.arange(500, 700)]], ids=["one", "strangers"])
-def test_rows_without_a_common_prefix_share_none(rows):
-    assert find_shared_prefixes(rows) is None
+    assert [(part.rows, part.tokens) for part in held] == [(slice(0, 2), LONG), (slice(2, 3), 300)]
