@@ -1,7 +1,8 @@
 """Build a backbone from a model (conf/backbone) and the engine that runs it (conf/engine).
 
-Both are composed into one node. The file of the engine gives `_target_`, its options and their defaults. The file of the
-model overrides those that hold whatever runs it, and gives in `presets` defaults of options that only some engines have:
+Both are composed into one node. The file of the engine gives `_target_`, its options and their defaults. The file of
+the model overrides those that hold whatever runs it, and gives in `presets` defaults of options that only some engines
+have:
 
     meta:                    # facts; conf/engine adds `engine`, its name, and `label`, its name in tables
       engines: local, vllm
