@@ -113,7 +113,7 @@ def test_the_engine_of_the_command_line_precedes_that_of_the_model():
         (["backbone=o3_mini", "engine=local"], r"^engine=local: .*own class OpenAIBackbone"),
         (
             ["backbone=gka_hqwen3_8b", "engine=vllm"],
-            r"^engine=vllm: it does not run GKA-HQwen3-8B \(use engine=local\)",
+            r"^engine=vllm: it does not run GKA-HQwen3-8B \(use engine=l",
         ),
         (["engine=vllm", "backbone.device=cuda"], r"^backbone\.device=cuda: no option .*\(use engine=local, or"),
         (["engine=vllm", "+backbone.gka.layers=every:4"], r"^backbone\.gka: engine=vllm has no option gka \(leave"),

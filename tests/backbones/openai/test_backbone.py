@@ -36,7 +36,7 @@ def behind(server, folder, *overrides):
     """A pipeline with the server as backbone."""
     options = {"model": "m", "context": 8192, "base_url": server.url, "concurrency": 3, "retries": 10}
     chosen = [f"backbone.{option}={value}" for option, value in options.items()]
-    return pipeline(folder, "backbone=openai_local", *chosen, *overrides)
+    return pipeline(folder, "backbone=local", "engine=server", *chosen, *overrides)
 
 
 def rows(folder):
