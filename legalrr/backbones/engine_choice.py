@@ -105,7 +105,7 @@ def _check_options(node: DictConfig, engine: str, runs: Iterable[str]) -> list[s
     known = {META, "_target_", *(one.name for one in fields(cls))}
     foreign = [str(key) for key in values if key not in known and engines_with(str(key))]
     file = choices(GROUP).get(engine)
-    if foreign and file is not None and OmegaConf.load(file)["_target_"] != node["_target_"]:
+    if foreign and file is not None and OmegaConf.select(OmegaConf.load(file), "_target_") != node["_target_"]:
         raise UserError(
             f"this backbone has no engine, but its own class {cls.__name__}",
             where=f"{GROUP}={engine}",
