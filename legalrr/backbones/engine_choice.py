@@ -25,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from legalrr.configuration import engines_with
 from legalrr.errors import UserError
-from legalrr.paths import choices
+from legalrr.paths import choices, conf_folders
 from legalrr.stage import META, build, stage_class
 
 LOG = logging.getLogger(__name__)
@@ -99,7 +99,8 @@ def _check_options(node: DictConfig, engine: str, runs: Iterable[str]) -> list[s
     """
     values = OmegaConf.to_container(node, resolve=False)
     assert isinstance(values, dict)
-    if engine not in runs:
+    # A model states the built-in engines that run it; those of a plug-in are not known to it.
+    if engine not in runs and engine in choices(GROUP, conf_folders()[:1]):
         raise UserError(f"it does not run {values.get('name')}", where=f"{GROUP}={engine}", cure=f"use {_words(runs)}")
     cls = stage_class(node["_target_"], option=OPTION)
     known = {META, "_target_", *(one.name for one in fields(cls))}

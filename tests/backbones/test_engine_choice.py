@@ -42,12 +42,12 @@ def backbone(*overrides):
 
 @pytest.fixture
 def conf(tmp_path, monkeypatch):
-    """Function (name, text) that writes a backbone of the user."""
+    """Function (name, text, group) that writes a choice of the user."""
     monkeypatch.setenv("LEGALRR_CONF", str(tmp_path))
 
-    def write(name, text):
-        (tmp_path / "backbone").mkdir(exist_ok=True)
-        (tmp_path / "backbone" / f"{name}.yaml").write_text(text, encoding="utf-8")
+    def write(name, text, group="backbone"):
+        (tmp_path / group).mkdir(exist_ok=True)
+        (tmp_path / group / f"{name}.yaml").write_text(text, encoding="utf-8")
 
     return write
 
@@ -187,6 +187,13 @@ def test_a_yaml_may_choose_its_engine(conf):
 def test_a_class_derived_from_that_of_an_engine_gets_its_options(conf, monkeypatch):
     conf("mine", f"defaults: [local, _self_]\n_target_: {__name__}.Derived\nname: mine\nmodel: /m\nthreads: 2\n")
     assert backbone("backbone=mine") == Derived(name="mine", model="/m", threads=2)
+
+
+def test_an_engine_of_the_user_runs_any_model(conf):
+    head = "# @package backbone\nmeta: {engine: mine, label: mine}\n"
+    conf("mine", f"{head}_target_: {__name__}.Derived\nname: ???\nmodel: ???\nthreads: 3\n", "engine")
+    made = backbone("backbone=smollm2", "engine=mine")
+    assert (type(made), made.name, made.threads) == (Derived, "SmolLM2-135M (mine)", 3)
 
 
 class Derived(TransformersBackbone):
