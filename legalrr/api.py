@@ -167,6 +167,7 @@ def evaluate(
     corpus: str = "specimen",
     arm: str = "plain",
     backbone: str = "smollm2",
+    engine: str | None = None,
     limit: int | None = None,
     overrides: Sequence[str] = (),
     folder: str | Path | None = None,
@@ -179,6 +180,7 @@ def evaluate(
         corpus: choice of conf/corpus.
         arm: choice of conf/arm.
         backbone: choice of conf/backbone.
+        engine: choice of conf/engine: local, vllm, server; None: that of the backbone.
         limit: maximum number of judgments, sampled with the proportions of the outcomes; None: all.
         overrides: further overrides, as on the command line ("segment=crf", "runs=/scratch/runs").
         folder: the run folder, new or empty; None: a new one below runs/single, named by the current time.
@@ -197,6 +199,7 @@ def evaluate(
     from legalrr.store import make_folder, write_atomically
 
     given = [f"corpus={corpus}", f"arm={arm}", f"backbone={backbone}"]
+    given += [] if engine is None else [f"engine={engine}"]
     given += [] if limit is None else [f"limit={limit}"]
     given += overrides
     config = compose(overrides=given)

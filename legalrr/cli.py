@@ -275,6 +275,11 @@ def _run(name: str, function: Callable[[], int | None]) -> int:
     return status
 
 
+def _is_former(file: Path) -> bool:
+    """Whether a choice is a former one (`meta.former`); the file is not parsed, as that takes longer."""
+    return "\n  former: " in file.read_text("utf-8")
+
+
 def _print_help() -> None:
     folders = conf_folders()
     print(USAGE)
@@ -283,6 +288,7 @@ def _print_help() -> None:
         print(f"  {name:<10}{what}")
     print("\nChoices (GROUP=CHOICE):")
     for group in GROUPS:
-        found = ", ".join(sorted({file.stem for folder in folders for file in (folder / group).glob("*.yaml")}))
+        files = [file for folder in folders for file in (folder / group).glob("*.yaml") if not _is_former(file)]
+        found = ", ".join(sorted({file.stem for file in files}))
         print(fill(f"{group}: {found}", WIDTH, initial_indent="  ", subsequent_indent="    "))
     print(f"\n{FOOTER}", end="")

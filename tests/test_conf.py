@@ -9,6 +9,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
+from legalrr.backbones.engine_choice import PRESETS
 from legalrr.errors import UserError
 from legalrr.hub import HUB_ID
 from legalrr.paths import root
@@ -25,6 +26,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 NEEDED = {
     ("backbone", "local"): ["backbone.model=/models/mine", "backbone.name=mine"],
     ("backbone", "openai_local"): ["backbone.model=mine"],
+    ("engine", "server"): ["backbone=local", "backbone.model=mine"],
     ("backbone", "vllm_local"): ["backbone.model=/models/mine", "backbone.name=mine"],
     ("corpus", "own_text"): ["corpus.folder=judgments"],
     ("corpus", "own_marked"): ["corpus.folder=judgments"],
@@ -63,12 +65,12 @@ def test_every_choice_composes_and_builds(group: str, choice: str) -> None:
         assert digests == IDENTITIES["default"] | IDENTITIES[f"{group}={choice}"]
 
 
-@pytest.mark.parametrize(("group", "choice"), [c for c in CHOICES if c[0] in {*STAGE_TYPES, MEASURE}])
+@pytest.mark.parametrize(("group", "choice"), [c for c in CHOICES if c[0] in {*STAGE_TYPES, MEASURE, "engine"}])
 def test_every_field_of_a_stage_stands_in_its_yaml(group: str, choice: str) -> None:
-    node = composed(f"{group}={choice}", *NEEDED.get((group, choice), []))[group]
+    node = composed(f"{group}={choice}", *NEEDED.get((group, choice), []))["backbone" if group == "engine" else group]
     module, _, name = node["_target_"].rpartition(".")
     fields = {f.name for f in dataclasses.fields(getattr(import_module(module), name))}
-    assert set(node) - {"_target_", META} == fields
+    assert set(node) - {"_target_", META, PRESETS} == fields
 
 
 @pytest.mark.parametrize("stage", sorted(STAGE_TYPES))

@@ -86,7 +86,8 @@ def test_a_refused_credential_is_written_to_no_file(tmp_path, override, mode):
         "legalrr",
         *mode,
         "arm=direct",
-        "backbone=openai_local",
+        "backbone=local",
+        "engine=server",
         "backbone.model=m",
         override,
     ]

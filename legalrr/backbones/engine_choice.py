@@ -1,7 +1,8 @@
 """Build a backbone from a model (conf/backbone) and the engine that runs it (conf/engine).
 
-Both are composed into one node. The file of the engine gives `_target_`, its options and their defaults. The file of the
-model overrides those that hold whatever runs it, and gives in `presets` defaults of options that only some engines have:
+Both are composed into one node. The file of the engine gives `_target_`, its options and their defaults. The file of
+the model overrides those that hold whatever runs it, and gives in `presets` defaults of options that only some engines
+have:
 
     meta:                    # facts; conf/engine adds `engine`, its name, and `label`, its name in tables
       engines: local, vllm
@@ -24,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from legalrr.configuration import engines_with
 from legalrr.errors import UserError
-from legalrr.paths import choices
+from legalrr.paths import choices, conf_folders
 from legalrr.stage import META, build, stage_class
 
 LOG = logging.getLogger(__name__)
@@ -98,13 +99,14 @@ def _check_options(node: DictConfig, engine: str, runs: Iterable[str]) -> list[s
     """
     values = OmegaConf.to_container(node, resolve=False)
     assert isinstance(values, dict)
-    if engine not in runs:
+    # A model states the built-in engines that run it; those of a plug-in are not known to it.
+    if engine not in runs and engine in choices(GROUP, conf_folders()[:1]):
         raise UserError(f"it does not run {values.get('name')}", where=f"{GROUP}={engine}", cure=f"use {_words(runs)}")
     cls = stage_class(node["_target_"], option=OPTION)
     known = {META, "_target_", *(one.name for one in fields(cls))}
     foreign = [str(key) for key in values if key not in known and engines_with(str(key))]
     file = choices(GROUP).get(engine)
-    if foreign and file is not None and OmegaConf.load(file)["_target_"] != node["_target_"]:
+    if foreign and file is not None and OmegaConf.select(OmegaConf.load(file), "_target_") != node["_target_"]:
         raise UserError(
             f"this backbone has no engine, but its own class {cls.__name__}",
             where=f"{GROUP}={engine}",

@@ -13,10 +13,10 @@ Each file of conf/backbone describes its model in a `meta` node:
       read: 2026-11
       uncertain: parameters, cache
 
-All entries are optional; a missing one is unknown. The first five are facts about the model, which replace its config.json
-until its files are local; `source` says where they were read, `read` when, and `uncertain` names those that nobody has
-checked. `engines` are the choices of conf/engine that run the model; missing: all. `former` marks a former choice, and
-gives the words that replace it.
+All entries are optional; a missing one is unknown. The first five are facts about the model, which replace its
+config.json until its files are local; `source` says where they were read, `read` when, and `uncertain` names those that
+nobody has checked. `engines` are the choices of conf/engine that run the model; missing: all. `former` marks a former
+choice, and gives the words that replace it.
 """
 
 import re
@@ -26,13 +26,12 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from legalrr.backbones.engine_choice import engines_of
+from legalrr.backbones.engine_choice import composed_facts, engines_of
 from legalrr.backbones.local.memory import BYTES_PER_WEIGHT, gka_state_bytes
 from legalrr.configuration import compose, read_metadata
 from legalrr.errors import UserError
 from legalrr.hub import HUB_ID
 from legalrr.paths import choices, resolve
-from legalrr.stage import META
 
 STATED = ("licence", "context", "parameters", "cache", "state")
 """Facts about a model."""
@@ -132,8 +131,6 @@ def card(name: str) -> BackboneFacts:
     file, stated = _file(name), read_facts(name)
     numbers = {key: _numbers(key, stated[key], file) for key in FORMS if key in stated}
     node = compose("models", [f"backbone={name}"]).backbone
-    composed = OmegaConf.to_container(node.get(META) or OmegaConf.create(), resolve=False)
-    assert isinstance(composed, dict)
     return BackboneFacts(
         name=name,
         node=node,
@@ -142,7 +139,7 @@ def card(name: str) -> BackboneFacts:
         parameters=numbers.get("parameters", [None])[0],
         cache=tuple(numbers["cache"]) if "cache" in numbers else None,
         state=tuple(numbers["state"]) if "state" in numbers else None,
-        engines=engines_of(composed),
+        engines=engines_of(composed_facts(node)),
         source=stated.get("source"),
         read=stated.get("read"),
         uncertain=_uncertain(stated.get("uncertain", ""), file),
@@ -160,9 +157,8 @@ def _uncertain(text: str, file: Path) -> tuple[str, ...]:
     named = tuple(one.strip() for one in text.split(",") if one.strip())
     for one in named:
         if one not in STATED:
-            raise UserError(
-                f"no fact {one!r}", where=f"{file}: meta.uncertain", cure=f"name some of {', '.join(STATED)}"
-            )
+            cure = f"name some of {', '.join(STATED)}"
+            raise UserError(f"meta.uncertain names no fact {one!r}", where=str(file), cure=cure)
     return named
 
 

@@ -1,6 +1,7 @@
 """The command `legalrr models` and the metadata of conf/backbone."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,9 @@ def hub(tmp_path, monkeypatch):
 @pytest.fixture
 def conf(tmp_path, monkeypatch):
     """Function (name, text) that writes a config to an otherwise empty conf/backbone."""
+    own = paths.root() / "conf"
+    shutil.copytree(own / "engine", tmp_path / "conf" / "engine")
+    shutil.copy(own / "models.yaml", tmp_path / "conf")
     monkeypatch.setattr(paths, "root", lambda: tmp_path)
 
     def write(name: str, text: str) -> None:
@@ -149,15 +153,16 @@ def test_missing_metadata_is_unknown(conf, capsys):
     assert [row[key] for key in ("licence", "context", "weights", "cache")] == [None] * 4
     main([])
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert "mine me/mine ? ? ? not here" in shown
+    assert "mine me/mine ? ? ? - not here" in shown
 
 
 def test_the_table_shows_memory_and_marks_a_length_beyond_the_context(capsys):
     main(["mistral_7b", "o3_mini", "--length", "40000"])
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "40,000 tokens" in shown
-    assert "32,768 19.7 (14.5 + 5.2) not here beyond its context" in shown
-    assert "200,000 - on a server" in shown
+    assert "32,768 19.7 (14.5 + 5.2) local, vllm, not here" in shown
+    assert "beyond its context server" in shown
+    assert "200,000 - - on a server" in shown
     assert "downloaded by the first run" in shown
 
 
@@ -209,3 +214,39 @@ def test_metadata_of_the_packaged_model_equals_its_file():
     assert cache_bytes(config, 50, "float32") == one.cache_bytes(50, "float32")
     weights = weight_bytes(checkpoint.auto, config, checkpoint.folder, "float32", "none")
     assert weights == one.weight_bytes("float32")
+
+
+def test_uncertain_facts_are_marked_until_local_files_give_them(conf, family, capsys):
+    facts = "licence: mine, cache: 2 layers of 2 key-value heads of 16, source: 'https://x.org', read: 2026-11"
+    uncertain = "uncertain: 'licence, context, cache'"
+    conf("far", f"meta: {{{facts}, context: 512, parameters: 9000, {uncertain}}}\nmodel: me/mine\nrevision: null\n")
+    conf("near", f"meta: {{{facts}, context: 512, {uncertain}}}\nmodel: {family('llama')}\nrevision: null\n")
+    found = rows(capsys)
+    assert found["far"]["uncertain"] == ["licence", "context", "cache"]
+    assert found["near"]["uncertain"] == ["licence"]
+    assert {(row["source"], row["read"]) for row in found.values()} == {("https://x.org", "2026-11")}
+    main(["far", "near", "--length", "100"])
+    shown = capsys.readouterr().out
+    far, near = [line for line in shown.splitlines() if "│ far" in line or "│ near" in line]
+    assert [far.count(" ? "), near.count(" ? ")] == [3, 1]
+    assert "a value with ? was not checked" in shown
+
+
+def test_an_unknown_uncertain_fact_names_the_known_ones(conf):
+    conf("mine", "meta: {uncertain: size}\nmodel: me/mine\n")
+    with pytest.raises(UserError, match=r"mine\.yaml: meta\.uncertain names no fact 'size' .*licence, context"):
+        card("mine")
+
+
+def test_the_engines_of_a_model_are_listed(capsys):
+    found = rows(capsys, "qwen3_vl_8b_fp8", "gka_hqwen3_8b", "local", "echo")
+    assert {name: row["engines"] for name, row in found.items()} == {
+        "qwen3_vl_8b_fp8": ["vllm", "server"],
+        "gka_hqwen3_8b": ["local"],
+        "local": ["local", "server", "vllm"],
+        "echo": [],
+    }
+
+
+def test_former_choices_are_not_listed():
+    assert not {"vllm_local", "vllm_qwen3_vl_8b", "openai_local"} & set(backbone_names())

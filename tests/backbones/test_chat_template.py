@@ -75,11 +75,11 @@ def test_arguments_of_the_template_enter_the_identity_and_the_time_limit_does_no
     assert "chat_template_kwargs" not in description(plain)["fields"]
 
 
-@pytest.mark.parametrize("choice", ["local", "vllm_local", "openai_local"])
-def test_arguments_of_the_template_are_given_on_the_command_line(choice):
+@pytest.mark.parametrize("engine", ["local", "vllm", "server"])
+def test_arguments_of_the_template_are_given_on_the_command_line(engine):
     with initialize_config_dir(str(root() / "conf"), version_base="1.3"):
         overrides = ["backbone.model=m", "backbone.name=m", "backbone.chat_template_kwargs={enable_thinking: false}"]
-        built = build_pipeline(compose("config", [f"backbone={choice}", *overrides])).backbone
+        built = build_pipeline(compose("config", ["backbone=local", f"engine={engine}", *overrides])).backbone
     assert built.chat_template_kwargs == QUIET
 
 

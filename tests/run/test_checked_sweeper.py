@@ -80,7 +80,13 @@ def test_a_missing_key_is_one_line_before_any_cell_runs(
     run_hydra: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, launcher: str
 ) -> None:
     monkeypatch.delenv("LEGALRR_TEST_KEY", raising=False)
-    sweep = ("arm=majority,direct,plain", "backbone=openai_local", "backbone.model=m", f"hydra/launcher={launcher}")
+    sweep = (
+        "arm=majority,direct,plain",
+        "backbone=local",
+        "engine=server",
+        "backbone.model=m",
+        f"hydra/launcher={launcher}",
+    )
     status, out, err = run_hydra(main, "legalrr", "-m", *sweep, "backbone.api_key_env=LEGALRR_TEST_KEY")
     assert (status, out) == (2, "")
     assert [line for line in err.splitlines() if "LEGALRR_TEST_KEY" in line] == [
@@ -94,14 +100,15 @@ def test_a_key_that_no_cell_needs_may_be_missing(
     run_hydra: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("LEGALRR_TEST_KEY", raising=False)
-    sweep = ("arm=majority,last_lines", "backbone=openai_local", "backbone.model=m", *QUICK[1:])
+    sweep = ("arm=majority,last_lines", "backbone=local", "engine=server", "backbone.model=m", *QUICK[1:])
     assert run_hydra(main, "legalrr", "-m", *sweep, "backbone.api_key_env=LEGALRR_TEST_KEY")[0] == 0
 
 
 def test_a_server_that_is_down_is_one_line_for_all_cells(run_hydra: Run, tmp_path: Path) -> None:
     sweep = (
         "arm=direct,plain,c",
-        "backbone=openai_local",
+        "backbone=local",
+        "engine=server",
         "backbone.model=m",
         "backbone.base_url=http://127.0.0.1:9/v1",
     )

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from legalrr.backbones.chat_template import DEFAULT_SECONDS, check_template_seconds, model_template
 from legalrr.backbones.local.checkpoint import CheckpointInfo, open_checkpoint
 from legalrr.backbones.local.gka_options import GkaOptions
-from legalrr.backbones.local.memory import check_memory, check_thinking, set_context, token_bytes, weight_bytes
+from legalrr.backbones.local.memory import (
+    check_memory,
+    check_thinking,
+    set_context,
+    state_memory,
+    token_bytes,
+    weight_bytes,
+)
 from legalrr.backbones.local.model_files import model_provenance, resolve_revision
 from legalrr.backbones.local.weights import bitsandbytes_config, check_device, load_error, open_weights
 from legalrr.backbones.sampling import CardSampling, check_decoding
@@ -25,6 +32,8 @@ if TYPE_CHECKING:
 
 OPTION = "backbone"
 GKA_OPTION = f"{OPTION}.gka"
+CACHE_SHARE = 0.6
+"""Share of the memory for states that the prefix cache takes; the rest is for batches."""
 DEVICE = re.compile(r"cpu|cuda|cuda:\d+|mps|auto")
 MIN_CACHED_SHARE = {"sdpa": 0.25}
 """Minimum share of a prompt that must be cached for its state to be used, by attention; 0 for others. After a cached
@@ -78,6 +87,11 @@ class TransformersBackbone:
     """Tokens per forward pass of a prefill; limits the memory of activations."""
     prefix_cache_gb: float = at_least(0, 2.0, runtime=True)
     """Memory (1e9 bytes) of the prefix cache; 0: no prefix cache."""
+    memory_gb: float | None = at_least(0, None, runtime=True)
+    """Memory (1e9 bytes) of the process on a CPU, which limits the prefix cache and the batches further; None: no limit."""
+    linear: str = choice("plain", "plain", "packed", runtime=True)
+    """Linear layers of the model: plain, of torch; packed (`legalrr.backbones.local.packed_linear`): faster, on a CPU.
+    Sums are rounded differently."""
     pinned: bool = runtime(default=False)
     """Refuse a branch or tag as `revision` of a hub model, for runs that must be repeatable."""
     threads: int | None = at_least(1, None, runtime=True)
@@ -98,6 +112,13 @@ class TransformersBackbone:
             raise UserError("split has no kernel for mps", where=f"{OPTION}.attention", cure="use sdpa")
         check_decoding(self.decoding, self.card, option=OPTION)
         check_template_seconds(self.chat_template_seconds, option=OPTION)
+        for field, value in (("linear", self.linear != "plain"), ("memory_gb", self.memory_gb is not None)):
+            if value and (self.device != "cpu" or self.quantization != "none"):
+                raise UserError(
+                    f"{field} is for models without quantization on a CPU",
+                    where=f"{OPTION}.{field}",
+                    cure=f"use {'plain' if field == 'linear' else 'null'}, or device=cpu and quantization=none",
+                )
         if self.gka.layers and self.quantization != "none":
             raise UserError(
                 "cannot replace layers with quantised weights",
@@ -170,6 +191,20 @@ def _engine(backbone: TransformersBackbone) -> TransformersEngine:
     if backbone.prefix_cache_gb:
         _check_layers(plan)
 
+    capacity, batch_bytes = int(backbone.prefix_cache_gb * 1e9), None
+    if backbone.memory_gb is not None:
+        states = state_memory(
+            plan.config,
+            context,
+            memory=int(backbone.memory_gb * 1e9),
+            weights=weights,
+            dtype=backbone.dtype,
+            chunk=backbone.prefill_chunk,
+            option=OPTION,
+        )
+        capacity = min(capacity, int(CACHE_SHARE * states))
+        batch_bytes = states - capacity
+
     from legalrr.backbones.local.engine import TransformersEngine
     from legalrr.backbones.local.page_images import open_vision
 
@@ -183,7 +218,8 @@ def _engine(backbone: TransformersBackbone) -> TransformersEngine:
         batch_tokens=backbone.batch_tokens,
         batch_prefill=backbone.batch_prefill,
         prefill_chunk=backbone.prefill_chunk,
-        prefix_cache_bytes=int(backbone.prefix_cache_gb * 1e9),
+        prefix_cache_bytes=capacity,
+        batch_bytes=batch_bytes,
         token_bytes=token_bytes(plan.config, backbone.dtype),
         min_cached_share=MIN_CACHED_SHARE.get(backbone.attention, 0.0),
         matmul_precision=backbone.matmul_precision,
@@ -222,6 +258,10 @@ def _model(backbone: TransformersBackbone, checkpoint: CheckpointInfo, layers: S
             cure="use eager",
         )
     apply_plan(model, layers, backbone.gka, option=GKA_OPTION)
+    if backbone.linear == "packed":
+        from legalrr.backbones.local.packed_linear import pack_linear_layers
+
+        pack_linear_layers(model, option=OPTION)
     return model if device_map else model.to(backbone.device)
 
 

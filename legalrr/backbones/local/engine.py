@@ -23,7 +23,7 @@ from legalrr.backbones.chat_template import ChatTemplate
 from legalrr.backbones.local.cache import append_answer, extract_state, require_prefixes_read, snapshot, stack_states
 from legalrr.backbones.local.checkpoint import end_tokens
 from legalrr.backbones.local.decode import decode
-from legalrr.backbones.local.memory import check_generated, thinking_error
+from legalrr.backbones.local.memory import check_generated, thinking_error, trim_heap
 from legalrr.backbones.local.page_images import Vision
 from legalrr.backbones.local.prefill import (
     Prefiller,
@@ -60,6 +60,8 @@ class TransformersEngine:
         batch_prefill: maximum number of prompt tokens to compute for a batch of several; None: no limit.
         prefill_chunk: tokens per forward pass of a prefill.
         prefix_cache_bytes: memory of the prefix cache; 0: none.
+        batch_bytes: memory of the states of a batch that are not in the prefix cache; None: no limit. A single prompt
+            may need more.
         token_bytes: memory of the state of one token.
         min_cached_share: minimum share of a prompt that must be cached for its state to be used.
         matmul_precision: precision of float32 products, see `torch.set_float32_matmul_precision`.
@@ -81,6 +83,7 @@ class TransformersEngine:
         batch_prefill: int | None,
         prefill_chunk: int,
         prefix_cache_bytes: int,
+        batch_bytes: int | None,
         token_bytes: int,
         min_cached_share: float,
         matmul_precision: str,
@@ -105,6 +108,8 @@ class TransformersEngine:
         self._seed = seed
         self._batch_tokens = batch_tokens
         self._batch_prefill = batch_prefill
+        self._token_bytes = token_bytes
+        self._batch_bytes = batch_bytes
         self._matmul_precision = matmul_precision
         self._threads = threads
         self._option = option
@@ -161,6 +166,8 @@ class TransformersEngine:
                 chosen = {prompt.call.key for prompt in batch}
                 waiting = [prompt for prompt in waiting if prompt.call.key not in chosen]
                 yield from self._run(batch)
+                if self._batch_bytes is not None:
+                    trim_heap()
         self._prefiller.release()
 
     def _run(self, batch: Sequence[TokenizedPrompt]) -> Iterator[list[tuple[str, Reply]]]:
@@ -194,16 +201,24 @@ class TransformersEngine:
         ordered = self._ordered(compared or waiting)
         if compared:
             return ordered[:1]
-        batch: list[TokenizedPrompt] = []
-        for prompt in ordered:
-            grown = [*batch, prompt]
-            if batch and (
-                len(grown) * max(len(p.ids) + p.new for p in grown) > self._batch_tokens
-                or (self._batch_prefill is not None and sum(p.uncached for p in grown) > self._batch_prefill)
-            ):
+        batch = ordered[:1]
+        for prompt in ordered[1:]:
+            if not self._fits([*batch, prompt]):
                 break
-            batch = grown
+            batch.append(prompt)
         return batch
+
+    def _fits(self, batch: Sequence[TokenizedPrompt]) -> bool:
+        """Whether several prompts are within the limits of a batch."""
+        fresh = sum(prompt.uncached for prompt in batch)
+        return (
+            len(batch) * max(len(prompt.ids) + prompt.new for prompt in batch) <= self._batch_tokens
+            and (self._batch_prefill is None or fresh <= self._batch_prefill)
+            and (
+                self._batch_bytes is None
+                or (fresh + sum(prompt.new for prompt in batch)) * self._token_bytes <= self._batch_bytes
+            )
+        )
 
     def _ordered(self, prompts: Sequence[TokenizedPrompt]) -> list[TokenizedPrompt]:
         """Return prompts in prefill order, with the lengths at which later ones diverge and their uncached tokens."""

@@ -26,6 +26,8 @@ BYTES_PER_WEIGHT = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "bitsandbyt
 """Bytes per weight, by dtype or quantisation."""
 LATENT_MODELS = frozenset({"axk1", "bailing_hybrid", "deepseek_v3", "glm4_moe_lite", "kimi_linear", "youtu"})
 """Model types whose attention keeps its latent vectors; transformers 5.23 keeps the keys and values of others."""
+LIBRARIES = 900_000_000
+"""Assumed bytes of the process without model and states: Python, torch, transformers, judgments."""
 TOKENS_PER_SNAPSHOT = 1024
 """Assumed number of tokens per copy of recurrent states."""
 
@@ -290,3 +292,47 @@ def check_memory(
         where=f"{option}.context",
         cure=cure,
     )
+
+
+def state_memory(
+    config: "PretrainedConfig", context: int, *, memory: int, weights: int, dtype: str, chunk: int, option: str
+) -> int:
+    """Compute the bytes that a process has for the states of prompts, after libraries, weights and activations.
+
+    Args:
+        config: configuration of the model.
+        context: maximum number of tokens of prompt plus answer.
+        memory: bytes of the process.
+        weights: bytes of the weights.
+        dtype: dtype of weights and states.
+        chunk: tokens per forward pass of a prefill.
+        option: config path of the backbone, for messages.
+
+    Raises:
+        UserError: the state of one conversation of `context` tokens does not fit twice: in the cache and continued.
+    """
+    text = config.get_text_config(decoder=True)
+    size = BYTES_PER_WEIGHT[dtype]
+    # The packed head of a model that shares it with its embeddings is a copy.
+    head = int(text.vocab_size * text.hidden_size * size)
+    # Of one layer at a time: hidden states, queries, keys, values, output, and three of the feed-forward layer.
+    wide = 6 * text.hidden_size + 3 * getattr(text, "intermediate_size", 4 * text.hidden_size)
+    activations = int(min(chunk, context) * wide * size)
+    one = cache_bytes(config, context, dtype) + state_bytes(config, dtype)
+    fixed = LIBRARIES + weights + head + activations
+    if memory - fixed < 2 * one:
+        raise UserError(
+            f"{memory / 1e9:.1f} GB of memory are too few: weights, libraries and activations take {fixed / 1e9:.1f} GB, "
+            f"the states of {context} tokens {one / 1e9:.1f} GB, twice",
+            where=f"{option}.memory_gb",
+            cure=f"give at least {(fixed + 2 * one) / 1e9 + 0.05:.1f}, or lower {option}.context or {option}.prefill_chunk",
+        )
+    return memory - fixed
+
+
+def trim_heap() -> None:
+    """Return freed memory to the system, where the C library can: glibc keeps what was freed in small pieces."""
+    import ctypes
+
+    if (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
+        trim(0)

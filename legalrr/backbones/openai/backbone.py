@@ -94,8 +94,8 @@ class OpenAIBackbone:
     decoding: str | None = choice(None, "greedy", "card", later=True)
     """card: sample with the settings of `card`; greedy: `temperature` must be 0; None: as `temperature` says."""
     card: CardSampling | None = later(default=None)  # noqa: RUF009 - a field like those above
-    """Sampling settings of the model card; None: the card has none. `top_k` is no parameter of OpenAI's API: vLLM, SGLang
-    and llama.cpp know it, Ollama ignores it, OpenAI refuses it; 0 is not sent."""
+    """Sampling settings of the model card; None: the card has none. `top_k` is not a parameter of OpenAI's API: vLLM,
+    SGLang and llama.cpp accept it, Ollama ignores it, OpenAI refuses it; 0 is not sent."""
     reasoning_effort: str | None = None
     """Reasoning effort, in the server's terms."""
     seed: int | None = None

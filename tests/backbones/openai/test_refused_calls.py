@@ -24,7 +24,7 @@ def pipeline(server, folder, *more, arm="c", limit="6"):
     options = {"model": "m", "context": 8192, "base_url": server.url, "retries": 1}
     chosen = [f"backbone.{option}={value}" for option, value in options.items()]
     chosen += ["score.resamples=99", "score.permutations=99"]
-    overrides = [f"arm={arm}", f"limit={limit}", f"runs={folder}", "backbone=openai_local", *chosen, *more]
+    overrides = [f"arm={arm}", f"limit={limit}", f"runs={folder}", "backbone=local", "engine=server", *chosen, *more]
     return build_pipeline(compose("config", overrides))
 
 

@@ -51,7 +51,7 @@ def test_a_sweep_over_transformers_serve_equals_one_in_process(shipped, url, swe
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     arms = ("plain", "direct")
     named = (f"backbone.model={shipped}", "backbone.context=8192")
-    served = ("backbone=openai_local", f"backbone.base_url={url}", f"backbone.tokenizer={shipped}")
+    served = ("backbone=local", "engine=server", f"backbone.base_url={url}", f"backbone.tokenizer={shipped}")
     far = sweep(tmp_path / "far", arms, *named, *served)
     near = sweep(tmp_path / "near", arms, *named, "backbone=local")
     kept = ("name", "text", "finish_reason", "prompt_tokens", "new_tokens")

@@ -1,0 +1,87 @@
+"""Sizes that conf/backbone states follow from the shape of each model, as its config.json gives it.
+
+The number of parameters depends on every size below, so that a wrong one gives another number.
+"""
+
+import pytest
+import torch
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM, AutoModelForImageTextToText
+
+import legalrr.backbones.local.gka_model  # noqa: F401  # registers hybrid_qwen3
+from legalrr.backbones.facts import card
+from legalrr.backbones.local.memory import cache_bytes, state_bytes
+
+QWEN3 = {"head_dim": 128, "num_key_value_heads": 8, "vocab_size": 151936}
+MOE = {"head_dim": 128, "num_key_value_heads": 4, "vocab_size": 151936, "num_experts": 128}
+LARGE = {"depth": 27, "hidden_size": 1152, "intermediate_size": 4304, "deepstack_visual_indexes": [8, 16, 24]}
+SMALL = {"depth": 24, "hidden_size": 1024, "intermediate_size": 4096, "deepstack_visual_indexes": [5, 11, 17]}
+"""Image encoders of Qwen3-VL."""
+PHI = {"num_hidden_layers": 32, "hidden_size": 3072, "intermediate_size": 8192, "pad_token_id": None}
+LLAMA = {"num_hidden_layers": 32, "hidden_size": 4096, "intermediate_size": 14336, "num_key_value_heads": 8}
+
+
+def layers(number, hidden, inner, heads):
+    """Fields of a decoder."""
+    return {
+        "num_hidden_layers": number,
+        "hidden_size": hidden,
+        "intermediate_size": inner,
+        "num_attention_heads": heads,
+    }
+
+
+def hybrid(number, hidden, inner, heads):
+    """Fields of a Qwen3 with Gated KalmaNet in every second layer."""
+    fields = QWEN3 | layers(number, hidden, inner, heads) | {"tie_word_embeddings": False, "gka_config": {}}
+    return fields | {"hybrid_override_pattern": "-".join(["*", "GKA"] * (number // 2))}
+
+
+SHAPES = {
+    "qwen3_vl_2b": ("qwen3_vl", SMALL, True, QWEN3 | layers(28, 2048, 6144, 16)),
+    "qwen3_vl_4b": ("qwen3_vl", SMALL, True, QWEN3 | layers(36, 2560, 9728, 32)),
+    "qwen3_vl_8b": ("qwen3_vl", LARGE, False, QWEN3 | layers(36, 4096, 12288, 32)),
+    "qwen3_vl_32b": ("qwen3_vl", LARGE, False, QWEN3 | layers(64, 5120, 25600, 64)),
+    "qwen3_vl_30b_a3b": (
+        "qwen3_vl_moe",
+        LARGE,
+        False,
+        MOE | layers(48, 2048, 6144, 32) | {"moe_intermediate_size": 768},
+    ),
+    "qwen3_vl_235b_a22b": (
+        "qwen3_vl_moe",
+        LARGE,
+        False,
+        MOE | layers(94, 4096, 12288, 64) | {"moe_intermediate_size": 1536},
+    ),
+    "llama_3_1_8b": ("llama", None, False, LLAMA | {"vocab_size": 128256}),
+    "mistral_7b": ("mistral", None, False, LLAMA | {"vocab_size": 32768}),
+    "phi_3_mini_128k": ("phi3", None, False, PHI | {"vocab_size": 32064, "num_attention_heads": 32}),
+    "phi_4_mini": (
+        "phi3",
+        None,
+        True,
+        PHI | {"vocab_size": 200064, "num_attention_heads": 24, "num_key_value_heads": 8},
+    ),
+    "gka_hqwen3_8b": ("hybrid_qwen3", None, False, hybrid(36, 4096, 12288, 32)),
+    "gka_hqwen3_32b": ("hybrid_qwen3", None, False, hybrid(64, 5120, 25600, 64)),
+}
+"""Model -> architecture, image encoder, whether input and output share an embedding, text."""
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_parameters_and_cache_follow_from_the_shape_of_the_model(name):
+    kind, vision, tied, text = SHAPES[name]
+    if vision is None:
+        config = CONFIG_MAPPING[kind](**text | {"tie_word_embeddings": tied})
+    else:
+        vision |= {"num_heads": 16, "patch_size": 16, "out_hidden_size": text["hidden_size"]}
+        config = CONFIG_MAPPING[kind](
+            text_config=text | {"tie_word_embeddings": tied}, vision_config=vision, tie_word_embeddings=tied
+        )
+    with torch.device("meta"):
+        model = (AutoModelForCausalLM if vision is None else AutoModelForImageTextToText).from_config(config)
+    facts = card(name)
+    assert sum(weight.numel() for weight in model.parameters()) == facts.parameters
+    used = cache_bytes(config, 50, "bfloat16") + state_bytes(config, "bfloat16")
+    assert used == facts.cache_bytes(50, "bfloat16")
+    assert not set(facts.uncertain) & {"parameters", "cache", "state"}
