@@ -13,21 +13,24 @@ Each file of conf/backbone describes its model in a `meta` node:
       read: 2026-11
       uncertain: parameters, cache
 
-All entries are optional; a missing one is unknown. The first five are facts about the model, which replace its
-config.json until its files are local; `source` says where they were read, `read` when, and `uncertain` names those that
-nobody has checked. `engines` are the choices of conf/engine that run the model; missing: all. `former` marks a former
-choice, and gives the words that replace it.
+`state` is that of Gated KalmaNet; with the sizes of keys and values, `24 layers of 32 heads of 128 x 128, 8,192
+channels`, that of Gated DeltaNet. The cache of latent attention is `7 layers of 576 latent numbers`. All entries are
+optional; a missing one is unknown. The first five are facts about the model, which replace its config.json until its
+files are local; `source` says where they were read, `read` when, and `uncertain` names those that nobody has checked.
+`engines` are the choices of conf/engine that run the model; missing: all. `former` marks a former choice, and gives the
+words that replace it.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
 from legalrr.backbones.engine_choice import composed_facts, engines_of
-from legalrr.backbones.local.memory import BYTES_PER_WEIGHT, gka_state_bytes
+from legalrr.backbones.local.memory import BYTES_PER_WEIGHT, delta_state_bytes, gka_state_bytes
 from legalrr.configuration import compose, read_metadata
 from legalrr.errors import UserError
 from legalrr.hub import HUB_ID
@@ -42,11 +45,11 @@ FORMS = {
     "context": (re.compile(rf"{NUMBER}(?: tokens)?"), "262,144 tokens"),
     "parameters": (re.compile(NUMBER), "8,767,123,696"),
     "cache": (
-        re.compile(rf"{NUMBER} layers of {NUMBER} key-value heads of {NUMBER}"),
+        re.compile(rf"{NUMBER} layers of (?:{NUMBER} key-value heads of {NUMBER}|{NUMBER} latent numbers)"),
         "36 layers of 8 key-value heads of 128",
     ),
     "state": (
-        re.compile(rf"{NUMBER} layers of {NUMBER} heads of {NUMBER}, {NUMBER} channels"),
+        re.compile(rf"{NUMBER} layers of {NUMBER} heads of {NUMBER}(?: x {NUMBER})?, {NUMBER} channels"),
         "18 layers of 32 heads of 128, 6,144 channels",
     ),
 }
@@ -68,9 +71,10 @@ class BackboneFacts:
     parameters: int | None
     """Number of weights, including all experts and the image encoder."""
     cache: tuple[int, ...] | None
-    """Attention layers, key-value heads per layer, head size."""
+    """Attention layers, key-value heads per layer, head size; for latent attention, layers and numbers per token."""
     state: tuple[int, ...] | None
-    """Gated KalmaNet layers, heads per layer, head size, convolution channels; None: no such layers."""
+    """Recurrent layers, heads per layer, head size, convolution channels; two head sizes, of keys and values, for Gated
+    DeltaNet, one for Gated KalmaNet. None: no such layers."""
     engines: tuple[str, ...]
     """Engines that run it; empty: its configuration names its class itself."""
     source: str | None
@@ -106,9 +110,13 @@ class BackboneFacts:
         """Compute the bytes of keys, values and recurrent states after `tokens` tokens in `dtype`; None if unknown."""
         if self.cache is None:
             return None
-        layers, heads, size = self.cache
-        grown = int(2 * tokens * layers * heads * size * BYTES_PER_WEIGHT[dtype])
-        return grown if self.state is None else grown + gka_state_bytes(*self.state, dtype=dtype)
+        pair = 1 if len(self.cache) == 2 else 2
+        grown = int(pair * tokens * prod(self.cache) * BYTES_PER_WEIGHT[dtype])
+        if self.state is None:
+            return grown
+        if len(self.state) == 5:
+            return grown + delta_state_bytes(*self.state, dtype=dtype)
+        return grown + gka_state_bytes(*self.state, dtype=dtype)
 
 
 def backbone_names() -> list[str]:
@@ -167,4 +175,4 @@ def _numbers(key: str, text: str, file: Path) -> list[int]:
     match = form.fullmatch(text)
     if match is None:
         raise UserError(f"cannot read meta.{key} {text!r}", where=str(file), cure=f"write {key}: {example}")
-    return [int(number.replace(",", "")) for number in match.groups()]
+    return [int(number.replace(",", "")) for number in match.groups() if number is not None]

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from vllm import SamplingParams
 from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
-from legalrr.backbones.chat_template import ChatTemplate
 from legalrr.backbones.local.memory import check_generated, thinking_error
 from legalrr.backbones.local.prefill import TokenizedPrompt, tokenize_call
 from legalrr.backbones.local.prefix_cache import depth_first_order
 from legalrr.backbones.sampling import CardSampling, call_seed
+from legalrr.backbones.thinking import Thoughts
 from legalrr.errors import UserError
 from legalrr.protocols import Abilities, Call, CallQueue, Reply
 from legalrr.records import FinishReason
@@ -29,16 +29,28 @@ if TYPE_CHECKING:
 ENDS: Mapping[str, FinishReason] = {"stop": "stop", "length": "length"}
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Written:
+    """What vLLM has written after a prompt."""
+
+    tokens: list[int]
+    finish_reason: FinishReason
+    cached: int
+    """Tokens of the prompt that were in its prefix cache."""
+
+
 @dataclass
 class _Asked:
     """A prompt under way."""
 
     prompt: TokenizedPrompt
-    requests: int
-    """Number of its requests."""
     started: float
+    requests: int = 0
+    """Number of its requests so far."""
+    begun: _Written | None = None
+    """Text of an answer that goes on after its thought was closed, with what closes it."""
     outputs: dict[tuple[int, ...], RequestOutput] = field(default_factory=dict)
-    """Prefix of an answer -> output; of a generated answer, the empty prefix alone."""
+    """First tokens of an answer in a prompt -> output; of a generated answer, none or those of `begun`."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +65,11 @@ class VLLMEngine:
     """The engine of `VLLMBackbone`.
 
     Args:
-        template: the chat template, of a fast tokenizer.
+        thoughts: how the model thinks, with its chat template.
         context: maximum number of tokens in vLLM.
         start: return the vLLM object; called at the first call.
         ends: tokens that end an answer.
         holds: capacity of the KV cache, in tokens; None: unknown.
-        thinking_tokens: tokens allowed before an answer, in addition to its own.
         card: sampling settings; None: greedy decoding.
         seed: seed of sampling.
         option: config path of the backbone, for messages.
@@ -67,27 +78,26 @@ class VLLMEngine:
     def __init__(
         self,
         *,
-        template: ChatTemplate,
+        thoughts: Thoughts,
         context: int,
         start: Callable[[], LLM],
         ends: Sequence[int],
         holds: int | None,
-        thinking_tokens: int,
         card: CardSampling | None,
         seed: int,
         option: str,
     ) -> None:
-        self.template = template
-        self.tokenizer = template.tokenizer
+        self.template = thoughts.template
+        self.tokenizer = thoughts.template.tokenizer
         # Thoughts are dropped from later turns, so prompt and answer share the context with at most one.
-        self.context = context - thinking_tokens
-        at_once = thinking_tokens == 0
+        self.context = context - thoughts.tokens
+        at_once = thoughts.tokens == 0
         self.can = Abilities(logprobs=at_once, structured=at_once, images=False, seed=card is not None)
         self._planned = holds
         self._number = 0
         self._start = start
         self._ends = list(ends)
-        self._thinking_tokens = thinking_tokens
+        self._thoughts = thoughts
         self._card = card
         self._seed = seed
         self._option = option
@@ -146,6 +156,7 @@ class VLLMEngine:
                     if output.finished:
                         request = requests.pop(output.request_id)
                         request.asked.outputs[request.prefix] = output
+                        self._close_thought(request.asked, requests)
                         if len(request.asked.outputs) == request.asked.requests:
                             replies.append(self._reply(request.asked, elapsed - request.asked.started))
                 if replies:
@@ -161,8 +172,8 @@ class VLLMEngine:
         check_generated([call for call in calls if not call.answers], self.can, option=self._option)
         prompts, overflows = [], []
         for call in calls:
-            prompt = tokenize_call(call, self.template, thinking_tokens=self._thinking_tokens, option=self._option)
-            if len(prompt.ids) + prompt.new > self.context + self._thinking_tokens:
+            prompt = tokenize_call(call, self.template, thinking_tokens=self._thoughts.tokens, option=self._option)
+            if len(prompt.ids) + prompt.new > self.context + self._thoughts.tokens:
                 overflows.append((call.key, prompt.reply("overflow")))
             else:
                 prompts.append(prompt)
@@ -171,53 +182,84 @@ class VLLMEngine:
 
     def _add(self, prompt: TokenizedPrompt, requests: dict[str, _Request], elapsed: float) -> None:
         """Give a prompt to vLLM: one request, or one per prefix of the answers to compare."""
-        steps: list[tuple[tuple[int, ...], SamplingParams]] = [((), self._generation_params(prompt))]
-        if prompt.answers:
-            steps = [
-                (tuple(prefix), _logprob_params(following))
-                for prefix, following in _answer_prefixes(list(prompt.answers.values()))
-            ]
-        asked = _Asked(prompt=prompt, requests=len(steps), started=elapsed)
-        for prefix, settings in steps:
-            self._number += 1
-            self.llm.llm_engine.add_request(str(self._number), {"prompt_token_ids": [*prompt.ids, *prefix]}, settings)
-            requests[str(self._number)] = _Request(asked, prefix)
+        asked = _Asked(prompt=prompt, started=elapsed)
+        for prefix, following in _answer_prefixes(list(prompt.answers.values())):
+            self._send(asked, tuple(prefix), _logprob_params(following), requests)
+        if not prompt.answers:
+            self._send(asked, (), self._generation_params(prompt), requests)
+
+    def _send(
+        self, asked: _Asked, prefix: tuple[int, ...], settings: SamplingParams, requests: dict[str, _Request]
+    ) -> None:
+        """Give vLLM a request: a prompt and the first tokens of its answer."""
+        self._number += 1
+        asked.requests += 1
+        ids = [*asked.prompt.ids, *prefix]
+        self.llm.llm_engine.add_request(str(self._number), {"prompt_token_ids": ids}, settings)
+        requests[str(self._number)] = _Request(asked, prefix)
+
+    def _close_thought(self, asked: _Asked, requests: dict[str, _Request]) -> None:
+        """Let an answer go on that has reached the budget of a thought, after closing the thought if it is open.
+
+        vLLM has a budget of its own, which expects a thought to end in the very words that close it at the limit.
+        """
+        budget = self._thoughts.budget
+        if budget is None or asked.prompt.answers or asked.begun is not None:
+            return
+        written = _read_output(asked.prompt, asked.outputs[()])
+        if written.finish_reason == "length":
+            tokens = [*written.tokens, *(budget.closing if budget.is_open(written.tokens) else ())]
+            asked.begun = replace(written, tokens=tokens)
+            settings = self._generation_params(asked.prompt, asked.prompt.new - len(tokens))
+            self._send(asked, tuple(tokens), settings, requests)
 
     def _reply(self, asked: _Asked, seconds: float) -> tuple[str, Reply]:
-        prompt = asked.prompt
+        prompt, begun = asked.prompt, asked.begun
         if prompt.answers:
             return prompt.call.key, _comparison_reply(prompt, asked.outputs, seconds)
-        return prompt.call.key, self._generated_reply(prompt, asked.outputs[()], seconds)
+        written = _read_output(prompt, asked.outputs[() if begun is None else tuple(begun.tokens)])
+        if begun is not None:
+            written = replace(written, tokens=begun.tokens + written.tokens, cached=begun.cached)
+        return prompt.call.key, self._generated_reply(prompt, written, seconds)
 
-    def _generation_params(self, prompt: TokenizedPrompt) -> SamplingParams:
+    def _generation_params(self, prompt: TokenizedPrompt, new: int | None = None) -> SamplingParams:
+        """Return the settings of an answer of `new` tokens; None: those up to the budget of a thought, or all."""
+        if new is None:
+            new = prompt.new if self._thoughts.budget is None else self._thoughts.budget.tokens
         choices = list(prompt.call.choices)
         drawn: dict[str, Any] = {"temperature": 0.0}
         if self._card is not None:
             drawn = {**asdict(self._card), "seed": call_seed(self._seed, prompt.call.key)}
         return SamplingParams(
             **drawn,
-            max_tokens=prompt.new,
+            max_tokens=new,
             stop_token_ids=self._ends,
             detokenize=False,
             output_kind=RequestOutputKind.FINAL_ONLY,
             structured_outputs=StructuredOutputsParams(choice=choices) if choices else None,
         )
 
-    def _generated_reply(self, prompt: TokenizedPrompt, output: RequestOutput, seconds: float) -> Reply:
-        (answer,) = output.outputs
-        if answer.finish_reason not in ENDS:
-            raise UserError(
-                f"vLLM ended an answer with {answer.finish_reason!r}, neither stop nor length",
-                where=f"call {prompt.call.key}",
-                cure="see its log above; completed answers are stored: run the same command to resume",
-            )
+    def _generated_reply(self, prompt: TokenizedPrompt, answer: _Written, seconds: float) -> Reply:
         return prompt.reply(
-            ENDS[answer.finish_reason],
-            text=self.tokenizer.decode(list(answer.token_ids), skip_special_tokens=True),
-            cached_tokens=output.num_cached_tokens or 0,
-            new_tokens=len(answer.token_ids),
+            answer.finish_reason,
+            text=self._thoughts.opening + self.tokenizer.decode(answer.tokens, skip_special_tokens=True),
+            cached_tokens=answer.cached,
+            new_tokens=len(answer.tokens),
             seconds=seconds,
         )
+
+
+def _read_output(prompt: TokenizedPrompt, output: RequestOutput) -> _Written:
+    (answer,) = output.outputs
+    if answer.finish_reason not in ENDS:
+        raise UserError(
+            f"vLLM ended an answer with {answer.finish_reason!r}, neither stop nor length",
+            where=f"call {prompt.call.key}",
+            cure="see its log above; completed answers are stored: run the same command to resume",
+        )
+    return _Written(
+        tokens=list(answer.token_ids), finish_reason=ENDS[answer.finish_reason], cached=output.num_cached_tokens or 0
+    )
 
 
 def _answer_prefixes(answers: Sequence[Sequence[int]]) -> list[tuple[list[int], list[int]]]:

@@ -1,8 +1,8 @@
 """Build transformers caches that continue from states, without copies of these, and extract states from them.
 
 A layer holds the keys and values of the new tokens of a conversation, or of a batch of them; those before are parts of
-states, which `legalrr.backbones.local.shared_prefix_attention` reads where they are. Layers for which it cannot (sliding
-windows, layers of the library, other attention functions) hold a copy of the parts.
+states, which `legalrr.backbones.local.shared_prefix_attention` reads where they are. Layers for which it cannot
+(sliding windows, layers of the library, other attention functions) hold a copy of the parts.
 """
 
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ needs."""
 
 
 SHORT = 256
-"""Tokens of a part that is copied rather than read where it is, which costs a kernel call per layer and forward pass."""
+"""A part of fewer tokens is copied: reading it where it is costs a kernel call per layer and forward pass."""
 
 
 class GrowingLayer(DynamicLayer):
@@ -188,7 +188,7 @@ def _empty_cache(config: PretrainedConfig, room: int) -> DynamicCache:
 
 
 def _split_parts(config: PretrainedConfig, state: State | None) -> tuple[tuple[StatePart, ...], tuple[StatePart, ...]]:
-    """Split the parts of a state into those that all layers read where they are, and the last ones, which are copied."""
+    """Split the parts of a state into those that layers read where they are, and the last ones, which are copied."""
     if state is None or not _reads_prefixes(config):
         return (), () if state is None else state.parts
     first, tokens = len(state.parts), 0

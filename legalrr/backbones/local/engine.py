@@ -4,8 +4,8 @@ On a CPU, batching gains nothing in prefill but much in decoding, and most promp
 previous turn, or another question about the same judgment. So prompts are prefilled one by one, in depth-first order of
 their prefix tree (`legalrr.backbones.local.prefix_cache`), each from its longest cached prefix, which is not copied.
 The library's `generate` decodes the answers as a batch over their states (`legalrr.backbones.local.cache`); each is
-yielded when it ends, so that it can be stored. Without a prefix cache, `generate` does everything on the padded prompts:
-the slow reference that the tests compare with.
+yielded when it ends, so that it can be stored. Without a prefix cache, `generate` does everything on the padded
+prompts: the slow reference that the tests compare with.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from functools import cached_property
 import torch
 from transformers import DynamicCache, GenerationConfig, PreTrainedModel
 
-from legalrr.backbones.chat_template import ChatTemplate
 from legalrr.backbones.local.cache import append_answer, extract_state, require_prefixes_read, snapshot, stack_states
 from legalrr.backbones.local.checkpoint import end_tokens
 from legalrr.backbones.local.decode import decode
@@ -36,13 +35,14 @@ from legalrr.backbones.local.prefill import (
 from legalrr.backbones.local.prefix_cache import PrefixCache, State, branch_points, depth_first_order, uncached_lengths
 from legalrr.backbones.local.weights import catch_out_of_memory, torch_settings
 from legalrr.backbones.sampling import CardSampling
+from legalrr.backbones.thinking import Thoughts
 from legalrr.errors import UserError
 from legalrr.protocols import Abilities, Call, CallQueue, Reply
 from legalrr.records import Page
 
 Replies = list[tuple[TokenizedPrompt, Reply]]
 MAX_ROOM = 512
-"""Maximum number of tokens of an answer for which the state of its prompt has memory in advance; longer ones are moved."""
+"""Maximum number of tokens of an answer that the state of its prompt has memory for; a longer one is copied with it."""
 Answer = Callable[[PreTrainedModel, Sequence[TokenizedPrompt]], Iterator[Replies]]
 
 
@@ -50,10 +50,9 @@ class TransformersEngine:
     """The engine of `TransformersBackbone`.
 
     Args:
-        template: the chat template, of a fast tokenizer.
+        thoughts: how the model thinks, with its chat template.
         context: maximum number of tokens in the model.
         load_model: return the model, in evaluation mode on its device; called at the first call.
-        thinking_tokens: tokens allowed before an answer, in addition to its own.
         card: sampling settings; None: greedy decoding.
         seed: seed of sampling.
         batch_tokens: maximum number of tokens of padded prompts and answers in a decoding batch.
@@ -73,10 +72,9 @@ class TransformersEngine:
     def __init__(
         self,
         *,
-        template: ChatTemplate,
+        thoughts: Thoughts,
         context: int,
         load_model: Callable[[], PreTrainedModel],
-        thinking_tokens: int,
         card: CardSampling | None,
         seed: int,
         batch_tokens: int,
@@ -91,19 +89,21 @@ class TransformersEngine:
         option: str,
         vision: Vision | None = None,
     ) -> None:
-        self.template = template
-        self.tokenizer = template.tokenizer
+        self.template = thoughts.template
+        self.tokenizer = thoughts.template.tokenizer
         # Thoughts are dropped from later turns, so prompt and answer share the context with at most one.
-        self.context = context - thinking_tokens
-        at_once = thinking_tokens == 0
+        self.context = context - thoughts.tokens
+        at_once = thoughts.tokens == 0
         self.can = Abilities(logprobs=at_once, structured=at_once, images=vision is not None, seed=card is not None)
         self.prefixes = PrefixCache(prefix_cache_bytes)
         self.holds = prefix_cache_bytes // max(1, token_bytes)
         self.tokens_read = 0
         """Prompt tokens that were computed so far."""
+        self._unrepeated: int | None = None
+        """Tokens at the end of a prompt that its next turn does not repeat, the same for all; None: not known yet."""
         self._prefiller = Prefiller(self.prefixes, chunk=prefill_chunk, min_cached_share=min_cached_share)
         self._load_model = load_model
-        self._thinking_tokens = thinking_tokens
+        self._thoughts = thoughts
         self._card = card
         self._seed = seed
         self._batch_tokens = batch_tokens
@@ -182,14 +182,17 @@ class TransformersEngine:
         check_generated([call for call in calls if not call.answers], self.can, option=self._option)
         prompts, overflows = [], []
         for call in calls:
+            if self._unrepeated is None and not call.final and not call.pages:
+                whole, repeated = self.template.tokenize(call.messages), self.template.repeated_length(call.messages)
+                self._unrepeated = len(whole) - repeated
             prompt = tokenize_call(
                 call,
                 self.template,
-                thinking_tokens=self._thinking_tokens,
+                thinking_tokens=self._thoughts.tokens,
                 option=self._option,
                 vision=self._vision,
             )
-            if len(prompt.ids) + prompt.new > self.context + self._thinking_tokens:
+            if len(prompt.ids) + prompt.new > self.context + self._thoughts.tokens:
                 overflows.append((call.key, prompt.reply("overflow")))
             else:
                 prompts.append(prompt)
@@ -228,7 +231,8 @@ class TransformersEngine:
         branches = branch_points([prompt.ids for prompt in ordered])
         fresh = uncached_lengths([prompt.ids for prompt in ordered], self.prefixes)
         return [
-            replace(prompt, branches=at, uncached=length)
+            # Recurrent layers are copied where the next turn leaves the prompt too.
+            replace(prompt, branches=(*at, len(prompt.ids) - (self._unrepeated or 0)), uncached=length)
             for prompt, at, length in zip(ordered, branches, fresh, strict=True)
         ]
 
@@ -274,7 +278,7 @@ class TransformersEngine:
         if len(batch) > 1:
             cache = stack_states(model.config, [r.state for r in results], 1 + max(prompt.new for prompt in batch))
         answers: dict[int, list[int]] = {}
-        for ended in decode(model, batch, cache, card=self._card, seed=self._seed):
+        for ended in decode(model, batch, cache, card=self._card, seed=self._seed, budget=self._thoughts.budget):
             require_prefixes_read(cache, self._option)
             # The answers under way share the time of a step.
             share = (time.perf_counter() - started) / (len(batch) - len(answers))
@@ -288,13 +292,16 @@ class TransformersEngine:
         for row, prompt in enumerate(batch):
             # A conversation that ends here would evict states that others continue from.
             if not prompt.call.final:
-                self.prefixes.add(self._answered_state(model, batch, row, answers[row], results[row], cache))
+                self.prefixes.add(
+                    self._answered_state(model, batch, row, answer=answers[row], result=results[row], cache=cache)
+                )
 
     def _answered_state(
         self,
         model: PreTrainedModel,
         batch: Sequence[TokenizedPrompt],
         row: int,
+        *,
         answer: list[int],
         result: PrefillResult,
         cache: DynamicCache,
@@ -316,7 +323,7 @@ class TransformersEngine:
         """Generate answers with `generate` alone, on the padded prompts."""
         started = time.perf_counter()
         self.tokens_read += sum(len(prompt.ids) for prompt in batch)
-        for answers in decode(model, batch, None, card=self._card, seed=self._seed):
+        for answers in decode(model, batch, None, card=self._card, seed=self._seed, budget=self._thoughts.budget):
             seconds = (time.perf_counter() - started) / len(batch)
             yield [
                 (batch[row], replace(self._generated_reply(batch[row], answer, 0), seconds=seconds))
@@ -326,7 +333,7 @@ class TransformersEngine:
     def _generated_reply(self, prompt: TokenizedPrompt, answer: list[int], cached_tokens: int) -> Reply:
         return prompt.reply(
             "stop" if answer[-1] in self.model.generation_config.eos_token_id else "length",
-            text=self.tokenizer.decode(answer, skip_special_tokens=True),
+            text=self._thoughts.opening + self.tokenizer.decode(answer, skip_special_tokens=True),
             cached_tokens=cached_tokens,
             new_tokens=len(answer),
         )

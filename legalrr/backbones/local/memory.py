@@ -322,10 +322,10 @@ def state_memory(
     fixed = LIBRARIES + weights + head + activations
     if memory - fixed < 2 * one:
         raise UserError(
-            f"{memory / 1e9:.1f} GB of memory are too few: weights, libraries and activations take {fixed / 1e9:.1f} GB, "
-            f"the states of {context} tokens {one / 1e9:.1f} GB, twice",
+            f"{memory / 1e9:.1f} GB of memory are too few: weights, libraries and activations take "
+            f"{fixed / 1e9:.1f} GB, the states of {context} tokens {one / 1e9:.1f} GB, twice",
             where=f"{option}.memory_gb",
-            cure=f"give at least {(fixed + 2 * one) / 1e9 + 0.05:.1f}, or lower {option}.context or {option}.prefill_chunk",
+            cure=f"give at least {(fixed + 2 * one) / 1e9 + 0.05:.1f}, or lower {option}.context or prefill_chunk",
         )
     return memory - fixed
 

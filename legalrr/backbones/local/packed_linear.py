@@ -1,8 +1,8 @@
 """Linear layers with weights in the order that oneDNN reads them in, for a CPU.
 
-torch reorders a float32 weight at every product with few rows, or computes without that. A weight that is reordered once
-makes decoding, whose products have a row per answer, nearly twice as fast, and prefill somewhat faster. Sums are taken
-in another order, so results differ by rounding.
+A weight that is reordered once, rather than at every product, makes decoding faster, whose products have a row per
+answer, and prefill somewhat faster (benchmarks/linear.py). Sums are taken in another order, so results differ by
+rounding.
 """
 
 from __future__ import annotations

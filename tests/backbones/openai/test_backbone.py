@@ -335,7 +335,7 @@ def test_sampling_by_the_card_reaches_the_server(serve, tmp_path):
         [card, "backbone.decoding=card"],
         ["backbone.card={temperature: 0.6}", "backbone.decoding=card"],
     ):
-        assert list(behind(server, tmp_path, *more).backbone.load().generate([call]))
+        assert list(behind(server, tmp_path, *more).backbone.load().answer(CallList([call])))
     names = ("temperature", "top_p", "top_k", "presence_penalty")
     assert [[body.get(name) for name in names] for body in server.asked] == [
         [0.0, None, None, None],
