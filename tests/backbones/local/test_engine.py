@@ -345,6 +345,17 @@ def test_a_batch_computes_no_more_prompt_tokens_than_allowed(fresh, tiny, limit,
     assert sorted(prompt.call.key for batch in made for prompt in batch) == sorted(TEXTS)
 
 
+def test_the_memory_of_new_states_closes_a_batch(fresh, tiny):
+    engine = fresh(tiny)
+    calls = [ask(text) for text in TEXTS]
+    (whole,) = batches_of(engine, calls)
+    needed = [(prompt.uncached + prompt.new) * engine._token_bytes for prompt in whole]
+    engine._batch_bytes = sum(needed[:2])
+    assert [prompt.call.key for prompt in batches_of(engine, calls)[0]] == [prompt.call.key for prompt in whole[:2]]
+    engine._batch_bytes = 1
+    assert [len(batch) for batch in batches_of(engine, calls)] == [1] * len(calls)
+
+
 def test_only_tokens_that_must_be_computed_close_a_batch(fresh, tiny):
     document = "The wall stood on the boundary. " * 6
     calls = [ask(f"{document}{question}") for question in ("Why?", "When?", "Who?")]

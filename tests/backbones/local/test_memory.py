@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 
 from legalrr.backbones.local import memory
 from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
-from legalrr.backbones.local.memory import cache_bytes, check_memory, state_bytes, weight_bytes
+from legalrr.backbones.local.memory import cache_bytes, check_memory, state_bytes, state_memory, weight_bytes
 from legalrr.backbones.local.prefill import prefill_tokens
 from legalrr.errors import UserError
 
@@ -17,7 +19,8 @@ def test_states_of_a_prompt_take_the_computed_memory(family, name):
     engine = TransformersBackbone(name="m", model=str(family(name)), dtype="bfloat16").load()
     with torch.inference_mode():
         state = prefill_tokens(engine.model, list(range(40)), chunk=100).state
-    grown = sum(tensor.nbytes for tensor in (*state.keys, *state.values) if tensor is not None)
+    (part,) = state.parts
+    grown = sum(tensor.nbytes for tensor in (*part.keys, *part.values) if tensor is not None)
     assert cache_bytes(engine.model.config, 40, "bfloat16") == grown
     if name != "falcon_h1":
         assert state_bytes(engine.model.config, "bfloat16") == sum(one.nbytes for one in state.snapshots)
@@ -80,3 +83,30 @@ def test_memory_is_checked_before_the_weights_are_loaded(family, monkeypatch):
 
 def test_available_memory_is_positive():
     assert memory.available_memory("cpu") == memory.available_memory("auto") > 10**8 or torch.cuda.is_available()
+
+
+def test_memory_for_states_is_what_libraries_weights_and_activations_leave(family, monkeypatch):
+    config = AutoConfig.from_pretrained(family("llama"))
+    monkeypatch.setattr(memory, "LIBRARIES", 1_000_000)
+    fields = {"weights": 500_000, "dtype": "float32", "chunk": 32, "option": "backbone"}
+    head = config.vocab_size * config.hidden_size * 4
+    activations = 32 * (6 * config.hidden_size + 3 * config.intermediate_size) * 4
+    fixed = 1_000_000 + 500_000 + head + activations
+    one = cache_bytes(config, 100, "float32")
+    assert state_memory(config, 100, memory=fixed + 2 * one, **fields) == 2 * one
+    with pytest.raises(UserError, match=r"^backbone\.memory_gb: .* are too few: .*give at least 0\.\d, or lower"):
+        state_memory(config, 100, memory=fixed + 2 * one - 1, **fields)
+
+
+def test_memory_of_the_process_limits_prefix_cache_and_batches(family, monkeypatch):
+    monkeypatch.setattr(memory, "LIBRARIES", 0)
+    backbone = TransformersBackbone(name="m", model=str(family("llama")), memory_gb=0.01, prefill_chunk=16)
+    forget_engine()
+    engine = backbone.load()
+    assert 0 < engine.prefixes.capacity < 10_000_000
+    assert engine._batch_bytes == pytest.approx(engine.prefixes.capacity * 2 / 3, abs=2)
+    forget_engine()
+    small = replace(backbone, prefix_cache_gb=1e-4).load()
+    assert small.prefixes.capacity == 100_000
+    assert small._batch_bytes > engine._batch_bytes
+    forget_engine()
