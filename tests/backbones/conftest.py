@@ -93,6 +93,14 @@ def family_config(family: str, **changes: object) -> Any:
     experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
     mamba = {"mamba_n_heads": 8, "mamba_d_head": 16, "mamba_d_state": 16, "mamba_n_groups": 1, "mamba_chunk_size": 16}
     delta = {"linear_num_value_heads": 4, "linear_num_key_heads": 2, "linear_key_head_dim": 16}
+    delta |= {"linear_value_head_dim": 16, "layer_types": ["linear_attention", "full_attention"]}
+    # With larger weights the delta rule loses digits.
+    delta["initializer_range"] = 0.2
+    shared = {"shared_expert_intermediate_size": 32}
+    sliding = {"sliding_window": 12, "layer_types": ["sliding_attention", "full_attention"]}
+    latent = {"num_key_value_heads": 4, "kv_lora_rank": 24, "qk_rope_head_dim": 8, "qk_nope_head_dim": 16, "v_head_dim": 16}
+    kimi = {"linear_head_dim": 16, "linear_num_heads": 4, "moe_intermediate_size": 32, "num_experts_per_token": 2}
+    kimi |= {"num_local_experts": 4, "layer_types": delta["layer_types"], "initializer_range": 0.2}
     vision = {
         "depth": 1,
         "hidden_size": 32,
@@ -114,20 +122,33 @@ def family_config(family: str, **changes: object) -> Any:
         "phi3": {"original_max_position_embeddings": 64, "sliding_window": 512, "rope_parameters": longrope},
         "qwen3_vl": vl,
         "qwen3_vl_moe": vl | experts,
-        "qwen3_next": delta
-        | experts
-        | {
-            "layer_types": ["linear_attention", "full_attention"],
-            "linear_value_head_dim": 16,
-            "shared_expert_intermediate_size": 32,
+        "qwen3_next": delta | experts | shared,
+        "qwen3_5_text": delta,
+        "qwen3_5": delta,
+        "qwen3_5_moe": delta | experts | shared,
+        "olmo_hybrid": delta | {"linear_key_head_dim": 12, "linear_value_head_dim": 24},
+        "kimi_linear": latent | kimi,
+        "gemma3_text": sliding,
+        "gemma3": sliding,
+        "olmo3": sliding,
+        "ministral": sliding,
+        "llama4_text": {
+            "attention_chunk_size": 12,
+            "layer_types": ["chunked_attention", "full_attention"],
+            "intermediate_size_mlp": 96,
+            "moe_layers": [],
         },
         "bamba": mamba | {"attn_layer_indices": [1], "attn_rotary_emb": 16},
         "lfm2": {"layer_types": ["conv", "full_attention"]},
         "falcon_h1": mamba | {"mamba_d_ssm": 128},
     }
     text = shape | special[family] | changes
-    if family.startswith("qwen3_vl"):
+    if family.startswith("qwen3_vl") or family in ("qwen3_5", "qwen3_5_moe"):
         return CONFIG_MAPPING[family](text_config=text, vision_config=vision, image_token_id=261, video_token_id=262)
+    if family == "gemma3":
+        siglip = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+        siglip |= {"image_size": 16, "patch_size": 4}
+        return CONFIG_MAPPING[family](text_config=text, vision_config=siglip, mm_tokens_per_image=4)
     return CONFIG_MAPPING[family](**text)
 
 
@@ -136,7 +157,6 @@ def save_family(tiny: Path) -> Callable[..., Path]:
     """Function (folder, family, **configuration changes) that saves a tiny model with a byte tokenizer."""
     import torch
     from transformers import (
-        MODEL_FOR_CAUSAL_LM_MAPPING,
         AutoModelForCausalLM,
         AutoModelForImageTextToText,
         AutoTokenizer,
@@ -148,7 +168,8 @@ def save_family(tiny: Path) -> Callable[..., Path]:
 
     def save(folder: Path, family: str, **changes: object) -> Path:
         config = family_config(family, **changes)
-        auto = AutoModelForCausalLM if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING else AutoModelForImageTextToText
+        # Qwen3.5 is published with its image encoder, and read without it.
+        auto = AutoModelForImageTextToText if hasattr(config, "vision_config") else AutoModelForCausalLM
         torch.manual_seed(11)
         model = auto.from_config(config)
         if family.startswith("gka_"):

@@ -158,7 +158,15 @@ def _engine(backbone: TransformersBackbone) -> TransformersEngine:
 
     plan, layers = conversion_plan(checkpoint, backbone.gka, device=backbone.device, option=GKA_OPTION)
     weights = weight_bytes(plan.auto, plan.config, plan.folder, backbone.dtype, backbone.quantization)
-    check_memory(plan.config, context, weights=weights, dtype=backbone.dtype, device=backbone.device, option=OPTION)
+    check_memory(
+        plan.config,
+        context,
+        weights=weights,
+        dtype=backbone.dtype,
+        device=backbone.device,
+        option=OPTION,
+        windowed=not backbone.prefix_cache_gb,
+    )
     if backbone.prefix_cache_gb:
         _check_layers(plan)
 

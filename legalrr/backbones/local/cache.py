@@ -8,15 +8,22 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 from transformers import DynamicCache, PretrainedConfig
-from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer, LinearAttentionCacheLayerMixin
 
 from legalrr.backbones.local.prefix_cache import Snapshot, State
 from legalrr.backbones.local.shared_prefix_attention import SHARED_PREFIXES, SharedPrefixes, find_shared_prefixes
 
 CONTINUABLE_LAYERS = frozenset(
-    {"DynamicLayer", "LinearAttentionLayer", "LinearAttentionAndFullAttentionLayer", "DummyLayer"}
+    {
+        "DynamicLayer",
+        "DynamicSlidingWindowLayer",
+        "LinearAttentionLayer",
+        "LinearAttentionAndFullAttentionLayer",
+        "DummyLayer",
+    }
 )
-"""Cache layers whose states can be continued: they keep everything that a shorter prompt needs."""
+"""Cache layers whose states can be continued: they, or those in their place here, keep everything that a shorter prompt
+needs."""
 
 
 class GrowingLayer(DynamicLayer):
@@ -62,8 +69,41 @@ class GrowingLayer(DynamicLayer):
         return memory
 
 
+class WindowLayer(GrowingLayer):
+    """Keys and values of one layer with a sliding window, or chunked attention: all are kept, and attention gets those
+    that it may see.
+
+    The library's layer drops what has left the window, which a shorter prompt would need.
+
+    Args:
+        room: see `GrowingLayer`.
+        window: width of the window, or of a chunk, in tokens.
+    """
+
+    is_sliding = True
+
+    def __init__(self, room: int, window: int) -> None:
+        super().__init__(room)
+        self.sliding_window = window
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
+    ) -> tuple[Tensor, Tensor]:
+        """Append keys and values, shape (batch, heads, new tokens, head size); return those that the new tokens see, as
+        views."""
+        seen, _ = self.get_mask_sizes(key_states.shape[2])
+        keys, values = super().update(key_states, value_states)
+        return keys[:, :, -seen:], values[:, :, -seen:]
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """Return how many tokens the next `query_length` see together, and the position of the first of them."""
+        before = self.get_seq_length()
+        seen = min(before, self.sliding_window - 1)
+        return seen + query_length, before - seen
+
+
 def unsupported_layers(config: PretrainedConfig) -> set[str]:
-    """Return the class names of a model's cache layers that cannot continue from a state, such as sliding windows."""
+    """Return the class names of a model's cache layers that cannot continue from a state."""
     return {type(layer).__name__ for layer in DynamicCache(config=config).layers} - CONTINUABLE_LAYERS
 
 
@@ -77,7 +117,7 @@ def cache_from_state(config: PretrainedConfig, state: State | None, *, room: int
         copies: batch size.
     """
     cache = DynamicCache(config=config)
-    cache.layers = [GrowingLayer(room) if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    cache.layers = [_growing(layer, room) for layer in cache.layers]
     if state is None:
         return cache
     for layer, keys, values in zip(cache.layers, state.keys, state.values, strict=True):
@@ -90,6 +130,13 @@ def cache_from_state(config: PretrainedConfig, state: State | None, *, room: int
                 layer, [None if tensor is None else tensor.repeat_interleave(copies, 0) for tensor in tensors]
             )
     return cache
+
+
+def _growing(layer: Any, room: int) -> Any:
+    """Return the layer that takes the place of an empty one of the library."""
+    if type(layer) is DynamicLayer:
+        return GrowingLayer(room)
+    return WindowLayer(room, layer.sliding_window) if type(layer) is DynamicSlidingWindowLayer else layer
 
 
 def snapshot(cache: DynamicCache, tokens: int, row: int = 0) -> tuple[Snapshot, ...]:
@@ -131,7 +178,8 @@ def stack_states(config: PretrainedConfig, states: Sequence[State], new: int) ->
     on_cpu = all(keys.device.type == "cpu" for keys in states[0].keys if keys is not None)
     shared = find_shared_prefixes([state.ids for state in states]) if on_cpu else None
     for i, layer in enumerate(cache.layers):
-        if isinstance(layer, GrowingLayer):
+        # A row with a window may not see all of a shared prefix.
+        if type(layer) is GrowingLayer:
             layer.shared_prefixes = shared
         if states[0].keys[i] is not None:
             pairs = zip(*((state.keys[i], state.values[i]) for state in states), strict=True)

@@ -24,6 +24,8 @@ YARN_MODELS = frozenset({"qwen3_vl", "qwen3_vl_moe"})
 YARN_NATIVE = 262144
 BYTES_PER_WEIGHT = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "bitsandbytes-int8": 1.0, "bitsandbytes-int4": 0.5}
 """Bytes per weight, by dtype or quantisation."""
+LATENT_MODELS = frozenset({"axk1", "bailing_hybrid", "deepseek_v3", "glm4_moe_lite", "kimi_linear", "youtu"})
+"""Model types whose attention keeps its latent vectors; transformers 5.23 keeps the keys and values of others."""
 TOKENS_PER_SNAPSHOT = 1024
 """Assumed number of tokens per copy of recurrent states."""
 
@@ -124,35 +126,74 @@ def _fix_longrope(text: "PretrainedConfig", context: int) -> None:
     }
 
 
-def cache_bytes(config: "PretrainedConfig", tokens: int, dtype: str) -> int:
+def cache_bytes(config: "PretrainedConfig", tokens: int, dtype: str, *, windowed: bool = False) -> int:
     """Compute the bytes of keys and values of one conversation of `tokens` tokens.
 
-    2 x key-value heads x head size x bytes per number, for every token and attention layer; layers with a sliding
-    window count at most its width, and recurrent layers, whose state does not grow, do not count.
+    2 x key-value heads x head size x bytes per number, for every token and attention layer. With multi-head latent
+    attention a layer keeps one latent vector and one rotary key per token. Recurrent layers, whose state does not grow,
+    do not count.
+
+    Args:
+        config: configuration of the model.
+        tokens: number of tokens.
+        dtype: dtype of keys and values.
+        windowed: whether a layer with a sliding window keeps no more than its width, as it does without a prefix cache.
     """
     from transformers import DynamicCache
     from transformers.cache_utils import DynamicLayer
 
     text = config.get_text_config(decoder=True)
-    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
-    size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    layers = [layer for layer in DynamicCache(config=config).layers if isinstance(layer, DynamicLayer)]
-    remembered = sum(min(tokens, getattr(layer, "sliding_window", tokens)) for layer in layers)
-    return int(2 * remembered * heads * size * BYTES_PER_WEIGHT[dtype])
+    numbers = 0
+    for layer, shape in zip(DynamicCache(config=config).layers, text.per_layer_config, strict=True):
+        if isinstance(layer, DynamicLayer):
+            window = getattr(layer, "sliding_window", tokens) if windowed else tokens
+            numbers += min(tokens, window) * _numbers_per_token(shape)
+    return int(numbers * BYTES_PER_WEIGHT[dtype])
+
+
+def _numbers_per_token(shape: "PretrainedConfig") -> int:
+    """Return how many numbers an attention layer of this shape keeps of a token."""
+    if shape.model_type in LATENT_MODELS:
+        return int(shape.kv_lora_rank + shape.qk_rope_head_dim)
+    heads = getattr(shape, "num_key_value_heads", None) or shape.num_attention_heads
+    return int(2 * heads * (getattr(shape, "head_dim", None) or shape.hidden_size // shape.num_attention_heads))
 
 
 def state_bytes(config: "PretrainedConfig", dtype: str) -> int:
-    """Compute the bytes of the Gated KalmaNet states of one conversation, independent of its length: two float32
-    matrices per head, and the last inputs of the convolutions. Other recurrent layers are not counted."""
+    """Compute the bytes of the recurrent states of one conversation, independent of its length.
+
+    For each layer the last inputs of the convolutions and, per head, float32 matrices: one for Gated DeltaNet and Kimi
+    Delta Attention, two for Gated KalmaNet. Other recurrent layers are not counted.
+    """
     from legalrr.backbones.local.gka_model import ENTRY, gka_layers, kalmanet_config
 
-    layers = len(gka_layers(config))
-    if not layers:
-        return 0
     text = config.get_text_config(decoder=True)
-    gka = kalmanet_config(text, getattr(text, ENTRY))
-    heads = gka.num_q_heads + gka.num_k_heads + (gka.num_v_heads if gka.use_v_conv else 0)
-    return gka_state_bytes(layers, gka.num_heads, gka.head_dim, heads * gka.head_dim, dtype=dtype, inputs=gka.conv_size)
+    if layers := len(gka_layers(config)):
+        gka = kalmanet_config(text, getattr(text, ENTRY))
+        heads = gka.num_q_heads + gka.num_k_heads + (gka.num_v_heads if gka.use_v_conv else 0)
+        channels = heads * gka.head_dim
+        return gka_state_bytes(layers, gka.num_heads, gka.head_dim, channels, dtype=dtype, inputs=gka.conv_size)
+    layers = (getattr(text, "layer_types", None) or []).count("linear_attention")
+    if layers and hasattr(text, "linear_num_value_heads"):
+        keys, values = text.linear_key_head_dim, text.linear_value_head_dim
+        heads = text.linear_num_value_heads
+        channels = 2 * text.linear_num_key_heads * keys + heads * values
+    elif layers and hasattr(text, "linear_head_dim"):
+        keys = values = text.linear_head_dim
+        heads = text.linear_num_heads
+        channels = 3 * heads * keys
+    else:
+        return 0
+    inputs = text.linear_conv_kernel_dim
+    return delta_state_bytes(layers, heads, keys, values, channels, dtype=dtype, inputs=inputs)
+
+
+def delta_state_bytes(
+    layers: int, heads: int, keys: int, values: int, channels: int, *, dtype: str, inputs: int = 4
+) -> int:
+    """Compute the bytes of a float32 matrix of keys x values per head, and of convolution inputs, over `layers`."""
+    matrices = heads * keys * values * BYTES_PER_WEIGHT["float32"]
+    return int(layers * (matrices + channels * inputs * BYTES_PER_WEIGHT[dtype]))
 
 
 def gka_state_bytes(layers: int, heads: int, size: int, channels: int, *, dtype: str, inputs: int = 4) -> int:
@@ -208,7 +249,7 @@ def available_memory(device: str) -> int:
 
 
 def check_memory(
-    config: "PretrainedConfig", context: int, *, weights: int, dtype: str, device: str, option: str
+    config: "PretrainedConfig", context: int, *, weights: int, dtype: str, device: str, option: str, windowed: bool = False
 ) -> None:
     """Raise UserError if weights plus the cache of one conversation of `context` tokens exceed the memory.
 
@@ -219,19 +260,26 @@ def check_memory(
         dtype: dtype of keys and values.
         device: cpu, cuda, cuda:N, mps or auto.
         option: config path of the backbone, for messages.
+        windowed: see `cache_bytes`.
     """
     there = available_memory(device)
     states = state_bytes(config, dtype)
-    needed = states + cache_bytes(config, context, dtype)
+
+    def grown(tokens: int, *, windowed: bool = windowed) -> int:
+        return cache_bytes(config, tokens, dtype, windowed=windowed)
+
+    needed = states + grown(context)
     if weights + needed <= there:
         return
     free = there - weights - states
-    fit = bisect_right(range(context), free, key=lambda tokens: cache_bytes(config, tokens, dtype)) - 1
+    fit = bisect_right(range(context), free, key=grown) - 1
+    cure = f"another {option}.device, dtype or quantization"
+    cure = f"give a {option}.context that fits, {cure}" if fit > 0 else f"choose a smaller model, {cure}"
+    if grown(context, windowed=True) < grown(context):
+        cure += f", or {option}.prefix_cache_gb=0, which keeps no more than the sliding windows"
     raise UserError(
         f"the states of {context} tokens take {needed / 1e9:.1f} GB in addition to {weights / 1e9:.1f} GB of weights, "
         f"and {device} has {there / 1e9:.1f} GB of memory: {max(fit, 0)} tokens fit",
         where=f"{option}.context",
-        cure=f"give a {option}.context that fits, another {option}.device, dtype or quantization"
-        if fit > 0
-        else f"choose a smaller model, another {option}.device, dtype or quantization",
+        cure=cure,
     )

@@ -121,7 +121,7 @@ def prefill_tokens(
     """Prefill one conversation, from the end of a cached prefix.
 
     Args:
-        model: a causal language model without sliding windows (`legalrr.backbones.local.cache.unsupported_layers`).
+        model: a causal language model without `legalrr.backbones.local.cache.unsupported_layers`.
         ids: token ids of the conversation, negative in the positions of images.
         prefix: state of a prefix of `ids`.
         chunk: tokens per forward pass, which limits the memory of activations; a larger image is still computed in one.

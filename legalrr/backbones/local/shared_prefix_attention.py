@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
@@ -114,13 +115,13 @@ def split_attention(
         query: shape (batch, heads, new, head size).
         key: shape (batch, key-value heads, past + new, head size); its attribute `shared_prefixes`, if set, gives the
             shared prefixes of the rows.
-        value: same shape.
+        value: same shape; the head size may be smaller, as in multi-head latent attention.
         attention_mask: None for causal attention without padding.
         scaling: scale of the scores; None: 1 / sqrt(head size).
         **kwargs: dropout and other arguments of the layer.
 
     Returns:
-        shape (batch, new, heads, head size), and None in place of weights.
+        shape (batch, new, heads, head size of the values), and None in place of weights.
     """
     new = query.shape[2]
     past = key.shape[2] - new
@@ -132,10 +133,13 @@ def split_attention(
         return _attend_shared(query, key, value, shared, scale=scaling).transpose(1, 2).contiguous(), None
     if attention_mask is not None or past <= 0 or new == 1 or not causal:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
+    size = value.shape[-1]
+    # The kernels take values of the size of the keys.
+    value = pad(value, (0, key.shape[-1] - size))
     prefix_output, prefix_logsumexp = _fused(query, key[:, :, :past], value[:, :, :past], causal=False, scale=scaling)
     rest_output, rest_logsumexp = _fused(query, key[:, :, past:], value[:, :, past:], causal=True, scale=scaling)
     weight = torch.sigmoid(prefix_logsumexp - rest_logsumexp)[..., None].to(query.dtype)
-    return torch.lerp(rest_output, prefix_output, weight).transpose(1, 2).contiguous(), None
+    return torch.lerp(rest_output, prefix_output, weight)[..., :size].transpose(1, 2).contiguous(), None
 
 
 def split_mask(

@@ -162,7 +162,10 @@ def test_split_is_refused_for_a_model_without_sdpa(tiny, monkeypatch):
         next(make(model=str(tiny)).load().generate([CALL]))
 
 
-def test_sliding_windows_need_a_run_without_prefix_cache(save_tiny, tmp_path):
+def test_layers_that_cannot_be_continued_need_a_run_without_prefix_cache(save_tiny, tmp_path, monkeypatch):
+    from legalrr.backbones.local import cache
+
+    monkeypatch.setattr(cache, "CONTINUABLE_LAYERS", frozenset({"DynamicLayer"}))
     folder = save_tiny(tmp_path / "sliding", sliding_window=16)
     with pytest.raises(UserError, match=r"backbone\.prefix_cache_gb: .* cannot be reused .*DynamicSlidingWindowLayer"):
         make(model=str(folder)).load()

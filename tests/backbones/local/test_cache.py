@@ -3,11 +3,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoConfig
-from transformers.cache_utils import DynamicLayer
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
 from legalrr.backbones.local.cache import (
     GrowingLayer,
+    WindowLayer,
     cache_from_state,
     extract_state,
     stack_states,
@@ -17,7 +18,7 @@ from legalrr.backbones.local.cache import (
 from legalrr.backbones.local.prefill import prefill_tokens
 
 
-@pytest.fixture(scope="module", params=["llama", "bamba", "falcon_h1"])
+@pytest.fixture(scope="module", params=["llama", "gemma3_text", "bamba", "falcon_h1"])
 def model(request, family):
     forget_engine()
     return TransformersBackbone(name="m", model=str(family(request.param))).load().model
@@ -92,7 +93,21 @@ def test_a_state_of_a_cache_is_a_view_of_it(model):
     assert extract_state(cache, [3, 4], ()).keys[-1].data_ptr() == cache.layers[-1].keys.data_ptr()
 
 
-def test_layers_with_sliding_windows_are_named(save_tiny, family, tmp_path):
-    sliding = AutoConfig.from_pretrained(save_tiny(tmp_path / "sliding", sliding_window=16))
-    assert unsupported_layers(sliding) == {"DynamicSlidingWindowLayer"}
-    assert unsupported_layers(AutoConfig.from_pretrained(family("qwen3_next"))) == set()
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=6), st.integers(2, 8), st.integers(0, 12))
+def test_a_window_layer_shows_what_the_librarys_shows_and_keeps_everything(lengths, window, room):
+    one, other = WindowLayer(room, window), DynamicSlidingWindowLayer(window)
+    torch.manual_seed(0)
+    for length in lengths:
+        new = torch.randn(2, 3, length, 4), torch.randn(2, 3, length, 5)
+        assert one.get_mask_sizes(length) == other.get_mask_sizes(length)
+        for mine, its in zip(one.update(*new), other.update(*new), strict=True):
+            assert torch.equal(mine, its)
+        assert one.get_seq_length() == other.get_seq_length()
+    assert one.keys.shape[2] == sum(lengths)
+
+
+def test_layers_that_cannot_be_continued_are_named(family):
+    config = AutoConfig.from_pretrained(family("gemma3"))
+    assert unsupported_layers(config) == set()
+    config.get_text_config().layer_types = ["hybrid_sliding", "full_attention"]
+    assert unsupported_layers(config) == {"LinearAttentionAndSlidingWindowAttentionLayer"}

@@ -14,9 +14,11 @@ from legalrr.backbones.local.memory import set_context
 from legalrr.protocols import Call
 
 ATTENTIVE = ("qwen3_vl", "qwen3_vl_moe", "qwen3", "llama", "mistral", "phi3")
-RECURRENT = ("qwen3_next", "bamba", "lfm2", "falcon_h1")
+SLIDING = ("gemma3_text", "gemma3", "olmo3", "ministral", "llama4_text")
+DELTA = ("qwen3_next", "qwen3_5_text", "qwen3_5", "qwen3_5_moe", "olmo_hybrid", "kimi_linear")
+RECURRENT = (*DELTA, "bamba", "lfm2", "falcon_h1")
 HYBRID = ("gka_llama", "gka_qwen3_vl", "hybrid_qwen3")
-FAMILIES = (*ATTENTIVE, *RECURRENT, *HYBRID)
+FAMILIES = (*ATTENTIVE, *SLIDING, *RECURRENT, *HYBRID)
 JUDGMENT = "The wall stood on the boundary."
 TEXTS = (JUDGMENT + "Who built it?", JUDGMENT + "Who built the wall?", "é § 12")
 ANSWERS = ("YES", "NO", "N", "YES, in part")

@@ -4,12 +4,14 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageText
 
 from legalrr.backbones.local import memory
 from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
-from legalrr.backbones.local.memory import cache_bytes, check_memory, weight_bytes
+from legalrr.backbones.local.memory import cache_bytes, check_memory, state_bytes, weight_bytes
 from legalrr.backbones.local.prefill import prefill_tokens
 from legalrr.errors import UserError
 
 
-@pytest.mark.parametrize("name", ["llama", "qwen3_vl", "phi3", "qwen3_next", "falcon_h1"])
+@pytest.mark.parametrize(
+    "name", ["llama", "qwen3_vl", "phi3", "gemma3", "qwen3_next", "qwen3_5", "olmo_hybrid", "kimi_linear", "falcon_h1"]
+)
 def test_states_of_a_prompt_take_the_computed_memory(family, name):
     forget_engine()
     engine = TransformersBackbone(name="m", model=str(family(name)), dtype="bfloat16").load()
@@ -17,11 +19,15 @@ def test_states_of_a_prompt_take_the_computed_memory(family, name):
         state = prefill_tokens(engine.model, list(range(40)), chunk=100).state
     grown = sum(tensor.nbytes for tensor in (*state.keys, *state.values) if tensor is not None)
     assert cache_bytes(engine.model.config, 40, "bfloat16") == grown
+    if name != "falcon_h1":
+        assert state_bytes(engine.model.config, "bfloat16") == sum(one.nbytes for one in state.snapshots)
 
 
-def test_a_sliding_window_takes_no_more_than_its_width(save_tiny, tmp_path):
+def test_without_a_prefix_cache_a_sliding_window_takes_no_more_than_its_width(save_tiny, tmp_path):
     config = AutoConfig.from_pretrained(save_tiny(tmp_path / "sliding", sliding_window=16))
-    assert cache_bytes(config, 100, "float32") == cache_bytes(config, 16, "float32") == 16 * 2 * 2 * 2 * 16 * 4
+    per_token = 2 * 2 * 2 * 16 * 4
+    assert cache_bytes(config, 100, "float32", windowed=True) == 16 * per_token
+    assert cache_bytes(config, 100, "float32") == 100 * per_token
 
 
 @pytest.mark.parametrize(("name", "auto"), [("llama", AutoModelForCausalLM), ("qwen3_vl", AutoModelForImageTextToText)])
@@ -54,6 +60,15 @@ def test_a_context_that_does_not_fit_is_an_error_with_the_one_that_fits(family, 
         check_memory(config, 101, **fields)
     with pytest.raises(UserError, match=r": 0 tokens fit \(choose a smaller model"):
         check_memory(config, 101, **fields | {"weights": 10**9})
+
+
+def test_a_window_whose_whole_past_does_not_fit_fits_without_a_prefix_cache(save_tiny, tmp_path, monkeypatch):
+    config = AutoConfig.from_pretrained(save_tiny(tmp_path / "sliding", sliding_window=16))
+    fields = {"weights": 0, "dtype": "float32", "device": "cpu", "option": "backbone"}
+    monkeypatch.setattr(memory, "available_memory", lambda device: cache_bytes(config, 50, "float32"))
+    with pytest.raises(UserError, match=r": 50 tokens fit .*, or backbone\.prefix_cache_gb=0, which keeps"):
+        check_memory(config, 100, **fields)
+    check_memory(config, 100, **fields, windowed=True)
 
 
 def test_memory_is_checked_before_the_weights_are_loaded(family, monkeypatch):
