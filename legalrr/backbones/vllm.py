@@ -181,7 +181,6 @@ def _end_tokens(checkpoint: CheckpointInfo) -> list[int]:
 
 
 def _start(backbone: VLLMBackbone, checkpoint: CheckpointInfo, context: int, *, stretched: bool) -> LLM:
-    from transformers import AutoModelForImageTextToText
     from vllm import LLM
     from vllm.exceptions import VLLMError
 
@@ -191,7 +190,7 @@ def _start(backbone: VLLMBackbone, checkpoint: CheckpointInfo, context: int, *, 
         changed = {"rope_parameters": dict(text.rope_parameters), "max_position_embeddings": context}
         if text is not checkpoint.config:
             changed = {"text_config": changed}
-    pictured = checkpoint.auto is AutoModelForImageTextToText
+    pictured = getattr(checkpoint.config, "vision_config", None) is not None
     try:
         return LLM(
             model=str(checkpoint.folder),

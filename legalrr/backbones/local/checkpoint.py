@@ -26,13 +26,14 @@ def open_layers(
         layer_option: config path of the layer, for messages.
 
     Raises:
-        UserError: no such model or device, unreadable files, or fewer layers.
+        UserError: no such model or device, unreadable files, an architecture that transformers lacks, or fewer layers.
     """
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
     check_device(device, option=option)
     folder = model_folder(model, revision, dtype="float32", option=option)
     try:
+        _check_architecture(folder, model, option)
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         _truncate_layers(config, layer, model, layer_option)
@@ -85,13 +86,14 @@ def open_checkpoint(model: str, revision: str | None, *, dtype: str, option: str
         option: config path of the backbone, for messages.
 
     Raises:
-        UserError: files are missing or damaged, not a generative model, no chat template, or a tokenizer without
-            offsets.
+        UserError: files are missing or damaged, an architecture that transformers lacks, not a generative model, no
+            chat template, or a tokenizer without offsets.
     """
     from transformers import AutoTokenizer
 
     folder = model_folder(model, revision, dtype=dtype, option=option)
     try:
+        _check_architecture(folder, model, option)
         config = open_config(folder)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError) as error:
@@ -109,6 +111,24 @@ def open_checkpoint(model: str, revision: str | None, *, dtype: str, option: str
             cure="save it with a tokenizer.json",
         )
     return CheckpointInfo(folder=folder, config=config, tokenizer=tokenizer, auto=model_class(config, option=option))
+
+
+def _check_architecture(folder: Path, model: str, option: str) -> None:
+    """Raise UserError, naming the architecture, if transformers lacks it; OSError if there is no configuration."""
+    from transformers import CONFIG_MAPPING, PretrainedConfig, __version__
+
+    import legalrr.backbones.local.gka_model  # noqa: F401  # registers with AutoConfig
+
+    values, _ = PretrainedConfig.get_config_dict(folder, local_files_only=True, trust_remote_code=False)
+    kind = values.get("model_type")
+    if kind is None or kind in CONFIG_MAPPING:
+        return
+    code = ", and it needs Python code from its checkpoint, and such code is never run" if "auto_map" in values else ""
+    raise UserError(
+        f"transformers {__version__} lacks the architecture of {model}, {kind}{code}",
+        where=f"{option}.model",
+        cure="pip install --upgrade transformers if a later version has it, or choose a model of `legalrr models`",
+    )
 
 
 def open_config(folder: Path) -> "PretrainedConfig":

@@ -191,7 +191,7 @@ def test_a_tokenizer_without_offsets_is_refused(tiny, monkeypatch):
 
 def test_a_damaged_configuration_is_an_error(save_tiny, tmp_path):
     folder = save_tiny(tmp_path / "broken")
-    (folder / "config.json").write_text('{"model_type": "nothing known"}')
+    (folder / "config.json").write_text('{"model_type": ')
     with pytest.raises(UserError, match=r"backbone\.model: transformers cannot load"):
         make(model=str(folder)).load()
 

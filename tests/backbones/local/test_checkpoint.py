@@ -1,3 +1,4 @@
+import json
 import shutil
 
 import pytest
@@ -29,6 +30,8 @@ def opened(model, revision=None):
     [
         ("llama", AutoModelForCausalLM),
         ("phi3", AutoModelForCausalLM),
+        ("qwen3_5", AutoModelForCausalLM),
+        ("gemma3", AutoModelForCausalLM),
         ("qwen3_vl", AutoModelForImageTextToText),
         ("qwen3_vl_moe", AutoModelForImageTextToText),
     ],
@@ -42,6 +45,17 @@ def test_a_model_that_is_not_generative_is_refused(save_tiny, tmp_path):
     (folder / "config.json").write_text('{"model_type": "vit"}')
     with pytest.raises(UserError, match=r"backbone\.model: the model is a vit, which does not generate text"):
         opened(str(folder))
+
+
+@pytest.mark.parametrize("values", [{}, {"auto_map": {"AutoConfig": "code.Own"}}])
+def test_an_architecture_that_transformers_lacks_is_refused_by_name_in_one_line(save_tiny, tmp_path, values):
+    folder = save_tiny(tmp_path / "newer")
+    (folder / "config.json").write_text(json.dumps({"model_type": "qwen9_next"} | values))
+    with pytest.raises(UserError, match=r"^backbone\.model: .* lacks the architecture of .*newer, qwen9_next") as error:
+        opened(str(folder))
+    assert "\n" not in str(error.value)
+    assert "pip install --upgrade transformers" in str(error.value)
+    assert ("such code is never run" in str(error.value)) == bool(values)
 
 
 @pytest.mark.usefixtures("no_network", "hub")
