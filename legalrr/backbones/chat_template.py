@@ -52,16 +52,19 @@ class ChatTemplate:
         """Raise UserError for an argument that the template does not use, or that is a setting of transformers."""
         where = f"{self.option}.chat_template_kwargs"
         settings = set(signature(self.tokenizer.apply_chat_template).parameters) - {*DATA, "kwargs"}
-        text = str(self.tokenizer.chat_template)
         for name in self.arguments:
             if name in settings:
                 raise UserError(f"{name} is set by legalrr", where=where, cure="leave it out")
-            if not re.search(rf"\b{re.escape(name)}\b", text):
+            if not self.mentions(name):
                 raise UserError(
                     f"the chat template has no argument {name}",
                     where=where,
                     cure="correct the name, or set chat_template_kwargs to null for this model",
                 )
+
+    def mentions(self, name: str) -> bool:
+        """Whether the name of an argument occurs in the template."""
+        return re.search(rf"\b{re.escape(name)}\b", str(self.tokenizer.chat_template)) is not None
 
     def tokenize(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
         """Return the token ids of a conversation, up to the start of the answer.

@@ -14,6 +14,7 @@ from legalrr.backbones.local.checkpoint import CheckpointInfo, end_tokens, open_
 from legalrr.backbones.local.memory import cache_bytes, check_thinking, set_context
 from legalrr.backbones.local.model_files import model_provenance, resolve_revision
 from legalrr.backbones.sampling import CardSampling, check_decoding
+from legalrr.backbones.thinking import read_thinking, set_thinking
 from legalrr.errors import UserError
 from legalrr.stage import at_least, check_fields, choice, later, runtime
 
@@ -57,8 +58,11 @@ class VLLMBackbone:
     """Seed of sampling."""
     thinking_tokens: int = at_least(0, 0)
     """Tokens that a reasoning model may generate before its answer, in addition to those of a turn."""
+    thinking: str | None = later(default=None)
+    """off or on: set the switch of the chat template; budget: on, and close a thought after `thinking_tokens` instead
+    of cutting the answer; None: as the template does by default (`legalrr.backbones.thinking`)."""
     chat_template_kwargs: dict[str, Any] | None = later(default=None, hash=False)  # noqa: RUF009 - a field like those above
-    """Arguments of the chat template, e.g. `{enable_thinking: false}` for Qwen3 without thoughts."""
+    """Arguments of the chat template."""
     tensor_parallel: int = at_least(1, 1, runtime=True)
     """Number of accelerators for tensor parallelism."""
     gpu_memory_utilization: float = runtime(default=0.9)
@@ -89,6 +93,8 @@ class VLLMBackbone:
             )
         check_decoding(self.decoding, self.card, option=OPTION)
         check_template_seconds(self.chat_template_seconds, option=OPTION)
+        thinking = read_thinking(self.thinking, self.thinking_tokens, self.chat_template_kwargs, option=OPTION)
+        object.__setattr__(self, "thinking", thinking)
         for option, (lowest, highest) in LIMITS.items():
             if self.card is not None and not lowest <= getattr(self.card, option) <= highest:
                 raise UserError(
@@ -136,7 +142,8 @@ def _engine(backbone: VLLMBackbone) -> VLLMEngine:
     )
     native = checkpoint.config.get_text_config(decoder=True).max_position_embeddings
     context = set_context(checkpoint.config, backbone.context, option=OPTION)
-    check_thinking(backbone.thinking_tokens, context, option=OPTION)
+    thoughts = set_thinking(template, backbone.thinking, backbone.thinking_tokens)
+    check_thinking(thoughts.tokens, context, option=OPTION)
     holds = None
     if backbone.kv_cache_gb is not None:
         token_bytes = cache_bytes(checkpoint.config, 1, backbone.dtype)
@@ -145,12 +152,11 @@ def _engine(backbone: VLLMBackbone) -> VLLMEngine:
     from legalrr.backbones.vllm_engine import VLLMEngine
 
     return VLLMEngine(
-        template=template,
+        thoughts=thoughts,
         context=context,
         start=lambda: _start(backbone, checkpoint, context, stretched=context > native),
         ends=_end_tokens(checkpoint),
         holds=holds,
-        thinking_tokens=backbone.thinking_tokens,
         card=backbone.card if backbone.decoding == "card" else None,
         seed=backbone.seed,
         option=OPTION,

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from vllm import SamplingParams
 from vllm.sampling_params import StructuredOutputsParams
 
-from legalrr.backbones.chat_template import ChatTemplate
 from legalrr.backbones.local.memory import check_generated, thinking_error
 from legalrr.backbones.local.prefill import TokenizedPrompt, tokenize_call
 from legalrr.backbones.local.prefix_cache import depth_first_order
 from legalrr.backbones.sampling import CardSampling, call_seed
+from legalrr.backbones.thinking import ThoughtBudget, Thoughts
 from legalrr.errors import UserError
 from legalrr.protocols import Abilities, Call, Reply
 from legalrr.records import FinishReason
@@ -29,16 +29,25 @@ if TYPE_CHECKING:
 ENDS: Mapping[str, FinishReason] = {"stop": "stop", "length": "length"}
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Written:
+    """What vLLM has written after a prompt."""
+
+    tokens: list[int]
+    finish_reason: FinishReason
+    cached: int
+    """Tokens of the prompt that were in its prefix cache."""
+
+
 class VLLMEngine:
     """The engine of `VLLMBackbone`.
 
     Args:
-        template: the chat template, of a fast tokenizer.
+        thoughts: how the model thinks, with its chat template.
         context: maximum number of tokens in vLLM.
         start: return the vLLM object; called at the first call.
         ends: tokens that end an answer.
         holds: capacity of the KV cache, in tokens; None: unknown.
-        thinking_tokens: tokens allowed before an answer, in addition to its own.
         card: sampling settings; None: greedy decoding.
         seed: seed of sampling.
         option: config path of the backbone, for messages.
@@ -47,26 +56,25 @@ class VLLMEngine:
     def __init__(
         self,
         *,
-        template: ChatTemplate,
+        thoughts: Thoughts,
         context: int,
         start: Callable[[], LLM],
         ends: Sequence[int],
         holds: int | None,
-        thinking_tokens: int,
         card: CardSampling | None,
         seed: int,
         option: str,
     ) -> None:
-        self.template = template
-        self.tokenizer = template.tokenizer
+        self.template = thoughts.template
+        self.tokenizer = thoughts.template.tokenizer
         # Thoughts are dropped from later turns, so prompt and answer share the context with at most one.
-        self.context = context - thinking_tokens
-        at_once = thinking_tokens == 0
+        self.context = context - thoughts.tokens
+        at_once = thoughts.tokens == 0
         self.can = Abilities(logprobs=at_once, structured=at_once, images=False, seed=card is not None)
         self.holds = holds
         self._start = start
         self._ends = list(ends)
-        self._thinking_tokens = thinking_tokens
+        self._thoughts = thoughts
         self._card = card
         self._seed = seed
         self._option = option
@@ -96,9 +104,13 @@ class VLLMEngine:
             yield overflows
         if prompts:
             outputs, seconds = self._run([(prompt.ids, self._generation_params(prompt)) for prompt in prompts])
+            written = [_read_output(prompt, output) for prompt, output in zip(prompts, outputs, strict=True)]
+            if self._thoughts.budget is not None:
+                written, more = self._answer_thoughts(prompts, written, self._thoughts.budget)
+                seconds += more
             yield [
-                (prompt.call.key, self._generated_reply(prompt, output, seconds / len(prompts)))
-                for prompt, output in zip(prompts, outputs, strict=True)
+                (prompt.call.key, self._generated_reply(prompt, answer, seconds / len(prompts)))
+                for prompt, answer in zip(prompts, written, strict=True)
             ]
 
     def compare(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
@@ -132,12 +144,39 @@ class VLLMEngine:
                 for prompt in prompts
             ]
 
+    def _answer_thoughts(
+        self, prompts: Sequence[TokenizedPrompt], written: Sequence[_Written], budget: ThoughtBudget
+    ) -> tuple[list[_Written], float]:
+        """Continue answers that have reached the budget of a thought, after closing those that are still open.
+
+        vLLM has a budget of its own, which expects a thought to end in the very words that close it at the limit.
+
+        Returns:
+            All answers, in order, and the seconds taken.
+        """
+        answers, going_on = list(written), [row for row, one in enumerate(written) if one.finish_reason == "length"]
+        if not going_on:
+            return answers, 0.0
+        requests = []
+        for row in going_on:
+            tokens = [*written[row].tokens, *(budget.closing if budget.is_open(written[row].tokens) else ())]
+            answers[row] = replace(written[row], tokens=tokens)
+            params = self._generation_params(prompts[row], prompts[row].new - len(tokens))
+            requests.append((prompts[row].ids + tokens, params))
+        outputs, seconds = self._run(requests)
+        for row, output in zip(going_on, outputs, strict=True):
+            rest = _read_output(prompts[row], output)
+            answers[row] = replace(
+                answers[row], tokens=answers[row].tokens + rest.tokens, finish_reason=rest.finish_reason
+            )
+        return answers, seconds
+
     def _prepare(self, calls: Sequence[Call]) -> tuple[list[TokenizedPrompt], list[tuple[str, Reply]]]:
         """Return the calls to answer, sorted by shared prefixes, and replies to those that exceed the context."""
         prompts, overflows = [], []
         for call in calls:
-            prompt = tokenize_call(call, self.template, thinking_tokens=self._thinking_tokens, option=self._option)
-            if len(prompt.ids) + prompt.new > self.context + self._thinking_tokens:
+            prompt = tokenize_call(call, self.template, thinking_tokens=self._thoughts.tokens, option=self._option)
+            if len(prompt.ids) + prompt.new > self.context + self._thoughts.tokens:
                 overflows.append((call.key, prompt.reply("overflow")))
             else:
                 prompts.append(prompt)
@@ -153,34 +192,43 @@ class VLLMEngine:
         )
         return outputs, time.perf_counter() - started
 
-    def _generation_params(self, prompt: TokenizedPrompt) -> SamplingParams:
+    def _generation_params(self, prompt: TokenizedPrompt, new: int | None = None) -> SamplingParams:
+        """Return the settings of an answer of `new` tokens; None: those up to the budget of a thought, or all."""
+        if new is None:
+            new = prompt.new if self._thoughts.budget is None else self._thoughts.budget.tokens
         choices = list(prompt.call.choices)
         drawn: dict[str, Any] = {"temperature": 0.0}
         if self._card is not None:
             drawn = {**asdict(self._card), "seed": call_seed(self._seed, prompt.call.key)}
         return SamplingParams(
             **drawn,
-            max_tokens=prompt.new,
+            max_tokens=new,
             stop_token_ids=self._ends,
             detokenize=False,
             structured_outputs=StructuredOutputsParams(choice=choices) if choices else None,
         )
 
-    def _generated_reply(self, prompt: TokenizedPrompt, output: RequestOutput, seconds: float) -> Reply:
-        (answer,) = output.outputs
-        if answer.finish_reason not in ENDS:
-            raise UserError(
-                f"vLLM ended an answer with {answer.finish_reason!r}, neither stop nor length",
-                where=f"call {prompt.call.key}",
-                cure="see its log above; completed answers are stored: run the same command to resume",
-            )
+    def _generated_reply(self, prompt: TokenizedPrompt, answer: _Written, seconds: float) -> Reply:
         return prompt.reply(
-            ENDS[answer.finish_reason],
-            text=self.tokenizer.decode(list(answer.token_ids), skip_special_tokens=True),
-            cached_tokens=output.num_cached_tokens or 0,
-            new_tokens=len(answer.token_ids),
+            answer.finish_reason,
+            text=self._thoughts.opening + self.tokenizer.decode(answer.tokens, skip_special_tokens=True),
+            cached_tokens=answer.cached,
+            new_tokens=len(answer.tokens),
             seconds=seconds,
         )
+
+
+def _read_output(prompt: TokenizedPrompt, output: RequestOutput) -> _Written:
+    (answer,) = output.outputs
+    if answer.finish_reason not in ENDS:
+        raise UserError(
+            f"vLLM ended an answer with {answer.finish_reason!r}, neither stop nor length",
+            where=f"call {prompt.call.key}",
+            cure="see its log above; completed answers are stored: run the same command to resume",
+        )
+    return _Written(
+        tokens=list(answer.token_ids), finish_reason=ENDS[answer.finish_reason], cached=output.num_cached_tokens or 0
+    )
 
 
 def _answer_prefixes(answers: Sequence[Sequence[int]]) -> list[tuple[list[int], list[int]]]:

@@ -98,9 +98,14 @@ def family_config(family: str, **changes: object) -> Any:
     delta["initializer_range"] = 0.2
     shared = {"shared_expert_intermediate_size": 32}
     sliding = {"sliding_window": 12, "layer_types": ["sliding_attention", "full_attention"]}
-    latent = {"num_key_value_heads": 4, "kv_lora_rank": 24, "qk_rope_head_dim": 8, "qk_nope_head_dim": 16, "v_head_dim": 16}
+    latent = {"kv_lora_rank": 24, "qk_rope_head_dim": 8, "qk_nope_head_dim": 16, "v_head_dim": 16}
     kimi = {"linear_head_dim": 16, "linear_num_heads": 4, "moe_intermediate_size": 32, "num_experts_per_token": 2}
-    kimi |= {"num_local_experts": 4, "layer_types": delta["layer_types"], "initializer_range": 0.2}
+    kimi |= {
+        "num_key_value_heads": 4,
+        "num_local_experts": 4,
+        "layer_types": delta["layer_types"],
+        "initializer_range": 0.2,
+    }
     vision = {
         "depth": 1,
         "hidden_size": 32,
@@ -191,6 +196,31 @@ def family(save_family: Callable[..., Path], tmp_path_factory: pytest.TempPathFa
         if name not in saved:
             saved[name] = save_family(tmp_path_factory.mktemp(name), name)
         return saved[name]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def save_thinking(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Function (chat template) that saves the tiny Llama with it, once, and with tokens for the tags of a thought."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    saved: dict[str, Path] = {}
+
+    def get(template: str) -> Path:
+        if template not in saved:
+            folder = tmp_path_factory.mktemp("thinking")
+            tokenizer = AutoTokenizer.from_pretrained(tiny)
+            tokenizer.add_tokens(["<think>", "</think>"])
+            tokenizer.chat_template = template
+            tokenizer.save_pretrained(folder)
+            model = AutoModelForCausalLM.from_pretrained(tiny)
+            torch.manual_seed(3)
+            model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+            model.save_pretrained(folder)
+            saved[template] = folder
+        return saved[template]
 
     return get
 

@@ -11,6 +11,7 @@ import pytest
 from legalrr.backbones import vllm as stage
 from legalrr.backbones.local.backbone import TransformersBackbone
 from legalrr.backbones.sampling import CardSampling, call_seed
+from legalrr.backbones.thinking import CLOSING
 from legalrr.backbones.vllm import VLLMBackbone
 from legalrr.errors import UserError
 from legalrr.protocols import Call, Engine
@@ -322,3 +323,23 @@ def test_equal_backbones_share_one_engine(tiny):
     first = backbone(tiny).load()
     assert backbone(tiny).load() is first
     assert backbone(tiny, context=64).load() is not first
+
+
+@pytest.mark.parametrize("start", ["", "<think>\n"])
+def test_a_budget_of_thoughts_gives_the_answers_of_the_transformers_engine(save_thinking, start):
+    template = (
+        "{% for m in messages %}{{ m['content'] }}{% endfor %}{{ 'assistant\n' }}"
+        "{% if enable_thinking %}{{ '" + start.replace("\n", "\\n") + "' }}{% else %}{{ '<think></think>' }}{% endif %}"
+    )
+    options = {"name": "m", "model": str(save_thinking(template)), "dtype": "float32"}
+    options |= {"thinking": "budget", "thinking_tokens": 6}
+    calls = [Call(key=text, messages=({"role": "user", "content": text},), max_new_tokens=4) for text in TEXTS]
+    far, near = (
+        {key: reply for batch in backbone(**options).load().generate(calls) for key, reply in batch}
+        for backbone in (VLLMBackbone, TransformersBackbone)
+    )
+    for key, reply in near.items():
+        kept = (reply.text, reply.finish_reason, reply.prompt_tokens, reply.new_tokens)
+        assert (far[key].text, far[key].finish_reason, far[key].prompt_tokens, far[key].new_tokens) == kept
+    # A thought that the model does not open is not closed either.
+    assert any(CLOSING in reply.text for reply in near.values()) == bool(start)

@@ -15,6 +15,7 @@ from legalrr.backbones.local.memory import check_memory, check_thinking, set_con
 from legalrr.backbones.local.model_files import model_provenance, resolve_revision
 from legalrr.backbones.local.weights import bitsandbytes_config, check_device, load_error, open_weights
 from legalrr.backbones.sampling import CardSampling, check_decoding
+from legalrr.backbones.thinking import read_thinking, set_thinking
 from legalrr.errors import UserError
 from legalrr.stage import at_least, check_fields, choice, later, runtime
 
@@ -63,8 +64,11 @@ class TransformersBackbone:
     """Seed of sampling."""
     thinking_tokens: int = at_least(0, 0)
     """Tokens that a reasoning model may generate before its answer, in addition to those of a turn."""
+    thinking: str | None = later(default=None)
+    """off or on: set the switch of the chat template; budget: on, and close a thought after `thinking_tokens` instead
+    of cutting the answer; None: as the template does by default (`legalrr.backbones.thinking`)."""
     chat_template_kwargs: dict[str, Any] | None = later(default=None, hash=False)  # noqa: RUF009 - a field like those above
-    """Arguments of the chat template, e.g. `{enable_thinking: false}` for Qwen3 without thoughts."""
+    """Arguments of the chat template."""
     gka: GkaOptions = later(default=GkaOptions())  # noqa: RUF009  # it is frozen
     """Gated KalmaNet layers: settings of existing ones, and attention layers to replace by new ones."""
     device: str = runtime(default="cpu")
@@ -98,6 +102,8 @@ class TransformersBackbone:
             raise UserError("split has no kernel for mps", where=f"{OPTION}.attention", cure="use sdpa")
         check_decoding(self.decoding, self.card, option=OPTION)
         check_template_seconds(self.chat_template_seconds, option=OPTION)
+        thinking = read_thinking(self.thinking, self.thinking_tokens, self.chat_template_kwargs, option=OPTION)
+        object.__setattr__(self, "thinking", thinking)
         if self.gka.layers and self.quantization != "none":
             raise UserError(
                 "cannot replace layers with quantised weights",
@@ -153,7 +159,8 @@ def _engine(backbone: TransformersBackbone) -> TransformersEngine:
     check_device(backbone.device, option=OPTION)
     bitsandbytes_config(backbone.quantization, backbone.dtype, option=OPTION)
     context = set_context(checkpoint.config, backbone.context, option=OPTION)
-    check_thinking(backbone.thinking_tokens, context, option=OPTION)
+    thoughts = set_thinking(template, backbone.thinking, backbone.thinking_tokens)
+    check_thinking(thoughts.tokens, context, option=OPTION)
     from legalrr.backbones.local.gka_surgery import conversion_plan
 
     plan, layers = conversion_plan(checkpoint, backbone.gka, device=backbone.device, option=GKA_OPTION)
@@ -174,10 +181,9 @@ def _engine(backbone: TransformersBackbone) -> TransformersEngine:
     from legalrr.backbones.local.page_images import open_vision
 
     return TransformersEngine(
-        template=template,
+        thoughts=thoughts,
         context=context,
         load_model=lambda: _model(backbone, checkpoint, layers),
-        thinking_tokens=backbone.thinking_tokens,
         card=backbone.card if backbone.decoding == "card" else None,
         seed=backbone.seed,
         batch_tokens=backbone.batch_tokens,

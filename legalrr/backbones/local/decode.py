@@ -11,6 +11,7 @@ from transformers import DynamicCache, LogitsProcessorList, PreTrainedModel, Sto
 from legalrr.backbones.local.page_images import left_pad
 from legalrr.backbones.local.prefill import TokenizedPrompt
 from legalrr.backbones.sampling import CardSampling, Sampler, call_seed
+from legalrr.backbones.thinking import ThoughtBudget, ThoughtCloser
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -85,6 +86,7 @@ def decode(
     *,
     card: CardSampling | None,
     seed: int,
+    budget: ThoughtBudget | None = None,
 ) -> Iterator[dict[int, list[int]]]:
     """Generate the tokens of each answer, including the end token.
 
@@ -94,6 +96,7 @@ def decode(
         cache: left-padded cache of all but the last token of each prompt; None: prefill the prompts here.
         card: sampling settings; None: greedy decoding.
         seed: seed of sampling, combined with the key of each call.
+        budget: limit of a thought; None: none.
 
     Yields:
         row -> tokens of the answers that ended together; without a cache, of all answers.
@@ -103,9 +106,11 @@ def decode(
     given = left_pad(
         model, [prompt.ids for prompt in batch], [prompt.pictures for prompt in batch], pixels=cache is None
     )
-    processors: list[ConstrainedDecoder | Sampler] = []
+    processors: list[ConstrainedDecoder | ThoughtCloser | Sampler] = []
     if any(prompt.choices for prompt in batch):
         processors.append(ConstrainedDecoder([prompt.choices for prompt in batch], generation.eos_token_id, width))
+    if budget is not None:
+        processors.append(ThoughtCloser(budget, generation.eos_token_id, width))
     if card is not None:
         processors.append(Sampler(card, [call_seed(seed, prompt.call.key) for prompt in batch], width))
     longest = width + max(prompt.new for prompt in batch)

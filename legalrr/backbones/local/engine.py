@@ -19,7 +19,6 @@ from functools import cached_property
 import torch
 from transformers import GenerationConfig, PreTrainedModel
 
-from legalrr.backbones.chat_template import ChatTemplate
 from legalrr.backbones.local.cache import stack_states, unstack_state
 from legalrr.backbones.local.checkpoint import end_tokens
 from legalrr.backbones.local.decode import decode
@@ -35,6 +34,7 @@ from legalrr.backbones.local.prefill import (
 from legalrr.backbones.local.prefix_cache import PrefixCache, branch_points, depth_first_order, uncached_lengths
 from legalrr.backbones.local.weights import catch_out_of_memory, torch_settings
 from legalrr.backbones.sampling import CardSampling
+from legalrr.backbones.thinking import Thoughts
 from legalrr.errors import UserError
 from legalrr.protocols import Abilities, Call, Reply
 from legalrr.records import Page
@@ -47,10 +47,9 @@ class TransformersEngine:
     """The engine of `TransformersBackbone`.
 
     Args:
-        template: the chat template, of a fast tokenizer.
+        thoughts: how the model thinks, with its chat template.
         context: maximum number of tokens in the model.
         load_model: return the model, in evaluation mode on its device; called at the first call.
-        thinking_tokens: tokens allowed before an answer, in addition to its own.
         card: sampling settings; None: greedy decoding.
         seed: seed of sampling.
         batch_tokens: maximum number of tokens of padded prompts and answers in a decoding batch.
@@ -68,10 +67,9 @@ class TransformersEngine:
     def __init__(
         self,
         *,
-        template: ChatTemplate,
+        thoughts: Thoughts,
         context: int,
         load_model: Callable[[], PreTrainedModel],
-        thinking_tokens: int,
         card: CardSampling | None,
         seed: int,
         batch_tokens: int,
@@ -85,11 +83,11 @@ class TransformersEngine:
         option: str,
         vision: Vision | None = None,
     ) -> None:
-        self.template = template
-        self.tokenizer = template.tokenizer
+        self.template = thoughts.template
+        self.tokenizer = thoughts.template.tokenizer
         # Thoughts are dropped from later turns, so prompt and answer share the context with at most one.
-        self.context = context - thinking_tokens
-        at_once = thinking_tokens == 0
+        self.context = context - thoughts.tokens
+        at_once = thoughts.tokens == 0
         self.can = Abilities(logprobs=at_once, structured=at_once, images=vision is not None, seed=card is not None)
         self.prefixes = PrefixCache(prefix_cache_bytes)
         self.holds = prefix_cache_bytes // max(1, token_bytes)
@@ -97,7 +95,7 @@ class TransformersEngine:
         """Prompt tokens that were computed so far."""
         self._prefiller = Prefiller(self.prefixes, chunk=prefill_chunk, min_cached_share=min_cached_share)
         self._load_model = load_model
-        self._thinking_tokens = thinking_tokens
+        self._thoughts = thoughts
         self._card = card
         self._seed = seed
         self._batch_tokens = batch_tokens
@@ -167,11 +165,11 @@ class TransformersEngine:
             prompt = tokenize_call(
                 call,
                 self.template,
-                thinking_tokens=self._thinking_tokens,
+                thinking_tokens=self._thoughts.tokens,
                 option=self._option,
                 vision=self._vision,
             )
-            if len(prompt.ids) + prompt.new > self.context + self._thinking_tokens:
+            if len(prompt.ids) + prompt.new > self.context + self._thoughts.tokens:
                 overflows.append((call.key, prompt.reply("overflow")))
             else:
                 prompts.append(prompt)
@@ -242,7 +240,7 @@ class TransformersEngine:
         )
         del results
         answers: dict[int, list[int]] = {}
-        for ended in decode(model, batch, cache, card=self._card, seed=self._seed):
+        for ended in decode(model, batch, cache, card=self._card, seed=self._seed, budget=self._thoughts.budget):
             # The answers under way share the time of a step.
             share = (time.perf_counter() - started) / (len(batch) - len(answers))
             seconds = [taken + share * (row not in answers) for row, taken in enumerate(seconds)]
@@ -265,7 +263,7 @@ class TransformersEngine:
         """Generate answers with `generate` alone, on the padded prompts."""
         started = time.perf_counter()
         self.tokens_read += sum(len(prompt.ids) for prompt in batch)
-        for answers in decode(model, batch, None, card=self._card, seed=self._seed):
+        for answers in decode(model, batch, None, card=self._card, seed=self._seed, budget=self._thoughts.budget):
             seconds = (time.perf_counter() - started) / len(batch)
             yield [
                 (batch[row], replace(self._generated_reply(batch[row], answer, 0), seconds=seconds))
@@ -275,7 +273,7 @@ class TransformersEngine:
     def _generated_reply(self, prompt: TokenizedPrompt, answer: list[int], cached_tokens: int) -> Reply:
         return prompt.reply(
             "stop" if answer[-1] in self.model.generation_config.eos_token_id else "length",
-            text=self.tokenizer.decode(answer, skip_special_tokens=True),
+            text=self._thoughts.opening + self.tokenizer.decode(answer, skip_special_tokens=True),
             cached_tokens=cached_tokens,
             new_tokens=len(answer),
         )

@@ -249,7 +249,14 @@ def available_memory(device: str) -> int:
 
 
 def check_memory(
-    config: "PretrainedConfig", context: int, *, weights: int, dtype: str, device: str, option: str, windowed: bool = False
+    config: "PretrainedConfig",
+    context: int,
+    *,
+    weights: int,
+    dtype: str,
+    device: str,
+    option: str,
+    windowed: bool = False,
 ) -> None:
     """Raise UserError if weights plus the cache of one conversation of `context` tokens exceed the memory.
 

@@ -13,8 +13,15 @@ from typing import Any, ClassVar
 
 from legalrr.backbones.chat_template import DEFAULT_SECONDS, check_template_seconds
 from legalrr.backbones.local.model_files import content_digest
-from legalrr.backbones.openai.tokens import characters_per_token, open_tokens, resolve_tokenizer, tokenizer_folder
+from legalrr.backbones.openai.tokens import (
+    TokenizerTokens,
+    characters_per_token,
+    open_tokens,
+    resolve_tokenizer,
+    tokenizer_folder,
+)
 from legalrr.backbones.sampling import CardSampling, check_decoding
+from legalrr.backbones.thinking import read_thinking
 from legalrr.credentials import require_plain_url, require_variable_name
 from legalrr.errors import UserError
 from legalrr.protocols import Engine, Reply
@@ -24,6 +31,7 @@ from legalrr.stage import at_least, check_fields, choice, later, runtime
 OPTION = "backbone"
 LOGPROBS = ("none", "echo")
 STRUCTURED = ("none", "structured_outputs", "json_schema")
+THOUGHT_CAPS = ("none", "thinking_token_budget")
 CAPS = ("max_completion_tokens", "max_tokens")
 SENDABLE = re.compile(r"[!-~]+")
 """Valid characters of a key: the HTTP library prints a key with others in its error."""
@@ -103,6 +111,10 @@ class OpenAIBackbone:
     thinking_tokens: int = at_least(0, 0)
     """Tokens reserved in the context for a reasoning model's thoughts, in addition to those of a turn. A server limits
     the sum of both, so an answer may exceed its turn's limit if the thought is short."""
+    thinking: str | None = later(default=None)
+    """off or on: send the switch of the chat template of `tokenizer` in `chat_template_kwargs`; budget: on, and let the
+    server close a thought after `thinking_tokens` (see `thought_cap`); None: as the server does by default. OpenAI's
+    models have `reasoning_effort` instead."""
     repetition: int = at_least(1, 1)
     """Number of the repetition of an experiment: it is not sent, but keeps stored answers separate."""
     chat_template_kwargs: dict[str, Any] | None = later(default=None, hash=False)  # noqa: RUF009 - a field like those above
@@ -117,6 +129,9 @@ class OpenAIBackbone:
     llama.cpp; `none`: not supported. Keep one setting per server, since stored answers do not record it."""
     cap: str = choice("max_completion_tokens", *CAPS, runtime=True)
     """The server's parameter for the maximum number of generated tokens; `max_tokens` for old servers."""
+    thought_cap: str = choice("none", *THOUGHT_CAPS, runtime=True)
+    """The server's parameter for the maximum number of tokens of a thought, for thinking=budget:
+    `thinking_token_budget` for vLLM with `--reasoning-config`; `none`: not supported."""
     reply_model: str | None = runtime(default=None)
     """Name of the model in the server's replies, if it is not `model`; another name is an error."""
     api_key_env: str | None = runtime(default=None)
@@ -160,9 +175,32 @@ class OpenAIBackbone:
                 cure="give the tokenizer of the served model",
             )
         check_template_seconds(self.chat_template_seconds, option=OPTION)
+        self._check_thinking(counted)
         require_plain_url(self.base_url, where=f"{OPTION}.base_url")
         if self.api_key_env is not None:
             require_variable_name(self.api_key_env, where=f"{OPTION}.api_key_env")
+
+    def _check_thinking(self, counted: bool) -> None:
+        thinking = read_thinking(self.thinking, self.thinking_tokens, self.chat_template_kwargs, option=OPTION)
+        object.__setattr__(self, "thinking", thinking)
+        if thinking is not None and counted:
+            raise UserError(
+                f"thinking={thinking} sets a switch of the chat template, which {self.tokenizer} does not have",
+                where=f"{OPTION}.tokenizer",
+                cure=f"give the tokenizer of the served model, or use {OPTION}.reasoning_effort for models of OpenAI",
+            )
+        if thinking == "off" and self.reasoning_effort not in (None, "none"):
+            raise UserError(
+                f"thinking=off with reasoning_effort={self.reasoning_effort}",
+                where=f"{OPTION}.thinking",
+                cure="set one of the two to null",
+            )
+        if thinking == "budget" and self.thought_cap == "none":
+            raise UserError(
+                "thinking=budget needs a server that limits thoughts",
+                where=f"{OPTION}.thought_cap",
+                cure="use thinking_token_budget for vLLM with --reasoning-config, or thinking=on",
+            )
 
     def _check_decoding(self) -> None:
         check_decoding(self.decoding or "greedy", self.card, option=OPTION)
@@ -263,12 +301,26 @@ def _engine(backbone: OpenAIBackbone) -> Engine:
     from legalrr.backbones.openai.engine import OpenAIEngine
     from legalrr.backbones.openai.replies import Server
 
+    arguments = backbone.chat_template_kwargs
+    tokens = open_tokens(
+        backbone.tokenizer,
+        backbone.tokenizer_revision,
+        option=OPTION,
+        arguments=arguments,
+        seconds=backbone.chat_template_seconds,
+    )
+    if backbone.thinking is not None:
+        assert isinstance(tokens, TokenizerTokens)
+        tokens = tokens.with_thinking("off" if backbone.thinking == "off" else "on", backbone.thinking_tokens)
+        arguments = dict(tokens.template.arguments) or None
     given = {
         **backbone._sampling(),
         "reasoning_effort": backbone.reasoning_effort,
         "seed": backbone.seed,
-        "chat_template_kwargs": backbone.chat_template_kwargs,
+        "chat_template_kwargs": arguments,
     }
+    if backbone.thinking == "budget":
+        given[backbone.thought_cap] = backbone.thinking_tokens
     return OpenAIEngine(
         server=Server(
             model=backbone.model,
@@ -280,13 +332,7 @@ def _engine(backbone: OpenAIBackbone) -> Engine:
             retries=backbone.retries,
             reply_megabytes=backbone.reply_megabytes,
         ),
-        tokens=open_tokens(
-            backbone.tokenizer,
-            backbone.tokenizer_revision,
-            option=OPTION,
-            arguments=backbone.chat_template_kwargs,
-            seconds=backbone.chat_template_seconds,
-        ),
+        tokens=tokens,
         context=backbone.context,
         thinking_tokens=backbone.thinking_tokens,
         parameters={name: value for name, value in given.items() if value is not None},

@@ -9,6 +9,7 @@ from typing import Any
 
 from legalrr.backbones.chat_template import DEFAULT_SECONDS, ChatTemplate
 from legalrr.backbones.local.weights import REMOTE_CODE, remote_code_error
+from legalrr.backbones.thinking import set_thinking
 from legalrr.errors import UserError
 from legalrr.hub import HUB_ID, MAIN, TOKENIZER_FILES, download, resolve_commit
 from legalrr.paths import resolve
@@ -68,6 +69,16 @@ class TokenizerTokens:
             )
         self.template.check()
         return self.template.tokenize(messages)
+
+    def with_thinking(self, thinking: str, thinking_tokens: int) -> TokenizerTokens:
+        """Return the counter with the switch of its chat template set; raises UserError as `set_thinking` does."""
+        if self.tokenizer.chat_template is None:
+            raise UserError(
+                "the tokenizer has no chat template, which thinking sets a switch of",
+                where=f"{self.template.option}.tokenizer",
+                cure=f"give the tokenizer of the served model, or use {self.template.option}.thinking=null",
+            )
+        return TokenizerTokens(set_thinking(self.template, thinking, thinking_tokens).template)
 
 
 def characters_per_token(tokenizer: str, *, option: str) -> int | None:

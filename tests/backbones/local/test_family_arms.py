@@ -14,7 +14,8 @@ from legalrr.run.prefetch import prefetch
 from legalrr.stage import identity
 
 ARCHITECTURES = ("gemma3", "olmo3", "qwen3_next", "qwen3_5", "olmo_hybrid", "kimi_linear")
-ARMS = ("plain", "d", "r", "dr", "c", "dc", "rc", "drc", "direct", "direct_choose", "direct_compare", "direct_calibrated")
+DIRECT = ("direct", "direct_choose", "direct_compare", "direct_calibrated")
+ARMS = ("plain", "d", "r", "dr", "c", "dc", "rc", "drc", *DIRECT)
 SHORT = ("limit=1", "restructure.overflow=middle", "restructure.budget=120")
 KEPT = ("text", "finish_reason", "prompt_tokens", "new_tokens")
 CONTEXT = 16384
