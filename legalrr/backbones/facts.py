@@ -13,7 +13,8 @@ Each file of conf/backbone describes its model in a `meta` node:
       read: 2026-11
       uncertain: parameters, cache
 
-All entries are optional; a missing one is unknown. The first five are facts about the model, which replace its
+`state` is that of Gated KalmaNet; with the sizes of keys and values, `24 layers of 32 heads of 128 x 128, 8,192
+channels`, that of Gated DeltaNet. All entries are optional; a missing one is unknown. The first five are facts about the model, which replace its
 config.json until its files are local; `source` says where they were read, `read` when, and `uncertain` names those that
 nobody has checked. `engines` are the choices of conf/engine that run the model; missing: all. `former` marks a former
 choice, and gives the words that replace it.
@@ -27,7 +28,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from legalrr.backbones.engine_choice import composed_facts, engines_of
-from legalrr.backbones.local.memory import BYTES_PER_WEIGHT, gka_state_bytes
+from legalrr.backbones.local.memory import BYTES_PER_WEIGHT, delta_state_bytes, gka_state_bytes
 from legalrr.configuration import compose, read_metadata
 from legalrr.errors import UserError
 from legalrr.hub import HUB_ID
@@ -46,7 +47,7 @@ FORMS = {
         "36 layers of 8 key-value heads of 128",
     ),
     "state": (
-        re.compile(rf"{NUMBER} layers of {NUMBER} heads of {NUMBER}, {NUMBER} channels"),
+        re.compile(rf"{NUMBER} layers of {NUMBER} heads of {NUMBER}(?: x {NUMBER})?, {NUMBER} channels"),
         "18 layers of 32 heads of 128, 6,144 channels",
     ),
 }
@@ -70,7 +71,8 @@ class BackboneFacts:
     cache: tuple[int, ...] | None
     """Attention layers, key-value heads per layer, head size."""
     state: tuple[int, ...] | None
-    """Gated KalmaNet layers, heads per layer, head size, convolution channels; None: no such layers."""
+    """Recurrent layers, heads per layer, head size, convolution channels; two head sizes, of keys and values, for Gated
+    DeltaNet, one for Gated KalmaNet. None: no such layers."""
     engines: tuple[str, ...]
     """Engines that run it; empty: its configuration names its class itself."""
     source: str | None
@@ -108,7 +110,11 @@ class BackboneFacts:
             return None
         layers, heads, size = self.cache
         grown = int(2 * tokens * layers * heads * size * BYTES_PER_WEIGHT[dtype])
-        return grown if self.state is None else grown + gka_state_bytes(*self.state, dtype=dtype)
+        if self.state is None:
+            return grown
+        layers, heads, *sizes, channels = self.state
+        state_bytes = delta_state_bytes if len(sizes) == 2 else gka_state_bytes
+        return grown + state_bytes(layers, heads, *sizes, channels, dtype=dtype)
 
 
 def backbone_names() -> list[str]:
@@ -167,4 +173,4 @@ def _numbers(key: str, text: str, file: Path) -> list[int]:
     match = form.fullmatch(text)
     if match is None:
         raise UserError(f"cannot read meta.{key} {text!r}", where=str(file), cure=f"write {key}: {example}")
-    return [int(number.replace(",", "")) for number in match.groups()]
+    return [int(number.replace(",", "")) for number in match.groups() if number is not None]

@@ -16,6 +16,11 @@ MOE = {"head_dim": 128, "num_key_value_heads": 4, "vocab_size": 151936, "num_exp
 LARGE = {"depth": 27, "hidden_size": 1152, "intermediate_size": 4304, "deepstack_visual_indexes": [8, 16, 24]}
 SMALL = {"depth": 24, "hidden_size": 1024, "intermediate_size": 4096, "deepstack_visual_indexes": [5, 11, 17]}
 """Image encoders of Qwen3-VL."""
+SIGLIP = {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27, "num_attention_heads": 16}
+SIGLIP |= {"image_size": 896, "patch_size": 14, "vision_use_head": False}
+"""Image encoder of Gemma 3."""
+PHI14 = {"num_hidden_layers": 40, "hidden_size": 5120, "intermediate_size": 17920, "num_attention_heads": 40}
+PHI14 |= {"pad_token_id": None}
 PHI = {"num_hidden_layers": 32, "hidden_size": 3072, "intermediate_size": 8192, "pad_token_id": None}
 LLAMA = {"num_hidden_layers": 32, "hidden_size": 4096, "intermediate_size": 14336, "num_key_value_heads": 8}
 
@@ -36,7 +41,31 @@ def hybrid(number, hidden, inner, heads):
     return fields | {"hybrid_override_pattern": "-".join(["*", "GKA"] * (number // 2))}
 
 
+def gemma(number, hidden, inner, heads, pairs, size):
+    """Fields of a Gemma 3, with its image encoder."""
+    fields = {"num_key_value_heads": pairs, "head_dim": size, "vocab_size": 262208}
+    return ("gemma3", SIGLIP, True, fields | layers(number, hidden, inner, heads))
+
+
 SHAPES = {
+    "qwen3_0_6b": ("qwen3", None, True, QWEN3 | layers(28, 1024, 3072, 16)),
+    "qwen3_1_7b": ("qwen3", None, True, QWEN3 | layers(28, 2048, 6144, 16)),
+    "qwen3_4b": ("qwen3", None, True, QWEN3 | layers(36, 2560, 9728, 32)),
+    "qwen3_8b": ("qwen3", None, False, QWEN3 | layers(36, 4096, 12288, 32)),
+    "qwen3_14b": ("qwen3", None, False, QWEN3 | layers(40, 5120, 17408, 40)),
+    "qwen3_32b": ("qwen3", None, False, QWEN3 | layers(64, 5120, 25600, 64)),
+    "qwen3_next_80b_a3b": ("qwen3_next", None, False, {}),
+    "qwen3_5_9b": ("qwen3_5_text", None, False, {}),
+    "gemma_3_1b": (
+        "gemma3_text",
+        None,
+        True,
+        {"num_key_value_heads": 1, "head_dim": 256, "vocab_size": 262144} | layers(26, 1152, 6912, 4),
+    ),
+    "gemma_3_4b": gemma(34, 2560, 10240, 8, 4, 256),
+    "gemma_3_12b": gemma(48, 3840, 15360, 16, 8, 256),
+    "gemma_3_27b": gemma(62, 5376, 21504, 32, 16, 128),
+    "phi_4": ("phi3", None, False, PHI14 | {"num_key_value_heads": 10, "vocab_size": 100352}),
     "qwen3_vl_2b": ("qwen3_vl", SMALL, True, QWEN3 | layers(28, 2048, 6144, 16)),
     "qwen3_vl_4b": ("qwen3_vl", SMALL, True, QWEN3 | layers(36, 2560, 9728, 32)),
     "qwen3_vl_8b": ("qwen3_vl", LARGE, False, QWEN3 | layers(36, 4096, 12288, 32)),
@@ -74,7 +103,8 @@ def test_parameters_and_cache_follow_from_the_shape_of_the_model(name):
     if vision is None:
         config = CONFIG_MAPPING[kind](**text | {"tie_word_embeddings": tied})
     else:
-        vision |= {"num_heads": 16, "patch_size": 16, "out_hidden_size": text["hidden_size"]}
+        if kind.startswith("qwen3_vl"):
+            vision |= {"num_heads": 16, "patch_size": 16, "out_hidden_size": text["hidden_size"]}
         config = CONFIG_MAPPING[kind](
             text_config=text | {"tie_word_embeddings": tied}, vision_config=vision, tie_word_embeddings=tied
         )
