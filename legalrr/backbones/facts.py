@@ -14,7 +14,7 @@ Each file of conf/backbone describes its model in a `meta` node:
       uncertain: parameters, cache
 
 `state` is that of Gated KalmaNet; with the sizes of keys and values, `24 layers of 32 heads of 128 x 128, 8,192
-channels`, that of Gated DeltaNet. All entries are optional; a missing one is unknown. The first five are facts about the model, which replace its
+channels`, that of Gated DeltaNet. The cache of latent attention is `7 layers of 576 latent numbers`. All entries are optional; a missing one is unknown. The first five are facts about the model, which replace its
 config.json until its files are local; `source` says where they were read, `read` when, and `uncertain` names those that
 nobody has checked. `engines` are the choices of conf/engine that run the model; missing: all. `former` marks a former
 choice, and gives the words that replace it.
@@ -23,6 +23,7 @@ choice, and gives the words that replace it.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -43,7 +44,7 @@ FORMS = {
     "context": (re.compile(rf"{NUMBER}(?: tokens)?"), "262,144 tokens"),
     "parameters": (re.compile(NUMBER), "8,767,123,696"),
     "cache": (
-        re.compile(rf"{NUMBER} layers of {NUMBER} key-value heads of {NUMBER}"),
+        re.compile(rf"{NUMBER} layers of (?:{NUMBER} key-value heads of {NUMBER}|{NUMBER} latent numbers)"),
         "36 layers of 8 key-value heads of 128",
     ),
     "state": (
@@ -69,7 +70,7 @@ class BackboneFacts:
     parameters: int | None
     """Number of weights, including all experts and the image encoder."""
     cache: tuple[int, ...] | None
-    """Attention layers, key-value heads per layer, head size."""
+    """Attention layers, key-value heads per layer, head size; for latent attention, layers and numbers per token."""
     state: tuple[int, ...] | None
     """Recurrent layers, heads per layer, head size, convolution channels; two head sizes, of keys and values, for Gated
     DeltaNet, one for Gated KalmaNet. None: no such layers."""
@@ -108,8 +109,8 @@ class BackboneFacts:
         """Compute the bytes of keys, values and recurrent states after `tokens` tokens in `dtype`; None if unknown."""
         if self.cache is None:
             return None
-        layers, heads, size = self.cache
-        grown = int(2 * tokens * layers * heads * size * BYTES_PER_WEIGHT[dtype])
+        pair = 1 if len(self.cache) == 2 else 2
+        grown = int(pair * tokens * prod(self.cache) * BYTES_PER_WEIGHT[dtype])
         if self.state is None:
             return grown
         layers, heads, *sizes, channels = self.state

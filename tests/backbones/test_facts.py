@@ -16,6 +16,7 @@ MOE = {"head_dim": 128, "num_key_value_heads": 4, "vocab_size": 151936, "num_exp
 LARGE = {"depth": 27, "hidden_size": 1152, "intermediate_size": 4304, "deepstack_visual_indexes": [8, 16, 24]}
 SMALL = {"depth": 24, "hidden_size": 1024, "intermediate_size": 4096, "deepstack_visual_indexes": [5, 11, 17]}
 """Image encoders of Qwen3-VL."""
+QWEN35 = {"num_key_value_heads": 2, "linear_num_value_heads": 16, "tie_word_embeddings": True}
 SIGLIP = {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27, "num_attention_heads": 16}
 SIGLIP |= {"image_size": 896, "patch_size": 14, "vision_use_head": False}
 """Image encoder of Gemma 3."""
@@ -115,3 +116,29 @@ def test_parameters_and_cache_follow_from_the_shape_of_the_model(name):
     used = cache_bytes(config, 50, "bfloat16") + state_bytes(config, "bfloat16")
     assert used == facts.cache_bytes(50, "bfloat16")
     assert not set(facts.uncertain) & {"parameters", "cache", "state"}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "text"),
+    [
+        ("olmo_hybrid_7b", "olmo_hybrid", {}),
+        (
+            "kimi_linear_48b_a3b",
+            "kimi_linear",
+            {"layer_types": ["linear_attention" if (n + 1) % 4 and n < 26 else "full_attention" for n in range(27)]},
+        ),
+        ("qwen3_5_0_8b", "qwen3_5_text", QWEN35 | layers(24, 1024, 3584, 8)),
+        ("qwen3_5_2b", "qwen3_5_text", QWEN35 | layers(24, 2048, 6144, 8)),
+        ("qwen3_5_4b", "qwen3_5_text", {"tie_word_embeddings": True} | layers(32, 2560, 9216, 16)),
+        ("qwen3_8_27b", "qwen3_5_text", {"linear_num_value_heads": 48} | layers(64, 5120, 17408, 24)),
+    ],
+)
+def test_uncertain_sizes_agree_with_each_other(name, kind, text):
+    config = CONFIG_MAPPING[kind](**text)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    facts = card(name)
+    assert sum(weight.numel() for weight in model.parameters()) == facts.parameters
+    used = cache_bytes(config, 50, "bfloat16") + state_bytes(config, "bfloat16")
+    assert used == facts.cache_bytes(50, "bfloat16")
+    assert "parameters" in facts.uncertain
