@@ -14,10 +14,11 @@ Each file of conf/backbone describes its model in a `meta` node:
       uncertain: parameters, cache
 
 `state` is that of Gated KalmaNet; with the sizes of keys and values, `24 layers of 32 heads of 128 x 128, 8,192
-channels`, that of Gated DeltaNet. The cache of latent attention is `7 layers of 576 latent numbers`. All entries are optional; a missing one is unknown. The first five are facts about the model, which replace its
-config.json until its files are local; `source` says where they were read, `read` when, and `uncertain` names those that
-nobody has checked. `engines` are the choices of conf/engine that run the model; missing: all. `former` marks a former
-choice, and gives the words that replace it.
+channels`, that of Gated DeltaNet. The cache of latent attention is `7 layers of 576 latent numbers`. All entries are
+optional; a missing one is unknown. The first five are facts about the model, which replace its config.json until its
+files are local; `source` says where they were read, `read` when, and `uncertain` names those that nobody has checked.
+`engines` are the choices of conf/engine that run the model; missing: all. `former` marks a former choice, and gives the
+words that replace it.
 """
 
 import re
@@ -113,9 +114,9 @@ class BackboneFacts:
         grown = int(pair * tokens * prod(self.cache) * BYTES_PER_WEIGHT[dtype])
         if self.state is None:
             return grown
-        layers, heads, *sizes, channels = self.state
-        state_bytes = delta_state_bytes if len(sizes) == 2 else gka_state_bytes
-        return grown + state_bytes(layers, heads, *sizes, channels, dtype=dtype)
+        if len(self.state) == 5:
+            return grown + delta_state_bytes(*self.state, dtype=dtype)
+        return grown + gka_state_bytes(*self.state, dtype=dtype)
 
 
 def backbone_names() -> list[str]:
