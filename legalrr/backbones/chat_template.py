@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from inspect import signature
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from legalrr.errors import UserError
@@ -65,6 +66,22 @@ class ChatTemplate:
     def mentions(self, name: str) -> bool:
         """Whether the name of an argument occurs in the template."""
         return re.search(rf"\b{re.escape(name)}\b", str(self.tokenizer.chat_template)) is not None
+
+    def repeated_length(self, messages: Sequence[Mapping[str, Any]]) -> int:
+        """Return how many tokens of a conversation its next turn repeats, all if the template takes no next turn.
+
+        A template may start an answer in another way, such as with an empty thought, than it quotes it later.
+
+        Raises:
+            UserError: as `tokenize`.
+        """
+        whole = self.tokenize(messages)
+        later = ({"role": "assistant", "content": "x"}, {"role": "user", "content": "x"})
+        try:
+            pairs = zip(whole, self.tokenize([*messages, *later]), strict=False)
+        except UserError:
+            return len(whole)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
     def tokenize(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
         """Return the token ids of a conversation, up to the start of the answer.

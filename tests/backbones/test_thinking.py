@@ -22,6 +22,7 @@ SERVED = {"context": 99, "tokenizer": "owner/model"}
 BACKBONES = ((TransformersBackbone, {}), (VLLMBackbone, {}), (OpenAIBackbone, SERVED))
 TURNS = "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
 START = TURNS + "{{ '<|im_start|>assistant\n' }}"
+EMPTY_THOUGHT = "<think>\n\n</think>\n\n"
 EMPTY = "{{ '<think>\n\n</think>\n\n' }}"
 QWEN3 = START + "{% if enable_thinking is defined and not enable_thinking %}" + EMPTY + "{% endif %}"
 QWEN35 = START + "{% if enable_thinking %}{{ '<think>\n' }}{% else %}" + EMPTY + "{% endif %}"
@@ -104,6 +105,23 @@ def test_without_thoughts_answers_are_compared_and_read_from_their_start(save_th
     ((_, reply),) = next(engine.generate([CALL]))
     assert reasoning_end(reply.text) == 0
     assert not load(save_thinking(template), thinking="on", thinking_tokens=8).can.logprobs
+
+
+@pytest.mark.parametrize("family", ["qwen3", "qwen3_5_text"])
+def test_a_later_turn_that_drops_the_empty_thought_continues_from_the_end_of_the_question(
+    save_family, tmp_path, family
+):
+    """Also with recurrent layers, which continue only where they were copied."""
+    folder = save_family(tmp_path / "model", family)
+    (folder / "chat_template.jinja").write_text(QWEN35, encoding="utf-8")
+    engine = load(folder, thinking="off")
+    ((_, first),) = next(engine.generate([CALL]))
+    quoted = ({"role": "assistant", "content": "YES"}, {"role": "user", "content": "Why?"})
+    later = Call(key="later", messages=(*CALL.messages, *quoted), max_new_tokens=4)
+    ((_, reply),) = next(engine.generate([later]))
+    assert reply.cached_tokens == first.prompt_tokens - len(EMPTY_THOUGHT)
+    ((_, alone),) = next(load(folder, thinking="off", prefix_cache_gb=0.0).generate([later]))
+    assert reply.text == alone.text
 
 
 def test_an_unfinished_thought_that_began_in_the_prompt_is_marked_in_the_answer(save_thinking):

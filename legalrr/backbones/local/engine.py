@@ -93,6 +93,8 @@ class TransformersEngine:
         self.holds = prefix_cache_bytes // max(1, token_bytes)
         self.tokens_read = 0
         """Prompt tokens that were computed so far."""
+        self._unrepeated: int | None = None
+        """Tokens at the end of a prompt that its next turn does not repeat, the same for all; None: not known yet."""
         self._prefiller = Prefiller(self.prefixes, chunk=prefill_chunk, min_cached_share=min_cached_share)
         self._load_model = load_model
         self._thoughts = thoughts
@@ -162,6 +164,9 @@ class TransformersEngine:
         """Return the prompts to answer, in prefill order, and replies to calls that exceed the context."""
         prompts, overflows = [], []
         for call in calls:
+            if self._unrepeated is None and not call.final and not call.pages:
+                whole, repeated = self.template.tokenize(call.messages), self.template.repeated_length(call.messages)
+                self._unrepeated = len(whole) - repeated
             prompt = tokenize_call(
                 call,
                 self.template,
@@ -179,7 +184,8 @@ class TransformersEngine:
         branches = branch_points([prompt.ids for prompt in ordered])
         fresh = uncached_lengths([prompt.ids for prompt in ordered], self.prefixes)
         return [
-            replace(prompt, branches=at, uncached=length)
+            # Recurrent layers are copied where the next turn leaves the prompt too.
+            replace(prompt, branches=(*at, len(prompt.ids) - (self._unrepeated or 0)), uncached=length)
             for prompt, at, length in zip(ordered, branches, fresh, strict=True)
         ], overflows
 
