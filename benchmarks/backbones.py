@@ -31,7 +31,7 @@ from legalrr.backbones.local.engine import TransformersEngine
 from legalrr.backbones.local.prefill import tokenize_call
 from legalrr.backbones.local.prefix_cache import common_prefix_length
 from legalrr.paths import root
-from legalrr.protocols import Call, Reply
+from legalrr.protocols import Call, CallQueue, Reply
 from legalrr.run.pipeline import Pipeline, build_pipeline
 from legalrr.run.prefetch import prefetch_cells
 
@@ -56,15 +56,24 @@ class Listener:
         """Delegate other attributes to the engine."""
         return getattr(self.engine, name)
 
-    def generate(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
+    def answer(self, queue: CallQueue) -> Iterator[list[tuple[str, Reply]]]:
         """Record and delegate."""
-        self.requests.append(list(calls))
-        return self.engine.generate(calls)
+        return self.engine.answer(_RecordedQueue(queue, self.requests))
 
-    def compare(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
+
+@dataclass(frozen=True)
+class _RecordedQueue:
+    """Queue that records the calls which are taken."""
+
+    queue: CallQueue
+    requests: list[list[Call]]
+
+    def take(self, room: int | None = None) -> Sequence[Call]:
         """Record and delegate."""
-        self.requests.append(list(calls))
-        return self.engine.compare(calls)
+        taken = self.queue.take(room)
+        if taken:
+            self.requests.append(list(taken))
+        return taken
 
 
 def main() -> None:

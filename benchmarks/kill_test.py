@@ -29,7 +29,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from legalrr.backbones.echo import EchoBackbone
-from legalrr.protocols import Call
+from legalrr.protocols import Call, CallList
 from legalrr.stage import digest
 
 CONCURRENCY = 3
@@ -134,7 +134,7 @@ class CountingServer:
             self.asked[name].append(key)
         time.sleep(self._seconds)
         call = Call(key=key, messages=tuple(messages), max_new_tokens=tokens)
-        ((_, reply),) = [pair for batch in self._engine.generate([call]) for pair in batch]
+        ((_, reply),) = [pair for batch in self._engine.answer(CallList([call])) for pair in batch]
         choice = {
             "index": 0,
             "finish_reason": reply.finish_reason,

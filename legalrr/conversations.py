@@ -1,4 +1,8 @@
-"""Run conversations in step, and get the answers to their calls: from the store, or from the engine and then stored.
+"""Run conversations, and get the answers to their calls: from the store, or from the engine and then stored.
+
+A conversation goes on as soon as its answer comes, whatever the others are waiting for: the engine takes as many calls
+as it can have under way from a queue, and new conversations start only while it asks for more. They start judgment by
+judgment, so that those about one judgment, which share the beginnings of their prompts, are under way together.
 
 Equal calls are made once, also if several processes need them at the same time: a process claims the calls that it is
 about to make (`legalrr.claims`), and waits for the answers to those that another has claimed. It waits only while it
@@ -9,8 +13,10 @@ A refusal is stored apart from answers, so that the call is not made again unles
 
 import logging
 import time
-from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Generic, TypeVar
 
 from legalrr.protocols import Call, Engine, Reply
 from legalrr.records import Completion
@@ -20,12 +26,23 @@ LOG = logging.getLogger(__name__)
 POLL = 0.5
 """Seconds between two looks at the answers that another process stores."""
 
-Conversation = Generator[Call, Reply, Completion]
+T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
+Conversation = Generator[Call, Reply, Completion]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConversationGroup(Generic[K, T]):
+    """Conversations about one judgment, which have not started."""
+
+    conversations: Mapping[K, Generator[Call, Reply, T]]
+    """The conversations by any key, different in all groups."""
+    tokens: Callable[[], int] = lambda: 0
+    """Count the tokens of the states that a prefix cache keeps until the last of them ends."""
 
 
 def run_conversations(
-    conversations: Mapping[K, Conversation],
+    groups: Iterable[ConversationGroup[K, T]],
     store: Store,
     engine: Engine,
     *,
@@ -33,84 +50,63 @@ def run_conversations(
     used: Callable[[str], None],
     advance: Callable[[int], None],
     retried: set[str] | None = None,
-) -> Iterator[tuple[K, Completion]]:
-    """Run conversations to their end, turn by turn.
+    most: int | None = None,
+) -> Iterator[tuple[K, T]]:
+    """Run conversations to their end, each as its answers come.
 
     Args:
-        conversations: conversations that have not started, by any key.
-        store: stored answers, which are not generated again; new ones are added batch by batch.
+        groups: the conversations; a group is taken when the engine has room for it.
+        store: stored answers, which are not generated again; new ones are added as they come.
         engine: answers the calls.
         fresh: receives the keys of the calls that the engine answers.
         used: called with the key of every answer given to a conversation; an overflow or a refusal is not an answer.
         advance: called with the number of finished calls, for a progress bar.
-        retried: see `answer_calls`.
+        retried: keys of refused calls that were made again, extended here; calls that were refused before are made
+            again if they are not among them. None: a stored refusal is final.
+        most: maximum number of groups under way, for an engine that takes all calls at once; None: no limit.
 
     Yields:
-        key and completion of each conversation, as they end.
+        key and result of each conversation, as they end.
     """
-    waiting: dict[K, Call] = {}
-    replies: dict[K, Reply | None] = dict.fromkeys(conversations)
-    while replies:
-        for key, reply in replies.items():
-            try:
-                waiting[key] = next(conversations[key]) if reply is None else conversations[key].send(reply)
-            except StopIteration as end:
-                waiting.pop(key, None)
-                yield key, end.value
-        distinct: dict[str, Call] = {}
-        for call in waiting.values():
-            # A call that ends one conversation may continue in another.
-            if call.key not in distinct or distinct[call.key].final:
-                distinct[call.key] = call
-        advance(len(waiting) - len(distinct))
-        found: dict[str, Reply] = {}
-        for batch in answer_calls(list(distinct.values()), store, engine, fresh=fresh, retried=retried):
-            found.update(batch)
-            advance(len(batch))
-        replies = {key: found[call.key] for key, call in waiting.items()}
-        for call in waiting.values():
-            if found[call.key].error is None and found[call.key].finish_reason != "overflow":
-                used(call.key)
+    queue = _Queue(groups, store, engine, fresh=fresh, used=used, advance=advance, retried=retried, most=most)
+    try:
+        while queue.fill():
+            yield from queue.pop_ended()
+            if queue.waiting:
+                for batch in engine.answer(queue):
+                    queue.receive(batch)
+                    yield from queue.pop_ended()
+                queue.store_refusals()
+            elif queue.elsewhere:
+                queue.wait_for_others()
+        yield from queue.pop_ended()
+    finally:
+        queue.release()
 
 
 def answer_calls(
     calls: Sequence[Call], store: Store, engine: Engine, *, fresh: set[str], retried: set[str] | None = None
-) -> Iterator[list[tuple[str, Reply]]]:
+) -> Iterator[tuple[str, Reply]]:
     """Get the answers to calls with different keys, each from the store if it is there.
 
     Args:
         calls: the calls.
-        store: stored answers; new ones are added batch by batch.
+        store: stored answers; new ones are added as they come.
         engine: answers the others.
         fresh: receives the keys of the calls that the engine answers.
-        retried: keys of refused calls that were made again, extended here; calls that were refused before are made
-            again if they are not among them. None: a stored refusal is final.
+        retried: see `run_conversations`.
 
     Yields:
-        batches of (call key, reply): stored ones, then others as they come.
+        call key and reply, as they come.
     """
-    missing = {call.key: call for call in calls}
-    if found := _pop_stored(missing, store, retried):
-        yield found
-    announced = False
-    while missing:
-        mine = store.claim(missing)
-        try:
-            # Between the last look and the claim, another process may have finished.
-            store.refresh()
-            if found := _pop_stored(missing, store, retried):
-                yield found
-            own = [missing.pop(key) for key in list(missing) if key in mine]
-            if retried is not None:
-                retried.update(call.key for call in own)
-            yield from _make_calls(own, store, engine, fresh)
-        finally:
-            store.release(mine)
-        if missing:
-            if not announced:
-                LOG.info("another process makes %d of these calls: waiting for its answers", len(missing))
-                announced = True
-            time.sleep(POLL)
+    group = ConversationGroup(conversations={call.key: _ask_once(call) for call in calls})
+    yield from run_conversations(
+        [group], store, engine, fresh=fresh, used=lambda key: None, advance=lambda count: None, retried=retried
+    )
+
+
+def _ask_once(call: Call) -> Generator[Call, Reply, Reply]:
+    return (yield call)
 
 
 def refusal_key(key: str) -> str:
@@ -118,43 +114,244 @@ def refusal_key(key: str) -> str:
     return f"{key}/refused"
 
 
-def _pop_stored(missing: dict[str, Call], store: Store, retried: set[str] | None) -> list[tuple[str, Reply]]:
-    """Remove the calls with stored answers, or stored refusals, from `missing`; return their replies."""
-    found = []
-    for key in list(missing):
-        refused = refusal_key(key) in store and (retried is None or key in retried)
-        if key in store or refused:
-            found.append((key, Reply(**store[key if key in store else refusal_key(key)])))
-            del missing[key]
-    return found
+@dataclass
+class _OpenCall(Generic[K, T]):
+    """A call without an answer."""
+
+    call: Call
+    asking: list["_Started[K, T]"]
+    """Conversations that wait for the answer."""
 
 
-def _make_calls(
-    calls: Sequence[Call], store: Store, engine: Engine, fresh: set[str]
-) -> Iterator[list[tuple[str, Reply]]]:
-    """Make calls and store the replies.
+@dataclass(eq=False)
+class _OpenGroup:
+    """A group under way."""
 
-    If the engine fails, refusals after its last answer are not stored: what refuses every call is a broken server.
-    """
-    refused: list[tuple[str, Reply]] = []
-    if calls:
-        store.require_writable()
-    for batch in _run_calls(calls, engine):
+    given: ConversationGroup[Any, Any]
+    left: int
+    """Number of its conversations that have not ended."""
+
+    @cached_property
+    def tokens(self) -> int:
+        """Tokens of its states."""
+        return self.given.tokens()
+
+
+@dataclass
+class _Started(Generic[K, T]):
+    """A conversation under way."""
+
+    key: K
+    conversation: Generator[Call, Reply, T]
+    group: _OpenGroup
+
+
+class _Queue(Generic[K, T]):
+    """The `legalrr.protocols.CallQueue` of conversations; for the arguments see `run_conversations`."""
+
+    def __init__(
+        self,
+        groups: Iterable[ConversationGroup[K, T]],
+        store: Store,
+        engine: Engine,
+        *,
+        fresh: set[str],
+        used: Callable[[str], None],
+        advance: Callable[[int], None],
+        retried: set[str] | None,
+        most: int | None,
+    ) -> None:
+        self.waiting: dict[str, None] = {}
+        """Keys of the calls to be made, in order."""
+        self.elsewhere: dict[str, None] = {}
+        """Keys of the calls that another process makes."""
+        self._groups = iter(groups)
+        self._next: ConversationGroup[K, T] | None = None
+        self._store = store
+        self._engine = engine
+        self._fresh = fresh
+        self._used = used
+        self._advance = advance
+        self._retried = retried
+        self._most = most
+        self._calls: dict[str, _OpenCall[K, T]] = {}
+        self._open: list[_OpenGroup] = []
+        self._ended: list[tuple[K, T]] = []
+        self._claimed: set[str] = set()
+        self._refused: list[tuple[str, Reply]] = []
+        self._looked = time.monotonic()
+        self._announced = False
+
+    def take(self, room: int | None = None) -> list[Call]:
+        """See `legalrr.protocols.CallQueue`."""
+        taken: list[Call] = []
+        while room is None or len(taken) < room:
+            started = self._start_group(limited=room is None)
+            if not started and not self.waiting:
+                break
+            if room is None and started:
+                continue
+            keys = list(self.waiting)[: None if room is None else room - len(taken)]
+            taken += self._claim(keys)
+        return taken
+
+    def fill(self) -> bool:
+        """Start groups until a call has to be made or a conversation has ended; return whether any is left."""
+        while not self.waiting and not self._ended and self._start_group(limited=True):
+            pass
+        return bool(self._calls or self._ended)
+
+    def pop_ended(self) -> list[tuple[K, T]]:
+        """Return the conversations that have ended since the last time."""
+        ended, self._ended = self._ended, []
+        return ended
+
+    def receive(self, batch: Sequence[tuple[str, Reply]]) -> None:
+        """Store the replies of the engine, and go on with the conversations that wait for them.
+
+        If the engine fails, refusals after its last answer are not stored: what refuses every call is a broken server.
+        """
         answered = [(key, reply) for key, reply in batch if reply.error is None]
-        refused += [(refusal_key(key), reply) for key, reply in batch if reply.error is not None]
+        self._refused += [(refusal_key(key), reply) for key, reply in batch if reply.error is not None]
         if answered:
-            store.add((key, reply.as_record()) for key, reply in (*refused, *answered))
-            store.release(key for key, _ in answered)
-            refused = []
-        fresh.update(key for key, _ in answered)
-        yield batch
-    store.add((key, reply.as_record()) for key, reply in refused)
+            self._store.add((key, reply.as_record()) for key, reply in (*self._refused, *answered))
+            self._refused = []
+        self._release(key for key, _ in answered)
+        self._fresh.update(key for key, _ in answered)
+        for key, reply in batch:
+            self._deliver(key, reply)
+        if self.elsewhere and time.monotonic() - self._looked > POLL:
+            self._look_for_others()
 
+    def store_refusals(self) -> None:
+        """Store the refusals after the last answer, as the engine has not failed."""
+        self._store.add((key, reply.as_record()) for key, reply in self._refused)
+        self._refused = []
+        self.release()
 
-def _run_calls(calls: Sequence[Call], engine: Engine) -> Iterator[list[tuple[str, Reply]]]:
-    compared = [call for call in calls if call.answers]
-    written = [call for call in calls if not call.answers]
-    if compared:
-        yield from engine.compare(compared)
-    if written:
-        yield from engine.generate(written)
+    def wait_for_others(self) -> None:
+        """Wait for answers of other processes; take over the calls of those that have ended without."""
+        if not self._announced:
+            LOG.info("another process makes %d of these calls: waiting for its answers", len(self.elsewhere))
+            self._announced = True
+        time.sleep(POLL)
+        self._look_for_others()
+        free = self._store.claim(self.elsewhere)
+        # Other processes may need the rest of a group before this one comes to it.
+        self._store.release(free)
+        for key in free:
+            del self.elsewhere[key]
+            self.waiting[key] = None
+
+    def release(self) -> None:
+        """Release all claims."""
+        self._release(list(self._claimed))
+
+    def _release(self, keys: Iterable[str]) -> None:
+        mine = [key for key in keys if key in self._claimed]
+        self._store.release(mine)
+        self._claimed.difference_update(mine)
+
+    def _start_group(self, *, limited: bool) -> bool:
+        """Start the next group if no call waits for room in the engine; return whether one was started.
+
+        Args:
+            limited: whether `most` limits the number of groups under way.
+        """
+        if not limited and self.waiting:
+            return False
+        if self._next is None:
+            self._next = next(self._groups, None)
+        if self._next is None:
+            return False
+        many = limited and self._most is not None and len(self._open) >= self._most
+        # Counting takes time, and stored conversations need no room.
+        if self._open and (many or (self._engine.holds and self._needed() > self._engine.holds)):
+            return False
+        given, self._next = self._next, None
+        group = _OpenGroup(given=given, left=len(given.conversations))
+        if group.left:
+            self._open.append(group)
+        for key, conversation in given.conversations.items():
+            self._advance_to_call(_Started(key, conversation, group), None)
+        return True
+
+    def _needed(self) -> int:
+        """Return the tokens of the groups under way and the next one."""
+        assert self._next is not None
+        return sum(group.tokens for group in self._open) + self._next.tokens()
+
+    def _claim(self, keys: Sequence[str]) -> list[Call]:
+        """Remove keys from those that wait, and return the calls that this process makes."""
+        for key in keys:
+            del self.waiting[key]
+        mine = self._store.claim(keys)
+        self._claimed |= mine
+        # Between the last look and the claim, another process may have finished.
+        self._store.refresh()
+        made = []
+        for key in keys:
+            if (stored := self._stored(key)) is not None:
+                self._release([key])
+                self._deliver(key, stored)
+            elif key in mine:
+                made.append(self._calls[key].call)
+            else:
+                self.elsewhere[key] = None
+        if made:
+            self._store.require_writable()
+            if self._retried is not None:
+                self._retried.update(call.key for call in made)
+        return made
+
+    def _look_for_others(self) -> None:
+        """Go on with the conversations whose calls another process has answered."""
+        self._looked = time.monotonic()
+        self._store.refresh()
+        for key in list(self.elsewhere):
+            if (stored := self._stored(key)) is not None:
+                del self.elsewhere[key]
+                self._deliver(key, stored)
+
+    def _stored(self, key: str) -> Reply | None:
+        """Return the stored answer to a call, or its refusal unless it is to be made again."""
+        if key in self._store:
+            return Reply(**self._store[key])
+        refused = refusal_key(key)
+        if refused in self._store and (self._retried is None or key in self._retried):
+            return Reply(**self._store[refused])
+        return None
+
+    def _deliver(self, key: str, reply: Reply) -> None:
+        for started in self._calls.pop(key).asking:
+            self._count(key, reply)
+            self._advance_to_call(started, reply)
+
+    def _count(self, key: str, reply: Reply) -> None:
+        self._advance(1)
+        if reply.error is None and reply.finish_reason != "overflow":
+            self._used(key)
+
+    def _advance_to_call(self, started: _Started[K, T], reply: Reply | None) -> None:
+        """Continue a conversation to its next call without an answer, or to its end."""
+        while True:
+            try:
+                call = next(started.conversation) if reply is None else started.conversation.send(reply)
+            except StopIteration as end:
+                self._ended.append((started.key, end.value))
+                started.group.left -= 1
+                if not started.group.left:
+                    self._open.remove(started.group)
+                return
+            if (open_call := self._calls.get(call.key)) is not None:
+                open_call.asking.append(started)
+                # A call that ends one conversation may continue in another.
+                if open_call.call.final:
+                    open_call.call = call
+                return
+            reply = self._stored(call.key)
+            if reply is None:
+                self._calls[call.key] = _OpenCall(call, [started])
+                self.waiting[call.key] = None
+                return
+            self._count(call.key, reply)

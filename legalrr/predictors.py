@@ -1,8 +1,8 @@
 """Predict outcomes: by a language model, turn by turn, or by a baseline without one.
 
-A conversation is a generator: it yields a call, receives the reply, and returns its completion. Conversations advance
-in step, so that equal calls are made once and the answers of a batch are generated together. Answers are stored per
-call, not per run: two arms with the same call share it, and a killed run resumes.
+A conversation is a generator: it yields a call, receives the reply, and returns its completion. Many are under way at
+once (`legalrr.conversations`). Answers are stored per call, not per run: two arms with the same call share it, and a
+killed run resumes.
 
 Baselines answer YES or NO like a model, so that their answers are read and scored in the same way.
 """
@@ -14,13 +14,14 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from legalrr.conversations import Conversation, run_conversations
+from legalrr.conversations import Conversation, ConversationGroup, run_conversations
 from legalrr.errors import UserError
 from legalrr.progress import progress
-from legalrr.protocols import Call, Engine, PredictContext
-from legalrr.records import OUTCOMES, Case, CompletedTurn, Completion, Document, Judgment, Outcome, PromptTurn
+from legalrr.protocols import Call, Engine, PageTokens, PredictContext
+from legalrr.records import OUTCOMES, Case, CompletedTurn, Completion, Document, Judgment, Message, Outcome, PromptTurn
 from legalrr.stage import at_least, check_fields, choice, digest
 from legalrr.verdict import ANSWER, BLANK, reasoning_end
 
@@ -47,8 +48,9 @@ class ModelPredictor:
     probabilities of YES and NO; `calibrated`: compare, relative to the prior given an empty judgment (single-turn
     prompts only)."""
     group: int = at_least(1, 24, runtime=True)
-    """Judgments that advance through their turns together: larger groups are faster per token, smaller ones keep the
-    prefixes of a turn in the backbone's prefix cache until the next turn."""
+    """Maximum number of judgments under way in an engine that chooses its batches from all of their calls: more are
+    faster per token, fewer keep their prefixes in its prefix cache. Requests to a server are limited by its
+    `concurrency` alone."""
 
     VERSION: ClassVar[int] = 1
     needs_backbone: ClassVar[bool] = True
@@ -75,24 +77,27 @@ class ModelPredictor:
             )
         self.check(engine)
         calls = {case.document.id: self.count_calls(case) for case in cases}
+        groups = (
+            ConversationGroup(
+                conversations={case.document.id: self.conversation(case)}, tokens=partial(count_tokens, [case], engine)
+            )
+            for case in cases
+        )
         with progress("predict", sum(calls.values()), "calls") as advance:
-            for start in range(0, len(cases), self.group):
-                conversations = {
-                    case.document.id: self.conversation(case) for case in cases[start : start + self.group]
-                }
-                led = run_conversations(
-                    conversations,
-                    context.calls,
-                    engine,
-                    fresh=context.call_counter.fresh,
-                    used=context.call_counter.count,
-                    advance=advance,
-                    retried=context.call_counter.retried,
-                )
-                for id, completion in led:
-                    # Turns after an overflow are not sent.
-                    advance(max(0, calls[id] - len(completion.turns)))
-                    yield completion
+            led = run_conversations(
+                groups,
+                context.calls,
+                engine,
+                fresh=context.call_counter.fresh,
+                used=context.call_counter.count,
+                advance=advance,
+                retried=context.call_counter.retried,
+                most=self.group,
+            )
+            for id, completion in led:
+                # Turns after an overflow are not sent.
+                advance(max(0, calls[id] - len(completion.turns)))
+                yield completion
 
     def count_calls(self, case: Case) -> int:
         """Return the number of calls of a conversation without overflow."""
@@ -130,6 +135,26 @@ class ModelPredictor:
         choices = ANSWERS if self.scoring == "choose" and last else ()
         key = digest(request | ({"choose": list(choices)} if choices else {}))
         return Call(key=key, messages=messages, max_new_tokens=turn.max_new_tokens, choices=choices, pages=pages)
+
+
+def count_tokens(cases: Sequence[Case], engine: Engine) -> int:
+    """Count the tokens of the conversations about a judgment; of those with the same first turn, the longest counts."""
+    longest: dict[str, int] = {}
+    for case in cases:
+        turns = case.prompt.turns
+        opening = "\n".join(str(message.fill({})["content"]) for message in turns[0].messages)
+        length = _count_message_tokens(turns[-1].messages, engine) + sum(turn.max_new_tokens for turn in turns)
+        longest[opening] = max(longest.get(opening, 0), length)
+    return sum(longest.values())
+
+
+def _count_message_tokens(messages: Sequence[Message], engine: Engine) -> int:
+    """Count the tokens of messages, without quotations."""
+    words = "\n".join("".join(part for part in message.parts if isinstance(part, str)) for message in messages)
+    length = len(engine.token_ends(words))
+    if isinstance(engine, PageTokens):
+        length += sum(engine.page_tokens(page) for message in messages for page in message.pages)
+    return length
 
 
 def _blank_turn(turn: PromptTurn | None) -> PromptTurn:

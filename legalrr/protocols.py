@@ -189,6 +189,37 @@ class Abilities:
     """Sampling by a seed."""
 
 
+class CallQueue(Protocol):
+    """Calls that wait for an answer. The answers to earlier calls bring further ones."""
+
+    def take(self, room: int | None = None) -> Sequence[Call]:
+        """Remove the next calls from the queue, and return them.
+
+        Args:
+            room: maximum number of calls; None: as many as an engine that batches them should choose from.
+
+        Returns:
+            The calls, which the engine must answer; none if no call can be made before another is answered.
+        """
+
+
+class CallList:
+    """The `CallQueue` of given calls.
+
+    Args:
+        calls: the calls, in order.
+    """
+
+    def __init__(self, calls: Iterable[Call]) -> None:
+        self._calls = list(calls)
+
+    def take(self, room: int | None = None) -> Sequence[Call]:
+        """See `CallQueue`."""
+        taken = self._calls[:room]
+        self._calls = self._calls[len(taken) :]
+        return taken
+
+
 @runtime_checkable
 class Engine(Tokens, Protocol):
     """Loaded backbone that answers calls."""
@@ -201,14 +232,15 @@ class Engine(Tokens, Protocol):
     def holds(self) -> int | None:
         """Capacity of the prefix cache in tokens; None: unknown."""
 
-    def generate(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
-        """Yield batches of (call key, reply) with generated text, in the engine's own order.
+    def answer(self, queue: CallQueue) -> Iterator[list[tuple[str, Reply]]]:
+        """Yield batches of (call key, reply) as they come, until no call waits or is under way.
 
-        Decoding is greedy unless configured otherwise, and constrained to a call's `choices`.
+        A call without `answers` generates text: greedy unless configured otherwise, and constrained to its `choices`.
+        Others return the log-probabilities of their `answers`. After every batch, `queue` may have further calls.
+
+        Raises:
+            UserError: the engine cannot answer a call; replies that came before are yielded.
         """
-
-    def compare(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
-        """Yield batches of (call key, reply) with the log-probabilities of each call's `answers`."""
 
 
 @runtime_checkable

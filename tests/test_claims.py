@@ -11,7 +11,7 @@ import pytest
 
 from legalrr import claims, conversations
 from legalrr.conversations import answer_calls
-from legalrr.protocols import Call, Reply
+from legalrr.protocols import Call, CallQueue, Reply
 from legalrr.store import Store
 
 OTHER = """
@@ -131,8 +131,10 @@ class Counting:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    def generate(self, calls: list[Call]) -> Iterator[list[tuple[str, Reply]]]:
-        for call in calls:
+    holds = None
+
+    def answer(self, queue: CallQueue) -> Iterator[list[tuple[str, Reply]]]:
+        for call in queue.take():
             self.asked.append(call.key)
             answer = Reply(
                 text="mine", finish_reason="stop", prompt_tokens=1, cached_tokens=0, new_tokens=1, seconds=0.0
@@ -149,8 +151,8 @@ def test_calls_of_another_process_are_waited_for_after_the_own_ones(tmp_path, cl
     other, engine, store = claimed("b", "d"), Counting(), Store(tmp_path, {})
     texts: dict[str, str] = {}
     with caplog.at_level(logging.INFO, "legalrr"):
-        for batch in answer_calls(calls("abcd"), store, engine, fresh=set()):
-            texts |= {key: reply.text for key, reply in batch}
+        for key, reply in answer_calls(calls("abcd"), store, engine, fresh=set()):
+            texts[key] = reply.text
             if set(texts) == {"a", "c"}:
                 # All others are done, so the next batch is that of the other process.
                 threading.Timer(0.05, write, (other, "b\nd\n")).start()
@@ -165,7 +167,7 @@ def test_calls_of_a_process_that_dies_are_taken_over(tmp_path, claimed, monkeypa
     write(other, "b\n")
     read(other)
     threading.Timer(0.05, other.kill).start()
-    got = dict(pair for batch in answer_calls(calls("abcd"), store, engine, fresh=set()) for pair in batch)
+    got = dict(answer_calls(calls("abcd"), store, engine, fresh=set()))
     assert engine.asked == ["a", "c", "d"]
     assert {key: reply.text for key, reply in got.items()} == {
         "a": "mine",

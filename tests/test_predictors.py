@@ -8,7 +8,7 @@ import pytest
 from legalrr.annotate.annotate import Annotate, TurnTokens
 from legalrr.errors import UserError
 from legalrr.predictors import ANSWERS, SCORINGS, ModelPredictor
-from legalrr.protocols import Abilities, Call, Engine, PredictContext, Reply
+from legalrr.protocols import Abilities, Call, CallQueue, Engine, PredictContext, Reply
 from legalrr.records import Block, Case, Completion, Document, Judgment, Page
 from legalrr.stage import digest
 from legalrr.store import Store
@@ -23,6 +23,7 @@ class Fake:
     batch: int = 2
     logprobs: bool = True
     structured: bool = True
+    holds: int | None = None
     fails_at: int = 0
     """Number of the batch (from 1) that raises."""
     overflows: str = "nothing overflows"
@@ -42,23 +43,17 @@ class Fake:
     def token_ends(self, text: str) -> list[int]:
         return list(range(1, len(text) + 1))
 
-    def generate(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
-        assert all(not call.answers for call in calls)
-        yield from self._batches(calls)
-
-    def compare(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
-        assert all(call.answers == ANSWERS for call in calls)
-        yield from self._batches(calls)
-
-    def _batches(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
-        # Not in the order of the calls, as engines may reorder them.
-        ordered = list(reversed(calls))
-        for at in range(0, len(ordered), self.batch):
-            if len(self.asked) + 1 == self.fails_at:
-                raise RuntimeError("the device is gone")
-            before = len(self.calls)
-            self.asked.append(ordered[at : at + self.batch])
-            yield [(call.key, self._reply(call, before + i)) for i, call in enumerate(self.asked[-1])]
+    def answer(self, queue: CallQueue) -> Iterator[list[tuple[str, Reply]]]:
+        while calls := queue.take():
+            assert all(call.answers in ((), ANSWERS) for call in calls)
+            # Not in the order of the calls, as engines may reorder them.
+            ordered = list(reversed(calls))
+            for at in range(0, len(ordered), self.batch):
+                if len(self.asked) + 1 == self.fails_at:
+                    raise RuntimeError("the device is gone")
+                before = len(self.calls)
+                self.asked.append(ordered[at : at + self.batch])
+                yield [(call.key, self._reply(call, before + i)) for i, call in enumerate(self.asked[-1])]
 
     def _reply(self, call: Call, number: int) -> Reply:
         said = "\n".join(str(message["content"]) for message in call.messages)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from legalrr.protocols import Abilities, Call, Reply
+from legalrr.protocols import Abilities, Call, CallQueue, Reply
 from legalrr.stage import at_least, check_fields, digest, runtime
 
 WORD = re.compile(r"\S+")
@@ -87,21 +87,17 @@ class EchoEngine:
         """See `legalrr.protocols.Tokens`."""
         return [match.end() for match in WORD.finditer(text)]
 
-    def generate(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
-        """See `legalrr.protocols.Engine`; replies come in the order of the calls."""
-        for batch in self._batches(calls):
-            yield [(call.key, self._generated_reply(call)) for call in batch]
+    def answer(self, queue: CallQueue) -> Iterator[list[tuple[str, Reply]]]:
+        """See `legalrr.protocols.Engine`; replies come in the order of the calls.
 
-    def compare(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
-        """See `legalrr.protocols.Engine`; the probabilities of the answers sum to one."""
-        for batch in self._batches(calls):
-            yield [(call.key, self._comparison_reply(call)) for call in batch]
-
-    def _batches(self, calls: Sequence[Call]) -> Iterator[Sequence[Call]]:
-        for start in range(0, len(calls), self._backbone.batch):
-            batch = calls[start : start + self._backbone.batch]
+        The probabilities of compared answers sum to one.
+        """
+        while batch := queue.take(self._backbone.batch):
             time.sleep(self._backbone.seconds_per_call * len(batch))
-            yield batch
+            yield [
+                (call.key, self._comparison_reply(call) if call.answers else self._generated_reply(call))
+                for call in batch
+            ]
 
     def _generated_reply(self, call: Call) -> Reply:
         prompt_tokens = self._count(call)

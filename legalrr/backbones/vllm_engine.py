@@ -1,4 +1,4 @@
-"""Run calls in vLLM: all conversations of a turn as one batch, with vLLM's prefix caching.
+"""Run calls in vLLM, which adds them to its running batch as they come, with its prefix caching.
 
 Conversations are tokenized here, with the same chat template as in the transformers backbone.
 """
@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from vllm import SamplingParams
-from vllm.sampling_params import StructuredOutputsParams
+from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
 from legalrr.backbones.local.memory import check_generated, thinking_error
 from legalrr.backbones.local.prefill import TokenizedPrompt, tokenize_call
 from legalrr.backbones.local.prefix_cache import depth_first_order
 from legalrr.backbones.sampling import CardSampling, call_seed
-from legalrr.backbones.thinking import ThoughtBudget, Thoughts
+from legalrr.backbones.thinking import Thoughts
 from legalrr.errors import UserError
-from legalrr.protocols import Abilities, Call, Reply
+from legalrr.protocols import Abilities, Call, CallQueue, Reply
 from legalrr.records import FinishReason
 
 if TYPE_CHECKING:
@@ -29,14 +29,28 @@ if TYPE_CHECKING:
 ENDS: Mapping[str, FinishReason] = {"stop": "stop", "length": "length"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Written:
-    """What vLLM has written after a prompt."""
+@dataclass
+class _Asked:
+    """A prompt under way."""
 
-    tokens: list[int]
-    finish_reason: FinishReason
-    cached: int
-    """Tokens of the prompt that were in its prefix cache."""
+    prompt: TokenizedPrompt
+    requests: int
+    """Number of its requests."""
+    started: float
+    outputs: dict[tuple[int, ...], RequestOutput] = field(default_factory=dict)
+    """Prefix of an answer -> output; of a generated answer, the empty prefix alone."""
+    thought: list[int] = field(default_factory=list)
+    """Tokens that an earlier request has generated, up to the budget of a thought, and those that close the thought."""
+    cached: int = 0
+    """Tokens of the prompt that the earlier request found in the prefix cache."""
+
+
+@dataclass(frozen=True)
+class _Request:
+    """A request under way."""
+
+    asked: _Asked
+    prefix: tuple[int, ...]
 
 
 class VLLMEngine:
@@ -71,7 +85,8 @@ class VLLMEngine:
         self.context = context - thoughts.tokens
         at_once = thoughts.tokens == 0
         self.can = Abilities(logprobs=at_once, structured=at_once, images=False, seed=card is not None)
-        self.holds = holds
+        self._planned = holds
+        self._number = 0
         self._start = start
         self._ends = list(ends)
         self._thoughts = thoughts
@@ -89,90 +104,65 @@ class VLLMEngine:
         encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         return [end for _, end in encoded["offset_mapping"]]
 
-    def generate(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
+    @property
+    def holds(self) -> int | None:
+        """See `legalrr.protocols.Engine`; exact as soon as vLLM has started."""
+        if "llm" not in self.__dict__:
+            return self._planned
+        cache = self.llm.llm_engine.vllm_config.cache_config
+        return cache.num_gpu_blocks * cache.block_size if cache.num_gpu_blocks else self._planned
+
+    def answer(self, queue: CallQueue) -> Iterator[list[tuple[str, Reply]]]:
         """See `legalrr.protocols.Engine`; `new_tokens` counts thoughts and the end-of-answer token.
 
-        A choice may be generated in any tokens that spell it, while the transformers backbone uses the tokens of its
-        text alone; if choices are close, the two backbones may differ.
+        All calls that wait are given to vLLM, which adds them to its batch when it has room. A choice may be generated
+        in any tokens that spell it, while the transformers backbone uses the tokens of its text alone; if choices are
+        close, the two backbones may differ.
+
+        Answers are compared by the log-probabilities of the possible next tokens after the prompt and after every
+        prefix of an answer. `prompt_logprobs` would give the same numbers, but makes vLLM compute the whole prompt
+        again.
 
         Raises:
-            UserError: vLLM does not start, or aborted an answer.
+            UserError: vLLM does not start or aborted an answer, or a model that thinks shall compare answers.
         """
-        check_generated(calls, self.can, option=self._option)
-        prompts, overflows = self._prepare(calls)
-        if overflows:
-            yield overflows
-        if prompts:
-            outputs, seconds = self._run([(prompt.ids, self._generation_params(prompt)) for prompt in prompts])
-            written = [_read_output(prompt, output) for prompt, output in zip(prompts, outputs, strict=True)]
-            if self._thoughts.budget is not None:
-                written, more = self._answer_thoughts(prompts, written, self._thoughts.budget)
-                seconds += more
-            yield [
-                (prompt.call.key, self._generated_reply(prompt, answer, seconds / len(prompts)))
-                for prompt, answer in zip(prompts, written, strict=True)
-            ]
+        requests: dict[str, _Request] = {}
+        # Seconds of an answer: its share of every step. The answers under way share the time of a step equally.
+        elapsed = 0.0
+        try:
+            while True:
+                prompts, overflows = self._tokenize(queue.take())
+                if overflows:
+                    yield overflows
+                for prompt in prompts:
+                    self._add(prompt, requests, elapsed)
+                if not requests:
+                    if overflows:
+                        continue
+                    return
+                started = time.perf_counter()
+                outputs = self.llm.llm_engine.step()
+                elapsed += (time.perf_counter() - started) / len({id(one.asked) for one in requests.values()})
+                replies = []
+                for output in outputs:
+                    if output.finished:
+                        request = requests.pop(output.request_id)
+                        request.asked.outputs[request.prefix] = output
+                        if self._goes_on(request.asked, requests):
+                            continue
+                        if len(request.asked.outputs) == request.asked.requests:
+                            replies.append(self._reply(request.asked, elapsed - request.asked.started))
+                if replies:
+                    yield replies
+        finally:
+            if requests:
+                self.llm.llm_engine.abort_request(list(requests))
 
-    def compare(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
-        """See `legalrr.protocols.Engine`; the log-probability of an answer is the sum over its tokens.
-
-        Requests the log-probabilities of the possible next tokens after the prompt and after every prefix of an answer.
-        `prompt_logprobs` would give the same numbers, but makes vLLM compute the whole prompt again.
-
-        Raises:
-            UserError: vLLM does not start, or the model thinks before it answers.
-        """
-        if not self.can.logprobs:
-            raise thinking_error("has no log-probabilities of an immediate answer", option=self._option)
-        prompts, overflows = self._prepare(calls)
-        if overflows:
-            yield overflows
-        if prompts:
-            steps = [
-                (prompt, prefix, following)
-                for prompt in prompts
-                for prefix, following in _answer_prefixes(list(prompt.answers.values()))
-            ]
-            outputs, seconds = self._run(
-                [(prompt.ids + prefix, _logprob_params(following)) for prompt, prefix, following in steps]
-            )
-            outputs_by_prefix: dict[str, dict[tuple[int, ...], RequestOutput]] = {}
-            for (prompt, prefix, _), output in zip(steps, outputs, strict=True):
-                outputs_by_prefix.setdefault(prompt.call.key, {})[tuple(prefix)] = output
-            yield [
-                (prompt.call.key, _comparison_reply(prompt, outputs_by_prefix[prompt.call.key], seconds / len(prompts)))
-                for prompt in prompts
-            ]
-
-    def _answer_thoughts(
-        self, prompts: Sequence[TokenizedPrompt], written: Sequence[_Written], budget: ThoughtBudget
-    ) -> tuple[list[_Written], float]:
-        """Continue answers that have reached the budget of a thought, after closing those that are still open.
-
-        vLLM has a budget of its own, which expects a thought to end in the very words that close it at the limit.
-
-        Returns:
-            All answers, in order, and the seconds taken.
-        """
-        answers, going_on = list(written), [row for row, one in enumerate(written) if one.finish_reason == "length"]
-        if not going_on:
-            return answers, 0.0
-        requests = []
-        for row in going_on:
-            tokens = [*written[row].tokens, *(budget.closing if budget.is_open(written[row].tokens) else ())]
-            answers[row] = replace(written[row], tokens=tokens)
-            params = self._generation_params(prompts[row], prompts[row].new - len(tokens))
-            requests.append((prompts[row].ids + tokens, params))
-        outputs, seconds = self._run(requests)
-        for row, output in zip(going_on, outputs, strict=True):
-            rest = _read_output(prompts[row], output)
-            answers[row] = replace(
-                answers[row], tokens=answers[row].tokens + rest.tokens, finish_reason=rest.finish_reason
-            )
-        return answers, seconds
-
-    def _prepare(self, calls: Sequence[Call]) -> tuple[list[TokenizedPrompt], list[tuple[str, Reply]]]:
+    def _tokenize(self, calls: Sequence[Call]) -> tuple[list[TokenizedPrompt], list[tuple[str, Reply]]]:
         """Return the calls to answer, sorted by shared prefixes, and replies to those that exceed the context."""
+        if any(call.answers for call in calls) and not self.can.logprobs:
+            raise thinking_error("has no log-probabilities of an immediate answer", option=self._option)
+        check_generated([call for call in calls if not call.answers], self.can, option=self._option)
         prompts, overflows = [], []
         for call in calls:
             prompt = tokenize_call(call, self.template, thinking_tokens=self._thoughts.tokens, option=self._option)
@@ -183,14 +173,48 @@ class VLLMEngine:
         order = depth_first_order([prompt.ids for prompt in prompts], [len(prompt.ids) for prompt in prompts])
         return [prompts[place] for place in order], overflows
 
-    def _run(self, requests: Sequence[tuple[list[int], SamplingParams]]) -> tuple[list[RequestOutput], float]:
-        """Run requests of token ids and settings; return the outputs in order, and the seconds taken."""
-        llm = self.llm
-        started = time.perf_counter()
-        outputs = llm.generate(
-            [{"prompt_token_ids": ids} for ids, _ in requests], [settings for _, settings in requests], use_tqdm=False
-        )
-        return outputs, time.perf_counter() - started
+    def _add(self, prompt: TokenizedPrompt, requests: dict[str, _Request], elapsed: float) -> None:
+        """Give a prompt to vLLM: one request, or one per prefix of the answers to compare."""
+        steps: list[tuple[tuple[int, ...], SamplingParams]] = [((), self._generation_params(prompt))]
+        if prompt.answers:
+            steps = [
+                (tuple(prefix), _logprob_params(following))
+                for prefix, following in _answer_prefixes(list(prompt.answers.values()))
+            ]
+        asked = _Asked(prompt=prompt, requests=len(steps), started=elapsed)
+        for prefix, settings in steps:
+            self._request(_Request(asked, prefix), [*prompt.ids, *prefix], settings, requests)
+
+    def _request(
+        self, request: _Request, ids: list[int], settings: SamplingParams, requests: dict[str, _Request]
+    ) -> None:
+        self._number += 1
+        self.llm.llm_engine.add_request(str(self._number), {"prompt_token_ids": ids}, settings)
+        requests[str(self._number)] = request
+
+    def _goes_on(self, asked: _Asked, requests: dict[str, _Request]) -> bool:
+        """Whether an answer has reached the budget of a thought: it is then closed, if still open, and goes on.
+
+        vLLM has a budget of its own, which expects a thought to end in the very words that close it at the limit.
+        """
+        budget, prompt = self._thoughts.budget, asked.prompt
+        if budget is None or prompt.answers or asked.thought:
+            return False
+        output = asked.outputs[()]
+        if output.outputs[0].finish_reason != "length":
+            return False
+        tokens = list(output.outputs[0].token_ids)
+        asked.thought = [*tokens, *(budget.closing if budget.is_open(tokens) else ())]
+        asked.cached = output.num_cached_tokens or 0
+        settings = self._generation_params(prompt, prompt.new - len(asked.thought))
+        self._request(_Request(asked, ()), [*prompt.ids, *asked.thought], settings, requests)
+        return True
+
+    def _reply(self, asked: _Asked, seconds: float) -> tuple[str, Reply]:
+        prompt = asked.prompt
+        if prompt.answers:
+            return prompt.call.key, _comparison_reply(prompt, asked.outputs, seconds)
+        return prompt.call.key, self._generated_reply(asked, asked.outputs[()], seconds)
 
     def _generation_params(self, prompt: TokenizedPrompt, new: int | None = None) -> SamplingParams:
         """Return the settings of an answer of `new` tokens; None: those up to the budget of a thought, or all."""
@@ -205,30 +229,26 @@ class VLLMEngine:
             max_tokens=new,
             stop_token_ids=self._ends,
             detokenize=False,
+            output_kind=RequestOutputKind.FINAL_ONLY,
             structured_outputs=StructuredOutputsParams(choice=choices) if choices else None,
         )
 
-    def _generated_reply(self, prompt: TokenizedPrompt, answer: _Written, seconds: float) -> Reply:
-        return prompt.reply(
-            answer.finish_reason,
-            text=self._thoughts.opening + self.tokenizer.decode(answer.tokens, skip_special_tokens=True),
-            cached_tokens=answer.cached,
-            new_tokens=len(answer.tokens),
+    def _generated_reply(self, asked: _Asked, output: RequestOutput, seconds: float) -> Reply:
+        (answer,) = output.outputs
+        if answer.finish_reason not in ENDS:
+            raise UserError(
+                f"vLLM ended an answer with {answer.finish_reason!r}, neither stop nor length",
+                where=f"call {asked.prompt.call.key}",
+                cure="see its log above; completed answers are stored: run the same command to resume",
+            )
+        tokens = [*asked.thought, *answer.token_ids]
+        return asked.prompt.reply(
+            ENDS[answer.finish_reason],
+            text=self._thoughts.opening + self.tokenizer.decode(tokens, skip_special_tokens=True),
+            cached_tokens=asked.cached if asked.thought else output.num_cached_tokens or 0,
+            new_tokens=len(tokens),
             seconds=seconds,
         )
-
-
-def _read_output(prompt: TokenizedPrompt, output: RequestOutput) -> _Written:
-    (answer,) = output.outputs
-    if answer.finish_reason not in ENDS:
-        raise UserError(
-            f"vLLM ended an answer with {answer.finish_reason!r}, neither stop nor length",
-            where=f"call {prompt.call.key}",
-            cure="see its log above; completed answers are stored: run the same command to resume",
-        )
-    return _Written(
-        tokens=list(answer.token_ids), finish_reason=ENDS[answer.finish_reason], cached=output.num_cached_tokens or 0
-    )
 
 
 def _answer_prefixes(answers: Sequence[Sequence[int]]) -> list[tuple[list[int], list[int]]]:
@@ -242,7 +262,13 @@ def _answer_prefixes(answers: Sequence[Sequence[int]]) -> list[tuple[list[int], 
 
 def _logprob_params(following: Sequence[int]) -> SamplingParams:
     # vLLM reports log-probabilities only for generated tokens, so generate one.
-    return SamplingParams(temperature=0.0, max_tokens=1, logprob_token_ids=list(following), detokenize=False)
+    return SamplingParams(
+        temperature=0.0,
+        max_tokens=1,
+        logprob_token_ids=list(following),
+        detokenize=False,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+    )
 
 
 def _comparison_reply(

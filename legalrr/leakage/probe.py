@@ -19,7 +19,7 @@ from typing import ClassVar
 
 from legalrr.annotate.annotate import Annotate
 from legalrr.annotate.party import find_party
-from legalrr.conversations import run_conversations
+from legalrr.conversations import ConversationGroup, run_conversations
 from legalrr.errors import UserError
 from legalrr.predictors import TAIL_WORDS, ModelPredictor
 from legalrr.progress import progress
@@ -207,7 +207,7 @@ class ViewPredictor:
         ]
         talks = {number: self._predict.conversation(one) for number, one in enumerate(cases)}
         led = run_conversations(
-            talks,
+            [ConversationGroup(conversations=talks)],
             self._calls,
             self._engine,
             fresh=self.call_counter.fresh,

@@ -9,6 +9,7 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -17,12 +18,12 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from legalrr.configuration import write_configuration
-from legalrr.conversations import run_conversations
+from legalrr.conversations import ConversationGroup, run_conversations
 from legalrr.errors import WHOLE_DISK, UserError, file_errors
-from legalrr.predictors import ModelPredictor
+from legalrr.predictors import ModelPredictor, count_tokens
 from legalrr.progress import progress, working
-from legalrr.protocols import Engine, PageTokens
-from legalrr.records import Case, Judgment, Message, Segments
+from legalrr.protocols import Engine
+from legalrr.records import Case, Completion, Judgment, Segments
 from legalrr.run.cell import PreparedCell, StageTimer, call_store, run_cell
 from legalrr.run.folder import write_error
 from legalrr.run.pipeline import Pipeline, PreparationCache, build_pipeline, require_keys
@@ -102,7 +103,7 @@ def prefetch_cells(
         engine: their backbone, loaded.
         fresh: set to which the keys of the calls made are added.
         prepared: cache of what was prepared; extended here.
-        retried: see `legalrr.conversations.answer_calls`.
+        retried: see `legalrr.conversations.run_conversations`.
 
     Raises:
         UserError: the engine fails.
@@ -116,19 +117,18 @@ def prefetch_cells(
     store = call_store(pipelines[0])
     try:
         with progress("prefetch", sum(one.calls for one in cells), "calls") as advance:
-            for group in _group_cases(wanted, engine):
-                conversations = {(one.number, case.document.id): one.predict.conversation(case) for one, case in group}
-                led = run_conversations(
-                    conversations,
-                    store,
-                    engine,
-                    fresh=fresh,
-                    used=lambda key: None,
-                    advance=advance,
-                    retried=retried,
-                )
-                for _ in led:
-                    pass
+            led = run_conversations(
+                _conversation_groups(wanted, engine),
+                store,
+                engine,
+                fresh=fresh,
+                used=lambda key: None,
+                advance=advance,
+                retried=retried,
+                most=min((one.predict.group for one in cells), default=None),
+            )
+            for _ in led:
+                pass
     finally:
         store.close()
 
@@ -156,12 +156,10 @@ def _prepare_cells(pipelines: Iterable[Pipeline], engine: Engine, prepared: Prep
         )
 
 
-def _group_cases(
+def _conversation_groups(
     wanted: Mapping[tuple[str, str], Sequence[PrefetchCell]], engine: Engine
-) -> Iterator[list[tuple[PrefetchCell, Case]]]:
-    """Group the cases of judgments so that the engine can hold the states of a group; at least one judgment each."""
-    group: list[tuple[PrefetchCell, Case]] = []
-    judgments = taken = 0
+) -> Iterator[ConversationGroup[tuple[int, str], Completion]]:
+    """Yield the conversations about each judgment, when they are asked for."""
     failed: set[int] = set()
     for (_, id), cells in wanted.items():
         cases = []
@@ -172,36 +170,10 @@ def _group_cases(
             except UserError as error:
                 log.debug("prefetch left to the cell: %s", error)
                 failed.add(one.number)
-        needed = _count_tokens([case for _, case in cases], engine)
-        full = engine.holds is not None and taken + needed > engine.holds
-        if group and (full or judgments >= min(one.predict.group for one in cells)):
-            yield group
-            group, judgments, taken = [], 0, 0
-        group += cases
-        judgments += 1
-        taken += needed
-    if group:
-        yield group
-
-
-def _count_tokens(cases: Sequence[Case], engine: Engine) -> int:
-    """Count the tokens of conversations about a judgment; of those with the same first turn, the longest counts."""
-    longest: dict[str, int] = {}
-    for case in cases:
-        turns = case.prompt.turns
-        opening = "\n".join(str(message.fill({})["content"]) for message in turns[0].messages)
-        length = _count_message_tokens(turns[-1].messages, engine) + sum(turn.max_new_tokens for turn in turns)
-        longest[opening] = max(longest.get(opening, 0), length)
-    return sum(longest.values())
-
-
-def _count_message_tokens(messages: Sequence[Message], engine: Engine) -> int:
-    """Count the tokens of messages, without quotations."""
-    words = "\n".join("".join(part for part in message.parts if isinstance(part, str)) for message in messages)
-    length = len(engine.token_ends(words))
-    if isinstance(engine, PageTokens):
-        length += sum(engine.page_tokens(page) for message in messages for page in message.pages)
-    return length
+        yield ConversationGroup(
+            conversations={(one.number, case.document.id): one.predict.conversation(case) for one, case in cases},
+            tokens=partial(count_tokens, [case for _, case in cases], engine),
+        )
 
 
 def _valid_pipelines(configs: Iterable[DictConfig]) -> list[Pipeline]:

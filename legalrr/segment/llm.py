@@ -195,8 +195,9 @@ class LlmTagger:
         """Store the answers to calls; return the keys of refused calls, which have no valid answer for any sentence."""
         refused: dict[str, str] = {}
         # A window that was refused in an earlier run is sent again.
-        for batch in answer_calls(calls, self._calls, self._engine, fresh=set(), retried=set()):
-            refused.update((key, reply.error) for key, reply in batch if reply.error is not None)
+        for key, reply in answer_calls(calls, self._calls, self._engine, fresh=set(), retried=set()):
+            if reply.error is not None:
+                refused[key] = reply.error
         if refused:
             words = next(iter(refused.values()))
             LOG.warning("%s: %d of %d windows refused: %s", id, len(refused), len(calls), words)

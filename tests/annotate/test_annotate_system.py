@@ -9,7 +9,7 @@ import pytest
 from legalrr.annotate.annotate import LAYOUTS, Annotate
 from legalrr.backbones.local.backbone import TransformersBackbone
 from legalrr.errors import UserError
-from legalrr.protocols import Call
+from legalrr.protocols import Call, CallList
 from legalrr.records import Block, Document, Judgment
 from legalrr.stage import identity
 
@@ -61,7 +61,7 @@ def test_a_local_model_without_system_role_names_the_option_and_accepts_its_prom
     def ask(stage):
         turn = stage.annotate(JUDGMENT, DOCUMENT).turns[0]
         messages = tuple(message.fill({}) for message in turn.messages)
-        return list(engine.generate([Call(key="k", messages=messages, max_new_tokens=1)]))
+        return list(engine.answer(CallList([Call(key="k", messages=messages, max_new_tokens=1)])))
 
     with pytest.raises(UserError, match=r"System role not supported.*annotate\.system=first_user"):
         ask(Annotate(direct=True))

@@ -15,7 +15,7 @@ from legalrr.backbones.openai.tokens import open_tokens
 from legalrr.backbones.vllm import VLLMBackbone
 from legalrr.errors import UserError
 from legalrr.paths import root
-from legalrr.protocols import Call
+from legalrr.protocols import Call, CallList
 from legalrr.run.pipeline import build_pipeline
 from legalrr.stage import description, identity
 
@@ -58,7 +58,7 @@ def test_arguments_of_the_template_reach_a_local_model(save):
         (QUIET, "</think>\n\n"),
     ):
         engine = local(folder, chat_template_kwargs=arguments).load()
-        (prompt,), _ = engine._prepare([CALL])
+        (prompt,), _ = engine._tokenize([CALL])
         assert engine.tokenizer.decode(prompt.ids).endswith(ending)
 
 
@@ -99,7 +99,7 @@ def test_an_argument_that_does_not_reach_the_template_is_an_error_before_the_mod
 def test_a_template_that_never_ends_is_an_error_that_names_the_time_limit(save):
     engine = local(save(ENDLESS), chat_template_seconds=0.2).load()
     with pytest.raises(UserError) as failed:
-        list(engine.generate([CALL]))
+        list(engine.answer(CallList([CALL])))
     assert str(failed.value) == (
         "backbone.model: the chat template takes more than 0.2 s for one conversation "
         "(raise backbone.chat_template_seconds, or choose another model)"
@@ -126,7 +126,7 @@ def test_a_template_that_computes_for_ever_while_it_is_compiled_is_an_error_too(
 )
 def test_an_error_of_the_template_is_one_line(save, program):
     with pytest.raises(UserError, match=r"^backbone\.model: the chat template rejects this conversation \(user\): \S"):
-        list(local(save(program)).load().generate([CALL]))
+        list(local(save(program)).load().answer(CallList([CALL])))
 
 
 def test_the_time_limit_leaves_no_alarm_behind(tiny):

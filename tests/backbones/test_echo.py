@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from legalrr.backbones.echo import EchoBackbone
 from legalrr.errors import UserError
-from legalrr.protocols import Backbone, Call, Engine
+from legalrr.protocols import Backbone, Call, CallList, Engine
 from legalrr.stage import identity
 
 at_any_speed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -32,15 +32,15 @@ def test_it_satisfies_the_protocols():
 
 
 def test_a_question_with_yes_and_no_is_answered_by_one_of_them():
-    got = replies(EchoBackbone().load().generate(QUESTIONS))
+    got = replies(EchoBackbone().load().answer(CallList(QUESTIONS)))
     assert {reply.text for reply in got.values()} == {"YES", "NO"}
     assert {reply.finish_reason for reply in got.values()} == {"stop"}
 
 
 def test_yes_or_no_is_the_more_probable_answer():
     engine = EchoBackbone().load()
-    written = replies(engine.generate(QUESTIONS))
-    weighed = replies(engine.compare([ask(call.key, answers=("YES", "NO")) for call in QUESTIONS]))
+    written = replies(engine.answer(CallList(QUESTIONS)))
+    weighed = replies(engine.answer(CallList([ask(call.key, answers=("YES", "NO")) for call in QUESTIONS])))
     for key, reply in weighed.items():
         assert written[key].text == max(reply.logprobs, key=reply.logprobs.get)
         assert math.fsum(math.exp(value) for value in reply.logprobs.values()) == pytest.approx(1)
@@ -49,20 +49,22 @@ def test_yes_or_no_is_the_more_probable_answer():
 def test_a_choice_is_the_most_probable_one():
     engine = EchoBackbone(invalid_every=1, cut_every=1).load()
     assert engine.can.structured
-    chosen = replies(engine.generate([ask(f"Matter {n}", choices=("it is", "no")) for n in range(50)]))
-    weighed = replies(engine.compare([ask(f"Matter {n}", answers=("it is", "no")) for n in range(50)]))
+    chosen = replies(engine.answer(CallList([ask(f"Matter {n}", choices=("it is", "no")) for n in range(50)])))
+    weighed = replies(engine.answer(CallList([ask(f"Matter {n}", answers=("it is", "no")) for n in range(50)])))
     assert {key: reply.text for key, reply in chosen.items()} == {
         key: max(reply.logprobs, key=reply.logprobs.get) for key, reply in weighed.items()
     }
     assert {reply.text for reply in chosen.values()} == {"it is", "no"}
-    cut = replies(engine.generate([ask("Matter", new=1, choices=("it is",))]))["Matter"]
+    cut = replies(engine.answer(CallList([ask("Matter", new=1, choices=("it is",))])))["Matter"]
     assert (cut.text, cut.finish_reason) == ("it", "length")
 
 
 @at_any_speed
 @given(st.text(), st.integers(1, 30))
 def test_answers_are_within_the_limit_and_the_same_every_time(text, new):
-    first, second = (replies(EchoBackbone().load().generate([ask(text, key="k", new=new)]))["k"] for _ in range(2))
+    first, second = (
+        replies(EchoBackbone().load().answer(CallList([ask(text, key="k", new=new)])))["k"] for _ in range(2)
+    )
     assert first == second
     assert 1 <= first.new_tokens <= new
     assert first.new_tokens == len(first.text.split())
@@ -70,7 +72,7 @@ def test_answers_are_within_the_limit_and_the_same_every_time(text, new):
 
 
 def test_the_configured_share_is_invalid_or_cut():
-    got = replies(EchoBackbone(invalid_every=4, cut_every=5).load().generate(QUESTIONS))
+    got = replies(EchoBackbone(invalid_every=4, cut_every=5).load().answer(CallList(QUESTIONS)))
     invalid = [r for r in got.values() if r.finish_reason == "stop" and r.text not in ("YES", "NO")]
     cut = [r for r in got.values() if r.finish_reason == "length"]
     assert 0 < len(invalid) < 100
@@ -80,14 +82,16 @@ def test_the_configured_share_is_invalid_or_cut():
 
 def test_a_call_that_does_not_fit_is_an_overflow():
     engine = EchoBackbone(context=10).load()
-    got = replies(engine.generate([ask("a b c", new=7), ask("a b c d", new=7)]))
+    got = replies(engine.answer(CallList([ask("a b c", new=7), ask("a b c d", new=7)])))
     assert [reply.finish_reason == "overflow" for reply in got.values()] == [False, True]
-    got = replies(engine.compare([ask("a b c", answers=["x"]), ask("a b c d e f g h i", answers=["x", "x y"])]))
+    got = replies(
+        engine.answer(CallList([ask("a b c", answers=["x"]), ask("a b c d e f g h i", answers=["x", "x y"])]))
+    )
     assert [reply.finish_reason for reply in got.values()] == ["stop", "overflow"]
 
 
 def test_batches_have_the_configured_size():
-    batches = list(EchoBackbone(batch=3, seconds_per_call=0.0).load().generate(QUESTIONS[:7]))
+    batches = list(EchoBackbone(batch=3, seconds_per_call=0.0).load().answer(CallList(QUESTIONS[:7])))
     assert [len(batch) for batch in batches] == [3, 3, 1]
 
 
@@ -109,9 +113,9 @@ def test_numbers_out_of_range_are_refused_by_name(field):
 
 def test_answers_are_the_same_in_another_process():
     program = (
-        "import json; from legalrr.backbones.echo import EchoBackbone; from legalrr.protocols import Call\n"
+        "import json; from legalrr.backbones.echo import EchoBackbone; from legalrr.protocols import Call, CallList\n"
         "call = Call(key='k', messages=({'role': 'user', 'content': 'x'},), max_new_tokens=16)\n"
-        "print(json.dumps(next(EchoBackbone().load().generate([call]))[0][1].text))"
+        "print(json.dumps(next(EchoBackbone().load().answer(CallList([call])))[0][1].text))"
     )
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-    assert json.loads(said) == replies(EchoBackbone().load().generate([ask("x")]))["x"].text
+    assert json.loads(said) == replies(EchoBackbone().load().answer(CallList([ask("x")])))["x"].text

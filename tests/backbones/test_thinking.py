@@ -13,7 +13,7 @@ from legalrr.backbones.thinking import CLOSED, CLOSING, OPENED, ThoughtBudget, T
 from legalrr.backbones.vllm import VLLMBackbone
 from legalrr.errors import UserError
 from legalrr.paths import root
-from legalrr.protocols import Call
+from legalrr.protocols import Call, CallList
 from legalrr.run.pipeline import build_pipeline
 from legalrr.stage import description, identity
 from legalrr.verdict import find_reasoning, reasoning_end
@@ -38,7 +38,7 @@ def load(folder, **options):
 
 
 def prompt_end(engine):
-    (prompt,), _ = engine._prepare([CALL])
+    (prompt,), _ = engine._tokenize([CALL])
     return engine.tokenizer.decode(prompt.ids).partition("assistant\n")[2]
 
 
@@ -102,7 +102,7 @@ def test_without_thoughts_answers_are_compared_and_read_from_their_start(save_th
     engine = load(save_thinking(template), thinking="off")
     assert engine.can.logprobs
     assert engine.can.structured
-    ((_, reply),) = next(engine.generate([CALL]))
+    ((_, reply),) = next(engine.answer(CallList([CALL])))
     assert reasoning_end(reply.text) == 0
     assert not load(save_thinking(template), thinking="on", thinking_tokens=8).can.logprobs
 
@@ -115,17 +115,17 @@ def test_a_later_turn_that_drops_the_empty_thought_continues_from_the_end_of_the
     folder = save_family(tmp_path / "model", family)
     (folder / "chat_template.jinja").write_text(QWEN35, encoding="utf-8")
     engine = load(folder, thinking="off")
-    ((_, first),) = next(engine.generate([CALL]))
+    ((_, first),) = next(engine.answer(CallList([CALL])))
     quoted = ({"role": "assistant", "content": "YES"}, {"role": "user", "content": "Why?"})
     later = Call(key="later", messages=(*CALL.messages, *quoted), max_new_tokens=4)
-    ((_, reply),) = next(engine.generate([later]))
+    ((_, reply),) = next(engine.answer(CallList([later])))
     assert reply.cached_tokens == first.prompt_tokens - len(EMPTY_THOUGHT)
-    ((_, alone),) = next(load(folder, thinking="off", prefix_cache_gb=0.0).generate([later]))
+    ((_, alone),) = next(load(folder, thinking="off", prefix_cache_gb=0.0).answer(CallList([later])))
     assert reply.text == alone.text
 
 
 def test_an_unfinished_thought_that_began_in_the_prompt_is_marked_in_the_answer(save_thinking):
-    ((_, reply),) = next(load(save_thinking(QWEN35), thinking="on", thinking_tokens=8).generate([CALL]))
+    ((_, reply),) = next(load(save_thinking(QWEN35), thinking="on", thinking_tokens=8).answer(CallList([CALL])))
     assert reply.text.startswith(OPENED)
     assert find_reasoning(reply.text).unfinished == 0
 
@@ -137,10 +137,10 @@ def test_a_budget_closes_a_thought_that_began_in_the_prompt_and_lets_the_model_a
     calls = [CALL, Call(key="other", messages=({"role": "user", "content": "A wall?"},), max_new_tokens=4)]
     engine = load(folder, thinking="budget", thinking_tokens=tokens, **fields)
     closing = len(engine.tokenise(CLOSING))
-    limited = {key: reply for batch in engine.generate(calls) for key, reply in batch}
+    limited = {key: reply for batch in engine.answer(CallList(calls)) for key, reply in batch}
     free = load(folder, thinking="on", thinking_tokens=tokens + closing, **fields)
     closed = []
-    for key, reply in (pair for batch in free.generate(calls) for pair in batch):
+    for key, reply in (pair for batch in free.answer(CallList(calls)) for pair in batch):
         text = limited[key].text
         assert limited[key].new_tokens <= tokens + closing + CALL.max_new_tokens
         if CLOSING in text:

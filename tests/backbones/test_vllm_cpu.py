@@ -14,7 +14,7 @@ from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
 from legalrr.backbones.sampling import CardSampling
 from legalrr.backbones.vllm import VLLMBackbone
 from legalrr.paths import root
-from legalrr.protocols import Call
+from legalrr.protocols import Call, CallList
 
 pytestmark = [
     pytest.mark.vllm,
@@ -76,7 +76,7 @@ def test_a_sweep_gives_the_answers_of_the_transformers_engine(far, sweep, tmp_pa
 
 def test_free_answers_equal_those_of_the_transformers_engine(far, near):
     calls = [ask(question) for question in QUESTIONS]
-    got, wanted = replies(far.generate(calls)), replies(near.generate(calls))
+    got, wanted = replies(far.answer(CallList(calls))), replies(near.answer(CallList(calls)))
     assert {key: (reply.text, reply.finish_reason) for key, reply in got.items()} == {
         key: (reply.text, reply.finish_reason) for key, reply in wanted.items()
     }
@@ -86,7 +86,7 @@ def spelled(near, call):
     """The greedy path among all tokens that spell a choice, with an end token after a complete one."""
     import torch
 
-    (one,), _ = near._prepare([call])
+    (one,), _ = near._tokenize([call])
     texts = near.tokenizer.batch_decode([[token] for token in range(len(near.tokenizer))])
     end = near.tokenizer.eos_token_id
     said, written = "", []
@@ -108,7 +108,7 @@ def test_a_choice_may_be_generated_in_any_tokens_that_spell_it(far, near):
         for question in QUESTIONS
         for choices in sets
     ]
-    got = replies(far.generate(calls))
+    got = replies(far.answer(CallList(calls)))
     assert {key: reply.text for key, reply in got.items()} == {call.key: spelled(near, call) for call in calls}
     assert {reply.finish_reason for reply in got.values()} == {"stop"}
 
@@ -117,10 +117,10 @@ def test_logprobs_equal_those_of_transformers_and_of_one_whole_prefill(far, near
     from vllm import SamplingParams
 
     calls = [ask(question, answers=ANSWERS) for question in QUESTIONS]
-    got, wanted = replies(far.compare(calls)), replies(near.compare(calls))
+    got, wanted = replies(far.answer(CallList(calls))), replies(near.answer(CallList(calls)))
     for call in calls:
         assert got[call.key].logprobs == pytest.approx(wanted[call.key].logprobs, abs=TOLERANCE)
-    (one,), _ = far._prepare(calls[:1])
+    (one,), _ = far._tokenize(calls[:1])
     whole = far.llm.generate(
         [{"prompt_token_ids": one.ids + ids} for ids in one.answers.values()],
         SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=0),
@@ -134,8 +134,8 @@ def test_logprobs_equal_those_of_transformers_and_of_one_whole_prefill(far, near
 
 def test_a_cached_prefix_is_not_computed_again(far):
     first, second = ask("When was that?"), ask("Where was that?")
-    list(far.generate([first]))
-    reply = replies(far.generate([second]))[second.key]
+    list(far.answer(CallList([first])))
+    reply = replies(far.answer(CallList([second])))[second.key]
     # vLLM caches whole blocks, of 128 tokens on a CPU.
     assert reply.prompt_tokens - 2 * 128 <= reply.cached_tokens < reply.prompt_tokens
     assert reply.cached_tokens % 128 == 0
@@ -156,7 +156,7 @@ def test_samples_depend_on_the_seed_and_not_on_the_batch(far):
             seed=seed,
             option="backbone",
         )
-        return {key: reply.text for key, reply in replies(engine.generate(some)).items()}
+        return {key: reply.text for key, reply in replies(engine.answer(CallList(some))).items()}
 
     together = drawn(1, calls)
     assert together == {key: text for call in calls for key, text in drawn(1, [call]).items()}

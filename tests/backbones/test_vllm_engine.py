@@ -14,7 +14,7 @@ from legalrr.backbones.sampling import CardSampling, call_seed
 from legalrr.backbones.thinking import CLOSING
 from legalrr.backbones.vllm import VLLMBackbone
 from legalrr.errors import UserError
-from legalrr.protocols import Call, Engine
+from legalrr.protocols import Call, CallList, Engine
 
 TEXTS = ("a", "The appeal is about a wall.", "x" * 90, "é § 12(1)")
 ANSWERS = ("YES", "NO", "N", "YES, in part")
@@ -33,6 +33,7 @@ class SamplingParams:
     detokenize: bool = True
     structured_outputs: object = None
     logprob_token_ids: list[int] | None = None
+    output_kind: str | None = None
 
 
 @dataclass
@@ -58,16 +59,31 @@ class LLM:
             raise self.fails
         self.settings = settings
         self.asked = []
+        self.waiting = {}
+        self.aborted = []
         self.read = set()
+        self.llm_engine = self
+        self.vllm_config = SimpleNamespace(cache_config=SimpleNamespace(num_gpu_blocks=8, block_size=BLOCK))
         self.started.append(self)
         if not settings["limit_mm_per_prompt"]:
             self.model = AutoModelForCausalLM.from_pretrained(settings["model"]).eval()
             self.tokenizer = AutoTokenizer.from_pretrained(settings["model"])
 
-    def generate(self, prompts, sampling_params, *, use_tqdm):
-        assert not use_tqdm
-        self.asked.append(list(zip(prompts, sampling_params, strict=True)))
-        return [self._answer(prompt["prompt_token_ids"], settings) for prompt, settings in self.asked[-1]]
+    def add_request(self, request_id, prompt, params):
+        assert params.output_kind == "final only"
+        self.asked.append((prompt, params))
+        self.waiting[request_id] = (prompt["prompt_token_ids"], params)
+
+    def step(self):
+        """End the request that was added last, after an output of another that has not ended."""
+        id, (ids, settings) = self.waiting.popitem()
+        under_way = [SimpleNamespace(request_id=one, finished=False) for one in self.waiting][:1]
+        return [*under_way, SimpleNamespace(**vars(self._answer(ids, settings)), request_id=id, finished=True)]
+
+    def abort_request(self, request_ids):
+        for one in request_ids:
+            self.aborted.append(one)
+            del self.waiting[one]
 
     def _answer(self, ids, settings):
         blocks = [tuple(ids[:end]) for end in range(BLOCK, len(ids), BLOCK)]
@@ -109,7 +125,10 @@ def vllm(monkeypatch):
     modules = {
         "vllm": {"LLM": LLM, "SamplingParams": SamplingParams},
         "vllm.exceptions": {"VLLMError": VLLMError},
-        "vllm.sampling_params": {"StructuredOutputsParams": StructuredOutputsParams},
+        "vllm.sampling_params": {
+            "StructuredOutputsParams": StructuredOutputsParams,
+            "RequestOutputKind": SimpleNamespace(FINAL_ONLY="final only"),
+        },
         "vllm.model_executor.layers.quantization": {"QUANTIZATION_METHODS": ["fp8", "awq"]},
     }
     for name, content in modules.items():
@@ -154,24 +173,67 @@ def test_answers_equal_those_of_the_transformers_engine(tiny, near, vllm):
     assert isinstance(engine, Engine)
     calls = [ask(text) for text in TEXTS]
     calls += [ask(text, key=f"{text} held", choices=("YES", "N", "NO, never", "NO")) for text in TEXTS]
-    far, here = replies(engine.generate(calls)), replies(near.generate(calls))
+    far, here = replies(engine.answer(CallList(calls))), replies(near.answer(CallList(calls)))
     assert [dict(vars(far[call.key]), seconds=0, cached_tokens=0) for call in calls] == [
         dict(vars(here[call.key]), seconds=0, cached_tokens=0) for call in calls
     ]
     assert len(vllm.started) == 1
-    assert [len(batch) for batch in vllm.started[0].asked] == [len(calls)], "one call for the whole turn"
+    assert len(vllm.started[0].asked) == len(calls)
+
+
+class Queue:
+    """Queue whose second call follows from the first answer; it notes how many requests are under way then."""
+
+    def __init__(self, llm):
+        self.llm = llm
+        self.calls = [ask("first"), ask("other")]
+        self.under_way = []
+
+    def take(self, room=None):
+        assert room is None
+        taken, self.calls = self.calls, []
+        return taken
+
+    def follow(self):
+        self.under_way.append(len(self.llm.started[0].waiting))
+        self.calls.append(ask("next"))
+
+
+def test_a_conversation_goes_on_while_another_is_under_way(tiny, vllm):
+    queue, keys = Queue(vllm), []
+    for batch in backbone(tiny).load().answer(queue):
+        keys += [key for key, _ in batch]
+        if len(keys) == 1:
+            queue.follow()
+    assert queue.under_way == [1]
+    assert keys[1] == "next"
+    assert sorted(keys) == ["first", "next", "other"]
+
+
+def test_requests_under_way_are_aborted_when_the_answers_are_no_longer_wanted(tiny, vllm):
+    answers = backbone(tiny).load().answer(CallList([ask(text) for text in TEXTS]))
+    next(answers)
+    answers.close()
+    assert len(vllm.started[0].aborted) == len(TEXTS) - 1
+
+
+def test_the_capacity_is_that_of_vllm_as_soon_as_it_has_started(tiny):
+    engine = backbone(tiny).load()
+    assert engine.holds is None
+    list(engine.answer(CallList([ask("a")])))
+    assert engine.holds == 8 * BLOCK
 
 
 def test_logprobs_equal_those_of_transformers_with_one_request_per_prefix(tiny, near, vllm):
     engine = backbone(tiny).load()
     calls = [ask(text, answers=ANSWERS) for text in TEXTS]
-    far, here = replies(engine.compare(calls)), replies(near.compare(calls))
+    far, here = replies(engine.answer(CallList(calls))), replies(near.answer(CallList(calls)))
     for call in calls:
         # Both compute in float32, with another order of sums for other chunks.
         assert far[call.key].logprobs == pytest.approx(here[call.key].logprobs, abs=1e-4)
         assert list(far[call.key].logprobs) == list(ANSWERS)
         assert (far[call.key].text, far[call.key].new_tokens, far[call.key].finish_reason) == ("", 0, "stop")
-    (asked,) = vllm.started[0].asked
+    asked = vllm.started[0].asked
     # "", Y, YE, YES, "YES,", ... and N: one token per byte.
     beginnings = {answer[:length] for answer in ANSWERS for length in range(len(answer))}
     assert len(asked) == len(TEXTS) * len(beginnings)
@@ -181,17 +243,17 @@ def test_logprobs_equal_those_of_transformers_with_one_request_per_prefix(tiny, 
 def test_cached_tokens_are_counted(tiny):
     engine = backbone(tiny).load()
     first, second = ask("The wall stood. " * 4 + "Why?"), ask("The wall stood. " * 4 + "Who?")
-    assert replies(engine.generate([first]))[first.key].cached_tokens == 0
-    assert replies(engine.generate([second]))[second.key].cached_tokens >= 64
-    weighed = replies(engine.compare([replace(first, answers=ANSWERS)]))[first.key]
+    assert replies(engine.answer(CallList([first])))[first.key].cached_tokens == 0
+    assert replies(engine.answer(CallList([second])))[second.key].cached_tokens >= 64
+    weighed = replies(engine.answer(CallList([replace(first, answers=ANSWERS)])))[first.key]
     assert 64 <= weighed.cached_tokens < weighed.prompt_tokens
 
 
 def test_calls_with_a_common_prefix_are_adjacent(tiny, vllm):
     engine = backbone(tiny).load()
     texts = [f"{first} {last}" for last in ("Why?", "Who?") for first in ("On appeal: " * 3, "On revision: " * 3)]
-    list(engine.generate([ask(text, new=1) for text in texts]))
-    prompts = [tuple(prompt["prompt_token_ids"]) for prompt, _ in vllm.started[0].asked[0]]
+    list(engine.answer(CallList([ask(text, new=1) for text in texts])))
+    prompts = [tuple(prompt["prompt_token_ids"]) for prompt, _ in vllm.started[0].asked]
     assert [prompt[:40] for prompt in prompts[::2]] == [prompt[:40] for prompt in prompts[1::2]]
 
 
@@ -200,13 +262,13 @@ def test_greedy_ignores_the_card_and_each_sample_has_its_own_seed(tiny, vllm):
     calls = [ask("a"), ask("b")]
     greedy = backbone(tiny, card=card).load()
     assert not greedy.can.seed
-    list(greedy.generate(calls))
+    list(greedy.answer(CallList(calls)))
     drawing = backbone(tiny, card=card, decoding="card", seed=3).load()
     assert drawing.can.seed
-    list(drawing.generate(calls))
-    (plain, _), (drawn, other) = ([settings for _, settings in llm.asked[0]] for llm in vllm.started)
+    list(drawing.answer(CallList(calls)))
+    (plain, _), (drawn, other) = ([settings for _, settings in llm.asked] for llm in vllm.started)
     end = drawing.tokenizer.eos_token_id
-    held = {"max_tokens": 12, "stop_token_ids": [end], "detokenize": False}
+    held = {"max_tokens": 12, "stop_token_ids": [end], "detokenize": False, "output_kind": "final only"}
     assert plain == SamplingParams(temperature=0.0, **held)
     settings = {"temperature": 0.7, "top_p": 0.8, "top_k": 20, "presence_penalty": 1.5}
     assert {drawn.seed, other.seed} == {call_seed(3, "a"), call_seed(3, "b")}
@@ -216,23 +278,26 @@ def test_greedy_ignores_the_card_and_each_sample_has_its_own_seed(tiny, vllm):
 def test_a_call_that_does_not_fit_is_an_overflow_and_is_not_sent(tiny, vllm):
     engine = backbone(tiny, context=64).load()
     assert engine.context == 64
-    tokens = replies(engine.generate([ask("a", new=1)]))["a"].prompt_tokens
+    tokens = replies(engine.answer(CallList([ask("a", new=1)])))["a"].prompt_tokens
     fits = ask("a", key="fits", new=64 - tokens)
-    got = replies(engine.generate([fits, ask("ab", new=fits.max_new_tokens)]))
+    got = replies(engine.answer(CallList([fits, ask("ab", new=fits.max_new_tokens)])))
     assert {key: reply.finish_reason == "overflow" for key, reply in got.items()} == {"fits": False, "ab": True}
     assert (got["ab"].text, got["ab"].new_tokens, got["ab"].prompt_tokens) == ("", 0, tokens + 1)
-    compared = replies(engine.compare([ask("x" * 60, answers=("YES",))]))
+    compared = replies(engine.answer(CallList([ask("x" * 60, answers=("YES",))])))
     assert [(reply.finish_reason, reply.logprobs) for reply in compared.values()] == [("overflow", None)]
-    assert [len(batch) for batch in vllm.started[0].asked] == [1, 1]
-    assert list(engine.generate([])) == list(engine.compare([])) == []
+    assert len(vllm.started[0].asked) == 2
+    assert list(engine.answer(CallList([]))) == list(engine.answer(CallList([]))) == []
 
 
 def test_thoughts_have_their_own_tokens_and_exclude_choices_and_comparison(tiny, vllm):
     engine = backbone(tiny, thinking_tokens=5, context=200).load()
     assert engine.context == 195
-    assert replies(engine.generate([ask("one", new=3)]))["one"].new_tokens == 8
+    assert replies(engine.answer(CallList([ask("one", new=3)])))["one"].new_tokens == 8
     assert (engine.can.logprobs, engine.can.structured) == (False, False)
-    for refused in (engine.compare([ask("a", answers=("Y",))]), engine.generate([ask("a", choices=("Y",))])):
+    for refused in (
+        engine.answer(CallList([ask("a", answers=("Y",))])),
+        engine.answer(CallList([ask("a", choices=("Y",))])),
+    ):
         with pytest.raises(UserError, match=r"^backbone\.thinking_tokens: .*predict\.scoring=generate"):
             list(refused)
     with pytest.raises(UserError, match=r"^backbone\.thinking_tokens: thinking_tokens is 512"):
@@ -241,23 +306,23 @@ def test_thoughts_have_their_own_tokens_and_exclude_choices_and_comparison(tiny,
 
 def test_no_room_for_an_answer_is_an_error(tiny):
     with pytest.raises(ValueError, match="call a leaves no room"):
-        list(backbone(tiny).load().generate([ask("a", new=0)]))
+        list(backbone(tiny).load().answer(CallList([ask("a", new=0)])))
 
 
 def test_an_answer_that_vllm_aborted_is_an_error(tiny, vllm, monkeypatch):
     monkeypatch.setattr(vllm, "ends_with", "abort")
     with pytest.raises(UserError, match=r"^call a: vLLM ended an answer with 'abort'"):
-        list(backbone(tiny).load().generate([ask("a")]))
+        list(backbone(tiny).load().answer(CallList([ask("a")])))
 
 
 def test_every_end_token_is_passed_to_vllm(save_tiny, tmp_path, vllm):
     folder = save_tiny(tmp_path / "ends", eos_token_id=[7, 258])
     end = backbone(folder).load().tokenizer.eos_token_id
-    list(backbone(folder).load().generate([ask("a")]))
+    list(backbone(folder).load().answer(CallList([ask("a")])))
     (folder / "generation_config.json").unlink()
     stage._engine.cache_clear()
-    list(backbone(folder).load().generate([ask("a")]))
-    assert [llm.asked[0][0][1].stop_token_ids for llm in vllm.started] == [sorted({7, 258, end}), [end]]
+    list(backbone(folder).load().answer(CallList([ask("a")])))
+    assert [llm.asked[0][1].stop_token_ids for llm in vllm.started] == [sorted({7, 258, end}), [end]]
 
 
 def test_vllm_starts_at_the_first_call_as_configured_without_publisher_defaults(tiny, vllm, monkeypatch):
@@ -265,8 +330,10 @@ def test_vllm_starts_at_the_first_call_as_configured_without_publisher_defaults(
     chosen = {"quantization": "fp8", "tensor_parallel": 2, "gpu_memory_utilization": 0.5, "kv_cache_gb": 1.5}
     engine = backbone(tiny, **chosen, context=256, enforce_eager=True).load()
     assert engine.token_ends("ab é") == [1, 2, 3, 4, 4]
+    # 2 layers, 2 key-value heads of size 16, keys and values, 4 bytes each; on 2 accelerators.
+    assert engine.holds == 2 * 1_500_000_000 // (2 * 2 * 16 * 2 * 4)
     assert vllm.started == []
-    list(engine.generate([ask("a", new=1)]))
+    list(engine.answer(CallList([ask("a", new=1)])))
     assert vllm.started[0].settings == {
         "model": str(tiny),
         "trust_remote_code": False,
@@ -282,8 +349,6 @@ def test_vllm_starts_at_the_first_call_as_configured_without_publisher_defaults(
         "limit_mm_per_prompt": {},
         "generation_config": "vllm",
     }
-    # 2 layers, 2 key-value heads of size 16, keys and values, 4 bytes each; on 2 accelerators.
-    assert engine.holds == 2 * 1_500_000_000 // (2 * 2 * 16 * 2 * 4)
     assert (os.environ["VLLM_NO_USAGE_STATS"], os.environ["VLLM_LOGGING_LEVEL"]) == ("1", "INFO")
 
 
@@ -309,7 +374,7 @@ def test_qwen3_vl_has_no_images_and_extends_its_context_with_yarn(family, vllm):
 def test_options_that_may_help_vllm_to_start_are_named(tiny, vllm, monkeypatch, error):
     monkeypatch.setattr(vllm, "fails", error)
     with pytest.raises(UserError, match=r"^backbone: vLLM cannot start .*no memory .*backbone\.gpu_memory_utilization"):
-        list(backbone(tiny).load().generate([ask("a")]))
+        list(backbone(tiny).load().answer(CallList([ask("a")])))
 
 
 def test_an_unsupported_quantization_is_refused_by_name(tiny):
@@ -335,7 +400,7 @@ def test_a_budget_of_thoughts_gives_the_answers_of_the_transformers_engine(save_
     options |= {"thinking": "budget", "thinking_tokens": 6}
     calls = [Call(key=text, messages=({"role": "user", "content": text},), max_new_tokens=4) for text in TEXTS]
     far, near = (
-        {key: reply for batch in backbone(**options).load().generate(calls) for key, reply in batch}
+        {key: reply for batch in backbone(**options).load().answer(CallList(calls)) for key, reply in batch}
         for backbone in (VLLMBackbone, TransformersBackbone)
     )
     for key, reply in near.items():

@@ -24,7 +24,7 @@ from legalrr.hybrids.objective import DistillationObjective
 from legalrr.hybrids.priming import EVALUATION_POINTS, prime
 from legalrr.hybrids.settings import AlignSettings, CheckpointSettings, DistilSettings, PrimeSettings
 from legalrr.hybrids.training import Training, TrainingLog
-from legalrr.protocols import Call
+from legalrr.protocols import Call, CallList
 
 from .conftest import MadeUp, short
 
@@ -70,7 +70,7 @@ def test_a_run_saves_a_model_that_loads_as_backbone_with_card_and_curve(
         *("LlamaAttention", "GkaAttention", "LlamaAttention", "GkaAttention")
     ]
     call = Call(key="a", messages=({"role": "user", "content": "Allowed?"},), answers=("YES", "NO"))
-    ((_, reply),) = [pair for one in primed.load().compare([call]) for pair in one]
+    ((_, reply),) = [pair for one in primed.load().answer(CallList([call])) for pair in one]
     assert set(reply.logprobs) == {"YES", "NO"}
 
 

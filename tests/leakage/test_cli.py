@@ -26,7 +26,7 @@ from legalrr.leakage.output import LeakageResult, print_results, render_markdown
 from legalrr.leakage.probe import Probe
 from legalrr.leakage.run import run_probe
 from legalrr.paths import root
-from legalrr.protocols import Abilities, Call, Reply
+from legalrr.protocols import Abilities, Call, CallQueue, Reply
 from legalrr.run.cell import run_cell
 from legalrr.run.pipeline import Pipeline, build_pipeline
 
@@ -61,14 +61,13 @@ class PlantedEngine(EchoEngine):
         self.can = Abilities(logprobs=backbone.logprobs, structured=True, images=False, seed=False)
         self._planted = backbone
 
-    def compare(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
-        for call in calls:
-            p = 0.97 if self._reads_planted(call) else 0.05
-            yield [(call.key, self._reply(1, "", cut=False, logprobs={"YES": math.log(p), "NO": math.log(1 - p)}))]
-
-    def generate(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
-        for call in calls:
-            yield [(call.key, self._reply(1, "YES" if self._reads_planted(call) else "NO", cut=False))]
+    def answer(self, queue: CallQueue) -> Iterator[list[tuple[str, Reply]]]:
+        for call in queue.take():
+            reads = self._reads_planted(call)
+            p = 0.97 if reads else 0.05
+            logprobs = {"YES": math.log(p), "NO": math.log(1 - p)} if call.answers else None
+            text = "" if call.answers else "YES" if reads else "NO"
+            yield [(call.key, self._reply(1, text, cut=False, logprobs=logprobs))]
 
     def _reads_planted(self, call: Call) -> bool:
         prompts, limit = self._planted.prompts, self._planted.fails_after

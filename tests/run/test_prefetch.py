@@ -15,7 +15,7 @@ from legalrr.backbones.echo import EchoBackbone
 from legalrr.cli import main
 from legalrr.paths import root
 from legalrr.progress import progress
-from legalrr.protocols import Abilities, Call, Engine, Reply
+from legalrr.protocols import Abilities, Call, CallList, CallQueue, Engine, Reply
 from legalrr.run import prefetch as prefetching
 from legalrr.run.cell import run_cell
 from legalrr.run.pipeline import Pipeline, PreparationCache, build_pipeline
@@ -45,13 +45,10 @@ class Recorder:
     def token_ends(self, text: str) -> list[int]:
         return self.engine.token_ends(text)
 
-    def generate(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
-        self.calls += calls
-        return self.engine.generate(calls)
-
-    def compare(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
-        self.calls += calls
-        return self.engine.compare(calls)
+    def answer(self, queue: CallQueue) -> Iterator[list[tuple[str, Reply]]]:
+        while calls := queue.take():
+            self.calls += calls
+            yield from self.engine.answer(CallList(calls))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,8 +192,8 @@ def test_cells_of_different_run_folders_are_not_prefetched_together(tmp_path: Pa
 class Refusing(Recorder):
     """Recorder that refuses the first call of the first judgment."""
 
-    def generate(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
-        for batch in super().generate(calls):
+    def answer(self, queue: CallQueue) -> Iterator[list[tuple[str, Reply]]]:
+        for batch in super().answer(queue):
             refused = self.calls[0].key
             yield [(key, replace(reply, error="filtered" if key == refused else None)) for key, reply in batch]
 

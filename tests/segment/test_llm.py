@@ -40,10 +40,11 @@ class Fake:
     def token_ends(self, text: str) -> list[int]:
         return list(range(1, len(text) + 1))
 
-    def compare(self, calls):
-        raise AssertionError("unexpected comparison")
+    holds = None
 
-    def generate(self, calls):
+    def answer(self, queue):
+        calls = queue.take()
+        assert not any(call.answers for call in calls)
         self.calls += calls
         for call in reversed(calls):
             text = self._says(prompted_sentences(call))
@@ -211,10 +212,10 @@ class TestUnanswered:
         segmenter = LlmSegmenter(window=6, overlap=2)
 
         class Refusing(Fake):
-            def generate(self, calls):
-                for batch in super().generate(calls):
+            def answer(self, queue):
+                for batch in super().answer(queue):
                     ((key, reply),) = batch
-                    yield [(key, replace(reply, error="not today") if key == calls[0].key else reply)]
+                    yield [(key, replace(reply, error="not today") if key == self.calls[0].key else reply)]
 
         found = tag(segmenter, Refusing(every("FAC")), tmp_path)
         assert [s.start for s in found.spans] == [start for start, _ in split(TEXT)[4:]]

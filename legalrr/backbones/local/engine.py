@@ -36,7 +36,7 @@ from legalrr.backbones.local.weights import catch_out_of_memory, torch_settings
 from legalrr.backbones.sampling import CardSampling
 from legalrr.backbones.thinking import Thoughts
 from legalrr.errors import UserError
-from legalrr.protocols import Abilities, Call, Reply
+from legalrr.protocols import Abilities, Call, CallQueue, Reply
 from legalrr.records import Page
 
 Replies = list[tuple[TokenizedPrompt, Reply]]
@@ -139,29 +139,37 @@ class TransformersEngine:
         with torch_settings(self._matmul_precision, self._threads), catch_out_of_memory(self._option):
             yield model
 
-    def generate(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
-        """See `legalrr.protocols.Engine`; `new_tokens` counts thoughts and the end-of-answer token."""
-        check_generated(calls, self.can, option=self._option)
-        prompts, overflows = self._prepare(calls)
-        if overflows:
-            yield overflows
-        for batch in self._batches(prompts):
-            yield from self._answer(batch, self._generate if self.prefixes.capacity else self._generate_reference)
+    def answer(self, queue: CallQueue) -> Iterator[list[tuple[str, Reply]]]:
+        """See `legalrr.protocols.Engine`; `new_tokens` counts thoughts and the end-of-answer token.
+
+        The log-probability of an answer to compare is the sum over its tokens. Every batch is chosen from all calls
+        that wait, so that later turns of one judgment and first turns of another are generated together.
+        """
+        waiting: list[TokenizedPrompt] = []
+        while True:
+            prompts, overflows = self._tokenize(queue.take())
+            waiting += prompts
+            if overflows:
+                yield overflows
+            elif not waiting:
+                break
+            else:
+                batch = self._next_batch(waiting)
+                chosen = {prompt.call.key for prompt in batch}
+                waiting = [prompt for prompt in waiting if prompt.call.key not in chosen]
+                yield from self._run(batch)
         self._prefiller.release()
 
-    def compare(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
-        """See `legalrr.protocols.Engine`; the log-probability of an answer is the sum over its tokens."""
-        if not self.can.logprobs:
+    def _run(self, batch: Sequence[TokenizedPrompt]) -> Iterator[list[tuple[str, Reply]]]:
+        if batch[0].answers:
+            return self._answer(batch, self._compare if self.prefixes.capacity else self._compare_reference)
+        return self._answer(batch, self._generate if self.prefixes.capacity else self._generate_reference)
+
+    def _tokenize(self, calls: Sequence[Call]) -> tuple[list[TokenizedPrompt], list[tuple[str, Reply]]]:
+        """Return the prompts to answer, and replies to calls that exceed the context."""
+        if any(call.answers for call in calls) and not self.can.logprobs:
             raise thinking_error("has no log-probabilities of an immediate answer", option=self._option)
-        prompts, overflows = self._prepare(calls)
-        if overflows:
-            yield overflows
-        for prompt in prompts:
-            yield from self._answer([prompt], self._compare if self.prefixes.capacity else self._compare_reference)
-        self._prefiller.release()
-
-    def _prepare(self, calls: Sequence[Call]) -> tuple[list[TokenizedPrompt], list[tuple[str, Reply]]]:
-        """Return the prompts to answer, in prefill order, and replies to calls that exceed the context."""
+        check_generated([call for call in calls if not call.answers], self.can, option=self._option)
         prompts, overflows = [], []
         for call in calls:
             if self._unrepeated is None and not call.final and not call.pages:
@@ -178,6 +186,27 @@ class TransformersEngine:
                 overflows.append((call.key, prompt.reply("overflow")))
             else:
                 prompts.append(prompt)
+        return prompts, overflows
+
+    def _next_batch(self, waiting: Sequence[TokenizedPrompt]) -> list[TokenizedPrompt]:
+        """Choose the prompts to answer next: one whose answers are compared, or a batch to generate."""
+        compared = [prompt for prompt in waiting if prompt.answers]
+        ordered = self._ordered(compared or waiting)
+        if compared:
+            return ordered[:1]
+        batch: list[TokenizedPrompt] = []
+        for prompt in ordered:
+            grown = [*batch, prompt]
+            if batch and (
+                len(grown) * max(len(p.ids) + p.new for p in grown) > self._batch_tokens
+                or (self._batch_prefill is not None and sum(p.uncached for p in grown) > self._batch_prefill)
+            ):
+                break
+            batch = grown
+        return batch
+
+    def _ordered(self, prompts: Sequence[TokenizedPrompt]) -> list[TokenizedPrompt]:
+        """Return prompts in prefill order, with the lengths at which later ones diverge and their uncached tokens."""
         # Use cached states before newer ones evict them; without cached states this sorts by length.
         uncached = [len(prompt.ids) - self.prefixes.cached_length(prompt.ids) for prompt in prompts]
         ordered = [prompts[place] for place in depth_first_order([prompt.ids for prompt in prompts], uncached)]
@@ -187,21 +216,7 @@ class TransformersEngine:
             # Recurrent layers are copied where the next turn leaves the prompt too.
             replace(prompt, branches=(*at, len(prompt.ids) - (self._unrepeated or 0)), uncached=length)
             for prompt, at, length in zip(ordered, branches, fresh, strict=True)
-        ], overflows
-
-    def _batches(self, prompts: Sequence[TokenizedPrompt]) -> Iterator[list[TokenizedPrompt]]:
-        batch: list[TokenizedPrompt] = []
-        for prompt in prompts:
-            grown = [*batch, prompt]
-            if batch and (
-                len(grown) * max(len(p.ids) + p.new for p in grown) > self._batch_tokens
-                or (self._batch_prefill is not None and sum(p.uncached for p in grown) > self._batch_prefill)
-            ):
-                yield batch
-                grown = [prompt]
-            batch = grown
-        if batch:
-            yield batch
+        ]
 
     def _answer(self, batch: Sequence[TokenizedPrompt], answer: Answer) -> Iterator[list[tuple[str, Reply]]]:
         """Yield the replies to a batch, those of answers that end together at once."""

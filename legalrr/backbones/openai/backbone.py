@@ -137,7 +137,7 @@ class OpenAIBackbone:
     api_key_env: str | None = runtime(default=None)
     """Environment variable that contains the API key; None: the server needs none."""
     concurrency: int = at_least(1, 8, runtime=True)
-    """Maximum number of concurrent requests; `predict.group` limits it too."""
+    """Maximum number of concurrent requests."""
     timeout: float = runtime(default=600.0)
     """Seconds without data from the server before a request is retried."""
     retries: int = at_least(0, 10, runtime=True)

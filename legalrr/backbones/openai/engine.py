@@ -10,8 +10,7 @@ import asyncio
 import math
 import textwrap
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -33,7 +32,7 @@ from legalrr.backbones.openai.structured import parse_choice, structured_argumen
 from legalrr.backbones.openai.tokens import CharacterTokens, TokenizerTokens
 from legalrr.backbones.openai.transport import Connection, Message, require_valid_body
 from legalrr.errors import UserError
-from legalrr.protocols import Abilities, Call, Reply
+from legalrr.protocols import Abilities, Call, CallQueue, Reply
 from legalrr.records import FinishReason
 
 T = TypeVar("T")
@@ -129,7 +128,7 @@ class OpenAIEngine:
         """See `legalrr.protocols.Tokens`."""
         return self._tokens.token_ends(text)
 
-    def generate(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
+    def answer(self, queue: CallQueue) -> Iterator[list[tuple[str, Reply]]]:
         """See `legalrr.protocols.Engine`; replies come in the order of arrival.
 
         `new_tokens` includes thoughts. A conversation that the server refuses for its length is an overflow, with
@@ -137,44 +136,28 @@ class OpenAIEngine:
         that it refuses otherwise, while it answers others, is a reply with `error`: its content filter refuses it, or
         it answers a test request with the same parameters and a short text.
 
+        Answers to compare are sent as token ids with their conversation, so that the server cannot tokenize them
+        differently; the log-probability of an answer is the sum over its tokens.
+
         Raises:
             UserError: a call failed permanently, or more than `MAX_REFUSED` in a row were refused; the message has its
-                key. No further call is sent, and replies to requests under way are yielded first.
+                key. Or the server cannot answer such calls. No further call is sent, and replies to requests under way
+                are yielded first.
         """
-        for call in calls:
-            if call.max_new_tokens < 1:
-                raise ValueError(f"call {call.key} leaves no room for an answer: max_new_tokens={call.max_new_tokens}")
-            if call.choices and not self.can.structured:
-                raise UserError(
-                    "this backbone cannot be restricted to given answers", where="backbone.structured", cure=NO_CHOICES
-                )
-        yield from self._answer(calls, self._generate)
-
-    def compare(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
-        """See `legalrr.protocols.Engine`; the log-probability of an answer is the sum over its tokens.
-
-        Sends conversation and answer as token ids, so that the server cannot tokenize them differently.
-
-        Raises:
-            UserError: as `generate`, or the server returns no log-probabilities.
-        """
-        if not self.can.logprobs:
-            raise UserError("this backbone gives no log-probabilities", where="backbone.logprobs", cure=NO_LOGPROBS)
-        yield from self._answer(calls, self._compare)
-
-    def _answer(self, calls: Sequence[Call], send: Send) -> Iterator[list[tuple[str, Reply]]]:
-        waiting = deque(calls)
         under_way: dict[asyncio.Task[Reply], Call] = {}
         failures: list[BaseException] = []
         with asyncio.Runner() as runner:
             client = self._client()
             try:
-                if waiting:
-                    runner.run(self._connection.require())
+                connected = False
                 while True:
-                    while waiting and not failures and len(under_way) < self._concurrency:
-                        call = waiting.popleft()
-                        under_way[runner.get_loop().create_task(_attempt(send, client, call))] = call
+                    free = 0 if failures else self._concurrency - len(under_way)
+                    for call in queue.take(free) if free else ():
+                        if not connected:
+                            runner.run(self._connection.require())
+                            connected = True
+                        task = runner.get_loop().create_task(_attempt(self._send_method(call), client, call))
+                        under_way[task] = call
                     if not under_way:
                         break
                     started = time.perf_counter()
@@ -193,6 +176,7 @@ class OpenAIEngine:
                         self._refused += 1
                         if self._refused > MAX_REFUSED:
                             # The arms of a few judgments may be refused in a row by a filter that lets others pass.
+                            send = self._send_method(call)
                             if error.general or not runner.run(_answers_others(send, client, call)):
                                 what = f"{self._refused} refusals in a row: {error}"
                                 failures.append(UserError(what, where=f"call {call.key}", cure="use another server"))
@@ -205,6 +189,20 @@ class OpenAIEngine:
                 runner.run(_cancel(client, under_way))
         if failures:
             raise failures[0]
+
+    def _send_method(self, call: Call) -> Send:
+        """Return the method that sends a call; raises UserError for a call that the server cannot answer."""
+        if call.answers:
+            if not self.can.logprobs:
+                raise UserError("this backbone gives no log-probabilities", where="backbone.logprobs", cure=NO_LOGPROBS)
+            return self._compare
+        if call.max_new_tokens < 1:
+            raise ValueError(f"call {call.key} leaves no room for an answer: max_new_tokens={call.max_new_tokens}")
+        if call.choices and not self.can.structured:
+            raise UserError(
+                "this backbone cannot be restricted to given answers", where="backbone.structured", cure=NO_CHOICES
+            )
+        return self._generate
 
     def _client(self) -> AsyncOpenAI:
         return AsyncOpenAI(

@@ -6,7 +6,7 @@ import pytest
 from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
 from legalrr.backbones.sampling import CardSampling
 from legalrr.errors import UserError
-from legalrr.protocols import Backbone, Call
+from legalrr.protocols import Backbone, Call, CallList
 from legalrr.stage import identity
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -79,7 +79,7 @@ def test_provenance_is_the_digest_of_local_files_or_the_commit_of_a_hub_model(ti
 @pytest.mark.usefixtures("no_network")
 def test_a_local_folder_is_read_without_the_network(tiny):
     forget_engine()
-    assert next(make(model=str(tiny)).load().generate([CALL]))
+    assert next(make(model=str(tiny)).load().answer(CallList([CALL])))
 
 
 def test_equal_backbones_share_one_engine(tiny):
@@ -120,7 +120,7 @@ def test_attention_that_is_not_installed_is_an_error(tiny, monkeypatch):
     monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", missing)
     forget_engine()
     with pytest.raises(UserError, match=r"backbone\.attention: attention flash_attention_2 is not installed.*use sdpa"):
-        next(make(model=str(tiny), attention="flash_attention_2").load().generate([CALL]))
+        next(make(model=str(tiny), attention="flash_attention_2").load().answer(CallList([CALL])))
 
 
 def test_quantisation_without_its_package_is_an_error(tiny, monkeypatch):
@@ -141,7 +141,7 @@ def test_device_auto_spreads_the_layers(tiny, monkeypatch):
     )
     for device in ("auto", "cpu"):
         forget_engine()
-        assert next(make(model=str(tiny), device=device).load().generate([CALL]))[0][1].new_tokens == 2
+        assert next(make(model=str(tiny), device=device).load().answer(CallList([CALL])))[0][1].new_tokens == 2
     assert asked == ["auto", None]
 
 
@@ -159,7 +159,7 @@ def test_split_is_refused_for_a_model_without_sdpa(tiny, monkeypatch):
     with pytest.raises(
         UserError, match=r"backbone\.attention: llama does not support replacing its attention function .use eager"
     ):
-        next(make(model=str(tiny)).load().generate([CALL]))
+        next(make(model=str(tiny)).load().answer(CallList([CALL])))
 
 
 def test_layers_that_cannot_be_continued_need_a_run_without_prefix_cache(save_tiny, tmp_path, monkeypatch):
@@ -169,7 +169,7 @@ def test_layers_that_cannot_be_continued_need_a_run_without_prefix_cache(save_ti
     folder = save_tiny(tmp_path / "sliding", sliding_window=16)
     with pytest.raises(UserError, match=r"backbone\.prefix_cache_gb: .* cannot be reused .*DynamicSlidingWindowLayer"):
         make(model=str(folder)).load()
-    ((_, reply),) = next(make(model=str(folder), prefix_cache_gb=0.0).load().generate([CALL]))
+    ((_, reply),) = next(make(model=str(folder), prefix_cache_gb=0.0).load().answer(CallList([CALL])))
     assert reply.new_tokens == 2
 
 
@@ -201,7 +201,7 @@ def test_damaged_weights_are_an_error(save_tiny, tmp_path):
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(UserError, match=r"backbone\.model: transformers cannot load"):
-        next(make(model=str(folder)).load().generate([CALL]))
+        next(make(model=str(folder)).load().answer(CallList([CALL])))
 
 
 def test_missing_weights_are_an_error(save_tiny, tmp_path):
@@ -212,4 +212,4 @@ def test_missing_weights_are_an_error(save_tiny, tmp_path):
     del weights["model.layers.1.mlp.up_proj.weight"]
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(UserError, match=r"lacks 1 of its weights, the first one model\.layers\.1\.mlp\.up_proj"):
-        next(make(model=str(folder)).load().generate([CALL]))
+        next(make(model=str(folder)).load().answer(CallList([CALL])))

@@ -7,7 +7,7 @@ from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
 from legalrr.backbones.local.checkpoint import open_checkpoint
 from legalrr.errors import UserError
-from legalrr.protocols import Call
+from legalrr.protocols import Call, CallList
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -73,4 +73,4 @@ def test_a_hub_model_is_read_at_its_commit_from_the_local_cache(hub, tiny):
     forget_engine()
     engine = TransformersBackbone(name="m", model="owner/model", revision=COMMIT).load()
     call = Call(key="k", messages=({"role": "user", "content": "x"},), max_new_tokens=2)
-    assert next(engine.generate([call]))
+    assert next(engine.answer(CallList([call])))

@@ -11,7 +11,7 @@ import pytest
 from legalrr.backbones.local.checkpoint import model_class, open_config
 from legalrr.backbones.local.gka_model import gka_modules
 from legalrr.backbones.local.memory import set_context
-from legalrr.protocols import Call
+from legalrr.protocols import Call, CallList
 
 ATTENTIVE = ("qwen3_vl", "qwen3_vl_moe", "qwen3", "llama", "mistral", "phi3")
 SLIDING = ("gemma3_text", "gemma3", "olmo3", "ministral", "llama4_text")
@@ -92,7 +92,7 @@ def oracle(family):
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("fields", [{"prefix_cache_gb": 0.0}, {"batch_tokens": 1}, {"prefill_chunk": 16}])
 def test_text_equals_the_reference_with_and_without_cache_and_batches(fresh, family, oracle, name, fields):
-    got = replies(fresh(family(name), **fields).generate([ask(text) for text in TEXTS]))
+    got = replies(fresh(family(name), **fields).answer(CallList([ask(text) for text in TEXTS])))
     assert {key: reply.text for key, reply in got.items()} == oracle(name).texts
 
 
@@ -100,7 +100,7 @@ def test_text_equals_the_reference_with_and_without_cache_and_batches(fresh, fam
 @pytest.mark.parametrize("fields", [{"prefix_cache_gb": 0.0}, {"prefill_chunk": 16}])
 def test_logprobs_equal_the_reference_with_and_without_cache(fresh, family, oracle, name, fields):
     calls = [ask(text, answers=ANSWERS) for text in TEXTS]
-    for key, reply in replies(fresh(family(name), **fields).compare(calls)).items():
+    for key, reply in replies(fresh(family(name), **fields).answer(CallList(calls))).items():
         for answer in ("NO", "YES, in part"):
             assert reply.logprobs[answer] == pytest.approx(oracle(name).weigh(ask(key), answer), abs=TOLERANCE)
 
@@ -111,9 +111,9 @@ def test_positions_do_not_depend_on_an_earlier_call(fresh, family, oracle, name)
 
     engine = fresh(family(name), prefill_chunk=16)
     engine.model.model.rope_deltas = torch.full((5, 1), 17)
-    got = replies(engine.generate([ask(text) for text in TEXTS]))
+    got = replies(engine.answer(CallList([ask(text) for text in TEXTS])))
     assert {key: reply.text for key, reply in got.items()} == oracle(name).texts
-    for key, reply in replies(engine.compare([ask(text, answers=ANSWERS) for text in TEXTS])).items():
+    for key, reply in replies(engine.answer(CallList([ask(text, answers=ANSWERS) for text in TEXTS]))).items():
         assert reply.logprobs["YES"] == pytest.approx(oracle(name).weigh(ask(key), "YES"), abs=TOLERANCE)
 
 
@@ -121,12 +121,12 @@ def test_positions_do_not_depend_on_an_earlier_call(fresh, family, oracle, name)
 def test_a_second_turn_continues_from_the_first_and_computes_no_token_twice(fresh, family, oracle, name):
     engine = fresh(family(name))
     calls = [ask(text) for text in TEXTS]
-    prompts = [one.ids for one in engine._prepare(calls)[0]]
-    first = replies(engine.generate(calls))
+    prompts = [one.ids for one in engine._tokenize(calls)[0]]
+    first = replies(engine.answer(CallList(calls)))
     assert engine.tokens_read == len({tuple(ids[:length]) for ids in prompts for length in range(1, len(ids) + 1)})
     before = {call.key: (*call.messages, {"role": "assistant", "content": first[call.key].text}) for call in calls}
     second = {key: ask("And now?", key=key, before=messages) for key, messages in before.items()}
-    for key, reply in replies(engine.generate(list(second.values()))).items():
+    for key, reply in replies(engine.answer(CallList(list(second.values())))).items():
         assert reply.text == oracle(name).greedy(second[key])
         # An invalid UTF-8 byte is decoded to another one, so a quoted turn may have other tokens.
         assert reply.cached_tokens >= first[key].prompt_tokens - 1

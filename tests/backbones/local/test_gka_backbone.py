@@ -22,7 +22,7 @@ from legalrr.backbones.local.memory import cache_bytes, state_bytes, token_bytes
 from legalrr.backbones.local.prefill import prefill_tokens
 from legalrr.errors import UserError
 from legalrr.paths import root
-from legalrr.protocols import Call
+from legalrr.protocols import Call, CallList
 from legalrr.run.pipeline import build_pipeline
 from legalrr.stage import description, identity
 
@@ -43,7 +43,7 @@ def loaded(folder, **fields):
 
 def weighed(engine):
     call = Call(key="k", messages=({"role": "user", "content": "Who built it?"},), answers=("YES", "NO"))
-    ((_, reply),) = [pair for batch in engine.compare([call]) for pair in batch]
+    ((_, reply),) = [pair for batch in engine.answer(CallList([call])) for pair in batch]
     return reply.logprobs["YES"]
 
 

@@ -7,7 +7,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageText
 from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
 from legalrr.backbones.local.memory import set_context
 from legalrr.errors import UserError
-from legalrr.protocols import Call
+from legalrr.protocols import Call, CallList
 from legalrr.stage import identity
 
 ROPE = {"rope_type": "default", "rope_theta": 5e6, "mrope_section": [4, 2, 2], "mrope_interleaved": True}
@@ -67,7 +67,7 @@ def test_the_extended_model_is_loaded_and_its_context_is_in_the_identity(family)
     assert engine.context == 524288
     assert engine.model.config.get_text_config().rope_parameters["factor"] == 2.0
     call = Call(key="k", messages=({"role": "user", "content": "x"},), max_new_tokens=2)
-    assert next(engine.generate([call]))[0][1].new_tokens == 2
+    assert next(engine.answer(CallList([call])))[0][1].new_tokens == 2
     assert identity(backbone) != identity(TransformersBackbone(name="m", model=str(family("qwen3_vl"))))
 
 

@@ -7,7 +7,7 @@ from legalrr.backbones.local import model_files
 from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
 from legalrr.backbones.local.model_files import convert_gguf
 from legalrr.errors import UserError
-from legalrr.protocols import Call
+from legalrr.protocols import Call, CallList
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ def test_a_gguf_file_answers_like_the_model_that_transformers_dequantises(cache,
     forget_engine()
     engine = TransformersBackbone(name="tiny", model=str(path)).load()
     call = Call(key="k", messages=({"role": "user", "content": "Is the appeal allowed?"},), max_new_tokens=8)
-    ((_, reply),) = next(engine.generate([call]))
+    ((_, reply),) = next(engine.answer(CallList([call])))
     assert engine.context == 96
     assert engine.tokenizer.model_max_length == 96
     direct = AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file=path.name, dtype=torch.float32)

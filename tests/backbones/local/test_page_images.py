@@ -12,7 +12,7 @@ import pytest
 
 from legalrr.corpora.pdf_folder import render_pages
 from legalrr.errors import UserError
-from legalrr.protocols import Call, PageTokens
+from legalrr.protocols import Call, CallList, PageTokens
 from legalrr.records import Message, Page
 
 FAMILIES = ("qwen3_vl", "qwen3_vl_moe")
@@ -119,7 +119,7 @@ def test_text_equals_the_reference_with_and_without_cache_and_batches(fresh, see
     wanted = {call.key: oracle(name).greedy(call) for call in calls}
     assert len(set(wanted.values())) > 3, "images make a difference"
     for _ in range(2):
-        assert texts(replies(engine.generate(calls))) == wanted
+        assert texts(replies(engine.answer(CallList(calls)))) == wanted
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -127,7 +127,7 @@ def test_text_equals_the_reference_with_and_without_cache_and_batches(fresh, see
     "fields", [{"prefix_cache_gb": 0.0}, {"prefill_chunk": 9}, {"prefill_chunk": 20}, {"attention": "eager"}]
 )
 def test_logprobs_equal_the_reference_with_and_without_cache(fresh, seeing, oracle, calls, name, fields):
-    got = replies(fresh(seeing(name), **fields).compare([replace(call, answers=ANSWERS) for call in calls]))
+    got = replies(fresh(seeing(name), **fields).answer(CallList([replace(call, answers=ANSWERS) for call in calls])))
     exact = {call.key: {answer: oracle(name).weigh(call, answer) for answer in ANSWERS} for call in calls}
     for key, reply in got.items():
         assert reply.logprobs == pytest.approx(exact[key], abs=TOLERANCE)
@@ -142,34 +142,34 @@ def test_a_cached_prefix_ends_at_the_first_other_image(fresh, seeing, scans):
         ask(one, "and", page, "What?", answers=ANSWERS, key=key)
         for key, page in (("first", two), ("same", two), ("other", three))
     )
-    begun = replies(engine.compare([first]))["first"]
+    begun = replies(engine.answer(CallList([first])))["first"]
     read = engine.tokens_read
     assert read == begun.prompt_tokens
-    again = replies(engine.compare([same]))["same"]
+    again = replies(engine.answer(CallList([same])))["same"]
     # The last token is always computed.
     assert again.cached_tokens == begun.prompt_tokens - 1
-    ids = engine._prepare([first])[0][0]
-    apart = replies(engine.compare([other]))["other"]
+    ids = engine._tokenize([first])[0][0]
+    apart = replies(engine.answer(CallList([other])))["other"]
     assert apart.cached_tokens == ids.pictures[1].start
     assert engine.tokens_read == read + 1 + apart.prompt_tokens - ids.pictures[1].start
 
 
 def test_shared_prefixes_with_images_are_computed_once(fresh, seeing, calls):
     engine = fresh(seeing("qwen3_vl"), prefix_cache_gb=1e-9)
-    asked, _ = engine._prepare(calls)
+    asked, _ = engine._tokenize(calls)
     distinct = {tuple(one.ids[:length]) for one in asked for length in range(1, len(one.ids) + 1)}
-    list(engine.generate(calls))
+    list(engine.answer(CallList(calls)))
     assert engine.tokens_read == len(distinct), "nothing is kept from call to call, so the tree alone does it"
 
 
 def test_a_second_turn_does_not_compute_images_again(fresh, seeing, oracle, scans, monkeypatch):
     engine = fresh(seeing("qwen3_vl"))
     first = ask("See", scans[0], "and", scans[4], key="1")
-    answer = replies(engine.generate([first]))["1"]
+    answer = replies(engine.answer(CallList([first])))["1"]
     monkeypatch.setattr(engine._vision.processor, "preprocess", lambda *_, **__: pytest.fail("drawn again"))
     before = (*first.messages, {"role": "assistant", "content": answer.text})
     second = ask("And now?", key="2", before=before, pages=first.pages)
-    again = replies(engine.generate([second]))["2"]
+    again = replies(engine.answer(CallList([second])))["2"]
     monkeypatch.undo()
     assert again.text == oracle("qwen3_vl").greedy(second)
     assert answer.prompt_tokens - 1 <= again.cached_tokens < again.prompt_tokens
@@ -178,7 +178,7 @@ def test_a_second_turn_does_not_compute_images_again(fresh, seeing, oracle, scan
 def test_image_tokens_count_as_tokens_of_the_prompt(fresh, seeing, oracle, calls, scans):
     engine = fresh(seeing("qwen3_vl"))
     assert isinstance(engine, PageTokens)
-    got = replies(engine.generate(calls))
+    got = replies(engine.answer(CallList(calls)))
     for call in calls:
         assert got[call.key].prompt_tokens == oracle("qwen3_vl").length(call)
         pages = sum(engine.page_tokens(page) for page in call.pages)
@@ -195,14 +195,14 @@ def test_a_chunk_contains_whole_images_within_its_size(fresh, seeing, scans, mon
     engine = fresh(seeing("qwen3_vl"), prefill_chunk=16)
     widths, drawn = [], []
     call = ask(*scans, answers=("Y", "N"))
-    (asked,), _ = engine._prepare([call])
+    (asked,), _ = engine._tokenize([call])
 
     def note(_, given):
         widths.append(given["input_ids"].shape[1])
         drawn.append(len(given.get("image_grid_thw", ())))
 
     engine.model.register_forward_pre_hook(lambda module, args, kwargs: note(args, kwargs), with_kwargs=True)
-    list(engine.compare([call]))
+    list(engine.answer(CallList([call])))
     assert sum(widths) == len(asked.ids)
     assert sum(drawn) == len(scans)
     assert max(widths) <= 16
@@ -210,17 +210,20 @@ def test_a_chunk_contains_whole_images_within_its_size(fresh, seeing, scans, mon
     engine = fresh(seeing("qwen3_vl"), prefill_chunk=5)
     widths.clear()
     engine.model.register_forward_pre_hook(lambda module, args, kwargs: note(args, kwargs), with_kwargs=True)
-    list(engine.compare([call]))
+    list(engine.answer(CallList([call])))
     assert max(widths) == 12, "an image that is longer than a chunk is read in one"
 
 
 def test_images_beyond_the_context_are_an_overflow_and_not_rendered(fresh, seeing, scans, monkeypatch):
     call = ask(*scans)
-    length = len(fresh(seeing("qwen3_vl"))._prepare([call])[0][0].ids)
-    assert [r.finish_reason for r in replies(fresh(seeing("qwen3_vl"), context=length + NEW).generate([call])).values()]
+    length = len(fresh(seeing("qwen3_vl"))._tokenize([call])[0][0].ids)
+    assert [
+        r.finish_reason
+        for r in replies(fresh(seeing("qwen3_vl"), context=length + NEW).answer(CallList([call]))).values()
+    ]
     engine = fresh(seeing("qwen3_vl"), context=length + NEW - 1)
     monkeypatch.setattr(engine._vision.processor, "preprocess", lambda *_, **__: pytest.fail("drawn"))
-    (reply,) = replies(engine.generate([call])).values()
+    (reply,) = replies(engine.answer(CallList([call]))).values()
     assert (reply.finish_reason, reply.prompt_tokens, reply.text) == ("overflow", length, "")
 
 
@@ -230,7 +233,7 @@ def test_positions_do_not_depend_on_an_earlier_call(fresh, seeing, oracle, calls
 
     engine = fresh(seeing("qwen3_vl"), prefix_cache_gb=prefix_cache_gb)
     engine.model.model.rope_deltas = torch.full((5, 1), 17)
-    assert texts(replies(engine.generate(calls[3:]))) == {
+    assert texts(replies(engine.answer(CallList(calls[3:])))) == {
         call.key: oracle("qwen3_vl").greedy(call) for call in calls[3:]
     }
 
@@ -255,7 +258,7 @@ def test_a_model_without_an_image_processor_is_text_only(fresh, family, scans):
     engine = fresh(family("qwen3_vl"))
     assert not engine.can.images
     with pytest.raises(UserError, match=r"backbone\.model: this model reads no images .*input=text"):
-        list(engine.generate([ask(scans[0])]))
+        list(engine.answer(CallList([ask(scans[0])])))
     with pytest.raises(UserError, match="reads no images"):
         engine.page_tokens(scans[0])
 
@@ -278,7 +281,7 @@ def test_an_unusable_image_processor_fails_at_the_first_page_but_not_for_text(
     (folder / "preprocessor_config.json").write_text(settings)
     engine = fresh(folder)
     text = ask("Why?")
-    assert replies(engine.generate([text]))[text.key].text == oracle("qwen3_vl").greedy(text)
+    assert replies(engine.answer(CallList([text])))[text.key].text == oracle("qwen3_vl").greedy(text)
     with pytest.raises(UserError, match=rf"backbone\.model: the image processor of .* cannot be used: .*{words}"):
         engine.page_tokens(scans[0])
 
@@ -286,15 +289,15 @@ def test_an_unusable_image_processor_fails_at_the_first_page_but_not_for_text(
 def test_a_template_that_ignores_images_and_a_text_with_their_token_are_refused(fresh, seeing, scans, tmp_path):
     folder = shutil.copytree(seeing("qwen3_vl"), tmp_path / "blind")
     with pytest.raises(UserError, match=r"2 image tokens for 1 pages .*contains the model's image token"):
-        list(fresh(folder).generate([ask(scans[0], "<|image_pad|>")]))
+        list(fresh(folder).answer(CallList([ask(scans[0], "<|image_pad|>")])))
     template = folder / "chat_template.jinja"
     source = template.read_text()
     template.write_text(source.replace("<|image_pad|>", ""))
     with pytest.raises(UserError, match=r"0 image tokens for 1 pages .*ignores images"):
-        list(fresh(folder).generate([ask(scans[0])]))
+        list(fresh(folder).answer(CallList([ask(scans[0])])))
     template.write_text(source.replace("is string", "is defined").replace("{{ m['content']", "{{ '' + m['content']"))
     with pytest.raises(UserError, match=r"the chat template rejects this conversation \(user\)"):
-        list(fresh(folder).generate([ask(scans[0])]))
+        list(fresh(folder).answer(CallList([ask(scans[0])])))
 
 
 def test_a_page_with_an_impossible_aspect_ratio_is_named(fresh, seeing, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from legalrr.backbones.engine_choice import build_backbone
 from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
 from legalrr.configuration import compose
-from legalrr.protocols import Call
+from legalrr.protocols import Call, CallList
 
 pytestmark = pytest.mark.model
 
@@ -46,9 +46,11 @@ def runs(backbone):
     for gigabytes in (1.0, 0.0):
         forget_engine()
         engine = replace(backbone, prefix_cache_gb=gigabytes).load()
-        first = replies(engine.generate(questions("What happened?", max_new_tokens=16)))
-        second = replies(engine.generate(questions("Who won?", max_new_tokens=8)))
-        weighed = replies(engine.compare(questions("Should the appeal be allowed?", answers=("YES", "NO, never"))))
+        first = replies(engine.answer(CallList(questions("What happened?", max_new_tokens=16))))
+        second = replies(engine.answer(CallList(questions("Who won?", max_new_tokens=8))))
+        weighed = replies(
+            engine.answer(CallList(questions("Should the appeal be allowed?", answers=("YES", "NO, never"))))
+        )
         found[gigabytes] = first, second, weighed, engine.model
     forget_engine()
     return found

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from legalrr.protocols import Call, Engine
+from legalrr.protocols import Call, CallList, Engine
 
 Body = dict[str, Any]
 
@@ -101,7 +101,7 @@ class Loopback:
         cap = body.get("max_completion_tokens") or body["max_tokens"]
         call = Call(key="asked", messages=tuple(body["messages"]), max_new_tokens=cap)
         with self.lock:
-            ((_, reply),) = [pair for batch in self.engine.generate([call]) for pair in batch]
+            ((_, reply),) = [pair for batch in self.engine.answer(CallList([call])) for pair in batch]
             self.answered[json.dumps(body["messages"])] += 1
         if reply.finish_reason == "overflow":
             return 400, {"error": {"message": "too long", "code": "context_length_exceeded"}}

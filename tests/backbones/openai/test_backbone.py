@@ -15,7 +15,7 @@ from legalrr.backbones.echo import EchoBackbone
 from legalrr.backbones.openai.backbone import OpenAIBackbone, Prices
 from legalrr.errors import UserError
 from legalrr.paths import root
-from legalrr.protocols import Backbone, Call, Reply
+from legalrr.protocols import Backbone, Call, CallList, Reply
 from legalrr.run.cell import run_cell
 from legalrr.run.pipeline import build_pipeline
 from legalrr.stage import description, identity
@@ -111,7 +111,7 @@ def test_a_server_without_key_is_not_sent_openais_key(serve, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
     server = serve(EchoBackbone().load())
     call = Call(key="k", messages=({"role": "user", "content": "YES or NO?"},), max_new_tokens=9)
-    assert list(backbone(base_url=server.url).load().generate([call]))
+    assert list(backbone(base_url=server.url).load().answer(CallList([call])))
     assert server.authorizations == ["Bearer none"]
 
 
@@ -322,7 +322,7 @@ def test_arguments_of_the_chat_template_reach_the_server(serve, tmp_path):
     assert identity(quiet) != identity(plain)
     call = Call(key="k", messages=({"role": "user", "content": "YES or NO?"},), max_new_tokens=9)
     for backbone in (plain, quiet):
-        assert list(backbone.load().generate([call]))
+        assert list(backbone.load().answer(CallList([call])))
     assert [body.get("chat_template_kwargs") for body in server.asked] == [None, {"enable_thinking": False}]
 
 
@@ -335,7 +335,7 @@ def test_sampling_by_the_card_reaches_the_server(serve, tmp_path):
         [card, "backbone.decoding=card"],
         ["backbone.card={temperature: 0.6}", "backbone.decoding=card"],
     ):
-        assert list(behind(server, tmp_path, *more).backbone.load().generate([call]))
+        assert list(behind(server, tmp_path, *more).backbone.load().answer(CallList([call])))
     names = ("temperature", "top_p", "top_k", "presence_penalty")
     assert [[body.get(name) for name in names] for body in server.asked] == [
         [0.0, None, None, None],

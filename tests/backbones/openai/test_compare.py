@@ -8,7 +8,7 @@ from legalrr.backbones.echo import EchoBackbone
 from legalrr.backbones.local.backbone import TransformersBackbone
 from legalrr.backbones.openai.backbone import OpenAIBackbone
 from legalrr.errors import UserError
-from legalrr.protocols import Call
+from legalrr.protocols import Call, CallList
 
 CALLS = [
     Call(key=f"k{number}", messages=({"role": "user", "content": f"Matter {number}: YES or NO?"},), max_new_tokens=16)
@@ -53,7 +53,7 @@ def test_echoed_logprobs_equal_those_in_process(serve, waits, tiny, local):
     server = serve(EchoBackbone().load(), weigh=weigh(tiny))
     engine = backbone(server, logprobs="echo", tokenizer=str(tiny), context=512).load()
     calls = compared("YES", "NO", " certainly not")
-    ((_, far),), ((_, near),) = listed(engine.compare(calls)), listed(local.compare(calls))
+    ((_, far),), ((_, near),) = listed(engine.answer(CallList(calls))), listed(local.answer(CallList(calls)))
     # Both compute in float32, with another order of sums for other chunks.
     assert far.logprobs == pytest.approx(near.logprobs, abs=1e-4)
     assert list(far.logprobs) == ["YES", "NO", " certainly not"]
@@ -63,7 +63,7 @@ def test_echoed_logprobs_equal_those_in_process(serve, waits, tiny, local):
 def test_compared_answers_beyond_the_context_are_not_sent(serve, tiny):
     server = serve(EchoBackbone().load(), weigh=weigh(tiny))
     engine = backbone(server, logprobs="echo", tokenizer=str(tiny), context=10).load()
-    ((_, reply),) = listed(engine.compare(compared("YES")))
+    ((_, reply),) = listed(engine.answer(CallList(compared("YES"))))
     assert (reply.finish_reason, reply.logprobs, server.asked) == ("overflow", None, [])
 
 
@@ -76,19 +76,19 @@ def test_a_server_without_echo_is_an_error(serve, tiny):
         )
         engine = backbone(server, logprobs="echo", tokenizer=str(tiny), context=512).load()
         with pytest.raises(UserError, match=r"^call q: .*log-probabilities.*predict.scoring=generate"):
-            listed(engine.compare(compared("YES")))
+            listed(engine.answer(CallList(compared("YES"))))
 
 
 def test_comparing_without_logprobs_is_refused_by_name(serve):
     engine = backbone(serve(EchoBackbone().load())).load()
     with pytest.raises(UserError, match=r"^backbone.logprobs: .*predict.scoring=generate"):
-        listed(engine.compare(compared("YES")))
+        listed(engine.answer(CallList(compared("YES"))))
 
 
 def test_answers_of_a_server_equal_those_in_process(serve, waits, local):
     server = serve(local)
     calls = [replace(call, max_new_tokens=4) for call in CALLS]
-    far = dict(listed(backbone(server, context=512).load().generate(calls)))
-    near = dict(listed(local.generate(calls)))
+    far = dict(listed(backbone(server, context=512).load().answer(CallList(calls))))
+    near = dict(listed(local.answer(CallList(calls))))
     for key, reply in far.items():
         assert (reply.text, reply.finish_reason) == (near[key].text, near[key].finish_reason)

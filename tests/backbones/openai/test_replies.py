@@ -11,7 +11,7 @@ from legalrr.backbones.openai.engine import TEST_CONTENT
 from legalrr.backbones.openai.replies import CALL_STATUSES
 from legalrr.backbones.openai.transport import require_valid_body
 from legalrr.errors import UserError
-from legalrr.protocols import Call
+from legalrr.protocols import Call, CallList
 
 KEY = "sk-abcdefghij"
 
@@ -21,7 +21,7 @@ def ask(server, **options):
     call = Call(key="k", messages=({"role": "user", "content": "YES or NO?"},), max_new_tokens=9)
     asked = {"name": "mock", "model": "m", "context": 1000, "retries": 2, "base_url": server.url} | options
     with pytest.raises(UserError) as failed:
-        list(OpenAIBackbone(**asked).load().generate([call]))
+        list(OpenAIBackbone(**asked).load().answer(CallList([call])))
     return str(failed.value)
 
 

@@ -5,7 +5,7 @@ import pytest
 from legalrr.backbones.echo import EchoBackbone
 from legalrr.backbones.openai.backbone import OpenAIBackbone
 from legalrr.errors import UserError
-from legalrr.protocols import Call
+from legalrr.protocols import Call, CallList
 
 WORDS = 400
 CALL = Call(
@@ -27,7 +27,7 @@ def ask(serve, content, **options):
     server = serve(EchoBackbone().load(), lambda body: lambda handler: handler.reply(200, content))
     asked = {"name": "mock", "model": "m", "context": 1000, "retries": 2, "base_url": server.url} | options
     try:
-        ((_, reply),) = [pair for batch in OpenAIBackbone(**asked).load().generate([CALL]) for pair in batch]
+        ((_, reply),) = [pair for batch in OpenAIBackbone(**asked).load().answer(CallList([CALL])) for pair in batch]
     finally:
         assert len(server.asked) == 1, "no such reply is retried"
     return reply

@@ -8,7 +8,7 @@ from legalrr.backbones.echo import EchoBackbone
 from legalrr.backbones.openai.backbone import OpenAIBackbone
 from legalrr.backbones.openai.replies import LENGTH, NOT_LENGTH, ROLE
 from legalrr.errors import UserError
-from legalrr.protocols import Call
+from legalrr.protocols import Call, CallList
 
 CALL = Call(
     key="k",
@@ -78,7 +78,7 @@ NO_SYSTEM = (
 
 def ask(server, **options):
     asked = {"name": "mock", "model": "m", "context": 1000, "retries": 2, "base_url": server.url} | options
-    ((_, reply),) = [pair for batch in OpenAIBackbone(**asked).load().generate([CALL]) for pair in batch]
+    ((_, reply),) = [pair for batch in OpenAIBackbone(**asked).load().answer(CallList([CALL])) for pair in batch]
     return reply
 
 

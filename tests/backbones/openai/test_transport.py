@@ -11,7 +11,7 @@ from legalrr.backbones.echo import EchoBackbone
 from legalrr.backbones.openai import transport
 from legalrr.backbones.openai.backbone import OpenAIBackbone
 from legalrr.errors import UserError
-from legalrr.protocols import Call
+from legalrr.protocols import Call, CallList
 
 CALL = Call(key="k", messages=({"role": "user", "content": "YES or NO?"},), max_new_tokens=9)
 MB = 1_000_000
@@ -23,7 +23,7 @@ def engine(url, **options):
 
 def failure(asked, *calls):
     with pytest.raises(UserError) as failed:
-        list(asked.generate(calls or [CALL]))
+        list(asked.answer(CallList(calls or [CALL])))
     return str(failed.value)
 
 
@@ -58,7 +58,7 @@ def test_a_server_that_comes_up_is_found_by_the_same_engine(serve, waits):
     asked = engine(free_url())
     failure(asked)
     asked._server = asked._connection._server = engine(server.url)._server
-    assert list(asked.generate([CALL]))
+    assert list(asked.answer(CallList([CALL])))
     server.close()
     for _ in range(2):
         assert server.url in failure(asked), "the earlier error is forgotten"
@@ -67,7 +67,7 @@ def test_a_server_that_comes_up_is_found_by_the_same_engine(serve, waits):
 def test_an_answered_request_is_retried_as_configured_and_a_lost_server_is_then_found_at_once(serve, waits):
     server = serve(EchoBackbone().load())
     asked = engine(server.url, retries=4)
-    assert list(asked.generate([CALL]))
+    assert list(asked.answer(CallList([CALL])))
     server.close()
     assert failure(asked).startswith(f"call k: no answer from {server.url}, with up to 4 retries: ConnectError")
     assert len(waits) == 4
@@ -81,11 +81,11 @@ def test_a_server_without_a_list_of_models_is_asked(serve, monkeypatch, error):
         raise error("no list")
 
     monkeypatch.setattr(httpx2.AsyncClient, "stream", fail)
-    assert list(engine(serve(EchoBackbone().load()).url).generate([CALL]))
+    assert list(engine(serve(EchoBackbone().load()).url).answer(CallList([CALL])))
 
 
 def test_stored_answers_need_no_server(tmp_path):
-    assert list(engine(free_url()).generate([])) == []
+    assert list(engine(free_url()).answer(CallList([]))) == []
 
 
 @pytest.mark.parametrize("status", [200, 400, 500])
@@ -112,5 +112,5 @@ def test_a_compressed_reply_within_the_limit_is_read(serve):
         handler.reply(200, gzip.compress(json.dumps(body).encode()), content_encoding="gzip")
 
     server = serve(EchoBackbone().load(), lambda body: fault)
-    ((_, reply),) = next(engine(server.url).generate([CALL]))
+    ((_, reply),) = next(engine(server.url).answer(CallList([CALL])))
     assert reply.text

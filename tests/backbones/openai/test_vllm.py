@@ -17,7 +17,7 @@ import pytest
 
 from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
 from legalrr.backbones.openai.backbone import OpenAIBackbone
-from legalrr.protocols import Call
+from legalrr.protocols import Call, CallList
 
 pytestmark = [
     pytest.mark.vllm,
@@ -99,20 +99,23 @@ def replies(batches):
 
 def test_free_and_constrained_answers_equal_those_in_process(far, near):
     for calls in (ask(), ask(choices=("YES", "NO"))):
-        got, wanted = replies(far(structured="structured_outputs").generate(calls)), replies(near.generate(calls))
+        got, wanted = (
+            replies(far(structured="structured_outputs").answer(CallList(calls))),
+            replies(near.answer(CallList(calls))),
+        )
         assert {key: (reply.text, reply.finish_reason, reply.prompt_tokens) for key, reply in got.items()} == {
             key: (reply.text, reply.finish_reason, reply.prompt_tokens) for key, reply in wanted.items()
         }
 
 
 def test_a_json_schema_restricts_answers_too(far):
-    got = replies(far(structured="json_schema").generate(ask(choices=("It is so", "It is not so"))))
+    got = replies(far(structured="json_schema").answer(CallList(ask(choices=("It is so", "It is not so")))))
     assert {reply.finish_reason for reply in got.values()} == {"stop"}
     assert {reply.text for reply in got.values()} <= {"It is so", "It is not so"}
 
 
 def test_logprobs_equal_those_in_process(far, near):
     calls = ask(answers=("YES", "NO", "Nobody knows"))
-    got, wanted = replies(far(logprobs="echo").compare(calls)), replies(near.compare(calls))
+    got, wanted = replies(far(logprobs="echo").answer(CallList(calls))), replies(near.answer(CallList(calls)))
     for call in calls:
         assert got[call.key].logprobs == pytest.approx(wanted[call.key].logprobs, abs=TOLERANCE)
