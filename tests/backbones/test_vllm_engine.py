@@ -392,8 +392,8 @@ def test_equal_backbones_share_one_engine(tiny):
 
 def test_a_budget_of_thoughts_gives_the_answers_of_the_transformers_engine(save_thinking):
     switch = "<think>{% if not enable_thinking %}</think>{% endif %}"
-    model = str(save_thinking("{% for m in messages %}{{ m['content'] }}{% endfor %}" + switch))
-    options = {"name": "m", "model": model, "dtype": "float32", "thinking": "budget", "thinking_tokens": 6}
+    folder = save_thinking("{% for m in messages %}{{ m['content'] }}{% endfor %}" + switch)
+    options = {"name": "m", "model": str(folder), "dtype": "float32", "thinking": "budget", "thinking_tokens": 6}
     kinds = (VLLMBackbone(**options), TransformersBackbone(**options))
     far, near = (replies(kind.load().answer(CallList([ask(text, new=4) for text in TEXTS]))) for kind in kinds)
     for key, reply in near.items():
