@@ -109,8 +109,15 @@ def test_compared_answers_reject_the_study_reading() -> None:
     assert built("arm=direct_choose", "verdict=study").verdict.reading == "study"
 
 
-def test_a_repetition_samples_with_another_seed() -> None:
-    drawn = ("backbone=qwen3_vl_8b", f"backbone.revision={COMMIT}", "backbone.decoding=card", "backbone.seed=5")
+@pytest.mark.parametrize("engine", ["local", "vllm"])
+def test_a_repetition_samples_with_another_seed(engine: str) -> None:
+    drawn = (
+        "backbone=qwen3_vl_8b",
+        f"engine={engine}",
+        f"backbone.revision={COMMIT}",
+        "backbone.decoding=card",
+        "backbone.seed=5",
+    )
     seeds = [built(*drawn, f"repetition={number}").backbone.seed for number in (1, 2, 5)]  # type: ignore[attr-defined]
     assert seeds == [5, 6, 9]
 

@@ -47,6 +47,17 @@ def check_decoding(decoding: str, card: CardSampling | None, *, option: str) -> 
         card.check(f"{option}.card")
 
 
+def repeated_seed(seed: int, repetition: int, decoding: str, *, option: str) -> int:
+    """Return the seed of a repetition of an experiment; raises UserError for greedy answers, which are identical."""
+    if decoding == "greedy":
+        raise UserError(
+            "greedy answers are identical in every repetition",
+            where=f"repetition={repetition}",
+            cure=f"use {option}.decoding=card, which samples, or repetition=1",
+        )
+    return seed + repetition - 1
+
+
 def call_seed(seed: int, key: str) -> int:
     """Return the seed of one call, below 2**63."""
     return int.from_bytes(hashlib.sha256(f"{seed} {key}".encode()).digest()[:8], "big") >> 1

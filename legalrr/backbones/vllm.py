@@ -13,7 +13,7 @@ from legalrr.backbones.chat_template import DEFAULT_SECONDS, check_template_seco
 from legalrr.backbones.local.checkpoint import CheckpointInfo, end_tokens, open_checkpoint
 from legalrr.backbones.local.memory import cache_bytes, check_thinking, set_context
 from legalrr.backbones.local.model_files import model_provenance, resolve_revision
-from legalrr.backbones.sampling import CardSampling, check_decoding
+from legalrr.backbones.sampling import CardSampling, check_decoding, repeated_seed
 from legalrr.backbones.thinking import read_thinking, set_thinking
 from legalrr.errors import UserError
 from legalrr.stage import at_least, check_fields, choice, later, runtime
@@ -110,6 +110,10 @@ class VLLMBackbone:
     def resolved(self) -> VLLMBackbone:
         """See `legalrr.protocols.HubStage`."""
         return replace(self, revision=resolve_revision(self.model, self.revision, pinned=self.pinned, option=OPTION))
+
+    def repeated(self, repetition: int) -> VLLMBackbone:
+        """See `legalrr.protocols.RepeatableBackbone`: repetitions differ in their seed."""
+        return replace(self, seed=repeated_seed(self.seed, repetition, self.decoding, option=OPTION))
 
     def load(self) -> VLLMEngine:
         """Return the engine; equal backbones share one until another backbone is loaded.

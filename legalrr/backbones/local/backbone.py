@@ -14,7 +14,7 @@ from legalrr.backbones.local.gka_options import GkaOptions
 from legalrr.backbones.local.memory import check_memory, check_thinking, set_context, token_bytes, weight_bytes
 from legalrr.backbones.local.model_files import model_provenance, resolve_revision
 from legalrr.backbones.local.weights import bitsandbytes_config, check_device, load_error, open_weights
-from legalrr.backbones.sampling import CardSampling, check_decoding
+from legalrr.backbones.sampling import CardSampling, check_decoding, repeated_seed
 from legalrr.backbones.thinking import read_thinking, set_thinking
 from legalrr.errors import UserError
 from legalrr.stage import at_least, check_fields, choice, later, runtime
@@ -125,13 +125,7 @@ class TransformersBackbone:
 
     def repeated(self, repetition: int) -> TransformersBackbone:
         """See `legalrr.protocols.RepeatableBackbone`: repetitions differ in their seed."""
-        if self.decoding == "greedy":
-            raise UserError(
-                "greedy answers are identical in every repetition",
-                where=f"repetition={repetition}",
-                cure=f"use {OPTION}.decoding=card, which samples, or repetition=1",
-            )
-        return replace(self, seed=self.seed + repetition - 1)
+        return replace(self, seed=repeated_seed(self.seed, repetition, self.decoding, option=OPTION))
 
     def load(self) -> TransformersEngine:
         """Return the engine; equal backbones share one until another backbone is loaded.
