@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -29,28 +29,20 @@ if TYPE_CHECKING:
 ENDS: Mapping[str, FinishReason] = {"stop": "stop", "length": "length"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Written:
-    """What vLLM has written after a prompt."""
-
-    tokens: list[int]
-    finish_reason: FinishReason
-    cached: int
-    """Tokens of the prompt that were in its prefix cache."""
-
-
 @dataclass
 class _Asked:
     """A prompt under way."""
 
     prompt: TokenizedPrompt
+    requests: int
+    """Number of its requests."""
     started: float
-    requests: int = 0
-    """Number of its requests so far."""
-    begun: _Written | None = None
-    """Text of an answer that goes on after its thought was closed, with what closes it."""
     outputs: dict[tuple[int, ...], RequestOutput] = field(default_factory=dict)
-    """First tokens of an answer in a prompt -> output; of a generated answer, none or those of `begun`."""
+    """Prefix of an answer -> output; of a generated answer, the empty prefix alone."""
+    thought: list[int] = field(default_factory=list)
+    """Tokens that an earlier request has generated, up to the budget of a thought, and those that close the thought."""
+    cached: int = 0
+    """Tokens of the prompt that the earlier request found in the prefix cache."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +148,8 @@ class VLLMEngine:
                     if output.finished:
                         request = requests.pop(output.request_id)
                         request.asked.outputs[request.prefix] = output
-                        self._close_thought(request.asked, requests)
+                        if self._goes_on(request.asked, requests):
+                            continue
                         if len(request.asked.outputs) == request.asked.requests:
                             replies.append(self._reply(request.asked, elapsed - request.asked.started))
                 if replies:
@@ -182,45 +175,46 @@ class VLLMEngine:
 
     def _add(self, prompt: TokenizedPrompt, requests: dict[str, _Request], elapsed: float) -> None:
         """Give a prompt to vLLM: one request, or one per prefix of the answers to compare."""
-        asked = _Asked(prompt=prompt, started=elapsed)
-        for prefix, following in _answer_prefixes(list(prompt.answers.values())):
-            self._send(asked, tuple(prefix), _logprob_params(following), requests)
-        if not prompt.answers:
-            self._send(asked, (), self._generation_params(prompt), requests)
+        steps: list[tuple[tuple[int, ...], SamplingParams]] = [((), self._generation_params(prompt))]
+        if prompt.answers:
+            steps = [
+                (tuple(prefix), _logprob_params(following))
+                for prefix, following in _answer_prefixes(list(prompt.answers.values()))
+            ]
+        asked = _Asked(prompt=prompt, requests=len(steps), started=elapsed)
+        for prefix, settings in steps:
+            self._request(_Request(asked, prefix), [*prompt.ids, *prefix], settings, requests)
 
-    def _send(
-        self, asked: _Asked, prefix: tuple[int, ...], settings: SamplingParams, requests: dict[str, _Request]
+    def _request(
+        self, request: _Request, ids: list[int], settings: SamplingParams, requests: dict[str, _Request]
     ) -> None:
-        """Give vLLM a request: a prompt and the first tokens of its answer."""
         self._number += 1
-        asked.requests += 1
-        ids = [*asked.prompt.ids, *prefix]
         self.llm.llm_engine.add_request(str(self._number), {"prompt_token_ids": ids}, settings)
-        requests[str(self._number)] = _Request(asked, prefix)
+        requests[str(self._number)] = request
 
-    def _close_thought(self, asked: _Asked, requests: dict[str, _Request]) -> None:
-        """Let an answer go on that has reached the budget of a thought, after closing the thought if it is open.
+    def _goes_on(self, asked: _Asked, requests: dict[str, _Request]) -> bool:
+        """Whether an answer has reached the budget of a thought: it is then closed, if still open, and goes on.
 
         vLLM has a budget of its own, which expects a thought to end in the very words that close it at the limit.
         """
-        budget = self._thoughts.budget
-        if budget is None or asked.prompt.answers or asked.begun is not None:
-            return
-        written = _read_output(asked.prompt, asked.outputs[()])
-        if written.finish_reason == "length":
-            tokens = [*written.tokens, *(budget.closing if budget.is_open(written.tokens) else ())]
-            asked.begun = replace(written, tokens=tokens)
-            settings = self._generation_params(asked.prompt, asked.prompt.new - len(tokens))
-            self._send(asked, tuple(tokens), settings, requests)
+        budget, prompt = self._thoughts.budget, asked.prompt
+        if budget is None or prompt.answers or asked.thought:
+            return False
+        output = asked.outputs[()]
+        if output.outputs[0].finish_reason != "length":
+            return False
+        tokens = list(output.outputs[0].token_ids)
+        asked.thought = [*tokens, *(budget.closing if budget.is_open(tokens) else ())]
+        asked.cached = output.num_cached_tokens or 0
+        settings = self._generation_params(prompt, prompt.new - len(asked.thought))
+        self._request(_Request(asked, ()), [*prompt.ids, *asked.thought], settings, requests)
+        return True
 
     def _reply(self, asked: _Asked, seconds: float) -> tuple[str, Reply]:
-        prompt, begun = asked.prompt, asked.begun
+        prompt = asked.prompt
         if prompt.answers:
             return prompt.call.key, _comparison_reply(prompt, asked.outputs, seconds)
-        written = _read_output(prompt, asked.outputs[() if begun is None else tuple(begun.tokens)])
-        if begun is not None:
-            written = replace(written, tokens=begun.tokens + written.tokens, cached=begun.cached)
-        return prompt.call.key, self._generated_reply(prompt, written, seconds)
+        return prompt.call.key, self._generated_reply(asked, asked.outputs[()], seconds)
 
     def _generation_params(self, prompt: TokenizedPrompt, new: int | None = None) -> SamplingParams:
         """Return the settings of an answer of `new` tokens; None: those up to the budget of a thought, or all."""
@@ -239,27 +233,22 @@ class VLLMEngine:
             structured_outputs=StructuredOutputsParams(choice=choices) if choices else None,
         )
 
-    def _generated_reply(self, prompt: TokenizedPrompt, answer: _Written, seconds: float) -> Reply:
-        return prompt.reply(
-            answer.finish_reason,
-            text=self._thoughts.opening + self.tokenizer.decode(answer.tokens, skip_special_tokens=True),
-            cached_tokens=answer.cached,
-            new_tokens=len(answer.tokens),
+    def _generated_reply(self, asked: _Asked, output: RequestOutput, seconds: float) -> Reply:
+        (answer,) = output.outputs
+        if answer.finish_reason not in ENDS:
+            raise UserError(
+                f"vLLM ended an answer with {answer.finish_reason!r}, neither stop nor length",
+                where=f"call {asked.prompt.call.key}",
+                cure="see its log above; completed answers are stored: run the same command to resume",
+            )
+        tokens = [*asked.thought, *answer.token_ids]
+        return asked.prompt.reply(
+            ENDS[answer.finish_reason],
+            text=self._thoughts.opening + self.tokenizer.decode(tokens, skip_special_tokens=True),
+            cached_tokens=asked.cached if asked.thought else output.num_cached_tokens or 0,
+            new_tokens=len(tokens),
             seconds=seconds,
         )
-
-
-def _read_output(prompt: TokenizedPrompt, output: RequestOutput) -> _Written:
-    (answer,) = output.outputs
-    if answer.finish_reason not in ENDS:
-        raise UserError(
-            f"vLLM ended an answer with {answer.finish_reason!r}, neither stop nor length",
-            where=f"call {prompt.call.key}",
-            cure="see its log above; completed answers are stored: run the same command to resume",
-        )
-    return _Written(
-        tokens=list(answer.token_ids), finish_reason=ENDS[answer.finish_reason], cached=output.num_cached_tokens or 0
-    )
 
 
 def _answer_prefixes(answers: Sequence[Sequence[int]]) -> list[tuple[list[int], list[int]]]:

@@ -390,21 +390,12 @@ def test_equal_backbones_share_one_engine(tiny):
     assert backbone(tiny, context=64).load() is not first
 
 
-@pytest.mark.parametrize("start", ["", "<think>\n"])
-def test_a_budget_of_thoughts_gives_the_answers_of_the_transformers_engine(save_thinking, start):
-    template = (
-        "{% for m in messages %}{{ m['content'] }}{% endfor %}{{ 'assistant\n' }}"
-        "{% if enable_thinking %}{{ '" + start.replace("\n", "\\n") + "' }}{% else %}{{ '<think></think>' }}{% endif %}"
-    )
-    options = {"name": "m", "model": str(save_thinking(template)), "dtype": "float32"}
-    options |= {"thinking": "budget", "thinking_tokens": 6}
-    calls = [Call(key=text, messages=({"role": "user", "content": text},), max_new_tokens=4) for text in TEXTS]
-    far, near = (
-        {key: reply for batch in backbone(**options).load().answer(CallList(calls)) for key, reply in batch}
-        for backbone in (VLLMBackbone, TransformersBackbone)
-    )
+def test_a_budget_of_thoughts_gives_the_answers_of_the_transformers_engine(save_thinking):
+    switch = "<think>{% if not enable_thinking %}</think>{% endif %}"
+    folder = save_thinking("{% for m in messages %}{{ m['content'] }}{% endfor %}" + switch)
+    options = {"name": "m", "model": str(folder), "dtype": "float32", "thinking": "budget", "thinking_tokens": 6}
+    kinds = (VLLMBackbone(**options), TransformersBackbone(**options))
+    far, near = (replies(kind.load().answer(CallList([ask(text, new=4) for text in TEXTS]))) for kind in kinds)
     for key, reply in near.items():
-        kept = (reply.text, reply.finish_reason, reply.prompt_tokens, reply.new_tokens)
-        assert (far[key].text, far[key].finish_reason, far[key].prompt_tokens, far[key].new_tokens) == kept
-    # A thought that the model does not open is not closed either.
-    assert any(CLOSING in reply.text for reply in near.values()) == bool(start)
+        assert replace(far[key], seconds=0.0, cached_tokens=0) == replace(reply, seconds=0.0, cached_tokens=0)
+    assert any(CLOSING in reply.text for reply in near.values())
