@@ -212,7 +212,7 @@ def _splits(config: PretrainedConfig) -> bool:
 
 
 def _tensors(parts: Sequence[StatePart], layer: int) -> tuple[KeysAndValues, ...]:
-    return tuple((part.keys[layer], part.values[layer]) for part in parts)  # type: ignore[misc]
+    return tuple((part.keys[layer], part.values[layer]) for part in parts)
 
 
 def _join(tensors: Sequence[Tensor]) -> Tensor:
@@ -267,7 +267,7 @@ def _storage(cache: DynamicCache) -> Storage:
     places = [tensor.untyped_storage().data_ptr() for tensor in tensors]
     if known is None or known[0] != places:
         known = places, Storage(nbytes=sum(tensor.untyped_storage().nbytes() for tensor in tensors))
-        cache._storage = known  # type: ignore[attr-defined]
+        cache._storage = known
     return known[1]
 
 
