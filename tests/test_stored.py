@@ -16,7 +16,14 @@ from legalrr.tables import csv_cell
 Run = Callable[..., tuple[int, str, str]]
 Row = Mapping[str, Any]
 
-FAST = ("backbone=echo", "limit=4", "score.resamples=99", "score.permutations=99")
+FAST = (
+    "backbone=echo",
+    "limit=4",
+    "score.resamples=99",
+    "score.permutations=99",
+    # The default when the sweeps ran.
+    "annotate.tokens.answer=16",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

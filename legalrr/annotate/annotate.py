@@ -72,7 +72,7 @@ class TurnTokens:
     """Limit of the ratio; the prompt requests at most 200 words, fewer if they do not fit."""
     ruling: int = 240
     """Limit of the ruling; the prompt requests at most 150 words, fewer if they do not fit."""
-    answer: int = 16
+    answer: int = 64
     """Limit of the answer, YES or NO."""
 
     def of(self, turn: str) -> int:
