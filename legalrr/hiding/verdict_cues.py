@@ -279,9 +279,7 @@ def is_verdict(
     )
 
 
-def _cue_patterns(
-    words: str, role: str, near_end: bool, speaker: str, argued: bool = False
-) -> Iterator[Phrases]:
+def _cue_patterns(words: str, role: str, near_end: bool, speaker: str, argued: bool = False) -> Iterator[Phrases]:
     """Yield the cue patterns that apply to a sentence of this role, position and speaker."""
     if role in _REASONING_ROLES:
         yield from (
