@@ -30,7 +30,8 @@ sweep: install  ## run every arm and baseline on the judgments that ship; prints
 	@$(BIN)/legalrr experiment=quickstart
 
 test: install  ## run the tests, with branch coverage
-	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal --cov --cov-branch --cov-fail-under=95 --cov-report=term:skip-covered
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -W "ignore:Unable to activate pytest" -m slipcover --json --out .coverage.json -m pytest -q -n auto --dist worksteal
+	@$(BIN)/python -m slipcover --branch --skip-covered --fail-under 95 --out .coverage.json --merge .coverage.json
 
 check: install  ## lint, type-check and test one part: make check PART=score (a folder of legalrr/) or PART=hide (a file)
 	@test -n "$(PART)" || { echo 'name a folder or file of legalrr/: make check PART=score, make check PART=hide' >&2; exit 2; }
@@ -81,4 +82,4 @@ lock:  ## write requirements.lock anew from pyproject.toml and constraints.txt; 
 	@uv pip compile pyproject.toml --extra dev --constraint constraints.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --output-file requirements.lock
 
 clean:  ## remove .venv, .venv-vllm and what tools left behind; runs/ stays
-	rm -rf $(VENV) $(VLLM) build *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(VLLM) build *.egg-info .coverage.json .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

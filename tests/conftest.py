@@ -31,14 +31,6 @@ settings.register_profile("at any speed", deadline=None)
 settings.load_profile("at any speed")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Do not trace tests of many damaged inputs or of real judgments: others cover the same lines in less time."""
-    for item in items:
-        name = item.path.stem
-        if item.get_closest_marker("data") or name.endswith("_fuzz") or name == "test_damaged_folders":
-            item.add_marker(pytest.mark.no_cover)
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol() -> Iterator[None]:
     """Restore logging after each test: commands configure it with a stream that pytest closes."""

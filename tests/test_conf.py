@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -41,6 +42,7 @@ NEEDED = {
 IDENTITIES = json.loads(Path(__file__).with_name("identities.json").read_text(encoding="ascii"))
 
 
+@cache
 def composed(*overrides: str) -> DictConfig:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("config", overrides=list(overrides))

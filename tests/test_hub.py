@@ -182,6 +182,7 @@ def test_an_experiment_downloads_records_and_repeats_without_the_network(hub, ru
         "-m", "legalrr", "experiment=paper", "arm=plain,direct", "corpus=specimen", "backbone=local", "limit=2",
         "backbone.model=owner/tiny", "backbone.name=tiny",
         "annotate.tokens={analysis: 2, ratio: 2, ruling: 2, answer: 2}", f"runs={tmp_path / 'runs'}",
+        "score.resamples=99", "score.permutations=99",
     )  # fmt: skip
     first = run(*command)
     assert first.returncode == 0, first.stderr

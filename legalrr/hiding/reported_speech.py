@@ -9,6 +9,7 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass
 
+from legalrr.hiding.phrases import Phrases
 from legalrr.hiding.verdict_phrases import ACTED, BODY, pattern
 
 # Words earlier in the clause that make a statement a question or a supposition.
@@ -19,7 +20,7 @@ _ASKED = pattern(
     r"\b(?:may|might|could|can)\b[^,]{0,25}\Z",
 )
 # Words that make it an argument or a prayer until the clause ends.
-_ARGUED = pattern(
+_ARGUED = Phrases(
     r"\b(?:pray(?:s|ed|er|ing)?|seek(?:s|ing)?|sought|request\w*|according to (?!us|me|our)|suggest\w*|insist\w*|relief"
     r"|alleg(?:es?|ing|ations?)|alleged (?:by|that)|assert\w*|apprehen\w+|conceded? that|complain\w* that)\b",
     r"\b(?:submi(?:t|ts|tted|tting)|conten(?:d|ds|ded|ding)|argu(?:e|es|ed|ing)|urg(?:e|es|ed|ing)|plead(?:s|ed|ing)?"
@@ -27,7 +28,7 @@ _ARGUED = pattern(
     r"\bto show cause\b|\bagree(?:s|d|ing)? to\b",
 )
 # An argument with "that": continues until the court speaks again.
-_ARGUED_THAT = pattern(
+_ARGUED_THAT = Phrases(
     r"\baccording to (?!us|me|our)",
     r"\b(?:submi(?:t|ts|tted|tting)|conten(?:d|ds|ded|ding)|argu(?:e|es|ed|ing)|urg(?:e|es|ed|ing)|plead(?:s|ed|ing)?"
     r"|claim(?:s|ed|ing)?|alleg(?:es?|ed|ing)|point(?:s|ed|ing) out|aggrieved|averr\w*|stat(?:es|ed|ing)|admitted"
@@ -41,7 +42,7 @@ _ARGUMENT_THAT = pattern(
     r"\b(?:contentions?|arguments?|submissions?|claims?|allegations?|pleas?|reason|case|ground)\b[^,;]{0,80}\bthat\b",
 )
 # A list of contested points.
-_LISTED = pattern(
+_LISTED = Phrases(
     r"\b(?:contentions?|submissions?|arguments?|grounds?|points?|questions?|reliefs?"
     r"|prayers?)\b[^;]{0,200}?(?:\bi\.e\.|\bviz\b|\bnamely\b|\(1\)|\(a\)"
     r"|\(i\)|:)",
@@ -54,7 +55,7 @@ _LISTED = pattern(
     r"\b(?:common ground|not (?:in dispute|disputed)|undisputed|admitted(?:ly)?|averred|conceded|deposed)\b",
 )
 # A statement attributed to a lower court or authority, another case, or a statute.
-_HELD_BY_OTHERS = pattern(
+_HELD_BY_OTHERS = Phrases(
     rf"\b{BODY}\b[^;\"“]{{0,70}}?\b(?<!be )(?:held|holding|observed|observing|ordered|directed|directing|found"
     rf"|finding|concluded|said"
     r"|stated|stating|thought|noted|opined|ruled|remarked|expressed|felt|hold|holds|saw|agreed|concurred|disagreed"
@@ -166,7 +167,7 @@ _FIRST_PERSON = pattern(
 )
 _CONTEXT_WINDOW = 500
 """Characters before a sentence that are searched for its speaker."""
-_PARTY_SPEAKS = pattern(
+_PARTY_SPEAKS = Phrases(
     r"\b(?:submi(?:ts|tted|ssions?)|conten(?:ds|ded|ding|tions?)|argu(?:es|ed)|urg(?:es|ed)|pleaded|averr\w+"
     r"|asserted|claimed|aggrieved|grounds?|grievances?"
     r"|according to the (?:appellants?|petitioners?|respondents?|plaintiffs?|defendants?|prosecution|revenue"
@@ -174,7 +175,7 @@ _PARTY_SPEAKS = pattern(
     # Consecutive grounds of an appeal.
     r"\b(?:ld\.?|learned) (?:\w+ )?(?:judge|court|magistrate)\b[^.]{0,40}\b(?:erred|wrongly|failed|committed)\b",
 )
-_COURT_SPEAKS = pattern(
+_COURT_SPEAKS = Phrases(
     r"\b(?:we|our)\b(?! have heard)",
     r"\b(?:in my|i) (?:opinion|view|judgment|find|hold|think)\b",
     r"\bthis court\b.{0,20}\b(?:finds|holds|is of)\b",

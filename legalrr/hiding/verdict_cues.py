@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from functools import cached_property
 
+from legalrr.hiding.phrases import Phrases
 from legalrr.hiding.plain_text import normalize
 from legalrr.hiding.reported_speech import Quotations, continues_argument, is_reported
 from legalrr.hiding.verdict_phrases import (
@@ -34,7 +35,7 @@ from legalrr.hiding.verdict_views import (
 # ---------------------------------------------------------------- cues by position
 
 # Near the end: "The High Court was right in dismissing the suit." "We agree with the High Court."
-_BELOW_NEAR_END = pattern(
+_BELOW_NEAR_END = Phrases(
     rf"\b{LOWER_COURT}\b.{{0,80}}\b(?:erred|rightly|wrongly|correctly|went wrong|f[ae]ll (?:\w+ )?in(?:to)? error"
     r"|commit(?:ted)? (?:\w+ ){0,3}(?:error|illegality)|(?:was|were|is|are|has|have) (?:\w+ ){0,3}"
     r"(?:right|wrong|justified|(?:in)?correct|error|unjustified))\b",
@@ -50,7 +51,7 @@ _BELOW_NEAR_END = pattern(
     rf"\b(?:{LOWER_COURT}|view|findings?|conclusions?|judge?ments?)\b",
 )
 # In reasoning: "The accused be acquitted." "He can be held guilty only of the lesser offence."
-_REASONED_FATE = pattern(
+_REASONED_FATE = Phrases(
     r"\b(?:evidence|materials?)\b.{0,90}\b(?:not sufficient|insufficient|not enough)\b",
     rf"\bbe {FATE}\b|\b(?:be|are|is|stands?) (?:acquitted|convicted|released|remitted|remanded)\b"
     r"|\b(?:held|found) (?:not )?guilty\b|\b(?:granted|grant)\b.{0,20}\bbail\b|\breleased on bail\b",
@@ -58,7 +59,7 @@ _REASONED_FATE = pattern(
     r"|\bcannot succeed\b|\bon remand\b|\bwarrant(?:ing)? interference\b|\bentitled to (?:the )?(?:acquittal|relief)\b"
     r"|\bfailed to (?:prove|bring)\b|\bto permit conviction\b|\bsustain the charge\b",
 )
-_VIEW = pattern(
+_VIEW = Phrases(
     # "Allowing the appeals, this Court"
     rf"\b(?:partly )?(?:allowing|dismissing|quashing)\b[^.;:]{{0,30}}\b{MATTER}\b[^.;:]{{0,30}}\W*\Z",
     # "Pronounced in the presence of the accused, acquitted."
@@ -71,7 +72,7 @@ _VIEW = pattern(
     r"\b(?:shall|will|directed to)\b.{0,40}\bpass (?:an )?(?:appropriate|fresh|necessary|final|suitable) orders?\b",
 )
 # "We think that the conviction was sound."
-_CONCLUDES = pattern(
+_CONCLUDES = Phrases(
     r"\b(?:we|i|this court|(?:my|our|considered) (?:opinion|view)|accordingly|therefore|hence"
     r"|thus)\b.{0,200}\b(?:conviction|guilty|acquit\w*"
     rf"|impugned|th(?:is|e|ese) (?:present |instant )?{MATTER}|bail|reliefs?|interfer\w+|quash\w*|set aside|confirm\w*"
@@ -108,7 +109,7 @@ _PRESENT = pattern(
 # Only the court evaluates the High Court, except in reported speech.
 _HIGH_COURT = pattern(r"\bhigh court\b|\bdivision bench\b")
 # First person under a precedent is a quotation that lost its marks, unless it concerns this matter.
-_ABOUT_THIS = pattern(
+_ABOUT_THIS = Phrases(
     rf"\b(?:reasoning|appellants?|respondents?|petitioners?|assessees?|plaintiffs?|defendants?|accused|contentions?"
     rf"|arguments?|submissions?"
     rf"|counsel|mr|shri|sri|attorney[- ]general|solicitor[- ]general|impugned|applying|{LOWER_COURT})\b",
@@ -144,7 +145,7 @@ _OWN_VOICE = {
     "": pattern(r"\b(?:we|us|our|i|me|my)\b", _AND_RIGHTLY),
 }
 # An answer to an argument that counsel would rarely give.
-_ANSWERED = pattern(
+_ANSWERED = Phrases(
     r"\A\W*(?:\d+\W+)?(?:this|the|that|these|such|both|his|hence,? the|therefore,? the"
     r"|as such,? the)\b.{0,30}\b(?:contentions?|arguments?|submissions?|pleas?|objections?"
     r"|points?)\b",
@@ -172,7 +173,7 @@ _OWN_SIDE = {
     ),
 }
 # A party objects; the court agrees, or states the outcome.
-_COURT_AGREES = pattern(
+_COURT_AGREES = Phrases(
     r"\b(?:the|this|these|both)(?: \w+)? (?:appeals?|petitions?)\b.{0,60}\b(?:must|deserves?|fails?|succeeds?|has to"
     r"|have to|is|are|cannot)\b",
     r"\b(?:rightly|correctly|(?:was|were|is|are) (?:\w+ )?(?:right|correct|justified|well[- ]founded)"
@@ -278,9 +279,7 @@ def is_verdict(
     )
 
 
-def _cue_patterns(
-    words: str, role: str, near_end: bool, speaker: str, argued: bool = False
-) -> Iterator[re.Pattern[str]]:
+def _cue_patterns(words: str, role: str, near_end: bool, speaker: str, argued: bool = False) -> Iterator[Phrases]:
     """Yield the cue patterns that apply to a sentence of this role, position and speaker."""
     if role in _REASONING_ROLES:
         yield from (

@@ -5,6 +5,8 @@ Regular expressions, built from the vocabulary of outcomes: matters, orders, par
 
 import re
 
+from legalrr.hiding.phrases import Phrases
+
 
 def pattern(*alternatives: str) -> re.Pattern[str]:
     """Compile a case-insensitive pattern that matches any of the alternatives."""
@@ -101,7 +103,7 @@ BENEFIT = r"benefit of (?:the )?(?:reasonable )?doubts?\b"
 
 # ---------------------------------------------------------------- the court decides
 
-DECIDED = pattern(
+DECIDED = Phrases(
     # "We ordered that the appeal be allowed, for reasons to follow."
     rf"\bwe (?:have |had |then )?(?:\w+ )?(?:ordered|directed)\b.{{0,80}}\bbe {FATE}\b",
     # "We therefore dismiss this petition with costs."
@@ -172,7 +174,7 @@ DECIDED = pattern(
 
 # ---------------------------------------------------------------- the outcome follows
 
-IMPLIED_OUTCOME = pattern(
+IMPLIED_OUTCOME = Phrases(
     # "The appeal must be allowed." "This petition deserves to be dismissed." "It is liable to be rejected."
     rf"\b{MATTER}\b{GAP}{{0,120}}?\b{WILL} ?{FATE}\b",
     rf"\b{MATTER}\b{GAP}{{0,40}}?\b(?:cannot|can not)(?: \w+)? be (?:granted|allowed|entertained|accepted)\b",

@@ -4,6 +4,7 @@ A view reveals less than a verdict, but enough to guess it. Annotators label suc
 arguments; taggers do so more often.
 """
 
+from legalrr.hiding.phrases import Phrases
 from legalrr.hiding.verdict_phrases import LOWER_COURT, MATTER, PARTY, pattern
 
 _I = r"(?:we|i)\b(?!\.)"
@@ -47,7 +48,7 @@ _DID = (
     r"|considered|exercised|appreciated|directed|ordered|confirmed|restored|awarded|rejecting|holding|invoked)"
 )
 
-FIRST_PERSON_VIEW = pattern(
+FIRST_PERSON_VIEW = Phrases(
     r"\bnor (?:are|do|can|could|is|am) (?:we|i)\b",
     # "We do not agree." "We are unable to accept this submission." "We cannot uphold that contention."
     rf"\b{_I}{_ADVERB}{_NOT}{_ADVERB} ?(?:to )?(?:agree|accept|accede|subscribe|concur|uphold|endorse|sustain|share"
@@ -150,7 +151,7 @@ def remove_procedure(words: str) -> str:
     return procedural.sub(" ", words)
 
 
-LOWER_COURT_VIEW = pattern(
+LOWER_COURT_VIEW = Phrases(
     # "The High Court was right in ...", "was clearly wrong in holding", "is thus erroneous", "erred"
     rf"\b(?:{LOWER_COURT}|division bench|bench|view|finding|findings|conclusions?|decision|judge?ment|order|approach"
     rf"|reasoning|opinion"
@@ -191,7 +192,7 @@ LOWER_COURT_VIEW = pattern(
 )
 """The court's view of the lower court's decision."""
 
-ARGUMENT_VIEW = pattern(
+ARGUMENT_VIEW = Phrases(
     # "These submissions are wholly without any substance." "The contention must be rejected."
     rf"\b{_ARGUMENT}\b(?:(?!\b(?:that|which|who|of others)\b)[^;\"“]){{0,100}}?\b(?:is|are|seems?|appears?|must|has"
     rf"|have|cannot|can not|should|would|holds?"
@@ -220,7 +221,7 @@ ARGUMENT_VIEW = pattern(
 )
 """The court's view of an argument."""
 
-CONCLUSION_VIEW = pattern(
+CONCLUSION_VIEW = Phrases(
     # "This being so, the assessee is entitled to the exemption." "It follows that the notice was bad."
     r"\A\W*(?:it (?:also |therefore |thus )?follows|this being so|that being so|hence|accordingly|consequently"
     r"|therefore|thus"

@@ -179,6 +179,8 @@ def scorer_of(record: RunRecord, *, where: str) -> PredictionScorer:
 
 MAX_OVERRIDES, MAX_HYDRA = 100_000, 1_000_000
 """Largest size of overrides.yaml and of hydra.yaml, in bytes."""
+MAX_DIGITS = 9
+"""Largest number of digits of a job."""
 
 
 def read_overrides(path: Path) -> list[str]:
@@ -202,7 +204,8 @@ def read_job_number(path: Path) -> int | None:
     found = _read_yaml(path, "Hydra's record", size=MAX_HYDRA, depth=20)
     for key in ("hydra", "job", "num"):
         found = found.get(key) if isinstance(found, Mapping) else None
-    return int(found) if isinstance(found, str) and found.isascii() and found.isdecimal() else None
+    is_number = isinstance(found, str) and found.isascii() and found.isdecimal() and len(found) <= MAX_DIGITS
+    return int(found) if is_number else None
 
 
 def _read_yaml(path: Path, what: str, *, size: int, depth: int) -> Any:

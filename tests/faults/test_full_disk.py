@@ -20,7 +20,7 @@ from tests.faults.conftest import Command
 
 EVERY = int(os.environ.get("LEGALRR_FUZZ", "0"))
 """`LEGALRR_FUZZ=1 pytest tests/faults/test_full_disk.py` tries every write."""
-SAMPLED = 4
+SAMPLED = 3
 SOURCE = (Path(__file__).with_name("full_disk.py")).read_text(encoding="utf-8")
 SWEEP = (
     "-m",

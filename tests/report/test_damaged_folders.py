@@ -78,14 +78,16 @@ def test_a_reader_of_overrides_ends_in_a_list_or_in_one_line(tmp_path) -> None:
 
 def test_hydras_record_of_any_bytes_gives_a_number_or_names_the_file(tmp_path) -> None:
     chance, file = random.Random(9), tmp_path / "hydra.yaml"
-    odd = (b"a: &a [1]\nb: *a\n", b"\xff\xfe", b"[" * 3000, b"x: " + b"y" * 1_000_001)
+    odd = (b"a: &a [1]\nb: *a\n", b"\xff\xfe", b"[" * 3000)
     for _ in range(MUTATIONS):
         file.write_bytes(mutate_bytes(b"hydra:\n  job:\n    num: 3\n" + chance.choice((b"", *odd)), chance))
         if ends_well(file, lambda: read_job_number(file)):
             assert isinstance(read_job_number(file), int | None)
     file.write_bytes(b"hydra:\n  job:\n    num: 3\n")
     assert read_job_number(file) == 3
-    for data in odd:
+    file.write_bytes(b"hydra:\n  job:\n    num: 3" + b"9" * 5000)
+    assert read_job_number(file) is None
+    for data in (*odd, b"x: " + b"y" * 1_000_001):
         file.write_bytes(data)
         assert not ends_well(file, lambda: read_job_number(file))
 

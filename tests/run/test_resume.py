@@ -17,7 +17,7 @@ from kill_test import (
     read_tables,
 )
 
-KILLS = 4
+KILLS = 2
 
 
 def test_killed_sweeps_have_the_tables_of_an_undisturbed_one(tmp_path: Path) -> None:

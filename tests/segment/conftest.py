@@ -31,7 +31,7 @@ def _judgment(number: int) -> Judgment:
     return Judgment(id=f"case-{number}", text=text, scheme="seven", spans=tuple(spans), outcome="dismissed")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def judgments() -> list[Judgment]:
     return [_judgment(number) for number in range(12)]
 

@@ -1,6 +1,7 @@
 """The neural tagger, trained on a small corpus with a tiny language model."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,9 +22,14 @@ from legalrr.segment.sentence_embeddings import LanguageModel, SentenceEmbedder
 from legalrr.stage import build, identity
 
 
-@pytest.fixture
-def recipe(tiny, tmp_path, monkeypatch) -> NeuralRecipe:
-    monkeypatch.setenv("LEGALRR_CACHE", str(tmp_path / "cache"))
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Folder of the models that are trained once, with the cache of embeddings."""
+    return tmp_path_factory.mktemp("neural")
+
+
+@pytest.fixture(scope="module")
+def settings(tiny) -> NeuralRecipe:
     return NeuralRecipe(
         crf=CrfRecipe(c1=0.1, c2=0.1),
         embedder=SentenceEmbedder(language_model=LanguageModel(model=str(tiny)), layer=1, window=256, overlap=64),
@@ -34,6 +40,12 @@ def recipe(tiny, tmp_path, monkeypatch) -> NeuralRecipe:
         narrow=8,
         hidden=8,
     )
+
+
+@pytest.fixture
+def recipe(settings, folder, monkeypatch) -> NeuralRecipe:
+    monkeypatch.setenv("LEGALRR_CACHE", str(folder / "cache"))
+    return settings
 
 
 def make(recipe: NeuralRecipe, path: Path, judgments) -> Path:
@@ -51,9 +63,23 @@ def make(recipe: NeuralRecipe, path: Path, judgments) -> Path:
     return path
 
 
+def copy(path: Path, folder: Path) -> Path:
+    """Copy a model with its card and CRF, as some tests change them."""
+    for file in path.parent.glob(f"{path.stem}*"):
+        shutil.copy(file, folder)
+    return folder / path.name
+
+
+@pytest.fixture(scope="module")
+def trained(settings, folder, judgments) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LEGALRR_CACHE", str(folder / "cache"))
+        return make(settings, folder / "tiny.safetensors", judgments[:10])
+
+
 @pytest.fixture
-def model(recipe, tmp_path, judgments) -> Path:
-    return make(recipe, tmp_path / "tiny.safetensors", judgments[:10])
+def model(recipe, trained, tmp_path) -> Path:
+    return copy(trained, tmp_path)
 
 
 @pytest.fixture
@@ -127,14 +153,21 @@ def test_a_crf_or_language_model_not_used_in_training_is_rejected(segmenter, mod
         segmenter.provenance()
 
 
+@pytest.fixture(scope="module")
+def trained_with_adviser(settings, trained, folder, judgments) -> Path:
+    adviser = Adviser(model=str(trained), crf=str(trained.with_name("tiny_crf.crfsuite")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LEGALRR_CACHE", str(folder / "cache"))
+        return make(replace(settings, adviser=adviser), folder / "advised.safetensors", judgments[:10])
+
+
 @pytest.fixture
-def advised(recipe, model, tmp_path, judgments) -> NeuralSegmenter:
-    """Train a tagger with the probabilities of `model` as input."""
+def advised(recipe, trained_with_adviser, model, tmp_path) -> NeuralSegmenter:
+    """Tagger that was trained with the probabilities of `model` as input."""
     adviser = Adviser(model=str(model), crf=str(model.with_name("tiny_crf.crfsuite")))
-    path = make(replace(recipe, adviser=adviser), tmp_path / "advised.safetensors", judgments[:10])
     return NeuralSegmenter(
         scheme="seven",
-        model=str(path),
+        model=str(copy(trained_with_adviser, tmp_path)),
         crf=str(tmp_path / "advised_crf.crfsuite"),
         told=adviser,
         language_model=recipe.embedder.language_model,
