@@ -27,13 +27,17 @@ from typing import Any
 import hydra
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra._internal.callbacks import Callbacks
 from hydra.conf import HydraConf
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
+from hydra.types import HydraContext, RunMode
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 from yaml import YAMLError
@@ -176,6 +180,42 @@ def compose(name: str = "config", overrides: Sequence[str] = ()) -> DictConfig:
     try:
         with initialize_config_dir(str(conf_folders()[0]), version_base="1.3"):
             return hydra_compose(name, overrides=list(overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise _option_error(error, name, overrides) from error
+    finally:
+        GlobalHydra.instance().hydra = outer
+
+
+def compose_cells(overrides: Sequence[str], name: str = "config") -> list[tuple[list[str], DictConfig]]:
+    """Compose every cell of an experiment as the command line would run it; nothing runs, and no folder is made.
+
+    Args:
+        overrides: as on the command line; commas make the axes of a sweep, with or without `-m`.
+        name: file below conf/, without its extension.
+
+    Returns:
+        (overrides, configuration) of each cell, in the order of the run; one cell without a sweep. The node `hydra` of a
+        configuration is that of the cell.
+
+    Raises:
+        UserError: as `compose`.
+    """
+    Plugins.instance().register(UserConf)
+    outer = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(conf_folders()[0]), version_base="1.3"):
+            loader = GlobalHydra.instance().config_loader()
+            whole = loader.load_configuration(name, list(overrides), RunMode.MULTIRUN)
+            given: list[str] = list(whole.hydra.overrides.task)
+            parsed = OverridesParser.create(config_loader=loader).parse_overrides(given)
+            if whole.hydra.mode != RunMode.MULTIRUN and not any(one.is_sweep_override() for one in parsed):
+                cells = [given]
+            else:
+                sweeper = instantiate(whole.hydra.sweeper)
+                context = HydraContext(config_loader=loader, callbacks=Callbacks())
+                cells = sweeper.cells(given, context)
+            return [(cell, loader.load_sweep_config(whole, cell)) for cell in cells]
     except (HydraException, OmegaConfBaseException) as error:
         raise _option_error(error, name, overrides) from error
     finally:

@@ -81,6 +81,10 @@ class VLLMEngine:
         encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         return [end for _, end in encoded["offset_mapping"]]
 
+    def prompt_ids(self, call: Call) -> list[int]:
+        """See `legalrr.protocols.PromptTokens`."""
+        return tokenize_call(call, self.template, thinking_tokens=self._thinking_tokens, option=self._option).ids
+
     def generate(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
         """See `legalrr.protocols.Engine`; `new_tokens` counts thoughts and the end-of-answer token.
 

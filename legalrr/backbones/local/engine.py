@@ -132,6 +132,10 @@ class TransformersEngine:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
         return ids
 
+    def prompt_ids(self, call: Call) -> list[int]:
+        """See `legalrr.protocols.PromptTokens`."""
+        return self._tokenize(call).ids
+
     @contextmanager
     def running(self) -> Iterator[PreTrainedModel]:
         """See `legalrr.protocols.OpenEngine`."""
@@ -160,17 +164,16 @@ class TransformersEngine:
             yield from self._answer([prompt], self._compare if self.prefixes.capacity else self._compare_reference)
         self._prefiller.release()
 
+    def _tokenize(self, call: Call) -> TokenizedPrompt:
+        return tokenize_call(
+            call, self.template, thinking_tokens=self._thinking_tokens, option=self._option, vision=self._vision
+        )
+
     def _prepare(self, calls: Sequence[Call]) -> tuple[list[TokenizedPrompt], list[tuple[str, Reply]]]:
         """Return the prompts to answer, in prefill order, and replies to calls that exceed the context."""
         prompts, overflows = [], []
         for call in calls:
-            prompt = tokenize_call(
-                call,
-                self.template,
-                thinking_tokens=self._thinking_tokens,
-                option=self._option,
-                vision=self._vision,
-            )
+            prompt = self._tokenize(call)
             if len(prompt.ids) + prompt.new > self.context + self._thinking_tokens:
                 overflows.append((call.key, prompt.reply("overflow")))
             else:
