@@ -194,8 +194,8 @@ def compose_cells(overrides: Sequence[str], name: str = "config") -> list[tuple[
         name: file below conf/, without its extension.
 
     Returns:
-        (overrides, configuration) of each cell, in the order of the run; one cell without a sweep. The node `hydra` of a
-        configuration is that of the cell.
+        (overrides, configuration) of each cell, in the order of the run; one cell without a sweep. A configuration has
+        the node `hydra` of its cell.
 
     Raises:
         UserError: as `compose`.

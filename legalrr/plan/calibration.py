@@ -133,7 +133,7 @@ class Calibration:
 
     def _cut(self, call: Call, tokens: int) -> Call:
         """Return a prompt of about `tokens` tokens from the beginning of a call, unlike all earlier ones."""
-        *before, last = call.messages
+        last = call.messages[-1]
         content = last["content"]
         if not isinstance(content, str):
             return call

@@ -13,7 +13,7 @@ from legalrr.plan.result import Problem
 from legalrr.predictors import ModelPredictor
 from legalrr.progress import working
 from legalrr.protocols import AskingSegmenter, PromptTokens
-from legalrr.records import Case, Judgment, Segments
+from legalrr.records import Case, Judgment, Segments, by_id
 from legalrr.run.cell import PreparedCell, StageTimer
 from legalrr.run.pipeline import Pipeline, PreparationCache, build_pipeline
 from legalrr.stage import identity
@@ -71,8 +71,8 @@ class BackboneCells:
     """What was prepared in this process."""
     problems: Problems
     """Receives why cells cannot be planned."""
-    judgments: dict[int, list[Judgment]] = field(default_factory=dict)
-    """Cell -> its judgments."""
+    judgments: dict[int, dict[str, Judgment]] = field(default_factory=dict)
+    """Cell -> its judgments by id."""
     _cells: dict[int, PreparedCell] = field(default_factory=dict)
     _segments: dict[int, Mapping[str, Segments]] = field(default_factory=dict)
 
@@ -98,7 +98,7 @@ class BackboneCells:
                     predict.check(self.engine)
                     judgments, _ = one.judgments(self.engine)
                     self._segments[cell.number] = one.segment(judgments)
-                    self.judgments[cell.number] = judgments
+                    self.judgments[cell.number] = by_id(judgments)
                     self._cells[cell.number] = one
             except UserError as error:
                 self.problems.add((cell.number,), error)
@@ -106,7 +106,7 @@ class BackboneCells:
     def case(self, cell: PlannedCell, id: str) -> Case | None:
         """Build document and prompt of a judgment; None if the cell cannot, which is noted."""
         one = self._cells.get(cell.number)
-        judgment = next((j for j in self.judgments.get(cell.number, ()) if j.id == id), None)
+        judgment = self.judgments.get(cell.number, {}).get(id)
         if one is None or judgment is None:
             return None
         try:
@@ -121,14 +121,18 @@ class BackboneCells:
         found: dict[tuple[str, str], None] = {}
         for cell in self.cells:
             corpus = identity(cell.pipeline.corpus)
-            found |= {(corpus, judgment.id): None for judgment in self.judgments.get(cell.number, ())}
+            found |= {(corpus, id): None for id in self.judgments.get(cell.number, ())}
         return list(found)
+
+    def of_corpus(self, corpus: str) -> list[PlannedCell]:
+        """Return the cells with a corpus, given by its identity."""
+        return [cell for cell in self.cells if identity(cell.pipeline.corpus) == corpus]
 
     def conversations(self, corpus: str, id: str) -> dict[Any, Any]:
         """Return cell -> conversation about one judgment, not started."""
         found = {}
-        for cell in self.cells:
-            if identity(cell.pipeline.corpus) == corpus and (case := self.case(cell, id)) is not None:
+        for cell in self.of_corpus(corpus):
+            if (case := self.case(cell, id)) is not None:
                 predict = cell.pipeline.predict
                 assert isinstance(predict, ModelPredictor)
                 found[cell.number] = predict.conversation(case)

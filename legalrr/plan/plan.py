@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from omegaconf import DictConfig
-
 from legalrr.errors import UserError, file_errors
 from legalrr.plan.cells import BackboneCells, Cells, PlannedCell
 from legalrr.plan.duration import Options, duration
@@ -15,26 +13,24 @@ from legalrr.progress import progress
 from legalrr.protocols import PricedBackbone
 from legalrr.records import CompletedTurn, Judgment
 from legalrr.run.cell import PreparedCell, StageTimer, call_store
-from legalrr.stage import identity
 
 
-def make_plan(configs: Sequence[DictConfig], options: Options) -> Plan:
+def make_plan(cells: Cells, options: Options) -> Plan:
     """Plan an experiment; no model is asked except by the calibration.
 
     What a tagger finds is stored, as the run needs it too.
 
     Args:
-        configs: configuration of each cell, with its node `hydra` (`legalrr.configuration.compose_cells`).
+        cells: the cells of the experiment.
         options: the source of the speed.
     """
-    cells = Cells(configs)
     plans, shown = [], []
     powers: dict[str, Power] = {}
     for group in cells.groups():
         walk, walked, uses = _walk(group)
         for cell in group.cells:
-            judgments = group.judgments.get(cell.number)
-            if judgments is not None:
+            if cell.number in group.judgments:
+                judgments = list(group.judgments[cell.number].values())
                 shown.append(_cell_plan(cell, judgments, uses[cell.number]))
                 _add_power(powers, cells, cell, judgments)
         plans.append(_backbone_plan(group, walk, walked, options))
@@ -83,8 +79,7 @@ def _walk(group: BackboneCells) -> tuple[Walk, list[Walked], dict[int, CellUse]]
             try:
                 walked.append(walk.judgment(group.conversations(corpus, id), uses))
             except UserError as error:
-                numbers = [cell.number for cell in group.cells if identity(cell.pipeline.corpus) == corpus]
-                group.problems.add(numbers, error)
+                group.problems.add([cell.number for cell in group.of_corpus(corpus)], error)
             advance(1)
     return walk, walked, uses
 

@@ -47,7 +47,7 @@ def power(corpus: str, outcomes: Sequence[Outcome], clusters: Sequence[str]) -> 
     counts = {outcome: outcomes.count(outcome) for outcome in OUTCOMES}
     units = len(set(clusters))
     # Answers to the judgments of a cluster are assumed to be alike: one of each cluster is taken.
-    firsts = {cluster: outcome for cluster, outcome in reversed(list(zip(clusters, outcomes, strict=True)))}
+    firsts = dict(zip(reversed(clusters), reversed(outcomes), strict=True))
     taken = [list(firsts.values()).count(outcome) for outcome in OUTCOMES]
     many = [round(MANY * count / max(units, 1)) for count in taken]
     comparable = all(taken)

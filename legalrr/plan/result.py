@@ -1,6 +1,5 @@
 """The result of a plan: what each cell and each backbone needs."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 

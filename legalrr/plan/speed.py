@@ -89,7 +89,7 @@ def fit_speed(measured: Sequence[tuple[Work, float]], *, load: float, seconds: f
 
 @dataclass
 class AnswerLengths:
-    """Lengths of answers by their limit, from stored and sampled ones; without any, an answer is as long as its limit."""
+    """Lengths of answers by their limit; an answer of unknown length is as long as its limit."""
 
     known: dict[int, list[int]] = field(default_factory=dict)
     """Limit -> lengths, in tokens."""
