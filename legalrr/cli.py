@@ -57,6 +57,7 @@ Examples:
   legalrr experiment=paper corpus=lawai50,marro the study's eight arms on real judgments
   legalrr arm=dr corpus=build limit=6           one cell
   legalrr -m arm=plain,d,r,c seed=1             a sweep: commas separate the values of an axis
+  legalrr plan experiment=paper corpus=lawai50  what it needs: calls, tokens, memory, time, power; nothing runs
   legalrr data list                             the corpora, and which of them are available
 """
 FOOTER = """\

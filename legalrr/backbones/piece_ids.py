@@ -1,6 +1,5 @@
 """Give ids to the pieces that a token counter without a vocabulary cuts a text into."""
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Any, Protocol
@@ -14,7 +13,7 @@ class Pieces(Protocol):
 
 
 def piece_ids(messages: Iterable[Mapping[str, Any]], tokens: Pieces) -> list[int]:
-    """Return an id below 2**62 for each piece of the messages; equal pieces have equal ids.
+    """Return a 64-bit id for each piece of the messages; equal pieces have equal ids within a process.
 
     Args:
         messages: a conversation of texts; its pieces are counted without roles.
@@ -23,9 +22,5 @@ def piece_ids(messages: Iterable[Mapping[str, Any]], tokens: Pieces) -> list[int
     ids = []
     for message in messages:
         text = message["content"]
-        ids += [_hash(text[start:end]) for start, end in pairwise([0, *tokens.token_ends(text)])]
+        ids += [hash(text[start:end]) for start, end in pairwise([0, *tokens.token_ends(text)])]
     return ids
-
-
-def _hash(piece: str) -> int:
-    return int.from_bytes(hashlib.blake2b(piece.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big") >> 2

@@ -14,7 +14,7 @@ MOST_CELLS = 24
 EXPLAINED = """\
 calls: those with equal prompts are made once, also for several arms. prompt tokens: with answers that are not in the
 store empty; at most: with these at their limits. distinct: nodes of the prefix tree of all prompts, which a model with
-a prefix cache reads once. written at most: the limits of the answers."""
+a prefix cache reads once. written at most: the limits of the answers to make, with thoughts."""
 
 
 def print_plan(plan: Plan) -> None:
@@ -49,7 +49,7 @@ def _cells_table(cells: Sequence[CellPlan]) -> Table:
     return Table(header=header, rows=tuple(rows), numeric=(True, False, False, *(True,) * 6))
 
 
-NUMBERS = ("calls", "prompt tokens", "at most", "written at most", "too long")
+NUMBERS = ("calls", "prompt tokens", "at most", "answers at most", "too long")
 
 
 def _numbers(use: CellUse) -> tuple[str, ...]:
@@ -105,6 +105,9 @@ def _lines(plan: Plan) -> Iterator[str]:
         for line in (_memory(one), _time(one), _money(one), _length(one)):
             if line is not None:
                 yield line
+    costs = [one.cost_most for one in plan.backbones if one.cost_most is not None]
+    if len(costs) > 1:
+        yield f"money in all: at most {sum(costs):,.2f}"
     for found in plan.power:
         outcomes = ", ".join(f"{count} {outcome}" for outcome, count in found.outcomes.items())
         smallest = "none can be found" if found.smallest is None else f"{found.smallest:.3f}"
@@ -119,9 +122,19 @@ def _lines(plan: Plan) -> Iterator[str]:
             "permutation test of the report, before Holm's correction"
         )
     for problem in plan.problems:
-        which = ", ".join(map(str, problem.cells[:12])) + (", ..." if len(problem.cells) > 12 else "")
-        cells = f"{'cell' if len(problem.cells) == 1 else 'cells'} {which}"
+        cells = f"{'cell' if len(problem.cells) == 1 else 'cells'} {_ranges(problem.cells)}"
         yield f"{'note' if problem.planned else 'not planned'}, {cells}: {problem.message}"
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Write ascending numbers, three or more in a row as a range: 0 to 7, 9."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs)
 
 
 def _memory(one: BackbonePlan) -> str | None:

@@ -98,7 +98,7 @@ def _backbone_plan(group: BackboneCells, walk: Walk, walked: Sequence[Walked], o
     read = sum(call.tokens + call.quoted for call in made)
     fresh = min(walk.fresh_tokens + sum(call.fresh_quoted for call in made), read)
     return BackbonePlan(
-        name=backbone.name,
+        name=_name(group.cells[0]),
         exact=group.opened is not None and group.opened.exact,
         calls=len(calls),
         stored=len(calls) - len(made),
@@ -116,13 +116,19 @@ def _backbone_plan(group: BackboneCells, walk: Walk, walked: Sequence[Walked], o
     )
 
 
+def _name(cell: PlannedCell) -> str:
+    """Return the name of a backbone, with the number of a repeated run."""
+    settings = cell.pipeline.settings
+    return cell.pipeline.backbone.name + (f", run {settings.repetition}" if settings.repetition > 1 else "")
+
+
 def _cell_plan(cell: PlannedCell, judgments: Sequence[Judgment], use: CellUse) -> CellPlan:
     pipeline = cell.pipeline
     return CellPlan(
         number=cell.number,
         arm=pipeline.settings.arm.label,
         corpus=pipeline.corpus.name,
-        backbone=pipeline.backbone.name if pipeline.needs_backbone else None,
+        backbone=_name(cell) if pipeline.needs_backbone else None,
         judgments=len(judgments),
         use=use,
     )
