@@ -1,5 +1,6 @@
 """The cells of an experiment, built and prepared up to their conversations, without a model."""
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -205,7 +206,7 @@ def _build(number: int, config: DictConfig) -> PlannedCell:
     missing = missing_model(config)
     if missing is not None and (config.predict.get("_target_") or "").endswith("ModelPredictor"):
         facts = stated_facts(config)
-        own = OmegaConf.create(OmegaConf.to_container(own, resolve=False))
+        own = copy.deepcopy(own)
         own.backbone = {
             "_target_": "legalrr.backbones.echo.EchoBackbone",
             "name": config.backbone.name,

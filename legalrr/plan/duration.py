@@ -7,7 +7,7 @@ from legalrr.errors import UserError
 from legalrr.plan.calibration import Calibration
 from legalrr.plan.cells import BackboneCells
 from legalrr.plan.result import Duration
-from legalrr.plan.speed import AnswerLengths, Scheduler, predict_seconds, written_share
+from legalrr.plan.speed import AnswerLengths, Scheduler, Speed, predict_seconds, written_share
 from legalrr.plan.walk import Walk, Walked
 from legalrr.progress import working
 
@@ -23,6 +23,8 @@ class Options:
     """Whether to measure the speed of models on this machine."""
     tokens_per_second: tuple[float, float] | None = None
     """Given speed of reading and of writing, instead."""
+    speed: Speed | None = None
+    """Speed that was measured before, instead."""
 
 
 def duration(
@@ -66,7 +68,7 @@ def duration(
     calibration = Calibration(engine=opened.engine, samples=walk.samples)
     try:
         with working(f"calibrate {opened.backbone.name}"):
-            speed = calibration.speed()
+            speed = options.speed or calibration.speed()
             if not known.count:
                 ids = group.ids()
                 calibration.sample(group.conversations(*ids[len(ids) // 2]), speed, known)

@@ -31,13 +31,16 @@ def print_plan(plan: Plan) -> None:
 
 
 def _cells_table(cells: Sequence[CellPlan]) -> Table:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     if len(cells) <= MOST_CELLS:
         for cell in cells:
             name = cell.backbone or "no calls"
             rows.append((str(cell.number), cell.arm, cell.corpus, name, f"{cell.judgments:,}", *_numbers(cell.use)))
-        header = ("cell", "arm", "corpus", "backbone", "judgments", *NUMBERS)
-        return Table(header=header, rows=tuple(rows), numeric=(True, *(False,) * 3, *(True,) * 6))
+        return Table(
+            header=("cell", "arm", "corpus", "backbone", "judgments", *NUMBERS),
+            rows=tuple(rows),
+            numeric=(True, *(False,) * 3, *(True,) * 6),
+        )
     groups: dict[tuple[str, str], list[CellPlan]] = {}
     for cell in cells:
         groups.setdefault((cell.corpus, cell.backbone or "no calls"), []).append(cell)

@@ -27,7 +27,7 @@ def make_plan(cells: Cells, options: Options) -> Plan:
     plans, shown = [], []
     powers: dict[str, Power] = {}
     for group in cells.groups():
-        walk, walked, uses = _walk(group)
+        walk, walked, uses = walk_group(group)
         for cell in group.cells:
             if cell.number in group.judgments:
                 judgments = list(group.judgments[cell.number].values())
@@ -63,7 +63,7 @@ def _add_power(powers: dict[str, Power], cells: Cells, cell: PlannedCell, judgme
         powers[name] = power(name, [j.outcome for j in scored if j.outcome], [clusters[j.id] for j in scored])
 
 
-def _walk(group: BackboneCells) -> tuple[Walk, list[Walked], dict[int, CellUse]]:
+def walk_group(group: BackboneCells) -> tuple[Walk, list[Walked], dict[int, CellUse]]:
     """Walk the conversations of a backbone; return their calls, also by judgment, and the counts of each cell."""
     pipeline = group.cells[0].pipeline
     walk = Walk(

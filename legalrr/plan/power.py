@@ -44,7 +44,7 @@ class Power:
 
 def power(corpus: str, outcomes: Sequence[Outcome], clusters: Sequence[str]) -> Power:
     """Compute the power for judgments with these outcomes and clusters, in the same order."""
-    counts = {outcome: outcomes.count(outcome) for outcome in OUTCOMES}
+    counts: dict[str, int] = {outcome: outcomes.count(outcome) for outcome in OUTCOMES}
     units = len(set(clusters))
     # Answers to the judgments of a cluster are assumed to be alike: one of each cluster is taken.
     firsts = dict(zip(reversed(clusters), reversed(outcomes), strict=True))

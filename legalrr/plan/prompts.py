@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from legalrr.errors import UserError, printable, printable_lines
 from legalrr.html import environment, source_hash, template_source
@@ -9,6 +10,9 @@ from legalrr.plan.cells import BackboneCells, Cells, PlannedCell
 from legalrr.protocols import Call, PromptTokens
 from legalrr.records import Message, Page, PromptTurn, Quote
 from legalrr.tables import standard_output
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 COLUMN_WIDTH = 56
 """Least width of an arm in a terminal, in characters."""
@@ -186,7 +190,7 @@ def show_prompts(shown: ShownPrompts) -> None:
         console.print(grid)
 
 
-def _arm_text(arm: ShownArm) -> "object":
+def _arm_text(arm: ShownArm) -> "Text":
     from rich.text import Text
 
     text = Text()

@@ -91,7 +91,7 @@ def fit_speed(measured: Sequence[tuple[Work, float]], *, load: float, seconds: f
 class AnswerLengths:
     """Lengths of answers by their limit; an answer of unknown length is as long as its limit."""
 
-    known: dict[int, list[int]] = field(default_factory=dict)
+    known: dict[int, list[float]] = field(default_factory=dict)
     """Limit -> lengths, in tokens."""
     thoughts: int = 0
     """Tokens that a reasoning model may write in addition to a limit."""
@@ -101,7 +101,7 @@ class AnswerLengths:
         """Number of known lengths."""
         return sum(map(len, self.known.values()))
 
-    def add(self, limit: int, length: int) -> None:
+    def add(self, limit: int, length: float) -> None:
         """Add the length of an answer."""
         self.known.setdefault(limit, []).append(length)
 
@@ -122,7 +122,7 @@ class AnswerLengths:
         return max((self._longest(limit, rows) for limit, rows in counts.items()), default=0.0)
 
     def _longest(self, limit: int, rows: int) -> float:
-        found = np.sort(self.known.get(limit) or [self.most(limit)])
+        found = np.sort(np.array(self.known.get(limit) or [self.most(limit)], dtype=np.float64))
         below = np.arange(len(found) + 1) / len(found)
         return float(found @ np.diff(below**rows))
 

@@ -123,7 +123,7 @@ class Walk:
         Raises:
             UserError: the chat template rejects a conversation.
         """
-        steps = []
+        steps: list[tuple[PlannedCall, ...]] = []
         replies: dict[Hashable, Reply | None] = dict.fromkeys(conversations)
         while replies:
             asked: dict[Hashable, Call] = {}
