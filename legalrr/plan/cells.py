@@ -101,6 +101,9 @@ class BackboneCells:
                     self._segments[cell.number] = one.segment(judgments)
                     self.judgments[cell.number] = by_id(judgments)
                     self._cells[cell.number] = one
+                    if cell.pipeline.measures is not None:
+                        note = "measure: what it asks of the model is not counted (measure=null leaves it out)"
+                        self.problems.add((cell.number,), note, planned=True)
             except UserError as error:
                 self.problems.add((cell.number,), error)
 

@@ -13,7 +13,7 @@ from legalrr.backbones.local.backbone import TransformersBackbone
 from legalrr.backbones.sampling import CardSampling, call_seed
 from legalrr.backbones.vllm import VLLMBackbone
 from legalrr.errors import UserError
-from legalrr.protocols import Call, Engine
+from legalrr.protocols import Call, Engine, PromptTokens
 
 TEXTS = ("a", "The appeal is about a wall.", "x" * 90, "é § 12(1)")
 ANSWERS = ("YES", "NO", "N", "YES, in part")
@@ -159,6 +159,13 @@ def test_answers_equal_those_of_the_transformers_engine(tiny, near, vllm):
     ]
     assert len(vllm.started) == 1
     assert [len(batch) for batch in vllm.started[0].asked] == [len(calls)], "one call for the whole turn"
+
+
+def test_prompts_are_tokenized_without_starting_vllm(tiny, near, vllm):
+    engine, call = backbone(tiny).load(), ask("Is it so?")
+    assert isinstance(engine, PromptTokens)
+    assert engine.prompt_ids(call) == near.prompt_ids(call)
+    assert vllm.started == []
 
 
 def test_logprobs_equal_those_of_transformers_with_one_request_per_prefix(tiny, near, vllm):
