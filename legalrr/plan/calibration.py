@@ -6,7 +6,7 @@ Then, in the time that is left, the conversations about one judgment, for the le
 
 import itertools
 import time
-from collections.abc import Generator, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from legalrr.plan.speed import AnswerLengths, Speed, Work, fit_speed
@@ -21,8 +21,10 @@ LENGTHS = (256, 768, 1536, 3072, 6144, 12288, 24576)
 """Lengths of prompts, in tokens; those that take too long are left out."""
 STEPS = 12
 """Tokens written after each."""
-ROWS = 6
+ROWS = 4
 """Prompts of a batch."""
+LONGEST_BATCH = 1600
+"""Longest prompts of which a batch is measured, in tokens."""
 ROUNDS = 3
 """Repetitions, where there is time."""
 LEAST_TOKENS = 8
@@ -39,6 +41,8 @@ class Calibration:
     """Tokens and call of first turns of the plan, at least one."""
     seconds: float = SECONDS
     """Duration, without the load of the model."""
+    clock: Callable[[], float] = time.perf_counter
+    """Clock of the measurements."""
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def speed(self) -> Speed:
@@ -60,8 +64,11 @@ class Calibration:
                 read = self._run([prompt], 1, keep=True)
                 taken = read[1]
                 measured += [read, self._run([prompt], STEPS, keep=True)]
-                if n <= 4 * LENGTHS[0]:
-                    measured.append(self._run([prompt] * ROWS, STEPS))
+                if n <= LONGEST_BATCH:
+                    # Two texts of different length, as the arms of a judgment: rows are padded, and some are alike.
+                    other = self._cut(longest, n - n // 16)
+                    measured.append(self._run([other], 1, keep=True))
+                    measured.append(self._run([prompt, other] * (ROWS // 2), STEPS))
                 if following is not None and time.perf_counter() + taken * (following / n) ** 1.5 > end:
                     break
             if time.perf_counter() + 3 * taken > end:
@@ -95,9 +102,7 @@ class Calibration:
                     continue
             distinct = {call.key: call for call in asked.values()}
             left = end - time.perf_counter() - self._reading(list(distinct.values()), speed, first=not found)
-            each = speed.time(Work(rows=0, read=0, attended=0, steps=1, width=0)) + len(distinct) * (
-                speed.numbers[4] + speed.numbers[5] * max(length for length, _ in self.samples)
-            )
+            each = speed.step(len(distinct), max(length for length, _ in self.samples))
             affordable = int(left / each) if each else 10**9
             if affordable < LEAST_TOKENS:
                 return found
@@ -152,9 +157,9 @@ class Calibration:
             replace(call, key=f"calibration {next(self._numbers)}", max_new_tokens=steps, final=not keep)
             for call in calls
         ]
-        started = time.perf_counter()
+        started = self.clock()
         replies = [reply for batch in self.engine.generate(made) for _, reply in batch]
-        seconds = time.perf_counter() - started
+        seconds = self.clock() - started
         written = max((reply.new_tokens for reply in replies), default=1)
         # The last token of a prompt is read with the first step.
         read = [max(reply.prompt_tokens - reply.cached_tokens - 1, 0) for reply in replies]

@@ -1,6 +1,7 @@
 """Predict how long the calls of a backbone will take."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from legalrr.errors import UserError
@@ -23,6 +24,8 @@ class Options:
     """Whether to measure the speed of models on this machine."""
     tokens_per_second: tuple[float, float] | None = None
     """Given speed of reading and of writing, instead."""
+    clock: Callable[[], float] = time.perf_counter
+    """Clock of these measurements."""
     speed: Speed | None = None
     """Speed that was measured before, instead."""
 
@@ -65,7 +68,7 @@ def duration(
         batch_prefill=getattr(opened.backbone, "batch_prefill", None),
         cached=opened.engine.holds != 0,
     )
-    calibration = Calibration(engine=opened.engine, samples=walk.samples)
+    calibration = Calibration(engine=opened.engine, samples=walk.samples, clock=options.clock)
     try:
         with working(f"calibrate {opened.backbone.name}"):
             speed = options.speed or calibration.speed()

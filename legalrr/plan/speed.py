@@ -2,11 +2,11 @@
 
 The batches are those that the run would form from the calls of a judgment, turn by turn. A batch takes
 
-    rows o + n a + n (past + n / 2) b + steps (c + rows d + rows width e)
+    rows o + n a + (past + n / 2) n b + steps (c + (rows - 1) d + rows width e)
 
-with n tokens that are read after `past` others, and `steps` tokens that each row writes at a width of `width` tokens.
-The six numbers are the non-negative least squares of the relative errors of the measurements: o a row, a and b a token
-read, by itself and by what it attends to, c a step, d and e a row of a step, by itself and by what it attends to.
+with n tokens that are read after `past` others, and `steps` tokens that each row writes at a width of `width` tokens; e
+has one value for a single row and another for several, whose states are padded and copied. The seven numbers are the
+non-negative least squares of the relative errors of the measurements.
 """
 
 import math
@@ -34,9 +34,11 @@ class Work:
     """Tokens of the longest prompt, and half of its answer."""
 
     def terms(self) -> tuple[float, ...]:
-        """Return the factors of the six numbers."""
+        """Return the factors of the seven numbers."""
         positions = self.steps * self.rows * self.width
-        return (self.rows, self.read, self.attended, self.steps, self.steps * self.rows, positions)
+        more = max(self.rows - 1, 0)
+        alone, together = (0.0, positions) if more else (positions, 0.0)
+        return (self.rows, self.read, self.attended, self.steps, self.steps * more, alone, together)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,7 @@ class Speed:
     """Speed of a backbone on a machine."""
 
     numbers: tuple[float, ...]
-    """The six numbers, in seconds."""
+    """The seven numbers, in seconds."""
     load: float
     """Seconds until the first answer: the load of the model."""
     measured: int
@@ -58,6 +60,11 @@ class Speed:
         """Predict the seconds of a batch."""
         return float(np.dot(self.numbers, work.terms()))
 
+    def step(self, rows: int, width: float) -> float:
+        """Predict the seconds of one token for each of some rows, after `width` tokens."""
+        whole = self.time(Work(rows=rows, read=0, attended=0, steps=1, width=width))
+        return whole - self.time(Work(rows=rows, read=0, attended=0, steps=0, width=width))
+
     @property
     def prefill(self) -> float:
         """Tokens per second of reading a prompt of 1,024 tokens; infinity if it takes no time."""
@@ -67,14 +74,12 @@ class Speed:
     @property
     def decode(self) -> float:
         """Tokens per second of writing one answer after 1,024 tokens; infinity if it takes no time."""
-        seconds = (
-            self.time(Work(rows=0, read=0, attended=0, steps=1, width=0)) + self.numbers[4] + 1024 * self.numbers[5]
-        )
+        seconds = self.step(1, 1024)
         return 1 / seconds if seconds else math.inf
 
 
 def fit_speed(measured: Sequence[tuple[Work, float]], *, load: float, seconds: float) -> Speed:
-    """Fit the six numbers to measured (work, seconds)."""
+    """Fit the seven numbers to measured (work, seconds)."""
     from scipy.optimize import nnls
 
     times = np.array([max(taken, 1e-9) for _, taken in measured])
