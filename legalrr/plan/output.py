@@ -116,8 +116,8 @@ def _lines(plan: Plan) -> Iterator[str]:
         smallest = "none can be found" if found.smallest is None else f"{found.smallest:.3f}"
         needed = "" if found.needed is None else f"; a difference of {DIFFERENCE} needs about {found.needed:,}"
         yield (
-            f"power, {found.corpus}: {found.judgments:,} judgments ({outcomes}), {found.clusters:,} without "
-            f"near-duplicates: smallest difference of macro-F1 found with power 0.8: {smallest}{needed}"
+            f"power, {found.corpus}: {found.judgments:,} judgments ({outcomes}), {found.clusters:,} if near-duplicates "
+            f"are one: smallest difference of macro-F1 found with power 0.8: {smallest}{needed}"
         )
     if plan.power:
         yield (
