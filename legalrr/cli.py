@@ -25,6 +25,7 @@ COMMANDS = {
     "data": ("legalrr.corpora.cli", "list, fetch and check corpora"),
     "segment": ("legalrr.segment.cli", "rhetorical roles: tag judgments, show, train and evaluate taggers"),
     "models": ("legalrr.backbones.catalogue", "list the backbones: licence, context, memory, engines, files"),
+    "plan": ("legalrr.plan.cli", "what an experiment needs: calls, tokens, memory, time, money, power; its prompts"),
     "report": ("legalrr.report.cli", "rebuild tables, figure and page of runs from their predictions"),
     "explain": ("legalrr.score.explanation", "score generated explanations against the court's own text"),
     "leakage": ("legalrr.leakage.cli", "measure what a backbone predicts from parts of the visible text"),
@@ -57,11 +58,13 @@ Examples:
   legalrr experiment=paper corpus=lawai50,marro the study's eight arms on real judgments
   legalrr arm=dr corpus=build limit=6           one cell
   legalrr -m arm=plain,d,r,c seed=1             a sweep: commas separate the values of an axis
+  legalrr plan experiment=paper corpus=lawai50  what it needs: calls, tokens, memory, time, power; nothing runs
   legalrr data list                             the corpora, and which of them are available
 """
 FOOTER = """\
 legalrr arm=rc --help lists all options of these choices; each can be overridden (annotate.tokens.analysis=256).
-legalrr arm=rc --cfg job prints the configuration without running it. LEGALRR_CONF names a folder with your own choices.
+legalrr plan arm=rc says what it needs, without running it; legalrr arm=rc --cfg job prints the configuration.
+LEGALRR_CONF names a folder with your own choices.
 Results go to runs/; the same command resumes an interrupted run.
 Shell completion: eval "$(legalrr -sc install=bash)", or zsh, or fish.
 """

@@ -18,7 +18,8 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
@@ -27,13 +28,18 @@ from typing import Any
 import hydra
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra._internal.callbacks import Callbacks
 from hydra.conf import HydraConf
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
+from hydra.types import HydraContext, RunMode
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 from yaml import YAMLError
@@ -170,17 +176,58 @@ def compose(name: str = "config", overrides: Sequence[str] = ()) -> DictConfig:
     Raises:
         UserError: an override that does not parse, or an unknown group, choice or option.
     """
+    with _config_loader(name, overrides):
+        return hydra_compose(name, overrides=list(overrides))
+
+
+@contextmanager
+def _config_loader(name: str, overrides: Sequence[str]) -> Iterator[ConfigLoader]:
+    """Open Hydra's loader of configurations, also inside a Hydra application; raise UserError as `compose`."""
     Plugins.instance().register(UserConf)
-    # The caller may itself run inside a Hydra application.
     outer = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(conf_folders()[0]), version_base="1.3"):
-            return hydra_compose(name, overrides=list(overrides))
+            yield GlobalHydra.instance().config_loader()
     except (HydraException, OmegaConfBaseException) as error:
         raise _option_error(error, name, overrides) from error
     finally:
         GlobalHydra.instance().hydra = outer
+
+
+def compose_cells(overrides: Sequence[str], name: str = "config") -> list[tuple[list[str], DictConfig]]:
+    """Compose every cell of an experiment as the command line would run it; nothing runs, and no folder is made.
+
+    Args:
+        overrides: as on the command line; commas make the axes of a sweep, with or without `-m`.
+        name: file below conf/, without its extension.
+
+    Returns:
+        (overrides, configuration) of each cell, in the order of the run; one cell without a sweep. A configuration has
+        the node `hydra` of its cell.
+
+    Raises:
+        UserError: as `compose`.
+    """
+    with _config_loader(name, overrides) as loader:
+        whole = loader.load_configuration(name, list(overrides), RunMode.MULTIRUN)
+        return [(cell, loader.load_sweep_config(whole, cell)) for cell in _split_sweep(whole, loader)]
+
+
+def split_sweep(overrides: Sequence[str], name: str = "config") -> list[list[str]]:
+    """Return the overrides of each cell of an experiment; see `compose_cells`, which also composes them."""
+    with _config_loader(name, overrides) as loader:
+        return _split_sweep(loader.load_configuration(name, list(overrides), RunMode.MULTIRUN), loader)
+
+
+def _split_sweep(whole: DictConfig, loader: ConfigLoader) -> list[list[str]]:
+    given: list[str] = list(whole.hydra.overrides.task)
+    parsed = OverridesParser.create(config_loader=loader).parse_overrides(given)
+    if whole.hydra.mode != RunMode.MULTIRUN and not any(one.is_sweep_override() for one in parsed):
+        return [given]
+    sweeper = instantiate(whole.hydra.sweeper)
+    cells: list[list[str]] = sweeper.cells(given, HydraContext(config_loader=loader, callbacks=Callbacks()))
+    return cells
 
 
 def require_joined(arguments: Sequence[str]) -> None:

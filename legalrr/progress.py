@@ -54,7 +54,7 @@ class _Count:
 
     def waited(self) -> str:
         """Return the time since the last finished unit."""
-        return _duration(time.perf_counter() - self.last)
+        return duration(time.perf_counter() - self.last)
 
     def line(self) -> str:
         """Return the state as a line, and note it as the start of a later interval."""
@@ -64,7 +64,7 @@ class _Count:
         if done == before:
             return f"{state}, none finished for {self.waited()}"
         speed = (done - before) / max(now - since, 1e-9)
-        left = _duration(max(self.total - done, 0) / speed)
+        left = duration(max(self.total - done, 0) / speed)
         return f"{state}, {speed:.2g} {self.unit}/s, about {left} left; last finished {self.waited()} ago"
 
 
@@ -114,7 +114,7 @@ def working(label: str, *, first: float = FIRST, interval: float = INTERVAL) -> 
             yield
         return
     started = time.perf_counter()
-    with _heartbeat(lambda: f"{label}: {_duration(time.perf_counter() - started)} so far", first, interval):
+    with _heartbeat(lambda: f"{label}: {duration(time.perf_counter() - started)} so far", first, interval):
         yield
 
 
@@ -168,7 +168,7 @@ def _bar(count: _Count) -> Iterator[Callable[[int], None]]:
         yield advance
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """Return a duration in words: `42 s`, `3 min 30 s`, `2 h 5 min`."""
     whole = round(seconds)
     if whole < 60:

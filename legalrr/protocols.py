@@ -244,6 +244,20 @@ class Engine(Tokens, Protocol):
 
 
 @runtime_checkable
+class PromptTokens(Engine, Protocol):
+    """Engine that counts prompts without running its model, for `legalrr plan`."""
+
+    def prompt_ids(self, call: Call) -> list[int]:
+        """Return the token ids of the prompt of a call, up to the start of the answer.
+
+        Prompts with a common prefix have ids with a common prefix. The ids need not be those of a vocabulary.
+
+        Raises:
+            UserError: the chat template rejects the conversation.
+        """
+
+
+@runtime_checkable
 class OpenEngine(Engine, Protocol):
     """Engine that gives access to its model, for measurements."""
 

@@ -1,5 +1,6 @@
 """Every choice in conf/ composes, builds, and can be overridden field by field."""
 
+import csv
 import dataclasses
 import json
 from functools import cache
@@ -11,6 +12,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from legalrr.backbones.engine_choice import PRESETS
+from legalrr.configuration import split_sweep
 from legalrr.errors import UserError
 from legalrr.hub import HUB_ID
 from legalrr.paths import root
@@ -148,6 +150,34 @@ def test_the_eight_arms_are_the_eight_combinations() -> None:
         stages = built(f"arm={arm}").stages()
         switches.add((stages["annotate"].define, stages["annotate"].chain, stages["restructure"].order == "role"))
     assert len(switches) == 8
+
+
+def test_the_experiment_of_the_study_has_its_models_data_sets_and_rules() -> None:
+    cells = [dict(one.split("=") for one in cell) for cell in split_sweep(["experiment=study"])]
+    assert len(cells) == 3 * 2 * 8 + 5 * 2 * 8 + 3 * 4
+    runs: dict[str, set[tuple[str, str]]] = {}
+    for cell in cells:
+        runs.setdefault(cell["backbone"], set()).add((cell["corpus"], cell.get("repetition", "1")))
+    greedy = {(corpus, "1") for corpus in ("build", "marro", "predex")}
+    local = dict.fromkeys(("llama_3_1_8b", "mistral_7b", "phi_3_mini_128k"), greedy)
+    assert runs == local | {"o3_mini": {(corpus, str(run)) for corpus in ("build", "marro") for run in range(1, 6)}}
+    # The study did not reorganise the judgments of PredEx, which have no roles.
+    predex = {(cell["arm"], cell["segment"]) for cell in cells if cell["corpus"] == "predex"}
+    assert predex == {(arm, "crf") for arm in ("plain", "c", "d", "dc")}
+    stages = built("experiment=study").stages()
+    assert (stages["annotate"].layout, stages["verdict"].reading) == ("study", "study")
+    assert not stages["restructure"].hide_verdicts
+    for backbone in local:
+        assert composed("experiment=study", f"backbone={backbone}").backbone.decoding == "greedy"
+
+
+def test_the_printed_figures_stand_beside_the_corpora_of_the_study() -> None:
+    with (root() / "data/published/khatri2025_datasets.csv").open(encoding="utf-8") as file:
+        printed = {row["corpus"] for row in csv.DictReader(file)}
+    ran = {
+        one.removeprefix("corpus=") for cell in split_sweep(["experiment=study"]) for one in cell if "corpus=" in one
+    }
+    assert ran == printed
 
 
 def test_the_command_line_overrides_an_experiment_which_sets_no_stage_fields() -> None:

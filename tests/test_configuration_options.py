@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from legalrr.cli import main
-from legalrr.configuration import compose, require_joined
+from legalrr.configuration import compose, compose_cells, require_joined
 from legalrr.errors import UserError
 from legalrr.paths import root
 from legalrr.run.pipeline import build_pipeline
@@ -113,3 +113,18 @@ def test_a_choice_of_the_user_is_near_too(monkeypatch: pytest.MonkeyPatch, tmp_p
     for name in ("mine-own", "R/X"):
         with pytest.raises(UserError, match="did you mean arm=mine_own"):
             compose(overrides=[f"arm={name}"])
+
+
+def test_the_cells_of_an_experiment_are_composed_without_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    cells = compose_cells(["experiment=paper", "arm=plain,d", "limit=range(1,3)"])
+    assert [(config.arm.id, config.limit) for _, config in cells] == [("plain", 1), ("plain", 2), ("d", 1), ("d", 2)]
+    assert cells[0][0] == ["backbone=smollm2", "corpus=specimen", "arm=plain", "experiment=paper", "limit=1"]
+    ((own, config),) = compose_cells(["arm=drc"])
+    assert (own, config.arm.id) == (["arm=drc"], "drc")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_wrong_choice_in_a_sweep_is_refused_as_in_a_run() -> None:
+    with pytest.raises(UserError, match=r"^arm=majorty: no arm 'majorty' \(did you mean arm=majority\?\)"):
+        compose_cells(["arm=plain,majorty"])

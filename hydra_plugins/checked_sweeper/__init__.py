@@ -1,15 +1,20 @@
 """Hydra sweeper that refuses a sweep whose cells would share a folder or lack a key, before any of them runs.
 
+A sweep is one grid, the product of the axes in `params`, or several grids one after another (`grids`), for an
+experiment whose models or corpora are not all run in the same way.
+
 Hydra finds sweepers in `hydra_plugins` only.
 """
 
 import os.path
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
@@ -24,7 +29,41 @@ class CheckedSweeper(BasicSweeper):
     The configurations of all jobs are passed to its `check` method.
 
     With a launcher that runs jobs in other processes, the task learns of the folder only in this way.
+
+    Args:
+        max_batch_size: see `BasicSweeper`.
+        params: axes of every grid: option -> values separated by commas.
+        grids: further axes of each grid; None: a single grid. An axis on the command line replaces that of all grids.
     """
+
+    def __init__(
+        self,
+        max_batch_size: int | None,
+        params: dict[str, str] | None = None,
+        grids: Sequence[Mapping[str, Any]] | None = None,
+    ) -> None:
+        super().__init__(max_batch_size, params)
+        self.grids = grids or [{}]
+
+    def cells(self, arguments: Sequence[str], hydra_context: HydraContext) -> list[list[str]]:
+        """Return the overrides of each cell of the sweep with these arguments, without running it."""
+        self.hydra_context = hydra_context
+        parser = OverridesParser.create(config_loader=hydra_context.config_loader)
+        batches = self.split_arguments(parser.parse_overrides([*self._parse_config(), *arguments]), None)
+        return [cell for batch in batches for cell in batch]
+
+    def split_arguments(  # type: ignore[override]  # the basic sweeper calls it on the instance
+        self, overrides: list[Override], max_batch_size: int | None
+    ) -> list[list[list[str]]]:
+        """Split the sweep into batches of cells, each a list of overrides; equal cells of two grids are one."""
+        assert self.hydra_context is not None
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        cells: list[list[str]] = []
+        for grid in self.grids:
+            axes = parser.parse_overrides([f"{option}={values}" for option, values in grid.items()])
+            (more,) = BasicSweeper.split_arguments([*axes, *overrides], None)
+            cells += [cell for cell in more if cell not in cells]
+        return [list(batch) for batch in self.split_overrides_to_chunks(cells, max_batch_size)]
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """See `hydra.plugins.sweeper.Sweeper`."""

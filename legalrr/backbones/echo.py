@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from legalrr.backbones.piece_ids import piece_ids
 from legalrr.protocols import Abilities, Call, CallQueue, Reply
 from legalrr.stage import at_least, check_fields, digest, runtime
 
@@ -86,6 +87,10 @@ class EchoEngine:
     def token_ends(self, text: str) -> list[int]:
         """See `legalrr.protocols.Tokens`."""
         return [match.end() for match in WORD.finditer(text)]
+
+    def prompt_ids(self, call: Call) -> list[int]:
+        """See `legalrr.protocols.PromptTokens`."""
+        return piece_ids(call.messages, self)
 
     def answer(self, queue: CallQueue) -> Iterator[list[tuple[str, Reply]]]:
         """See `legalrr.protocols.Engine`; replies come in the order of the calls.

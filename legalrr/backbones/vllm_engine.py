@@ -104,6 +104,10 @@ class VLLMEngine:
         encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         return [end for _, end in encoded["offset_mapping"]]
 
+    def prompt_ids(self, call: Call) -> list[int]:
+        """See `legalrr.protocols.PromptTokens`."""
+        return tokenize_call(call, self.template, thinking_tokens=self._thoughts.tokens, option=self._option).ids
+
     @property
     def holds(self) -> int | None:
         """See `legalrr.protocols.Engine`; exact as soon as vLLM has started."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from legalrr.backbones.echo import EchoBackbone
 from legalrr.errors import UserError
-from legalrr.protocols import Backbone, Call, CallList, Engine
+from legalrr.protocols import Backbone, Call, CallList, Engine, PromptTokens
 from legalrr.stage import identity
 
 at_any_speed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -29,6 +29,15 @@ QUESTIONS = [ask(f"Matter {number}: answer YES or NO.") for number in range(200)
 def test_it_satisfies_the_protocols():
     assert isinstance(EchoBackbone(), Backbone)
     assert isinstance(EchoBackbone().load(), Engine)
+    assert isinstance(EchoBackbone().load(), PromptTokens)
+
+
+def test_a_prompt_has_an_id_per_word_and_as_many_as_the_reply_counts():
+    engine, call = EchoBackbone().load(), ask("one two three")
+    first, second, third = engine.prompt_ids(call)
+    assert engine.prompt_ids(ask("one two four"))[:2] == [first, second]
+    assert third not in engine.prompt_ids(ask("one two four"))
+    assert replies(engine.answer(CallList([call])))[call.key].prompt_tokens == 3
 
 
 def test_a_question_with_yes_and_no_is_answered_by_one_of_them():

@@ -14,7 +14,7 @@ from legalrr.backbones.sampling import CardSampling, call_seed
 from legalrr.backbones.thinking import CLOSING
 from legalrr.backbones.vllm import VLLMBackbone
 from legalrr.errors import UserError
-from legalrr.protocols import Call, CallList, Engine
+from legalrr.protocols import Call, CallList, Engine, PromptTokens
 
 TEXTS = ("a", "The appeal is about a wall.", "x" * 90, "é § 12(1)")
 ANSWERS = ("YES", "NO", "N", "YES, in part")
@@ -222,6 +222,13 @@ def test_the_capacity_is_that_of_vllm_as_soon_as_it_has_started(tiny):
     assert engine.holds is None
     list(engine.answer(CallList([ask("a")])))
     assert engine.holds == 8 * BLOCK
+
+
+def test_prompts_are_tokenized_without_starting_vllm(tiny, near, vllm):
+    engine, call = backbone(tiny).load(), ask("Is it so?")
+    assert isinstance(engine, PromptTokens)
+    assert engine.prompt_ids(call) == near.prompt_ids(call)
+    assert vllm.started == []
 
 
 def test_logprobs_equal_those_of_transformers_with_one_request_per_prefix(tiny, near, vllm):

@@ -13,6 +13,7 @@ from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.utils import JobReturn
 
 from legalrr.cli import main, run_command
+from legalrr.configuration import compose_cells
 
 Run = Callable[..., tuple[int, str, str]]
 QUICK = ("backbone=echo", "limit=2", "score.resamples=99", "score.permutations=99")
@@ -164,3 +165,34 @@ def test_a_cell_that_fails_in_another_process_keeps_the_tables(run_hydra: Run, t
     assert sorted(table(folder)) == [("0", "backbone.context=2300", "failed"), ("1", "direct", "done")]
     assert "report: " in out
     assert json.loads((folder / "0/error.json").read_text())["type"] == "UserError"
+
+
+GRIDS = "hydra.sweeper.grids=[{arm:direct},{arm:'plain,direct',seed:'range(1,3)'}]"
+
+
+def test_a_sweep_of_two_grids_runs_the_cells_of_both(run_hydra: Run, tmp_path: Path) -> None:
+    assert run_hydra(main, "legalrr", "-m", GRIDS, *QUICK)[0] == 0
+    (sweep,) = (tmp_path / "runs/sweep").iterdir()
+    ran = [(sweep / str(number) / ".hydra/overrides.yaml").read_text("utf-8") for number in range(5)]
+    own = [[line.removeprefix("- ") for line in text.splitlines()] for text in ran]
+    assert [[one for one in cell if one.startswith(("arm", "seed"))] for cell in own] == [
+        ["arm=direct"],
+        ["arm=plain", "seed=1"],
+        ["arm=plain", "seed=2"],
+        ["arm=direct", "seed=1"],
+        ["arm=direct", "seed=2"],
+    ]
+    # The same cells, composed without a run.
+    composed = compose_cells([GRIDS, "hydra.mode=MULTIRUN", *QUICK])
+    assert [(config.arm.id, config.seed) for _, config in composed] == [
+        ("direct", 0),
+        ("plain", 1),
+        ("plain", 2),
+        ("direct", 1),
+        ("direct", 2),
+    ]
+
+
+def test_an_axis_of_the_command_line_replaces_that_of_every_grid() -> None:
+    composed = compose_cells([GRIDS, "hydra.mode=MULTIRUN", "arm=c", "seed=4"])
+    assert [(config.arm.id, config.seed) for _, config in composed] == [("c", 4)]

@@ -140,6 +140,10 @@ class TransformersEngine:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
         return ids
 
+    def prompt_ids(self, call: Call) -> list[int]:
+        """See `legalrr.protocols.PromptTokens`."""
+        return self._tokenize_call(call).ids
+
     @contextmanager
     def running(self) -> Iterator[PreTrainedModel]:
         """See `legalrr.protocols.OpenEngine`."""
@@ -175,6 +179,11 @@ class TransformersEngine:
             return self._answer(batch, self._compare if self.prefixes.capacity else self._compare_reference)
         return self._answer(batch, self._generate if self.prefixes.capacity else self._generate_reference)
 
+    def _tokenize_call(self, call: Call) -> TokenizedPrompt:
+        return tokenize_call(
+            call, self.template, thinking_tokens=self._thoughts.tokens, option=self._option, vision=self._vision
+        )
+
     def _tokenize(self, calls: Sequence[Call]) -> tuple[list[TokenizedPrompt], list[tuple[str, Reply]]]:
         """Return the prompts to answer, and replies to calls that exceed the context."""
         if any(call.answers for call in calls) and not self.can.logprobs:
@@ -185,13 +194,7 @@ class TransformersEngine:
             if self._unrepeated is None and not call.final and not call.pages:
                 whole, repeated = self.template.tokenize(call.messages), self.template.repeated_length(call.messages)
                 self._unrepeated = len(whole) - repeated
-            prompt = tokenize_call(
-                call,
-                self.template,
-                thinking_tokens=self._thoughts.tokens,
-                option=self._option,
-                vision=self._vision,
-            )
+            prompt = self._tokenize_call(call)
             if len(prompt.ids) + prompt.new > self.context + self._thoughts.tokens:
                 overflows.append((call.key, prompt.reply("overflow")))
             else:

@@ -128,6 +128,10 @@ class OpenAIEngine:
         """See `legalrr.protocols.Tokens`."""
         return self._tokens.token_ends(text)
 
+    def prompt_ids(self, call: Call) -> list[int]:
+        """See `legalrr.protocols.PromptTokens`."""
+        return self._tokens.prompt_ids(call.messages)
+
     def answer(self, queue: CallQueue) -> Iterator[list[tuple[str, Reply]]]:
         """See `legalrr.protocols.Engine`; replies come in the order of arrival.
 
@@ -219,11 +223,8 @@ class OpenAIEngine:
     async def _generate(self, client: AsyncOpenAI, call: Call) -> Reply:
         allowed = call.max_new_tokens + self._thinking_tokens
         messages: Any = [dict(message) for message in call.messages]
-        body = {
-            self._cap: allowed,
-            **self._parameters,
-            **structured_arguments(self._structured, call.choices),
-        }
+        structured = structured_arguments(self._structured, call.choices)
+        body = {self._cap: allowed, **self._parameters, **structured}
         completion = await self._await(
             call,
             client.chat.completions.create(model=self._server.model, messages=messages, extra_body=body),

@@ -9,6 +9,7 @@ from typing import Any
 
 from legalrr.backbones.chat_template import DEFAULT_SECONDS, ChatTemplate
 from legalrr.backbones.local.weights import REMOTE_CODE, remote_code_error
+from legalrr.backbones.piece_ids import piece_ids
 from legalrr.backbones.thinking import set_thinking
 from legalrr.errors import UserError
 from legalrr.hub import HUB_ID, MAIN, TOKENIZER_FILES, download, resolve_commit
@@ -33,6 +34,10 @@ class CharacterTokens:
         """See `legalrr.protocols.Tokens`."""
         return [min(end, len(text)) for end in range(self.size, len(text) + self.size, self.size)]
 
+    def prompt_ids(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        """Give ids to the pieces of a conversation, without roles (`legalrr.backbones.piece_ids`)."""
+        return piece_ids(messages, self)
+
 
 class TokenizerTokens:
     """Token counter based on a tokenizer, which also tokenizes conversations.
@@ -53,6 +58,12 @@ class TokenizerTokens:
     def answer(self, text: str) -> list[int]:
         """Tokenize an answer without special tokens."""
         return list(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+    def prompt_ids(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        """Tokenize a conversation; without a chat template, its texts alone. Raises UserError as `conversation`."""
+        if self.tokenizer.chat_template is None:
+            return [token for message in messages for token in self.answer(message["content"])]
+        return self.conversation(messages)
 
     def conversation(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
         """Tokenize a conversation with the chat template, up to the start of the answer.

@@ -39,9 +39,24 @@ def test_a_tokenizer_counts_and_encodes_as_the_same_model_in_process(tiny):
         assert tokens.token_ends(text) == engine.token_ends(text)
     messages = [{"role": "user", "content": "Is it so?"}]
     ids = engine.tokenizer.apply_chat_template(messages, tokenize=True, add_generation_prompt=True, return_dict=False)
-    assert tokens.conversation(messages) == ids
+    assert tokens.conversation(messages) == tokens.prompt_ids(messages) == ids
     # The tokenizer adds a BOS token to every text, but not to answers.
     assert tokens.answer("NO") == engine.tokenizer("NO", add_special_tokens=False)["input_ids"]
+
+
+def test_prompts_without_a_chat_template_have_the_ids_of_their_texts(tiny):
+    tokens = open_tokens(str(tiny), None, option="backbone")
+    tokens.tokenizer.chat_template = None
+    messages = [{"role": "system", "content": "One."}, {"role": "user", "content": "Two?"}]
+    assert tokens.prompt_ids(messages) == tokens.answer("One.") + tokens.answer("Two?")
+
+
+def test_pieces_of_characters_share_ids_as_prompts_share_a_beginning():
+    counter = CharacterTokens(3)
+    first, other = (counter.prompt_ids([{"role": "user", "content": text}]) for text in ("abcdefgh", "abcdefxyz"))
+    assert (len(first), len(other)) == (3, 3)
+    assert first[:2] == other[:2]
+    assert first[2] != other[2]
 
 
 def test_a_conversation_that_the_template_rejects_is_an_error_with_its_reason(tiny):

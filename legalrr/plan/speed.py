@@ -1,0 +1,232 @@
+"""Predict the seconds of planned calls from a few measured ones.
+
+The batches are those that the run would form from the calls of a judgment, turn by turn. A batch takes
+
+    rows o + n a + (past + n / 2) n b + steps (c + (rows - 1) d + rows width e)
+
+with n tokens that are read after `past` others, and `steps` tokens that each row writes at a width of `width` tokens; e
+has one value for a single row and another for several, whose states are padded and copied. The seven numbers are the
+non-negative least squares of the relative errors of the measurements.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from legalrr.plan.walk import PlannedCall, Walked
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What a batch computes."""
+
+    rows: int
+    """Prompts."""
+    read: float
+    """Tokens read."""
+    attended: float
+    """Sum over the tokens read of the tokens before each."""
+    steps: float
+    """Tokens that the longest answer writes."""
+    width: float
+    """Tokens of the longest prompt, and half of its answer."""
+
+    def terms(self) -> tuple[float, ...]:
+        """Return the factors of the seven numbers."""
+        positions = self.steps * self.rows * self.width
+        more = max(self.rows - 1, 0)
+        alone, together = (0.0, positions) if more else (positions, 0.0)
+        return (self.rows, self.read, self.attended, self.steps, self.steps * more, alone, together)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed:
+    """Speed of a backbone on a machine."""
+
+    numbers: tuple[float, ...]
+    """The seven numbers, in seconds."""
+    load: float
+    """Seconds until the first answer: the load of the model."""
+    measured: int
+    """Number of measurements."""
+    error: float
+    """Mean relative error of the fit on them."""
+    seconds: float
+    """Duration of the calibration, without the load."""
+
+    def time(self, work: Work) -> float:
+        """Predict the seconds of a batch."""
+        return float(np.dot(self.numbers, work.terms()))
+
+    def step(self, rows: int, width: float) -> float:
+        """Predict the seconds of one token for each of some rows, after `width` tokens."""
+        whole = self.time(Work(rows=rows, read=0, attended=0, steps=1, width=width))
+        return whole - self.time(Work(rows=rows, read=0, attended=0, steps=0, width=width))
+
+    @property
+    def prefill(self) -> float:
+        """Tokens per second of reading a prompt of 1,024 tokens; infinity if it takes no time."""
+        seconds = self.time(Work(rows=1, read=1024, attended=1024**2 / 2, steps=0, width=0))
+        return 1024 / seconds if seconds else math.inf
+
+    @property
+    def decode(self) -> float:
+        """Tokens per second of writing one answer after 1,024 tokens; infinity if it takes no time."""
+        seconds = self.step(1, 1024)
+        return 1 / seconds if seconds else math.inf
+
+
+def fit_speed(measured: Sequence[tuple[Work, float]], *, load: float, seconds: float) -> Speed:
+    """Fit the seven numbers to measured (work, seconds)."""
+    from scipy.optimize import nnls
+
+    times = np.array([max(taken, 1e-9) for _, taken in measured])
+    terms = np.array([work.terms() for work, _ in measured]) / times[:, None]
+    # Factors of very different sizes: scaled, so that the solver treats them alike.
+    scale = np.maximum(np.abs(terms).max(axis=0), 1e-300)
+    found, _ = nnls(terms / scale, np.ones(len(times)))
+    numbers = found / scale
+    error = float(np.mean(np.abs(terms @ numbers - 1)))
+    return Speed(numbers=tuple(map(float, numbers)), load=load, measured=len(measured), error=error, seconds=seconds)
+
+
+@dataclass
+class AnswerLengths:
+    """Lengths of answers by their limit; an answer of unknown length is as long as its limit."""
+
+    known: dict[int, list[float]] = field(default_factory=dict)
+    """Limit -> lengths, in tokens."""
+    thoughts: int = 0
+    """Tokens that a reasoning model may write in addition to a limit."""
+
+    @property
+    def count(self) -> int:
+        """Number of known lengths."""
+        return sum(map(len, self.known.values()))
+
+    def add(self, limit: int, length: float) -> None:
+        """Add the length of an answer."""
+        self.known.setdefault(limit, []).append(length)
+
+    def mean(self, limit: int) -> float:
+        """Return the expected length of an answer."""
+        found = self.known.get(limit)
+        return float(np.mean(found)) if found else self.most(limit)
+
+    def most(self, limit: int) -> float:
+        """Return the most tokens of an answer; 0 if answers are compared."""
+        return float(limit + self.thoughts) if limit else 0.0
+
+    def longest(self, limits: Iterable[int]) -> float:
+        """Return the expected length of the longest of several answers, drawn independently."""
+        counts: dict[int, int] = {}
+        for limit in limits:
+            counts[limit] = counts.get(limit, 0) + 1
+        return max((self._longest(limit, rows) for limit, rows in counts.items()), default=0.0)
+
+    def _longest(self, limit: int, rows: int) -> float:
+        found = np.sort(np.array(self.known.get(limit) or [self.most(limit)], dtype=np.float64))
+        below = np.arange(len(found) + 1) / len(found)
+        return float(found @ np.diff(below**rows))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scheduler:
+    """How an engine divides calls into batches; a field that is None does not limit them."""
+
+    group: int
+    """Judgments that advance together."""
+    holds: int | None = None
+    """Tokens of their prompts and answers."""
+    batch_tokens: int | None = None
+    """Tokens of padded prompts and answers in a batch."""
+    batch_prefill: int | None = None
+    """Tokens read for a batch of several."""
+    cached: bool = True
+    """Whether the engine keeps what it has read."""
+
+    def batches(self, walked: Iterable[Walked]) -> Iterator[tuple[PlannedCall, ...]]:
+        """Yield the batches of a run."""
+        for group in self._groups(walked):
+            for turn in range(max(len(one.steps) for one in group)):
+                calls = [call for one in group if turn < len(one.steps) for call in one.steps[turn]]
+                yield from self._split(calls)
+
+    def _groups(self, walked: Iterable[Walked]) -> Iterator[list[Walked]]:
+        group: list[Walked] = []
+        taken = 0
+        for one in walked:
+            needed = sum(call.fresh + call.limit for step in one.steps for call in step)
+            full = self.holds is not None and taken + needed > self.holds
+            if group and (full or len(group) >= self.group):
+                yield group
+                group, taken = [], 0
+            group.append(one)
+            taken += needed
+        if group:
+            yield group
+
+    def _split(self, calls: Sequence[PlannedCall]) -> Iterator[tuple[PlannedCall, ...]]:
+        batch: tuple[PlannedCall, ...] = ()
+        for call in calls:
+            grown = (*batch, call)
+            wide = len(grown) * max(one.tokens + one.quoted + one.limit for one in grown)
+            read = sum(self.read(one, 1.0) for one in grown)
+            # Compared answers are computed prompt by prompt.
+            if batch and (
+                not call.limit
+                or not batch[-1].limit
+                or (self.batch_tokens is not None and wide > self.batch_tokens)
+                or (self.batch_prefill is not None and read > self.batch_prefill)
+            ):
+                yield batch
+                grown = (call,)
+            batch = grown
+        if batch:
+            yield batch
+
+    def read(self, call: PlannedCall, share: float) -> float:
+        """Return the tokens of a prompt that are computed.
+
+        Args:
+            call: the call.
+            share: length of answers as a share of their limits.
+        """
+        return call.fresh + share * call.fresh_quoted if self.cached else call.tokens + share * call.quoted
+
+
+def predict_seconds(
+    speed: Speed, batches: Iterable[Sequence[PlannedCall]], scheduler: Scheduler, lengths: AnswerLengths, share: float
+) -> float:
+    """Predict the seconds of batches, with the load of the model.
+
+    Args:
+        speed: the speed.
+        batches: those of `scheduler`.
+        scheduler: the scheduler.
+        lengths: lengths of the answers.
+        share: mean length of quoted answers as a share of their limits.
+    """
+    total = 0.0
+    for batch in batches:
+        steps = max(lengths.longest(call.limit for call in batch), 1.0)
+        read = [scheduler.read(call, share) for call in batch]
+        long = [call.tokens + share * call.quoted for call in batch]
+        attended = sum(n * (whole - n / 2) for n, whole in zip(read, long, strict=True))
+        total += speed.time(
+            Work(rows=len(batch), read=sum(read), attended=attended, steps=steps, width=max(long) + steps / 2)
+        )
+    return total + (speed.load if total else 0.0)
+
+
+def written_share(calls: Mapping[int, int], lengths: AnswerLengths) -> float:
+    """Return the expected length of answers as a share of their limits; 1 without answers.
+
+    Args:
+        calls: limit -> number of answers.
+        lengths: their lengths.
+    """
+    most = sum(lengths.most(limit) * count for limit, count in calls.items())
+    return sum(lengths.mean(limit) * count for limit, count in calls.items()) / most if most else 1.0
