@@ -152,7 +152,8 @@ class Scheduler:
         for group in self._groups(walked):
             for turn in range(max(len(one.steps) for one in group)):
                 calls = [call for one in group if turn < len(one.steps) for call in one.steps[turn]]
-                yield from self._split(calls)
+                # Compared answers, which write nothing, come first.
+                yield from self._split(sorted(calls, key=lambda call: call.limit > 0))
 
     def _groups(self, walked: Iterable[Walked]) -> Iterator[list[Walked]]:
         group: list[Walked] = []

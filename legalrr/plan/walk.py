@@ -77,7 +77,7 @@ class Walked:
     """The calls about one judgment that are to be made, in the order of the run."""
 
     steps: tuple[tuple[PlannedCall, ...], ...]
-    """Calls of the first turns, of the second, and so on; those of a turn in depth-first order."""
+    """Calls of the first turns, of the second, and so on: in each, compared answers first, in depth-first order."""
 
 
 @dataclass
@@ -151,8 +151,13 @@ class Walk:
         new = {key: call for key, call in calls.items() if key not in self.calls}
         emptied = {key: _without_marks(call) for key, call in new.items()}
         ids = {key: self.engine.prompt_ids(call) for key, call in emptied.items()}
-        keys = list(new)
-        ordered = [keys[place] for place in depth_first_order([ids[key] for key in keys], [len(ids[k]) for k in keys])]
+        # As in the run, compared answers come first.
+        kinds = [[key for key in new if bool(new[key].answers) == compared] for compared in (True, False)]
+        ordered = [
+            keys[place]
+            for keys in kinds
+            for place in depth_first_order([ids[key] for key in keys], [len(ids[key]) for key in keys])
+        ]
         made = []
         for key in ordered:
             planned = self.calls[key] = self._plan(new[key], ids[key])

@@ -68,11 +68,11 @@ def test_batches_keep_the_limits_of_the_engine() -> None:
         scheduler = Scheduler(**({"group": 2} | limits))
         return [[call.tokens for call in batch] for batch in scheduler.batches([first, second])]
 
-    assert rows() == [[100, 110, 200], [130], [100]]
-    assert rows(batch_tokens=300) == [[100, 110], [200], [130], [100]]
-    assert rows(batch_prefill=105) == [[100], [110], [200], [130], [100]]
-    assert rows(group=1) == [[100, 110], [130], [100], [200]]
-    assert rows(holds=300) == [[100, 110], [130], [100], [200]]
+    assert rows() == [[100, 110, 200], [100], [130]]
+    assert rows(batch_tokens=300) == [[100, 110], [200], [100], [130]]
+    assert rows(batch_prefill=105) == [[100], [110], [200], [100], [130]]
+    assert rows(group=1) == [[100, 110], [100], [130], [200]]
+    assert rows(holds=300) == [[100, 110], [100], [130], [200]]
 
 
 def test_without_a_cache_whole_prompts_are_read() -> None:
