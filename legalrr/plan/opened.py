@@ -6,7 +6,7 @@ the plan says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from legalrr.backbones.catalogue import BackboneFacts, card, hub_snapshots, local_files
+from legalrr.backbones.catalogue import hub_snapshots, local_files
+from legalrr.backbones.facts import BackboneFacts, card
 from legalrr.backbones.openai.tokens import CharacterTokens
 from legalrr.errors import UserError
 from legalrr.hub import HUB_ID
 from legalrr.paths import resolve
-from legalrr.protocols import Abilities, Backbone, Call, PromptTokens, Reply
+from legalrr.protocols import Abilities, Backbone, Call, CallQueue, PromptTokens, Reply
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,11 +68,9 @@ class CharacterEngine(CharacterTokens):
         """See `legalrr.protocols.PromptTokens`."""
         return super().prompt_ids(call.messages)
 
-    def generate(self, calls: Sequence[Call]) -> Iterator[list[tuple[str, Reply]]]:
+    def answer(self, queue: CallQueue) -> Iterator[list[tuple[str, Reply]]]:
         """Raise UserError: there is no model."""
         raise UserError("the model is not here", where="backbone", cure="legalrr models says how to get it")
-
-    compare = generate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +112,7 @@ def missing_model(config: DictConfig) -> str | None:
         engines=(),
         source=None,
         read=None,
-        uncertain=frozenset(),
+        uncertain=(),
     )
     return None if local_files(facts, _snapshots()) else model
 
