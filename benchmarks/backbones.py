@@ -1,19 +1,22 @@
-"""Measure the cost of running the study's arms: the transformers engine against lm-evaluation-harness, in one run.
+"""Measure the cost of running the study's arms: the local engine against vLLM and lm-evaluation-harness, in one run.
 
-    LEGALRR_DATA=... python benchmarks/backbones.py [--judgments 20] [--budget 512] [--lm-eval PYTHON] [--part direct]
+    LEGALRR_DATA=... python benchmarks/backbones.py [--judgments 20] [--budget 512] [--dtype bfloat16] [--part direct]
+        [--vllm .venv-vllm/bin/python] [--lm-eval PYTHON]
 
 For the eight arms (layouts `conversation` and `judgment_first`, the turn limits of quickstart) and for `direct` alone,
 on real judgments and the packaged model:
 
 - computed prompt tokens / distinct tokens, the nodes of the prefix tree of all prompts;
-- seconds, and those of lm-eval's `hf` model on the same prompts, turn by turn, with the same dtype, matmul precision
-  and threads.
+- seconds, and those of vLLM's CPU build on the same calls, with the same dtype, both cores bound, libiomp5 loaded first
+  (if it is in the environment), a KV cache of 4 GB and prefix caching;
+- seconds of lm-eval's `hf` model on the same prompts, turn by turn, with the same dtype, matmul precision and threads.
 
-PYTHON is an interpreter with lm-eval 0.4.13; without it the comparison is skipped with a message.
+PYTHON is an interpreter with lm-eval 0.4.13, or one of `make test-vllm`; without it the comparison is skipped.
 """
 
 import argparse
 import json
+import os
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -83,15 +86,19 @@ def main() -> None:
     parser.add_argument("--corpus", default="build", help="annotated corpus (default build)")
     parser.add_argument("--budget", type=int, help="tokens of a judgment to show (default: all that fit)")
     parser.add_argument("--matmul-precision", default="highest", help="precision of float32 products (default highest)")
+    parser.add_argument("--dtype", default="float32", help="dtype of weights and states (default float32)")
+    parser.add_argument("--option", action="append", default=[], help="further option of the local engine's cells")
+    parser.add_argument("--vllm", metavar="PYTHON", help="interpreter with vLLM's CPU build")
     parser.add_argument("--lm-eval", metavar="PYTHON", help="interpreter with lm-eval 0.4.13")
     parser.add_argument("--part", choices=[name for name, _, _ in PARTS], help="measure only this part")
     parser.add_argument("--batch", default="auto", help="batch size of lm-eval (default auto)")
     options = parser.parse_args()
     budget = [] if options.budget is None else [f"restructure.budget={options.budget}"]
     common_options = [f"corpus={options.corpus}", f"limit={options.judgments}", "restructure.overflow=middle", *budget]
-    common_options.append(f"backbone.matmul_precision={options.matmul_precision}")
+    common_options.append(f"backbone.dtype={options.dtype}")
+    local_options = [f"backbone.matmul_precision={options.matmul_precision}", *options.option]
     print(
-        f"{options.judgments} judgments of {options.corpus}, the packaged model, float32, "
+        f"{options.judgments} judgments of {options.corpus}, the packaged model, {options.dtype}, "
         f"matmul_precision {options.matmul_precision}, threads {torch.get_num_threads()}",
         flush=True,
     )
@@ -100,8 +107,11 @@ def main() -> None:
             continue
         caps = [f"annotate.tokens.{cap}" for cap in CAPS]
         with TemporaryDirectory() as folder:
-            cells = [_cell(f"arm={arm}", *common_options, *caps, *more, f"runs={folder}") for arm in arms]
-            _measure(name, cells, Path(folder), options)
+            overrides = [[f"arm={arm}", *common_options, *caps, *more, f"runs={folder}"] for arm in arms]
+            seconds = _measure(name, [_cell(*one, *local_options) for one in overrides], Path(folder), options)
+            if options.vllm is not None:
+                other = _vllm([[*one, "engine=vllm", f"runs={folder}/vllm"] for one in overrides], folder, options)
+                print(f"  vLLM: {other:.1f} s, ours / vLLM {seconds / other:.2f}", flush=True)
 
 
 def _cell(*overrides: str) -> Pipeline:
@@ -109,7 +119,24 @@ def _cell(*overrides: str) -> Pipeline:
         return build_pipeline(compose("config", list(overrides)))
 
 
-def _measure(name: str, cells: Sequence[Pipeline], folder: Path, options: argparse.Namespace) -> None:
+def _vllm(overrides: Sequence[Sequence[str]], folder: str, options: argparse.Namespace) -> float:
+    """Return the seconds that vLLM takes for the calls of cells."""
+    calls, out = Path(folder, "cells.json"), Path(folder, "vllm.json")
+    calls.write_text(json.dumps(overrides), "utf-8")
+    library = Path(options.vllm).parents[1] / "lib" / "libiomp5.so"
+    environment = {
+        **{name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"},
+        "VLLM_CPU_OMP_THREADS_BIND": f"0-{torch.get_num_threads() - 1}",
+        "LEGALRR_DATA": str(Path(os.environ["LEGALRR_DATA"]).resolve()),
+        **({"LD_PRELOAD": str(library.resolve())} if library.is_file() else {}),
+    }
+    command = [options.vllm, str(Path(__file__).with_name("vllm_side.py")), str(calls), str(out)]
+    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    return float(json.loads(out.read_text("utf-8"))["seconds"])
+
+
+def _measure(name: str, cells: Sequence[Pipeline], folder: Path, options: argparse.Namespace) -> float:
+    """Print the tokens and seconds of the local engine, and those of lm-eval; return the former seconds."""
     # A new engine has an empty prefix cache.
     forget_engine()
     engine = cells[0].backbone.load()
@@ -133,14 +160,14 @@ def _measure(name: str, cells: Sequence[Pipeline], folder: Path, options: argpar
         flush=True,
     )
     if options.lm_eval is None:
-        print("  against lm-eval: not measured (--lm-eval PYTHON)")
-        return
+        return seconds
     other = _lm_eval(engine, listener.requests, folder, options)
     print(
         f"  lm-eval {other['version']}, batch {options.batch}: {other['seconds']:.1f} s, "
         f"speed-up {other['seconds'] / seconds:.2f}",
         flush=True,
     )
+    return seconds
 
 
 def _distinct(prompts: Sequence[Sequence[int]]) -> int:

@@ -54,7 +54,8 @@ def test_every_backbone_states_the_facts_missing_in_its_configuration(file):
         wanted |= {"source", "read"} | (set() if one.served else {"context", "parameters", "cache", "engines"})
     if file.stem.startswith("gka_"):
         wanted |= {"state"}
-    assert set(facts) - {"uncertain"} == wanted
+    # Of other recurrent layers the state may be unknown.
+    assert set(facts) - {"uncertain"} - ({"state"} - wanted) == wanted
 
 
 @pytest.mark.parametrize(("group", "file"), ALL, ids=IDS)

@@ -318,7 +318,7 @@ def test_calls_without_choices_keep_their_keys(tmp_path: Path) -> None:
         engine = Fake()
         ask([case("j", direct=True)], engine, tmp_path, scoring)
         (call,) = engine.calls
-        asked = {"generate": 16} if scoring == "generate" else {"compare": ["YES", "NO"]}
+        asked = {"generate": 64} if scoring == "generate" else {"compare": ["YES", "NO"]}
         assert call.key == digest({**asked, "messages": list(call.messages)})
 
 
