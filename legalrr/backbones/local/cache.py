@@ -6,6 +6,7 @@ states, which `legalrr.backbones.local.shared_prefix_attention` reads where they
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,6 @@ from legalrr.backbones.local.shared_prefix_attention import (
     PREFIXES,
     KeysAndValues,
     Prefixes,
-    SharedPrefix,
     find_shared_prefixes,
 )
 from legalrr.errors import UserError
@@ -274,17 +274,17 @@ def _storage(cache: DynamicCache) -> Storage:
 def stack_states(config: PretrainedConfig, states: Sequence[State], new: int) -> DynamicCache:
     """Stack states to the cache of a batch, left-padded, with room for `new` tokens.
 
-    On a CPU, layers that can read prefixes where they are hold only what follows the shared prefixes of the states.
+    On a CPU, layers that can read prefixes where they are hold only the last tokens of the states.
     """
     width = max(len(state.ids) for state in states)
     first = states[0].parts[0]
     # Only the CPU kernel returns the log-sum-exp under a mask, which the unshared part of the prompts needs.
     on_cpu = all(keys.device.type == "cpu" for keys in first.keys if keys is not None)
-    shared = find_shared_prefixes([state.ids for state in states]) if on_cpu and _splits(config) else ()
+    read = _parts_to_read(states) if on_cpu and _splits(config) else None
     cache = _empty_cache(config, width + new)
     for i, layer in enumerate(cache.layers):
-        if first.keys[i] is not None and shared and type(layer) is GrowingLayer:
-            cache.layers[i] = _layer_after_prefixes(states, shared, i, new)
+        if first.keys[i] is not None and read is not None and type(layer) is GrowingLayer:
+            cache.layers[i] = _layer_after_parts(states, read, i, new)
         elif first.keys[i] is not None:
             layer.update(*_padded([_tensors(state.parts, i) for state in states], width))
         if states[0].snapshots:
@@ -293,23 +293,45 @@ def stack_states(config: PretrainedConfig, states: Sequence[State], new: int) ->
     return cache
 
 
-def _layer_after_prefixes(
-    states: Sequence[State], shared: Sequence[SharedPrefix], layer: int, new: int
-) -> GrowingLayer:
-    """Build the layer of a batch that holds what follows the shared prefixes."""
+@dataclass(frozen=True, kw_only=True)
+class _PartsToRead:
+    """What the rows of a batch read where it is: prefixes that several share, and what follows them in one row."""
+
+    groups: tuple[tuple[slice, tuple[StatePart, ...]], ...]
+    """Rows and parts; a row may be in two groups, first in that of its prefix."""
+    lengths: tuple[int, ...]
+    """Number of tokens of each row that are read so."""
+
+
+def _parts_to_read(states: Sequence[State]) -> _PartsToRead:
+    groups, lengths = [], []
+    for shared in find_shared_prefixes([state.ids for state in states]):
+        groups.append((shared.rows, states[shared.rows.start].between(0, shared.tokens)))
+        for row in range(shared.rows.start, shared.rows.stop):
+            length = len(states[row].ids)
+            if length - shared.tokens >= SHORT:
+                groups.append((slice(row, row + 1), states[row].between(shared.tokens, length)))
+                lengths.append(length)
+            else:
+                lengths.append(shared.tokens)
+    return _PartsToRead(groups=tuple(groups), lengths=tuple(lengths))
+
+
+def _layer_after_parts(states: Sequence[State], read: _PartsToRead, layer: int, new: int) -> GrowingLayer:
+    """Build the layer of a batch that holds what follows the parts that are read where they are."""
     width = max(len(state.ids) for state in states)
-    lengths = [part.tokens for part in shared for _ in range(part.rows.start, part.rows.stop)]
-    columns = max(len(state.ids) - length for state, length in zip(states, lengths, strict=True))
+    left = [len(state.ids) - length for state, length in zip(states, read.lengths, strict=True)]
+    columns = max(left)
     made = GrowingLayer(columns + new)
     made.before = width - columns
     made.prefixes = Prefixes(
-        groups=tuple((part.rows, _tensors(states[part.rows.start].between(0, part.tokens), layer)) for part in shared),
-        rest=tuple(columns - (len(state.ids) - length) for state, length in zip(states, lengths, strict=True)),
+        groups=tuple((rows, _tensors(parts, layer)) for rows, parts in read.groups),
+        rest=tuple(columns - tokens for tokens in left),
     )
     empty = _tensors([states[0].parts[0].slice(0, 0)], layer)
     rows = [
         _tensors(state.between(length, len(state.ids)), layer) or empty
-        for state, length in zip(states, lengths, strict=True)
+        for state, length in zip(states, read.lengths, strict=True)
     ]
     made.update(*_padded(rows, columns))
     return made

@@ -26,7 +26,7 @@ BYTES_PER_WEIGHT = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "bitsandbyt
 """Bytes per weight, by dtype or quantisation."""
 LATENT_MODELS = frozenset({"axk1", "bailing_hybrid", "deepseek_v3", "glm4_moe_lite", "kimi_linear", "youtu"})
 """Model types whose attention keeps its latent vectors; transformers 5.23 keeps the keys and values of others."""
-LIBRARIES = 900_000_000
+LIBRARIES = 1_150_000_000
 """Assumed bytes of the process without model and states: Python, torch, transformers, judgments."""
 TOKENS_PER_SNAPSHOT = 1024
 """Assumed number of tokens per copy of recurrent states."""

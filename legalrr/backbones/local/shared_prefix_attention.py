@@ -53,7 +53,7 @@ class Prefixes:
     """Keys and values, in one layer, of the tokens before those that the layer holds itself."""
 
     groups: tuple[tuple[slice, tuple[KeysAndValues, ...]], ...]
-    """Rows, and the parts of their prefix, each of shape (1, key-value heads, tokens, head size)."""
+    """Rows, and parts of their prefix, shape (1, key-value heads, tokens, head size). A row may be in several."""
     rest: tuple[int, ...] = ()
     """For each row, the column of its first token in the layer; those before are padding. Empty: no padding."""
     read: bool = False
@@ -243,9 +243,8 @@ def _attend_to_prefixes(
         )
     else:
         output, logsumexp = _attend_to_own(query, key, value, scale=scale)
-    merged = [_attend_to_parts(query[which], parts, new, scale) for which, parts in prefixes.groups]
-    for (which, _), found in zip(prefixes.groups, merged, strict=True):
-        if found is not None:
+    for which, parts in prefixes.groups:
+        if (found := _attend_to_parts(query[which], parts, new, scale)) is not None:
             output[which], logsumexp[which] = _merge((output[which], logsumexp[which]), found)
     return output.reshape(rows, heads, new, -1)
 
