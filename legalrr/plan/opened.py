@@ -179,17 +179,40 @@ def model_memory(backbone: Backbone, longest: int) -> Memory | None:
     if not {"model", "dtype", "quantization"} <= names:
         return None
     from legalrr.backbones.local.checkpoint import open_checkpoint
-    from legalrr.backbones.local.memory import BYTES_PER_WEIGHT, cache_bytes, state_bytes, weight_bytes
+    from legalrr.backbones.local.memory import (
+        BYTES_PER_WEIGHT,
+        cache_bytes,
+        divide_state_memory,
+        state_bytes,
+        state_memory,
+        weight_bytes,
+    )
 
     node: Any = backbone
     checkpoint = open_checkpoint(node.model, node.revision, dtype=node.dtype, option="backbone")
     known = node.quantization if node.quantization in BYTES_PER_WEIGHT else "none"
     device = getattr(node, "device", "cuda")
+    weights = weight_bytes(checkpoint.auto, checkpoint.config, checkpoint.folder, node.dtype, known)
+    cache = int(1e9 * getattr(node, "prefix_cache_gb", 0.0))
+    states = cache_bytes(checkpoint.config, max(longest, getattr(node, "batch_tokens", 0)), node.dtype)
+    states += state_bytes(checkpoint.config, node.dtype)
+    if getattr(node, "memory_gb", None) is not None:
+        native = checkpoint.config.get_text_config(decoder=True).max_position_embeddings
+        left = state_memory(
+            checkpoint.config,
+            node.context or native,
+            memory=int(1e9 * node.memory_gb),
+            weights=weights,
+            dtype=node.dtype,
+            chunk=node.prefill_chunk,
+            option="backbone",
+        )
+        cache, batch = divide_state_memory(left, cache)
+        states = min(states, batch)
     return Memory(
-        weights=weight_bytes(checkpoint.auto, checkpoint.config, checkpoint.folder, node.dtype, known),
-        states=cache_bytes(checkpoint.config, max(longest, getattr(node, "batch_tokens", 0)), node.dtype)
-        + state_bytes(checkpoint.config, node.dtype),
-        cache=int(1e9 * getattr(node, "prefix_cache_gb", 0.0)),
+        weights=weights,
+        states=states,
+        cache=cache,
         available=_available(device),
         device=device,
     )

@@ -1,6 +1,6 @@
 """Backbones opened to count tokens, and their memory."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,16 @@ def test_the_memory_of_a_model_is_that_of_its_configuration(tiny: Path) -> None:
     assert small.cache == 500_000_000
     assert small.fits
     assert model_memory(EchoBackbone(), 10) is None
+
+
+def test_a_limit_of_memory_limits_the_states(tiny: Path) -> None:
+    backbone = TransformersBackbone(name="tiny", model=str(tiny), batch_tokens=10**7)
+    free = model_memory(backbone, 10)
+    limited = model_memory(replace(backbone, memory_gb=1.5), 10)
+    assert free is not None
+    assert limited is not None
+    assert (free.cache, limited.weights) == (2 * 10**9, free.weights)
+    assert limited.cache + limited.states < 1.5e9 < free.states
 
 
 def test_stated_facts_replace_files_that_are_not_here(monkeypatch: pytest.MonkeyPatch) -> None:

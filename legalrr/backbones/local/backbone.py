@@ -14,6 +14,7 @@ from legalrr.backbones.local.gka_options import GkaOptions
 from legalrr.backbones.local.memory import (
     check_memory,
     check_thinking,
+    divide_state_memory,
     set_context,
     state_memory,
     token_bytes,
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 
 OPTION = "backbone"
 GKA_OPTION = f"{OPTION}.gka"
-CACHE_SHARE = 0.6
-"""Share of the memory for states that the prefix cache takes; the rest is for batches."""
 DEVICE = re.compile(r"cpu|cuda|cuda:\d+|mps|auto")
 MIN_CACHED_SHARE = {"sdpa": 0.25}
 """Minimum share of a prompt that must be cached for its state to be used, by attention; 0 for others. After a cached
@@ -203,8 +202,7 @@ def _engine(backbone: TransformersBackbone) -> TransformersEngine:
             chunk=backbone.prefill_chunk,
             option=OPTION,
         )
-        capacity = min(capacity, int(CACHE_SHARE * states))
-        batch_bytes = states - capacity
+        capacity, batch_bytes = divide_state_memory(states, capacity)
 
     from legalrr.backbones.local.engine import TransformersEngine
     from legalrr.backbones.local.page_images import open_vision

@@ -26,6 +26,8 @@ BYTES_PER_WEIGHT = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "bitsandbyt
 """Bytes per weight, by dtype or quantisation."""
 LATENT_MODELS = frozenset({"axk1", "bailing_hybrid", "deepseek_v3", "glm4_moe_lite", "kimi_linear", "youtu"})
 """Model types whose attention keeps its latent vectors; transformers 5.23 keeps the keys and values of others."""
+CACHE_SHARE = 0.6
+"""Share of the memory for states that the prefix cache takes; the rest is for batches."""
 LIBRARIES = 1_150_000_000
 """Assumed bytes of the process without model and states: Python, torch, transformers, judgments."""
 TOKENS_PER_SNAPSHOT = 1024
@@ -328,6 +330,12 @@ def state_memory(
             cure=f"give at least {(fixed + 2 * one) / 1e9 + 0.05:.1f}, or lower {option}.context or prefill_chunk",
         )
     return memory - fixed
+
+
+def divide_state_memory(states: int, capacity: int) -> tuple[int, int]:
+    """Return the bytes of the prefix cache, at most `capacity`, and of a batch, which are together `states`."""
+    cache = min(capacity, int(CACHE_SHARE * states))
+    return cache, states - cache
 
 
 def trim_heap() -> None:
