@@ -12,6 +12,7 @@ from hydra import compose, initialize_config_dir
 from legalrr.backbones.engine_choice import build_backbone
 from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
 from legalrr.backbones.sampling import CardSampling
+from legalrr.backbones.thinking import Thoughts
 from legalrr.backbones.vllm import VLLMBackbone
 from legalrr.paths import root
 from legalrr.protocols import Call, CallList
@@ -146,12 +147,11 @@ def test_samples_depend_on_the_seed_and_not_on_the_batch(far):
 
     def drawn(seed, some):
         engine = type(far)(
-            template=far.template,
+            thoughts=Thoughts(template=far.template, tokens=0),
             context=CONTEXT,
             start=lambda: far.llm,
             ends=far._ends,
             holds=None,
-            thinking_tokens=0,
             card=CardSampling(temperature=1.0, top_k=40),
             seed=seed,
             option="backbone",
