@@ -21,7 +21,6 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -32,8 +31,8 @@ from hydra import compose, initialize_config_dir
 from legalrr.backbones.local.backbone import forget_engine
 from legalrr.backbones.local.engine import TransformersEngine
 from legalrr.backbones.local.prefill import tokenize_call
-from legalrr.backbones.local.prefix_cache import common_prefix_length
 from legalrr.paths import root
+from legalrr.plan.prefix_tree import PrefixTree
 from legalrr.protocols import Call, CallQueue, Reply
 from legalrr.run.pipeline import Pipeline, build_pipeline
 from legalrr.run.prefetch import prefetch_cells
@@ -151,7 +150,10 @@ def _measure(name: str, cells: Sequence[Pipeline], folder: Path, options: argpar
         for calls in listener.requests
         for call in calls
     ]
-    distinct = _distinct(prompts)
+    tree = PrefixTree()
+    for prompt in prompts:
+        tree.add(prompt)
+    distinct = tree.tokens
     computed = engine.tokens_read
     whole = sum(map(len, prompts))
     print(
@@ -168,14 +170,6 @@ def _measure(name: str, cells: Sequence[Pipeline], folder: Path, options: argpar
         flush=True,
     )
     return seconds
-
-
-def _distinct(prompts: Sequence[Sequence[int]]) -> int:
-    """Count the nodes of the prefix tree of all prompts."""
-    import numpy as np
-
-    ordered = [np.array(prompt) for prompt in sorted(map(list, prompts))]
-    return len(ordered[0]) + sum(len(b) - common_prefix_length(a, b) for a, b in pairwise(ordered))
 
 
 def _lm_eval(

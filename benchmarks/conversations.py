@@ -16,12 +16,14 @@ import multiprocessing
 import random
 import tempfile
 import time
+from collections import deque
+from collections.abc import Iterable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from legalrr.backbones.openai.backbone import OpenAIBackbone
 from legalrr.conversations import Conversation, ConversationGroup, run_conversations
-from legalrr.protocols import Call
+from legalrr.protocols import Call, Engine
 from legalrr.records import Completion
 from legalrr.stage import digest
 from legalrr.store import Store
@@ -78,11 +80,10 @@ def _run(backbone: OpenAIBackbone, judgments: int, turns: int, group: int | None
     return seconds
 
 
-def _lead(conversations, store, engine) -> None:  # type: ignore[no-untyped-def]
+def _lead(conversations: Iterable[Conversation], store: Store, engine: Engine) -> None:
     groups = (ConversationGroup(conversations={number: one}) for number, one in enumerate(conversations))
-    quiet = {"fresh": set(), "used": lambda key: None, "advance": lambda count: None}
-    for _ in run_conversations(groups, store, engine, **quiet):
-        pass
+    led = run_conversations(groups, store, engine, fresh=set(), used=lambda key: None, advance=lambda count: None)
+    deque(led, maxlen=0)
 
 
 class _Scripted:

@@ -14,7 +14,7 @@ A refusal is stored apart from answers, so that the call is not made again unles
 import logging
 import time
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
@@ -68,7 +68,16 @@ def run_conversations(
     Yields:
         key and result of each conversation, as they end.
     """
-    queue = _Queue(groups, store, engine, fresh=fresh, used=used, advance=advance, retried=retried, most=most)
+    queue = _Queue(
+        groups=iter(groups),
+        store=store,
+        engine=engine,
+        fresh=fresh,
+        used=used,
+        advance=advance,
+        retried=retried,
+        most=most,
+    )
     try:
         while queue.fill():
             yield from queue.pop_ended()
@@ -146,41 +155,30 @@ class _Started(Generic[K, T]):
     group: _OpenGroup
 
 
+@dataclass(eq=False, kw_only=True)
 class _Queue(Generic[K, T]):
-    """The `legalrr.protocols.CallQueue` of conversations; for the arguments see `run_conversations`."""
+    """The `legalrr.protocols.CallQueue` of conversations; for the first fields see `run_conversations`."""
 
-    def __init__(
-        self,
-        groups: Iterable[ConversationGroup[K, T]],
-        store: Store,
-        engine: Engine,
-        *,
-        fresh: set[str],
-        used: Callable[[str], None],
-        advance: Callable[[int], None],
-        retried: set[str] | None,
-        most: int | None,
-    ) -> None:
-        self.waiting: dict[str, None] = {}
-        """Keys of the calls to be made, in order."""
-        self.elsewhere: dict[str, None] = {}
-        """Keys of the calls that another process makes."""
-        self._groups = iter(groups)
-        self._next: ConversationGroup[K, T] | None = None
-        self._store = store
-        self._engine = engine
-        self._fresh = fresh
-        self._used = used
-        self._advance = advance
-        self._retried = retried
-        self._most = most
-        self._calls: dict[str, _OpenCall[K, T]] = {}
-        self._open: list[_OpenGroup] = []
-        self._ended: list[tuple[K, T]] = []
-        self._claimed: set[str] = set()
-        self._refused: list[tuple[str, Reply]] = []
-        self._looked = time.monotonic()
-        self._announced = False
+    groups: Iterator[ConversationGroup[K, T]]
+    store: Store
+    engine: Engine
+    fresh: set[str]
+    used: Callable[[str], None]
+    advance: Callable[[int], None]
+    retried: set[str] | None
+    most: int | None
+    waiting: dict[str, None] = field(default_factory=dict)
+    """Keys of the calls to be made, in order."""
+    elsewhere: dict[str, None] = field(default_factory=dict)
+    """Keys of the calls that another process makes."""
+    _next: ConversationGroup[K, T] | None = None
+    _calls: dict[str, _OpenCall[K, T]] = field(default_factory=dict)
+    _open: list[_OpenGroup] = field(default_factory=list)
+    _ended: list[tuple[K, T]] = field(default_factory=list)
+    _claimed: set[str] = field(default_factory=set)
+    _refused: list[tuple[str, Reply]] = field(default_factory=list)
+    _looked: float = field(default_factory=time.monotonic)
+    _announced: bool = False
 
     def take(self, room: int | None = None) -> list[Call]:
         """See `legalrr.protocols.CallQueue`."""
@@ -214,10 +212,10 @@ class _Queue(Generic[K, T]):
         answered = [(key, reply) for key, reply in batch if reply.error is None]
         self._refused += [(refusal_key(key), reply) for key, reply in batch if reply.error is not None]
         if answered:
-            self._store.add((key, reply.as_record()) for key, reply in (*self._refused, *answered))
+            self.store.add((key, reply.as_record()) for key, reply in (*self._refused, *answered))
             self._refused = []
         self._release(key for key, _ in answered)
-        self._fresh.update(key for key, _ in answered)
+        self.fresh.update(key for key, _ in answered)
         for key, reply in batch:
             self._deliver(key, reply)
         if self.elsewhere and time.monotonic() - self._looked > POLL:
@@ -225,7 +223,7 @@ class _Queue(Generic[K, T]):
 
     def store_refusals(self) -> None:
         """Store the refusals after the last answer, as the engine has not failed."""
-        self._store.add((key, reply.as_record()) for key, reply in self._refused)
+        self.store.add((key, reply.as_record()) for key, reply in self._refused)
         self._refused = []
         self.release()
 
@@ -236,9 +234,9 @@ class _Queue(Generic[K, T]):
             self._announced = True
         time.sleep(POLL)
         self._look_for_others()
-        free = self._store.claim(self.elsewhere)
+        free = self.store.claim(self.elsewhere)
         # Other processes may need the rest of a group before this one comes to it.
-        self._store.release(free)
+        self.store.release(free)
         for key in free:
             del self.elsewhere[key]
             self.waiting[key] = None
@@ -249,7 +247,7 @@ class _Queue(Generic[K, T]):
 
     def _release(self, keys: Iterable[str]) -> None:
         mine = [key for key in keys if key in self._claimed]
-        self._store.release(mine)
+        self.store.release(mine)
         self._claimed.difference_update(mine)
 
     def _start_group(self, *, limited: bool) -> bool:
@@ -261,12 +259,12 @@ class _Queue(Generic[K, T]):
         if not limited and self.waiting:
             return False
         if self._next is None:
-            self._next = next(self._groups, None)
+            self._next = next(self.groups, None)
         if self._next is None:
             return False
-        many = limited and self._most is not None and len(self._open) >= self._most
+        many = limited and self.most is not None and len(self._open) >= self.most
         # Counting takes time, and stored conversations need no room.
-        if self._open and (many or (self._engine.holds and self._needed() > self._engine.holds)):
+        if self._open and (many or (self.engine.holds and self._needed() > self.engine.holds)):
             return False
         given, self._next = self._next, None
         group = _OpenGroup(given=given, left=len(given.conversations))
@@ -285,10 +283,10 @@ class _Queue(Generic[K, T]):
         """Remove keys from those that wait, and return the calls that this process makes."""
         for key in keys:
             del self.waiting[key]
-        mine = self._store.claim(keys)
+        mine = self.store.claim(keys)
         self._claimed |= mine
         # Between the last look and the claim, another process may have finished.
-        self._store.refresh()
+        self.store.refresh()
         made = []
         for key in keys:
             if (stored := self._stored(key)) is not None:
@@ -299,15 +297,15 @@ class _Queue(Generic[K, T]):
             else:
                 self.elsewhere[key] = None
         if made:
-            self._store.require_writable()
-            if self._retried is not None:
-                self._retried.update(call.key for call in made)
+            self.store.require_writable()
+            if self.retried is not None:
+                self.retried.update(call.key for call in made)
         return made
 
     def _look_for_others(self) -> None:
         """Go on with the conversations whose calls another process has answered."""
         self._looked = time.monotonic()
-        self._store.refresh()
+        self.store.refresh()
         for key in list(self.elsewhere):
             if (stored := self._stored(key)) is not None:
                 del self.elsewhere[key]
@@ -315,11 +313,11 @@ class _Queue(Generic[K, T]):
 
     def _stored(self, key: str) -> Reply | None:
         """Return the stored answer to a call, or its refusal unless it is to be made again."""
-        if key in self._store:
-            return Reply(**self._store[key])
+        if key in self.store:
+            return Reply(**self.store[key])
         refused = refusal_key(key)
-        if refused in self._store and (self._retried is None or key in self._retried):
-            return Reply(**self._store[refused])
+        if refused in self.store and (self.retried is None or key in self.retried):
+            return Reply(**self.store[refused])
         return None
 
     def _deliver(self, key: str, reply: Reply) -> None:
@@ -328,9 +326,9 @@ class _Queue(Generic[K, T]):
             self._advance_to_call(started, reply)
 
     def _count(self, key: str, reply: Reply) -> None:
-        self._advance(1)
+        self.advance(1)
         if reply.error is None and reply.finish_reason != "overflow":
-            self._used(key)
+            self.used(key)
 
     def _advance_to_call(self, started: _Started[K, T], reply: Reply | None) -> None:
         """Continue a conversation to its next call without an answer, or to its end."""

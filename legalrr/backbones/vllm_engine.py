@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 from vllm import SamplingParams
 from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
-from legalrr.backbones.local.memory import check_generated, thinking_error
-from legalrr.backbones.local.prefill import TokenizedPrompt, tokenize_call
+from legalrr.backbones.local.prefill import TokenizedPrompt, tokenize_call, tokenize_calls
 from legalrr.backbones.local.prefix_cache import depth_first_order
 from legalrr.backbones.sampling import CardSampling, call_seed
 from legalrr.backbones.thinking import Thoughts
@@ -164,16 +163,14 @@ class VLLMEngine:
 
     def _tokenize(self, calls: Sequence[Call]) -> tuple[list[TokenizedPrompt], list[tuple[str, Reply]]]:
         """Return the calls to answer, sorted by shared prefixes, and replies to those that exceed the context."""
-        if any(call.answers for call in calls) and not self.can.logprobs:
-            raise thinking_error("has no log-probabilities of an immediate answer", option=self._option)
-        check_generated([call for call in calls if not call.answers], self.can, option=self._option)
-        prompts, overflows = [], []
-        for call in calls:
-            prompt = tokenize_call(call, self.template, thinking_tokens=self._thoughts.tokens, option=self._option)
-            if len(prompt.ids) + prompt.new > self.context + self._thoughts.tokens:
-                overflows.append((call.key, prompt.reply("overflow")))
-            else:
-                prompts.append(prompt)
+        prompts, overflows = tokenize_calls(
+            calls,
+            self.template,
+            thinking_tokens=self._thoughts.tokens,
+            context=self.context + self._thoughts.tokens,
+            can=self.can,
+            option=self._option,
+        )
         order = depth_first_order([prompt.ids for prompt in prompts], [len(prompt.ids) for prompt in prompts])
         return [prompts[place] for place in order], overflows
 

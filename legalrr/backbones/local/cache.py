@@ -131,7 +131,18 @@ def unsupported_layers(config: PretrainedConfig) -> set[str]:
     return {type(layer).__name__ for layer in DynamicCache(config=config).layers} - CONTINUABLE_LAYERS
 
 
-def cache_from_state(config: PretrainedConfig, state: State | None, *, room: int = 0, copies: int = 1) -> DynamicCache:
+class StateCache(DynamicCache):
+    """Cache of a conversation that continues from a state."""
+
+    parts: tuple[StatePart, ...] = ()
+    """Parts of the state that layers read where they are."""
+    storage: Storage | None = None
+    """Memory of the keys and values that the layers hold themselves, when a state was last extracted."""
+    places: tuple[int, ...] = ()
+    """Addresses of these then."""
+
+
+def cache_from_state(config: PretrainedConfig, state: State | None, *, room: int = 0, copies: int = 1) -> StateCache:
     """Build a cache that continues from a state (None: an empty one); the state is not modified.
 
     Args:
@@ -143,6 +154,7 @@ def cache_from_state(config: PretrainedConfig, state: State | None, *, room: int
     kept, copied = _split_parts(config, state)
     before = sum(part.tokens for part in kept)
     cache = _empty_cache(config, room - before)
+    cache.parts = kept
     if state is None:
         return cache
     for i, layer in enumerate(cache.layers):
@@ -177,8 +189,8 @@ def require_prefixes_read(cache: DynamicCache, option: str) -> None:
             )
 
 
-def _empty_cache(config: PretrainedConfig, room: int) -> DynamicCache:
-    cache = DynamicCache(config=config)
+def _empty_cache(config: PretrainedConfig, room: int) -> StateCache:
+    cache = StateCache(config=config)
     for i, layer in enumerate(cache.layers):
         if type(layer) is DynamicLayer:
             cache.layers[i] = GrowingLayer(room)
@@ -228,26 +240,16 @@ def snapshot(cache: DynamicCache, tokens: int, row: int = 0) -> tuple[Snapshot, 
     return (Snapshot(tokens=tokens, layers=layers),) if any(layers) else ()
 
 
-def extract_state(
-    cache: DynamicCache,
-    ids: Sequence[int],
-    snapshots: tuple[Snapshot, ...],
-    *,
-    config: PretrainedConfig,
-    prefix: State | None = None,
-) -> State:
+def extract_state(cache: StateCache, ids: Sequence[int], snapshots: tuple[Snapshot, ...]) -> State:
     """Extract the state of a conversation from its cache, with keys and values as views.
 
     Args:
         cache: cache of one conversation.
         ids: computed tokens; the cache may have more.
         snapshots: snapshots of its recurrent layers.
-        config: configuration of the model.
-        prefix: the state that the cache has continued from.
     """
-    kept, _ = _split_parts(config, prefix)
-    tokens = len(ids) - sum(part.tokens for part in kept)
-    parts = kept
+    parts = cache.parts
+    tokens = len(ids) - sum(part.tokens for part in parts)
     if tokens:
         held = [(layer.keys, layer.values) if _attends(layer) else (None, None) for layer in cache.layers]
         own = StatePart(
@@ -256,22 +258,22 @@ def extract_state(
             values=tuple(None if values is None else values[:, :, :tokens] for _, values in held),
             storage=_storage(cache),
         )
-        parts = (*kept, own)
+        parts = (*parts, own)
     return State(ids=np.asarray(ids, dtype=np.int64), parts=parts, snapshots=snapshots)
 
 
-def _storage(cache: DynamicCache) -> Storage:
+def _storage(cache: StateCache) -> Storage:
     """Return the memory of the keys and values of a cache; the same object as long as it is the same memory."""
-    tensors = [tensor for layer in cache.layers if _attends(layer) for tensor in (layer.keys, layer.values)]
-    known: tuple[list[int], Storage] | None = getattr(cache, "_storage", None)
-    places = [tensor.untyped_storage().data_ptr() for tensor in tensors]
-    if known is None or known[0] != places:
-        known = places, Storage(nbytes=sum(tensor.untyped_storage().nbytes() for tensor in tensors))
-        cache._storage = known
-    return known[1]
+    held = [
+        tensor.untyped_storage() for layer in cache.layers if _attends(layer) for tensor in (layer.keys, layer.values)
+    ]
+    places = tuple(storage.data_ptr() for storage in held)
+    if cache.storage is None or cache.places != places:
+        cache.storage, cache.places = Storage(nbytes=sum(storage.nbytes() for storage in held)), places
+    return cache.storage
 
 
-def stack_states(config: PretrainedConfig, states: Sequence[State], new: int) -> DynamicCache:
+def stack_states(config: PretrainedConfig, states: Sequence[State], new: int) -> StateCache:
     """Stack states to the cache of a batch, left-padded, with room for `new` tokens.
 
     On a CPU, layers that can read prefixes where they are hold only the last tokens of the states.

@@ -22,7 +22,7 @@ from transformers import DynamicCache, GenerationConfig, PreTrainedModel
 from legalrr.backbones.local.cache import append_answer, extract_state, require_prefixes_read, snapshot, stack_states
 from legalrr.backbones.local.checkpoint import end_tokens
 from legalrr.backbones.local.decode import decode
-from legalrr.backbones.local.memory import check_generated, thinking_error, trim_heap
+from legalrr.backbones.local.memory import trim_heap
 from legalrr.backbones.local.page_images import Vision
 from legalrr.backbones.local.prefill import (
     Prefiller,
@@ -31,6 +31,7 @@ from legalrr.backbones.local.prefill import (
     answer_logprobs,
     answer_logprobs_reference,
     tokenize_call,
+    tokenize_calls,
 )
 from legalrr.backbones.local.prefix_cache import PrefixCache, State, branch_points, depth_first_order, uncached_lengths
 from legalrr.backbones.local.weights import catch_out_of_memory, torch_settings
@@ -142,7 +143,8 @@ class TransformersEngine:
 
     def prompt_ids(self, call: Call) -> list[int]:
         """See `legalrr.protocols.PromptTokens`."""
-        return self._tokenize_call(call).ids
+        tokens = self._thoughts.tokens
+        return tokenize_call(call, self.template, thinking_tokens=tokens, option=self._option, vision=self._vision).ids
 
     @contextmanager
     def running(self) -> Iterator[PreTrainedModel]:
@@ -179,27 +181,21 @@ class TransformersEngine:
             return self._answer(batch, self._compare if self.prefixes.capacity else self._compare_reference)
         return self._answer(batch, self._generate if self.prefixes.capacity else self._generate_reference)
 
-    def _tokenize_call(self, call: Call) -> TokenizedPrompt:
-        return tokenize_call(
-            call, self.template, thinking_tokens=self._thoughts.tokens, option=self._option, vision=self._vision
-        )
-
     def _tokenize(self, calls: Sequence[Call]) -> tuple[list[TokenizedPrompt], list[tuple[str, Reply]]]:
         """Return the prompts to answer, and replies to calls that exceed the context."""
-        if any(call.answers for call in calls) and not self.can.logprobs:
-            raise thinking_error("has no log-probabilities of an immediate answer", option=self._option)
-        check_generated([call for call in calls if not call.answers], self.can, option=self._option)
-        prompts, overflows = [], []
-        for call in calls:
-            if self._unrepeated is None and not call.final and not call.pages:
-                whole, repeated = self.template.tokenize(call.messages), self.template.repeated_length(call.messages)
-                self._unrepeated = len(whole) - repeated
-            prompt = self._tokenize_call(call)
-            if len(prompt.ids) + prompt.new > self.context + self._thoughts.tokens:
-                overflows.append((call.key, prompt.reply("overflow")))
-            else:
-                prompts.append(prompt)
-        return prompts, overflows
+        goes_on = next((call for call in calls if not call.final and not call.pages), None)
+        if self._unrepeated is None and goes_on is not None:
+            whole, repeated = self.template.tokenize(goes_on.messages), self.template.repeated_length(goes_on.messages)
+            self._unrepeated = len(whole) - repeated
+        return tokenize_calls(
+            calls,
+            self.template,
+            thinking_tokens=self._thoughts.tokens,
+            context=self.context + self._thoughts.tokens,
+            can=self.can,
+            option=self._option,
+            vision=self._vision,
+        )
 
     def _next_batch(self, waiting: Sequence[TokenizedPrompt]) -> list[TokenizedPrompt]:
         """Choose the prompts to answer next: one whose answers are compared, or a batch to generate."""
@@ -296,12 +292,11 @@ class TransformersEngine:
             # A conversation that ends here would evict states that others continue from.
             if not prompt.call.final:
                 self.prefixes.add(
-                    self._answered_state(model, batch, row, answer=answers[row], result=results[row], cache=cache)
+                    self._answered_state(batch, row, answer=answers[row], result=results[row], cache=cache)
                 )
 
+    @staticmethod
     def _answered_state(
-        self,
-        model: PreTrainedModel,
         batch: Sequence[TokenizedPrompt],
         row: int,
         *,
@@ -320,7 +315,7 @@ class TransformersEngine:
             snapshots += snapshot(cache, len(ids), row)
         if cache is not result.cache:
             append_answer(result.cache, cache, row, new=len(answer), end=end)
-        return extract_state(result.cache, ids, snapshots, config=model.config, prefix=result.prefix)
+        return extract_state(result.cache, ids, snapshots)
 
     def _generate_reference(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> Iterator[Replies]:
         """Generate answers with `generate` alone, on the padded prompts."""

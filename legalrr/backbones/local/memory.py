@@ -7,12 +7,10 @@ is removed.
 """
 
 from bisect import bisect_right
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from legalrr.errors import UserError
-from legalrr.protocols import Abilities, Call
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -75,29 +73,6 @@ def check_thinking(thinking_tokens: int, context: int, *, option: str) -> None:
             where=f"{option}.thinking_tokens",
             cure="leave room for prompts and answers",
         )
-
-
-def thinking_error(limitation: str, *, option: str) -> UserError:
-    """Return the error for a reasoning model that is asked for an immediate answer."""
-    return UserError(
-        f"a model that thinks before it answers {limitation}",
-        where=f"{option}.thinking_tokens",
-        cure="let it write its answers (predict.scoring=generate)",
-    )
-
-
-def check_generated(calls: Sequence[Call], can: Abilities, *, option: str) -> None:
-    """Check calls for `generate`.
-
-    Raises:
-        UserError: a call restricts its answer, and the engine cannot.
-        ValueError: a call leaves no room for an answer.
-    """
-    for call in calls:
-        if call.max_new_tokens < 1:
-            raise ValueError(f"call {call.key} leaves no room for an answer: max_new_tokens={call.max_new_tokens}")
-        if call.choices and not can.structured:
-            raise thinking_error("cannot be restricted to given answers", option=option)
 
 
 def _apply_yarn(text: "PretrainedConfig", context: int) -> None:

@@ -11,11 +11,11 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache, PreTrainedModel
 
 from legalrr.backbones.chat_template import ChatTemplate
-from legalrr.backbones.local.cache import cache_from_state, extract_state, require_prefixes_read, snapshot
+from legalrr.backbones.local.cache import StateCache, cache_from_state, extract_state, require_prefixes_read, snapshot
 from legalrr.backbones.local.page_images import Inputs, Picture, Vision, avoid_cutting_image, position_arguments
 from legalrr.backbones.local.prefix_cache import PrefixCache, State, common_prefix_length
 from legalrr.errors import UserError
-from legalrr.protocols import Call, Reply
+from legalrr.protocols import Abilities, Call, Reply
 from legalrr.records import FinishReason
 
 
@@ -92,13 +92,65 @@ def tokenize_call(
     return TokenizedPrompt(call=call, ids=ids, answers=answers, choices=choices, new=new, pictures=pictures)
 
 
+def tokenize_calls(
+    calls: Sequence[Call],
+    template: ChatTemplate,
+    *,
+    thinking_tokens: int,
+    context: int,
+    can: Abilities,
+    option: str,
+    vision: Vision | None = None,
+) -> tuple[list[TokenizedPrompt], list[tuple[str, Reply]]]:
+    """Check calls and tokenize them; return the prompts to answer, and replies to calls that exceed the context.
+
+    Args:
+        calls: the calls.
+        template: chat template of the model, with its tokenizer.
+        thinking_tokens: tokens allowed before an answer.
+        context: maximum number of tokens of prompt, thought and answer.
+        can: features of the engine.
+        option: config path of the backbone, for messages.
+        vision: image handling of the model; None: text only.
+
+    Raises:
+        UserError: the engine cannot answer such a call, or as `tokenize_call`.
+        ValueError: a call leaves no room for an answer.
+    """
+    prompts, overflows = [], []
+    for call in calls:
+        _check_call(call, can, option)
+        prompt = tokenize_call(call, template, thinking_tokens=thinking_tokens, option=option, vision=vision)
+        if len(prompt.ids) + prompt.new > context:
+            overflows.append((call.key, prompt.reply("overflow")))
+        else:
+            prompts.append(prompt)
+    return prompts, overflows
+
+
+def _check_call(call: Call, can: Abilities, option: str) -> None:
+    if not call.answers and call.max_new_tokens < 1:
+        raise ValueError(f"call {call.key} leaves no room for an answer: max_new_tokens={call.max_new_tokens}")
+    limitation = None
+    if call.answers and not can.logprobs:
+        limitation = "has no log-probabilities of an immediate answer"
+    elif call.choices and not can.structured:
+        limitation = "cannot be restricted to given answers"
+    if limitation is not None:
+        raise UserError(
+            f"a model that thinks before it answers {limitation}",
+            where=f"{option}.thinking_tokens",
+            cure="let it write its answers (predict.scoring=generate)",
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class PrefillResult:
     """State and logits after the prefill of a conversation."""
 
     state: State
     """The state, to be stored in the prefix cache."""
-    cache: DynamicCache
+    cache: StateCache
     """The transformers cache, to continue decoding with."""
     logits: Tensor | None
     """Logits after the last token, float32 of shape (vocabulary,); None if no token had to be computed."""
@@ -106,8 +158,6 @@ class PrefillResult:
     """Number of tokens taken from the prefix cache."""
     after: int
     """Position of the next token: the number of tokens, except with images."""
-    prefix: State | None
-    """The state that the prefill has continued from."""
 
 
 def prefill_tokens(
@@ -155,12 +205,11 @@ def prefill_tokens(
     if logits is not None:
         require_prefixes_read(cache, option)
     return PrefillResult(
-        state=extract_state(cache, ids, snapshots, config=model.config, prefix=prefix),
+        state=extract_state(cache, ids, snapshots),
         cache=cache,
         logits=logits,
         cached=start,
         after=given.after,
-        prefix=prefix,
     )
 
 

@@ -115,9 +115,9 @@ def test_answers_of_a_batch_are_appended_to_their_own_states(model, shared):
     for row, result in enumerate(results):
         append_answer(result.cache, cache, row, new=2, end=11)
         ids = [*result.state.ids, 7, 7]
-        state = extract_state(result.cache, ids, (), config=model.config, prefix=result.prefix)
+        state = extract_state(result.cache, ids, ())
         assert list(state.ids) == ids
-        before = extract_state(result.cache, ids[:-2], (), config=model.config, prefix=result.prefix)
+        before = extract_state(result.cache, ids[:-2], ())
         for one, other in zip(tensors(before), tensors(result.state), strict=False):
             assert torch.equal(one, other)
         found = iter(tensors(state))
@@ -132,7 +132,7 @@ def test_a_state_of_a_cache_is_a_view_of_it(model):
     cache = cache_from_state(model.config, None)
     with torch.inference_mode():
         model(input_ids=torch.tensor([[3, 4, 5]]), past_key_values=cache, use_cache=True)
-    (part,) = extract_state(cache, [3, 4], (), config=model.config).parts
+    (part,) = extract_state(cache, [3, 4], ()).parts
     assert part.keys[-1].data_ptr() == cache.layers[-1].keys.data_ptr()
     assert part.keys[-1].shape[2] == 2
     assert state.parts[0].tokens == 4
