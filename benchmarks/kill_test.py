@@ -29,7 +29,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from legalrr.backbones.echo import EchoBackbone
-from legalrr.protocols import Call, CallList
+from legalrr.conversations import CallList
+from legalrr.protocols import Call
 from legalrr.stage import digest
 
 CONCURRENCY = 3

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 
+from legalrr.conversations import CallList
 from legalrr.paths import root
-from legalrr.protocols import Call, CallList
+from legalrr.protocols import Call
 from legalrr.run.pipeline import build_pipeline
 from legalrr.run.prefetch import prefetch_cells
 

@@ -118,6 +118,23 @@ def _ask_once(call: Call) -> Generator[Call, Reply, Reply]:
     return (yield call)
 
 
+class CallList:
+    """The `legalrr.protocols.CallQueue` of given calls.
+
+    Args:
+        calls: the calls, in order.
+    """
+
+    def __init__(self, calls: Iterable[Call]) -> None:
+        self._calls = list(calls)
+
+    def take(self, room: int | None = None) -> Sequence[Call]:
+        """See `legalrr.protocols.CallQueue`."""
+        taken = self._calls[:room]
+        self._calls = self._calls[len(taken) :]
+        return taken
+
+
 def refusal_key(key: str) -> str:
     """Return the key under which the refusal of a call is stored."""
     return f"{key}/refused"

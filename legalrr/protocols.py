@@ -203,23 +203,6 @@ class CallQueue(Protocol):
         """
 
 
-class CallList:
-    """The `CallQueue` of given calls.
-
-    Args:
-        calls: the calls, in order.
-    """
-
-    def __init__(self, calls: Iterable[Call]) -> None:
-        self._calls = list(calls)
-
-    def take(self, room: int | None = None) -> Sequence[Call]:
-        """See `CallQueue`."""
-        taken = self._calls[:room]
-        self._calls = self._calls[len(taken) :]
-        return taken
-
-
 @runtime_checkable
 class Engine(Tokens, Protocol):
     """Loaded backbone that answers calls."""

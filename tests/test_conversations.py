@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from legalrr.backbones.echo import EchoBackbone
-from legalrr.conversations import Conversation, ConversationGroup, answer_calls, run_conversations
+from legalrr.conversations import CallList, Conversation, ConversationGroup, answer_calls, run_conversations
 from legalrr.errors import UserError
-from legalrr.protocols import Call, CallList, CallQueue, Engine, Reply
+from legalrr.protocols import Call, CallQueue, Engine, Reply
 from legalrr.records import Completion
 from legalrr.store import Store
 

@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from legalrr.conversations import CallList
 from legalrr.plan.speed import AnswerLengths, Speed, Work, fit_speed
-from legalrr.protocols import Call, CallList, PromptTokens, Reply
+from legalrr.protocols import Call, PromptTokens, Reply
 from legalrr.records import Completion
 
 SECONDS = 30.0

@@ -8,8 +8,9 @@ import pytest
 
 from legalrr.annotate.annotate import LAYOUTS, Annotate
 from legalrr.backbones.local.backbone import TransformersBackbone
+from legalrr.conversations import CallList
 from legalrr.errors import UserError
-from legalrr.protocols import Call, CallList
+from legalrr.protocols import Call
 from legalrr.records import Block, Document, Judgment
 from legalrr.stage import identity
 

@@ -13,9 +13,10 @@ from legalrr.backbones.local.backbone import TransformersBackbone
 from legalrr.backbones.openai.backbone import OpenAIBackbone
 from legalrr.backbones.openai.tokens import open_tokens
 from legalrr.backbones.vllm import VLLMBackbone
+from legalrr.conversations import CallList
 from legalrr.errors import UserError
 from legalrr.paths import root
-from legalrr.protocols import Call, CallList
+from legalrr.protocols import Call
 from legalrr.run.pipeline import build_pipeline
 from legalrr.stage import description, identity
 

@@ -8,8 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from legalrr.backbones.echo import EchoBackbone
+from legalrr.conversations import CallList
 from legalrr.errors import UserError
-from legalrr.protocols import Backbone, Call, CallList, Engine, PromptTokens
+from legalrr.protocols import Backbone, Call, Engine, PromptTokens
 from legalrr.stage import identity
 
 at_any_speed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -122,7 +123,8 @@ def test_numbers_out_of_range_are_refused_by_name(field):
 
 def test_answers_are_the_same_in_another_process():
     program = (
-        "import json; from legalrr.backbones.echo import EchoBackbone; from legalrr.protocols import Call, CallList\n"
+        "import json; from legalrr.backbones.echo import EchoBackbone\n"
+        "from legalrr.conversations import CallList; from legalrr.protocols import Call\n"
         "call = Call(key='k', messages=({'role': 'user', 'content': 'x'},), max_new_tokens=16)\n"
         "print(json.dumps(next(EchoBackbone().load().answer(CallList([call])))[0][1].text))"
     )

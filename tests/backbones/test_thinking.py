@@ -11,9 +11,10 @@ from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
 from legalrr.backbones.openai.backbone import OpenAIBackbone
 from legalrr.backbones.thinking import CLOSED, CLOSING, OPENED, ThoughtBudget, ThoughtCloser, find_switch
 from legalrr.backbones.vllm import VLLMBackbone
+from legalrr.conversations import CallList
 from legalrr.errors import UserError
 from legalrr.paths import root
-from legalrr.protocols import Call, CallList
+from legalrr.protocols import Call
 from legalrr.run.pipeline import build_pipeline
 from legalrr.stage import description, identity
 from legalrr.verdict import find_reasoning, reasoning_end

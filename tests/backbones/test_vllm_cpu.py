@@ -14,8 +14,9 @@ from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
 from legalrr.backbones.sampling import CardSampling
 from legalrr.backbones.thinking import Thoughts
 from legalrr.backbones.vllm import VLLMBackbone
+from legalrr.conversations import CallList
 from legalrr.paths import root
-from legalrr.protocols import Call, CallList
+from legalrr.protocols import Call
 
 pytestmark = [
     pytest.mark.vllm,

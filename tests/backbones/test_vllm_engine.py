@@ -13,8 +13,9 @@ from legalrr.backbones.local.backbone import TransformersBackbone
 from legalrr.backbones.sampling import CardSampling, call_seed
 from legalrr.backbones.thinking import CLOSING
 from legalrr.backbones.vllm import VLLMBackbone
+from legalrr.conversations import CallList
 from legalrr.errors import UserError
-from legalrr.protocols import Call, CallList, Engine, PromptTokens
+from legalrr.protocols import Call, Engine, PromptTokens
 
 TEXTS = ("a", "The appeal is about a wall.", "x" * 90, "é § 12(1)")
 ANSWERS = ("YES", "NO", "N", "YES, in part")

@@ -18,13 +18,14 @@ from safetensors.torch import load_file
 
 from legalrr.backbones.local.backbone import TransformersBackbone
 from legalrr.backbones.local.gka_options import GkaOptions
+from legalrr.conversations import CallList
 from legalrr.errors import UserError
 from legalrr.hybrids.context import PrimingContext
 from legalrr.hybrids.objective import DistillationObjective
 from legalrr.hybrids.priming import EVALUATION_POINTS, prime
 from legalrr.hybrids.settings import AlignSettings, CheckpointSettings, DistilSettings, PrimeSettings
 from legalrr.hybrids.training import Training, TrainingLog
-from legalrr.protocols import Call, CallList
+from legalrr.protocols import Call
 
 from .conftest import MadeUp, short
 

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 
 from legalrr.backbones.echo import EchoBackbone, EchoEngine
 from legalrr.configuration import compose_cells
+from legalrr.conversations import CallList
 from legalrr.plan.calibration import ROWS, STEPS, Calibration
 from legalrr.plan.cells import BackboneCells, Cells
 from legalrr.plan.plan import walk_group
 from legalrr.plan.speed import AnswerLengths
 from legalrr.plan.walk import Walk
-from legalrr.protocols import Call, CallList, CallQueue, Reply
+from legalrr.protocols import Call, CallQueue, Reply
 
 
 class Recorder(EchoEngine):

@@ -13,9 +13,10 @@ from hydra import compose, initialize_config_dir
 
 from legalrr.backbones.echo import EchoBackbone
 from legalrr.cli import main
+from legalrr.conversations import CallList
 from legalrr.paths import root
 from legalrr.progress import progress
-from legalrr.protocols import Abilities, Call, CallList, CallQueue, Engine, Reply
+from legalrr.protocols import Abilities, Call, CallQueue, Engine, Reply
 from legalrr.run import prefetch as prefetching
 from legalrr.run.cell import run_cell
 from legalrr.run.pipeline import Pipeline, PreparationCache, build_pipeline

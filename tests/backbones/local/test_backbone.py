@@ -5,8 +5,9 @@ import pytest
 
 from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
 from legalrr.backbones.sampling import CardSampling
+from legalrr.conversations import CallList
 from legalrr.errors import UserError
-from legalrr.protocols import Backbone, Call, CallList
+from legalrr.protocols import Backbone, Call
 from legalrr.stage import identity
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

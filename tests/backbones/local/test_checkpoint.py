@@ -6,8 +6,9 @@ from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
 from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
 from legalrr.backbones.local.checkpoint import open_checkpoint
+from legalrr.conversations import CallList
 from legalrr.errors import UserError
-from legalrr.protocols import Call, CallList
+from legalrr.protocols import Call
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

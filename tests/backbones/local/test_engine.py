@@ -5,8 +5,9 @@ import time
 import pytest
 
 from legalrr.backbones.sampling import CardSampling
+from legalrr.conversations import CallList
 from legalrr.errors import UserError
-from legalrr.protocols import Call, CallList, Engine
+from legalrr.protocols import Call, Engine
 
 TEXTS = ("a", "The appeal is about a wall.", "x" * 90, "Was the order made in time? " * 3, "é § 12(1)")
 ANSWERS = ("YES", "NO", "N", "YES, in part")

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from legalrr.backbones.local.prefill import prefill_tokens
-from legalrr.protocols import Call, CallList
+from legalrr.conversations import CallList
+from legalrr.protocols import Call
 
 
 def ask(text, key=None, new=12, answers=(), before=(), choices=()):

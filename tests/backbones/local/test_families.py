@@ -11,7 +11,8 @@ import pytest
 from legalrr.backbones.local.checkpoint import model_class, open_config
 from legalrr.backbones.local.gka_model import gka_modules
 from legalrr.backbones.local.memory import set_context
-from legalrr.protocols import Call, CallList
+from legalrr.conversations import CallList
+from legalrr.protocols import Call
 
 ATTENTIVE = ("qwen3_vl", "qwen3_vl_moe", "qwen3", "llama", "mistral", "phi3")
 SLIDING = ("gemma3_text", "gemma3", "olmo3", "ministral", "llama4_text")

@@ -20,9 +20,10 @@ from legalrr.backbones.local.gka_model import HybridQwen3Config, gka_layers, gka
 from legalrr.backbones.local.gka_options import GkaOptions
 from legalrr.backbones.local.memory import cache_bytes, state_bytes, token_bytes, weight_bytes
 from legalrr.backbones.local.prefill import prefill_tokens
+from legalrr.conversations import CallList
 from legalrr.errors import UserError
 from legalrr.paths import root
-from legalrr.protocols import Call, CallList
+from legalrr.protocols import Call
 from legalrr.run.pipeline import build_pipeline
 from legalrr.stage import description, identity
 

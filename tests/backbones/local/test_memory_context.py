@@ -6,8 +6,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageText
 
 from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
 from legalrr.backbones.local.memory import set_context
+from legalrr.conversations import CallList
 from legalrr.errors import UserError
-from legalrr.protocols import Call, CallList
+from legalrr.protocols import Call
 from legalrr.stage import identity
 
 ROPE = {"rope_type": "default", "rope_theta": 5e6, "mrope_section": [4, 2, 2], "mrope_interleaved": True}

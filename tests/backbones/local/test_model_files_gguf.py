@@ -6,8 +6,9 @@ import pytest
 from legalrr.backbones.local import model_files
 from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
 from legalrr.backbones.local.model_files import convert_gguf
+from legalrr.conversations import CallList
 from legalrr.errors import UserError
-from legalrr.protocols import Call, CallList
+from legalrr.protocols import Call
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ def test_a_packed_layer_is_as_exact_as_a_plain_one(inputs, outputs, rows, bias):
     with torch.inference_mode():
         found, alike = PackedLinear(plain)(given), plain(given)
         exact, given = plain.double()(given.double()), given.double()
-        # Any order of a sum of n terms errs by at most n epsilon times the sum of their magnitudes (Higham, Accuracy and
-        # Stability of Numerical Algorithms, section 3.1); the terms are the products and the bias.
+        # Any order of a sum of n terms errs by at most n epsilon times the sum of their magnitudes (Higham, Accuracy
+        # and Stability of Numerical Algorithms, section 3.1); the terms are the products and the bias.
         magnitudes = given.abs() @ plain.weight.abs().T + (plain.bias.abs() if bias else 0.0)
         allowed = (inputs + 1) * torch.finfo(torch.float32).eps * magnitudes
     assert found.shape == alike.shape

@@ -10,9 +10,10 @@ from dataclasses import replace
 
 import pytest
 
+from legalrr.conversations import CallList
 from legalrr.corpora.pdf_folder import render_pages
 from legalrr.errors import UserError
-from legalrr.protocols import Call, CallList, PageTokens
+from legalrr.protocols import Call, PageTokens
 from legalrr.records import Message, Page
 
 FAMILIES = ("qwen3_vl", "qwen3_vl_moe")

@@ -8,7 +8,8 @@ import pytest
 from legalrr.backbones.engine_choice import build_backbone
 from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
 from legalrr.configuration import compose
-from legalrr.protocols import Call, CallList
+from legalrr.conversations import CallList
+from legalrr.protocols import Call
 
 pytestmark = pytest.mark.model
 

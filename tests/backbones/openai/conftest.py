@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from legalrr.protocols import Call, CallList, Engine
+from legalrr.conversations import CallList
+from legalrr.protocols import Call, Engine
 
 Body = dict[str, Any]
 

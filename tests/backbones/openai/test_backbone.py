@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from legalrr.backbones.echo import EchoBackbone
 from legalrr.backbones.openai.backbone import OpenAIBackbone, Prices
+from legalrr.conversations import CallList
 from legalrr.errors import UserError
 from legalrr.paths import root
-from legalrr.protocols import Backbone, Call, CallList, Reply
+from legalrr.protocols import Backbone, Call, Reply
 from legalrr.run.cell import run_cell
 from legalrr.run.pipeline import build_pipeline
 from legalrr.stage import description, identity

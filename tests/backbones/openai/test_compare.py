@@ -7,8 +7,9 @@ import pytest
 from legalrr.backbones.echo import EchoBackbone
 from legalrr.backbones.local.backbone import TransformersBackbone
 from legalrr.backbones.openai.backbone import OpenAIBackbone
+from legalrr.conversations import CallList
 from legalrr.errors import UserError
-from legalrr.protocols import Call, CallList
+from legalrr.protocols import Call
 
 CALLS = [
     Call(key=f"k{number}", messages=({"role": "user", "content": f"Matter {number}: YES or NO?"},), max_new_tokens=16)

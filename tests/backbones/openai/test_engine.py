@@ -9,8 +9,9 @@ from legalrr.backbones.echo import EchoBackbone
 from legalrr.backbones.openai import engine as openai_engine
 from legalrr.backbones.openai import replies
 from legalrr.backbones.openai.backbone import OpenAIBackbone
+from legalrr.conversations import CallList
 from legalrr.errors import UserError
-from legalrr.protocols import Call, CallList, Engine
+from legalrr.protocols import Call, Engine
 
 CALLS = [
     Call(

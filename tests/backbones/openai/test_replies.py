@@ -10,8 +10,9 @@ from legalrr.backbones.openai.backbone import OpenAIBackbone
 from legalrr.backbones.openai.engine import TEST_CONTENT
 from legalrr.backbones.openai.replies import CALL_STATUSES
 from legalrr.backbones.openai.transport import require_valid_body
+from legalrr.conversations import CallList
 from legalrr.errors import UserError
-from legalrr.protocols import Call, CallList
+from legalrr.protocols import Call
 
 KEY = "sk-abcdefghij"
 

@@ -4,8 +4,9 @@ import pytest
 
 from legalrr.backbones.echo import EchoBackbone
 from legalrr.backbones.openai.backbone import OpenAIBackbone
+from legalrr.conversations import CallList
 from legalrr.errors import UserError
-from legalrr.protocols import Call, CallList
+from legalrr.protocols import Call
 
 WORDS = 400
 CALL = Call(

@@ -7,8 +7,9 @@ import pytest
 from legalrr.backbones.echo import EchoBackbone
 from legalrr.backbones.openai.backbone import OpenAIBackbone
 from legalrr.backbones.openai.replies import LENGTH, NOT_LENGTH, ROLE
+from legalrr.conversations import CallList
 from legalrr.errors import UserError
-from legalrr.protocols import Call, CallList
+from legalrr.protocols import Call
 
 CALL = Call(
     key="k",

@@ -10,8 +10,9 @@ import pytest
 from legalrr.backbones.echo import EchoBackbone
 from legalrr.backbones.openai import transport
 from legalrr.backbones.openai.backbone import OpenAIBackbone
+from legalrr.conversations import CallList
 from legalrr.errors import UserError
-from legalrr.protocols import Call, CallList
+from legalrr.protocols import Call
 
 CALL = Call(key="k", messages=({"role": "user", "content": "YES or NO?"},), max_new_tokens=9)
 MB = 1_000_000

@@ -17,7 +17,8 @@ import pytest
 
 from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
 from legalrr.backbones.openai.backbone import OpenAIBackbone
-from legalrr.protocols import Call, CallList
+from legalrr.conversations import CallList
+from legalrr.protocols import Call
 
 pytestmark = [
     pytest.mark.vllm,
