@@ -125,6 +125,23 @@ def test_positions_do_not_depend_on_an_earlier_call(fresh, family, oracle, name)
         assert reply.logprobs["YES"] == pytest.approx(oracle(name).weigh(ask(key), "YES"), abs=TOLERANCE)
 
 
+@pytest.mark.parametrize("name", RECURRENT)
+def test_a_state_excludes_what_a_batch_computed_after_the_end_of_its_answer(fresh, family, oracle, name):
+    engine = fresh(family(name))
+    calls = [replace(ask(text), max_new_tokens=new) for text, new in zip(TEXTS, (1, 2, NEW), strict=True)]
+    prompts = {prompt.call.key: prompt.ids for prompt in engine._tokenize(calls)[0]}
+    first = replies(engine.answer(CallList(calls)))
+    longest = max(reply.new_tokens for reply in first.values())
+    for key, ids in prompts.items():
+        # The last token of a prompt is computed with the answer, and the last one of an answer not at all.
+        (length,) = [len(state.ids) for state in engine.prefixes._states if list(state.ids[: len(ids) - 1]) == ids[:-1]]
+        assert length == len(ids) - 1 + (longest if first[key].new_tokens == longest else 0)
+    said = {key: {"role": "assistant", "content": reply.text} for key, reply in first.items()}
+    second = [ask("And now?", key=call.key, before=(*call.messages, said[call.key])) for call in calls]
+    got = replies(engine.answer(CallList(second)))
+    assert {key: reply.text for key, reply in got.items()} == {call.key: oracle(name).greedy(call) for call in second}
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_second_turn_continues_from_the_first_and_computes_no_token_twice(fresh, family, oracle, name):
     engine = fresh(family(name))
