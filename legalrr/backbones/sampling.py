@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from legalrr.errors import UserError
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Generator, Tensor
+
+    from legalrr.backbones.local.decode import Generated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,17 +74,16 @@ class Sampler:
 
     Args:
         card: sampling settings.
-        seeds: one per row.
-        width: length of the padded prompts, in tokens.
+        generators: one per row.
+        generated: finds the tokens generated so far.
     """
 
-    def __init__(self, card: CardSampling, seeds: Sequence[int], width: int) -> None:
-        import torch
+    def __init__(self, card: CardSampling, generators: Sequence["Generator"], generated: "Generated") -> None:
         from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
         self._penalty = card.presence_penalty
-        self._width = width
-        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self._generated = generated
+        self._generators = generators
         self._warpers: list[Any] = [TemperatureLogitsWarper(card.temperature)]
         if card.top_k:
             self._warpers.append(TopKLogitsWarper(card.top_k))
@@ -93,7 +94,9 @@ class Sampler:
         """Return perturbed scores (rows, vocabulary), given the tokens (rows, tokens) so far."""
         import torch
 
-        present = torch.zeros_like(scores).scatter_(1, input_ids[:, self._width :], self._penalty)
+        present = torch.zeros_like(scores)
+        for row, tokens in enumerate(self._generated.rows(input_ids)):
+            present[row, tokens] = self._penalty
         scores = scores - present
         for warp in self._warpers:
             scores = warp(input_ids, scores)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from legalrr.backbones.chat_template import ChatTemplate
+    from legalrr.backbones.local.decode import Generated
 
 MODES = ("off", "on", "budget")
 YAML = {"False": "off", "True": "on"}
@@ -189,25 +190,23 @@ class ThoughtCloser:
     Args:
         budget: the budget.
         ends: tokens that end an answer.
-        width: length of the padded prompts, in tokens.
+        generated: finds the tokens generated so far.
     """
 
-    def __init__(self, budget: ThoughtBudget, ends: Sequence[int], width: int) -> None:
+    def __init__(self, budget: ThoughtBudget, ends: Sequence[int], generated: Generated) -> None:
         self._budget = budget
         self._ends = ends
-        self._width = width
+        self._generated = generated
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Return scores (rows, vocabulary) that leave rows with an open thought the next token of `CLOSING` alone."""
         import torch
 
-        place = input_ids.shape[1] - self._width - self._budget.tokens
-        if not 0 <= place < len(self._budget.closing):
-            return scores
-        forced = torch.full_like(scores[0], -torch.inf)
-        forced[self._budget.closing[place]] = 0.0
         scores = scores.clone()
-        for row, tokens in enumerate(input_ids[:, self._width : self._width + self._budget.tokens].tolist()):
-            if self._budget.is_open(tokens) and set(self._ends).isdisjoint(tokens):
-                scores[row] = forced
+        for row, generated in enumerate(self._generated.rows(input_ids)):
+            place, thought = len(generated) - self._budget.tokens, generated[: self._budget.tokens]
+            under_way = self._budget.is_open(thought) and set(self._ends).isdisjoint(thought)
+            if under_way and 0 <= place < len(self._budget.closing):
+                scores[row] = -torch.inf
+                scores[row, self._budget.closing[place]] = 0.0
         return scores

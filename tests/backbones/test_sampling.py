@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from legalrr.backbones.local.decode import Generated
 from legalrr.backbones.sampling import CardSampling, Sampler, call_seed
 from legalrr.errors import UserError
 
@@ -10,10 +11,18 @@ LOGITS = torch.tensor([2.0, 1.0, 0.0, -1.0, -3.0])
 ROWS = 4000
 
 
+def drawer(seed):
+    return torch.Generator().manual_seed(seed)
+
+
 def draws(card, written=(), rows=ROWS):
     """Share of each token in the first samples of many rows."""
-    ids = torch.tensor([[0, *written]]).expand(rows, -1)
-    sampler = Sampler(card, [call_seed(0, str(row)) for row in range(rows)], width=1)
+    # Half of the tokens were generated in an earlier call of `generate`.
+    before, now = list(written[: len(written) // 2]), written[len(written) // 2 :]
+    ids = torch.tensor([[0, *now]]).expand(rows, -1)
+    sampler = Sampler(
+        card, [drawer(call_seed(0, str(row))) for row in range(rows)], Generated(before=[before] * rows, width=1)
+    )
     drawn = sampler(ids, LOGITS.expand(rows, -1).clone()).argmax(-1)
     return torch.bincount(drawn, minlength=len(LOGITS)) / rows
 
@@ -46,8 +55,8 @@ def test_a_row_samples_the_same_in_any_batch():
     scores = torch.randn(3, 50, generator=torch.Generator().manual_seed(1))
     ids = torch.zeros(3, 1, dtype=torch.long)
     together, alone = (
-        Sampler(CardSampling(temperature=1.0), [5, 6, 7], 1),
-        Sampler(CardSampling(temperature=1.0), [6], 1),
+        Sampler(CardSampling(temperature=1.0), list(map(drawer, seeds)), Generated(before=[[]] * len(seeds), width=1))
+        for seeds in ([5, 6, 7], [6])
     )
     for _ in range(3):
         assert torch.equal(together(ids, scores)[1:2], alone(ids[:1], scores[1:2]))

@@ -8,6 +8,7 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
+from legalrr.backbones.local.decode import Generated
 from legalrr.backbones.openai.backbone import OpenAIBackbone
 from legalrr.backbones.thinking import CLOSED, CLOSING, OPENED, ThoughtBudget, ThoughtCloser, find_switch
 from legalrr.backbones.vllm import VLLMBackbone
@@ -157,15 +158,22 @@ def test_a_budget_closes_a_thought_that_began_in_the_prompt_and_lets_the_model_a
 
 def test_a_thought_is_closed_only_if_it_is_open():
     budget = ThoughtBudget(tokens=3, in_prompt=False, opened=7, closed=8, closing=(5, 8))
-    closer = ThoughtCloser(budget, ends=[9], width=1)
-    rows = [[0, 7, 1, 1], [0, 1, 1, 1], [0, 7, 8, 1], [0, 7, 9, 9]]
-    for extra, forced in (((), 5), ((5,), 8)):
-        scores = closer(torch.tensor([row + list(extra) for row in rows]), torch.zeros(4, 10))
-        assert scores[0].argmax() == forced
-        assert scores[0].isinf().sum() == 9
-        assert not scores[1:].any()
-    for early_or_late in (rows[0][:3], [*rows[0], 5, 8]):
-        assert not closer(torch.tensor([early_or_late]), torch.zeros(1, 10)).any()
+    rows = [[7, 1, 1], [1, 1, 1], [7, 8, 1], [7, 9, 9]]
+
+    def scores(rows, before):
+        """Scores after rows of tokens, of which the first `before` are from an earlier call of `generate`."""
+        generated = Generated(before=[row[:before] for row in rows], width=1)
+        ids = torch.tensor([[0, *row[before:]] for row in rows])
+        return ThoughtCloser(budget, ends=[9], generated=generated)(ids, torch.zeros(len(rows), 10))
+
+    for before in (0, 2):
+        for extra, forced in (((), 5), ((5,), 8)):
+            found = scores([row + list(extra) for row in rows], before)
+            assert found[0].argmax() == forced
+            assert found[0].isinf().sum() == 9
+            assert not found[1:].any()
+        for early_or_late in (rows[0][:2], [*rows[0], 5, 8]):
+            assert not scores([early_or_late], before).any()
 
 
 def served(folder, **options):

@@ -349,7 +349,7 @@ def _padded(rows: Sequence[Sequence[KeysAndValues]], width: int) -> tuple[Tensor
 
 
 def append_answer(own: DynamicCache, batch: DynamicCache, row: int, *, new: int, end: int) -> None:
-    """Append the keys and values of an answer to the cache of its prompt.
+    """Append the keys and values of an answer to the cache of its prompt, and copy recurrent layers.
 
     Args:
         own: cache of the prompt when it entered the batch.
@@ -362,6 +362,12 @@ def append_answer(own: DynamicCache, batch: DynamicCache, row: int, *, new: int,
         if _attends(batched):
             stop = end - getattr(batched, "before", 0)
             layer.update(*(tensor[row : row + 1, :, stop - new : stop] for tensor in (batched.keys, batched.values)))
+        if isinstance(batched, LinearAttentionCacheLayerMixin):
+            for mine, its in (
+                (layer.conv_states, batched.conv_states),
+                (layer.recurrent_states, batched.recurrent_states),
+            ):
+                mine |= {key: None if tensor is None else tensor[row : row + 1].clone() for key, tensor in its.items()}
 
 
 def cache_tensors(cache: DynamicCache) -> list[Tensor]:

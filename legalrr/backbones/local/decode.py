@@ -1,20 +1,63 @@
 """Decode answers in batches with the `generate` of transformers, free or constrained to given choices.
 
-`generate` is interrupted whenever an answer of the batch ends, so that it can be stored, and continues from its cache.
+`generate` is interrupted when an answer of the batch ends, so that it can be stored and another can take its place.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from transformers import DynamicCache, LogitsProcessorList, PreTrainedModel, StoppingCriteriaList
 
 from legalrr.backbones.local.page_images import left_pad
 from legalrr.backbones.local.prefill import TokenizedPrompt
-from legalrr.backbones.sampling import CardSampling, Sampler, call_seed
+from legalrr.backbones.sampling import CardSampling, Sampler
 from legalrr.backbones.thinking import ThoughtBudget, ThoughtCloser
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Generator, Tensor
+
+
+@dataclass(eq=False, kw_only=True)
+class OpenAnswer:
+    """An answer under way."""
+
+    prompt: TokenizedPrompt
+    """Its prompt."""
+    generator: "Generator | None" = None
+    """Draws its samples; None: greedy decoding."""
+    tokens: list[int] = field(default_factory=list)
+    """The tokens generated so far."""
+    ended: bool = False
+    """Whether it has its last token: an end token, or the last one that fits its limit."""
+
+    @property
+    def ids(self) -> list[int]:
+        """Tokens of the prompt and of the answer so far."""
+        return self.prompt.ids + self.tokens
+
+    @property
+    def left(self) -> int:
+        """Number of tokens that may follow."""
+        return self.prompt.new - len(self.tokens)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generated:
+    """Find the tokens that were generated in a batch.
+
+    A logits processor gets those of earlier calls of `generate` as part of the padded prompts.
+    """
+
+    before: Sequence[Sequence[int]]
+    """For each row, tokens generated before this call."""
+    width: int
+    """Length of the padded prompts with these, in tokens."""
+
+    def rows(self, input_ids: "Tensor") -> list[list[int]]:
+        """Return the tokens generated so far in each row of (rows, tokens)."""
+        now = input_ids[:, self.width :].tolist()
+        return [[*before, *tokens] for before, tokens in zip(self.before, now, strict=True)]
 
 
 class ConstrainedDecoder:
@@ -25,21 +68,21 @@ class ConstrainedDecoder:
     Args:
         choices: token ids of each choice of each row; a row without choices is not restricted.
         ends: tokens that end an answer.
-        width: length of the padded prompts, in tokens.
+        generated: finds the tokens generated so far.
     """
 
-    def __init__(self, choices: Sequence[Sequence[Sequence[int]]], ends: Sequence[int], width: int) -> None:
+    def __init__(self, choices: Sequence[Sequence[Sequence[int]]], ends: Sequence[int], generated: Generated) -> None:
         self._choices = choices
         self._ends = ends
-        self._width = width
+        self._generated = generated
 
     def __call__(self, input_ids: "Tensor", scores: "Tensor") -> "Tensor":
         """Return scores (rows, vocabulary) with minus infinity for tokens that may not follow (rows, tokens)."""
         import torch
 
         kept = torch.full_like(scores, -torch.inf)
-        for row, choices in enumerate(self._choices):
-            allowed = self._next(choices, input_ids[row, self._width :].tolist())
+        for row, (choices, tokens) in enumerate(zip(self._choices, self._generated.rows(input_ids), strict=True)):
+            allowed = self._next(choices, tokens)
             kept[row, allowed] = scores[row, allowed]
         return kept
 
@@ -53,99 +96,87 @@ class ConstrainedDecoder:
 
 
 class AnswerEnds:
-    """Stopping criterion of transformers that interrupts a batch whenever an answer ends.
+    """Stopping criterion of transformers that interrupts a batch when an answer has ended.
 
     Args:
         lengths: maximum number of tokens of each answer.
         ends: tokens that end an answer.
         width: length of the padded prompts, in tokens.
+        least: least number of tokens before an interruption, unless all answers have ended.
     """
 
-    def __init__(self, lengths: Sequence[int], ends: Sequence[int], width: int) -> None:
+    def __init__(self, lengths: Sequence[int], ends: Sequence[int], width: int, least: int = 1) -> None:
         self.waiting = set(range(len(lengths)))
         """Rows without a complete answer."""
         self._lengths = lengths
         self._ends = ends
         self._width = width
+        self._least = least
 
     def __call__(self, input_ids: "Tensor", scores: "Tensor", **_: object) -> "Tensor":
-        """Return ones of shape (rows,) if an answer ended with the last token of (rows, tokens), else zeros."""
+        """Return ones of shape (rows,) to stop after the last token of (rows, tokens), else zeros."""
         import torch
 
         rows, tokens = input_ids.shape
-        last = input_ids[:, -1].tolist()
-        ended = {row for row in self.waiting if last[row] in self._ends or tokens - self._width >= self._lengths[row]}
-        self.waiting -= ended
-        return torch.full((rows,), bool(ended), device=input_ids.device)
+        last, new = input_ids[:, -1].tolist(), tokens - self._width
+        self.waiting -= {row for row in self.waiting if last[row] in self._ends or new >= self._lengths[row]}
+        stop = len(self.waiting) < rows and (new >= self._least or not self.waiting)
+        return torch.full((rows,), stop, device=input_ids.device)
 
 
 def decode(
     model: PreTrainedModel,
-    batch: Sequence[TokenizedPrompt],
+    answers: Sequence[OpenAnswer],
     cache: DynamicCache | None,
     *,
     card: CardSampling | None,
-    seed: int,
     budget: ThoughtBudget | None = None,
-) -> Iterator[dict[int, list[int]]]:
-    """Generate the tokens of each answer, including the end token.
+    least: int = 1,
+) -> int:
+    """Generate the next tokens of answers until one ends, and append them.
 
     Args:
         model: in evaluation mode; its generation configuration gives end and padding tokens, and is greedy.
-        batch: the prompts.
-        cache: left-padded cache of all but the last token of each prompt; None: prefill the prompts here.
+        answers: the answers; none has ended.
+        cache: left-padded cache of all but the last token of each; None: prefill here, and generate all answers to
+            their ends.
         card: sampling settings; None: greedy decoding.
-        seed: seed of sampling, combined with the key of each call.
         budget: limit of a thought; None: none.
+        least: least number of tokens of each, unless all end before.
 
-    Yields:
-        row -> tokens of the answers that ended together; without a cache, of all answers.
+    Returns:
+        The number of steps: tokens that were computed in every row of the cache, also in those that ended before.
     """
-    generation = model.generation_config
-    width = max(len(prompt.ids) for prompt in batch)
+    ends = model.generation_config.eos_token_id
+    width = max(len(answer.ids) for answer in answers)
     given = left_pad(
-        model, [prompt.ids for prompt in batch], [prompt.pictures for prompt in batch], pixels=cache is None
+        model,
+        [answer.ids for answer in answers],
+        [answer.prompt.pictures for answer in answers],
+        pixels=cache is None,
     )
+    generated = Generated(before=[list(answer.tokens) for answer in answers], width=width)
     processors: list[ConstrainedDecoder | ThoughtCloser | Sampler] = []
-    if any(prompt.choices for prompt in batch):
-        processors.append(ConstrainedDecoder([prompt.choices for prompt in batch], generation.eos_token_id, width))
+    if any(answer.prompt.choices for answer in answers):
+        processors.append(ConstrainedDecoder([answer.prompt.choices for answer in answers], ends, generated))
     if budget is not None:
-        processors.append(ThoughtCloser(budget, generation.eos_token_id, width))
+        processors.append(ThoughtCloser(budget, ends, generated))
     if card is not None:
-        processors.append(Sampler(card, [call_seed(seed, prompt.call.key) for prompt in batch], width))
-    longest = width + max(prompt.new for prompt in batch)
-    stop = AnswerEnds([prompt.new for prompt in batch], generation.eos_token_id, width)
-    missing = set(stop.waiting)
-    while missing:
-        tokens = given.pop("input_ids")
-        generated = model.generate(
-            tokens,
-            max_new_tokens=longest - tokens.shape[1],
-            past_key_values=cache,
-            logits_processor=LogitsProcessorList(processors),
-            stopping_criteria=None if cache is None else StoppingCriteriaList([stop]),
-            disable_compile=True,
-            **given,
-        )
-        ended = missing if cache is None else missing - stop.waiting
-        missing = missing - ended
-        rows = generated.tolist()
-        yield {row: _answer(rows[row][width:][: batch[row].new], generation.eos_token_id) for row in sorted(ended)}
-        if missing:
-            # Rows that have ended go on, which does not affect the others.
-            given = {name: _extend(name, tensor, generated.shape[1]) for name, tensor in given.items()}
-            given["input_ids"] = generated
-
-
-def _answer(tokens: list[int], ends: Sequence[int]) -> list[int]:
-    """Return the tokens up to the first end token."""
-    return tokens[: next((place for place, token in enumerate(tokens, start=1) if token in ends), None)]
-
-
-def _extend(name: str, tensor: "Tensor", length: int) -> "Tensor":
-    """Extend the argument `name` of `generate`, shape (..., tokens), to a length."""
-    import torch
-
-    more = torch.arange(1, 1 + length - tensor.shape[-1], device=tensor.device).expand(*tensor.shape[:-1], -1)
-    following = torch.ones_like(more) if name == "attention_mask" else tensor[..., -1:] + more
-    return torch.cat([tensor, following.to(tensor.dtype)], dim=-1)
+        processors.append(Sampler(card, [answer.generator for answer in answers], generated))
+    stop = AnswerEnds([answer.left for answer in answers], ends, width, least)
+    written = model.generate(
+        given.pop("input_ids"),
+        max_new_tokens=max(answer.left for answer in answers),
+        past_key_values=cache,
+        logits_processor=LogitsProcessorList(processors),
+        stopping_criteria=None if cache is None else StoppingCriteriaList([stop]),
+        disable_compile=True,
+        **given,
+    )
+    steps = written.shape[1] - width
+    for answer, row in zip(answers, written[:, width:].tolist(), strict=True):
+        new = row[: answer.left]
+        last = next((place for place, token in enumerate(new, start=1) if token in ends), None)
+        answer.tokens += new[:last]
+        answer.ended = last is not None or not answer.left
+    return steps

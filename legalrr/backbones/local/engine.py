@@ -3,9 +3,9 @@
 On a CPU, batching gains nothing in prefill but much in decoding, and most prompts share a prefix with an earlier one: a
 previous turn, or another question about the same judgment. So prompts are prefilled one by one, in depth-first order of
 their prefix tree (`legalrr.backbones.local.prefix_cache`), each from its longest cached prefix, which is not copied.
-The library's `generate` decodes the answers as a batch over their states (`legalrr.backbones.local.cache`); each is
-yielded when it ends, so that it can be stored. Without a prefix cache, `generate` does everything on the padded
-prompts: the slow reference that the tests compare with.
+The library's `generate` decodes the answers as a batch over their states (`legalrr.backbones.local.cache`). When one
+ends, it is yielded, so that it can be stored, and other prompts join the batch. Without a prefix cache, `generate` does
+everything on the padded prompts: the slow reference that the tests compare with.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -21,7 +21,7 @@ from transformers import DynamicCache, GenerationConfig, PreTrainedModel
 
 from legalrr.backbones.local.cache import append_answer, extract_state, require_prefixes_read, snapshot, stack_states
 from legalrr.backbones.local.checkpoint import end_tokens
-from legalrr.backbones.local.decode import decode
+from legalrr.backbones.local.decode import OpenAnswer, decode
 from legalrr.backbones.local.memory import trim_heap
 from legalrr.backbones.local.page_images import Vision
 from legalrr.backbones.local.prefill import (
@@ -35,7 +35,7 @@ from legalrr.backbones.local.prefill import (
 )
 from legalrr.backbones.local.prefix_cache import PrefixCache, State, branch_points, depth_first_order, uncached_lengths
 from legalrr.backbones.local.weights import catch_out_of_memory, torch_settings
-from legalrr.backbones.sampling import CardSampling
+from legalrr.backbones.sampling import CardSampling, call_seed
 from legalrr.backbones.thinking import Thoughts
 from legalrr.errors import UserError
 from legalrr.protocols import Abilities, Call, CallQueue, Reply
@@ -44,7 +44,20 @@ from legalrr.records import Page
 Replies = list[tuple[TokenizedPrompt, Reply]]
 MAX_ROOM = 512
 """Maximum number of tokens of an answer that the state of its prompt has memory for; a longer one is copied with it."""
-Answer = Callable[[PreTrainedModel, Sequence[TokenizedPrompt]], Iterator[Replies]]
+LEAST_STEPS = 4
+"""Least number of tokens that a batch generates before prompts may join it, as building one takes time."""
+
+
+@dataclass(eq=False, kw_only=True)
+class _Row:
+    """An answer under way, with the state of its conversation."""
+
+    answer: OpenAnswer
+    result: PrefillResult
+    """Of its prompt; its cache has the tokens of the answer too."""
+    state: State
+    """State after all tokens but the last one."""
+    seconds: float
 
 
 class TransformersEngine:
@@ -156,30 +169,33 @@ class TransformersEngine:
     def answer(self, queue: CallQueue) -> Iterator[list[tuple[str, Reply]]]:
         """See `legalrr.protocols.Engine`; `new_tokens` counts thoughts and the end-of-answer token.
 
-        The log-probability of an answer to compare is the sum over its tokens. Every batch is chosen from all calls
-        that wait, so that later turns of one judgment and first turns of another are generated together.
+        The log-probability of an answer to compare is the sum over its tokens. When an answer ends, prompts that wait
+        take its place in the batch, later turns of a judgment before first turns of another.
         """
         waiting: list[TokenizedPrompt] = []
+        running: list[_Row] = []
         while True:
             prompts, overflows = self._tokenize(queue.take())
             waiting += prompts
             if overflows:
                 yield overflows
-            elif not waiting:
+                continue
+            if not waiting and not running:
                 break
+            chosen = self._next_prompts(waiting, [row.answer.prompt for row in running])
+            keys = {prompt.call.key for prompt in chosen}
+            waiting = [prompt for prompt in waiting if prompt.call.key not in keys]
+            if chosen and chosen[0].answers:
+                yield self._answer(self._compare if self.prefixes.capacity else self._compare_reference, chosen)
+            elif not self.prefixes.capacity:
+                yield self._answer(self._generate_reference, chosen)
             else:
-                batch = self._next_batch(waiting)
-                chosen = {prompt.call.key for prompt in batch}
-                waiting = [prompt for prompt in waiting if prompt.call.key not in chosen]
-                yield from self._run(batch)
-                if self._batch_bytes is not None:
-                    trim_heap()
+                if replies := self._answer(self._generate, chosen, running):
+                    yield replies
+                running = [row for row in running if not row.answer.ended]
+            if chosen and self._batch_bytes is not None:
+                trim_heap()
         self._prefiller.release()
-
-    def _run(self, batch: Sequence[TokenizedPrompt]) -> Iterator[list[tuple[str, Reply]]]:
-        if batch[0].answers:
-            return self._answer(batch, self._compare if self.prefixes.capacity else self._compare_reference)
-        return self._answer(batch, self._generate if self.prefixes.capacity else self._generate_reference)
 
     def _tokenize(self, calls: Sequence[Call]) -> tuple[list[TokenizedPrompt], list[tuple[str, Reply]]]:
         """Return the prompts to answer, and replies to calls that exceed the context."""
@@ -197,29 +213,33 @@ class TransformersEngine:
             vision=self._vision,
         )
 
-    def _next_batch(self, waiting: Sequence[TokenizedPrompt]) -> list[TokenizedPrompt]:
-        """Choose the prompts to answer next: one whose answers are compared, or a batch to generate."""
+    def _next_prompts(
+        self, waiting: Sequence[TokenizedPrompt], running: Sequence[TokenizedPrompt] = ()
+    ) -> list[TokenizedPrompt]:
+        """Choose the prompts to compute next: one whose answers are compared, or those that join a batch.
+
+        Args:
+            waiting: prompts to choose from.
+            running: prompts whose answers are being generated.
+        """
         compared = [prompt for prompt in waiting if prompt.answers]
         ordered = self._ordered(compared or waiting)
         if compared:
             return ordered[:1]
-        batch = ordered[:1]
-        for prompt in ordered[1:]:
-            if not self._fits([*batch, prompt]):
+        chosen = [] if running else ordered[:1]
+        for prompt in ordered[len(chosen) :]:
+            if not self._fits([*running, *chosen, prompt], [*chosen, prompt]):
                 break
-            batch.append(prompt)
-        return batch
+            chosen.append(prompt)
+        return chosen
 
-    def _fits(self, batch: Sequence[TokenizedPrompt]) -> bool:
-        """Whether several prompts are within the limits of a batch."""
-        fresh = sum(prompt.uncached for prompt in batch)
+    def _fits(self, batch: Sequence[TokenizedPrompt], joining: Sequence[TokenizedPrompt]) -> bool:
+        """Whether several prompts, of which some join the others, are within the limits of a batch."""
+        needed = sum(prompt.uncached + prompt.new for prompt in batch) * self._token_bytes
         return (
             len(batch) * max(len(prompt.ids) + prompt.new for prompt in batch) <= self._batch_tokens
-            and (self._batch_prefill is None or fresh <= self._batch_prefill)
-            and (
-                self._batch_bytes is None
-                or (fresh + sum(prompt.new for prompt in batch)) * self._token_bytes <= self._batch_bytes
-            )
+            and (self._batch_prefill is None or sum(prompt.uncached for prompt in joining) <= self._batch_prefill)
+            and (self._batch_bytes is None or needed <= self._batch_bytes)
         )
 
     def _ordered(self, prompts: Sequence[TokenizedPrompt]) -> list[TokenizedPrompt]:
@@ -235,98 +255,105 @@ class TransformersEngine:
             for prompt, at, length in zip(ordered, branches, fresh, strict=True)
         ]
 
-    def _answer(self, batch: Sequence[TokenizedPrompt], answer: Answer) -> Iterator[list[tuple[str, Reply]]]:
-        """Yield the replies to a batch, those of answers that end together at once."""
-        replies = answer(self.model, batch)
-        while True:
-            # Whoever receives the replies runs outside of these contexts.
-            with (
-                torch.inference_mode(),
-                torch_settings(self._matmul_precision, self._threads),
-                catch_out_of_memory(self._option),
-            ):
-                found = next(replies, None)
-            if found is None:
-                return
-            yield [(prompt.call.key, reply) for prompt, reply in found]
+    def _answer(
+        self, answer: Callable[..., Replies], *arguments: Sequence[TokenizedPrompt] | list[_Row]
+    ) -> list[tuple[str, Reply]]:
+        """Call a method with the model; return its replies by the keys of their calls."""
+        with (
+            torch.inference_mode(),
+            torch_settings(self._matmul_precision, self._threads),
+            catch_out_of_memory(self._option),
+        ):
+            return [(prompt.call.key, reply) for prompt, reply in answer(self.model, *arguments)]
 
-    def _generate(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> Iterator[Replies]:
-        """Generate answers after prefilling each prompt separately, from its longest cached prefix."""
-        # The last token of a prompt is left to the batch: computing it yields the first token of the answer.
-        results, seconds = [], []
-        for prompt in batch:
-            started = time.perf_counter()
-            # A single prompt is continued in the memory of its state; of a batch, answers are appended at the end.
-            room = prompt.new if len(batch) == 1 else 0 if prompt.call.final else min(prompt.new, MAX_ROOM)
-            results.append(
-                self._prefiller.prefill(
-                    model,
-                    prompt.ids[:-1],
-                    branches=prompt.branches,
-                    room=len(prompt.ids) + room,
-                    pictures=prompt.pictures,
-                )
-            )
-            seconds.append(time.perf_counter() - started)
-        cached = [result.cached for result in results]
-        self.tokens_read += sum(
-            len(prompt.ids) - cached_length for prompt, cached_length in zip(batch, cached, strict=True)
-        )
+    def _generate(self, model: PreTrainedModel, joining: Sequence[TokenizedPrompt], running: list[_Row]) -> Replies:
+        """Prefill prompts, add them to those whose answers are under way, and generate until an answer ends."""
+        running += [self._begin(model, prompt) for prompt in joining]
+        order = depth_first_order([row.answer.ids for row in running], [row.result.cached for row in running])
+        running[:] = [running[place] for place in order]
         started = time.perf_counter()
-        cache = results[0].cache
-        if len(batch) > 1:
-            cache = stack_states(model.config, [r.state for r in results], 1 + max(prompt.new for prompt in batch))
-        answers: dict[int, list[int]] = {}
-        for ended in decode(model, batch, cache, card=self._card, seed=self._seed, budget=self._thoughts.budget):
-            require_prefixes_read(cache, self._option)
-            # The answers under way share the time of a step.
-            share = (time.perf_counter() - started) / (len(batch) - len(answers))
-            seconds = [taken + share * (row not in answers) for row, taken in enumerate(seconds)]
-            answers.update(ended)
-            yield [
-                (batch[row], replace(self._generated_reply(batch[row], answer, cached[row]), seconds=seconds[row]))
-                for row, answer in ended.items()
-            ]
-            started = time.perf_counter()
-        for row, prompt in enumerate(batch):
-            # A conversation that ends here would evict states that others continue from.
-            if not prompt.call.final:
-                self.prefixes.add(
-                    self._answered_state(batch, row, answer=answers[row], result=results[row], cache=cache)
-                )
+        answers = [row.answer for row in running]
+        cache = running[0].result.cache
+        if len(running) > 1:
+            new = 1 + max(answer.left for answer in answers)
+            cache = stack_states(model.config, [row.state for row in running], min(new, MAX_ROOM))
+        width = max(len(answer.ids) for answer in answers)
+        counts = [len(answer.tokens) for answer in answers]
+        steps = decode(model, answers, cache, card=self._card, budget=self._thoughts.budget, least=LEAST_STEPS)
+        require_prefixes_read(cache, self._option)
+        replies: Replies = []
+        # The answers under way share the time of a step.
+        share = (time.perf_counter() - started) / len(running)
+        for place, row in enumerate(running):
+            row.seconds += share
+            new = len(row.answer.tokens) - counts[place]
+            if not row.answer.ended or not row.answer.prompt.call.final:
+                self._advance(model, row, cache, place, new=new, end=width - 1 + new, whole=new == steps)
+            if row.answer.ended:
+                if not row.answer.prompt.call.final:
+                    self.prefixes.add(row.state)
+                reply = self._generated_reply(row.answer.prompt, row.answer.tokens, row.result.cached)
+                replies.append((row.answer.prompt, replace(reply, seconds=row.seconds)))
+        return replies
 
-    @staticmethod
-    def _answered_state(
-        batch: Sequence[TokenizedPrompt],
-        row: int,
-        *,
-        answer: list[int],
-        result: PrefillResult,
-        cache: DynamicCache,
-    ) -> State:
-        """Return the state after an answer; that of its prompt if recurrent layers have advanced beyond the answer."""
-        # The last token of an answer was generated but not computed.
-        ids = batch[row].ids + answer[:-1]
-        end = max(len(prompt.ids) for prompt in batch) + len(answer) - 1
+    def _begin(self, model: PreTrainedModel, prompt: TokenizedPrompt) -> _Row:
+        """Prefill a prompt, from its longest cached prefix.
+
+        Its last token is left to the batch: computing it yields the first token of the answer.
+        """
+        started = time.perf_counter()
+        result = self._prefiller.prefill(
+            model,
+            prompt.ids[:-1],
+            branches=prompt.branches,
+            room=len(prompt.ids) + min(prompt.new, MAX_ROOM),
+            pictures=prompt.pictures,
+        )
+        self.tokens_read += len(prompt.ids) - result.cached
+        answer = OpenAnswer(prompt=prompt, generator=self._generator(prompt))
+        return _Row(answer=answer, result=result, state=result.state, seconds=time.perf_counter() - started)
+
+    def _generator(self, prompt: TokenizedPrompt) -> torch.Generator | None:
+        """Return what draws the samples of an answer; None for greedy decoding."""
+        return None if self._card is None else torch.Generator().manual_seed(call_seed(self._seed, prompt.call.key))
+
+    def _advance(
+        self, model: PreTrainedModel, row: _Row, cache: DynamicCache, place: int, *, new: int, end: int, whole: bool
+    ) -> None:
+        """Set the state of a row after `new` more tokens; that of its prompt if recurrent layers are beyond them.
+
+        Args:
+            model: the model.
+            row: the row.
+            cache: cache of the batch.
+            place: index of the row in the batch.
+            new: number of tokens that were generated, as many as were computed: the last one is not, the one before is.
+            end: one past the position of the last computed token in the batch.
+            whole: whether the batch has not gone on after these.
+        """
+        result = row.result
         snapshots = result.state.snapshots
-        if snapshots and cache.get_seq_length() != end:
-            return result.state
+        if snapshots and not whole:
+            row.state = result.state
+            return
+        ids = row.answer.ids[:-1]
         if snapshots:
-            snapshots += snapshot(cache, len(ids), row)
+            snapshots += snapshot(cache, len(ids), place)
         if cache is not result.cache:
-            append_answer(result.cache, cache, row, new=len(answer), end=end)
-        return extract_state(result.cache, ids, snapshots)
+            append_answer(result.cache, cache, place, new=new, end=end)
+        row.state = extract_state(result.cache, ids, snapshots)
 
-    def _generate_reference(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> Iterator[Replies]:
+    def _generate_reference(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> Replies:
         """Generate answers with `generate` alone, on the padded prompts."""
         started = time.perf_counter()
         self.tokens_read += sum(len(prompt.ids) for prompt in batch)
-        for answers in decode(model, batch, None, card=self._card, seed=self._seed, budget=self._thoughts.budget):
-            seconds = (time.perf_counter() - started) / len(batch)
-            yield [
-                (batch[row], replace(self._generated_reply(batch[row], answer, 0), seconds=seconds))
-                for row, answer in answers.items()
-            ]
+        answers = [OpenAnswer(prompt=prompt, generator=self._generator(prompt)) for prompt in batch]
+        decode(model, answers, None, card=self._card, budget=self._thoughts.budget)
+        seconds = (time.perf_counter() - started) / len(batch)
+        return [
+            (answer.prompt, replace(self._generated_reply(answer.prompt, answer.tokens, 0), seconds=seconds))
+            for answer in answers
+        ]
 
     def _generated_reply(self, prompt: TokenizedPrompt, answer: list[int], cached_tokens: int) -> Reply:
         return prompt.reply(
@@ -336,7 +363,7 @@ class TransformersEngine:
             new_tokens=len(answer),
         )
 
-    def _compare(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> Iterator[Replies]:
+    def _compare(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> Replies:
         """Compute log-probabilities of answers from one state of the prompt."""
         started = time.perf_counter()
         (prompt,) = batch
@@ -348,13 +375,13 @@ class TransformersEngine:
         logprobs = answer_logprobs(model, result, list(prompt.answers.values()))
         named = dict(zip(prompt.answers, logprobs, strict=True))
         seconds = time.perf_counter() - started
-        yield [(prompt, prompt.reply("stop", cached_tokens=result.cached, seconds=seconds, logprobs=named))]
+        return [(prompt, prompt.reply("stop", cached_tokens=result.cached, seconds=seconds, logprobs=named))]
 
-    def _compare_reference(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> Iterator[Replies]:
+    def _compare_reference(self, model: PreTrainedModel, batch: Sequence[TokenizedPrompt]) -> Replies:
         """Compute log-probabilities of answers, with prompt and answer computed again for each."""
         started = time.perf_counter()
         (prompt,) = batch
         self.tokens_read += len(prompt.ids) * len(prompt.answers)
         logprobs = answer_logprobs_reference(model, prompt.ids, list(prompt.answers.values()), prompt.pictures)
         named = dict(zip(prompt.answers, logprobs, strict=True))
-        yield [(prompt, prompt.reply("stop", seconds=time.perf_counter() - started, logprobs=named))]
+        return [(prompt, prompt.reply("stop", seconds=time.perf_counter() - started, logprobs=named))]

@@ -288,8 +288,9 @@ def test_a_model_without_an_end_token_is_refused(fresh, tiny, save_tiny, tmp_pat
         list(fresh(folder).answer(CallList([ask("a")])))
 
 
-def test_each_answer_of_a_batch_is_yielded_when_it_ends(fresh, tiny, reference):
+def test_each_answer_of_a_batch_is_yielded_when_it_ends(fresh, tiny, reference, monkeypatch):
     """The engine has run no more steps than the answer has tokens; the longer ones continue unchanged."""
+    monkeypatch.setattr("legalrr.backbones.local.engine.LEAST_STEPS", 1)
     engine = fresh(tiny)
     calls = [ask(text, new=new) for text, new in zip(TEXTS, (9, 3, 14, 3, 1), strict=True)]
     sizes = {call.key: len(reference.tokens(call)) for call in calls}
@@ -301,7 +302,7 @@ def test_each_answer_of_a_batch_is_yielded_when_it_ends(fresh, tiny, reference):
     engine.model.register_forward_pre_hook(note, with_kwargs=True)
     got = {}
     for batch in engine.answer(CallList(calls)):
-        assert {sizes[key] for key, _ in batch} == {sum(rows == len(calls) for rows, _ in steps)}
+        assert {sizes[key] for key, _ in batch} == {sum(tokens == 1 for _, tokens in steps)}
         got.update(batch)
     assert {key: reply.text for key, reply in got.items()} == {call.key: reference.greedy(call) for call in calls}
     assert {key: reply.new_tokens for key, reply in got.items()} == sizes
@@ -333,7 +334,7 @@ def batches_of(engine, calls):
     waiting, _ = engine._tokenize(calls)
     made = []
     while waiting:
-        made.append(engine._next_batch(waiting))
+        made.append(engine._next_prompts(waiting))
         chosen = {prompt.call.key for prompt in made[-1]}
         waiting = [prompt for prompt in waiting if prompt.call.key not in chosen]
     return made
@@ -355,6 +356,63 @@ def test_the_memory_of_new_states_closes_a_batch(fresh, tiny):
     assert [prompt.call.key for prompt in batches_of(engine, calls)[0]] == [prompt.call.key for prompt in whole[:2]]
     engine._batch_bytes = 1
     assert [len(batch) for batch in batches_of(engine, calls)] == [1] * len(calls)
+
+
+def test_prompts_join_those_under_way_within_the_limits_of_a_batch(fresh, tiny):
+    engine = fresh(tiny)
+    (whole,) = batches_of(engine, [ask(text) for text in TEXTS])
+    running, left = whole[:2], whole[2:]
+
+    def joining():
+        return {prompt.call.key for prompt in engine._next_prompts(left, running)}
+
+    assert joining() == {prompt.call.key for prompt in left}
+    engine._batch_bytes = sum((prompt.uncached + prompt.new) * engine._token_bytes for prompt in whole)
+    assert 0 < len(joining()) <= len(left)
+    engine._batch_bytes = 1
+    assert not joining()
+    engine._batch_bytes, engine._batch_prefill = None, max(len(prompt.ids) for prompt in left)
+    assert 0 < len(joining()) < len(left)
+    assert len(engine._next_prompts(left)) < len(left)
+
+
+class Stream:
+    """Queue that gives one call for each answer, and all at once at first."""
+
+    def __init__(self, first, then):
+        self.first, self.then = first, list(then)
+        self.answered = 0
+
+    def take(self, room=None):
+        taken, self.first = [*self.first, *self.then[: self.answered]], []
+        self.then, self.answered = self.then[self.answered :], 0
+        return taken
+
+
+@pytest.mark.parametrize("fields", [{}, {"batch_tokens": 1}, {"memory_gb": 3.0}])
+def test_prompts_that_join_a_batch_do_not_change_its_answers(fresh, tiny, reference, fields):
+    texts = [f"{text} {number}" for number in range(3) for text in TEXTS]
+    calls = [ask(text, new=3 + number % 7) for number, text in enumerate(texts)]
+    queue, got, rows = Stream(calls[:4], calls[4:]), {}, set()
+    engine = fresh(tiny, **fields)
+    engine.model.register_forward_pre_hook(lambda _, __, given: rows.add(len(given["input_ids"])), with_kwargs=True)
+    for batch in engine.answer(queue):
+        got.update(batch)
+        queue.answered += len(batch)
+    assert {key: reply.text for key, reply in got.items()} == {call.key: reference.greedy(call) for call in calls}
+    assert max(rows) == (1 if "batch_tokens" in fields else 4)
+
+
+def test_samples_do_not_depend_on_the_prompts_that_join(fresh, tiny):
+    card = CardSampling(temperature=1.0, presence_penalty=0.5)
+    calls = [ask(text, new=4 + number) for number, text in enumerate(TEXTS)]
+    together = fresh(tiny, decoding="card", card=card, seed=3)
+    queue, got = Stream(calls[:2], calls[2:]), {}
+    for batch in together.answer(queue):
+        got.update(batch)
+        queue.answered += len(batch)
+    alone = fresh(tiny, decoding="card", card=card, seed=3, prefix_cache_gb=0.0, batch_tokens=1)
+    assert {k: r.text for k, r in got.items()} == {k: r.text for k, r in replies(alone.answer(CallList(calls))).items()}
 
 
 def test_only_tokens_that_must_be_computed_close_a_batch(fresh, tiny):
