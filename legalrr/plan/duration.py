@@ -8,7 +8,8 @@ from legalrr.errors import UserError
 from legalrr.plan.calibration import Calibration
 from legalrr.plan.cells import BackboneCells
 from legalrr.plan.result import Duration
-from legalrr.plan.speed import AnswerLengths, Scheduler, Speed, predict_seconds, written_share
+from legalrr.plan.schedule import Scheduler, predict_seconds
+from legalrr.plan.speed import AnswerLengths, Speed, written_share
 from legalrr.plan.walk import Walk, Walked
 from legalrr.progress import working
 
@@ -66,6 +67,8 @@ def duration(
         holds=opened.engine.holds if len(group.cells) > 1 else None,
         batch_tokens=getattr(opened.backbone, "batch_tokens", None),
         batch_prefill=getattr(opened.backbone, "batch_prefill", None),
+        batch_states=getattr(opened.engine, "batch_states", None),
+        least_steps=getattr(opened.engine, "least_steps", 1),
         cached=opened.engine.holds != 0,
     )
     calibration = Calibration(engine=opened.engine, samples=walk.samples, clock=options.clock)
@@ -78,10 +81,9 @@ def duration(
     except UserError as error:
         group.problems.add([cell.number for cell in group.cells], error, planned=True)
         return None
-    batches = list(scheduler.batches(walked))
     return Duration(
-        expected=predict_seconds(speed, batches, scheduler, known, written_share(limits, known)),
-        most=predict_seconds(speed, batches, scheduler, most, 1.0),
+        expected=predict_seconds(speed, walked, scheduler, known, written_share(limits, known)),
+        most=predict_seconds(speed, walked, scheduler, most, 1.0),
         speed=speed,
         sampled=known.count,
     )

@@ -1,21 +1,21 @@
 """Predict the seconds of planned calls from a few measured ones.
 
-The batches are those that the run would form from the calls of a judgment, turn by turn. A batch takes
+A batch takes
 
     rows o + n a + (past + n / 2) n b + steps (c + (rows - 1) d + rows width e)
 
 with n tokens that are read after `past` others, and `steps` tokens that each row writes at a width of `width` tokens; e
 has one value for a single row and another for several, whose states are padded and copied. The seven numbers are the
-non-negative least squares of the relative errors of the measurements.
+non-negative least squares of the relative errors of the measurements. `legalrr.plan.schedule` predicts the batches.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from legalrr.plan.walk import PlannedCall, Walked
+GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,107 +119,11 @@ class AnswerLengths:
         """Return the most tokens of an answer; 0 if answers are compared."""
         return float(limit + self.thoughts) if limit else 0.0
 
-    def longest(self, limits: Iterable[int]) -> float:
-        """Return the expected length of the longest of several answers, drawn independently."""
-        counts: dict[int, int] = {}
-        for limit in limits:
-            counts[limit] = counts.get(limit, 0) + 1
-        return max((self._longest(limit, rows) for limit, rows in counts.items()), default=0.0)
-
-    def _longest(self, limit: int, rows: int) -> float:
-        found = np.sort(np.array(self.known.get(limit) or [self.most(limit)], dtype=np.float64))
-        below = np.arange(len(found) + 1) / len(found)
-        return float(found @ np.diff(below**rows))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scheduler:
-    """How an engine divides calls into batches; a field that is None does not limit them."""
-
-    group: int
-    """Judgments that advance together."""
-    holds: int | None = None
-    """Tokens of their prompts and answers."""
-    batch_tokens: int | None = None
-    """Tokens of padded prompts and answers in a batch."""
-    batch_prefill: int | None = None
-    """Tokens read for a batch of several."""
-    cached: bool = True
-    """Whether the engine keeps what it has read."""
-
-    def batches(self, walked: Iterable[Walked]) -> Iterator[tuple[PlannedCall, ...]]:
-        """Yield the batches of a run."""
-        for group in self._groups(walked):
-            for turn in range(max(len(one.steps) for one in group)):
-                calls = [call for one in group if turn < len(one.steps) for call in one.steps[turn]]
-                # Compared answers, which write nothing, come first.
-                yield from self._split(sorted(calls, key=lambda call: call.limit > 0))
-
-    def _groups(self, walked: Iterable[Walked]) -> Iterator[list[Walked]]:
-        group: list[Walked] = []
-        taken = 0
-        for one in walked:
-            needed = sum(call.fresh + call.limit for step in one.steps for call in step)
-            full = self.holds is not None and taken + needed > self.holds
-            if group and (full or len(group) >= self.group):
-                yield group
-                group, taken = [], 0
-            group.append(one)
-            taken += needed
-        if group:
-            yield group
-
-    def _split(self, calls: Sequence[PlannedCall]) -> Iterator[tuple[PlannedCall, ...]]:
-        batch: tuple[PlannedCall, ...] = ()
-        for call in calls:
-            grown = (*batch, call)
-            wide = len(grown) * max(one.tokens + one.quoted + one.limit for one in grown)
-            read = sum(self.read(one, 1.0) for one in grown)
-            # Compared answers are computed prompt by prompt.
-            if batch and (
-                not call.limit
-                or not batch[-1].limit
-                or (self.batch_tokens is not None and wide > self.batch_tokens)
-                or (self.batch_prefill is not None and read > self.batch_prefill)
-            ):
-                yield batch
-                grown = (call,)
-            batch = grown
-        if batch:
-            yield batch
-
-    def read(self, call: PlannedCall, share: float) -> float:
-        """Return the tokens of a prompt that are computed.
-
-        Args:
-            call: the call.
-            share: length of answers as a share of their limits.
-        """
-        return call.fresh + share * call.fresh_quoted if self.cached else call.tokens + share * call.quoted
-
-
-def predict_seconds(
-    speed: Speed, batches: Iterable[Sequence[PlannedCall]], scheduler: Scheduler, lengths: AnswerLengths, share: float
-) -> float:
-    """Predict the seconds of batches, with the load of the model.
-
-    Args:
-        speed: the speed.
-        batches: those of `scheduler`.
-        scheduler: the scheduler.
-        lengths: lengths of the answers.
-        share: mean length of quoted answers as a share of their limits.
-    """
-    total = 0.0
-    for batch in batches:
-        steps = max(lengths.longest(call.limit for call in batch), 1.0)
-        read = [scheduler.read(call, share) for call in batch]
-        long = [call.tokens + share * call.quoted for call in batch]
-        attended = sum(n * (whole - n / 2) for n, whole in zip(read, long, strict=True))
-        total += speed.time(
-            Work(rows=len(batch), read=sum(read), attended=attended, steps=steps, width=max(long) + steps / 2)
-        )
-    return total + (speed.load if total else 0.0)
+    def spread(self, limit: int, number: int) -> float:
+        """Return the length of the answer `number` of many, which are spread over the known lengths."""
+        found = self.known.get(limit)
+        # Multiples of the golden ratio fill the unit interval evenly.
+        return sorted(found)[int(number * GOLDEN % 1 * len(found))] if found else self.most(limit)
 
 
 def written_share(calls: Mapping[int, int], lengths: AnswerLengths) -> float:

@@ -32,6 +32,11 @@ SAMPLES = 400
 class PlannedCall:
     """A call, with what is known of it before the run."""
 
+    key: str
+    """Key of the call."""
+    after: str | None
+    """Key of the call before it in its conversation; None: it is the first. Of a call that conversations share, that of
+    one of them."""
     tokens: int
     """Tokens of the prompt, with unknown answers empty."""
     quoted: int
@@ -125,6 +130,7 @@ class Walk:
         """
         steps: list[tuple[PlannedCall, ...]] = []
         replies: dict[Hashable, Reply | None] = dict.fromkeys(conversations)
+        before: dict[Hashable, str] = {}
         while replies:
             asked: dict[Hashable, Call] = {}
             for cell, reply in replies.items():
@@ -132,7 +138,9 @@ class Walk:
                     asked[cell] = next(conversations[cell]) if reply is None else conversations[cell].send(reply)
                 except StopIteration:
                     continue
-            steps.append(self._step({call.key: call for call in asked.values()}, first=not steps))
+            after = {call.key: before.get(cell) for cell, call in asked.items()}
+            steps.append(self._step({call.key: call for call in asked.values()}, after))
+            before = {cell: call.key for cell, call in asked.items()}
             replies = {}
             for cell, call in asked.items():
                 planned, use = self.calls[call.key], uses[cell]
@@ -146,7 +154,7 @@ class Walk:
                     use.limit += planned.limit
         return Walked(steps=tuple(step for step in steps if step))
 
-    def _step(self, calls: Mapping[str, Call], *, first: bool) -> tuple[PlannedCall, ...]:
+    def _step(self, calls: Mapping[str, Call], after: Mapping[str, str | None]) -> tuple[PlannedCall, ...]:
         """Plan the calls of one turn that were not planned before; return those that are to be made."""
         new = {key: call for key, call in calls.items() if key not in self.calls}
         emptied = {key: _without_marks(call) for key, call in new.items()}
@@ -160,14 +168,14 @@ class Walk:
         ]
         made = []
         for key in ordered:
-            planned = self.calls[key] = self._plan(new[key], ids[key])
+            planned = self.calls[key] = self._plan(new[key], ids[key], after[key])
             if not planned.stored and not planned.too_long and not planned.error:
                 made.append(planned)
-                if first and len(self.samples) < SAMPLES:
+                if after[key] is None and len(self.samples) < SAMPLES:
                     self.samples.append((planned.tokens, new[key]))
         return tuple(made)
 
-    def _plan(self, call: Call, ids: Sequence[int]) -> PlannedCall:
+    def _plan(self, call: Call, ids: Sequence[int], after: str | None) -> PlannedCall:
         self._limits[call.key] = call.max_new_tokens
         stored = self._stored(call)
         refused = stored is None and not self.retry_errors and self._is_refused(call)
@@ -185,6 +193,8 @@ class Walk:
         if not too_long and not refused:
             self._tree.add(ids)
         return PlannedCall(
+            key=call.key,
+            after=after,
             # A server may count otherwise than its tokenizer here.
             tokens=len(ids) if stored is None else stored.prompt_tokens,
             quoted=quoted,

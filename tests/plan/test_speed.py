@@ -1,28 +1,12 @@
-"""Fit of a speed, lengths of answers, and batches."""
+"""Fit of a speed, and lengths of answers."""
 
 import itertools
 
 import pytest
 
-from legalrr.plan.speed import AnswerLengths, Scheduler, Work, fit_speed, predict_seconds, written_share
-from legalrr.plan.walk import PlannedCall, Walked
+from legalrr.plan.speed import AnswerLengths, Work, fit_speed, written_share
 
 NUMBERS = (0.01, 1e-3, 1e-7, 0.02, 0.001, 1e-6, 3e-6)
-
-
-def planned(tokens: int, fresh: int, limit: int, **more: int) -> PlannedCall:
-    known = {"quoted": 0, "fresh_quoted": 0} | more
-    return PlannedCall(
-        tokens=tokens,
-        fresh=fresh,
-        limit=limit,
-        stored=False,
-        written=None,
-        too_long=False,
-        maybe_too_long=False,
-        error=False,
-        **known,
-    )
 
 
 def works() -> list[Work]:
@@ -41,41 +25,13 @@ def test_the_numbers_of_exact_times_are_found() -> None:
     assert speed.decode == pytest.approx(1 / (0.02 + 1024e-6))
 
 
-def test_a_model_that_takes_no_time_has_no_infinite_duration() -> None:
-    speed = fit_speed([(work, 0.0) for work in works()], load=0.0, seconds=0.0)
-    batches = [(planned(100, 100, 10),)]
-    assert predict_seconds(speed, batches, Scheduler(group=1), AnswerLengths(), 1.0) < 1e-6
-
-
-def test_the_longest_of_several_answers_is_expected_longer() -> None:
+def test_answers_are_spread_over_the_known_lengths() -> None:
     lengths = AnswerLengths()
-    for length in (10, 20, 30, 40):
+    for length in (40, 10, 30, 20):
         lengths.add(50, length)
     assert lengths.mean(50) == 25
-    assert lengths.longest([50]) == pytest.approx(25)
-    # Two draws of four: P(max <= 10, 20, 30, 40) = 1/16, 4/16, 9/16, 1.
-    assert lengths.longest([50, 50]) == pytest.approx((10 + 3 * 20 + 5 * 30 + 7 * 40) / 16)
-    assert lengths.longest([50, 8]) == pytest.approx(25)
-    assert AnswerLengths(thoughts=100).longest([50]) == 150
+    drawn = [lengths.spread(50, number) for number in range(1000)]
+    assert set(drawn) == {10, 20, 30, 40}
+    assert sum(drawn) / len(drawn) == pytest.approx(25, rel=0.01)
+    assert AnswerLengths(thoughts=100).spread(50, 3) == 150
     assert written_share({50: 3}, lengths) == pytest.approx(0.5)
-
-
-def test_batches_keep_the_limits_of_the_engine() -> None:
-    first = Walked(steps=((planned(100, 100, 10), planned(110, 10, 10)), (planned(130, 5, 10), planned(100, 1, 0))))
-    second = Walked(steps=((planned(200, 200, 10),),))
-
-    def rows(**limits: int) -> list[list[int]]:
-        scheduler = Scheduler(**({"group": 2} | limits))
-        return [[call.tokens for call in batch] for batch in scheduler.batches([first, second])]
-
-    assert rows() == [[100, 110, 200], [100], [130]]
-    assert rows(batch_tokens=300) == [[100, 110], [200], [100], [130]]
-    assert rows(batch_prefill=105) == [[100], [110], [200], [100], [130]]
-    assert rows(group=1) == [[100, 110], [100], [130], [200]]
-    assert rows(holds=300) == [[100, 110], [100], [130], [200]]
-
-
-def test_without_a_cache_whole_prompts_are_read() -> None:
-    call = planned(100, 10, 5, quoted=20, fresh_quoted=8)
-    assert Scheduler(group=1).read(call, 0.5) == 14
-    assert Scheduler(group=1, cached=False).read(call, 0.5) == 110

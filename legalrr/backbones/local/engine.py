@@ -44,8 +44,6 @@ from legalrr.records import Page
 Replies = list[tuple[TokenizedPrompt, Reply]]
 MAX_ROOM = 512
 """Maximum number of tokens of an answer that the state of its prompt has memory for; a longer one is copied with it."""
-LEAST_STEPS = 4
-"""Least number of tokens that a batch generates before prompts may join it, as building one takes time."""
 
 
 @dataclass(eq=False, kw_only=True)
@@ -111,6 +109,10 @@ class TransformersEngine:
         self.can = Abilities(logprobs=at_once, structured=at_once, images=vision is not None, seed=card is not None)
         self.prefixes = PrefixCache(prefix_cache_bytes)
         self.holds = prefix_cache_bytes // max(1, token_bytes)
+        self.batch_states = None if batch_bytes is None else batch_bytes // max(1, token_bytes)
+        """Maximum number of tokens in a batch that are not in the prefix cache; None: no limit."""
+        self.least_steps = 4
+        """Least number of tokens that a batch generates before prompts may join it, as building one takes time."""
         self.tokens_read = 0
         """Prompt tokens that were computed so far."""
         self._unrepeated: int | None = None
@@ -122,8 +124,6 @@ class TransformersEngine:
         self._seed = seed
         self._batch_tokens = batch_tokens
         self._batch_prefill = batch_prefill
-        self._token_bytes = token_bytes
-        self._batch_bytes = batch_bytes
         self._matmul_precision = matmul_precision
         self._threads = threads
         self._option = option
@@ -193,7 +193,7 @@ class TransformersEngine:
                 if replies := self._answer(self._generate, chosen, running):
                     yield replies
                 running = [row for row in running if not row.answer.ended]
-            if chosen and self._batch_bytes is not None:
+            if chosen and self.batch_states is not None:
                 trim_heap()
         self._prefiller.release()
 
@@ -235,11 +235,11 @@ class TransformersEngine:
 
     def _fits(self, batch: Sequence[TokenizedPrompt], joining: Sequence[TokenizedPrompt]) -> bool:
         """Whether several prompts, of which some join the others, are within the limits of a batch."""
-        needed = sum(prompt.uncached + prompt.new for prompt in batch) * self._token_bytes
+        states = sum(prompt.uncached + prompt.new for prompt in batch)
         return (
             len(batch) * max(len(prompt.ids) + prompt.new for prompt in batch) <= self._batch_tokens
             and (self._batch_prefill is None or sum(prompt.uncached for prompt in joining) <= self._batch_prefill)
-            and (self._batch_bytes is None or needed <= self._batch_bytes)
+            and (self.batch_states is None or states <= self.batch_states)
         )
 
     def _ordered(self, prompts: Sequence[TokenizedPrompt]) -> list[TokenizedPrompt]:
@@ -279,7 +279,7 @@ class TransformersEngine:
             cache = stack_states(model.config, [row.state for row in running], min(new, MAX_ROOM))
         width = max(len(answer.ids) for answer in answers)
         counts = [len(answer.tokens) for answer in answers]
-        steps = decode(model, answers, cache, card=self._card, budget=self._thoughts.budget, least=LEAST_STEPS)
+        steps = decode(model, answers, cache, card=self._card, budget=self._thoughts.budget, least=self.least_steps)
         require_prefixes_read(cache, self._option)
         replies: Replies = []
         # The answers under way share the time of a step.

@@ -288,10 +288,10 @@ def test_a_model_without_an_end_token_is_refused(fresh, tiny, save_tiny, tmp_pat
         list(fresh(folder).answer(CallList([ask("a")])))
 
 
-def test_each_answer_of_a_batch_is_yielded_when_it_ends(fresh, tiny, reference, monkeypatch):
+def test_each_answer_of_a_batch_is_yielded_when_it_ends(fresh, tiny, reference):
     """The engine has run no more steps than the answer has tokens; the longer ones continue unchanged."""
-    monkeypatch.setattr("legalrr.backbones.local.engine.LEAST_STEPS", 1)
     engine = fresh(tiny)
+    engine.least_steps = 1
     calls = [ask(text, new=new) for text, new in zip(TEXTS, (9, 3, 14, 3, 1), strict=True)]
     sizes = {call.key: len(reference.tokens(call)) for call in calls}
     steps = []
@@ -351,10 +351,10 @@ def test_the_memory_of_new_states_closes_a_batch(fresh, tiny):
     engine = fresh(tiny)
     calls = [ask(text) for text in TEXTS]
     (whole,) = batches_of(engine, calls)
-    needed = [(prompt.uncached + prompt.new) * engine._token_bytes for prompt in whole]
-    engine._batch_bytes = sum(needed[:2])
+    needed = [(prompt.uncached + prompt.new) for prompt in whole]
+    engine.batch_states = sum(needed[:2])
     assert [prompt.call.key for prompt in batches_of(engine, calls)[0]] == [prompt.call.key for prompt in whole[:2]]
-    engine._batch_bytes = 1
+    engine.batch_states = 1
     assert [len(batch) for batch in batches_of(engine, calls)] == [1] * len(calls)
 
 
@@ -367,11 +367,11 @@ def test_prompts_join_those_under_way_within_the_limits_of_a_batch(fresh, tiny):
         return {prompt.call.key for prompt in engine._next_prompts(left, running)}
 
     assert joining() == {prompt.call.key for prompt in left}
-    engine._batch_bytes = sum((prompt.uncached + prompt.new) * engine._token_bytes for prompt in whole)
+    engine.batch_states = sum((prompt.uncached + prompt.new) for prompt in whole)
     assert 0 < len(joining()) <= len(left)
-    engine._batch_bytes = 1
+    engine.batch_states = 1
     assert not joining()
-    engine._batch_bytes, engine._batch_prefill = None, max(len(prompt.ids) for prompt in left)
+    engine.batch_states, engine._batch_prefill = None, max(len(prompt.ids) for prompt in left)
     assert 0 < len(joining()) < len(left)
     assert len(engine._next_prompts(left)) < len(left)
 

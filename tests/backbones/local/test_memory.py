@@ -104,9 +104,10 @@ def test_memory_of_the_process_limits_prefix_cache_and_batches(family, monkeypat
     forget_engine()
     engine = backbone.load()
     assert 0 < engine.prefixes.capacity < 10_000_000
-    assert engine._batch_bytes == pytest.approx(engine.prefixes.capacity * 2 / 3, abs=2)
+    token = engine.prefixes.capacity / engine.holds
+    assert engine.batch_states == pytest.approx(engine.holds * 2 / 3, abs=1 + 2 / token)
     forget_engine()
     small = replace(backbone, prefix_cache_gb=1e-4).load()
     assert small.prefixes.capacity == 100_000
-    assert small._batch_bytes > engine._batch_bytes
+    assert small.batch_states > engine.batch_states
     forget_engine()
