@@ -104,8 +104,13 @@ def select_pages(
             cure="skip such judgments (restructure.overflow=skip), show their text (corpus.input=text), "
             "or lower restructure.last_pages_hidden for scans",
         )
-    blocks, others = clip_blocks(document.blocks, shown), tuple(page for page in candidates if page not in shown)
-    return replace(document, blocks=blocks, pages=shown, hidden_pages=others, skipped=not shown)
+    return replace(
+        document,
+        blocks=clip_blocks(document.blocks, shown),
+        pages=shown,
+        hidden_pages=tuple(page for page in candidates if page not in shown),
+        skipped=not shown,
+    )
 
 
 def fit(document: Document, tokens: Tokens, budget: int, policy: str) -> Document:
