@@ -21,7 +21,7 @@ from legalrr.conversations import Conversation, ConversationGroup, run_conversat
 from legalrr.errors import UserError
 from legalrr.progress import progress
 from legalrr.protocols import Call, Engine, PageTokens, PredictContext
-from legalrr.records import OUTCOMES, Case, CompletedTurn, Completion, Document, Judgment, Message, Outcome, PromptTurn
+from legalrr.records import OUTCOMES, Case, CompletedTurn, Completion, Document, Judgment, Outcome, PromptTurn
 from legalrr.stage import at_least, check_fields, choice, digest
 from legalrr.verdict import ANSWER, BLANK, reasoning_end
 
@@ -126,15 +126,14 @@ class ModelPredictor:
 
     def _call(self, turn: PromptTurn, answers: dict[str, str]) -> Call:
         messages = tuple(message.fill(answers) for message in turn.messages)
-        pages = tuple(page for message in turn.messages for page in message.pages)
         last = turn.name in (ANSWER, BLANK)
         if self.scoring in COMPARED and last:
             key = digest({"compare": list(ANSWERS), "messages": list(messages)})
-            return Call(key=key, messages=messages, answers=ANSWERS, pages=pages)
+            return Call(key=key, messages=messages, answers=ANSWERS, pages=turn.pages)
         request: dict[str, Any] = {"generate": turn.max_new_tokens, "messages": list(messages)}
         choices = ANSWERS if self.scoring == "choose" and last else ()
         key = digest(request | ({"choose": list(choices)} if choices else {}))
-        return Call(key=key, messages=messages, max_new_tokens=turn.max_new_tokens, choices=choices, pages=pages)
+        return Call(key=key, messages=messages, max_new_tokens=turn.max_new_tokens, choices=choices, pages=turn.pages)
 
 
 def count_tokens(cases: Sequence[Case], engine: Engine) -> int:
@@ -143,17 +142,17 @@ def count_tokens(cases: Sequence[Case], engine: Engine) -> int:
     for case in cases:
         turns = case.prompt.turns
         opening = "\n".join(str(message.fill({})["content"]) for message in turns[0].messages)
-        length = _count_message_tokens(turns[-1].messages, engine) + sum(turn.max_new_tokens for turn in turns)
+        length = _count_turn_tokens(turns[-1], engine) + sum(turn.max_new_tokens for turn in turns)
         longest[opening] = max(longest.get(opening, 0), length)
     return sum(longest.values())
 
 
-def _count_message_tokens(messages: Sequence[Message], engine: Engine) -> int:
-    """Count the tokens of messages, without quotations."""
-    words = "\n".join("".join(part for part in message.parts if isinstance(part, str)) for message in messages)
+def _count_turn_tokens(turn: PromptTurn, engine: Engine) -> int:
+    """Count the tokens of a conversation, without quotations."""
+    words = "\n".join("".join(part for part in message.parts if isinstance(part, str)) for message in turn.messages)
     length = len(engine.token_ends(words))
     if isinstance(engine, PageTokens):
-        length += sum(engine.page_tokens(page) for message in messages for page in message.pages)
+        length += sum(engine.page_tokens(page) for page in turn.pages)
     return length
 
 

@@ -9,7 +9,7 @@ Character offsets are Python string offsets into `Judgment.text`, half-open: `te
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from legalrr.errors import UserError
 
@@ -159,7 +159,7 @@ class Document:
 
     @property
     def pictured(self) -> bool:
-        """Whether the judgment is shown as page images."""
+        """Whether the judgment is shown as page images (`legalrr.page_images`)."""
         return bool(self.pages or self.hidden_pages)
 
     def render(self, headings: Mapping[str, str]) -> str:
@@ -194,15 +194,18 @@ class Quote:
     """Name of the quoted turn."""
 
 
+Part: TypeAlias = str | Quote | Page
+"""A part of a message: literal text, a quote, or a page to show as an image."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Message:
     """One message of a conversation, before quotes are filled in and images rendered."""
 
     role: Literal["system", "user", "assistant"]
     """Role of the author in the chat template."""
-    parts: tuple[str | Quote | Page, ...]
-    """Literal text, quotes and pages to show as images, in order. Text is never searched for placeholders, so a
-    judgment may contain any string."""
+    parts: tuple[Part, ...]
+    """The parts in order. Text is never searched for placeholders, so a judgment may contain any string."""
 
     def fill(self, answers: Mapping[str, str]) -> dict[str, Any]:
         """Return the message as `{"role", "content"}`, with the quoted answers filled in.
@@ -246,6 +249,11 @@ class PromptTurn:
     """The conversation up to the requested answer."""
     max_new_tokens: int
     """Length limit of the answer, in tokens."""
+
+    @property
+    def pages(self) -> tuple[Page, ...]:
+        """Pages shown in the conversation, in order."""
+        return tuple(page for message in self.messages for page in message.pages)
 
 
 @dataclass(frozen=True, kw_only=True)

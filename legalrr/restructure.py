@@ -10,12 +10,13 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from legalrr.errors import UserError
-from legalrr.hiding.hide import clip_blocks, hide, image_pages, pieces, visible_pages
+from legalrr.hiding.hide import hide, pieces
+from legalrr.page_images import check_options, fit, select_pages
 from legalrr.protocols import Tokens
 from legalrr.records import Block, Document, Hidden, Judgment, Segments
 from legalrr.roles import Scheme, scheme
 from legalrr.stage import at_least, check_fields, choice
-from legalrr.truncate import OVERFLOWS, truncate, truncate_pages
+from legalrr.truncate import OVERFLOWS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,7 @@ class Restructure:
     """Tokens for the judgment; None: the rest of the context."""
     last_pages_hidden: int | None = at_least(0, None)
     """Pages to hide at the end of a scanned judgment shown as images, as they may reveal the outcome; None: such a
-    judgment is an error. Pages with text are hidden by their content (`legalrr.hiding.hide`)."""
+    judgment is an error. Pages with text are hidden by their content (`legalrr.page_images`)."""
 
     VERSION: ClassVar[int] = 3
 
@@ -55,9 +56,7 @@ class Restructure:
             UserError: a judgment over the budget under `overflow: error`; page images with options that move or drop
                 sentences, or with no page left to show.
         """
-        pictured = image_pages(judgment.pages)
-        if pictured:
-            self._check_pages(judgment.id)
+        check_options(judgment, order=self.order, content=self.content, preamble=self.preamble)
         roles = scheme(segments.scheme, where=judgment.id)
         also = frozenset(roles.code(role, where="restructure.also_hide") for role in self.also_hide)
         hidden = hide(judgment, segments, also=also, verdicts=self.hide_verdicts)
@@ -75,20 +74,8 @@ class Restructure:
             blocks=tuple(blocks),
             hidden=hidden,
         )
-        if pictured:
-            shown = visible_pages(
-                judgment.pages,
-                hidden,
-                last_pages_hidden=self.last_pages_hidden,
-                allow_none=self.overflow == "skip",
-            )
-            document = replace(
-                document,
-                blocks=clip_blocks(blocks, shown),
-                pages=shown,
-                hidden_pages=tuple(page for page in pictured if page not in shown),
-                skipped=not shown,
-            )
+        skip = self.overflow == "skip"
+        document = select_pages(document, judgment.pages, last_pages_hidden=self.last_pages_hidden, allow_none=skip)
         if tokens is None:
             return document
         room = tokens.context - reserve
@@ -98,22 +85,7 @@ class Restructure:
                 where="backbone.context",
                 cure="lower annotate.tokens or choose a backbone with a longer context",
             )
-        fitted = truncate_pages if pictured else truncate
-        return fitted(document, tokens, min(room, self.budget or room), self.overflow)
-
-    def _check_pages(self, id: str) -> None:
-        """Raise UserError for an option that drops or reorders text, which page images do not allow."""
-        for option, value, needed, cure in (
-            ("order", self.order, "document", "use an arm without R, or corpus.input=text"),
-            ("content", self.content, "all", "use an arm without R, or corpus.input=text"),
-            ("preamble", self.preamble, True, "hide its pages by restructure.also_hide=[PREAMBLE]"),
-        ):
-            if value != needed:
-                raise UserError(
-                    f"{option}={str(value).lower()} needs the text of a judgment, and {id} is shown as page images",
-                    where=f"restructure.{option}",
-                    cure=cure,
-                )
+        return fit(document, tokens, min(room, self.budget or room), self.overflow)
 
 
 def visible_blocks(text: str, segments: Segments, hidden: Sequence[Hidden]) -> list[Block]:

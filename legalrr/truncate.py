@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from legalrr.errors import UserError
-from legalrr.hiding.hide import clip_blocks
-from legalrr.protocols import PageTokens, Tokens
+from legalrr.protocols import Tokens
 from legalrr.records import Block, Document
 from legalrr.roles import scheme
 from legalrr.sentences import split
@@ -17,8 +16,6 @@ from legalrr.sentences import split
 OVERFLOWS = ("error", "middle", "by_role", "skip")
 MAX_UNIT_TOKENS = 256
 """Maximum tokens of a unit that is kept or dropped as a whole."""
-PAGE_LABEL_TOKENS = 16
-"""Tokens reserved for the label above a page image."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,10 +60,10 @@ def truncate(document: Document, tokens: Tokens, budget: int, policy: str) -> Do
     allowance = budget
     while True:
         kept = (
-            _keep_ends(units, allowance) if policy == "middle" else _keep_role_starts(units, document.blocks, allowance)
+            keep_ends(units, allowance) if policy == "middle" else _keep_role_starts(units, document.blocks, allowance)
         )
         shorter = replace(document, blocks=rebuild_blocks(document.blocks, kept))
-        rest = len(tokens.token_ends(_render(shorter)))
+        rest = len(tokens.token_ends(render_text(shorter)))
         if not kept:
             raise UserError(
                 f"no sentence fits into a budget of {budget} tokens",
@@ -79,50 +76,15 @@ def truncate(document: Document, tokens: Tokens, budget: int, policy: str) -> Do
         allowance -= max(rest - budget, 1)
 
 
-def truncate_pages(document: Document, tokens: Tokens, budget: int, policy: str) -> Document:
-    """Truncate a document of page images to `budget` tokens; as `truncate`, with pages as units.
-
-    Raises:
-        UserError: a model without image input; over the budget under `error` or `by_role`, as a page has no role; a
-            budget too small for any page.
-    """
-    if not isinstance(tokens, PageTokens):
-        raise UserError("this backbone does not accept images", where=document.id, cure="set corpus.input=text")
-    units = [
-        Unit(block=i, start=0, end=0, tokens=tokens.page_tokens(page) + PAGE_LABEL_TOKENS)
-        for i, page in enumerate(document.pages)
-    ]
-    length = sum(unit.tokens for unit in units)
-    if length <= budget:
-        return document
-    if policy == "skip":
-        return replace(document, blocks=(), pages=(), skipped=True, dropped_tokens=length)
-    if policy != "middle":
-        raise UserError(
-            f"{len(units)} pages of {length} tokens as images, more than the budget of {budget}",
-            where=document.id,
-            cure="choose restructure.overflow=middle or skip, a lower corpus.dpi, or a backbone with a longer context",
-        )
-    kept = _keep_ends(units, budget)
-    if not kept:
-        raise UserError(
-            f"no page fits into a budget of {budget} tokens",
-            where=document.id,
-            cure="raise restructure.budget, or lower corpus.dpi or annotate.tokens",
-        )
-    pages = tuple(document.pages[unit.block] for unit in kept)
-    dropped = length - sum(unit.tokens for unit in kept)
-    return replace(document, blocks=clip_blocks(document.blocks, pages), pages=pages, dropped_tokens=dropped)
-
-
 def count_tokens(document: Document, tokens: Tokens, budget: int) -> int:
     """Return the tokens of the rendered document, or its bytes, an upper bound, if they already fit the budget."""
-    text = _render(document)
+    text = render_text(document)
     upper = len(text.encode("utf-8", "surrogatepass"))
     return upper if upper <= budget else len(tokens.token_ends(text))
 
 
-def _render(document: Document) -> str:
+def render_text(document: Document) -> str:
+    """Return the visible text, under R with the headings of its scheme."""
     return document.render({r.code: r.heading for r in scheme(document.scheme).roles})
 
 
@@ -139,7 +101,7 @@ def _units(index: int, block: Block, tokens: Tokens) -> list[Unit]:
     return found
 
 
-def _keep_ends(units: Sequence[Unit], budget: int) -> list[Unit]:
+def keep_ends(units: Sequence[Unit], budget: int) -> list[Unit]:
     """Keep units from both ends, always extending the shorter end, until the next unit does not fit."""
     left, right = 0, len(units)
     head = tail = 0

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from legalrr.errors import UserError
+from legalrr.page_images import PAGE_LABEL_TOKENS
 from legalrr.records import Block, Document, Judgment, Page, Segments, Span
 from legalrr.restructure import Restructure
-from legalrr.truncate import PAGE_LABEL_TOKENS
 
 PARTS = (
     ("PREAMBLE", "Court of Sandpur, bench of two."),

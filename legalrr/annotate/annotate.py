@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, ClassVar
 from legalrr.annotate.party import MATTERS, MAX_COURT_LENGTH, MAX_NAME_LENGTH, MovingParty, find_court, find_party
 from legalrr.errors import UserError
 from legalrr.protocols import Tokens
-from legalrr.records import Document, Judgment, Message, Page, Prompt, PromptTurn, Quote
+from legalrr.records import Document, Judgment, Message, Part, Prompt, PromptTurn, Quote
 from legalrr.roles import Scheme, scheme
 from legalrr.stage import check_fields, choice, later
+from legalrr.truncate import render_text
 
 if TYPE_CHECKING:
     import jinja2
@@ -130,13 +131,9 @@ class Annotate:
         """See `legalrr.protocols.Annotator`."""
         roles = scheme(document.scheme, where=document.id)
         side = find_party(judgment, document, named=self.party == "name")
-        shown: str | tuple[Page, ...] = document.pages
-        if not document.pictured:
-            shown = document.render({r.code: r.heading for r in roles.roles})
         court = find_court(judgment, document)
-        turns = self._turns(roles, shown, side, court, headings=document.headings)
-        nothing = () if document.pictured else "(no text)"
-        blank = self._turns(roles, nothing, side, court, headings=document.headings)[0] if self.direct else None
+        turns = self._turns(roles, document, side, court)
+        blank = self._turns(roles, document, side, court, blank=True)[0] if self.direct else None
         return Prompt(id=document.id, turns=turns, blank=blank, party=side.role)
 
     def reserve(self, scheme: Scheme, tokens: Tokens) -> int:
@@ -145,9 +142,10 @@ class Annotate:
         # One token per letter and space, the maximum for a name of that length.
         name = "N " * (MAX_NAME_LENGTH // 2) if self.party == "name" else None
         court = "N " * (MAX_COURT_LENGTH // 2)
+        empty = Document(id="", scheme=scheme.name, headings=True, blocks=())
         lengths = []
         for role in MATTERS:
-            last = longest._turns(scheme, "", MovingParty(role=role, name=name), court, headings=True)[-1].messages
+            last = longest._turns(scheme, empty, MovingParty(role=role, name=name), court)[-1].messages
             words = "\n".join(part for message in last for part in message.parts if isinstance(part, str))
             lengths.append(len(tokens.token_ends(words)) + TEMPLATE_TOKENS * len(last))
         return max(lengths) + sum(self.tokens.of(turn) for turn in longest.names(scheme))
@@ -160,29 +158,30 @@ class Annotate:
         return (first, "ratio", "ruling", "answer") if self.chain else (first, "answer")
 
     def _turns(
-        self, roles: Scheme, shown: str | tuple[Page, ...], side: MovingParty, court: str, *, headings: bool
+        self, roles: Scheme, document: Document, side: MovingParty, court: str, *, blank: bool = False
     ) -> tuple[PromptTurn, ...]:
-        text = shown if isinstance(shown, str) else None
+        text, pages = ("(no text)", ()) if blank else (render_text(document), document.pages)
 
         def render(piece: str, heading: str = "", number: int = 0) -> str:
             return template("prompt.j2").render(
                 piece=piece,
                 scheme=roles,
                 text=text,
-                pictured=text is None,
+                pictured=document.pictured,
+                pages=pages,
                 court=court,
                 question=self.question,
                 party=side,
                 words=self.tokens.words(piece),
-                headings=headings,
+                headings=document.headings,
                 heading=heading,
                 number=number,
             )
 
-        head = [
-            (render("instruction"),),
-            (render("judgment"),) if isinstance(shown, str) else _page_parts(shown, render),
-        ]
+        shown: list[Part] = [render("judgment")]
+        for page in pages:
+            shown += ["\n" + render("page", number=page.number) + "\n", page]
+        head: list[tuple[Part, ...]] = [(render("instruction"),), tuple(shown)]
         if self.define:
             head.insert(1, (render("definitions"),))
         if self.layout == "judgment_first":
@@ -218,17 +217,9 @@ def _without_system(turn: PromptTurn) -> PromptTurn:
     return replace(turn, messages=(merged, *others))
 
 
-def _page_parts(pages: tuple[Page, ...], render: Callable[..., str]) -> tuple[str | Page, ...]:
-    """Return the heading of the pages, then each page under its number."""
-    parts: list[str | Page] = [render("pages"), *(() if pages else ("\n(no pages)",))]
-    for page in pages:
-        parts += ["\n" + render("page", number=page.number) + "\n", page]
-    return tuple(parts)
-
-
-def _join_paragraphs(paragraphs: Sequence[tuple[str | Page, ...]]) -> tuple[str | Page, ...]:
+def _join_paragraphs(paragraphs: Sequence[tuple[Part, ...]]) -> tuple[Part, ...]:
     """Join paragraphs by blank lines, and merge adjacent text parts."""
-    parts: list[str | Page] = []
+    parts: list[Part] = []
     for part in [part for paragraph in paragraphs for part in ("\n\n", *paragraph)][1:]:
         if parts and isinstance(parts[-1], str) and isinstance(part, str):
             parts[-1] += part
@@ -238,10 +229,10 @@ def _join_paragraphs(paragraphs: Sequence[tuple[str | Page, ...]]) -> tuple[str 
 
 
 def _restate(
-    opening: tuple[str | Page, ...], turns: list[PromptTurn], question: str, quoted: Callable[[str], str]
+    opening: tuple[Part, ...], turns: list[PromptTurn], question: str, quoted: Callable[[str], str]
 ) -> Message:
     """Return the full prompt again, with the earlier answers quoted before the question."""
-    parts: list[str | Quote | Page] = [*opening]
+    parts: list[Part] = [*opening]
     for turn in turns:
         parts += [f"\n\n{quoted(turn.name)}\n", Quote(turn=turn.name)]
     return Message(role="user", parts=(*parts, f"\n\n{question}"))

@@ -147,7 +147,7 @@ class PdfFolder:
     """Config path of a CSV with id, label (1 allowed, 0 dismissed) and, optionally, confidence; null: no labels."""
     input: str = choice("text", "text", "images")
     """Model input: `text`, or `images` of the pages. Roles are tagged and verdicts hidden by means of the text, if any:
-    a page with hidden text is omitted entirely (`legalrr.hiding.hide`)."""
+    a page with hidden text is omitted entirely (`legalrr.page_images`)."""
     dpi: int = 150
     """Dots per inch of the images."""
     scanned_pages: str = choice("error", *SCANNED_PAGES)

@@ -1,26 +1,20 @@
-"""Hide what reveals the outcome, in text and in page images.
+"""Find what reveals the outcome and must be hidden.
 
 Hiding the decisive roles does not hide the verdict: of 277 BUILD judgments, 79 have verdict-like sentences under other
 roles; a law reporter's headnote opens 79 BUILD judgments, and a closing line ends most Supreme Court judgments. `hide`
 therefore also hides these, precedents that the court rejects, text at the end that no span covers, and sentences that
-repeat a hidden sentence word for word.
-
-Nothing can be hidden inside an image, so `visible_pages` drops every page that overlaps hidden text. Headers, footers
-and page numbers, which are removed from the text, stay visible on the other pages. A scanned judgment has no known
-text; a configured number of its last pages is dropped.
+repeat a hidden sentence word for word. A judgment shown as page images loses the whole page (`legalrr.page_images`).
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable
 from functools import lru_cache
 from itertools import pairwise
 from typing import TypeAlias
 
-from legalrr.errors import UserError
 from legalrr.hiding.headnote import find_closing_line, find_headnote
 from legalrr.hiding.verdict_cues import VerdictDetector
-from legalrr.records import Block, Hidden, HideReason, Judgment, Page, Segments
+from legalrr.records import Hidden, HideReason, Judgment, Segments
 from legalrr.roles import scheme
 from legalrr.sentences import split
 
@@ -28,73 +22,6 @@ Piece: TypeAlias = tuple[int, int, str]
 """Start, end and role of a text span."""
 MIN_REPEATED_WORDS = 4
 """Repetitions of shorter hidden sentences ("We disagree.") reveal nothing and stay visible."""
-
-
-def image_pages(pages: Sequence[Page]) -> tuple[Page, ...]:
-    """Return the pages that a model sees as images unless hidden; empty for a judgment shown as text."""
-    return tuple(page for page in pages if page.dpi is not None)
-
-
-def overlapping_pages(pages: Sequence[Page], start: int, end: int) -> tuple[Page, ...]:
-    """Return the pages that overlap the half-open span `start` to `end` of the judgment's text."""
-    return tuple(page for page in pages if max(page.start, start) < min(page.end, end))
-
-
-def visible_pages(
-    pages: Sequence[Page], hidden: Sequence[Hidden], *, last_pages_hidden: int | None = None, allow_none: bool = False
-) -> tuple[Page, ...]:
-    """Select the pages to show as images, in order; empty if the judgment is shown as text.
-
-    Args:
-        pages: all pages of the judgment.
-        hidden: hidden spans of its text.
-        last_pages_hidden: number of pages dropped from the end of a scanned judgment, at least 0. There is no default,
-            because only the user knows how long the verdicts are. Ignored for pages with text.
-        allow_none: return an empty tuple if no page is left, for callers that skip and count such judgments.
-
-    Raises:
-        UserError: a scanned judgment without `last_pages_hidden`; or no page left and not `allow_none`.
-    """
-    candidates = image_pages(pages)
-    if not candidates:
-        return ()
-    if any(page.end > page.start for page in candidates):
-        removed = {page.number for span in hidden for page in overlapping_pages(candidates, span.start, span.end)}
-        visible = [page for page in candidates if page.end > page.start and page.number not in removed]
-    elif last_pages_hidden is None:
-        raise UserError(
-            "scanned: the pages of the verdict cannot be located",
-            where=candidates[0].path,
-            cure="set restructure.last_pages_hidden to the number of final pages that may reveal the outcome",
-        )
-    else:
-        visible = list(candidates[: max(0, len(candidates) - last_pages_hidden)])
-    if not visible and not allow_none:
-        raise UserError(
-            f"all {len(candidates)} pages would be hidden",
-            where=candidates[0].path,
-            cure="skip such judgments (restructure.overflow=skip), show their text (corpus.input=text), "
-            "or lower restructure.last_pages_hidden for scans",
-        )
-    return tuple(visible)
-
-
-def clip_blocks(blocks: Sequence[Block], pages: Sequence[Page]) -> tuple[Block, ...]:
-    """Clip blocks to the text on `pages`, which are in order; a block across two adjacent pages stays whole."""
-    ranges: list[tuple[int, int]] = []
-    for page in pages:
-        if ranges and ranges[-1][1] == page.start:
-            ranges[-1] = (ranges[-1][0], page.end)
-        else:
-            ranges.append((page.start, page.end))
-    kept = []
-    for block in blocks:
-        for start, end in ranges:
-            raw = block.text[max(start - block.start, 0) : max(end - block.start, 0)]
-            if text := raw.strip():
-                begin = max(start, block.start) + len(raw) - len(raw.lstrip())
-                kept.append(replace(block, start=begin, text=text))
-    return tuple(kept)
 
 
 @lru_cache(maxsize=4096)

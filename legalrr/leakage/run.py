@@ -9,6 +9,7 @@ from legalrr.errors import UserError
 from legalrr.leakage.output import LeakageResult, write_results
 from legalrr.leakage.probe import Probe, ViewPredictor
 from legalrr.leakage.views import score_views
+from legalrr.page_images import require_text
 from legalrr.protocols import CallCounter
 from legalrr.records import Case, Judgment, Outcome
 from legalrr.run.cell import PreparedCell, StageTimer, call_store
@@ -105,13 +106,7 @@ def _select_cases(judgments: Sequence[Judgment], cases: Sequence[Case], counts: 
     Raises:
         UserError: a judgment is shown as page images, or none fits.
     """
-    pictured = next((case.document.id for case in cases if case.document.pictured), None)
-    if pictured is not None:
-        raise UserError(
-            "the probe splits text, but this judgment is shown as page images",
-            where=pictured,
-            cure="set corpus.input=text",
-        )
+    require_text((case.document for case in cases), "the probe splits text")
     kept = [
         (case, judgment.outcome)
         for judgment, case in zip(judgments, cases, strict=True)

@@ -8,7 +8,7 @@ from legalrr.errors import UserError, printable, printable_lines
 from legalrr.html import environment, source_hash, template_source
 from legalrr.plan.cells import BackboneCells, Cells, PlannedCell
 from legalrr.protocols import Call, PromptTokens
-from legalrr.records import Message, Page, PromptTurn, Quote
+from legalrr.records import Message, Page, Part, PromptTurn, Quote
 from legalrr.tables import standard_output
 
 if TYPE_CHECKING:
@@ -135,8 +135,7 @@ def _turns(turns: Sequence[PromptTurn], engine: PromptTokens) -> Iterator[ShownT
     before: tuple[Message, ...] = ()
     for turn in turns:
         answers = {one.name: "" for one in turns}
-        pages = tuple(page for message in turn.messages for page in message.pages)
-        call = Call(key="", messages=tuple(message.fill(answers) for message in turn.messages), pages=pages)
+        call = Call(key="", messages=tuple(message.fill(answers) for message in turn.messages), pages=turn.pages)
         goes_on = bool(before) and turn.messages[: len(before)] == before
         yield ShownTurn(
             name=turn.name,
@@ -152,7 +151,7 @@ def _message(message: Message) -> ShownMessage:
     return ShownMessage(role=message.role, pieces=tuple(map(_piece, message.parts)))
 
 
-def _piece(part: str | Quote | Page) -> Piece:
+def _piece(part: Part) -> Piece:
     if isinstance(part, Quote):
         return Piece(text=f"«answer of turn {part.turn}»", note=True)
     if isinstance(part, Page):

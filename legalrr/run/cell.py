@@ -14,6 +14,7 @@ from legalrr.corpora.catalogue import subsample
 from legalrr.corpora.files import describe_doubt
 from legalrr.errors import UserError
 from legalrr.near_duplicates import NEAR_DUPLICATE, SHINGLE_WORDS, group_related
+from legalrr.page_images import require_reader
 from legalrr.progress import progress, working
 from legalrr.protocols import AskingSegmenter, Backbone, CallCounter, Engine, PredictContext, PricedBackbone, Segmenter
 from legalrr.records import Case, Completion, Example, Judgment, Segments, Span, by_id
@@ -182,15 +183,7 @@ class PreparedCell:
             raise UserError(
                 "no judgment", where=f"corpus {p.corpus.name}, split {p.corpus.split}", cure="check path and split"
             )
-        pictured = next((j for j in every.values() if any(page.dpi is not None for page in j.pages)), None)
-        if pictured is not None and not (engine is not None and engine.can.images):
-            reader = "this predictor" if engine is None else f"backbone {p.backbone.name}"
-            other = "" if engine is None else ", or use a Qwen3-VL whose folder has its preprocessor_config.json"
-            raise UserError(
-                f"{reader} reads no images of pages",
-                where=f"corpus {p.corpus.name}, {pictured.id}",
-                cure=f"set corpus.input=text{other}",
-            )
+        require_reader(every.values(), engine, corpus=p.corpus.name, backbone=p.backbone.name)
         kept = list(every.values())
         counts = {"read": len(kept)}
         # A corpus without any outcome is predicted but not scored; in others, unlabelled rows are excluded.

@@ -22,10 +22,10 @@ from itertools import takewhile, zip_longest
 from pathlib import Path
 from typing import Any
 
-from legalrr.hiding.hide import image_pages
+from legalrr.page_images import page_status
 from legalrr.paths import root
 from legalrr.predictions import PREDICTIONS, Prediction
-from legalrr.records import Case, Completion, Document, Judgment, Page, Quote, Verdict
+from legalrr.records import Case, Completion, Judgment, Page, Part, Quote, Verdict
 from legalrr.run.pipeline import Pipeline
 from legalrr.score.cases import JUDGMENTS
 from legalrr.score.explanation import REFERENCES
@@ -108,7 +108,7 @@ def build_prediction(
         prompt=_prompt_digest(case, completion),
         shown=[[b.role, b.start, b.start + len(b.text)] for b in document.blocks],
         hidden=[[h.start, h.end, h.role, h.reason] for h in document.hidden],
-        pages=_page_status(judgment, document),
+        pages=page_status(judgment, document),
         dropped_tokens=document.dropped_tokens,
         skipped=document.skipped,
     )
@@ -126,18 +126,10 @@ def _prompt_digest(case: Case, completion: Completion) -> str | None:
     return digest(content) if turns else None
 
 
-def _part_as_json(part: str | Quote | Page) -> object:
+def _part_as_json(part: Part) -> object:
     if isinstance(part, Page):
         return part.seen()
     return {"quote": part.turn} if isinstance(part, Quote) else part
-
-
-def _page_status(judgment: Judgment, document: Document) -> dict[str, list[dict[str, Any]]]:
-    """List the pages shown, hidden and dropped; empty for a judgment shown as text."""
-    drawn = image_pages(judgment.pages)
-    dropped = [page for page in drawn if page not in document.pages and page not in document.hidden_pages]
-    status = {"shown": document.pages, "hidden": document.hidden_pages, "dropped": dropped}
-    return {name: [page.seen() for page in pages] for name, pages in status.items()} if drawn else {}
 
 
 def _last_conversation(case: Case, completion: Completion) -> list[dict[str, Any]]:

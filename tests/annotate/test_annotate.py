@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from legalrr.annotate.annotate import LAYOUTS, QUESTIONS, WORDS_PER_TOKEN, Annotate, TurnTokens
 from legalrr.errors import UserError
+from legalrr.page_images import PAGE_LABEL_TOKENS
 from legalrr.records import (
     PARTIES,
     Block,
@@ -24,7 +25,6 @@ from legalrr.records import (
     Quote,
 )
 from legalrr.roles import BUILD, SEVEN, Scheme
-from legalrr.truncate import PAGE_LABEL_TOKENS
 
 SCHEMES = (BUILD, SEVEN)
 TEXT = "Zebras grazed beside the quarry."
@@ -341,7 +341,7 @@ class TestPages:
         plain = prompt(roles, layout=layout, **switches)
         shown = "The pages of the judgment:" + "".join(f"\nPage {page.number}:\n<page>" for page in self.PAGES)
         for turn, same in zip(made.turns, plain.turns, strict=True):
-            assert tuple(page for message in turn.messages for page in message.pages) == self.PAGES
+            assert turn.pages == tuple(page for message in turn.messages for page in message.pages) == self.PAGES
             drawn = [
                 replace(m, parts=tuple("<page>" if isinstance(part, Page) else part for part in m.parts))
                 for m in turn.messages

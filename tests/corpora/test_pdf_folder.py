@@ -9,8 +9,8 @@ from PIL import Image
 
 from legalrr.corpora.catalogue import card
 from legalrr.corpora.pdf_folder import PdfFolder, render_pages
-from legalrr.hiding.hide import overlapping_pages, visible_pages
-from legalrr.records import Hidden
+from legalrr.page_images import overlapping_pages, select_pages
+from legalrr.records import Document, Hidden
 from legalrr.stage import from_values
 
 
@@ -71,7 +71,8 @@ def test_a_page_with_hidden_text_is_omitted_from_the_images(folder):
     at = judgment.text.index("The appeal")
     hidden = Hidden(start=at, end=len(judgment.text), role="RPC", reason="role")
     assert [page.number for page in overlapping_pages(judgment.pages, hidden.start, hidden.end)] == [2]
-    (page,) = visible_pages(judgment.pages, [hidden])
+    document = Document(id="a2", scheme="build", headings=False, blocks=(), hidden=(hidden,))
+    (page,) = select_pages(document, judgment.pages).pages
     assert page.number == 1
     assert [image.size for image in render_pages([page])] == [(160, 200)]
 
@@ -87,7 +88,8 @@ def test_a_scan_is_rejected_as_text_and_read_as_images(tmp_path, scan, user_erro
         (2, 0, 0, 150),
         (3, 0, 0, 150),
     ]
-    assert [page.number for page in visible_pages(judgment.pages, (), last_pages_hidden=1)] == [1, 2]
+    document = Document(id="s", scheme="build", headings=False, blocks=())
+    assert [page.number for page in select_pages(document, judgment.pages, last_pages_hidden=1).pages] == [1, 2]
 
 
 @pytest.mark.parametrize("shown", ["text", "images"])

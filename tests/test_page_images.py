@@ -1,12 +1,16 @@
-"""Pages that stay visible when a judgment is shown as page images."""
+"""Judgments shown as page images: the pages that stay visible, their text, and what is recorded about them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from legalrr.errors import UserError
-from legalrr.hiding.hide import clip_blocks, image_pages, overlapping_pages, visible_pages
-from legalrr.records import Block, Hidden, Page
+from legalrr.page_images import clip_blocks, image_pages, overlapping_pages, page_status, require_text, select_pages
+from legalrr.records import Block, Document, Hidden, Judgment, Page
 
 
 def made(*lengths: int, dpi: int | None = 150) -> tuple[Page, ...]:
@@ -20,6 +24,15 @@ def made(*lengths: int, dpi: int | None = 150) -> tuple[Page, ...]:
 
 def span(start: int, end: int) -> Hidden:
     return Hidden(start=start, end=end, role="RPC", reason="role")
+
+
+def selected(pages: Sequence[Page], hidden: Sequence[Hidden], **options: Any) -> Document:
+    document = Document(id="j", scheme="build", headings=False, blocks=(), hidden=tuple(hidden))
+    return select_pages(document, pages, **options)
+
+
+def visible_pages(pages: Sequence[Page], hidden: Sequence[Hidden], **options: Any) -> tuple[Page, ...]:
+    return selected(pages, hidden, **options).pages
 
 
 def numbers(pages: tuple[Page, ...]) -> list[int]:
@@ -76,6 +89,28 @@ def test_a_judgment_read_as_text_has_no_visible_page():
     assert image_pages(made(10, 10, dpi=None)) == ()
     assert visible_pages(made(10, 10, dpi=None), []) == ()
     assert visible_pages((), []) == ()
+
+
+def test_every_page_is_recorded_as_shown_hidden_or_dropped():
+    pages = made(10, 10, 10)
+    document = selected(pages, [span(9, 10)])
+    short = replace(document, pages=document.pages[:1])
+    status = page_status(Judgment(id="j", text="", pages=pages), short)
+    assert {name: [page["number"] for page in some] for name, some in status.items()} == {
+        "shown": [2],
+        "hidden": [1],
+        "dropped": [3],
+    }
+    assert status["shown"] == [{"sha256": "0", "number": 2, "dpi": 150}]
+    text = made(10, 10, dpi=None)
+    assert page_status(Judgment(id="j", text="", pages=text), selected(text, [])) == {}
+
+
+def test_a_stage_that_needs_text_names_the_judgment_without_it():
+    text, pictured = selected(made(10, dpi=None), []), selected(made(10), [])
+    require_text([text], "the probe splits text")
+    with pytest.raises(UserError, match=r"\Aj: the probe splits text, but this judgment is shown as page images"):
+        require_text([text, pictured], "the probe splits text")
 
 
 def test_a_block_is_clipped_to_visible_pages_and_joined_across_adjacent_ones():
