@@ -259,7 +259,7 @@ class BatchEngine(RequestEngine):
         try:
             return await answers_others(host.send, call)
         finally:
-            await host.client.close()
+            await host.close()
 
 
 def _take_all(queue: CallQueue, most: int) -> list[Call]:

@@ -85,19 +85,32 @@ class Host:
         self._requests = requests
 
     def open(self) -> None:
-        """Make the client, for the event loop that runs."""
+        """Prepare clients for the event loop that runs."""
         self.assigned = 0
         self.slots = asyncio.Semaphore(self.concurrency)
-        self.client = AsyncOpenAI(
+        self._clients: list[AsyncOpenAI] = []
+        self._idle: list[AsyncOpenAI] = []
+        self._tls = httpx2.create_ssl_context()
+
+    async def close(self) -> None:
+        """Close the clients."""
+        await asyncio.gather(*(client.close() for client in self._clients))
+
+    def _client(self) -> AsyncOpenAI:
+        """Return a client without a request under way: a shared one would look at all its connections per request."""
+        if self._idle:
+            return self._idle.pop()
+        hooks = {"response": [partial(require_valid_body, megabytes=self.server.reply_megabytes)]}
+        client = AsyncOpenAI(
             # Without a key the package would send OpenAI's, from the environment, to any server.
             api_key=self.server.key() or "none",
             base_url=self.server.base_url,
             timeout=self.server.timeout,
             max_retries=self.server.retries,
-            http_client=DefaultAsyncHttpxClient(
-                event_hooks={"response": [partial(require_valid_body, megabytes=self.server.reply_megabytes)]}
-            ),
+            http_client=DefaultAsyncHttpxClient(verify=self._tls, event_hooks=hooks),
         )
+        self._clients.append(client)
+        return client
 
     async def send(self, call: Call, retries: int | None = None) -> Reply:
         """Send a call, and read the reply.
@@ -115,9 +128,10 @@ class Host:
         if isinstance(request, Reply):
             return request
         server = self.server if retries is None else replace(self.server, retries=retries)
+        client = self._client()
         try:
             # `chat.completions.create` would check and copy request and reply field by field.
-            response = await self.client.post(
+            response = await client.post(
                 request.path,
                 cast_to=httpx2.Response,
                 body=dict(request.body),
@@ -132,6 +146,8 @@ class Host:
                 if isinstance(error, APIConnectionError | InternalServerError | RateLimitError):
                     raise FailedError(stated, unreachable=isinstance(error.__cause__, LOST)) from None
                 raise
+        finally:
+            self._idle.append(client)
         return self._requests.read(call, json.loads(response.content), server)
 
 
@@ -165,7 +181,7 @@ class ServerPool:
             task.cancel()
         await asyncio.gather(*self._returns, return_exceptions=True)
         self._returns.clear()
-        await asyncio.gather(*(host.client.close() for host in self.hosts))
+        await asyncio.gather(*(host.close() for host in self.hosts))
 
     async def require(self) -> None:
         """Connect to every server that has not answered before, and leave out those that cannot be reached.
