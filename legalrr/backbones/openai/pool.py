@@ -11,9 +11,10 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import httpx2
 from openai import (
@@ -100,14 +101,14 @@ class Host:
         """Return a client without a request under way: a shared one would look at all its connections per request."""
         if self._idle:
             return self._idle.pop()
-        hooks = {"response": [partial(require_valid_body, megabytes=self.server.reply_megabytes)]}
+        check: Callable[..., Any] = partial(require_valid_body, megabytes=self.server.reply_megabytes)
         client = AsyncOpenAI(
             # Without a key the package would send OpenAI's, from the environment, to any server.
             api_key=self.server.key() or "none",
             base_url=self.server.base_url,
             timeout=self.server.timeout,
             max_retries=self.server.retries,
-            http_client=DefaultAsyncHttpxClient(verify=self._tls, event_hooks=hooks),
+            http_client=DefaultAsyncHttpxClient(verify=self._tls, event_hooks={"response": [check]}),
         )
         self._clients.append(client)
         return client
