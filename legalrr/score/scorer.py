@@ -19,6 +19,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from itertools import pairwise
 from operator import attrgetter
 from typing import Any, ClassVar
@@ -324,11 +325,13 @@ def _empty_scores() -> Scores:
 
 
 def _values(case: Scored) -> dict[str, Any]:
-    names = _FIELDS[type(case)]
+    names = _names(type(case))
     return dict(zip(names, attrgetter(*names)(case), strict=True))
 
 
-_FIELDS = {kind: tuple(one.name for one in fields(kind)) for kind in (Scored, AnsweredCase)}
+@cache
+def _names(kind: type[Scored]) -> tuple[str, ...]:
+    return tuple(one.name for one in fields(kind))
 
 
 def _ratio(part: int, whole: int) -> float:

@@ -36,7 +36,7 @@ class TextSample:
 
 
 class Answered(Protocol):
-    """Judgments with the answers of arms (`legalrr.report.html.judgments.Collection`)."""
+    """Judgments with the answers of arms (`legalrr.report.html.judgments.JudgmentSet`)."""
 
     @property
     def ids(self) -> Sequence[str]:
