@@ -78,7 +78,8 @@ PARTY_UNKNOWN = "party unknown"
 K = TypeVar("K", bound=Hashable)
 _OUTCOMES: Mapping[Outcome, Outcome] = {one: one for one in OUTCOMES}
 _LABELS: Mapping[Literal["allowed", "dismissed", "invalid"], Literal["allowed", "dismissed", "invalid"]] = {
-    **_OUTCOMES,
+    "allowed": "allowed",
+    "dismissed": "dismissed",
     "invalid": "invalid",
 }
 """Each label by an equal text, of which every row has its own."""

@@ -19,9 +19,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from functools import cache
 from itertools import pairwise
-from operator import attrgetter
 from typing import Any, ClassVar
 
 import numpy as np
@@ -325,13 +323,7 @@ def _empty_scores() -> Scores:
 
 
 def _values(case: Scored) -> dict[str, Any]:
-    names = _names(type(case))
-    return dict(zip(names, attrgetter(*names)(case), strict=True))
-
-
-@cache
-def _names(kind: type[Scored]) -> tuple[str, ...]:
-    return tuple(one.name for one in fields(kind))
+    return {one.name: getattr(case, one.name) for one in fields(case)}
 
 
 def _ratio(part: int, whole: int) -> float:

@@ -179,7 +179,7 @@ class JudgmentSet:
 
     def with_judgments(self, judgments: Mapping[int, Judgments]) -> "JudgmentSet":
         """Return the set with the judgments of its run folders (`read_judgments`)."""
-        held = [judgments[number] for number in reversed(self.answers) if number in judgments]
+        held = [judgments[number] for number in reversed(list(self.answers)) if number in judgments]
         # Of several cells with a judgment, the first counts.
         return replace(
             self,
