@@ -1,4 +1,4 @@
-"""Predict which calls an engine answers together, and the seconds of all.
+"""Predict which calls an engine answers together, and the seconds of all, also of several workers.
 
 Prompts join the batch under way when an answer of it ends, as far as the limits of the engine allow: later turns of a
 judgment before first turns of another. Answers to compare are computed prompt by prompt.
@@ -6,6 +6,7 @@ judgment before first turns of another. Answers to compare are computed prompt b
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 
 from legalrr.plan.speed import AnswerLengths, Speed, Work
 from legalrr.plan.walk import PlannedCall, Walked
@@ -185,23 +186,52 @@ class _Run:
         return _Row(call=call, judgment=judgment, length=length, read=self.scheduler.read(call, self.share))
 
 
-def predict_seconds(
-    speed: Speed, walked: Iterable[Walked], scheduler: Scheduler, lengths: AnswerLengths, share: float
-) -> float:
-    """Predict the seconds of a run, with the load of the model.
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """Predicted course of a run."""
+
+    seconds: float
+    """Duration, with the load of the model."""
+    idle: float
+    """Share of the time of all workers in which they have nothing to do."""
+
+
+def forecast(
+    speed: Speed,
+    walked: Iterable[Walked],
+    scheduler: Scheduler,
+    lengths: AnswerLengths,
+    share: float,
+    *,
+    workers: int = 1,
+) -> Forecast:
+    """Predict the course of a run.
 
     Args:
-        speed: the speed.
+        speed: the speed of one worker.
         walked: the calls by judgment and turn.
-        scheduler: how they are divided into batches.
+        scheduler: how a worker divides calls into batches.
         lengths: lengths of the answers.
         share: mean length of quoted answers as a share of their limits.
+        workers: number of processes with a model each. Whoever has room takes the next judgment, with all its calls.
     """
-    total = 0.0
-    for phase in scheduler.phases(walked, lengths, share):
-        read = [scheduler.read(call, share) for call in phase.joined]
-        long = [call.tokens + share * call.quoted for call in phase.joined]
-        attended = sum(n * (whole - n / 2) for n, whole in zip(read, long, strict=True))
-        total += speed.time(Work(rows=len(read), read=sum(read), attended=attended, steps=0, width=0))
-        total += phase.steps * speed.step(phase.rows, phase.width) if phase.rows else speed.step(1, max(long))
-    return total + (speed.load if total else 0.0)
+    judgments = iter(walked)
+    runs = [_Run(judgments=judgments, scheduler=scheduler, lengths=lengths, share=share) for _ in range(workers)]
+    waiting = [(0.0, number) for number in range(workers)]
+    times = [0.0] * workers
+    while waiting:
+        now, number = heappop(waiting)
+        run = runs[number]
+        if run.open() or run.running:
+            times[number] = (now or speed.load) + _seconds(speed, scheduler, run.advance(), share)
+            heappush(waiting, (times[number], number))
+    whole = max(times)
+    return Forecast(seconds=whole, idle=1 - sum(times) / (workers * whole) if whole else 0.0)
+
+
+def _seconds(speed: Speed, scheduler: Scheduler, phase: Phase, share: float) -> float:
+    read = [scheduler.read(call, share) for call in phase.joined]
+    long = [call.tokens + share * call.quoted for call in phase.joined]
+    attended = sum(n * (whole - n / 2) for n, whole in zip(read, long, strict=True))
+    reading = speed.time(Work(rows=len(read), read=sum(read), attended=attended, steps=0, width=0))
+    return reading + (phase.steps * speed.step(phase.rows, phase.width) if phase.rows else speed.step(1, max(long)))
