@@ -83,12 +83,10 @@ class Model:
         self.count = 0
 
     def add(self, number: int, keys: list[str]) -> None:
-        known = {key for key in keys if key in self.stores[number]}
         self.stores[number].add((key, (self.count, key)) for key in keys)
         for key in keys:
-            # Another store may have been first, whether this one knew it or not.
-            assert key in known or self.stores[number][key] in ([self.count, key], records(self.folder)[key])
-            assert key in self.stores[number]
+            # Another store may have been first, whether this one knows of it yet or not.
+            assert self.stores[number][key][1] == key
         self.count += 1
 
     def close(self, number: int) -> None:
