@@ -142,7 +142,7 @@ def choose(paths: list[Path], which: float) -> Path | None:
     return paths[int(which * (len(paths) - 1))] if paths else None
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(operations, max_size=25))
 def test_any_history_of_a_store_equals_its_lines(history: list[tuple[Any, ...]]) -> None:
     with tempfile.TemporaryDirectory() as name:
