@@ -83,7 +83,8 @@ class Model:
         self.count = 0
 
     def add(self, number: int, keys: list[str]) -> None:
-        self.stores[number].add((key, (self.count, key)) for key in keys)
+        # An edit that leaves the size is found by look-ups alone: lines of different batches have different lengths.
+        self.stores[number].add((key, (self.count, key, "x" * self.count)) for key in keys)
         for key in keys:
             # Another store may have been first, whether this one knows of it yet or not.
             assert self.stores[number][key][1] == key
