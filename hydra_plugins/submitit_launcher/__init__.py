@@ -81,6 +81,8 @@ class SubmititLauncher(TogetherLauncher):
         }
         if cluster == "slurm":
             common["gpus_per_node"] = gpus_per_node
+            # Since Slurm 22.05, srun does not take the number of cores from the job.
+            own["srun_args"] = None if cpus_per_task is None else [f"--cpus-per-task={cpus_per_task}"]
         self._parameters = common | {f"{cluster}_{name}": value for name, value in own.items() if value}
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:

@@ -19,40 +19,6 @@ QUICK = ("backbone=echo", "limit=4", "score.resamples=99", "score.permutations=9
 SWEEP = ("-m", "arm=plain,c,majority", *QUICK)
 LOCAL = ("hydra/launcher=submitit_local", "hydra.launcher.shards=2")
 
-SBATCH = """\
-#!{python}
-# Starts the tasks of an array as Slurm does, and keeps the script.
-import os, pathlib, re, subprocess, sys
-text = pathlib.Path(sys.argv[1]).read_text()
-pathlib.Path("script.sh").write_text(text)
-for task in range(int(re.search(r"--array=0-(\\d+)", text)[1]) + 1):
-    env = os.environ | {{"SLURM_JOB_ID": str(43 + task), "SLURM_ARRAY_JOB_ID": "42", "SLURM_ARRAY_TASK_ID": str(task)}}
-    subprocess.Popen(["bash", sys.argv[1]], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-print("Submitted batch job 42")
-"""
-SRUN = """\
-#!/bin/bash
-while [[ $1 == --* ]]; do
-  if [[ $1 == --unbuffered ]]; then shift; else shift 2; fi
-done
-exec "$@"
-"""
-SACCT = """\
-#!/bin/bash
-printf 'JobID|State|NodeList\\n42_0|RUNNING|a\\n42_1|PENDING|\\n'
-"""
-
-
-@pytest.fixture
-def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put stand-ins for the commands of Slurm on the path."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    for name, text in (("sbatch", SBATCH.format(python=sys.executable)), ("srun", SRUN), ("sacct", SACCT)):
-        (folder / name).write_text(text)
-        (folder / name).chmod(0o755)
-    monkeypatch.setenv("PATH", str(folder), prepend=":")
-
 
 def jobs_of_slurm(script: str) -> list[str]:
     return sorted(
@@ -97,7 +63,7 @@ def test_slurm_gets_one_array_with_the_resources_of_the_configuration(run_hydra:
     status, out, _ = run_hydra(
         main, "legalrr", *SWEEP, "hydra/launcher=submitit_slurm", *(f"hydra.launcher.{one}" for one in options)
     )
-    assert jobs_of_slurm((tmp_path / "script.sh").read_text()) == [
+    assert jobs_of_slurm((tmp_path / "sbatch/script").read_text()) == [
         "--array=0-1%2",
         "--cpus-per-task=8",
         "--gpus-per-node=2",
