@@ -73,7 +73,7 @@ class SubmititLauncher(TogetherLauncher):
         self._if_failed = if_failed
         self._gpus = gpus_per_node or 0
         common = {"timeout_min": timeout_min, "cpus_per_task": cpus_per_task, "mem_gb": mem_gb}
-        own = {
+        own: dict[str, Any] = {
             "partition": partition,
             "account": account,
             "setup": setup,
@@ -93,7 +93,7 @@ class SubmititLauncher(TogetherLauncher):
         """
         # A sweep in batches has all its calls made before the first one.
         if initial_job_idx == 0:
-            if self._shards < 1:
+            if not isinstance(self._shards, int) or self._shards < 1:
                 raise UserError(f"{self._shards} shards", where=f"{OPTION}.shards", cure="give at least 1")
             if self._if_failed not in POLICIES:
                 cure = f"use {' or '.join(POLICIES)}"
