@@ -10,7 +10,7 @@ VLLM_PIP := $(VLLM)/bin/python -m pip --disable-pip-version-check install --quie
 CODE = $(or $(wildcard legalrr/$(PART)),$(shell find legalrr kernels hydra_plugins -name '$(PART).py'))
 TESTS = $(or $(wildcard tests/$(PART)),$(shell find tests -name 'test_$(PART)*.py'))
 
-.PHONY: help install sweep test check fuzz kill-test test-vllm lint format bench lock clean
+.PHONY: help install sweep test check fuzz kill-test test-slurm test-vllm lint format bench lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,10 @@ fuzz: install  ## run the tests of damaged input with many more inputs per reade
 
 test-vllm: $(VLLM)/.installed  ## run the tests that need vLLM, on a CPU, in an environment of its own (3.5 GB, once)
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(VLLM)/bin/python -m pytest -q -m vllm $(wildcard tests/backbones/*vllm*.py tests/backbones/*/*vllm*.py)
+
+test-slurm: install  ## run the tests that start jobs with submitit, on this machine
+	@$(PIP) submitit
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slurm tests/run tests/docs/test_cluster.py
 
 # vLLM wants certain versions of torch and transformers. Three of its dependencies come built for CUDA and break the import
 # of its CPU build, which needs none of them; legalrr comes without its own dependencies, so that none of vLLM's is replaced: only

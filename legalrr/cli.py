@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
@@ -103,6 +103,28 @@ def run_experiment() -> NoReturn:
     _run_and_exit("legalrr", _experiment_status)
 
 
+def run_arguments(arguments: Sequence[str], folder: str, device: str | None = None) -> None:
+    """Run an experiment as the whole work of a process that a scheduler has started.
+
+    Args:
+        arguments: those of the command line.
+        folder: working directory.
+        device: the CUDA devices that the process sees; None: as the scheduler says.
+
+    Raises:
+        RuntimeError: the experiment ended with a status other than 0.
+    """
+    os.chdir(folder)
+    if device is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = device
+    sys.argv = ["legalrr", *arguments]
+    try:
+        run_experiment()
+    except SystemExit as ended:
+        if ended.code:
+            raise RuntimeError(f"legalrr {' '.join(arguments)}: exit status {ended.code}") from ended
+
+
 def _experiment_status() -> int:
     from hydra.core.plugins import Plugins
 
@@ -110,12 +132,13 @@ def _experiment_status() -> int:
     plugins = Plugins.instance()
 
     from hydra_plugins.checked_sweeper import CheckedSweeper
+    from hydra_plugins.submitit_launcher import SubmititLauncher
     from hydra_plugins.together_launcher import TogetherLauncher
     from legalrr.configuration import run_hydra
     from legalrr.run.prefetch import Job
 
     job = Job()
-    for plugin in (CheckedSweeper, TogetherLauncher):
+    for plugin in (CheckedSweeper, TogetherLauncher, SubmititLauncher):
         plugins.register(plugin)
     status = 0
     try:

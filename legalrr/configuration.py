@@ -31,13 +31,11 @@ from hydra import initialize_config_dir
 from hydra._internal.callbacks import Callbacks
 from hydra.conf import HydraConf
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import HydraContext, RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -49,6 +47,7 @@ from legalrr.errors import UserError, file_errors
 from legalrr.files import make_folder, write_atomically
 from legalrr.paths import choices, conf_folders
 from legalrr.plain_yaml import load_yaml
+from legalrr.search_path import ConfFolders
 from legalrr.stage import META
 
 DEEPEST = 20
@@ -90,21 +89,6 @@ def require_text(arguments: Iterable[str]) -> None:
 LOG = logging.getLogger(__name__)
 
 
-class UserConf(SearchPathPlugin):
-    """Hydra plugin that appends the folder LEGALRR_CONF to the search path."""
-
-    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        """See `hydra.plugins.search_path_plugin.SearchPathPlugin`.
-
-        Raises:
-            UserError: no such folder, or a choice in it has the name of a built-in one.
-        """
-        for folder in conf_folders()[1:]:
-            for group in folder.iterdir():
-                choices(group.name)
-            search_path.append(provider="LEGALRR_CONF", path=f"file://{folder}")
-
-
 def run_hydra(task: Callable[[DictConfig], Any], name: str) -> None:
     """Run `task` as a Hydra application with the configuration `name`, with the overrides in sys.argv.
 
@@ -116,7 +100,7 @@ def run_hydra(task: Callable[[DictConfig], Any], name: str) -> None:
     require_joined(sys.argv[1:])
     # By default Hydra prints its own traceback and exits with 1; with this it raises every exception.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    Plugins.instance().register(UserConf)
+    Plugins.instance().register(ConfFolders)
     application = hydra.main(version_base="1.3", config_path=str(conf_folders()[0]), config_name=name)(task)
     try:
         application()
@@ -183,7 +167,7 @@ def compose(name: str = "config", overrides: Sequence[str] = ()) -> DictConfig:
 @contextmanager
 def _config_loader(name: str, overrides: Sequence[str]) -> Iterator[ConfigLoader]:
     """Open Hydra's loader of configurations, also inside a Hydra application; raise UserError as `compose`."""
-    Plugins.instance().register(UserConf)
+    Plugins.instance().register(ConfFolders)
     outer = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:

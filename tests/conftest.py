@@ -216,3 +216,63 @@ def latex_widths() -> Callable[[str], list[float]]:
         return found
 
     return widths
+
+
+SBATCH = """\
+#!{python}
+# Runs the tasks of a job. A job with --parsable or a dependency has ended when sbatch returns.
+import os, pathlib, re, subprocess, sys
+made = pathlib.Path("sbatch")
+made.mkdir(exist_ok=True)
+given = [one for one in sys.argv[1:] if one.startswith("--")]
+script, *arguments = sys.argv[1 + len(given):]
+text = pathlib.Path(script).read_text()
+(made / "script").write_text(text)
+number = 40 + len(list(made.glob("job-*")))
+(made / f"job-{{number}}").write_text(" ".join(sys.argv[1:]))
+found = re.search(r"--array=([0-9]+)-([0-9]+)", " ".join([*given, *re.findall("^#SBATCH (.*)$", text, re.M)]))
+first, last = (int(found[1]), int(found[2])) if found else (0, 0)
+env = dict(os.environ, SLURM_JOB_ID=str(number))
+for one in given:
+    if one.startswith("--export=ALL,"):
+        env |= dict(pair.split("=") for pair in one.removeprefix("--export=ALL,").split(","))
+if found:
+    names = dict(MIN=first, MAX=last, STEP=1, COUNT=last - first + 1)
+    env |= {{f"SLURM_ARRAY_TASK_{{name}}": str(value) for name, value in names.items()}}
+tasks = []
+for task in range(first, last + 1):
+    if found:
+        env |= {{"SLURM_ARRAY_JOB_ID": str(number), "SLURM_ARRAY_TASK_ID": str(task)}}
+    log = (made / f"{{number}}-{{task}}.log").open("w")
+    tasks.append(subprocess.Popen(["bash", script, *arguments], env=env, stdout=log, stderr=log))
+parsable = "--parsable" in given
+if parsable or any(one.startswith("--dependency") for one in given):
+    assert not any([task.wait() for task in tasks]), (made / f"{{number}}-{{first}}.log").read_text()
+print(number if parsable else f"Submitted batch job {{number}}")
+"""
+SRUN = """\
+#!/bin/bash
+while [[ $1 == --* ]]; do
+  if [[ $1 == *=* || $1 == --unbuffered || $1 == --overlap ]]; then shift; else shift 2; fi
+done
+exec "$@"
+"""
+SACCT = """\
+#!/bin/bash
+printf 'JobID|State|NodeList\\n40_0|RUNNING|a\\n40_1|PENDING|\\n'
+"""
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put stand-ins for the commands of Slurm on the path, and return their folder.
+
+    They run jobs here at once, and write scripts, command lines and output into the folder `sbatch` here.
+    """
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name, text in (("sbatch", SBATCH.format(python=sys.executable)), ("srun", SRUN), ("sacct", SACCT)):
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+    return folder

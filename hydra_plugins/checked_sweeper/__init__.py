@@ -1,5 +1,7 @@
 """Hydra sweeper that refuses a sweep whose cells would share a folder or lack a key, before any of them runs.
 
+For a shard (`shard=3/16`) it runs no cell: the task makes the calls that all cells need for a part of the judgments.
+
 A sweep is one grid, the product of the axes in `params`, or several grids one after another (`grids`), for an
 experiment whose models or corpora are not all run in the same way.
 
@@ -15,12 +17,16 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.core.utils import configure_log
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from legalrr.errors import UserError
+from legalrr.run.shard import read_shard
+from legalrr.store import make_folder
 
 OPTION = "hydra.sweep.subdir"
+SHARD = "shard"
 
 
 class CheckedSweeper(BasicSweeper):
@@ -74,7 +80,10 @@ class CheckedSweeper(BasicSweeper):
         task.begin(Path(config.hydra.sweep.dir))
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Run all jobs; a record of the sweep that could not be written whole is removed."""
+        """Run all jobs, or the shard; a record of the sweep that could not be written whole is removed."""
+        if self._shard is not None:
+            self._share(arguments)
+            return []
         try:
             return super().sweep(arguments)
         except OSError:
@@ -82,6 +91,24 @@ class CheckedSweeper(BasicSweeper):
             if not self._folders:
                 (Path(self.config.hydra.sweep.dir) / "multirun.yaml").unlink(missing_ok=True)
             raise
+
+    @property
+    def _shard(self) -> object:
+        assert self.config is not None
+        return OmegaConf.select(self.config, SHARD)
+
+    def _share(self, arguments: list[str]) -> None:
+        """Let the task make the calls of a shard; the log is in the folder of the shard."""
+        assert self.config is not None
+        assert self.hydra_context is not None
+        shard = read_shard(str(self._shard))
+        folder = Path(self.config.hydra.sweep.dir)
+        make_folder(folder)
+        with read_write(self.config), open_dict(self.config):
+            self.config.hydra.runtime.output_dir = str(folder)
+        self.validate_batch_is_legal(self.cells(arguments, self.hydra_context))
+        configure_log(self.config.hydra.job_logging, self.config.hydra.verbose)
+        self._task.share(shard)
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Compose the configuration of each job, and check that each has a folder of its own inside the sweep's.
@@ -102,6 +129,10 @@ class CheckedSweeper(BasicSweeper):
                     config.hydra.job.id = config.hydra.job.num = number
                 HydraConfig.instance().set_config(config)
                 self._check(str(config.hydra.sweep.subdir), number)
+                if OmegaConf.select(config, SHARD) != self._shard:
+                    raise UserError(
+                        "a shard is not an axis of a sweep", where=SHARD, cure="start a process for each shard"
+                    )
                 configs.append(OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]))
             self._task.check(configs)
         finally:

@@ -67,8 +67,11 @@ def run_cell(
         retried: keys of refused calls made again in this process, with `retry_errors`; this cell adds its own.
 
     Raises:
-        UserError: invalid input or options; results computed so far stay in the store.
+        UserError: invalid input or options, or a share of the judgments, which has no scores; results computed so far
+            stay in the store.
     """
+    if pipeline.shard is not None:
+        raise UserError("a shard has no scores", where="shard", cure="leave it out once all shards have run")
     timer = StageTimer()
     cell = PreparedCell(pipeline=pipeline, timer=timer, prepared=PreparationCache() if prepared is None else prepared)
     # A missing model is reported before any other work is done.
@@ -171,6 +174,8 @@ class PreparedCell:
     def judgments(self, engine: Engine | None) -> tuple[list[Judgment], dict[str, int]]:
         """Select the judgments to predict; return them and counts, of excluded judgments by reason.
 
+        The sample is the same in all shards, and then shared out.
+
         Args:
             engine: the loaded backbone; None for a predictor without one.
 
@@ -191,12 +196,17 @@ class PreparedCell:
             kept = _leave_out(kept, [j for j in kept if j.outcome is None], "without outcome", counts)
         if p.segment.needs_gold and any(j.spans is not None for j in kept):
             kept = _leave_out(kept, [j for j in kept if j.spans is None], "without gold roles", counts)
-        kept = subsample(kept, p.settings.limit, p.settings.seed)
+        kept = self._shared(subsample(kept, p.settings.limit, p.settings.seed))
         counts |= {"taken": len(kept), "scored": sum(j.outcome is not None for j in kept)}
         doubtful = self.prepared.not_english.get((self._corpus_identity, p.corpus.split), frozenset())
         if foreign := sum(j.id in doubtful for j in kept):
             counts["not in English"] = foreign
         return kept, counts
+
+    def _shared(self, judgments: list[Judgment]) -> list[Judgment]:
+        """Return the judgments of the shard; all without one."""
+        shard = self.pipeline.shard
+        return judgments if shard is None else [j for j in judgments if shard.takes(self._corpus_identity, j.id)]
 
     @cached_property
     def _corpus_identity(self) -> str:
@@ -328,17 +338,23 @@ class PreparedCell:
 
     def examples(self) -> list[Example]:
         """Return the examples of a baseline: the train split, prepared like the evaluated one, or nothing."""
+        restructure = self.pipeline.restructure
+        judgments = self.train_judgments()
+        segments = self.segment(judgments, self.pipeline.corpus.train_split)
+        return [
+            Example(judgment=j, document=restructure.restructure(j, segments[j.id], None, 0))
+            for j in by_id(judgments).values()
+        ]
+
+    def train_judgments(self) -> list[Judgment]:
+        """Select the judgments of the train split that a baseline learns from; none for a model."""
         p = self.pipeline
         if p.predict.needs_backbone or p.corpus.train_split is None:
             return []
         judgments = [j for j in p.corpus.read(p.corpus.train_split) if j.outcome]
         if p.segment.needs_gold:
             judgments = [j for j in judgments if j.spans is not None]
-        segments = self.segment(judgments, p.corpus.train_split)
-        return [
-            Example(judgment=j, document=p.restructure.restructure(j, segments[j.id], None, 0))
-            for j in by_id(judgments).values()
-        ]
+        return self._shared(judgments)
 
 
 def _leave_out(

@@ -38,6 +38,7 @@ from legalrr.protocols import (
     VerdictReader,
 )
 from legalrr.records import Case, Judgment, PromptTurn, Segments, Span
+from legalrr.run.shard import Shard, read_shard
 from legalrr.stage import build, check_fields, choice, description, from_values, identity, missing_value
 
 MAX_CHARACTERS = 200_000_000
@@ -156,6 +157,8 @@ class ExperimentSettings:
     """Number of this run among repeated runs with sampled answers, from 1; the tables join them."""
     retry_errors: bool = False
     """Whether calls that the backbone refused in an earlier run are made again."""
+    shard: str | None = None
+    """Share of the judgments whose calls this process makes, without scores; see `legalrr.run.shard`."""
     runs: str = "runs"
     """Folder of results and cache."""
 
@@ -184,6 +187,8 @@ class Pipeline:
     """Computes scores."""
     measure: Meter | None = None
     """Measures the backbone by itself; None: no measurement."""
+    shard: Shard | None = None
+    """Share of the judgments that this process prepares; None: all."""
 
     def stages(self) -> dict[str, Any]:
         """Return every stage by name, in the order of the data flow."""
@@ -244,7 +249,8 @@ def build_pipeline(config: DictConfig) -> Pipeline:
             cure="use verdict.reading=strict or predict.scoring=generate",
         )
     meter = build(config[MEASURE], Meter, option=MEASURE) if config.get(MEASURE) else None  # type: ignore[type-abstract]
-    pipeline = Pipeline(settings=settings, **stages, measure=meter)
+    shard = None if settings.shard is None else read_shard(settings.shard)
+    pipeline = Pipeline(settings=settings, **stages, measure=meter, shard=shard)
     pipeline = replace(
         pipeline,
         corpus=_resolved(pipeline.corpus),

@@ -7,7 +7,7 @@ cells find them in the store.
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,9 +27,18 @@ from legalrr.records import Case, Completion, Judgment, Segments
 from legalrr.run.cell import PreparedCell, StageTimer, call_store, run_cell
 from legalrr.run.folder import write_error
 from legalrr.run.pipeline import Pipeline, PreparationCache, build_pipeline, require_keys
+from legalrr.run.shard import Shard, read_shard
 from legalrr.stage import identity
 
 log = logging.getLogger("legalrr")
+
+Left = Callable[[Pipeline, UserError], None]
+"""Called with a cell whose calls are not made, and the reason."""
+
+
+def _leave_to_cell(_: Pipeline, error: UserError) -> None:
+    """Leave it to the cell to report the error when it runs."""
+    log.debug("prefetch left to the cell: %s", error)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,21 +81,79 @@ def prefetch(
     """
     prepared = PreparationCache() if prepared is None else prepared
     retried = {} if retried is None else retried
+    for some in _sharing(pipelines):
+        if len(some) > 1:
+            try:
+                _prefetch_group(some, fresh, prepared, retried)
+            except UserError as error:
+                log.debug("prefetch left to the cells: %s", error)
+
+
+def make_share(
+    pipelines: Sequence[Pipeline],
+    fresh: dict[str, set[str]],
+    prepared: PreparationCache,
+    retried: dict[str, set[str]],
+    left: Left,
+) -> int:
+    """Make the calls of the judgments of a shard for all cells, and store the replies and the roles of sentences.
+
+    Args:
+        pipelines: the cells, all of the same shard.
+        fresh: see `prefetch`.
+        prepared: see `prefetch`.
+        retried: see `prefetch`.
+        left: called for each cell that cannot be prepared, or whose calls fail.
+
+    Returns:
+        number of judgments of the shard.
+    """
+    taken: set[tuple[str, str]] = set()
+    for some in _sharing(pipelines):
+        try:
+            taken |= _prefetch_group(some, fresh, prepared, retried, left)
+        except UserError as error:
+            for pipeline in some:
+                left(pipeline, error)
+    for pipeline in pipelines:
+        if not isinstance(pipeline.predict, ModelPredictor):
+            cell = PreparedCell(pipeline=pipeline, timer=StageTimer(), prepared=prepared)
+            try:
+                with file_errors():
+                    judgments, _ = cell.judgments(None)
+                    cell.segment(judgments)
+                    cell.segment(cell.train_judgments(), pipeline.corpus.train_split)
+            except UserError as error:
+                left(pipeline, error)
+            else:
+                taken.update((identity(pipeline.corpus), j.id) for j in judgments)
+    return len(taken)
+
+
+def _sharing(pipelines: Iterable[Pipeline]) -> list[list[Pipeline]]:
+    """Group the cells whose predictor prompts a backbone by this backbone and the run folder."""
     sharing: dict[tuple[str, str], list[Pipeline]] = {}
     for pipeline in pipelines:
         if isinstance(pipeline.predict, ModelPredictor):
             key = identity(pipeline.backbone), pipeline.settings.runs
             sharing.setdefault(key, []).append(pipeline)
-    for (backbone, _), some in sharing.items():
-        if len(some) > 1:
-            try:
-                with file_errors():
-                    with working(f"load {some[0].backbone.name}"):
-                        engine = some[0].backbone.load()
-                    again = retried.setdefault(backbone, set()) if some[0].settings.retry_errors else None
-                    prefetch_cells(some, engine, fresh.setdefault(backbone, set()), prepared, again)
-            except UserError as error:
-                log.debug("prefetch left to the cells: %s", error)
+    return list(sharing.values())
+
+
+def _prefetch_group(
+    some: Sequence[Pipeline],
+    fresh: dict[str, set[str]],
+    prepared: PreparationCache,
+    retried: dict[str, set[str]],
+    left: Left = _leave_to_cell,
+) -> set[tuple[str, str]]:
+    """Load the backbone that cells share, and make their calls as `prefetch_cells`."""
+    backbone = identity(some[0].backbone)
+    with file_errors():
+        with working(f"load {some[0].backbone.name}"):
+            engine = some[0].backbone.load()
+        again = retried.setdefault(backbone, set()) if some[0].settings.retry_errors else None
+        return prefetch_cells(some, engine, fresh.setdefault(backbone, set()), prepared, again, left=left)
 
 
 def prefetch_cells(
@@ -95,7 +162,9 @@ def prefetch_cells(
     fresh: set[str],
     prepared: PreparationCache | None = None,
     retried: set[str] | None = None,
-) -> None:
+    *,
+    left: Left = _leave_to_cell,
+) -> set[tuple[str, str]]:
     """Make the calls of cells that share a backbone and a run folder, for `prefetch`.
 
     Args:
@@ -104,11 +173,15 @@ def prefetch_cells(
         fresh: set to which the keys of the calls made are added.
         prepared: cache of what was prepared; extended here.
         retried: see `legalrr.conversations.run_conversations`.
+        left: called for each cell that cannot be prepared.
+
+    Returns:
+        identity of the corpus and id of each judgment.
 
     Raises:
         UserError: the engine fails.
     """
-    cells = list(_prepare_cells(pipelines, engine, PreparationCache() if prepared is None else prepared))
+    cells = list(_prepare_cells(pipelines, engine, PreparationCache() if prepared is None else prepared, left))
     # Judgments of different corpora may have the same id.
     wanted: dict[tuple[str, str], list[PrefetchCell]] = {}
     for one in cells:
@@ -118,7 +191,7 @@ def prefetch_cells(
     try:
         with progress("prefetch", sum(one.calls for one in cells), "calls") as advance:
             led = run_conversations(
-                _conversation_groups(wanted, engine),
+                _conversation_groups(wanted, engine, left),
                 store,
                 engine,
                 fresh=fresh,
@@ -131,9 +204,12 @@ def prefetch_cells(
                 pass
     finally:
         store.close()
+    return set(wanted)
 
 
-def _prepare_cells(pipelines: Iterable[Pipeline], engine: Engine, prepared: PreparationCache) -> Iterator[PrefetchCell]:
+def _prepare_cells(
+    pipelines: Iterable[Pipeline], engine: Engine, prepared: PreparationCache, left: Left
+) -> Iterator[PrefetchCell]:
     for number, pipeline in enumerate(pipelines):
         cell = PreparedCell(pipeline=pipeline, timer=StageTimer(), prepared=prepared)
         predict = pipeline.predict
@@ -144,7 +220,7 @@ def _prepare_cells(pipelines: Iterable[Pipeline], engine: Engine, prepared: Prep
             segments = cell.segment(judgments)
             calls = predict.count_calls(cell.case(judgments[0], segments[judgments[0].id], engine)) if judgments else 0
         except UserError as error:
-            log.debug("prefetch left to the cell: %s", error)
+            left(pipeline, error)
             continue
         yield PrefetchCell(
             number=number,
@@ -157,7 +233,7 @@ def _prepare_cells(pipelines: Iterable[Pipeline], engine: Engine, prepared: Prep
 
 
 def _conversation_groups(
-    wanted: Mapping[tuple[str, str], Sequence[PrefetchCell]], engine: Engine
+    wanted: Mapping[tuple[str, str], Sequence[PrefetchCell]], engine: Engine, left: Left
 ) -> Iterator[ConversationGroup[tuple[int, str], Completion]]:
     """Yield the conversations about each judgment, when they are asked for."""
     failed: set[int] = set()
@@ -168,7 +244,7 @@ def _conversation_groups(
                 if one.number not in failed:
                     cases.append((one, one.case(id, engine)))
             except UserError as error:
-                log.debug("prefetch left to the cell: %s", error)
+                left(one.cell.pipeline, error)
                 failed.add(one.number)
         yield ConversationGroup(
             conversations={(one.number, case.document.id): one.predict.conversation(case) for one, case in cases},
@@ -176,15 +252,20 @@ def _conversation_groups(
         )
 
 
-def _valid_pipelines(configs: Iterable[DictConfig]) -> list[Pipeline]:
-    """Build the cells; an invalid one is left out, and reported by its own job."""
-    pipelines = []
-    for config in configs:
+def _build_pipelines(configs: Iterable[DictConfig]) -> dict[int, Pipeline | str]:
+    """Build the cells by number; for an invalid one, return the message that its own job reports."""
+    built: dict[int, Pipeline | str] = {}
+    for number, config in enumerate(configs):
         try:
-            pipelines.append(build_pipeline(config))
+            built[number] = build_pipeline(config)
         except (UserError, OmegaConfBaseException) as error:
             log.debug("invalid config, left to its job: %s", error)
-    return pipelines
+            built[number] = str(error)
+    return built
+
+
+def _valid(built: Mapping[int, Pipeline | str]) -> list[Pipeline]:
+    return [one for one in built.values() if isinstance(one, Pipeline)]
 
 
 class Job:
@@ -203,7 +284,7 @@ class Job:
         self._prepared = PreparationCache()
         self._process = os.getpid()
         self._messages: dict[int | str, str] = {}
-        self._checked: list[Pipeline] | None = None
+        self._checked: dict[int, Pipeline | str] | None = None
 
     def begin(self, folder: Path) -> None:
         """Note the folder of the sweep whose jobs follow, in this process or in others."""
@@ -212,8 +293,8 @@ class Job:
     def check(self, configs: Iterable[DictConfig]) -> None:
         """Check what the cells of a sweep need, before the first one runs; raises UserError if a key is not set."""
         with working("compose the cells"):
-            self._checked = _valid_pipelines(configs)
-        require_keys(self._checked)
+            self._checked = _build_pipelines(configs)
+        require_keys(_valid(self._checked))
 
     def prepare(self, configs: Iterable[DictConfig]) -> None:
         """Make the calls that cells share; an invalid config is reported by its own job.
@@ -221,9 +302,31 @@ class Job:
         Args:
             configs: the cells, which are built only if `check` has not built them.
         """
-        pipelines, self._checked = self._checked, None
+        built, self._checked = self._checked, None
         prefetch(
-            _valid_pipelines(configs) if pipelines is None else pipelines, self._fresh, self._prepared, self._retried
+            _valid(_build_pipelines(configs) if built is None else built), self._fresh, self._prepared, self._retried
+        )
+
+    def share(self, shard: Shard) -> None:
+        """Make the calls of a shard for the cells that `check` has built; failures are noted, and the others run."""
+        built, self._checked = self._checked or {}, None
+        self.failures += [(str(number), one) for number, one in built.items() if isinstance(one, str)]
+        self._share(shard, {str(number): one for number, one in built.items() if isinstance(one, Pipeline)})
+
+    def _share(self, shard: Shard, pipelines: Mapping[str, Pipeline]) -> None:
+        def left(pipeline: Pipeline, error: UserError) -> None:
+            log.debug("cell failed", exc_info=error)
+            self.fail(next(number for number, one in pipelines.items() if one is pipeline), error)
+
+        judgments = make_share(list(pipelines.values()), self._fresh, self._prepared, self._retried, left)
+        log.info(
+            "shard %s: %d judgments, %d model calls made. %s",
+            shard,
+            judgments,
+            sum(map(len, self._fresh.values())),
+            "The same command resumes."
+            if self.failures
+            else "After all shards, the same command without shard= prints the tables, without further calls.",
         )
 
     def message(self, error: Exception) -> str:
@@ -246,10 +349,15 @@ class Job:
         hydra = HydraConfig.get()
         folder = Path(hydra.runtime.output_dir)
         sweep = hydra.mode == RunMode.MULTIRUN
+        shared = not sweep and config.get("shard") is not None
         if sweep and not self.folders:
             self.folders.append(Path(hydra.sweep.dir))
         try:
             with file_errors():
+                if shared:
+                    # Without .hydra, so that no command takes the folder for that of a cell.
+                    self._share(read_shard(str(config.shard)), {"": build_pipeline(config)})
+                    return
                 write_configuration(folder, config, hydra)
                 pipeline = build_pipeline(config)
                 if sweep:
@@ -261,7 +369,7 @@ class Job:
         except Exception as error:
             # The traceback goes to the log file of the cell; the console shows the message once, at the end.
             log.debug("cell failed", exc_info=True)
-            self.fail(str(hydra.job.num) if sweep else "", error, folder)
+            self.fail(str(hydra.job.num) if sweep else "", error, None if shared else folder)
             # Hydra prints a line for an exception; in a worker process, the launcher learns of the failure by it.
             if isinstance(error, UserError) and os.getpid() == self._process:
                 return

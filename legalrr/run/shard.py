@@ -1,0 +1,141 @@
+"""Shares of the judgments for processes that do not talk to each other, such as the tasks of a job array.
+
+A judgment belongs to one of N shards by the hash of its corpus and id: all cells of a sweep and all processes agree
+without a list, and other judgments in the sample change nothing. Shards differ in size.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from legalrr.errors import UserError
+from legalrr.stage import digest
+
+OPTION = "shard"
+CURE = "write shard=3/16 for the third of sixteen, or shard=array in a task of a job array"
+NUMBERED = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
+OF_ARRAY = re.compile(r"array(?:/([0-9]{1,9}))?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """One of `count` shares of all judgments."""
+
+    number: int
+    """From 1."""
+    count: int
+    """Number of shards."""
+
+    def takes(self, corpus: str, id: str) -> bool:
+        """Whether a judgment belongs to this shard.
+
+        Args:
+            corpus: identity of its corpus.
+            id: its id.
+        """
+        return int(digest([corpus, id])[:16], 16) % self.count == self.number - 1
+
+    def __str__(self) -> str:
+        """Return the shard as written in the option."""
+        return f"{self.number}/{self.count}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Scheduler:
+    """The environment variables from which a task of a job array knows its place."""
+
+    name: str
+    index: str
+    """Variable with the index of the task."""
+    first: str | int
+    """Variable with the first index, or the index itself."""
+    last: str = ""
+    """Variable with the last index; "": the scheduler does not tell it."""
+    step: str = ""
+    """Variable with the distance between indices; "": 1."""
+    count: str = ""
+    """Variable with the number of tasks."""
+
+
+SCHEDULERS = (
+    _Scheduler(
+        name="Slurm",
+        index="SLURM_ARRAY_TASK_ID",
+        first="SLURM_ARRAY_TASK_MIN",
+        last="SLURM_ARRAY_TASK_MAX",
+        step="SLURM_ARRAY_TASK_STEP",
+        count="SLURM_ARRAY_TASK_COUNT",
+    ),
+    _Scheduler(
+        name="Grid Engine",
+        index="SGE_TASK_ID",
+        first="SGE_TASK_FIRST",
+        last="SGE_TASK_LAST",
+        step="SGE_TASK_STEPSIZE",
+    ),
+    _Scheduler(name="PBS", index="PBS_ARRAY_INDEX", first=1),
+    _Scheduler(name="Kubernetes", index="JOB_COMPLETION_INDEX", first=0),
+)
+"""Schedulers whose job arrays `shard=array` knows: sbatch(1), qsub(1), PBS Professional, indexed jobs of Kubernetes."""
+
+
+def read_shard(text: str, environment: Mapping[str, str] = os.environ) -> Shard:
+    """Read the option `shard`.
+
+    Args:
+        text: `I/N`; `array`, for a task of a job array whose scheduler tells the number of tasks; or `array/N`.
+        environment: environment variables, which say the place of a task.
+
+    Raises:
+        UserError: another text, a number that is not in 1..N, or no array that can be shared out.
+    """
+    if numbered := NUMBERED.fullmatch(text):
+        shard = Shard(number=int(numbered[1]), count=int(numbered[2]))
+    elif of_array := OF_ARRAY.fullmatch(text):
+        shard = _shard_of_task(int(of_array[1]) if of_array[1] else None, environment)
+    else:
+        raise UserError(f"{text!r} is not a shard", where=OPTION, cure=CURE)
+    if not 1 <= shard.number <= shard.count:
+        raise UserError(f"no shard {shard}", where=OPTION, cure="the shards of N are 1/N to N/N")
+    return shard
+
+
+def _shard_of_task(given: int | None, environment: Mapping[str, str]) -> Shard:
+    """Return the shard of this task of a job array.
+
+    Args:
+        given: number of tasks in the option; None: the scheduler tells it.
+        environment: environment variables.
+    """
+    # Outside an array, Grid Engine sets SGE_TASK_ID to `undefined`.
+    known = [one for one in SCHEDULERS if environment.get(one.index, "").isdecimal()]
+    if len(known) != 1:
+        names = ", ".join(one.index for one in known or SCHEDULERS)
+        what = (
+            f"a task of several job arrays: {names}" if known else f"not a task of a job array: none of {names} is set"
+        )
+        raise UserError(what, where=OPTION, cure=CURE)
+    (scheduler,) = known
+
+    def number(source: str | int, otherwise: int) -> int:
+        value = environment.get(source, "") if isinstance(source, str) else str(source)
+        return int(value) if value.isdecimal() else otherwise
+
+    index, first, step = int(environment[scheduler.index]), number(scheduler.first, 1), number(scheduler.step, 1)
+    last = number(scheduler.last, first - step)
+    # An array given as a list of indices has no equal steps from the first to the last.
+    told = (last - first) // step + 1
+    if not told and given is None:
+        raise UserError(
+            f"{scheduler.name} does not tell the number of tasks", where=OPTION, cure="write shard=array/16"
+        )
+    count = told or given
+    assert count is not None
+    if (index - first) % step or number(scheduler.count, count) != count or count != (given or count):
+        raise UserError(
+            f"task {index} of {first} to {last} ({scheduler.name}) is not one of {given or count} in equal steps",
+            where=OPTION,
+            cure="give the array as one range such as 1-16, or write shard=3/16",
+        )
+    return Shard(number=(index - first) // step + 1, count=count)
