@@ -22,8 +22,8 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from legalrr.errors import UserError
+from legalrr.files import make_folder
 from legalrr.run.shard import read_shard
-from legalrr.store import make_folder
 
 OPTION = "hydra.sweep.subdir"
 SHARD = "shard"
