@@ -27,6 +27,7 @@ from legalrr.protocols import (
     AskingSegmenter,
     Backbone,
     Corpus,
+    Engine,
     HubStage,
     KeyedBackbone,
     Meter,
@@ -36,6 +37,7 @@ from legalrr.protocols import (
     Scorer,
     Segmenter,
     VerdictReader,
+    Workers,
 )
 from legalrr.records import Case, Judgment, PromptTurn, Segments, Span
 from legalrr.stage import build, check_fields, choice, description, from_values, identity, missing_value
@@ -45,6 +47,8 @@ MAX_CHARACTERS = 200_000_000
 T = TypeVar("T")
 MEASURE = "measure"
 """The only stage that can be left out."""
+WORKERS = "workers"
+"""Where the backbone runs, if not in this process; it affects no result."""
 STAGE_TYPES: Mapping[str, type[Any]] = {
     "corpus": Corpus,
     "segment": Segmenter,
@@ -184,6 +188,12 @@ class Pipeline:
     """Computes scores."""
     measure: Meter | None = None
     """Measures the backbone by itself; None: no measurement."""
+    workers: Workers | None = None
+    """Answer the calls of the backbone; None: this process."""
+
+    def load_engine(self) -> Engine:
+        """Return the engine of the backbone, in this process or of the workers; raises UserError as their methods."""
+        return self.backbone.load() if self.workers is None else self.workers.open(self.backbone)
 
     def stages(self) -> dict[str, Any]:
         """Return every stage by name, in the order of the data flow."""
@@ -217,7 +227,7 @@ def build_pipeline(config: DictConfig) -> Pipeline:
     try:
         whole = OmegaConf.to_container(config, resolve=True)
         assert isinstance(whole, dict)
-        rest = {key: value for key, value in whole.items() if key not in STAGE_TYPES and key != MEASURE}
+        rest = {key: value for key, value in whole.items() if key not in {*STAGE_TYPES, MEASURE, WORKERS}}
         settings = from_values(ExperimentSettings, rest)
     except (MissingMandatoryValue, InterpolationToMissingValueError) as error:
         raise missing_value(error, "") from error
@@ -226,7 +236,7 @@ def build_pipeline(config: DictConfig) -> Pipeline:
         cure = "give a whole number" if "Integer" in first else f"correct {error.full_key}"
         raise UserError(first, where=error.full_key or "config", cure=cure) from error
     except OmegaConfBaseException as error:
-        known = ", ".join([*STAGE_TYPES, MEASURE, *ExperimentSettings.__dataclass_fields__])
+        known = ", ".join([*STAGE_TYPES, MEASURE, WORKERS, *ExperimentSettings.__dataclass_fields__])
         raise UserError(str(error).splitlines()[0], where="config", cure=f"the options are {known}") from error
     if settings.limit is not None and settings.limit < 1:
         raise UserError(f"limit={settings.limit}", where="limit", cure="give a positive number, or null for all")
@@ -244,7 +254,10 @@ def build_pipeline(config: DictConfig) -> Pipeline:
             cure="use verdict.reading=strict or predict.scoring=generate",
         )
     meter = build(config[MEASURE], Meter, option=MEASURE) if config.get(MEASURE) else None  # type: ignore[type-abstract]
-    pipeline = Pipeline(settings=settings, **stages, measure=meter)
+    workers = build(config[WORKERS], Workers, option=WORKERS) if config.get(WORKERS) else None  # type: ignore[type-abstract]
+    pipeline = Pipeline(settings=settings, **stages, measure=meter, workers=workers)
+    if workers is not None and pipeline.needs_backbone:
+        workers.require(pipeline.backbone)
     pipeline = replace(
         pipeline,
         corpus=_resolved(pipeline.corpus),
