@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,9 @@ MAX_FAILED = 4
 """Failures of a worker in a row, without an answer, after which the run ends if no other worker is ready."""
 FIRST_WORDS = 30.0
 """Seconds without a worker until a line says what the cluster has."""
+CONNECT = 20.0
+"""Seconds until a cluster that does not answer cannot be reached."""
+UNREACHABLE = "start it with ray start, or leave the address out to run on this machine"
 WAIT = 1.0
 """Seconds to wait for an event."""
 OBJECT_STORE = 2**28
@@ -307,14 +311,16 @@ def connect(workers: RayWorkers) -> None:
     local = not (workers.address or os.environ.get("RAY_ADDRESS"))
     if not ray.is_initialized():
         options = {"include_dashboard": workers.dashboard, "object_store_memory": OBJECT_STORE} if local else {}
-        address = "local" if local else workers.address
+        address = "local" if local else workers.address or os.environ["RAY_ADDRESS"]
+        option = "RAY_ADDRESS" if not (local or workers.address) else f"{OPTION}.address"
+        require_reachable(address, option=option)
         try:
             context = ray.init(address, log_to_driver=False, logging_level=logging.WARNING, **options)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise UserError(
                 f"no connection to the Ray cluster: {error}",
-                where=f"{OPTION}.address" if workers.address or local else "RAY_ADDRESS",
-                cure="start it with ray start, or leave the address out to run on this machine",
+                where=option,
+                cure=UNREACHABLE,
             ) from error
         if context.dashboard_url:
             LOG.info("Ray's dashboard: http://%s", context.dashboard_url)
@@ -327,6 +333,23 @@ def connect(workers: RayWorkers) -> None:
                     where=f"{OPTION}.count",
                     cure=f"lower {OPTION}.count or {OPTION}.{name.lower()}s",
                 )
+
+
+def require_reachable(address: str, *, option: str) -> None:
+    """Raise UserError if nothing accepts connections at an address, which Ray would try for minutes.
+
+    Args:
+        address: HOST:PORT; others are left to Ray.
+        option: where it was given, for the message.
+    """
+    host, _, port = address.rpartition(":")
+    if not port.isdecimal() or "/" in host or not host:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT).close()
+    except OSError as error:
+        what = f"no connection to the Ray cluster at {address}: {error}"
+        raise UserError(what, where=option, cure=UNREACHABLE) from error
 
 
 def _words(error: Exception) -> str:

@@ -121,31 +121,34 @@ class Fragile(EchoBackbone):
     refuses: str = ""
 
     def load(self) -> Any:
-        import os
-        import signal
-        from pathlib import Path
+        return FragileEngine(self)
 
-        backbone, inner = self, EchoBackbone().load()
 
-        class Engine:
-            can, context, holds, token_ends = inner.can, inner.context, None, inner.token_ends
+class FragileEngine:
+    """The engine of `Fragile`."""
 
-            def answer(self, queue: CallQueue) -> Iterator[list[tuple[str, Reply]]]:
-                while calls := queue.take(1):
-                    key, mark = calls[0].key, Path(backbone.folder) / "killed"
-                    if key == backbone.kills and (backbone.always or not mark.exists()):
-                        with mark.open("a") as file:
-                            file.write("x")
-                        os.kill(os.getpid(), signal.SIGKILL)
-                    if key == backbone.refuses:
-                        raise UserError("bad", where=key)
-                    replies = [one for batch in inner.answer(CallList(calls)) for one in batch]
-                    yield replies
-                    # The consumer has the reply: it need not be made again.
-                    with (Path(backbone.folder) / "log").open("a") as file:
-                        file.write(f"{key}\n")
+    def __init__(self, backbone: Fragile) -> None:
+        self.inner = EchoBackbone().load()
+        self.can, self.context, self.holds = self.inner.can, self.inner.context, None
+        self.backbone = backbone
 
-        return Engine()
+    def token_ends(self, text: str) -> list[int]:
+        return self.inner.token_ends(text)
+
+    def answer(self, queue: CallQueue) -> Iterator[list[tuple[str, Reply]]]:
+        folder = Path(self.backbone.folder)
+        while calls := queue.take(1):
+            key, mark = calls[0].key, folder / "killed"
+            if key == self.backbone.kills and (self.backbone.always or not mark.exists()):
+                with mark.open("a") as file:
+                    file.write("x")
+                os.kill(os.getpid(), signal.SIGKILL)
+            if key == self.backbone.refuses:
+                raise UserError("bad", where=key)
+            yield [one for batch in self.inner.answer(CallList(calls)) for one in batch]
+            # The consumer has the reply: it need not be made again.
+            with (folder / "log").open("a") as file:
+                file.write(f"{key}\n")
 
 
 def test_a_killed_worker_loses_no_answer_and_none_is_made_again(cluster: Any, tmp_path: Path) -> None:
@@ -231,16 +234,3 @@ def test_a_killed_driver_goes_on_by_the_same_command(cluster: Any, tmp_path: Pat
     assert done.returncode == 0, done.stderr
     (record,) = [json.loads(path.read_text("utf-8")) for path in tmp_path.glob("single/*/run.json")]
     assert record["calls"] == {"made": 36 + 12 - before, "stored": before}
-
-
-def test_a_cluster_that_is_not_there_is_named(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "legalrr", "arm=plain", "backbone=echo", "limit=1", f"runs={tmp_path}"]
-    done = subprocess.run(
-        [*command, "workers=ray", "workers.address=127.0.0.1:1"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "RAY_gcs_rpc_server_connect_timeout_s": "1", "RAY_ADDRESS": ""},
-    )
-    assert done.returncode == 2, done.stderr
-    assert "workers.address: no connection to the Ray cluster" in done.stderr
