@@ -69,7 +69,10 @@ def expected() -> dict[str, Reply]:
 
 
 def sweep(runs: Path, *overrides: str) -> dict[str, list[Any]]:
-    """Return scores and predictions of each arm, without what depends on time and on the cache of a process."""
+    """Return scores and predictions of each arm, without what depends on time or on the prefix cache of a process.
+
+    That is the number of cached tokens, the digest of the cases, which has it, and the last digits of a probability.
+    """
     settings = ("score.resamples=99", "score.permutations=99", f"runs={runs}", *overrides)
     with initialize_config_dir(str(root() / "conf"), version_base="1.3"):
         cells = [build_pipeline(compose("config", [*settings, f"arm={arm}"])) for arm in ARMS]
@@ -79,10 +82,13 @@ def sweep(runs: Path, *overrides: str) -> dict[str, list[Any]]:
         run_cell(cell, runs / arm)
         rows = [json.loads(line) for line in (runs / arm / "predictions.jsonl").read_text("utf-8").splitlines()]
         for row in rows:
+            row["p_allowed"] = row["p_allowed"] and round(row["p_allowed"], 4)
             for turn in row["turns"]:
                 del turn["seconds"], turn["cached_tokens"]
+                turn["logprobs"] = turn["logprobs"] and {key: round(one, 3) for key, one in turn["logprobs"].items()}
         scores = json.loads((runs / arm / "scores.json").read_text("utf-8"))
-        del scores["tokens"]["cached"]
+        del scores["tokens"]["cached"], scores["cases"]
+        scores["brier"] = scores["brier"] and round(scores["brier"], 4)
         found[arm] = [rows, json.dumps(scores)]
     return found
 

@@ -17,7 +17,11 @@ from legalrr.workers.ray_workers import RayWorkers, require_reachable
 @pytest.mark.parametrize(
     ("backbone", "gpus", "message"),
     [
-        (OpenAIBackbone(name="m", model="m", context=99), 0, r"workers=ray: a server answers calls .*backbone\.base_url=\["),
+        (
+            OpenAIBackbone(name="m", model="m", context=99),
+            0,
+            r"workers=ray: a server answers calls .*backbone\.base_url=\[",
+        ),
         (TransformersBackbone(name="m", model="m", device="cuda"), 0, r"workers\.gpus: .*set workers\.gpus=1"),
         (VLLMBackbone(name="m", model="m", tensor_parallel=2), 1, r"workers\.gpus: .*set workers\.gpus=2"),
     ],
