@@ -98,6 +98,7 @@ class OpenAIEngine(RequestEngine):
                                 # The arms of a few judgments may be refused in a row by a filter that lets others pass.
                                 if error.general or not runner.run(answers_others(host.send, call)):
                                     failures.append(too_many(self._refused, error, call))
+                                    self._pool.stop()
                                     continue
                                 self._refused = 0
                             replies.append((call.key, empty_reply(0, "stop", error=str(error))))

@@ -205,6 +205,10 @@ class ServerPool:
             if host.failure is not None:
                 self._ask_later(host)
 
+    def stop(self) -> None:
+        """Cancel the calls that wait for a server."""
+        self._stopped = True
+
     def room(self, ahead: int) -> int:
         """Return the number of calls that servers in service could take.
 
@@ -253,7 +257,7 @@ class ServerPool:
         except RefusedError:
             raise
         except Exception:
-            self._stopped = True
+            self.stop()
             raise
 
     async def _answer(self, call: Call, host: Host) -> Reply:
