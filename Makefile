@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+RAY := .venv-ray
+RAY_PIP := $(RAY)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt --constraint constraints-ray.txt
 VLLM := .venv-vllm
 VLLM_PIP := $(VLLM)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints-vllm.txt
 
@@ -10,7 +12,7 @@ VLLM_PIP := $(VLLM)/bin/python -m pip --disable-pip-version-check install --quie
 CODE = $(or $(wildcard legalrr/$(PART)),$(shell find legalrr kernels hydra_plugins -name '$(PART).py'))
 TESTS = $(or $(wildcard tests/$(PART)),$(shell find tests -name 'test_$(PART)*.py'))
 
-.PHONY: help install sweep test check fuzz kill-test test-slurm test-vllm lint format bench lock clean
+.PHONY: help install sweep test check fuzz kill-test test-ray test-slurm test-vllm lint format bench lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -46,6 +48,16 @@ kill-test: install  ## kill sweeps at 100 random moments: no answered call is ma
 FUZZ ?= 20000
 fuzz: install  ## run the tests of damaged input with many more inputs per reader: make fuzz FUZZ=100000
 	@LEGALRR_FUZZ=$(FUZZ) HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal $(wildcard tests/*/test_*_fuzz.py) tests/report/test_damaged_folders.py
+
+test-ray: $(RAY)/.installed  ## run the tests that need Ray, on a cluster of processes, in an environment of its own
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(RAY)/bin/python -m pytest -q -m ray tests/workers
+
+$(RAY)/.installed: pyproject.toml constraints.txt constraints-ray.txt
+	@echo "Installing Ray into $(RAY) (a few minutes, once)"
+	@test -x $(RAY)/bin/python || $(PYTHON) -m venv $(RAY)
+	@$(RAY_PIP) torch
+	@$(RAY_PIP) --editable '.[dev,ray]'
+	@touch $@
 
 test-vllm: $(VLLM)/.installed  ## run the tests that need vLLM, on a CPU, in an environment of its own (3.5 GB, once)
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(VLLM)/bin/python -m pytest -q -m vllm $(wildcard tests/backbones/*vllm*.py tests/backbones/*/*vllm*.py)
@@ -86,5 +98,5 @@ bench: install  ## benchmarks, as ratios against a named alternative in the same
 lock:  ## write requirements.lock anew from pyproject.toml and constraints.txt; needs uv
 	@uv pip compile pyproject.toml --extra dev --constraint constraints.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --output-file requirements.lock
 
-clean:  ## remove .venv, .venv-vllm and what tools left behind; runs/ stays
-	rm -rf $(VENV) $(VLLM) build *.egg-info .coverage.json .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+clean:  ## remove .venv, .venv-ray, .venv-vllm and what tools left behind; runs/ stays
+	rm -rf $(VENV) $(RAY) $(VLLM) build *.egg-info .coverage.json .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -46,6 +46,7 @@ GROUPS = (
     "verdict",
     "score",
     "measure",
+    "workers",
 )
 USAGE = """\
 legalrr: does structuring a judgment help a language model predict its outcome?

@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from legalrr.protocols import Call, Engine, Reply
+from legalrr.protocols import Call, ElasticEngine, Engine, Reply
 from legalrr.records import Completion
 from legalrr.store import Store
 
@@ -64,7 +64,8 @@ def run_conversations(
         advance: called with the number of finished calls, for a progress bar.
         retried: keys of refused calls that were made again, extended here; calls that were refused before are made
             again if they are not among them. None: a stored refusal is final.
-        most: maximum number of groups under way, for an engine that takes all calls at once; None: no limit.
+        most: maximum number of groups under way, for an engine that takes all calls at once; None: no limit. An engine
+            of workers has a limit of its own.
 
     Yields:
         key and result of each conversation, as they end.
@@ -205,6 +206,10 @@ class _Queue(Generic[K, T]):
         """See `legalrr.protocols.CallQueue`."""
         return self.store.folder
 
+    @cached_property
+    def _elastic(self) -> ElasticEngine | None:
+        return self.engine if isinstance(self.engine, ElasticEngine) else None
+
     def take(self, room: int | None = None) -> list[Call]:
         """See `legalrr.protocols.CallQueue`."""
         taken: list[Call] = []
@@ -287,7 +292,10 @@ class _Queue(Generic[K, T]):
             self._next = next(self.groups, None)
         if self._next is None:
             return False
-        many = limited and self.most is not None and len(self._open) >= self.most
+        most = self.most
+        if most is not None and self._elastic is not None:
+            most = self._elastic.judgments
+        many = limited and most is not None and len(self._open) >= most
         # Counting takes time, and stored conversations need no room.
         if self._open and (many or (self.engine.holds and self._needed() > self.engine.holds)):
             return False

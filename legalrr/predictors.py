@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from legalrr.conversations import Conversation, ConversationGroup, run_conversations
 from legalrr.errors import UserError
 from legalrr.progress import progress
-from legalrr.protocols import Call, Engine, PageTokens, PredictContext
+from legalrr.protocols import Call, ElasticEngine, Engine, PageTokens, PredictContext
 from legalrr.records import OUTCOMES, Case, CompletedTurn, Completion, Document, Judgment, Outcome, PromptTurn
 from legalrr.stage import at_least, check_fields, choice, digest
 from legalrr.verdict import ANSWER, BLANK, reasoning_end
@@ -83,7 +83,8 @@ class ModelPredictor:
             )
             for case in cases
         )
-        with progress("predict", sum(calls.values()), "calls") as advance:
+        detail = engine.state if isinstance(engine, ElasticEngine) else None
+        with progress("predict", sum(calls.values()), "calls", detail=detail) as advance:
             led = run_conversations(
                 groups,
                 context.calls,

@@ -28,12 +28,14 @@ class _Count:
         label: name of the work.
         total: number of units.
         unit: name of the units.
+        detail: return what else there is to say.
     """
 
-    def __init__(self, label: str, total: int, unit: str) -> None:
+    def __init__(self, label: str, total: int, unit: str, detail: Callable[[], str] | None = None) -> None:
         self.label = label
         self.total = total
         self.unit = unit
+        self.detail = detail
         self.done = 0
         self.started = self.last = time.perf_counter()
         self._earlier = deque([(self.started, 0)], maxlen=BEATS)
@@ -58,6 +60,9 @@ class _Count:
 
     def line(self) -> str:
         """Return the state as a line, and note it as the start of a later interval."""
+        return self._line() + (f"; {self.detail()}" if self.detail else "")
+
+    def _line(self) -> str:
         now, done = time.perf_counter(), self.done
         (since, before), state = self._earlier[0], f"{self.label}: {done}/{self.total} {self.unit}"
         self._earlier.append((now, done))
@@ -70,7 +75,13 @@ class _Count:
 
 @contextmanager
 def progress(
-    label: str, total: int, unit: str, *, first: float = FIRST, interval: float = INTERVAL
+    label: str,
+    total: int,
+    unit: str,
+    *,
+    detail: Callable[[], str] | None = None,
+    first: float = FIRST,
+    interval: float = INTERVAL,
 ) -> Iterator[Callable[[int], None]]:
     """Show the progress of `total` units of work.
 
@@ -78,13 +89,14 @@ def progress(
         label: name of the work ("predict").
         total: number of units.
         unit: name of the units ("calls").
+        detail: return what else there is to say, for the end of a line.
         first: seconds until the first line, where standard error is not a terminal.
         interval: seconds between the lines after it.
 
     Yields:
         a function that reports a number of further units as done.
     """
-    count = _Count(label, total, unit)
+    count = _Count(label, total, unit, detail)
     if not total:
         yield count.add
         return
@@ -150,6 +162,10 @@ def _bar(count: _Count) -> Iterator[Callable[[int], None]]:
             waits = time.perf_counter() - count.last >= FIRST
             return Text(f"last {count.waited()} ago" if waits else "")
 
+    class Detail(TextColumn):
+        def render(self, task: Task) -> Text:
+            return Text(count.detail() if count.detail else "")
+
     columns = (
         TextColumn("{task.description:<12}", markup=False),
         BarColumn(),
@@ -157,6 +173,7 @@ def _bar(count: _Count) -> Iterator[Callable[[int], None]]:
         TextColumn("{task.fields[rate]}", markup=False),
         TimeRemainingColumn(),
         Waited(""),
+        Detail(""),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(count.label, total=count.total, rate="")

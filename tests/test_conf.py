@@ -16,7 +16,7 @@ from legalrr.configuration import split_sweep
 from legalrr.errors import UserError
 from legalrr.hub import HUB_ID
 from legalrr.paths import root
-from legalrr.run.pipeline import MEASURE, STAGE_TYPES, Pipeline, build_pipeline
+from legalrr.run.pipeline import MEASURE, STAGE_TYPES, WORKERS, Pipeline, build_pipeline
 from legalrr.stage import META, identity
 from legalrr.tables import NULL_WORDS
 
@@ -69,7 +69,9 @@ def test_every_choice_composes_and_builds(group: str, choice: str) -> None:
         assert digests == IDENTITIES["default"] | IDENTITIES[f"{group}={choice}"]
 
 
-@pytest.mark.parametrize(("group", "choice"), [c for c in CHOICES if c[0] in {*STAGE_TYPES, MEASURE, "engine"}])
+@pytest.mark.parametrize(
+    ("group", "choice"), [c for c in CHOICES if c[0] in {*STAGE_TYPES, MEASURE, WORKERS, "engine"}]
+)
 def test_every_field_of_a_stage_stands_in_its_yaml(group: str, choice: str) -> None:
     node = composed(f"{group}={choice}", *NEEDED.get((group, choice), []))["backbone" if group == "engine" else group]
     module, _, name = node["_target_"].rpartition(".")

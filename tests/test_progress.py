@@ -164,3 +164,17 @@ def test_on_a_terminal_work_without_units_has_a_spinner(
         assert heartbeats() == 0
     assert "load [smollm2]" in terminal.getvalue()
     assert not caplog.records
+
+
+def test_a_line_and_a_bar_end_with_the_detail(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = _Count("predict", 5, "calls", lambda: "3 of 4 workers")
+    count.add(2)
+    assert count.line().endswith("; 3 of 4 workers")
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "160")
+    with progress("predict", 5, "calls", detail=lambda: "3 of 4 workers") as advance:
+        advance(2)
+    assert "3 of 4 workers" in terminal.getvalue()

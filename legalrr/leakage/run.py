@@ -44,7 +44,7 @@ def run_probe(pipeline: Pipeline, probe: Probe, folder: Path) -> tuple[LeakageRe
     if not isinstance(pipeline.score, PredictionScorer):
         raise UserError("the probe is scored as predictions are", where="score", cure="use score=default")
     timer = StageTimer()
-    engine = pipeline.backbone.load()
+    engine = pipeline.load_engine()
     calls = call_store(pipeline)
     predictor = ViewPredictor(pipeline, engine, calls)
     cell = PreparedCell(pipeline=pipeline, timer=timer)

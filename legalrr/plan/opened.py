@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from legalrr.backbones.catalogue import hub_snapshots, local_files
+from legalrr.backbones.counting import load_to_count
 from legalrr.backbones.facts import BackboneFacts, card
 from legalrr.backbones.openai.tokens import CharacterTokens
 from legalrr.errors import UserError
@@ -143,16 +144,7 @@ def open_backbone(backbone: Backbone) -> OpenedBackbone:
     served = "base_url" in names
     # Tokens are counted without the key, the device and its memory.
     without: dict[str, Any] = {name: None for name in ("api_key_env",) if name in names}
-    opened, note = backbone, None
-    if without:
-        opened = replace(backbone, **without)  # type: ignore[type-var]
-    try:
-        engine = opened.load()
-    except UserError as error:
-        if getattr(backbone, "device", "cpu") == "cpu":
-            raise
-        opened, note = replace(opened, device="cpu"), str(error)  # type: ignore[type-var]
-        engine = opened.load()
+    engine, note = load_to_count(replace(backbone, **without) if without else backbone)  # type: ignore[type-var]
     if not isinstance(engine, PromptTokens):
         raise UserError(
             f"{backbone.name} does not count the tokens of prompts",

@@ -78,7 +78,7 @@ def run_cell(
     engine = None
     if pipeline.predict.needs_backbone:
         with working(f"load {pipeline.backbone.name}"):
-            engine = pipeline.backbone.load()
+            engine = pipeline.load_engine()
     with timer.time("corpus"):
         judgments, counts = cell.judgments(engine)
     with timer.time("segment"):
@@ -282,7 +282,7 @@ class PreparedCell:
             return
         calls = call_store(self.pipeline)
         try:
-            with tagger.asking(self.pipeline.backbone.load(), calls) as opened:
+            with tagger.asking(self.pipeline.load_engine(), calls) as opened:
                 yield opened
         finally:
             calls.close()

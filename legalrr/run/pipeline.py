@@ -27,6 +27,7 @@ from legalrr.protocols import (
     AskingSegmenter,
     Backbone,
     Corpus,
+    Engine,
     HubStage,
     KeyedBackbone,
     Meter,
@@ -36,6 +37,7 @@ from legalrr.protocols import (
     Scorer,
     Segmenter,
     VerdictReader,
+    Workers,
 )
 from legalrr.records import Case, Judgment, PromptTurn, Segments, Span
 from legalrr.run.shard import Shard, read_shard
@@ -46,6 +48,8 @@ MAX_CHARACTERS = 200_000_000
 T = TypeVar("T")
 MEASURE = "measure"
 """The only stage that can be left out."""
+WORKERS = "workers"
+"""Where the backbone runs, if not in this process; it affects no result."""
 STAGE_TYPES: Mapping[str, type[Any]] = {
     "corpus": Corpus,
     "segment": Segmenter,
@@ -189,6 +193,12 @@ class Pipeline:
     """Measures the backbone by itself; None: no measurement."""
     shard: Shard | None = None
     """Share of the judgments that this process prepares; None: all."""
+    workers: Workers | None = None
+    """Answer the calls of the backbone; None: this process."""
+
+    def load_engine(self) -> Engine:
+        """Return the engine of the backbone, in this process or of the workers; raises UserError as their methods."""
+        return self.backbone.load() if self.workers is None else self.workers.open(self.backbone)
 
     def stages(self) -> dict[str, Any]:
         """Return every stage by name, in the order of the data flow."""
@@ -222,7 +232,7 @@ def build_pipeline(config: DictConfig) -> Pipeline:
     try:
         whole = OmegaConf.to_container(config, resolve=True)
         assert isinstance(whole, dict)
-        rest = {key: value for key, value in whole.items() if key not in STAGE_TYPES and key != MEASURE}
+        rest = {key: value for key, value in whole.items() if key not in {*STAGE_TYPES, MEASURE, WORKERS}}
         settings = from_values(ExperimentSettings, rest)
     except (MissingMandatoryValue, InterpolationToMissingValueError) as error:
         raise missing_value(error, "") from error
@@ -231,7 +241,7 @@ def build_pipeline(config: DictConfig) -> Pipeline:
         cure = "give a whole number" if "Integer" in first else f"correct {error.full_key}"
         raise UserError(first, where=error.full_key or "config", cure=cure) from error
     except OmegaConfBaseException as error:
-        known = ", ".join([*STAGE_TYPES, MEASURE, *ExperimentSettings.__dataclass_fields__])
+        known = ", ".join([*STAGE_TYPES, MEASURE, WORKERS, *ExperimentSettings.__dataclass_fields__])
         raise UserError(str(error).splitlines()[0], where="config", cure=f"the options are {known}") from error
     if settings.limit is not None and settings.limit < 1:
         raise UserError(f"limit={settings.limit}", where="limit", cure="give a positive number, or null for all")
@@ -250,7 +260,10 @@ def build_pipeline(config: DictConfig) -> Pipeline:
         )
     meter = build(config[MEASURE], Meter, option=MEASURE) if config.get(MEASURE) else None  # type: ignore[type-abstract]
     shard = None if settings.shard is None else read_shard(settings.shard)
-    pipeline = Pipeline(settings=settings, **stages, measure=meter, shard=shard)
+    workers = build(config[WORKERS], Workers, option=WORKERS) if config.get(WORKERS) else None  # type: ignore[type-abstract]
+    pipeline = Pipeline(settings=settings, **stages, measure=meter, shard=shard, workers=workers)
+    if workers is not None and pipeline.needs_backbone:
+        workers.require(pipeline.backbone)
     pipeline = replace(
         pipeline,
         corpus=_resolved(pipeline.corpus),

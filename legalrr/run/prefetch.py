@@ -22,7 +22,7 @@ from legalrr.conversations import ConversationGroup, run_conversations
 from legalrr.errors import WHOLE_DISK, UserError, file_errors
 from legalrr.predictors import ModelPredictor, count_tokens
 from legalrr.progress import progress, working
-from legalrr.protocols import Engine
+from legalrr.protocols import ElasticEngine, Engine
 from legalrr.records import Case, Completion, Judgment, Segments
 from legalrr.run.cell import PreparedCell, StageTimer, call_store, run_cell
 from legalrr.run.folder import write_error
@@ -151,7 +151,7 @@ def _prefetch_group(
     backbone = identity(some[0].backbone)
     with file_errors():
         with working(f"load {some[0].backbone.name}"):
-            engine = some[0].backbone.load()
+            engine = some[0].load_engine()
         again = retried.setdefault(backbone, set()) if some[0].settings.retry_errors else None
         return prefetch_cells(some, engine, fresh.setdefault(backbone, set()), prepared, again, left=left)
 
@@ -189,7 +189,8 @@ def prefetch_cells(
             wanted.setdefault((identity(one.cell.pipeline.corpus), id), []).append(one)
     store = call_store(pipelines[0])
     try:
-        with progress("prefetch", sum(one.calls for one in cells), "calls") as advance:
+        detail = engine.state if isinstance(engine, ElasticEngine) else None
+        with progress("prefetch", sum(one.calls for one in cells), "calls", detail=detail) as advance:
             led = run_conversations(
                 _conversation_groups(wanted, engine, left),
                 store,

@@ -1,0 +1,1 @@
+"""Answer calls by workers: processes of this machine or of a cluster, each with an engine of its own."""

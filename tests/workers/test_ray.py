@@ -1,0 +1,242 @@
+"""Workers on a Ray cluster of processes: the answers of one process, while nodes and workers come and go.
+
+`make test-ray` makes the environment that this needs.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from legalrr.backbones.echo import EchoBackbone
+from legalrr.conversations import CallList
+from legalrr.errors import UserError
+from legalrr.paths import root
+from legalrr.protocols import Call, CallQueue, Reply
+from legalrr.run.cell import run_cell
+from legalrr.run.pipeline import build_pipeline
+from legalrr.run.prefetch import prefetch
+from legalrr.workers.ray_workers import RayWorkers
+
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed (make test-ray)"),
+]
+ARMS = ("plain", "c", "direct_compare")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Three nodes with a CPU each, without a dashboard."""
+    import ray
+    from ray import cloudpickle
+    from ray.cluster_utils import Cluster
+
+    # Workers cannot import this file.
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    for _ in range(2):
+        made.add_node(num_cpus=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_ADDRESS", made.address)
+        yield made
+    ray.shutdown()
+    made.shutdown()
+
+
+def call(judgment: str, number: int = 0) -> Call:
+    text = f"{judgment} {number}: YES or NO?"
+    return Call(
+        key=f"{judgment}{number}", messages=({"role": "user", "content": text},), max_new_tokens=4, about=judgment
+    )
+
+
+CALLS = [call(judgment, number) for judgment in "abcdefgh" for number in range(3)]
+
+
+def expected() -> dict[str, Reply]:
+    return dict(one for batch in EchoBackbone().load().answer(CallList(CALLS)) for one in batch)
+
+
+def sweep(runs: Path, *overrides: str) -> dict[str, list[Any]]:
+    """Return scores and predictions of each arm, without what depends on time or on the prefix cache of a process.
+
+    That is the number of cached tokens, the digest of the cases, which has it, and the last digits of a probability.
+    """
+    settings = ("score.resamples=99", "score.permutations=99", f"runs={runs}", *overrides)
+    with initialize_config_dir(str(root() / "conf"), version_base="1.3"):
+        cells = [build_pipeline(compose("config", [*settings, f"arm={arm}"])) for arm in ARMS]
+    prefetch(cells, {})
+    found = {}
+    for arm, cell in zip(ARMS, cells, strict=True):
+        run_cell(cell, runs / arm)
+        rows = [json.loads(line) for line in (runs / arm / "predictions.jsonl").read_text("utf-8").splitlines()]
+        for row in rows:
+            row["p_allowed"] = row["p_allowed"] and round(row["p_allowed"], 4)
+            for turn in row["turns"]:
+                del turn["seconds"], turn["cached_tokens"]
+                turn["logprobs"] = turn["logprobs"] and {key: round(one, 3) for key, one in turn["logprobs"].items()}
+        scores = json.loads((runs / arm / "scores.json").read_text("utf-8"))
+        del scores["tokens"]["cached"], scores["cases"]
+        scores["brier"] = scores["brier"] and round(scores["brier"], 4)
+        found[arm] = [rows, json.dumps(scores)]
+    return found
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_a_sweep_with_the_mock_model_is_that_of_one_process(cluster: Any, tmp_path: Path, count: int) -> None:
+    chosen = ("backbone=echo", "limit=8")
+    workers = ("workers=ray", f"workers.count={count}", "workers.cpus=0.5", "workers.lease=1")
+    assert sweep(tmp_path / "workers", *chosen, *workers) == sweep(tmp_path / "alone", *chosen)
+
+
+def test_a_sweep_with_a_model_is_that_of_one_process(cluster: Any, tmp_path: Path, tiny: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(tiny, model)
+    config = json.loads((model / "config.json").read_text("ascii"))
+    (model / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 8192}), "ascii")
+    chosen = (
+        *("backbone=local", "backbone.name=tiny", f"backbone.model={model}", "backbone.threads=1", "limit=4"),
+        *("restructure.overflow=middle", "restructure.budget=120"),
+        *(f"annotate.tokens.{turn}=8" for turn in ("analysis", "ratio", "ruling", "answer")),
+    )
+    alone = sweep(tmp_path / "alone", *chosen)
+    for count in (1, 4):
+        workers = ("workers=ray", f"workers.count={count}", "workers.cpus=0.5", "workers.lease=1")
+        assert sweep(tmp_path / str(count), *chosen, *workers) == alone
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fragile(EchoBackbone):
+    """A mock model whose process is killed at a call, the first time or always; the calls are logged."""
+
+    folder: str
+    """Folder of the log, and of the mark of the first time."""
+    kills: str = ""
+    always: bool = False
+    refuses: str = ""
+
+    def load(self) -> Any:
+        return FragileEngine(self)
+
+
+class FragileEngine:
+    """The engine of `Fragile`."""
+
+    def __init__(self, backbone: Fragile) -> None:
+        self.inner = EchoBackbone().load()
+        self.can, self.context, self.holds = self.inner.can, self.inner.context, None
+        self.backbone = backbone
+
+    def token_ends(self, text: str) -> list[int]:
+        return self.inner.token_ends(text)
+
+    def answer(self, queue: CallQueue) -> Iterator[list[tuple[str, Reply]]]:
+        folder = Path(self.backbone.folder)
+        while calls := queue.take(1):
+            key, mark = calls[0].key, folder / "killed"
+            if key == self.backbone.kills and (self.backbone.always or not mark.exists()):
+                with mark.open("a") as file:
+                    file.write("x")
+                os.kill(os.getpid(), signal.SIGKILL)
+            if key == self.backbone.refuses:
+                raise UserError("bad", where=key)
+            yield [one for batch in self.inner.answer(CallList(calls)) for one in batch]
+            # The consumer has the reply: it need not be made again.
+            with (folder / "log").open("a") as file:
+                file.write(f"{key}\n")
+
+
+def test_a_killed_worker_loses_no_answer_and_none_is_made_again(cluster: Any, tmp_path: Path) -> None:
+    engine = RayWorkers(count=2, lease=2).open(Fragile(folder=str(tmp_path), kills="b1"))
+    found = [one for batch in engine.answer(CallList(CALLS)) for one in batch]
+    assert dict(found) == expected()
+    assert len(found) == len(CALLS)
+    logged = (tmp_path / "log").read_text().split()
+    assert len(logged) == len(set(logged))
+
+
+def test_a_judgment_that_kills_every_worker_is_an_error_of_its_own(cluster: Any, tmp_path: Path) -> None:
+    engine = RayWorkers(count=2, lease=2).open(Fragile(folder=str(tmp_path), kills="b1", always=True))
+    found = dict(one for batch in engine.answer(CallList(CALLS)) for one in batch)
+    assert str(found.pop("b1").error).startswith("every worker that was asked has ended: ")
+    assert found == {key: reply for key, reply in expected().items() if key != "b1"}
+    assert (tmp_path / "killed").read_text() == "xxx"
+
+
+def test_an_error_of_an_engine_is_that_of_one_process_and_the_workers_go_on(cluster: Any, tmp_path: Path) -> None:
+    engine = RayWorkers(count=2, lease=2).open(Fragile(folder=str(tmp_path), refuses="b1"))
+    with pytest.raises(UserError, match=r"b1: bad"):
+        list(engine.answer(CallList(CALLS)))
+    others = [one for one in CALLS if one.key != "b1"]
+    found = dict(one for batch in engine.answer(CallList(others)) for one in batch)
+    assert found == {key: reply for key, reply in expected().items() if key != "b1"}
+
+
+class Endless:
+    """A queue with another call after every answer, until it is closed."""
+
+    folder = None
+
+    def __init__(self) -> None:
+        self.made = 0
+        self.open = True
+        self.left = 0
+
+    def take(self, room: int | None = None) -> Sequence[Call]:
+        taken = [call(f"j{self.made + n}") for n in range(8 - self.left)] if self.open else []
+        self.made += len(taken)
+        self.left += len(taken)
+        return taken
+
+
+def test_workers_join_with_a_node_and_its_end_loses_no_answer(cluster: Any) -> None:
+    import ray
+
+    if not ray.is_initialized():
+        ray.init(cluster.address)
+    engine = RayWorkers(count=4, lease=2).open(EchoBackbone(seconds_per_call=0.01, batch=1))
+    queue, found, node, since = Endless(), set(), None, 0
+    for batch in engine.answer(queue):
+        assert not found & {key for key, _ in batch}
+        found |= {key for key, _ in batch}
+        queue.left -= len(batch)
+        ready = int(engine.state().partition(" ")[0])
+        if node is None and ready == 3:
+            # The fourth waits for a CPU.
+            node = cluster.add_node(num_cpus=1)
+        elif ready == 4 and not since:
+            since = queue.made
+            cluster.remove_node(node, allow_graceful=False)
+        elif since and ready == 3:
+            queue.open = False
+    assert len(found) == queue.made > since
+
+
+def test_a_killed_driver_goes_on_by_the_same_command(cluster: Any, tmp_path: Path) -> None:
+    command = [
+        *(sys.executable, "-m", "legalrr", "arm=c", "backbone=echo", "backbone.seconds_per_call=0.2", "limit=12"),
+        *("backbone.batch=1", "workers=ray", "workers.count=3", "workers.lease=1", f"runs={tmp_path}"),
+        *("score.resamples=99", "score.permutations=99"),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as driver:
+        stored = 0
+        while stored < 3 and driver.poll() is None:
+            stored = sum(len(shard.read_bytes().splitlines()) for shard in tmp_path.glob("cache/predict/*/*.jsonl"))
+        os.kill(driver.pid, signal.SIGKILL)
+    before = sum(shard.read_bytes().count(b"\n") for shard in tmp_path.glob("cache/predict/*/*.jsonl"))
+    # Its workers have ended: otherwise there is no CPU for these.
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (record,) = [json.loads(path.read_text("utf-8")) for path in tmp_path.glob("single/*/run.json")]
+    assert record["calls"] == {"made": 36 + 12 - before, "stored": before}
