@@ -48,19 +48,28 @@ class Shape:
     judgments: int = 3000
     """Judgments per cell."""
     backbones: int = 5
-    """Number of backbones; each answers ten arms."""
+    """Number of backbones."""
+    arms: int = 10
+    """Number of arms that each backbone answers, the last of `ARMS`."""
     words: int = 600
     """Words per judgment, about half of them hidden."""
+    distinct: int = 3000
+    """Judgments with text and answers of their own; further ones repeat these under other ids."""
 
 
 def write_sweep(folder: Path, shape: Shape) -> None:
     """Write the cells 0, 1, ... to a folder."""
     draw = random.Random(0)
     sentences = _sentences()
-    judgments = [_judgment(number, shape, draw, sentences) for number in range(shape.judgments)]
+    distinct = min(shape.judgments, shape.distinct)
+    judgments = [_judgment(number, shape, draw, sentences) for number in range(distinct)]
+    copies = [
+        replace(judgments[number % distinct], id=_id(number), petitioner=f"Appellant {number}")
+        for number in range(shape.judgments)
+    ]
     easiness = {judgment.id: draw.gauss(0, 1) for judgment in judgments}
     job = 0
-    for arm in ARMS:
+    for arm in ARMS[len(ARMS) - shape.arms :]:
         node = OmegaConf.load(root() / "conf" / "arm" / f"{arm}.yaml")
         annotate = Annotate(**OmegaConf.to_container(node.get("annotate", OmegaConf.create({}))))
         by_role = node.get("restructure", {}).get("order") == "role"
@@ -74,9 +83,10 @@ def write_sweep(folder: Path, shape: Shape) -> None:
                 )
                 for judgment, case in zip(judgments, cases, strict=True)
             ]
+            rows = [replace(rows[number % distinct], id=copy.id, cluster=copy.id) for number, copy in enumerate(copies)]
             scores = SETTINGS.score([answered_case(one, where=one.id) for one in rows])
             record = _record(arm, node, f"model-{number}", by_role=by_role, annotate=annotate, rows=rows)
-            write_run(folder / str(job), rows, judgments=judgments, references=[], record=record, scores=scores)
+            write_run(folder / str(job), rows, judgments=copies, references=[], record=record, scores=scores)
             (folder / str(job) / ".hydra").mkdir(exist_ok=True)
             overrides = f"- arm={arm}\n- backbone=model-{number}\n"
             (folder / str(job) / ".hydra" / "overrides.yaml").write_text(overrides, encoding="utf-8")
@@ -93,6 +103,10 @@ def _sentences() -> dict[str, list[str]]:
     return found
 
 
+def _id(number: int) -> str:
+    return f"case-{number:05d}"
+
+
 def _judgment(number: int, shape: Shape, draw: random.Random, sentences: dict[str, list[str]]) -> Judgment:
     roles = [role.code for role in ROLES.roles if role.code in sentences]
     text, spans, words = "", [], 0
@@ -106,7 +120,7 @@ def _judgment(number: int, shape: Shape, draw: random.Random, sentences: dict[st
             share += len(sentence.split())
         words += int(share)
     return Judgment(
-        id=f"case-{number:05d}",
+        id=_id(number),
         text=text,
         outcome=draw.choice(OUTCOMES),
         party="appellant",

@@ -155,16 +155,14 @@ def read_predictions(path: Path) -> Iterator[tuple[str, tuple[int, int], Predict
     Raises:
         UserError: a missing file, a damaged line (names file and line), or a duplicate id.
     """
-    lines: dict[str, str] = {}
-    for where, place, row in _read_lines(path, "prediction"):
+    lines: dict[str, int] = {}
+    for number, (where, place, row) in enumerate(_read_lines(path, "prediction"), start=1):
         prediction = Prediction.from_json(row, where=where)
-        if prediction.id in lines:
+        first = lines.setdefault(prediction.id, number)
+        if first != number:
             raise UserError(
-                f"duplicate id {prediction.id!r}, first on line {lines[prediction.id].rpartition(':')[2]}",
-                where=where,
-                cure="run the cell again",
+                f"duplicate id {prediction.id!r}, first on line {first}", where=where, cure="run the cell again"
             )
-        lines[prediction.id] = where
         yield where, place, prediction
 
 
@@ -182,24 +180,25 @@ def read_rows(path: Path, what: str) -> Iterator[tuple[str, Json]]:
 
 
 def _read_lines(path: Path, what: str) -> Iterator[tuple[str, tuple[int, int], Json]]:
-    """Yield as `read_rows`, also with offset and length of every line in bytes."""
+    """Yield as `read_rows`, also with offset and length of every line in bytes; one line is in memory at a time."""
     doing = f"cannot read the {what}s"
+    at = 0
     with file_errors(path, doing=doing):
         try:
-            lines = path.read_bytes().split(b"\n")
+            file = path.open("rb")
         except FileNotFoundError as error:
             raise UserError(f"{doing}: {error.strerror}", where=str(path), cure="run the cell") from error
-    at = 0
-    # The file ends with a newline; text after the last one is an incomplete line, and an error.
-    for number, line in enumerate(lines if lines[-1] else lines[:-1], start=1):
-        try:
-            row = load_json(line)
-        except ValueError as error:
-            raise damaged_line(f"{path}:{number}", "not JSON", what) from error
-        if not isinstance(row, dict):
-            raise damaged_line(f"{path}:{number}", "not a JSON object", what)
-        yield f"{path}:{number}", (at, len(line)), row
-        at += len(line) + 1
+        with file:
+            for number, whole in enumerate(file, start=1):
+                line = whole.removesuffix(b"\n")
+                try:
+                    row = load_json(line)
+                except ValueError as error:
+                    raise damaged_line(f"{path}:{number}", "not JSON", what) from error
+                if not isinstance(row, dict):
+                    raise damaged_line(f"{path}:{number}", "not a JSON object", what)
+                yield f"{path}:{number}", (at, len(line)), row
+                at += len(whole)
 
 
 def field(row: Json, name: str, kind: type, where: str) -> Any:

@@ -332,7 +332,7 @@ class Case:
     """The prompt for a model."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Scored:
     """One evaluated judgment: the input of the scores."""
 

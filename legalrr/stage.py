@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, field, fields, is_dataclass
 from functools import cache, partial
 from importlib import import_module
@@ -219,8 +219,21 @@ def digest(content: object) -> str:
         TypeError: an object that JSON cannot represent.
         ValueError: a number that JSON cannot represent (nan, infinity).
     """
+    return hashlib.sha256(_canonical(content)).hexdigest()
+
+
+def digest_of_items(items: Iterable[object]) -> str:
+    """Return the digest of the list of `items`, one of which is in memory at a time; raises as `digest`."""
+    lines = hashlib.sha256(b"[")
+    for number, item in enumerate(items):
+        lines.update((b"," if number else b"") + _canonical(item))
+    lines.update(b"]")
+    return lines.hexdigest()
+
+
+def _canonical(content: object) -> bytes:
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _to_json(value: object) -> object:

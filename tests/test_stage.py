@@ -21,6 +21,7 @@ from legalrr.stage import (
     choice,
     description,
     digest,
+    digest_of_items,
     identity,
     later,
     runtime,
@@ -235,6 +236,10 @@ class TestDigest:
     )
     def test_different_content_has_different_digests(self, one: object, two: object) -> None:
         assert digest(one) != digest(two)
+
+    @given(st.lists(json_values, max_size=5))
+    def test_digest_of_items_is_that_of_their_list(self, items: list[Any]) -> None:
+        assert digest_of_items(iter(items)) == digest(items)
 
     def test_surrogate_has_a_digest(self) -> None:
         assert digest("\ud800") != digest("\ud801")

@@ -3,17 +3,19 @@
 import argparse
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from legalrr.errors import UserError
+from legalrr.report.html.sample import TextSample
 from legalrr.score.cases import INVALID_POLICIES
 from legalrr.verdict import READINGS
 
 EPILOG = """\
 files written: results.csv (a row per cell, all columns), results.md and results.tex (for reading), pairs.csv (each cell
 against the reference arm), macro_f1.svg (forest plot, if there are scores), report.html (all of these with every
-judgment, prompt and answer, as one page without external resources); and, if the runs have data for them,
-repeats.csv (repeated runs), readings.csv (two readings of the answers), explanations.csv (legalrr explain)
+judgment, and the prompts and answers of a sample, as one page without external resources); and, if the runs have data
+for them, repeats.csv (repeated runs), readings.csv (two readings of the answers), explanations.csv (legalrr explain)
 
 examples:
   legalrr report runs/sweep/2025-01-31_12-00-00
@@ -24,6 +26,7 @@ examples:
   legalrr report runs/sweep/* --table prediction --format latex > prediction.tex
   legalrr report runs/sweep/* --table prediction --against published     with the study's printed figures
   legalrr report runs/sweep/2025-01-31_12-00-00 --texts 200     a larger page, with the texts of more judgments
+  legalrr report runs/sweep/2025-01-31_12-00-00 --sample 0 --id case-17     the prompts and answers on this one
 """
 
 
@@ -73,8 +76,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--texts",
         type=float,
         metavar="MB",
-        help="megabytes of prompts and answers in report.html, starting with judgments on which arms disagree "
-        "(default: 12; 0: none)",
+        help="megabytes of prompts and answers in report.html (default: 12; 0: none)",
+    )
+    parser.add_argument(
+        "--sample",
+        type=int,
+        metavar="N",
+        help="judgments with prompts and answers in report.html, of each kind in turn: with an invalid answer, with "
+        f"answers that differ, all right, all wrong (default: {TextSample().judgments}; with --texts as many as fit, "
+        "which are all in memory at once)",
+    )
+    parser.add_argument(
+        "--id",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="a judgment with prompts and answers in report.html, in addition to the sample; repeat for several",
     )
     parser.add_argument("--quiet", action="store_true", help="print only the paths of the files")
     chosen = parser.parse_args(arguments)
@@ -88,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         chosen.out,
         reading=chosen.reading,
         invalid=chosen.invalid,
-        texts=chosen.texts,
+        sample=_sample(chosen.texts, chosen.sample, chosen.id),
         quiet=chosen.quiet,
     )
 
@@ -112,8 +129,21 @@ def _table(folders: list[Path], chosen: argparse.Namespace) -> None:
     print(path)
 
 
+def _sample(megabytes: float | None, judgments: int | None, ids: Sequence[str]) -> TextSample:
+    if megabytes is not None and not 0 <= megabytes < math.inf:
+        raise UserError(f"{megabytes} megabytes", where="--texts", cure="give 0 or more")
+    if judgments is not None and judgments < 0:
+        raise UserError(f"{judgments} judgments", where="--sample", cure="give 0 or more")
+    if ids and megabytes == 0:
+        raise UserError("no room for the texts of --id", where="--texts", cure="leave it out, or give more than 0")
+    default = TextSample(ids=tuple(dict.fromkeys(ids)))
+    if megabytes is not None:
+        default = replace(default, megabytes=megabytes, judgments=None)
+    return default if judgments is None else replace(default, judgments=judgments)
+
+
 def _report(
-    folders: list[Path], out: Path | None, *, reading: str | None, invalid: str, texts: float | None, quiet: bool
+    folders: list[Path], out: Path | None, *, reading: str | None, invalid: str, sample: TextSample, quiet: bool
 ) -> None:
     from legalrr.report.compare import read_report
     from legalrr.report.sweep import FILES, show_report, write_page, write_report
@@ -121,15 +151,13 @@ def _report(
 
     if out is not None:
         require_own(out / FILES[0], "sweep,job,label,", [out / name for name in FILES[1:]])
-    if texts is not None and not 0 <= texts < math.inf:
-        raise UserError(f"{texts} megabytes", where="--texts", cure="give 0 or more")
     # Tables next to the cells use the default reading and policy; others get a separate folder.
     variant = [f"reading-{reading}"] * (reading is not None) + [f"invalid-{invalid}"] * (invalid != "miss")
     subfolder = "-".join(variant)
     sets = [(folders, out)] if out is not None else [([folder], folder / subfolder) for folder in folders]
     for sources, target in sets:
         report = read_report(sources, reading=reading, invalid=invalid)
-        paths = [*write_report(report, target), write_page(report, sources, target, megabytes=texts)]
+        paths = [*write_report(report, target), write_page(report, sources, target, sample=sample)]
         if not quiet:
             show_report(report)
         for path in paths:

@@ -10,6 +10,7 @@ as none. A constant baseline is compared but not tested: the difference from it 
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from legalrr.errors import UserError
@@ -30,6 +31,7 @@ from legalrr.score.effects import ARMS
 from legalrr.score.invalid_bounds import Bound, p_unfavourable, significant_under_bound, unfavourable_bound
 from legalrr.score.scorer import Scores
 from legalrr.score.significance import Comparison, compare, holm
+from legalrr.stage import digest_of_items
 
 log = logging.getLogger(__name__)
 ARM_ORDER = (
@@ -62,6 +64,13 @@ class ArmResult:
     def is_reference(self) -> bool:
         """Whether this is the reference arm."""
         return self.setup.arm == self.setup.reference
+
+    @cached_property
+    def prompts_and_answers(self) -> str | None:
+        """Digest of the prompts and answers; None without a model, or if the run folder does not record prompts."""
+        if self.setup.backbone == NO_BACKBONE or any(case.prompt is None for case in self.cases):
+            return None
+        return digest_of_items([case.id, case.prompt, case.label] for case in self.cases)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -293,7 +302,7 @@ def difference_key(rows: Sequence[ArmResult], reference: Sequence[ArmResult]) ->
         rows: Rows of an arm, one per run.
         reference: Rows of its reference arm.
     """
-    own, others = (tuple(map(_prompts_and_answers, one)) for one in (rows, reference))
+    own, others = (tuple(row.prompts_and_answers for row in one) for one in (rows, reference))
     if None in own:
         return id(rows[0])
     return SAME if own == others else (own, others)
@@ -307,13 +316,6 @@ def is_constant(rows: Sequence[ArmResult]) -> bool:
 def _pair_key(pair: ArmComparison) -> object:
     assert pair.reference is not None
     return difference_key([pair.row], [pair.reference])
-
-
-def _prompts_and_answers(row: ArmResult) -> tuple[object, ...] | None:
-    """Return the prompts and answers of a row; None without a model, or if the run folder does not record prompts."""
-    if row.setup.backbone == NO_BACKBONE or any(case.prompt is None for case in row.cases):
-        return None
-    return tuple((case.id, case.prompt, case.label) for case in row.cases)
 
 
 def _apply_invalid_policy(

@@ -30,7 +30,7 @@ from legalrr.report.run_record import (
     read_record,
     scorer_of,
 )
-from legalrr.score.cases import Answers, read_answers
+from legalrr.score.cases import Answers, JudgmentMetadata, read_answers
 from legalrr.score.scorer import PredictionScorer, Scores
 from legalrr.verdict import PatternVerdictReader
 
@@ -65,6 +65,8 @@ VERSION = "verdict.version"
 """Option with the reader version since which answers are read as in this cell; old runs do not record it."""
 OVERRIDES = Path(".hydra", "overrides.yaml")
 """The overrides of a cell, as recorded by Hydra."""
+Known = dict[JudgmentMetadata, JudgmentMetadata]
+"""Metadata of the judgments of all cells, each by itself: cells share them."""
 FILES = ("run.json", PREDICTIONS, "scores.json", "error.json")
 """Files of a cell that ran."""
 HYDRA = ".hydra"
@@ -152,7 +154,8 @@ def read_results(folders: Sequence[Path]) -> list[RunResult]:
     Raises:
         UserError: A folder has no cells, or a file of a cell is damaged.
     """
-    cells = [cell for sweep, folder in enumerate(folders, start=1) for cell in _folder(folder, sweep)]
+    known: Known = {}
+    cells = [cell for sweep, folder in enumerate(folders, start=1) for cell in _folder(folder, sweep, known)]
     kept: list[RunResult] = []
     seen: set[object] = set()
     for cell in cells:
@@ -181,7 +184,8 @@ def read_again(cell: RunResult, reading: str) -> RunResult | None:
         return None
     if setup.scoring not in (None, "generate"):
         return None
-    answers = read_answers(cell.folder / PREDICTIONS, reader)
+    known = {one: one for one in cell.answers.metadata.values()}
+    answers = read_answers(cell.folder / PREDICTIONS, reader, known=known)
     before = {case.id: case.label for case in cell.answers.cases}
     changed = sum(before.get(case.id) != case.label for case in answers.cases)
     log.info("%s, %s: the reader changes %d of %d verdicts", cell.name, setup.label, changed, len(answers.cases))
@@ -233,20 +237,20 @@ def _has_results(folder: Path) -> bool:
     return any((folder / name).is_file() for name in FILES)
 
 
-def _folder(folder: Path, sweep: int) -> list[RunResult]:
+def _folder(folder: Path, sweep: int, known: Known) -> list[RunResult]:
     if not folder.is_dir():
         raise UserError("no such folder", where=str(folder), cure="give a folder under runs/sweep or runs/single")
     cells = find_cells(folder)
     if not cells:
         raise UserError("no cells", where=str(folder), cure="give a folder under runs/sweep or runs/single")
     if cells == [folder]:
-        return [_cell(folder, sweep, None, " ".join(read_overrides(folder / OVERRIDES)))]
+        return [_cell(folder, sweep, None, " ".join(read_overrides(folder / OVERRIDES)), known)]
     jobs = sorted(zip(_numbers(cells), cells, strict=True))
     overrides = [read_overrides(path / OVERRIDES) for _, path in jobs]
     # Overrides shared by all jobs (a path, a limit) do not distinguish any of them.
     shared = set(overrides[0]).intersection(*overrides[1:]) if len(jobs) > 1 else set()
     labels = [" ".join(one for one in own if one not in shared) for own in overrides]
-    return [_cell(path, sweep, number, label) for (number, path), label in zip(jobs, labels, strict=True)]
+    return [_cell(path, sweep, number, label, known) for (number, path), label in zip(jobs, labels, strict=True)]
 
 
 def _numbers(cells: Sequence[Path]) -> Sequence[int]:
@@ -260,7 +264,7 @@ def _numbers(cells: Sequence[Path]) -> Sequence[int]:
     return recorded if len(set(recorded)) == len(cells) else range(len(cells))
 
 
-def _cell(folder: Path, sweep: int, job: int | None, overrides: str) -> RunResult:
+def _cell(folder: Path, sweep: int, job: int | None, overrides: str, known: Known) -> RunResult:
     run_file, scores_file = folder / "run.json", folder / "scores.json"
     run = read_object(run_file) if run_file.is_file() else None
     record = None if run is None else build(run, RunRecord, where=str(run_file))
@@ -276,7 +280,8 @@ def _cell(folder: Path, sweep: int, job: int | None, overrides: str) -> RunResul
     if run is None or record is None:
         raise UserError("missing beside scores.json", where=str(run_file), cure="run the cell again")
     scorer = scorer_of(record, where=str(run_file))
-    answers = read_answers(folder / PREDICTIONS)
+    answers = read_answers(folder / PREDICTIONS, known=known)
+    stamp = scorer.stamp(answers.cases)
     return RunResult(
         sweep=sweep,
         job=job,
@@ -284,9 +289,9 @@ def _cell(folder: Path, sweep: int, job: int | None, overrides: str) -> RunResul
         status="done",
         setup=setup,
         answers=answers,
-        scores=_scores(scores_file, scorer, answers),
+        scores=_scores(scores_file, scorer, answers, stamp),
         scorer=scorer,
-        digest=scorer.stamp(answers.cases)["cases"],
+        digest=stamp["cases"],
         seconds=record.seconds,
         folder=folder,
         run=run,
@@ -294,10 +299,10 @@ def _cell(folder: Path, sweep: int, job: int | None, overrides: str) -> RunResul
     )
 
 
-def _scores(path: Path, scorer: PredictionScorer, answers: Answers) -> Scores:
+def _scores(path: Path, scorer: PredictionScorer, answers: Answers, stamp: Mapping[str, Any]) -> Scores:
     """Return the stored scores if settings and predictions are those that they belong to; else compute them again."""
     stored = read_object(path)
-    if any(stored.get(key) != value for key, value in scorer.stamp(answers.cases).items()):
+    if any(stored.get(key) != value for key, value in stamp.items()):
         return scorer.scores(answers.cases)
     found = Scores.from_json(stored, where=str(path))
     if scorer.fits(found, answers.cases):

@@ -24,7 +24,7 @@ from legalrr.report.verdict_readers import (
     reader_names,
     repeats,
 )
-from legalrr.score.explanation import ExplanationScores, Measure, explanation_scores
+from legalrr.score.explanation import ExplanationScores, Measure, explanation_scores, has_scores
 from legalrr.score.paired_means import Mean, MeanDifference, compare_means, mean_of
 from legalrr.score.significance import holm
 from legalrr.tables import Table, bounds, fixed, p_value, share
@@ -108,18 +108,21 @@ def explained_turns(group: Group) -> tuple[ExplainedTurn, ...]:
     Raises:
         UserError: A file of a run folder is damaged.
     """
+    # Without scores there is no table, and no need to read all texts.
+    if not any(row.cell.folder is not None and has_scores(row.cell.folder) for row in group.rows):
+        return ()
     found = [
         (row, scores)
         for row in group.rows
         if row.cell.folder is not None and (scores := explanation_scores(row.cell.folder)) is not None
     ]
-    turns = dict.fromkeys(turn for _, scores in found for turn in scores.explanations.turns)
+    turns = dict.fromkeys(turn for _, scores in found for turn in scores.turns)
     tables = (_turn(turn, found) for turn in turns)
     return tuple(table for table in tables if table.measures)
 
 
 def _turn(turn: str, found: Sequence[tuple[ArmResult, ExplanationScores]]) -> ExplainedTurn:
-    some = [(row, scores) for row, scores in found if turn in scores.explanations.turns]
+    some = [(row, scores) for row, scores in found if turn in scores.turns]
     measures = sorted(
         {measure for _, scores in some for own, measure in scores.values if own == turn}, key=_measure_order
     )
@@ -148,15 +151,15 @@ def _turn(turn: str, found: Sequence[tuple[ArmResult, ExplanationScores]]) -> Ex
 
 
 def _row(turn: str, row: ArmResult, scores: ExplanationScores, measures: Sequence[Measure]) -> ExplainedRow:
-    compared = [one for one in scores.explanations.found if one.turn == turn]
+    compared = [one for one in scores.found if one.turn == turn]
     words = scores.words[turn].values()
     values = {measure: scores.values.get((turn, measure), {}) for measure in measures}
     means = {measure: mean_of(own, scorer=row.cell.scorer) for measure, own in values.items()}
     return ExplainedRow(
         row=row,
         n=len(compared),
-        no_turn=len(scores.explanations.no_turn[turn]),
-        no_text=len(scores.explanations.no_text[turn]),
+        no_turn=scores.no_turn[turn],
+        no_text=scores.no_text[turn],
         unscored=sum(any(one.id not in own for own in values.values()) for one in compared),
         cut_off=sum(one.cut_off for one in compared),
         words=fmean(own for own, _ in words) if words else None,

@@ -23,6 +23,7 @@ from legalrr.report.backbone_metrics import RULES as MEASURED_RULES
 from legalrr.report.compare import Report, finding, read_report
 from legalrr.report.csv_tables import explanations_csv, measured_csv, pairs_csv, readings_csv, repeats_csv, results_csv
 from legalrr.report.figures import forest_svg
+from legalrr.report.html.sample import TextSample
 from legalrr.report.leak_answer import leak_answer
 from legalrr.report.load import gc_paused
 from legalrr.report.sections import sections, shown_groups
@@ -245,7 +246,7 @@ def rebuild(folder: Path) -> list[Path]:
 
 
 @gc_paused()
-def write_page(report: Report, folders: Sequence[Path], folder: Path, *, megabytes: float | None = None) -> Path:
+def write_page(report: Report, folders: Sequence[Path], folder: Path, *, sample: TextSample | None = None) -> Path:
     """Write report.html into an existing folder, and return its path.
 
     The page takes longer than the tables: it is written at the end of a sweep, and on demand.
@@ -254,15 +255,15 @@ def write_page(report: Report, folders: Sequence[Path], folder: Path, *, megabyt
         report: Report read from `folders`.
         folders: Run folders.
         folder: Output folder.
-        megabytes: Size limit of prompts and answers; None: the default.
+        sample: Judgments whose texts are in the page; None: the default.
 
     Raises:
         UserError: A file of a cell is damaged, or changed since it was read.
     """
-    from legalrr.report.html.page import MEGABYTES, report_page
+    from legalrr.report.html.page import report_page
 
     path = folder / "report.html"
-    write_atomically(path, report_page(report, folders, megabytes=MEGABYTES if megabytes is None else megabytes))
+    write_atomically(path, report_page(report, folders, sample=sample))
     return path
 
 

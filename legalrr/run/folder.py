@@ -28,7 +28,7 @@ from legalrr.predictions import PREDICTIONS, Prediction
 from legalrr.records import Case, Completion, Judgment, Page, Part, Quote, Verdict
 from legalrr.run.pipeline import Pipeline
 from legalrr.score.cases import JUDGMENTS
-from legalrr.score.explanation import REFERENCES
+from legalrr.score.explanation_texts import REFERENCES
 from legalrr.stage import description, digest
 from legalrr.store import make_folder, write_atomically
 from legalrr.verdict import BLANK

@@ -11,6 +11,7 @@ ECE depends on the binning, so the binning is recorded.
 A breakdown scores the parts of the judgments that share a value of a property, such as court, year or length.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -173,6 +174,7 @@ def breakdown(
     *,
     scorer: PredictionScorer,
     bins: int = 4,
+    most: int | None = None,
 ) -> Breakdown:
     """Score an arm by a property of the judgments.
 
@@ -183,6 +185,7 @@ def breakdown(
             with a role in the prompt, and those without).
         scorer: confidence, resamples and seed of the intervals.
         bins: greatest number of bins for numbers.
+        most: greatest number of parts, the first ones; None: all.
 
     Raises:
         UserError: unknown property.
@@ -196,7 +199,8 @@ def breakdown(
     else:
         choices = ", ".join((*PROPERTIES, "roles"))
         raise UserError(f"unknown property {by!r}", where="breakdown", cure=f"use {choices}")
-    parts = [_score_part(name, inside, scorer) for name, inside in members.items() if inside]
+    filled = [(name, inside) for name, inside in members.items() if inside]
+    parts = [_score_part(name, inside, scorer) for name, inside in filled[:most]]
     return Breakdown(by=by, overlapping=by == "roles", parts=tuple(parts))
 
 
@@ -215,7 +219,7 @@ def _by_value(pairs: Sequence[tuple[Scored, int | str | None]], bins: int) -> di
         named = [UNKNOWN if value is None else names[next(places)] for _, value in pairs]
     else:
         named = [UNKNOWN if value is None else str(value) for _, value in pairs]
-        sizes = {name: named.count(name) for name in set(named)}
+        sizes = Counter(named)
         names = sorted(sizes, key=lambda name: (_rank(name), -sizes[name], name))
     members: dict[str, list[Scored]] = {name: [] for name in [*(n for n in names if n != UNKNOWN), UNKNOWN]}
     for (case, _), name in zip(pairs, named, strict=True):
@@ -228,9 +232,9 @@ def _rank(name: str) -> int:
 
 
 def _by_role(pairs: Sequence[tuple[Scored, frozenset[str] | None]]) -> dict[str, list[Scored]]:
-    roles = [role for _, shown in pairs if shown is not None for role in shown]
+    sizes = Counter(role for _, shown in pairs if shown is not None for role in shown)
     members: dict[str, list[Scored]] = {}
-    for role in sorted(set(roles), key=lambda role: (-roles.count(role), role)):
+    for role in sorted(sizes, key=lambda role: (-sizes[role], role)):
         members[f"with {role}"] = [case for case, shown in pairs if shown is not None and role in shown]
         members[f"without {role}"] = [case for case, shown in pairs if shown is not None and role not in shown]
     if members:

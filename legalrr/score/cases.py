@@ -1,5 +1,8 @@
 """Read scored cases and judgment metadata from predictions.jsonl, and apply the policy on invalid answers.
 
+A file is read line by line, and of a row only what scores and tables need is kept: some hundred bytes, as equal texts
+of cells and judgments are one object. Texts are read again by their place in the file.
+
 Scores need no other file: it holds every answer as the model gave it, so that verdicts can be extracted again without a
 model. The default policy is `miss`; the others are the subsets of judgments that the study scored on.
 
@@ -11,20 +14,22 @@ model. The default policy is `miss`; the others are the subsets of judgments tha
 | chainwise | those that the arm answered both with and without C |
 """
 
+import sys
+from array import array
 from collections import Counter
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Literal, TypeVar
 
 from legalrr.errors import UserError
 from legalrr.predictions import Prediction, damaged_line, read_predictions
 from legalrr.predictions import field as json_field
-from legalrr.records import OUTCOMES, CompletedTurn, Completion, Scored
+from legalrr.records import OUTCOMES, CompletedTurn, Completion, Outcome, Scored
 from legalrr.verdict import ANSWER, PatternVerdictReader
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class JudgmentMetadata:
     """Metadata of a judgment; None where the corpus lacks the value or the run is older than the field."""
 
@@ -46,7 +51,10 @@ class JudgmentMetadata:
 
 def judgment_metadata(prediction: Prediction) -> JudgmentMetadata:
     """Return the metadata of the judgment that a prediction is about."""
-    known = {name: getattr(prediction, name) for name in ("court", "year", "kind", "confidence", "length")}
+    known: dict[str, Any] = {"year": prediction.year, "length": prediction.length}
+    for name in ("court", "kind", "confidence"):
+        value = getattr(prediction, name)
+        known[name] = None if value is None else sys.intern(value)
     if prediction.shown is None:
         return JudgmentMetadata(**known)
     return JudgmentMetadata(
@@ -68,6 +76,13 @@ JUDGMENTS = "judgments.jsonl.gz"
 PARTY_UNKNOWN = "party unknown"
 """Key of a count in run.json: judgments whose shown text does not name the party that the question is about."""
 K = TypeVar("K", bound=Hashable)
+_OUTCOMES: Mapping[Outcome, Outcome] = {one: one for one in OUTCOMES}
+_LABELS: Mapping[Literal["allowed", "dismissed", "invalid"], Literal["allowed", "dismissed", "invalid"]] = {
+    "allowed": "allowed",
+    "dismissed": "dismissed",
+    "invalid": "invalid",
+}
+"""Each label by an equal text, of which every row has its own."""
 
 
 def check_invalid_policy(name: str) -> None:
@@ -100,7 +115,7 @@ def scored_ids(
     return {row: ids & own[partners[row]] for row, ids in own.items() if row in partners}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AnsweredCase(Scored):
     """A scored case with its token counts and the reason of its label."""
 
@@ -132,8 +147,8 @@ class Answers:
     """Judgments without a gold outcome; they are not scored."""
     metadata: Mapping[str, JudgmentMetadata] = field(default_factory=dict)
     """Id -> metadata of the judgment, for the scored cases."""
-    places: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    """Id of each case -> position of its row in the file: offset and length, in bytes."""
+    places: "array[int]" = field(default_factory=lambda: array("q"))
+    """Position of the row of each case in the file, in the order of the cases: offset and length, in bytes, in turn."""
     hidden: Mapping[str, int] = field(default_factory=dict)
     """Reason (`legalrr.records.HideReason`) -> number of hidden passages, over all cases."""
     hidden_length: int = 0
@@ -144,30 +159,44 @@ class Answers:
     """Turn -> number of these cases in which it was cut off."""
 
 
-def read_answers(path: Path, reader: PatternVerdictReader | None = None) -> Answers:
+def read_answers(
+    path: Path,
+    reader: PatternVerdictReader | None = None,
+    *,
+    known: MutableMapping[JudgmentMetadata, JudgmentMetadata] | None = None,
+) -> Answers:
     """Read the predictions of one cell from its predictions.jsonl.
 
     Args:
         path: the file.
         reader: extracts the verdicts again; None: use those in the file.
+        known: metadata of cells read before, each by itself: equal ones are shared, and others added.
 
     Raises:
         UserError: the file is missing, a line is damaged (named by file and line), or an id is duplicated.
     """
     cases: list[AnsweredCase] = []
     metadata: dict[str, JudgmentMetadata] = {}
-    places: dict[str, tuple[int, int]] = {}
-    hidden: list[tuple[str, int]] = []
+    places = array("q")
+    hidden: Counter[str] = Counter()
+    hidden_length = 0
     cut: list[list[str]] = []
     unlabelled = 0
+    known = {} if known is None else known
+    roles: dict[frozenset[str] | None, frozenset[str] | None] = {one.roles: one.roles for one in known}
     for where, place, one in read_predictions(path):
         if one.gold is None:
             unlabelled += 1
         else:
             cases.append(answered_case(one if reader is None else reread(one, reader, where=where), where=where))
-            metadata[one.id] = judgment_metadata(one)
-            places[one.id] = place
-            hidden += [(reason, end - start) for start, end, _, reason in one.hidden]
+            about = judgment_metadata(one)
+            if about not in known:
+                about = replace(about, roles=roles.setdefault(about.roles, about.roles))
+                known[about] = about
+            metadata[cases[-1].id] = known[about]
+            places.extend(place)
+            hidden.update(reason for _, _, _, reason in one.hidden)
+            hidden_length += sum(end - start for start, end, _, _ in one.hidden)
             if cases[-1].cut_off and (turns := _cut_turns(one, cases[-1].reason)):
                 cut.append(turns)
     return Answers(
@@ -175,8 +204,8 @@ def read_answers(path: Path, reader: PatternVerdictReader | None = None) -> Answ
         unlabelled=unlabelled,
         metadata=metadata,
         places=places,
-        hidden=Counter(reason for reason, _ in hidden),
-        hidden_length=sum(length for _, length in hidden),
+        hidden=hidden,
+        hidden_length=hidden_length,
         cut_off=len(cut),
         cut_turns=Counter(turn for turns in cut for turn in turns),
     )
@@ -211,11 +240,12 @@ def answered_case(prediction: Prediction, *, where: str) -> AnsweredCase:
     if prediction.gold is None:
         raise damaged_line(where, f"gold None is none of {', '.join(OUTCOMES)}")
     turns = prediction.turns
+    prompt = prediction.prompt
     return AnsweredCase(
-        id=prediction.id,
-        gold=prediction.gold,
-        label=prediction.verdict,
-        reason=prediction.reason,
+        id=sys.intern(prediction.id),
+        gold=_OUTCOMES[prediction.gold],
+        label=_LABELS[prediction.verdict],
+        reason=sys.intern(prediction.reason),
         cut_off=any(turn.get("finish_reason") == "length" for turn in turns),
         p_allowed=prediction.p_allowed,
         prompt_tokens=sum(turn["prompt_tokens"] for turn in turns),
@@ -224,6 +254,6 @@ def answered_case(prediction: Prediction, *, where: str) -> AnsweredCase:
         seconds=sum(turn.get("seconds", 0.0) for turn in turns),
         dropped_tokens=prediction.dropped_tokens,
         skipped=prediction.skipped,
-        cluster=prediction.cluster,
-        prompt=prediction.prompt,
+        cluster=sys.intern(prediction.cluster),
+        prompt=None if prompt is None else sys.intern(prompt),
     )

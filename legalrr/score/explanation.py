@@ -13,19 +13,15 @@ import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from legalrr.errors import UserError
-from legalrr.predictions import PREDICTIONS, damaged_line, read_predictions, read_rows
-from legalrr.records import replace_surrogates
+from legalrr.score.explanation_texts import REFERENCES, Explanation, iterate_explanations, read_explanations
 from legalrr.score.metrics import Metric, Pair, metric_identity, store_name
-from legalrr.stage import digest
 from legalrr.store import Store
 from legalrr.typed_json import JsonError, load_json, parse
-from legalrr.verdict import reasoning_end
 
 FOLDER = "explanation"
-REFERENCES = "references.jsonl"
 AGAIN = "delete its folder and run legalrr explain again"
 T = TypeVar("T")
 METRICS = ("rouge", "meteor", "bertscore")
@@ -38,53 +34,6 @@ examples:
   legalrr explain runs/sweep/2025-01-31_12-00-00 --metric meteor --meteor wordnet
   legalrr explain runs/sweep/* --metric bertscore --encoder /models/roberta-large --layer 17 --overlong windows
 """
-
-
-@dataclass(frozen=True, kw_only=True)
-class Explanation:
-    """Generated turn about one judgment, and the court's text of the same role."""
-
-    id: str
-    """Id of the judgment."""
-    turn: str
-    """analysis, statutes, ratio or ruling."""
-    role: str
-    """Role of the court's text."""
-    source: str
-    """Source of the court's text: `gold`, or the name of the segmenter."""
-    generated: str
-    """Generated text without thoughts, normalised by `legalrr.records.replace_surrogates`."""
-    court: str
-    """The court's text."""
-    cut_off: bool
-    """Whether the turn was cut off."""
-
-    @property
-    def pair(self) -> Pair:
-        """The two texts as input of a metric."""
-        return self.generated, self.court
-
-    @property
-    def key(self) -> str:
-        """Key of the scores in a store."""
-        return digest(self.pair)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Explanations:
-    """Explanations of a cell, and the judgments that lack one of the two texts."""
-
-    found: tuple[Explanation, ...]
-    """Generated turns with a court's text of the same role, in the order of the file."""
-    no_turn: Mapping[str, tuple[str, ...]]
-    """Turn -> ids of judgments with a court's text but without the turn, because of an overflow."""
-    no_text: Mapping[str, tuple[str, ...]]
-    """Turn -> ids of judgments without a court's text of that role."""
-
-    @property
-    def turns(self) -> tuple[str, ...]:
-        """Names of the turns, in the order of the conversation."""
-        return tuple(self.no_turn)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,34 +50,39 @@ class Measure:
     """Description of the computation."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Compared:
+    """An explanation without its texts (`legalrr.score.explanation_texts.Explanation`)."""
+
+    id: str
+    """Id of the judgment."""
+    turn: str
+    """analysis, statutes, ratio or ruling."""
+    source: str
+    """Source of the court's text: `gold`, or the name of the segmenter."""
+    cut_off: bool
+    """Whether the turn was cut off."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ExplanationScores:
     """Explanation scores of one cell."""
 
-    explanations: Explanations
-    """The compared texts."""
+    found: tuple[Compared, ...]
+    """Generated turns with a court's text of the same role, in the order of the file."""
+    no_turn: Mapping[str, int]
+    """Turn -> number of judgments with a court's text but without the turn, because of an overflow."""
+    no_text: Mapping[str, int]
+    """Turn -> number of judgments without a court's text of that role."""
     values: Mapping[tuple[str, Measure], Mapping[str, float]]
     """(turn, measure) -> judgment id -> score; without judgments that are not scored yet."""
     words: Mapping[str, Mapping[str, tuple[int, int]]]
     """Turn -> judgment id -> number of generated words, and of the court's words."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class _Reference:
-    """The court's text of the role of a turn."""
-
-    name: str
-    role: str
-    text: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class _ReferenceLine:
-    """A line of references.jsonl."""
-
-    id: str
-    source: str
-    turns: Sequence[_Reference]
+    @property
+    def turns(self) -> tuple[str, ...]:
+        """Names of the turns, in the order of the conversation."""
+        return tuple(self.words)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,81 +100,48 @@ class _Stored:
     scores: Mapping[str, float]
 
 
+def has_scores(folder: Path) -> bool:
+    """Return whether a metric was computed in a run folder."""
+    return any((folder / FOLDER).glob("*/key.json"))
+
+
 def explanation_scores(folder: Path) -> ExplanationScores | None:
     """Read the explanation scores of a cell, without computing any; None for arms that answer directly.
 
     Raises:
         UserError: a damaged file in the run folder.
     """
-    explanations = read_explanations(folder)
-    if explanations is None:
+    if not (folder / REFERENCES).is_file():
         return None
+    stores = [
+        (path.parent, _read_key(path), Store(path.parent, {})) for path in sorted((folder / FOLDER).glob("*/key.json"))
+    ]
+    measures = {
+        (place.name, column): Measure(store=place.name, column=column, heading=heading, detail=key.detail)
+        for place, key, _ in stores
+        for column, heading in key.shown.items()
+    }
+    found: list[Compared] = []
     values: dict[tuple[str, Measure], dict[str, float]] = {}
-    for path in sorted((folder / FOLDER).glob("*/key.json")):
-        key = _read_key(path)
-        store = Store(path.parent, {})
-        for column, heading in key.shown.items():
-            measure = Measure(store=path.parent.name, column=column, heading=heading, detail=key.detail)
-            for one in explanations.found:
-                if one.key in store:
-                    scores = _build(_Stored, {"scores": store[one.key]}, str(path.parent), AGAIN).scores
+    words: dict[str, dict[str, tuple[int, int]]] = {}
+    no_turn: dict[str, int] = {}
+    no_text: dict[str, int] = {}
+    for id, turn, one in iterate_explanations(folder):
+        own = words.setdefault(turn, {})
+        for counts, reason in ((no_turn, "no turn"), (no_text, "no text")):
+            counts[turn] = counts.get(turn, 0) + (one == reason)
+        if not isinstance(one, Explanation):
+            continue
+        found.append(Compared(id=id, turn=turn, source=one.source, cut_off=one.cut_off))
+        own[id] = len(one.generated.split()), len(one.court.split())
+        for place, key, store in stores:
+            if one.key in store:
+                scores = _build(_Stored, {"scores": store[one.key]}, str(place), AGAIN).scores
+                for column in key.shown:
                     if column not in scores:
-                        raise UserError(f"scores lack {column!r}", where=str(path.parent), cure=AGAIN)
-                    values.setdefault((one.turn, measure), {})[one.id] = float(scores[column])
-    words: dict[str, dict[str, tuple[int, int]]] = {turn: {} for turn in explanations.turns}
-    for one in explanations.found:
-        words[one.turn][one.id] = len(one.generated.split()), len(one.court.split())
-    return ExplanationScores(explanations=explanations, values=values, words=words)
-
-
-def read_explanations(folder: Path) -> Explanations | None:
-    """Read the explanations of a run folder; None for arms that answer directly.
-
-    Raises:
-        UserError: a damaged line.
-    """
-    path = folder / REFERENCES
-    if not path.is_file():
-        return None
-    generated: dict[str, dict[str, Mapping[str, Any]]] = {}
-    for where, _, one in read_predictions(folder / PREDICTIONS):
-        generated[one.id] = {_text_field(turn, "name", where, "prediction"): turn for turn in one.turns}
-    found: list[Explanation] = []
-    no_turn: dict[str, list[str]] = {}
-    no_text: dict[str, list[str]] = {}
-    for where, row in read_rows(path, "reference"):
-        try:
-            line = parse(_ReferenceLine, row)
-        except JsonError as fault:
-            raise damaged_line(where, str(fault), "reference") from fault
-        id, source = line.id, line.source
-        for reference in line.turns:
-            turn, role, court = reference.name, reference.role, reference.text
-            no_turn.setdefault(turn, [])
-            no_text.setdefault(turn, [])
-            answer = generated.get(id, {}).get(turn)
-            if not court.strip():
-                no_text[turn].append(id)
-            elif answer is None or answer.get("finish_reason") == "overflow":
-                no_turn[turn].append(id)
-            else:
-                text = _text_field(answer, "text", f"{folder / PREDICTIONS}, {id}", "prediction")
-                found.append(
-                    Explanation(
-                        id=id,
-                        turn=turn,
-                        role=role,
-                        source=source,
-                        generated=replace_surrogates(text[reasoning_end(text) :].strip()),
-                        court=court,
-                        cut_off=answer.get("finish_reason") == "length",
-                    )
-                )
-    return Explanations(
-        found=tuple(found),
-        no_turn={turn: tuple(ids) for turn, ids in no_turn.items()},
-        no_text={turn: tuple(ids) for turn, ids in no_text.items()},
-    )
+                        raise UserError(f"scores lack {column!r}", where=str(place), cure=AGAIN)
+                    values.setdefault((turn, measures[place.name, column]), {})[id] = float(scores[column])
+    return ExplanationScores(found=tuple(found), no_turn=no_turn, no_text=no_text, values=values, words=words)
 
 
 def unscored_pairs(folder: Path, metric: Metric) -> dict[str, Pair]:
@@ -279,13 +200,6 @@ def _build(kind: type[T], value: object, where: str, cure: str) -> T:
         return parse(kind, value)
     except JsonError as fault:
         raise UserError(str(fault), where=where, cure=cure) from fault
-
-
-def _text_field(row: Mapping[str, Any], name: str, where: str, what: str = "reference") -> str:
-    value = row.get(name)
-    if not isinstance(value, str):
-        raise damaged_line(where, f"no text under {name!r}", what)
-    return value
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -32,7 +32,7 @@ from legalrr.score.cases import AnsweredCase
 from legalrr.score.intervals import Interval, Sample, bca_of_counts, reconcile_with_test
 from legalrr.score.metrics import Counts, Floats, codes, count_codes, macro_f1_of_codes, macro_f1_of_counts
 from legalrr.score.permutation import mcc_of_counts, skill_p
-from legalrr.stage import at_least, check_fields, digest
+from legalrr.stage import at_least, check_fields, digest_of_items
 from legalrr.typed_json import JsonError, parse
 from legalrr.verdict import ANSWER, PatternVerdictReader
 
@@ -191,8 +191,8 @@ class PredictionScorer:
         return {
             "version": self.VERSION,
             "settings": self.settings(),
-            # `vars`, as the fields are plain values and copying them by `asdict` would dominate the run time.
-            "cases": digest([vars(case) for case in _sorted_by_id(cases)]),
+            # `_values`, as copying plain values by `asdict` would dominate the run time.
+            "cases": digest_of_items(map(_values, _sorted_by_id(cases))),
         }
 
     def fits(self, scores: Scores, cases: Sequence[Scored]) -> bool:
@@ -320,6 +320,10 @@ def _empty_scores() -> Scores:
         brier=None,
         tokens=None,
     )
+
+
+def _values(case: Scored) -> dict[str, Any]:
+    return {one.name: getattr(case, one.name) for one in fields(case)}
 
 
 def _ratio(part: int, whole: int) -> float:

@@ -180,7 +180,8 @@ def join_by_id(arms: Sequence[Sequence[Scored]], *, where: str) -> list[list[Sco
     for key in every:
         if len({one[key].gold for one in found}) > 1:
             raise UserError(f"two gold outcomes for {key!r}", where=where, cure="run all on one corpus")
-    return [[one[key] for key in sorted(every)] for one in found]
+    ordered = sorted(every)
+    return [[one[key] for key in ordered] for one in found]
 
 
 def macro_f1_difference(counts: Counts) -> Floats:

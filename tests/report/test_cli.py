@@ -49,6 +49,33 @@ def test_an_invalid_page_size_is_rejected(texts, sweep, capsys):
     assert not (sweep.folder / "results.csv").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--sample", "-1"], "--sample: -1 judgments (give 0 or more)"),
+        (["--id", "nobody"], "--id: no judgment 'nobody' (give an id of predictions.jsonl)"),
+        (["--id", "case-1", "--texts", "0"], "--texts: no room for the texts of --id"),
+    ],
+)
+def test_an_invalid_sample_of_texts_is_rejected(options, message, sweep, capsys):
+    sweep.cell(0)
+    with pytest.raises(SystemExit, match=r"^2$"):
+        run_command("report", [str(sweep.folder), *options])
+    assert message in capsys.readouterr().err
+
+
+def test_a_page_has_the_texts_of_the_sample_and_of_named_judgments(sweep, capsys):
+    sweep.cell(0)
+
+    def texts(*options: str) -> int:
+        main([str(sweep.folder), "--quiet", *options])
+        return (sweep.folder / "report.html").read_text(encoding="utf-8").count('id="t0-')
+
+    assert texts("--sample", "0", "--id", "case-3", "--id", "case-4") == 2
+    assert texts("--sample", "5", "--id", "case-3") == 6
+    assert texts("--texts", "1") == 12
+
+
 def test_a_folder_without_cells_gives_one_line_and_status_2(tmp_path, capsys):
     with pytest.raises(SystemExit, match=r"^2$"):
         run_command("report", [str(tmp_path)])

@@ -15,7 +15,7 @@ from legalrr.report.html.judgments import read_judgments
 from legalrr.report.load import read_results
 from legalrr.report.run_record import read_job_number, read_overrides
 from legalrr.report.table_view import attention_variant
-from legalrr.score.explanation import read_explanations
+from legalrr.score.explanation_texts import read_explanations
 from tests.mutations import MUTATIONS, ends_well, mutate_bytes, mutations
 from tests.report.html.conftest import enrich
 

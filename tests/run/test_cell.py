@@ -20,7 +20,8 @@ from legalrr.report.sweep import write_page, write_report
 from legalrr.run.cell import call_store, run_cell
 from legalrr.run.pipeline import Pipeline, build_pipeline
 from legalrr.score.cases import JUDGMENTS, read_answers
-from legalrr.score.explanation import explanation_scores, score_explanations
+from legalrr.score.explanation import score_explanations
+from legalrr.score.explanation_texts import read_explanations
 from legalrr.score.overlap import Rouge
 from legalrr.stage import digest
 
@@ -257,9 +258,9 @@ def test_a_lone_surrogate_in_an_answer_is_kept_and_breaks_nothing(
     assert any(row["span"] for row in rows(folder))
     assert read_answers(folder / "predictions.jsonl").cases
     list(score_explanations([folder], Rouge()))
-    scores = explanation_scores(folder)
-    assert scores is not None
-    assert all(one.generated.endswith("\ufffd") for one in scores.explanations.found)
+    texts = read_explanations(folder)
+    assert texts is not None
+    assert all(one.generated.endswith("\ufffd") for one in texts.found)
     report = read_report([folder.parent])
     write_report(report, folder.parent)
     assert "\\ud83d" not in write_page(report, [folder.parent], folder.parent).read_text(encoding="utf-8")

@@ -47,6 +47,12 @@ def test_bins_of_numbers_hold_about_equally_many_and_are_named_by_range():
     assert sizes(two) == [("1950 to 1970", 4), ("1980 to 2010", 4)]
 
 
+def test_only_the_first_parts_are_scored_if_there_are_many():
+    cases, kinds = scored("ADADAD", "ADADAD"), metadata(kind=["tax", "tax", "tax", "land", "land", "service"])
+    every = breakdown(cases, kinds, "kind", scorer=SCORER)
+    assert breakdown(cases, kinds, "kind", scorer=SCORER, most=2).parts == every.parts[:2]
+
+
 @pytest.mark.parametrize("by", ["length", "shown"])
 def test_lengths_are_binned_as_numbers(by):
     found = breakdown(scored("AD", "AD"), metadata(**{by: [10, 2000]}), by, scorer=SCORER)

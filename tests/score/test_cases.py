@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 
 import pytest
 
@@ -40,6 +41,39 @@ def test_turns_that_were_cut_off_are_counted_but_not_an_answer_cut_off_after_its
     answers = read_answers(write(tmp_path / "p.jsonl", *rows))
     assert [case.cut_off for case in answers.cases] == [True, True, True, False]
     assert (answers.cut_off, answers.cut_turns) == (2, {"analysis": 2, "answer": 1})
+
+
+def test_places_are_those_of_the_rows_with_an_outcome(tmp_path):
+    path = write(tmp_path / "p.jsonl", row(id="ä"), row(id="b", gold=None), row(id="c"))
+    places = read_answers(path).places
+    data = path.read_bytes()
+    found = [json.loads(data[at : at + length]) for at, length in zip(places[::2], places[1::2], strict=True)]
+    assert [one["id"] for one in found] == ["ä", "c"]
+
+
+def test_cells_share_the_metadata_of_a_judgment(tmp_path):
+    path = write(tmp_path / "p.jsonl", row(kind="tax", shown=[["FAC", 0, 9]]), row(id="b", shown=[["FAC", 2, 9]]))
+    known = {}
+    first, second = (read_answers(path, known=known) for _ in range(2))
+    assert first == second
+    assert all(first.metadata[id] is second.metadata[id] for id in "ab")
+    assert first.metadata["a"].roles is first.metadata["b"].roles
+    assert first.cases[0].id is second.cases[0].id
+
+
+def test_texts_do_not_stay_in_memory(tmp_path):
+    turn = {"finish_reason": "stop", "prompt_tokens": 10, "cached_tokens": 4, "new_tokens": 2, "name": "answer"}
+    rows = (row(id=str(number), turns=[{**turn, "text": "word " * 4000}], cluster="x") for number in range(1000))
+    path = write(tmp_path / "p.jsonl", *rows)
+    tracemalloc.start()
+    try:
+        answers = read_answers(path)
+        left, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(answers.cases) == 1000
+    assert left < 1000 * 1000
+    assert peak < path.stat().st_size / 10
 
 
 def test_unlabelled_judgments_are_counted_but_not_scored(tmp_path):

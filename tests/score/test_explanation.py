@@ -3,7 +3,8 @@
 import pytest
 
 from legalrr.errors import UserError
-from legalrr.score.explanation import explanation_scores, read_explanations, score_explanations, unscored_pairs
+from legalrr.score.explanation import explanation_scores, score_explanations, unscored_pairs
+from legalrr.score.explanation_texts import read_explanations
 from legalrr.score.overlap import Meteor, Rouge
 
 COURT = "The court holds that the tenant paid the rent."
@@ -24,26 +25,6 @@ def compute(folders, metric):
     return sum(score_explanations(folders, metric))
 
 
-def test_judgments_without_an_explanation_are_listed_by_reason(folder):
-    found = read_explanations(folder)
-    assert [(one.id, one.turn, one.source, one.cut_off) for one in found.found] == [
-        ("a", "analysis", "crf", False),
-        ("a", "ratio", "crf", True),
-        ("b", "analysis", "gold", False),
-        ("c", "analysis", "gold", False),
-        ("d", "analysis", "gold", False),
-    ]
-    assert found.turns == ("analysis", "ratio")
-    assert found.no_turn == {"analysis": (), "ratio": ("b", "c")}
-    assert found.no_text == {"analysis": (), "ratio": ("d",)}
-
-
-def test_thoughts_are_not_part_of_an_explanation(folder):
-    (thought,) = [one for one in read_explanations(folder).found if one.id == "b"]
-    assert thought.generated == "The rent was paid in full."
-    assert thought.role == "ANALYSIS"
-
-
 def test_scores_are_those_of_the_metric_and_need_only_the_run_folder(folder):
     assert compute([folder], Rouge()) == 5
     compute([folder], Meteor())
@@ -55,6 +36,19 @@ def test_scores_are_those_of_the_metric_and_need_only_the_run_folder(folder):
     assert values["analysis", "rouge_l"]["c"] == 0
     assert set(values["ratio", "meteor_no_synonyms"]) == {"a"}
     assert found.words["analysis"]["a"] == (3, 9)
+
+
+def test_counts_are_those_of_the_explanations(folder):
+    compute([folder], Rouge())
+    found, texts = explanation_scores(folder), read_explanations(folder)
+    assert [vars_of(one) for one in found.found] == [vars_of(one) for one in texts.found]
+    assert found.turns == texts.turns
+    assert found.no_turn == {turn: len(ids) for turn, ids in texts.no_turn.items()}
+    assert found.no_text == {turn: len(ids) for turn, ids in texts.no_text.items()}
+
+
+def vars_of(one):
+    return one.id, one.turn, one.source, one.cut_off
 
 
 def test_a_pair_is_scored_once_and_a_changed_text_again(folder, explain, tmp_path, monkeypatch):
@@ -88,23 +82,8 @@ def test_variants_of_a_metric_have_separate_measures(folder):
 
 
 def test_a_cell_without_references_has_no_explanations(tmp_path):
-    assert read_explanations(tmp_path) is None
     assert explanation_scores(tmp_path) is None
     assert unscored_pairs(tmp_path, Rouge()) == {}
-
-
-@pytest.mark.parametrize(
-    ("file", "text", "message"),
-    [
-        ("references.jsonl", "{", r"references\.jsonl:1: damaged reference: not JSON"),
-        ("references.jsonl", '{"id": 3}\n', r"references\.jsonl:1: damaged reference: 'id' is 3"),
-        ("predictions.jsonl", "[]\n", r"predictions\.jsonl:1: damaged prediction: not a JSON object"),
-    ],
-)
-def test_a_damaged_line_is_named(folder, file, text, message):
-    (folder / file).write_text(text)
-    with pytest.raises(UserError, match=message):
-        read_explanations(folder)
 
 
 def test_the_error_for_a_damaged_store_says_how_to_repair_it(folder):

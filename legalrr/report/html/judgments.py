@@ -2,9 +2,10 @@
 
 import gzip
 import hashlib
+import sys
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,28 +21,42 @@ from legalrr.typed_json import Bounds, JsonError, load_json, parse
 from legalrr.verdict import PatternVerdictReader
 
 
-def read_judgments(cells: Sequence[RunResult]) -> dict[int, Mapping[str, Record]]:
-    """Return the judgments of each cell by id, keyed by cell number; cells with the same judgments share one mapping.
+@dataclass(frozen=True, kw_only=True)
+class Judgments:
+    """Judgments of a run folder."""
+
+    records: Mapping[str, Record]
+    """Id -> judgment, for those whose text is wanted."""
+    petitioners: Mapping[str, str]
+    """Id -> name of the petitioner, for all that state it."""
+
+
+def read_judgments(cells: Sequence[RunResult], wanted: Container[str] | None = None) -> dict[int, Judgments]:
+    """Return the judgments of each cell, keyed by cell number; cells with the same judgments share one object.
 
     Run folders of earlier versions hold no judgments and are omitted.
+
+    Args:
+        cells: Cells of a report.
+        wanted: Ids of the judgments whose texts are kept; None: all.
 
     Raises:
         UserError: A file is damaged.
     """
-    found: dict[int, Mapping[str, Record]] = {}
-    known: dict[str, Mapping[str, Record]] = {}
+    found: dict[int, Judgments] = {}
+    known: dict[str, Judgments] = {}
     for number, cell in enumerate(cells):
         recorded = cell.run.get("judgments")
         if cell.folder is None or recorded is None:
             continue
         digest = recorded["sha256"]
         if digest not in known:
-            known[digest] = _judgments(cell.folder / JUDGMENTS, digest)
+            known[digest] = _judgments(cell.folder / JUDGMENTS, digest, wanted)
         found[number] = known[digest]
     return found
 
 
-def read_rows(cell: RunResult, ids: Iterable[str]) -> dict[str, Prediction]:
+def read_rows(cell: RunResult, ids: Collection[str]) -> dict[str, Prediction]:
     """Return the rows of some judgments from a finished cell's predictions.jsonl, by id; unknown ids are omitted.
 
     Verdicts are those of the cell's verdict reader.
@@ -53,15 +68,15 @@ def read_rows(cell: RunResult, ids: Iterable[str]) -> dict[str, Prediction]:
     assert cell.answers is not None
     path = cell.folder / PREDICTIONS
     reader = PatternVerdictReader(reading=cell.setup.reading or "strict") if cell.reread and cell.setup else None
+    wanted = frozenset(ids)
+    numbers = {case.id: number for number, case in enumerate(cell.answers.cases) if case.id in wanted}
     rows: dict[str, Prediction] = {}
     with path.open("rb") as file:
-        for id in ids:
-            place = cell.answers.places.get(id)
-            if place is None:
-                continue
-            file.seek(place[0])
+        for id in (id for id in ids if id in numbers):
+            offset, length = cell.answers.places[2 * numbers[id] : 2 * numbers[id] + 2]
+            file.seek(offset)
             try:
-                row = load_json(file.read(place[1]))
+                row = load_json(file.read(length))
             except ValueError as error:
                 raise UserError("changed while it was read", where=str(path), cure="report again") from error
             where = f"{path}, {id}"
@@ -90,36 +105,42 @@ class _JudgmentLine:
     spans: Sequence[tuple[Count, Count, str]] | None = None
 
 
-def _judgments(path: Path, digest: str) -> Mapping[str, Record]:
+def _judgments(path: Path, digest: str, wanted: Container[str] | None) -> Judgments:
     """Read the judgments of a cell; raises UserError unless they have the digest that run.json records."""
-    lines = _inflate(path)
     records: dict[str, Record] = {}
-    for number, line in enumerate(lines.splitlines(), start=1):
+    petitioners: dict[str, str] = {}
+    lines = hashlib.sha256()
+    for number, line in enumerate(_inflated_lines(path), start=1):
+        lines.update(line)
         try:
             record = load_json(line)
-            parse(_JudgmentLine, record)
+            found = parse(_JudgmentLine, record)
         except JsonError as fault:
             raise damaged_line(f"{path}:{number}", str(fault), "judgment") from fault
         except ValueError as error:
             raise damaged_line(f"{path}:{number}", "not JSON", "judgment") from error
-        records[record["id"]] = record
-    if hashlib.sha256(lines).hexdigest() != digest:
+        if wanted is None or found.id in wanted:
+            records[found.id] = record
+        if found.petitioner is not None:
+            petitioners[sys.intern(found.id)] = found.petitioner
+    if lines.hexdigest() != digest:
         raise UserError(
             "not the judgments of this run: the digest in run.json differs", where=str(path), cure="run the cell again"
         )
-    return records
+    return Judgments(records=records, petitioners=petitioners)
 
 
-def _inflate(path: Path) -> bytes:
+def _inflated_lines(path: Path) -> Iterator[bytes]:
     try:
-        most = max(SMALL, INFLATION * path.stat().st_size)
+        room = most = max(SMALL, INFLATION * path.stat().st_size)
         with gzip.open(path) as file:
-            lines = file.read(most + 1)
+            while line := file.readline(room + 1):
+                room -= len(line)
+                if room < 0:
+                    raise UserError(f"inflates to more than {most} bytes", where=str(path), cure="run the cell again")
+                yield line
     except (OSError, EOFError, zlib.error) as error:
         raise UserError("cannot read the judgments", where=str(path), cure="run the cell again") from error
-    if len(lines) > most:
-        raise UserError(f"inflates to more than {most} bytes", where=str(path), cure="run the cell again")
-    return lines
 
 
 LETTERS = {"allowed": "A", "dismissed": "D", "invalid": "-"}
@@ -129,7 +150,7 @@ FACTS = ("court", "year", "kind", "confidence")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Collection:
+class JudgmentSet:
     """Judgments of one corpus with the answers of all cells."""
 
     name: str
@@ -142,53 +163,73 @@ class Collection:
     """Per judgment, in [0, 1]: share of pairs of arms that answer differently; mean over groups."""
     answers: Mapping[int, str]
     """Number of a cell -> a letter per judgment."""
+    arm_cells: tuple[int, ...]
+    """Numbers of the cells that are arms; all cells if none is."""
     about: Mapping[str, JudgmentMetadata]
     """Metadata of each judgment."""
-    records: Mapping[str, Record]
-    """Judgments by id, if a run folder holds them."""
+    records: Mapping[str, Record] = field(default_factory=dict)
+    """Judgments whose texts the page holds, by id, if a run folder holds them."""
+    petitioners: Mapping[str, str] = field(default_factory=dict)
+    """Id -> name of the petitioner, if a run folder states it."""
+
+    @property
+    def arms(self) -> list[str]:
+        """Answers of the arms."""
+        return [self.answers[number] for number in self.arm_cells]
+
+    def with_judgments(self, judgments: Mapping[int, Judgments]) -> "JudgmentSet":
+        """Return the set with the judgments of its run folders (`read_judgments`)."""
+        held = [judgments[number] for number in reversed(list(self.answers)) if number in judgments]
+        # Of several cells with a judgment, the first counts.
+        return replace(
+            self,
+            records={id: record for one in held for id, record in one.records.items()},
+            petitioners={id: name for one in held for id, name in one.petitioners.items()},
+        )
 
     def as_json(self) -> dict[str, Any]:
-        """Return the collection as columns, without texts."""
-        facts = {name: [getattr(self.about[id], name) for id in self.ids] for name in FACTS}
-        facts["petitioner"] = [self.records.get(id, {}).get("petitioner") for id in self.ids]
+        """Return the set as columns, without texts."""
+        facts: dict[str, list[Any]] = {name: [getattr(self.about[id], name) for id in self.ids] for name in FACTS}
+        facts["petitioner"] = [self.petitioners.get(id) for id in self.ids]
         return {
             "name": self.name,
             "ids": list(self.ids),
             "gold": self.gold,
-            "disagreement": [round(value, 3) for value in self.disagreement],
             "answers": {str(cell): letters for cell, letters in self.answers.items()},
             "length": [self.about[id].length for id in self.ids],
-            "facts": {name: values for name, values in facts.items() if any(value is not None for value in values)},
+            "facts": {
+                name: _shared_values(values)
+                for name, values in facts.items()
+                if any(value is not None for value in values)
+            },
         }
 
 
-def collections(report: Report, judgments: Mapping[int, Mapping[str, Record]]) -> list[Collection]:
-    """Collect the judgments of a report, by corpus and its options.
+def _shared_values(values: Sequence[Any]) -> dict[str, Any]:
+    """Return a column as its distinct values, and for each judgment the index of its value."""
+    numbers = {value: number for number, value in enumerate(dict.fromkeys(values))}
+    return {"values": list(numbers), "at": [numbers[value] for value in values]}
 
-    Args:
-        report: Report.
-        judgments: Cell number -> judgments by id (`read_judgments`).
-    """
+
+def judgment_sets(report: Report) -> list[JudgmentSet]:
+    """Collect the judgments of a report, by corpus and its options; without texts."""
     gathered: dict[object, list[int]] = {}
     for number, cell in enumerate(report.cells):
         if cell.setup is not None and cell.answers is not None and cell.answers.cases:
             options = tuple(sorted((k, v) for k, v in cell.setup.options.items() if k.startswith("corpus.")))
             gathered.setdefault((cell.setup.corpus, cell.setup.split, options), []).append(number)
-    return [_collection(report, numbers, judgments) for numbers in gathered.values()]
+    return [_judgment_set(report, numbers) for numbers in gathered.values()]
 
 
-def _collection(report: Report, numbers: Sequence[int], judgments: Mapping[int, Mapping[str, Record]]) -> Collection:
+def _judgment_set(report: Report, numbers: Sequence[int]) -> JudgmentSet:
     gold: dict[str, str] = {}
     about: dict[str, JudgmentMetadata] = {}
-    records: dict[str, Record] = {}
     for number in numbers:
         answers = report.cells[number].answers
         assert answers is not None
         for case in answers.cases:
             gold.setdefault(case.id, LETTERS[case.gold])
             about.setdefault(case.id, answers.metadata[case.id])
-        for id, record in judgments.get(number, {}).items():
-            records.setdefault(id, record)
     ids = sorted(gold)
     letters = {number: _letters(report.cells[number], ids) for number in numbers}
     arms = [[n for n in members if n in letters] for members in (_arms(group, report) for group in report.groups)]
@@ -196,14 +237,14 @@ def _collection(report: Report, numbers: Sequence[int], judgments: Mapping[int, 
     order = sorted(range(len(ids)), key=lambda i: (-disagreement[i], ids[i]))
     setup = report.cells[numbers[0]].setup
     assert setup is not None
-    return Collection(
+    return JudgmentSet(
         name=setup.corpus_name,
         ids=tuple(ids[i] for i in order),
         gold="".join(gold[ids[i]] for i in order),
         disagreement=tuple(disagreement[i] for i in order),
         answers={number: "".join(line[i] for i in order) for number, line in letters.items()},
+        arm_cells=tuple(dict.fromkeys(n for members in arms for n in members)) or tuple(numbers),
         about=about,
-        records={id: records[id] for id in ids if id in records},
     )
 
 
@@ -222,8 +263,8 @@ def _disagreement(groups: Sequence[Sequence[str]], n: int) -> list[float]:
     """Return per judgment the share of pairs of arms that answer differently, averaged over groups with two or more."""
     total, counted = np.zeros(n), np.zeros(n)
     for lines in groups:
-        table = np.array([list(line) for line in lines])
-        counts = np.stack([(table == LETTERS[label]).sum(axis=0) for label in LABELS]).astype(float)
+        table = np.array([np.frombuffer(line.encode("ascii"), dtype=np.uint8) for line in lines])
+        counts = np.stack([(table == ord(LETTERS[label])).sum(axis=0) for label in LABELS]).astype(float)
         size = counts.sum(axis=0)
         several = size > 1
         pairs = size * (size - 1)

@@ -3,7 +3,13 @@
 const LINE = 44;
 const ORDERS = ["arms disagree first", "most often wrong first", "by id", "longest first"];
 const COMPARED = ["all judgments", "the two answer differently", "only the arm is right", "only the reference is right", "the arm is wrong", "the arm\u2019s answer is invalid"];
+const OTHERS = "For others: legalrr report DIR --id ID; for more: --sample N, --texts MEGABYTES.";
 const WORDS = { A: "allowed", D: "dismissed", "-": "invalid", " ": "not run" };
+
+// Columns are stored as their distinct values, and the place of each judgment's value.
+for (const one of DATA.collections) {
+  one.facts = Object.fromEntries(Object.entries(one.facts).map(([name, { values, at }]) => [name, at.map((place) => values[place])]));
+}
 
 // Cells in the order of the groups, arms before baselines.
 function cellsOf(collection) {

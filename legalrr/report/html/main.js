@@ -18,12 +18,25 @@ const SECTIONS = [
 
 function judgmentsSection() {
   if (!list) return [el("p", { class: "note" }, "No cell has answers yet.")];
+  const lead = "A bar per arm: tall if right, low if wrong, a dot if the answer is invalid.";
+  const keys = el("p", { class: "keys" }, el("kbd", {}, "j"), " ", el("kbd", {}, "k"), " next and previous judgment, ", el("kbd", {}, "h"), " ", el("kbd", {}, "l"), " previous and next arm, ", el("kbd", {}, "/"), " search");
+  return [el("p", { class: "lead" }, lead), sampleNote(), keys, el("div", { class: "desk" }, list.node, reader.node)];
+}
+
+// Which judgments have texts in this page, and how to get others; nothing if all have.
+function sampleNote() {
   const held = sum(DATA.texts);
   const all = sum(DATA.collections.map((one) => one.ids.length));
-  const lead = "A bar per arm: tall if right, low if wrong, a dot if the answer is invalid.";
-  const texts = held < all ? ` The texts of ${count(held)} of ${count(all)} judgments are in this page, those on which arms disagree first; legalrr report --texts MEGABYTES takes in more.` : "";
-  const keys = el("p", { class: "keys" }, el("kbd", {}, "j"), " ", el("kbd", {}, "k"), " next and previous judgment, ", el("kbd", {}, "h"), " ", el("kbd", {}, "l"), " previous and next arm, ", el("kbd", {}, "/"), " search");
-  return [el("p", { class: "lead" }, lead, texts), keys, el("div", { class: "desk" }, list.node, reader.node)];
+  if (held === all) return null;
+  const kinds = DATA.sample.kinds.map((one) => `${one.kind} ${count(one.texts)} of ${count(one.all)}`).join("; ");
+  const named = DATA.sample.ids.length > 0 ? ", after those named by --id" : "";
+  return el(
+    "p",
+    { class: "lead sample" },
+    `All numbers and the list are of all ${count(all)} judgments. Documents, prompts and answers are of a sample of ${count(held)}: each kind of judgment in turn, by its outcome, in the order of the SHA-256 of the id${named}, up to ${DATA.sample.megabytes} MB. `,
+    `By the answers of the arms: ${kinds}. `,
+    OTHERS
+  );
 }
 
 function build() {

@@ -11,9 +11,10 @@ import json
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from legalrr.corpora.catalogue import card
 from legalrr.errors import UserError, printable
@@ -21,7 +22,7 @@ from legalrr.html import environment, source_hash, template_source
 from legalrr.progress import progress
 from legalrr.report.compare import Report
 from legalrr.report.html.conversations import Conversations, Phrases
-from legalrr.report.html.judgments import Collection, collections, read_judgments, read_rows
+from legalrr.report.html.judgments import JudgmentSet, judgment_sets, read_judgments, read_rows
 from legalrr.report.html.results import (
     SIZES,
     breakdowns_json,
@@ -36,13 +37,12 @@ from legalrr.report.html.results import (
     repeats_json,
     verdict,
 )
+from legalrr.report.html.sample import KINDS, Place, TextSample, choose_texts, kind_numbers
 from legalrr.report.load import RunResult
 from legalrr.report.summary import arm_warnings, facts
 from legalrr.roles import BUILD, SEVEN
 from legalrr.score.cases import INVALID_POLICIES
 
-MEGABYTES = 12.0
-"""Default size of the prompts and answers in a page, in megabytes."""
 STYLES = ("report/html/base.css", "report/html/parts.css", "report/html/reader.css", "segment/roles.css")
 SCRIPTS = tuple(
     f"report/html/{name}.js"
@@ -72,25 +72,29 @@ MEGABYTE = 1_000_000
 class Texts:
     """Text blocks of a page."""
 
-    blocks: Mapping[tuple[int, int], str]
-    """(Collection number, index of the judgment in it) -> block in base64."""
+    blocks: Mapping[Place, str]
+    """Place of a judgment -> block in base64."""
     phrases: str
     """Block of the list of strings that judgments share."""
 
 
-def report_page(report: Report, folders: Sequence[Path], *, megabytes: float = MEGABYTES) -> str:
+def report_page(report: Report, folders: Sequence[Path], *, sample: TextSample | None = None) -> str:
     """Render the page.
 
     Args:
         report: Report read from `folders`.
         folders: Run folders, for their names and commands.
-        megabytes: Size limit of prompts and answers; 0: none.
+        sample: Judgments whose texts are in the page; None: the default.
 
     Raises:
-        UserError: A file of a folder is damaged.
+        UserError: A file of a folder is damaged, or the sample names an unknown judgment.
     """
-    gathered = collections(report, read_judgments(report.cells))
-    texts = pack_texts(report, gathered, megabytes)
+    sample = sample or TextSample()
+    gathered = judgment_sets(report)
+    chosen = choose_texts(gathered, sample)
+    held = read_judgments(report.cells, frozenset(gathered[number].ids[at] for number, at in chosen))
+    gathered = [one.with_judgments(held) for one in gathered]
+    texts = pack_texts(report, gathered, chosen, sample.megabytes)
     templates = environment()
     style = "\n".join(template_source(templates, name) for name in STYLES)
     parts = "\n".join(template_source(templates, name) for name in SCRIPTS)
@@ -99,7 +103,7 @@ def report_page(report: Report, folders: Sequence[Path], *, megabytes: float = M
         title=printable(" + ".join(folder.resolve().name for folder in folders)),
         verdict=printable(verdict(report)),
         warnings=[printable(one.text) for one in arm_warnings(report)],
-        data=script_json(page_json(report, gathered, texts, folders)),
+        data=script_json(page_json(report, gathered, texts, folders, sample)),
         phrases=texts.phrases,
         figures=figures(report),
         blocks={f"t{number}-{at}": block for (number, at), block in texts.blocks.items()},
@@ -110,7 +114,24 @@ def report_page(report: Report, folders: Sequence[Path], *, megabytes: float = M
     )
 
 
-def page_json(report: Report, gathered: Sequence[Collection], texts: Texts, folders: Sequence[Path]) -> dict[str, Any]:
+def sample_json(gathered: Sequence[JudgmentSet], texts: Texts, sample: TextSample) -> dict[str, Any]:
+    """Return what was asked for, and for each kind of judgment how many there are and how many have texts."""
+    every, held = np.zeros(len(KINDS), dtype=int), np.zeros(len(KINDS), dtype=int)
+    for number, one in enumerate(gathered):
+        kinds = kind_numbers(one)
+        every += np.bincount(kinds, minlength=len(KINDS))
+        held += np.bincount(kinds[[at for which, at in texts.blocks if which == number]], minlength=len(KINDS))
+    kinds_json = [
+        {"kind": kind, "texts": int(some), "all": int(whole)}
+        for kind, some, whole in zip(KINDS, held, every, strict=True)
+        if whole
+    ]
+    return {**asdict(sample), "kinds": kinds_json}
+
+
+def page_json(
+    report: Report, gathered: Sequence[JudgmentSet], texts: Texts, folders: Sequence[Path], sample: TextSample
+) -> dict[str, Any]:
     """Return the data of the page, without figures and texts."""
     return {
         "invalid": INVALID_POLICIES[report.invalid],
@@ -126,6 +147,7 @@ def page_json(report: Report, gathered: Sequence[Collection], texts: Texts, fold
         "health": health_json(report),
         "collections": [one.as_json() for one in gathered],
         "texts": [sum(number == which for which, _ in texts.blocks) for number in range(len(gathered))],
+        "sample": sample_json(gathered, texts, sample),
         "provenance": provenance_json(report, folders),
         "headings": {role.code: role.heading for scheme in (SEVEN, BUILD) for role in scheme.roles},
     }
@@ -141,25 +163,24 @@ def pack(value: Any) -> str:
     return base64.b64encode(zlib.compress(json.dumps(value, separators=(",", ":")).encode("ascii"), 5)).decode("ascii")
 
 
-def pack_texts(report: Report, gathered: Sequence[Collection], megabytes: float) -> Texts:
-    """Pack the texts of as many judgments as fit, by disagreement of the arms, from all collections in turn.
+def pack_texts(report: Report, gathered: Sequence[JudgmentSet], chosen: Sequence[Place], megabytes: float) -> Texts:
+    """Pack the texts of as many of the chosen judgments as fit, in their order.
 
     Args:
         report: Report whose cells have the rows.
-        gathered: Collections of judgments.
+        gathered: Judgments of each corpus, with the texts of the chosen ones.
+        chosen: Judgments (`legalrr.report.html.sample`).
         megabytes: Size limit of the blocks.
 
     Raises:
         UserError: A predictions file changed since it was read.
     """
     room = int(megabytes * MEGABYTE)
-    places = [[(number, at) for at in range(len(one.ids))] for number, one in enumerate(gathered)]
-    order = [place for turn in zip_longest(*places) for place in turn if place is not None]
-    blocks: dict[tuple[int, int], str] = {}
+    blocks: dict[Place, str] = {}
     phrases = Phrases()
-    with progress("report.html", len(order), "judgments") as advance:
-        for start in range(0, len(order), BATCH):
-            some = order[start : start + BATCH]
+    with progress("report.html", len(chosen), "judgments") as advance:
+        for start in range(0, len(chosen), BATCH):
+            some = chosen[start : start + BATCH]
             for place, record in _records(report, gathered, some, phrases):
                 block = pack(record)
                 room -= len(block)
@@ -171,8 +192,8 @@ def pack_texts(report: Report, gathered: Sequence[Collection], megabytes: float)
 
 
 def _records(
-    report: Report, gathered: Sequence[Collection], places: Sequence[tuple[int, int]], phrases: Phrases
-) -> list[tuple[tuple[int, int], dict[str, Any]]]:
+    report: Report, gathered: Sequence[JudgmentSet], places: Sequence[Place], phrases: Phrases
+) -> list[tuple[Place, dict[str, Any]]]:
     """Return the records of some judgments, in the order of `places`."""
     found = {
         (number, at): Conversations(

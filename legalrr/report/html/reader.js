@@ -56,7 +56,7 @@ class Reader {
 
   lacking(collection) {
     const held = DATA.texts[this.which];
-    return `This page holds the texts of ${count(held)} of ${count(collection.ids.length)} judgments, those on which arms disagree first. For more of them: legalrr report DIR --texts MEGABYTES.`;
+    return `This page holds the texts of ${count(held)} of ${count(collection.ids.length)} judgments, and not of this one. ${OTHERS}`;
   }
 
   head(collection) {

@@ -213,8 +213,8 @@ def breakdowns_json(report: Report) -> dict[str, dict[str, Any]]:
 def _breakdowns(row: ArmResult) -> dict[str, list[dict[str, Any]]]:
     assert row.cell.answers is not None
     scorer = replace(row.cell.scorer, resamples=min(row.cell.scorer.resamples, RESAMPLES))
-    made = (breakdown(row.cases, row.cell.answers.metadata, by, scorer=scorer) for by in BY)
-    return {one.by: [rounded(asdict(part)) for part in one.parts[:MAX_PARTS]] for one in made if one.parts}
+    made = (breakdown(row.cases, row.cell.answers.metadata, by, scorer=scorer, most=MAX_PARTS) for by in BY)
+    return {one.by: [rounded(asdict(part)) for part in one.parts] for one in made if one.parts}
 
 
 def _effects(pool: Pool) -> dict[str, Any]:

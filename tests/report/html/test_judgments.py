@@ -5,7 +5,7 @@ import pytest
 from legalrr.errors import UserError
 from legalrr.predictions import Prediction
 from legalrr.report.compare import read_report
-from legalrr.report.html.judgments import collections, read_judgments, read_rows
+from legalrr.report.html.judgments import judgment_sets, read_judgments, read_rows
 from legalrr.report.load import read_again, read_results
 
 from .conftest import enrich
@@ -15,10 +15,17 @@ def test_cells_with_equal_judgments_share_them(sweep) -> None:
     enrich(sweep.cell(0))
     enrich(sweep.cell(1, "dr"))
     sweep.cell(2, "d")
-    found = read_judgments(read_results([sweep.folder]))
+    found = read_judgments(read_results([sweep.folder]), {"case-3"})
     assert set(found) == {0, 1}
     assert found[0] is found[1]
-    assert found[0]["case-3"]["petitioner"] == "Ram Lal"
+    assert found[0].records["case-3"]["petitioner"] == "Ram Lal"
+
+
+def test_only_wanted_texts_are_kept_and_all_petitioners(sweep) -> None:
+    enrich(sweep.cell(0))
+    (found,) = read_judgments(read_results([sweep.folder]), {"case-3"}).values()
+    assert set(found.records) == {"case-3"}
+    assert found.petitioners == {f"case-{number}": "Ram Lal" for number in range(12)}
 
 
 def test_a_damaged_judgments_file_is_named(sweep) -> None:
@@ -26,7 +33,7 @@ def test_a_damaged_judgments_file_is_named(sweep) -> None:
     enrich(folder)
     (folder / "judgments.jsonl.gz").write_bytes(b"no gzip")
     with pytest.raises(UserError, match=r"judgments.jsonl.gz: cannot read the judgments"):
-        read_judgments(read_results([sweep.folder]))
+        read_judgments(read_results([sweep.folder]), ())
 
 
 def test_rows_are_found_by_id(sweep) -> None:
@@ -59,8 +66,7 @@ def test_rows_of_a_second_reading_have_its_verdicts(sweep) -> None:
 
 
 def gathered(*folders):
-    report = read_report(list(folders))
-    return collections(report, read_judgments(report.cells))
+    return judgment_sets(read_report(list(folders)))
 
 
 def test_judgments_on_which_arms_disagree_come_first(sweep) -> None:

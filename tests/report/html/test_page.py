@@ -11,8 +11,8 @@ import pytest
 from legalrr.errors import UserError
 from legalrr.html import source_hash
 from legalrr.report.compare import read_report
-from legalrr.report.html.judgments import collections, read_judgments
-from legalrr.report.html.page import SCRIPTS, STYLES, pack_texts, provenance_json, report_page, script_json
+from legalrr.report.html.page import SCRIPTS, STYLES, provenance_json, report_page, script_json
+from legalrr.report.html.sample import TextSample
 from legalrr.report.sweep import write_page
 
 from .conftest import HOSTILE, enrich
@@ -116,24 +116,44 @@ def test_answers_are_in_the_order_of_the_ids(page) -> None:
             assert collection["answers"][cell][place] == said[answer["verdict"]], (id, cell)
 
 
-def test_the_size_limit_keeps_texts_of_the_most_disputed_judgments(report, sweep) -> None:
-    gathered = collections(report, read_judgments(report.cells))
-    whole = pack_texts(report, gathered, 1.0)
-    assert len(whole.blocks) == 12
-    room = sum(len(whole.blocks[0, place]) for place in range(5))
-    some = pack_texts(report, gathered, (room + 10) / 1e6)
-    assert list(some.blocks) == [(0, place) for place in range(5)]
-    none = report_page(report, [sweep.folder], megabytes=0)
+def held(page: str) -> list[str]:
+    """Return the names of the blocks of a page, in its order."""
+    return [name for name in parts(page) if re.fullmatch(r"t\d+-\d+", name)]
+
+
+def test_the_size_limit_keeps_the_first_texts_of_the_sample(report, sweep) -> None:
+    whole = report_page(report, [sweep.folder])
+    names = held(whole)
+    assert len(names) == 12
+    room = sum(len(parts(whole)[name]) for name in names[:5])
+    some = report_page(report, [sweep.folder], sample=TextSample(megabytes=(room + 10) / 1e6))
+    assert held(some) == names[:5]
+    none = report_page(report, [sweep.folder], sample=TextSample(megabytes=0))
     assert json.loads(parts(none)["data"])["texts"] == [0]
-    assert "t0-0" not in parts(none)
+    assert not held(none)
+
+
+def test_a_sample_leaves_all_numbers_and_says_what_it_holds(report, sweep) -> None:
+    whole = report_page(report, [sweep.folder])
+    some = report_page(report, [sweep.folder], sample=TextSample(judgments=4, ids=("case-7",)))
+    data = json.loads(parts(some)["data"])
+    places = [int(name.removeprefix("t0-")) for name in held(some)]
+    assert data["collections"][0]["ids"][places[0]] == "case-7"
+    assert data["texts"] == [len(places)] == [5]
+    made = data.pop("sample")
+    assert (made["judgments"], made["megabytes"], made["ids"]) == (4, 12.0, ["case-7"])
+    assert sum(one["texts"] for one in made["kinds"]) == 5
+    assert sum(one["all"] for one in made["kinds"]) == 12
+    every = json.loads(parts(whole)["data"])
+    del data["texts"], every["texts"], every["sample"]
+    assert data == every
 
 
 def test_corpora_share_the_size_limit_in_turn(sweep, another) -> None:
     enrich(sweep.cell(0))
     enrich(another.cell(0, corpus="other"))
-    report = read_report([sweep.folder, another.folder])
-    gathered = collections(report, read_judgments(report.cells))
-    assert list(pack_texts(report, gathered, 1.0).blocks)[:4] == [(0, 0), (1, 0), (0, 1), (1, 1)]
+    page = report_page(read_report([sweep.folder, another.folder]), [sweep.folder, another.folder])
+    assert [name.partition("-")[0] for name in held(page)] == ["t0", "t1"] * 12
 
 
 def test_folders_of_earlier_versions_are_read(sweep) -> None:
