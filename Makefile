@@ -70,6 +70,7 @@ format: install  ## let ruff put the code in order
 bench: install  ## benchmarks, as ratios against a named alternative in the same run
 	@$(BIN)/python benchmarks/startup.py
 	@$(BIN)/python benchmarks/report.py
+	@$(BIN)/python benchmarks/store.py --records 10,100000
 	@$(BIN)/python benchmarks/attention.py
 	@$(BIN)/python benchmarks/memory.py --tokens 2048,4096,8192
 	@$(BIN)/python -m gated_kalmanet.bench --device cpu

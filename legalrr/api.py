@@ -193,10 +193,10 @@ def evaluate(
     (6, ['allowed', 'dismissed'])
     """
     from legalrr.configuration import compose
+    from legalrr.files import make_folder, write_atomically
     from legalrr.run.cell import run_cell
     from legalrr.run.folder import write_error
     from legalrr.run.pipeline import build_pipeline
-    from legalrr.store import make_folder, write_atomically
 
     given = [f"corpus={corpus}", f"arm={arm}", f"backbone={backbone}"]
     given += [] if engine is None else [f"engine={engine}"]

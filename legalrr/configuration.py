@@ -46,10 +46,10 @@ from yaml import YAMLError
 
 from legalrr.credentials import require_no_credentials
 from legalrr.errors import UserError, file_errors
+from legalrr.files import make_folder, write_atomically
 from legalrr.paths import choices, conf_folders
 from legalrr.plain_yaml import load_yaml
 from legalrr.stage import META
-from legalrr.store import make_folder, write_atomically
 
 DEEPEST = 20
 """Levels of lists and mappings in a yaml with facts."""

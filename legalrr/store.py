@@ -3,18 +3,19 @@
     <folder>/key.json          description of the stage that computed the records
     <folder>/<shard>.jsonl     {"key": ..., "value": ...} per line, flushed to disk per batch
     <folder>/claims            file of the locks on records that processes are computing (`legalrr.claims`)
+    <folder>/index/            where each record stands (`legalrr.store_index`), if there are many; safe to delete
 
 A killed process leaves at most one incomplete last line, which is ignored. Several processes may write at once: each
 has its own shard, and if two computed the same record the first shard by name counts. `claim` prevents the latter, and
 `refresh` finds what the others have computed since.
+
+The shards alone say what is stored. Values are read from them when they are asked for, and memory has the places of the
+records that the index lacks, at most some thousand. A line that does not have the key that the index says makes the
+store read that shard again, and a damaged index is written anew.
 """
 
-import hashlib
 import json
 import os
-import platform
-import re
-import shutil
 import time
 from collections.abc import Iterable, Mapping
 from io import FileIO
@@ -23,6 +24,17 @@ from typing import Any
 
 from legalrr.claims import Claims
 from legalrr.errors import UserError, file_errors
+from legalrr.files import write_atomically
+from legalrr.index_file import DamagedIndexError
+from legalrr.shards import Place, ShardReader, key_digest, parse_line, read_lines
+from legalrr.store_index import Extent, StoreIndex, Unindexed
+
+UNINDEXED = 16_384
+"""Records without index from which on they are written to it: what an opening reads through."""
+SPILL = 8
+"""Times as many, from which on a process that cannot write the index keeps one of its own."""
+ATTEMPTS = 5
+"""How often a look-up starts again because a shard or the index is not what it was."""
 
 
 class Store:
@@ -31,48 +43,72 @@ class Store:
     Args:
         folder: folder of the shards; created by the first write.
         description: JSON value written to key.json, to document what computed the records.
+        unindexed: number of records that need no index.
 
     Raises:
         UserError: a line other than the last one of a shard is not JSON (the file was edited or the disk is faulty).
+            A look-up raises it too, as indexed lines are not read before.
     """
 
-    def __init__(self, folder: Path, description: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, description: Mapping[str, Any], *, unindexed: int = UNINDEXED) -> None:
         self.folder = folder
         self.description = description
-        self._records: dict[str, Any] = {}
         self._shard: FileIO | None = None
-        self._read: dict[str, tuple[int, int]] = {}
-        """File name of a shard -> bytes and lines read."""
         self._claims = Claims(folder / "claims")
-        self.refresh()
+        self._reader = ShardReader(folder)
+        self._index = StoreIndex(folder)
+        self._unindexed = Unindexed()
+        self._limit = unindexed
+        self._next = unindexed
+        """Number of unindexed records from which on they are written to the index."""
+        self._put_off = False
+        """Whether a stale index could not be written."""
+        self._extents: dict[str, Extent] = {}
+        """File name of a shard -> how far the index and the unindexed records together go."""
+        self._found: tuple[str, Any] | None = None
+        """The record that `in` found last: it is usually asked for next."""
+        self._load()
 
     def __contains__(self, key: str) -> bool:
         """Whether a record is stored."""
-        return key in self._records
+        try:
+            self._found = key, self._read(key)
+        except KeyError:
+            return False
+        return True
 
     def __len__(self) -> int:
-        """Number of stored records."""
-        return len(self._records)
+        """Number of stored records; reads the whole index."""
+        for _ in range(ATTEMPTS):
+            try:
+                return self._index.count(self._unindexed)
+            except DamagedIndexError:
+                self._load()
+        raise self._unsteady()
 
     def __getitem__(self, key: str) -> Any:
-        """Return the stored value; raises KeyError."""
-        return self._records[key]
+        """Return the stored value, as a new object; raises KeyError."""
+        found, self._found = self._found, None
+        return found[1] if found is not None and found[0] == key else self._read(key)
 
     def add(self, records: Iterable[tuple[str, Any]]) -> None:
         """Append records and flush them to disk.
 
         Raises:
-            UserError: they cannot be written, as on a full disk. Whole records that were written count, and the next
-                ones go to a new shard.
+            UserError: they cannot be written, as on a full disk. Whole records that were written count after the next
+                `refresh`, and the next ones go to a new shard.
         """
         batch = list(records)
         if not batch:
             return
-        text = "".join(json.dumps({"key": k, "value": v}, ensure_ascii=False) + "\n" for k, v in batch)
-        # An answer may end in half of a surrogate pair, which json.loads reads back as written here.
-        data = text.encode("utf-8", "surrogatepass")
+        lines = [
+            # An answer may end in half of a surrogate pair, which json.loads reads back as written here.
+            (json.dumps({"key": k, "value": v}, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass")
+            for k, v in batch
+        ]
+        data = b"".join(lines)
         with file_errors(self.folder):
-            shard = self._shard or self._open()
+            shard = self._open()
             try:
                 while data:
                     data = data[shard.write(data) :]
@@ -81,20 +117,33 @@ class Store:
                 # A line that follows an incomplete one in the same shard would be taken for damage.
                 self.close()
                 raise
-        for key, value in batch:
-            self._records.setdefault(key, value)
+        name = Path(str(shard.name)).name
+        extent = self._extents.setdefault(name, Extent())
+        for (key, _), line in zip(batch, lines, strict=True):
+            self._note(key, Place(name, extent.end, len(line) - 1))
+        extent.size = extent.end
+        self._found = None
+        self._index_if_due()
 
     def refresh(self) -> None:
         """Read what other processes have added; raises UserError as the constructor does."""
-        own = None if self._shard is None else Path(str(self._shard.name)).name
-        for path in sorted(self.folder.glob("*.jsonl")):
-            # An unchanged shard, and the own one, are not read again.
-            start, lines = self._read.get(path.name, (0, 0))
-            if path.name == own or path.stat().st_size == start:
+        self._found = None
+        sizes = {}
+        for path in self.folder.glob("*.jsonl"):
+            try:
+                sizes[path.name] = path.stat().st_size
+            except FileNotFoundError:
                 continue
-            records, self._read[path.name] = _read_lines(path, start, lines)
-            for key, value in records:
-                self._records.setdefault(key, value)
+        for name in self._extents.keys() - sizes.keys():
+            self._forget(name)
+        for name in sorted(sizes):
+            extent = self._extents.get(name, Extent(size=0))
+            if sizes[name] == extent.size:
+                continue
+            if sizes[name] < max(extent.end, extent.size):
+                self._forget(name)
+            self._read_on(name, sizes[name])
+        self._index_if_due()
 
     def claim(self, keys: Iterable[str]) -> set[str]:
         """Claim records that are to be computed; return the keys that no other process has claimed.
@@ -117,19 +166,19 @@ class Store:
     def require_writable(self) -> None:
         """Open a shard, before work that costs money or time; raises UserError if its results could not be stored."""
         with file_errors(self.folder):
-            self._shard = self._shard or self._open()
+            self._open()
 
     def close(self) -> None:
         """Release all claims and close the shard; the store can still be read and, with a new shard, written."""
         self._claims.close()
+        self._reader.close()
         if self._shard is not None:
             path, size = Path(str(self._shard.name)), os.fstat(self._shard.fileno()).st_size
             self._shard.close()
             self._shard = None
-            # The records of the closed shard are known.
-            self._read[path.name] = size, 0
             if size == 0:
                 path.unlink(missing_ok=True)
+                self._extents.pop(path.name, None)
 
     def _create(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -138,143 +187,99 @@ class Store:
             write_atomically(key_file, json.dumps(self.description, indent=2, ensure_ascii=False) + "\n")
 
     def _open(self) -> FileIO:
+        """Return the shard of this process; if somebody has removed it, open another."""
+        if self._shard is not None:
+            if os.fstat(self._shard.fileno()).st_nlink:
+                return self._shard
+            self._shard.close()
         self._create()
         name = f"{time.time_ns():020d}-{os.getpid()}.jsonl"
         self._shard = FileIO(self.folder / name, "x")
         return self._shard
 
+    def _read(self, key: str) -> Any:
+        """Return the value of the first line with a key; raises KeyError, or UserError as the constructor does."""
+        digest = key_digest(key)
+        for _ in range(ATTEMPTS):
+            try:
+                places = {*self._unindexed.find(digest), *self._index.find(digest)}
+            except DamagedIndexError:
+                self._load()
+                continue
+            for place in sorted(places):
+                try:
+                    found, value = parse_line(self._reader.read(place))
+                except (FileNotFoundError, ValueError):
+                    break
+                if found == key:
+                    return value
+                if key_digest(found) != digest:
+                    break
+            else:
+                raise KeyError(key)
+            # That shard is not what it was.
+            self._forget(place.shard)
+            self.refresh()
+        raise self._unsteady()
 
-def read_shard(path: Path) -> Iterable[tuple[str, Any]]:
-    """Return the (key, value) pairs of one shard; skip an incomplete last line, raise UserError for other bad lines."""
-    return _read_lines(path, 0, 0)[0]
+    def _unsteady(self) -> UserError:
+        return UserError(
+            "the files change while they are read", where=str(self.folder), cure="let no other program write to them"
+        )
 
+    def _load(self) -> None:
+        """Start from the index in the folder."""
+        self._index.load()
+        self._unindexed.clear()
+        self._extents = self._index.reached()
+        self.refresh()
 
-def _read_lines(path: Path, start: int, before: int) -> tuple[list[tuple[str, Any]], tuple[int, int]]:
-    """Read the complete lines of a shard from byte `start`, before which there are `before` lines.
+    def _forget(self, name: str) -> None:
+        """Forget a shard that was removed or changed."""
+        self._extents.pop(name, None)
+        self._unindexed.drop(name)
+        self._index.drop(name)
+        self._reader.forget(name)
 
-    Returns:
-        the (key, value) pairs; the byte after the last complete line, and the number of lines up to there.
-    """
-    with path.open("rb") as file:
-        file.seek(start)
-        # The text after the last newline is empty, or a line that is being written, or was when a process was killed.
-        *lines, rest = file.read().split(b"\n")
-        end = file.tell() - len(rest)
-    pairs = []
-    for number, line in enumerate(lines, start=before + 1):
-        try:
-            record = json.loads(line)
-            pairs.append((record["key"], record["value"]))
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                "damaged record", where=f"{path}:{number}", cure="delete that line; its record will be computed again"
-            ) from error
-    return pairs, (end, before + len(lines))
+    def _note(self, key: str, place: Place) -> None:
+        """Take account of the next line of a shard."""
+        extent = self._extents[place.shard]
+        self._unindexed.add(key_digest(key), place)
+        extent.end, extent.lines = place.start + place.length + 1, extent.lines + 1
 
+    def _read_on(self, name: str, size: int) -> None:
+        """Read the lines of a shard that are not known yet; `size` is that of its file."""
+        while True:
+            extent = self._extents.setdefault(name, Extent())
+            for line in read_lines(self.folder / name, extent.end, extent.lines):
+                self._note(line.key, line.place)
+                if self._unindexed.count >= max(self._next, SPILL * self._limit):
+                    break
+            else:
+                extent.size = size
+                return
+            self._write_index()
 
-def make_folder(folder: Path) -> None:
-    """Create a folder for results; raises UserError if it cannot be created."""
-    with file_errors(folder, doing="cannot make this folder"):
-        folder.mkdir(parents=True, exist_ok=True)
+    def _index_if_due(self) -> None:
+        if self._unindexed.count >= self._next or (self._index.is_stale and not self._put_off):
+            self._write_index()
 
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file completely or not at all: to a temporary file in the same folder, then renamed to `path`.
-
-    Text is written as UTF-8, which cannot encode surrogates. An answer may contain them: they are written as JSON
-    escapes, `\\ud800`, which JSON reads back and every other format displays.
-
-    Raises:
-        UserError: the file cannot be written, as on a full disk; a former content of `path` stays.
-    """
-    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
-    with file_errors(path):
-        part = part_path(path)
-        try:
-            with part.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-
-
-def require_writable(path: Path) -> None:
-    """Raise UserError before long work if the file `path` could not be written then."""
-    with file_errors(path):
-        part = part_path(path)
-        part.touch()
-        part.unlink()
-
-
-def require_own(mark: Path, start: str, others: Iterable[Path] = ()) -> None:
-    """Raise UserError if a command would overwrite a file that it did not write itself. Empty files do not count.
-
-    Args:
-        mark: the file of its output that shows whether an earlier output is of the same command.
-        start: how such a file begins.
-        others: the further files that it will write.
-    """
-    content = start.encode()
-    with file_errors():
-        found = [
-            path for path in (mark, *others) if os.path.lexists(path) and (not path.is_file() or path.stat().st_size)
-        ]
-        if not found:
+    def _write_index(self) -> None:
+        """Write the unindexed records to the index, if that can be done now."""
+        done = self._index.extend(self._unindexed, self._extents)
+        self._put_off = not done
+        if not done and self._unindexed.count >= SPILL * self._limit:
+            done = self._index.extend_privately(self._unindexed, self._extents)
+        if not done:
+            self._next = self._unindexed.count + self._limit
             return
-        if mark.is_file():
-            with mark.open("rb") as file:
-                if file.read(len(content)) == content:
-                    return
-    raise not_own(found[0])
-
-
-def not_own(path: Path) -> UserError:
-    """Return the UserError for a file that a command does not overwrite."""
-    return UserError(
-        "exists, and was not written by this command",
-        where=str(path),
-        cure="give another --out, or move this file",
-    )
-
-
-PART = re.compile(r"\..+\.(?:(?P<host>[0-9a-f]{8})-)?(?P<process>[0-9]+)\.part")
-"""Name of a temporary file or folder: `.NAME.HOST-PROCESS.part`, formerly without the host."""
-OLD_SECONDS = 24 * 3600
-"""Age from which a temporary file that names no host is taken for one of this host."""
-
-
-def part_path(path: Path) -> Path:
-    """Return the temporary path beside `path` to write to before a rename; named after this host and process.
-
-    Temporary files and folders that processes of this host left there when they were killed are removed.
-    """
-    host = hashlib.blake2s(platform.node().encode(), digest_size=4).hexdigest()
-    for other in path.parent.glob(".*.part"):
-        found = PART.fullmatch(other.name)
-        if found and not _runs(int(found["process"])) and (found["host"] == host or _is_old(other, found["host"])):
-            shutil.rmtree(other, ignore_errors=True) if other.is_dir() else other.unlink(missing_ok=True)
-    return path.with_name(f".{path.name}.{host}-{os.getpid()}.part")
-
-
-def _runs(process: int) -> bool:
-    """Whether a process of this host runs; true if that cannot be found out."""
-    if os.name != "posix":
-        return True
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _is_old(part: Path, host: str | None) -> bool:
-    """Whether a temporary file names no host and was last written long ago."""
-    try:
-        return host is None and time.time() - part.stat().st_mtime > OLD_SECONDS
-    except FileNotFoundError:
-        return False
+        self._next = self._limit
+        self._unindexed.clear()
+        before, self._extents = self._extents, self._index.reached()
+        for name, extent in before.items():
+            now = self._extents.setdefault(name, Extent())
+            if now.end == extent.end:
+                now.size = extent.size
+        # A file of the index was damaged, or somebody removed it.
+        if any(self._extents[name].end < extent.end for name, extent in before.items()):
+            self.refresh()

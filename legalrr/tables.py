@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from legalrr.errors import one_line, printable, printable_lines
+from legalrr.files import make_folder, require_own, write_atomically
 from legalrr.latex import Tabular
-from legalrr.store import make_folder, require_own, write_atomically
 from legalrr.streams import STDOUT
 
 if TYPE_CHECKING:

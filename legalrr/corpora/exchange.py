@@ -33,9 +33,9 @@ from legalrr.corpora.checks import (
 from legalrr.corpora.exchange_files import read_groups, read_saved_rows, spans_from_row
 from legalrr.corpora.files import require_path
 from legalrr.errors import UserError, file_errors
+from legalrr.files import part_path, require_own, require_writable, write_atomically
 from legalrr.records import Judgment, Segments, Span
 from legalrr.roles import scheme
-from legalrr.store import part_path, require_own, require_writable, write_atomically
 
 if TYPE_CHECKING:
     from datasets import Dataset

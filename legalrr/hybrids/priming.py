@@ -22,6 +22,7 @@ from legalrr.backbones.local.gka_model import ENTRY, gka_layers
 from legalrr.backbones.local.gka_options import chosen_layers
 from legalrr.backbones.local.gka_surgery import check_swap, layer_from_attention, swap
 from legalrr.backbones.local.weights import torch_settings
+from legalrr.files import write_atomically
 from legalrr.html import SVG_SALT
 from legalrr.hybrids.context import PrimingContext, prepare_priming, training_split
 from legalrr.hybrids.objective import AlignmentObjective, DistillationObjective, Objective, named_weights
@@ -31,7 +32,6 @@ from legalrr.progress import progress
 from legalrr.protocols import Corpus
 from legalrr.run.folder import package_versions
 from legalrr.stage import description
-from legalrr.store import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

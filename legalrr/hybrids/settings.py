@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from legalrr.errors import UserError
+from legalrr.files import make_folder, write_atomically
 from legalrr.stage import at_least, check_fields, choice
-from legalrr.store import make_folder, write_atomically
 
 PRECISIONS = ("float32", "bf16")
 SETTINGS, MEASURED = "settings.json", "measured.json"

@@ -27,9 +27,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from legalrr.errors import UserError, file_errors
+from legalrr.files import part_path, write_atomically
 from legalrr.hybrids.objective import Objective
 from legalrr.progress import progress as progress_bar
-from legalrr.store import part_path, write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

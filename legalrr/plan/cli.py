@@ -101,8 +101,8 @@ def _plan(overrides: list[str], chosen: argparse.Namespace) -> None:
 
 
 def _prompts(cells: "Cells", overrides: list[list[str]], chosen: argparse.Namespace) -> None:
+    from legalrr.files import require_own, write_atomically
     from legalrr.plan.prompts import PAGE_START, prompts_page, read_prompts, show_prompts
-    from legalrr.store import require_own, write_atomically
 
     shown = read_prompts(cells, overrides, chosen.prompts or None)
     if chosen.out is None:

@@ -111,10 +111,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _table(folders: list[Path], chosen: argparse.Namespace) -> None:
+    from legalrr.files import make_folder, require_own, write_atomically
     from legalrr.report.compare import read_report
     from legalrr.report.paper_table import FORMATS
     from legalrr.report.study import TABLES
-    from legalrr.store import make_folder, require_own, write_atomically
 
     report = read_report(folders, reading=chosen.reading, invalid=chosen.invalid)
     table = TABLES[chosen.table](report, against=chosen.against is not None)
@@ -145,9 +145,9 @@ def _sample(megabytes: float | None, judgments: int | None, ids: Sequence[str]) 
 def _report(
     folders: list[Path], out: Path | None, *, reading: str | None, invalid: str, sample: TextSample, quiet: bool
 ) -> None:
+    from legalrr.files import require_own
     from legalrr.report.compare import read_report
     from legalrr.report.sweep import FILES, show_report, write_page, write_report
-    from legalrr.store import require_own
 
     if out is not None:
         require_own(out / FILES[0], "sweep,job,label,", [out / name for name in FILES[1:]])

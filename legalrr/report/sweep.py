@@ -17,6 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from legalrr.errors import UserError, one_line
+from legalrr.files import make_folder, write_atomically
 from legalrr.latex import TEXT_WIDTH, breakable, latex_line
 from legalrr.report.backbone_metrics import RULES, measured_rows, measured_svg, measured_view
 from legalrr.report.backbone_metrics import RULES as MEASURED_RULES
@@ -37,7 +38,6 @@ from legalrr.report.table_view import (
 )
 from legalrr.score.cases import INVALID_POLICIES
 from legalrr.score.invalid_bounds import has_invalid
-from legalrr.store import make_folder, write_atomically
 from legalrr.tables import Table, markdown_line, standard_output, write_files
 
 if TYPE_CHECKING:

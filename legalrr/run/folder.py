@@ -22,6 +22,7 @@ from itertools import takewhile, zip_longest
 from pathlib import Path
 from typing import Any
 
+from legalrr.files import make_folder, write_atomically
 from legalrr.page_images import page_status
 from legalrr.paths import root
 from legalrr.predictions import PREDICTIONS, Prediction
@@ -30,7 +31,6 @@ from legalrr.run.pipeline import Pipeline
 from legalrr.score.cases import JUDGMENTS
 from legalrr.score.explanation_texts import REFERENCES
 from legalrr.stage import description, digest
-from legalrr.store import make_folder, write_atomically
 from legalrr.verdict import BLANK
 
 PACKAGES = (

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from legalrr.errors import UserError
+from legalrr.files import not_own, write_atomically
 from legalrr.near_duplicates import near_duplicates
 from legalrr.records import Judgment
 from legalrr.roles import scheme
 from legalrr.segment.features import FEATURES_VERSION
 from legalrr.sentences import split
-from legalrr.store import not_own, write_atomically
 
 RETRAIN = "train it again: legalrr segment train"
 

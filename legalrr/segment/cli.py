@@ -16,13 +16,13 @@ from legalrr.corpora.exchange import FORMATS, check_destination, export, to_json
 from legalrr.corpora.files import check_plain_text, list_text_files
 from legalrr.corpora.pdf import list_pdf_files, read_pdf
 from legalrr.errors import UserError, one_line
+from legalrr.files import require_own, require_writable, write_atomically
 from legalrr.progress import progress
 from legalrr.protocols import Segmenter
 from legalrr.records import Judgment
 from legalrr.roles import KINDS, SCHEMES, losses, mapping
 from legalrr.segment import training_cli
 from legalrr.segment.tagger import load_tagger
-from legalrr.store import require_own, require_writable, write_atomically
 from legalrr.tables import Table, standard_output
 
 if TYPE_CHECKING:

@@ -15,12 +15,12 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from legalrr.errors import UserError
+from legalrr.files import write_atomically
 from legalrr.records import Judgment, Segments
 from legalrr.roles import scheme
 from legalrr.segment.card import LabelledJudgment, TaggerCard, read_card
 from legalrr.segment.features import CUE_NAMES, cues, features, words_of
 from legalrr.segment.tagger import RoleProbabilities, check_options, open_model, tag_sentences
-from legalrr.store import write_atomically
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from legalrr.files import write_atomically
 from legalrr.progress import progress
 from legalrr.roles import scheme
 from legalrr.segment.card import LabelledJudgment, group_near_duplicates, sha256
@@ -18,7 +19,6 @@ from legalrr.segment.crf import CrfRecipe, FittedCrf, extra_features
 from legalrr.segment.neural import Adviser, OpenedTagger, mean_probabilities, open_networks
 from legalrr.segment.sentence_embeddings import SentenceEmbedder
 from legalrr.segment.tagger import RoleProbabilities
-from legalrr.store import write_atomically
 
 if TYPE_CHECKING:
     import numpy as np

@@ -17,8 +17,8 @@ from legalrr.backbones.local.checkpoint import open_layers
 from legalrr.backbones.local.model_files import cache_root, model_provenance
 from legalrr.backbones.local.weights import torch_settings
 from legalrr.errors import UserError
+from legalrr.files import make_folder, write_atomically
 from legalrr.stage import check_fields, choice, digest, runtime
-from legalrr.store import make_folder, write_atomically
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from legalrr.corpora.catalogue import CorpusFacts, card
 from legalrr.errors import UserError, one_line
+from legalrr.files import make_folder, require_own, require_writable, write_atomically
 from legalrr.records import Judgment
 from legalrr.segment.card import LabelledJudgment, build_dataset, require_own_model, sha256, write_card
 from legalrr.segment.crf import CrfRecipe
@@ -26,7 +27,6 @@ from legalrr.segment.cross_validation import (
 from legalrr.segment.neural import Adviser
 from legalrr.segment.neural_training import NeuralRecipe, crf_path
 from legalrr.segment.sentence_embeddings import PRECISIONS, LanguageModel, SentenceEmbedder
-from legalrr.store import make_folder, require_own, require_writable, write_atomically
 from legalrr.tables import Table, fixed, standard_output
 
 if TYPE_CHECKING:

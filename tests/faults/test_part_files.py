@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from legalrr.store import OLD_SECONDS, PART, part_path, write_atomically
+from legalrr.files import OLD_SECONDS, PART, part_path, write_atomically
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from legalrr import store
+from legalrr import files
 os.fsync = lambda number: os.kill(os.getpid(), signal.SIGKILL)
-store.write_atomically(Path(sys.argv[1]), "never whole")
+files.write_atomically(Path(sys.argv[1]), "never whole")
 """
 
 
@@ -120,4 +120,4 @@ def test_no_other_module_names_temporary_files_of_its_own() -> None:
     # `.part` of a download is the same for every process, which resumes it.
     source = Path(__file__).resolve().parents[2] / "legalrr"
     named = {path.name for path in source.rglob("*.py") if re.search(r"getpid\(\).*\.part", path.read_text("utf-8"))}
-    assert named == {"store.py"}
+    assert named == {"files.py"}
