@@ -3,13 +3,16 @@
     python benchmarks/conversations.py [--judgments 1000] [--turns 3] [--concurrency 64] [--median 0.5] [--sigma 1.0]
 
 A server of its own process answers every request after a log-normal latency, drawn by the conversation. The ideal is
-the sum of the latencies divided by the number of requests that may be under way. Two ways are timed in turn: each
-conversation goes on as its answers come (`legalrr.conversations`), and turn by turn in groups of judgments, in which
-every turn waits for the slowest answer of the turn before.
+the sum of the latencies divided by the number of requests that may be under way. At the end of a run there are fewer
+calls than that, and nobody knows which of them are long: the same order of calls is also simulated with client and
+server that take no time, which no client can beat in that order. Two ways are timed in turn: each conversation goes on
+as its answers come (`legalrr.conversations`), and turn by turn in groups of judgments (`--group`, 0 leaves it out), in
+which every turn waits for the slowest answer of the turn before.
 """
 
 import argparse
 import asyncio
+import heapq
 import json
 import math
 import multiprocessing
@@ -35,7 +38,7 @@ def main() -> None:
     parser.add_argument("--judgments", type=int, default=1000, help="number of conversations (default %(default)s)")
     parser.add_argument("--turns", type=int, default=3, help="calls of a conversation (default %(default)s)")
     parser.add_argument("--concurrency", type=int, default=64, help="requests under way (default %(default)s)")
-    parser.add_argument("--group", type=int, default=24, help="judgments of a group (default %(default)s)")
+    parser.add_argument("--group", type=int, default=24, help="judgments of a group; 0: none (default %(default)s)")
     parser.add_argument("--median", type=float, default=0.5, help="median latency in seconds (default %(default)s)")
     parser.add_argument("--sigma", type=float, default=1.0, help="sigma of the latency (default %(default)s)")
     options = parser.parse_args()
@@ -55,11 +58,33 @@ def main() -> None:
         for turn in range(options.turns)
     )
     ideal /= options.concurrency
-    print(f"{options.judgments * options.turns} calls, {options.concurrency} under way, ideal {ideal:.1f} s")
-    for name, size in (("as answers come", None), (f"groups of {options.group}", options.group)):
+    calls = options.judgments * options.turns
+    print(f"{calls} calls, {options.concurrency} under way, ideal {ideal:.1f} s")
+    least = _simulate(options)
+    print(f"{'no time between':<20}{least:>8.1f} s{least / ideal:>8.3f} times the ideal", flush=True)
+    ways = [("as answers come", None)] + ([(f"groups of {options.group}", options.group)] if options.group else [])
+    for name, size in ways:
+        started = time.process_time()
         seconds = _run(backbone, options.judgments, options.turns, size)
-        print(f"{name:<20}{seconds:>8.1f} s{seconds / ideal:>8.2f} times the ideal", flush=True)
+        busy = 1000 * (time.process_time() - started) / calls
+        print(f"{name:<20}{seconds:>8.1f} s{seconds / ideal:>8.3f} times the ideal, {busy:.1f} ms of CPU per call")
     server.terminate()
+
+
+def _simulate(options: argparse.Namespace) -> float:
+    """Return the seconds of all conversations if only the server takes time."""
+    starting, waiting = deque(range(options.judgments)), deque[tuple[int, int]]()
+    under_way: list[tuple[float, int, int]] = []
+    now = 0.0
+    while starting or waiting or under_way:
+        while len(under_way) < options.concurrency and (starting or waiting):
+            judgment, turn = waiting.popleft() if waiting else (starting.popleft(), 0)
+            latency = _latency(_contents(judgment, turn), options.median, options.sigma)
+            heapq.heappush(under_way, (now + latency, judgment, turn))
+        now, judgment, turn = heapq.heappop(under_way)
+        if turn + 1 < options.turns:
+            waiting.append((judgment, turn + 1))
+    return now
 
 
 def _run(backbone: OpenAIBackbone, judgments: int, turns: int, group: int | None) -> float:

@@ -319,6 +319,8 @@ def _unknown_option(key: str, value: str, name: str, overrides: Sequence[str]) -
         cure = f"use {' or '.join(f'engine={one}' for one in engines)}, or leave it out"
         return UserError(f"no option {key} with this engine", where=where, cure=cure)
     near = [f"{parent}.{one}".lstrip(".") for one in get_close_matches(last, siblings, n=1)]
+    if key == f"engine.{last}" and engines_with(last):
+        near = [f"backbone.{last}"]
     near = near or get_close_matches(key, _option_names(options), n=1, cutoff=0.8)
     listed = (
         f"the options{f' of {parent}' if siblings and parent else ''} are {', '.join(siblings or map(str, options))}"

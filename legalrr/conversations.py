@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from legalrr.protocols import Call, Engine, Reply
@@ -123,10 +124,12 @@ class CallList:
 
     Args:
         calls: the calls, in order.
+        folder: see `legalrr.protocols.CallQueue`.
     """
 
-    def __init__(self, calls: Iterable[Call]) -> None:
+    def __init__(self, calls: Iterable[Call], folder: Path | None = None) -> None:
         self._calls = list(calls)
+        self.folder = folder
 
     def take(self, room: int | None = None) -> Sequence[Call]:
         """See `legalrr.protocols.CallQueue`."""
@@ -196,6 +199,11 @@ class _Queue(Generic[K, T]):
     _refused: list[tuple[str, Reply]] = field(default_factory=list)
     _looked: float = field(default_factory=time.monotonic)
     _announced: bool = False
+
+    @property
+    def folder(self) -> Path | None:
+        """See `legalrr.protocols.CallQueue`."""
+        return self.store.folder
 
     def take(self, room: int | None = None) -> list[Call]:
         """See `legalrr.protocols.CallQueue`."""

@@ -14,7 +14,9 @@ KEY_PREFIX = re.compile(r"(?:sk|pk|rk|gsk|csk|hf|xai|r8|ghp|nvapi|pplx)_")
 OPTION = re.compile(r"api_key_env['\"]?\s*(?P<sign>[=:])(?P<rest>.*)", re.DOTALL)
 VALUE = re.compile(r"[^\s,=:'\"(){}\[\]]+")
 INTERPOLATION = re.compile(r"\$\{[^}]*\}")
-USER_INFO = re.compile(r"[a-z][a-z0-9+.-]*:/*[^/\s?#'\"]*@|base_url['\"]?\s*[=:][^,}]*[@?#]", re.IGNORECASE)
+USER_INFO = re.compile(
+    r"[a-z][a-z0-9+.-]*:/*[^/\s?#'\"]*@|base_url['\"]?\s*[=:](?:\s*\[[^\]]*|[^,}]*)[@?#]", re.IGNORECASE
+)
 
 
 def is_variable_name(text: str) -> bool:

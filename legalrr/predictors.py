@@ -113,7 +113,7 @@ class ModelPredictor:
         done: list[CompletedTurn] = []
         answers: dict[str, str] = {}
         for turn in turns:
-            reply = yield replace(self._call(turn, answers), final=turn is turns[-1])
+            reply = yield replace(self._call(turn, answers), final=turn is turns[-1], about=id)
             if reply.error is not None:
                 LOG.warning("%s: %s (retry_errors=true asks again)", id, reply.error)
                 return Completion(id=id, turns=tuple(done), error=reply.error)

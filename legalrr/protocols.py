@@ -7,6 +7,7 @@ its fields and computes nothing; expensive work happens on the first call.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
 from legalrr.records import (
@@ -134,6 +135,8 @@ class Call:
     """Allowed answers for constrained decoding; empty: any text."""
     pages: tuple[Page, ...] = ()
     """Pages of the images in `messages`, in the same order, with their files; not part of the key."""
+    about: str = ""
+    """Id of the judgment: calls about the same one go to the same server; not part of the key."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,14 +195,15 @@ class Abilities:
 class CallQueue(Protocol):
     """Calls that wait for an answer. The answers to earlier calls bring further ones."""
 
+    @property
+    def folder(self) -> Path | None:
+        """Folder where answers are stored as they come, and where an engine notes what it has begun; None: nowhere."""
+
     def take(self, room: int | None = None) -> Sequence[Call]:
-        """Remove the next calls from the queue, and return them.
+        """Remove the next calls from the queue, and return them; none if none can be made before another is answered.
 
         Args:
             room: maximum number of calls; None: as many as an engine that batches them should choose from.
-
-        Returns:
-            The calls, which the engine must answer; none if no call can be made before another is answered.
         """
 
 
@@ -263,9 +267,9 @@ class Backbone(Protocol):
         """Return further JSON facts that answers depend on (digest of a local file); part of a call's identity."""
 
     def load(self) -> Engine:
-        """Return the engine; weights are loaded at the first call. Raises UserError for a missing model.
+        """Return the engine, the same for the same backbone; its weights are loaded at the first call.
 
-        Loading the same backbone again returns the same engine, so that the cells of a sweep share it.
+        Raises UserError for a missing model.
         """
 
 
@@ -352,11 +356,9 @@ class Restructurer(Protocol):
     """Stage that hides what reveals the outcome, orders the rest and fits it into the budget."""
 
     def restructure(self, judgment: Judgment, segments: Segments, tokens: Tokens | None, reserve: int) -> Document:
-        """Return the visible document.
+        """Return the visible document of a judgment with these roles.
 
         Args:
-            judgment: the judgment.
-            segments: its roles.
             tokens: counts tokens; None: no limit.
             reserve: tokens of the context reserved for prompt and answers.
         """
@@ -367,10 +369,7 @@ class Annotator(Protocol):
     """Stage that builds the prompt."""
 
     def reserve(self, scheme: Scheme, tokens: Tokens) -> int:
-        """Return the tokens that the longest arm needs besides the judgment.
-
-        The same for all arms, so that all show the same text.
-        """
+        """Return the tokens that the longest arm needs besides the judgment, so that all arms show the same text."""
 
     def annotate(self, judgment: Judgment, document: Document) -> Prompt:
         """Return the prompt about one document."""

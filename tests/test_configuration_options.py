@@ -40,6 +40,7 @@ CASES = [
         "annotate.tokns.answer=3: no option annotate.tokns.answer (did you mean annotate.tokens.answer=3?)",
     ),
     ("corpus.zzz=3", "corpus.zzz=3: no option corpus.zzz (the options of corpus are name, folder, "),
+    ("engine.batch=true", "engine.batch=true: no option engine.batch (did you mean backbone.batch=true?)"),
     ("limit=abc", "limit: Value 'abc' of type 'str' could not be converted to Integer (give a whole number)"),
     ("seed=1.5", "seed: Value '1.5' of type 'float' could not be converted to Integer (give a whole number)"),
     ("corpus=own_text", "corpus: corpus.folder has no value (set corpus.folder=VALUE)"),

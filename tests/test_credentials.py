@@ -61,6 +61,8 @@ def test_a_password_in_a_url_is_refused_without_being_shown(url):
     with pytest.raises(UserError, match="a user, password, query") as refused:
         require_no_credentials([f"backbone.base_url={url}"])
     assert "hunter2" not in str(refused.value)
+    with pytest.raises(UserError, match="a user, password, query"):
+        require_no_credentials([f"backbone.base_url=[http://localhost:8000/v1,{url}]"])
 
 
 def test_other_overrides_are_accepted():
@@ -68,6 +70,7 @@ def test_other_overrides_are_accepted():
         [
             "arm=d,r",
             "backbone.base_url=http://localhost:8000/v1",
+            "backbone.base_url=[http://localhost:8000/v1,http://localhost:8001/v1]",
             "backbone.api_key_env=null",
             "corpus.folder=/a@b/c",
             "backbone.api_key_env=${oc.env:NAME}",

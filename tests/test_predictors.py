@@ -1,3 +1,4 @@
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -110,6 +111,11 @@ class TestTurns:
         assert [t.name for t in made["j1"].turns] == ["analysis", "ratio", "ruling", "answer"]
         assert [t.name for t in made["short"].turns] == ["analysis", "answer"]
         assert [t.name for t in made["direct"].turns] == ["answer"]
+
+    def test_every_call_names_its_judgment(self, tmp_path: Path) -> None:
+        engine = Fake()
+        ask(cases(2, chain=True), engine, tmp_path)
+        assert Counter(call.about for call in engine.calls) == {"j0": 4, "j1": 4}
 
     @pytest.mark.parametrize("layout", ["conversation", "study", "judgment_first"])
     def test_later_turns_quote_the_answers_to_earlier_ones_about_the_same_judgment(

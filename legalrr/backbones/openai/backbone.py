@@ -6,13 +6,15 @@ import math
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any, ClassVar
 
 from legalrr.backbones.chat_template import DEFAULT_SECONDS, check_template_seconds
 from legalrr.backbones.local.model_files import content_digest
+from legalrr.backbones.openai.prices import Prices
+from legalrr.backbones.openai.servers import ServerList, read_servers
 from legalrr.backbones.openai.tokens import (
     TokenizerTokens,
     characters_per_token,
@@ -22,7 +24,7 @@ from legalrr.backbones.openai.tokens import (
 )
 from legalrr.backbones.sampling import CardSampling, check_decoding
 from legalrr.backbones.thinking import read_thinking
-from legalrr.credentials import require_plain_url, require_variable_name
+from legalrr.credentials import require_variable_name
 from legalrr.errors import UserError
 from legalrr.protocols import Engine, Reply
 from legalrr.records import CompletedTurn
@@ -38,47 +40,6 @@ SENDABLE = re.compile(r"[!-~]+")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prices:
-    """Price table: money per million tokens, in any one currency."""
-
-    input: float | None = None
-    """Price of uncached prompt tokens; None: unknown."""
-    cached_input: float | None = None
-    """Price of cached prompt tokens; None: unknown."""
-    output: float | None = None
-    """Price of generated tokens, including thoughts; None: unknown."""
-
-    def __post_init__(self) -> None:
-        """Validate the prices; raise UserError for a negative or infinite one."""
-        for field in fields(self):
-            price = getattr(self, field.name)
-            if price is not None and not (math.isfinite(price) and price >= 0):
-                raise UserError(
-                    f"{field.name} is {price}", where=f"backbone.prices.{field.name}", cure="give 0 or more, or null"
-                )
-
-    def cost(self, replies: Iterable[Reply | CompletedTurn]) -> float | None:
-        """Compute the cost of replies; return None if the price of any of their tokens is unknown.
-
-        A conversation that the server refused for its length costs nothing. Requests that timed out or were cancelled
-        produce no reply and are not included.
-        """
-        fresh = cached = new = 0
-        for reply in replies:
-            if reply.finish_reason == "overflow" and not reply.new_tokens:
-                continue
-            fresh += reply.prompt_tokens - reply.cached_tokens
-            cached += reply.cached_tokens
-            new += reply.new_tokens
-        total = 0.0
-        for count, price in ((fresh, self.input), (cached, self.cached_input), (new, self.output)):
-            if count and price is None:
-                return None
-            total += count * (price or 0.0) / 1_000_000
-        return total
-
-
-@dataclass(frozen=True, kw_only=True)
 class OpenAIBackbone:
     """A model behind a server's chat completions; a field that is None is not sent and left to the server."""
 
@@ -86,8 +47,9 @@ class OpenAIBackbone:
     """Name in tables."""
     model: str
     """Name of the model at the server; prefer a dated one, as undated names may later refer to newer models."""
-    base_url: str = "https://api.openai.com/v1"
-    """Base URL of the server, including `/v1`."""
+    base_url: Any = "https://api.openai.com/v1"
+    """Base URL of the server, including `/v1`; or a list of those of several servers of this model, which share the
+    calls. Answers are stored by the URL of a single server, but not by those of a list, whose servers may change."""
     context: int = at_least(1)
     """Maximum number of tokens of prompt plus answer at the server."""
     tokenizer: str = "characters:3"
@@ -137,7 +99,12 @@ class OpenAIBackbone:
     api_key_env: str | None = runtime(default=None)
     """Environment variable that contains the API key; None: the server needs none."""
     concurrency: int = at_least(1, 8, runtime=True)
-    """Maximum number of concurrent requests."""
+    """Maximum number of concurrent requests, of each server."""
+    batch: bool = runtime(default=False)
+    """Send calls in batches, which cost less and take up to 24 hours: OpenAI's batch interface. A killed run finds its
+    batches again, by their ids in the folder of stored answers."""
+    batch_requests: int = at_least(1, 50_000, runtime=True)
+    """Maximum number of requests in a batch; OpenAI's limit is 50,000, and 200 MB in any case."""
     timeout: float = runtime(default=600.0)
     """Seconds without data from the server before a request is retried."""
     retries: int = at_least(0, 10, runtime=True)
@@ -176,9 +143,20 @@ class OpenAIBackbone:
             )
         check_template_seconds(self.chat_template_seconds, option=OPTION)
         self._check_thinking(counted)
-        require_plain_url(self.base_url, where=f"{OPTION}.base_url")
+        object.__setattr__(self, "base_url", read_servers(self.base_url, where=f"{OPTION}.base_url"))
+        if self.batch and len(self.urls) > 1:
+            raise UserError(
+                f"{OPTION}.batch=true with {len(self.urls)} servers",
+                where=f"{OPTION}.base_url",
+                cure=f"give the one that makes batches, or use {OPTION}.batch=false",
+            )
         if self.api_key_env is not None:
             require_variable_name(self.api_key_env, where=f"{OPTION}.api_key_env")
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Base URLs of the servers."""
+        return self.base_url.urls if isinstance(self.base_url, ServerList) else (self.base_url,)
 
     def _check_thinking(self, counted: bool) -> None:
         thinking = read_thinking(self.thinking, self.thinking_tokens, self.chat_template_kwargs, option=OPTION)
@@ -264,7 +242,7 @@ class OpenAIBackbone:
         key = os.environ.get(self.api_key_env, "").strip()
         if not key:
             raise UserError(
-                f"the environment variable {self.api_key_env}, the key for {self.base_url}, is not set",
+                f"the environment variable {self.api_key_env}, the key for {self.urls[0]}, is not set",
                 where=f"{OPTION}.api_key_env",
                 cure=f"export {self.api_key_env}=..., or name another variable",
             )
@@ -278,7 +256,8 @@ class OpenAIBackbone:
 
     def cost(self, replies: Iterable[Reply | CompletedTurn]) -> float | None:
         """Compute the cost of replies; return None without a price table, or if a price is missing."""
-        return None if self.prices is None else self.prices.cost(replies)
+        cost = None if self.prices is None else self.prices.cost(replies)
+        return cost if cost is None or not self.batch or self.prices is None else cost * self.prices.batch
 
     def load(self) -> Engine:
         """Return the engine; equal backbones share one until another backbone is loaded. Does not contact the server.
@@ -298,8 +277,10 @@ def _engine(backbone: OpenAIBackbone) -> Engine:
             where=OPTION,
             cure="pip install 'legalrr[openai]', or pip install openai",
         )
+    from legalrr.backbones.openai.batches import BatchEngine
     from legalrr.backbones.openai.engine import OpenAIEngine
     from legalrr.backbones.openai.replies import Server
+    from legalrr.backbones.openai.requests import Requests
 
     arguments = backbone.chat_template_kwargs
     tokens = open_tokens(
@@ -321,23 +302,30 @@ def _engine(backbone: OpenAIBackbone) -> Engine:
     }
     if backbone.thinking == "budget":
         given[backbone.thought_cap] = backbone.thinking_tokens
-    return OpenAIEngine(
-        server=Server(
+    servers = [
+        Server(
             model=backbone.model,
             reply_model=backbone.reply_model or backbone.model,
-            base_url=backbone.base_url,
+            base_url=url,
             key=backbone.key,
             api_key_env=backbone.api_key_env,
             timeout=backbone.timeout,
             retries=backbone.retries,
             reply_megabytes=backbone.reply_megabytes,
-        ),
+        )
+        for url in backbone.urls
+    ]
+    requests = Requests(
+        model=backbone.model,
         tokens=tokens,
-        context=backbone.context,
+        # Thoughts are dropped from later turns, so room for one is enough.
+        context=backbone.context - backbone.thinking_tokens,
         thinking_tokens=backbone.thinking_tokens,
         parameters={name: value for name, value in given.items() if value is not None},
         echoes=backbone.logprobs == "echo",
         structured=backbone.structured,
         cap=backbone.cap,
-        concurrency=backbone.concurrency,
     )
+    if backbone.batch:
+        return BatchEngine(server=servers[0], requests=requests, most=backbone.batch_requests)
+    return OpenAIEngine(servers=servers, requests=requests, concurrency=backbone.concurrency)

@@ -59,20 +59,28 @@ class Connection:
         """Note that the connection was lost, so that the next calls begin with `require`."""
         self._reached = False
 
-    async def _request(self) -> None:
+    async def answers(self) -> bool:
+        """Whether the server can be reached, and does not answer a request for its models with an error of its own."""
+        try:
+            return await self._request() < httpx2.codes.INTERNAL_SERVER_ERROR
+        except (httpx2.ConnectError, httpx2.ConnectTimeout):
+            return False
+
+    async def _request(self) -> int:
+        """Request the models of the server, and return the status; 0 if it is reached, but sends none."""
         url = f"{self._server.base_url.rstrip('/')}/models"
         try:
             # With the proxies of the environment, as calls.
             async with (
                 DefaultAsyncHttpxClient(timeout=FIRST_SECONDS) as client,
-                client.stream("GET", url),
+                client.stream("GET", url) as response,
             ):
-                return
+                return response.status_code
         except (httpx2.ConnectError, httpx2.ConnectTimeout):
             raise
         except httpx2.HTTPError:
             # Reached; what else is wrong is an error of the calls.
-            return
+            return 0
 
 
 class Part(BaseModel):
@@ -139,6 +147,11 @@ async def require_valid_body(response: httpx2.Response, megabytes: int) -> None:
         response.headers["x-should-retry"] = "false"
         response.extensions[TOO_LONG] = True
         return
+    check_body(response)
+
+
+def check_body(response: httpx2.Response) -> None:
+    """Give a response the status that its body states, as `require_valid_body`, for a body that was read."""
     if response.is_success:
         try:
             # Not by pydantic's parser, which rejects an answer that was cut off within a character.

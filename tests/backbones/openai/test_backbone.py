@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 import traceback
+from dataclasses import replace
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -12,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from legalrr.backbones.echo import EchoBackbone
-from legalrr.backbones.openai.backbone import OpenAIBackbone, Prices
+from legalrr.backbones.openai.backbone import OpenAIBackbone
+from legalrr.backbones.openai.prices import Prices
 from legalrr.conversations import CallList
 from legalrr.errors import UserError
 from legalrr.paths import root
@@ -173,9 +175,24 @@ def test_the_identity_contains_exactly_what_changes_answers():
         "reply_megabytes": 1,
         "retries": 0,
         "prices": Prices(input=1.0),
+        "batch": True,
+        "batch_requests": 9,
     }
     assert identity(backbone(**silent)) == identity(backbone())
     assert set(description(backbone())["fields"]) == {*changes, "tokenizer_revision"} - {"chat_template_kwargs"}
+
+
+def test_the_identity_of_several_servers_does_not_depend_on_their_urls(tmp_path):
+    def several(*urls):
+        chosen = ["backbone=local", "engine=server", "backbone.model=m", f"backbone.base_url=[{','.join(urls)}]"]
+        return pipeline(tmp_path, *chosen).backbone
+
+    both = several("http://a:8000/v1", "http://b.example.org:8000/v1")
+    assert both.urls == ("http://a:8000/v1", "http://b.example.org:8000/v1")
+    alone = several("https://c/v1")
+    assert identity(both) == identity(alone) != identity(replace(both, base_url="http://a:8000/v1"))
+    assert "example" not in json.dumps(description(both))
+    assert identity(replace(both, seed=None)) == identity(both)
 
 
 def test_a_local_tokenizer_is_identified_by_its_content(tiny, tmp_path):
@@ -211,6 +228,15 @@ def test_a_local_tokenizer_is_identified_by_its_content(tiny, tmp_path):
         ({"base_url": ""}, "base_url"),
         ({"base_url": "http://me:secret@there/v1"}, "base_url: a URL with a user"),
         ({"base_url": "http://there/v1?key=secret"}, "base_url: a URL with a user"),
+        ({"base_url": []}, "base_url: a list without a server"),
+        ({"base_url": ["http://a/v1", "localhost:8000"]}, "base_url: 'localhost:8000'"),
+        ({"base_url": ["http://a/v1", "http://me:secret@b/v1"]}, "base_url: a URL with a user"),
+        (
+            {"base_url": ["http://a/v1", "http://b/v1", "http://a/v1/"]},
+            "base_url: http://a/v1 stands in the list 2 times",
+        ),
+        ({"base_url": ["http://a/v1", "http://b/v1"], "batch": True}, "base_url: backbone.batch=true with 2 servers"),
+        ({"batch_requests": 0}, "batch_requests"),
     ],
 )
 def test_a_wrong_value_is_refused_by_the_name_of_its_option(options, named):
@@ -306,8 +332,16 @@ def test_a_backbone_without_prices_has_no_cost():
     assert OpenAIBackbone(**options, prices=PRICES).cost([priced(new=1)]) == pytest.approx(8e-6)
 
 
+def test_batches_cost_half_or_what_the_price_table_says(tmp_path):
+    asked = backbone(prices=PRICES, batch=True)
+    replies = [priced(prompt=2_000_000, cached=1_000_000, new=1_000_000)]
+    assert (backbone(prices=PRICES).cost(replies), asked.cost(replies)) == (10.5, 5.25)
+    assert replace(asked, prices=replace(PRICES, batch=0.1)).cost(replies) == pytest.approx(1.05)
+    assert pipeline(tmp_path, "backbone=o3_mini", "backbone.batch=true").backbone.cost(replies) == pytest.approx(3.025)
+
+
 @pytest.mark.parametrize("price", [-1.0, math.nan, math.inf])
-@pytest.mark.parametrize("which", ["input", "cached_input", "output"])
+@pytest.mark.parametrize("which", ["input", "cached_input", "output", "batch"])
 def test_an_invalid_price_is_refused_by_name(which, price):
     with pytest.raises(UserError, match=f"^backbone.prices.{which}: {which} is"):
         Prices(**{which: price})

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from legalrr.backbones.echo import EchoBackbone
-from legalrr.backbones.openai import engine as openai_engine
 from legalrr.backbones.openai import replies
+from legalrr.backbones.openai import requests as openai_requests
 from legalrr.backbones.openai.backbone import OpenAIBackbone
 from legalrr.conversations import CallList
 from legalrr.errors import UserError
@@ -167,7 +167,7 @@ def test_no_call_is_sent_after_a_permanent_failure(serve, monkeypatch):
         assert failed.wait(60)
         handler.reply(200, chat({"content": "YES"}))
 
-    monkeypatch.setattr(openai_engine, "user_error", noted)
+    monkeypatch.setattr(openai_requests, "user_error", noted)
     server = serve(EchoBackbone().load(), lambda body: about(2, said(404, {}))(body) or held)
     got = []
     with pytest.raises(UserError, match=r"^call k2: "):

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from legalrr.backbones.echo import EchoBackbone
-from legalrr.backbones.openai import engine as openai_engine
+from legalrr.backbones.openai import refusals
 from legalrr.configuration import compose
 from legalrr.errors import UserError
 from legalrr.predictors import visible_text
@@ -77,14 +77,14 @@ def test_one_refused_judgment_is_invalid_with_its_reason_and_the_rest_goes_on(se
 
 
 def test_a_server_that_refuses_every_call_is_an_error(serve, tmp_path, monkeypatch):
-    monkeypatch.setattr(openai_engine, "MAX_REFUSED", 3)
+    monkeypatch.setattr(refusals, "MAX_REFUSED", 3)
     server = serve(EchoBackbone().load(), lambda body: refusal)
     with pytest.raises(UserError, match=r"^call .*: 4 refusals in a row: .*content management policy"):
         run_cell(pipeline(server, tmp_path), tmp_path / "cell")
 
 
 def test_a_filter_that_refuses_many_judgments_in_a_row_and_lets_others_pass_ends_no_run(serve, tmp_path, monkeypatch):
-    monkeypatch.setattr(openai_engine, "MAX_REFUSED", 3)
+    monkeypatch.setattr(refusals, "MAX_REFUSED", 3)
     server = serve(EchoBackbone().load(), lambda body: None if shows(body, "Answer YES.") else refusal)
     run_cell(pipeline(server, tmp_path), tmp_path / "cell")
     rows = [json.loads(line) for line in (tmp_path / "cell" / "predictions.jsonl").read_text("utf-8").splitlines()]
@@ -119,7 +119,7 @@ def test_a_refusal_is_checked_by_one_test_request_without_the_judgment(serve, wa
     def fault(body):
         return (
             (lambda handler: handler.reply(status, {"detail": GENERAL}))
-            if body["messages"][1]["content"] != openai_engine.TEST_CONTENT
+            if body["messages"][1]["content"] != refusals.TEST_CONTENT
             else None
         )
 
@@ -151,7 +151,7 @@ def test_a_refused_parameter_or_role_is_an_error_without_a_test_request(serve, w
 
 
 def test_refusals_in_general_words_in_a_row_are_an_error_too(serve, tmp_path, monkeypatch):
-    monkeypatch.setattr(openai_engine, "MAX_REFUSED", 3)
+    monkeypatch.setattr(refusals, "MAX_REFUSED", 3)
     server = serve(EchoBackbone().load(), lambda body: None if shows(body, "Answer YES.") else general)
     with pytest.raises(UserError, match=rf"^call .*: 4 refusals in a row: .*{GENERAL}"):
         run_cell(pipeline(server, tmp_path), tmp_path / "cell")

@@ -7,7 +7,7 @@ import pytest
 
 from legalrr.backbones.echo import EchoBackbone
 from legalrr.backbones.openai.backbone import OpenAIBackbone
-from legalrr.backbones.openai.engine import TEST_CONTENT
+from legalrr.backbones.openai.refusals import TEST_CONTENT
 from legalrr.backbones.openai.replies import CALL_STATUSES
 from legalrr.backbones.openai.transport import require_valid_body
 from legalrr.conversations import CallList

@@ -58,7 +58,8 @@ def test_a_server_that_comes_up_is_found_by_the_same_engine(serve, waits):
     server = serve(EchoBackbone().load())
     asked = engine(free_url())
     failure(asked)
-    asked._server = asked._connection._server = engine(server.url)._server
+    (host,) = asked._pool.hosts
+    (host.server,) = (host.connection._server,) = [one.server for one in engine(server.url)._pool.hosts]
     assert list(asked.answer(CallList([CALL])))
     server.close()
     for _ in range(2):
