@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from legalrr.errors import UserError, file_errors
+from legalrr.files import make_folder, write_atomically
 from legalrr.stage import digest
-from legalrr.store import make_folder, write_atomically
 from legalrr.typed_json import load_json, parse
 
 FOLDER = "batches"
