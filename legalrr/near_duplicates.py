@@ -169,6 +169,8 @@ class _Holders:
         import numpy as np
 
         if not self._files:
+            if self._folder is not None:
+                self._folder.mkdir(parents=True, exist_ok=True)
             self._files = [tempfile.TemporaryFile(dir=self._folder) for _ in range(PARTS)]  # noqa: SIM115
         hashes, texts = self._join()
         entries = np.empty(len(hashes), dtype=_entry())
