@@ -54,7 +54,7 @@ def measure(folder: Path, run: str) -> dict[str, float]:
     options = ["corpus=own_table", f"corpus.file={folder / 'corpus.jsonl'}", "segment=crf", "backbone=echo"]
     options += ["score.resamples=99", "score.permutations=99", f"runs={folder / 'runs'}"]
     pipelines = [build_pipeline(compose(overrides=[*options, f"arm={arm}"])) for arm in ARMS]
-    started = time.perf_counter()
+    started, used = time.perf_counter(), time.process_time()
     prepared = PreparationCache()
     fresh: dict[str, set[str]] = {}
     prefetch(pipelines, fresh, prepared)
@@ -63,7 +63,8 @@ def measure(folder: Path, run: str) -> dict[str, float]:
         run_cell(pipeline, folder / run / str(number), fresh[identity(pipeline.backbone)], prepared)
     ended = time.perf_counter()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
-    return {"prefetch": prefetched - started, "cells": ended - prefetched, "MB": peak}
+    busy = time.process_time() - used
+    return {"prefetch": prefetched - started, "cells": ended - prefetched, "CPU": busy, "MB": peak}
 
 
 def in_process(folder: Path, run: str) -> dict[str, float]:
@@ -84,9 +85,9 @@ def main() -> None:
     if options.measure:
         print(json.dumps(measure(options.folder, options.measure)))
         return
-    print(
-        f"{'judgments':>10}{'run':>8}{'prefetch':>10}{'cells':>10}{'per judgment':>14}{'peak':>10}{'run folders':>17}"
-    )
+    titles = ("judgments", "run", "prefetch", "cells", "each", "CPU each", "peak", "folders each")
+    widths = (10, 8, 11, 11, 12, 12, 10, 14)
+    print("".join(f"{title:>{width}}" for title, width in zip(titles, widths, strict=True)))
     for count in map(int, options.judgments.split(",")):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
@@ -96,8 +97,15 @@ def main() -> None:
                 found = in_process(folder, run)
                 seconds = found["prefetch"] + found["cells"]
                 size = sum(path.stat().st_size for path in (folder / run).rglob("*") if path.is_file())
-                line = f"{count:>10,}{run:>8}{found['prefetch']:>8.1f} s{found['cells']:>8.1f} s"
-                line += f"{1e3 * seconds / count:>11.1f} ms{found['MB']:>7.0f} MB{size / count / 1e3:>8.0f} kB each"
+                values = (
+                    f"{count:,}",
+                    run,
+                    *(f"{found[name]:.1f} s" for name in ("prefetch", "cells")),
+                    *(f"{1e3 * one / count:.1f} ms" for one in (seconds, found["CPU"])),
+                    f"{found['MB']:.0f} MB",
+                    f"{size / count / 1e3:.0f} kB",
+                )
+                line = "".join(f"{value:>{width}}" for value, width in zip(values, widths, strict=True))
                 print(line + (f"   {first / seconds:.1f} times as fast" if first else ""), flush=True)
                 first = seconds
 
