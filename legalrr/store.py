@@ -26,7 +26,7 @@ from legalrr.claims import Claims
 from legalrr.errors import UserError, file_errors
 from legalrr.files import write_atomically
 from legalrr.index_file import DamagedIndexError
-from legalrr.shards import Place, ShardReader, key_digest, parse_line, read_lines
+from legalrr.shards import Place, ShardReader, fingerprint, key_digest, parse_line, read_lines
 from legalrr.store_index import Extent, StoreIndex, Unindexed
 
 UNINDEXED = 16_384
@@ -245,18 +245,22 @@ class Store:
         """Take account of the next line of a shard."""
         extent = self._extents[place.shard]
         self._unindexed.add(key_digest(key), place)
-        extent.end, extent.lines = place.start + place.length + 1, extent.lines + 1
+        extent.end, extent.lines, extent.check = place.start + place.length + 1, extent.lines + 1, ""
 
     def _read_on(self, name: str, size: int) -> None:
         """Read the lines of a shard that are not known yet; `size` is that of its file."""
+        path = self.folder / name
+        extent = self._extents.get(name)
+        if extent is not None and extent.check and fingerprint(path, extent.end) != extent.check:
+            self._forget(name)
         while True:
             extent = self._extents.setdefault(name, Extent())
-            for line in read_lines(self.folder / name, extent.end, extent.lines):
+            for line in read_lines(path, extent.end, extent.lines):
                 self._note(line.key, line.place)
                 if self._unindexed.count >= max(self._next, SPILL * self._limit):
                     break
             else:
-                extent.size = size
+                extent.size, extent.check = size, fingerprint(path, extent.end)
                 return
             self._write_index()
 

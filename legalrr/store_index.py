@@ -20,7 +20,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 from legalrr import index_file
@@ -47,6 +46,8 @@ class Extent:
     """Lines before it."""
     size: int = -1
     """Size of the file when it was read last; it may end in an incomplete line."""
+    check: str = ""
+    """`legalrr.shards.fingerprint` of the bytes before `end`; "" if not known."""
 
 
 class Unindexed:
@@ -118,13 +119,20 @@ class StoreIndex:
             return
 
     def reached(self) -> dict[str, Extent]:
-        """Return how far each shard is covered without a gap."""
+        """Return how far each shard is covered from its start; parts behind a gap do not count any more."""
         found: dict[str, Extent] = {}
-        parts = chain.from_iterable(_true_parts(file) for file in self._files)
-        for part in sorted(parts, key=lambda part: (part.shard, part.start)):
+        parts = [
+            (part, file, number)
+            for file in self._files
+            for number, part in enumerate(file.parts)
+            if number not in file.dropped
+        ]
+        for part, file, number in sorted(parts, key=lambda one: (one[0].shard, one[0].start)):
             extent = found.setdefault(part.shard, Extent())
-            if part.start <= extent.end < part.end:
-                extent.end, extent.lines, extent.size = part.end, part.lines, part.end
+            if part.start > extent.end:
+                file.dropped.add(number)
+            elif part.end > extent.end:
+                extent.end, extent.lines, extent.size, extent.check = part.end, part.lines, part.end, part.check
         return found
 
     def find(self, digest: int) -> list[Place]:
@@ -302,7 +310,7 @@ class StoreIndex:
                 start=start,
                 end=extent.end,
                 lines=extent.lines,
-                check=fingerprint(path, extent.end),
+                check=extent.check or fingerprint(path, extent.end),
                 modified=path.stat().st_mtime_ns,
             )
         except FileNotFoundError:
@@ -334,10 +342,6 @@ def _sorted_entries(rows: Sequence[tuple[int, int, int, int]]) -> "index_file.En
 
     entries = np.array(rows, index_file.ENTRY)
     return entries[np.argsort(entries["digest"], kind="stable")]
-
-
-def _true_parts(file: IndexFile) -> list[Part]:
-    return [part for number, part in enumerate(file.parts) if number not in file.dropped]
 
 
 def _same_numbers(file: IndexFile) -> list[int]:

@@ -10,8 +10,6 @@ from legalrr.errors import UserError
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-    from legalrr.backbones.local.decode import Generated
-
 
 @dataclass(frozen=True, kw_only=True)
 class CardSampling:
@@ -65,6 +63,24 @@ def call_seed(seed: int, key: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed} {key}".encode()).digest()[:8], "big") >> 1
 
 
+@dataclass(frozen=True, kw_only=True)
+class Generated:
+    """Find the tokens that were generated in a batch.
+
+    A logits processor gets those of earlier calls of `generate` as part of the padded prompts.
+    """
+
+    before: Sequence[Sequence[int]]
+    """For each row, tokens generated before this call."""
+    width: int
+    """Length of the padded prompts with these, in tokens."""
+
+    def rows(self, input_ids: "Tensor") -> list[list[int]]:
+        """Return the tokens generated so far in each row of (rows, tokens)."""
+        now = input_ids[:, self.width :].tolist()
+        return [[*before, *tokens] for before, tokens in zip(self.before, now, strict=True)]
+
+
 class Sampler:
     """Logits processor of transformers that turns greedy decoding into sampling.
 
@@ -78,7 +94,7 @@ class Sampler:
         generated: finds the tokens generated so far.
     """
 
-    def __init__(self, card: CardSampling, generators: Sequence["Generator"], generated: "Generated") -> None:
+    def __init__(self, card: CardSampling, generators: Sequence["Generator"], generated: Generated) -> None:
         from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
         self._penalty = card.presence_penalty

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from legalrr.backbones.chat_template import ChatTemplate
-    from legalrr.backbones.local.decode import Generated
+    from legalrr.backbones.sampling import Generated
 
 MODES = ("off", "on", "budget")
 YAML = {"False": "off", "True": "on"}

@@ -127,7 +127,7 @@ class Calibration:
         if not first:
             return 0.0
         lengths = [len(self.engine.prompt_ids(call)) for call in calls]
-        return sum(speed.time(Work(rows=1, read=n, attended=n * n / 2, steps=0, width=0)) for n in lengths)
+        return sum(speed.time(Work(rows=1, read=n, attended=n * n / 2, steps=0, seen=0)) for n in lengths)
 
     def _answers(self, calls: Sequence[Call], affordable: int) -> Iterator[tuple[str, Reply]]:
         made = [
@@ -159,12 +159,14 @@ class Calibration:
             for call in calls
         ]
         started = self.clock()
-        replies = [reply for batch in self.engine.answer(CallList(made)) for _, reply in batch]
+        given = {key: reply for batch in self.engine.answer(CallList(made)) for key, reply in batch}
         seconds = self.clock() - started
+        replies = [given[call.key] for call in made]
         written = max((reply.new_tokens for reply in replies), default=1)
         # The last token of a prompt is read with the first step.
         read = [max(reply.prompt_tokens - reply.cached_tokens - 1, 0) for reply in replies]
-        width = max((reply.prompt_tokens for reply in replies), default=0)
+        # Equal prompts have their states once.
+        states = {str(call.messages): reply.prompt_tokens for call, reply in zip(made, replies, strict=True)}
         attended = sum(n * (reply.prompt_tokens - n / 2) for n, reply in zip(read, replies, strict=True))
-        work = Work(rows=len(made), read=sum(read), attended=attended, steps=max(written, 1), width=width + written / 2)
-        return work, seconds
+        seen = sum(states.values()) + len(made) * written / 2
+        return Work(rows=len(made), read=sum(read), attended=attended, steps=max(written, 1), seen=seen), seconds

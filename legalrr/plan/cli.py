@@ -15,6 +15,7 @@ from legalrr.errors import UserError
 
 if TYPE_CHECKING:
     from legalrr.plan.cells import Cells
+    from legalrr.plan.duration import Cluster
 
 FIRST = ""
 """Value of --prompts without an id."""
@@ -28,6 +29,7 @@ examples:
   legalrr plan experiment=paper corpus=lawai50 backbone=smollm2
   legalrr plan experiment=paper backbone=o3_mini               money, from the prices of the backbone
   legalrr plan experiment=paper --tokens-per-second 9000,40    the time on another machine
+  legalrr plan experiment=paper --tokens-per-second 9000,800 --cluster gpus=8,price=2.5
   legalrr plan experiment=paper --prompts tax-2 --out prompts.html      one judgment in all arms, side by side
 """
 
@@ -49,6 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="predict the time from tokens read and written per second, instead of a calibration",
     )
     speed.add_argument("--no-calibration", action="store_true", help="predict no time")
+    parser.add_argument(
+        "--cluster",
+        metavar="workers=N[,lease=4][,price=P]",
+        help="predict the time of N workers too, each with `lease` judgments under way and a price of P an hour",
+    )
     parser.add_argument(
         "--prompts",
         nargs="?",
@@ -79,6 +86,8 @@ def _plan(overrides: list[str], chosen: argparse.Namespace) -> None:
     # Progress, as in a run.
     logging.getLogger("legalrr").setLevel(logging.INFO)
 
+    cluster = None if chosen.cluster is None else _cluster(chosen.cluster)
+
     from legalrr.plan.cells import Cells
     from legalrr.plan.duration import Options
     from legalrr.plan.output import print_plan
@@ -91,7 +100,7 @@ def _plan(overrides: list[str], chosen: argparse.Namespace) -> None:
     if chosen.prompts is not None:
         _prompts(cells, [own for own, _ in composed], chosen)
         return
-    plan = make_plan(cells, Options(calibrate=not chosen.no_calibration, tokens_per_second=speed))
+    plan = make_plan(cells, Options(calibrate=not chosen.no_calibration, tokens_per_second=speed, cluster=cluster))
     if chosen.json:
         print(json.dumps(plan.as_json(), indent=2, ensure_ascii=False))
         return
@@ -126,6 +135,29 @@ def _speed(text: str) -> tuple[float, float]:
             cure="give tokens read and written per second, as 9000,40",
         )
     return reading, writing
+
+
+def _cluster(text: str) -> "Cluster":
+    """Parse workers=N[,lease=N][,price=P]; `gpus` is another word for workers."""
+    from legalrr.plan.duration import Cluster
+
+    given = dict(part.partition("=")[::2] for part in text.split(","))
+    if "gpus" in given:
+        given["workers"] = given.pop("gpus")
+    try:
+        workers, lease = int(given.pop("workers")), int(given.pop("lease", "4"))
+        price = float(given.pop("price")) if "price" in given else None
+    except (KeyError, ValueError):
+        workers = lease = 0
+        price = None
+    if given or workers < 1 or lease < 1 or (price is not None and not 0 <= price < math.inf):
+        raise UserError(
+            f"{text!r} does not describe workers",
+            where="--cluster",
+            cure="give their number, and if you like judgments under way in each and the price of an hour of one: "
+            "workers=8,lease=4,price=2.5",
+        )
+    return Cluster(workers=workers, lease=lease, price=price)
 
 
 if __name__ == "__main__":

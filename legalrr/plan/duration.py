@@ -2,19 +2,31 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from legalrr.errors import UserError
 from legalrr.plan.calibration import Calibration
 from legalrr.plan.cells import BackboneCells
-from legalrr.plan.result import Duration
-from legalrr.plan.schedule import Scheduler, predict_seconds
-from legalrr.plan.speed import AnswerLengths, Speed, written_share
+from legalrr.plan.result import ClusterDuration, Duration
+from legalrr.plan.schedule import Forecast, Scheduler, forecast
+from legalrr.plan.speed import AnswerLengths, Speed, given_speed, written_share
 from legalrr.plan.walk import Walk, Walked
 from legalrr.progress import working
 
 MAX_LENGTHS = 1000
 """Most stored answers of one limit whose lengths are used."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """Workers that share a run."""
+
+    workers: int
+    """Number of processes with a model each, each as fast as the one here."""
+    lease: int = 4
+    """Judgments that a worker has under way."""
+    price: float | None = None
+    """Money for an hour of a worker; None: not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +41,8 @@ class Options:
     """Clock of these measurements."""
     speed: Speed | None = None
     """Speed that was measured before, instead."""
+    cluster: Cluster | None = None
+    """Workers to plan for, in addition to one; None: none."""
 
 
 def duration(
@@ -52,38 +66,48 @@ def duration(
     for call in walk.calls.values():
         if call.written and call.limit and len(known.known.get(call.limit, ())) < MAX_LENGTHS:
             known.add(call.limit, call.written)
-    if options.tokens_per_second is not None:
-        reading, writing = options.tokens_per_second
-        read = sum(call.fresh for call in made) / reading
-        expected, longest = (sum(one.mean(limit) * n for limit, n in limits.items()) for one in (known, most))
-        return Duration(
-            expected=read + expected / writing, most=read + longest / writing, speed=None, sampled=known.count
-        )
     opened = group.opened
-    if not options.calibrate or opened is None or not opened.runs_here or not walk.samples:
-        return None
     scheduler = Scheduler(
         group=getattr(group.cells[0].pipeline.predict, "group", 1),
-        holds=opened.engine.holds if len(group.cells) > 1 else None,
-        batch_tokens=getattr(opened.backbone, "batch_tokens", None),
-        batch_prefill=getattr(opened.backbone, "batch_prefill", None),
-        batch_states=getattr(opened.engine, "batch_states", None),
-        least_steps=getattr(opened.engine, "least_steps", 1),
-        cached=opened.engine.holds != 0,
+        holds=None if opened is None or len(group.cells) == 1 else opened.engine.holds,
+        batch_tokens=None if opened is None else getattr(opened.backbone, "batch_tokens", None),
+        batch_prefill=None if opened is None else getattr(opened.backbone, "batch_prefill", None),
+        batch_states=None if opened is None else getattr(opened.engine, "batch_states", None),
+        least_steps=1 if opened is None else getattr(opened.engine, "least_steps", 1),
+        cached=opened is None or opened.engine.holds != 0,
     )
-    calibration = Calibration(engine=opened.engine, samples=walk.samples, clock=options.clock)
-    try:
-        with working(f"calibrate {opened.backbone.name}"):
-            speed = options.speed or calibration.speed()
-            if not known.count:
-                ids = group.ids()
-                calibration.sample(group.conversations(*ids[len(ids) // 2]), speed, known)
-    except UserError as error:
-        group.problems.add([cell.number for cell in group.cells], error, planned=True)
+    if options.tokens_per_second is not None:
+        speed = given_speed(*options.tokens_per_second)
+    elif not options.calibrate or opened is None or not opened.runs_here or not walk.samples:
         return None
+    else:
+        calibration = Calibration(engine=opened.engine, samples=walk.samples, clock=options.clock)
+        try:
+            with working(f"calibrate {opened.backbone.name}"):
+                speed = options.speed or calibration.speed()
+                if not known.count:
+                    ids = group.ids()
+                    calibration.sample(group.conversations(*ids[len(ids) // 2]), speed, known)
+        except UserError as error:
+            group.problems.add([cell.number for cell in group.cells], error, planned=True)
+            return None
+
+    def predict(scheduler: Scheduler, workers: int) -> tuple[Forecast, Forecast]:
+        expected = forecast(speed, walked, scheduler, known, written_share(limits, known), workers=workers)
+        return expected, forecast(speed, walked, scheduler, most, 1.0, workers=workers)
+
+    expected, longest = predict(scheduler, 1)
+    cluster = None
+    if options.cluster is not None:
+        workers, lease, price = options.cluster.workers, options.cluster.lease, options.cluster.price
+        shared, longest_shared = predict(replace(scheduler, group=min(scheduler.group, lease)), workers)
+        cluster = ClusterDuration(
+            workers=workers, expected=shared.seconds, most=longest_shared.seconds, idle=shared.idle, price=price
+        )
     return Duration(
-        expected=predict_seconds(speed, walked, scheduler, known, written_share(limits, known)),
-        most=predict_seconds(speed, walked, scheduler, most, 1.0),
-        speed=speed,
+        expected=expected.seconds,
+        most=longest.seconds,
+        speed=None if options.tokens_per_second is not None else speed,
         sampled=known.count,
+        cluster=cluster,
     )

@@ -105,7 +105,7 @@ def _backbones_table(backbones: Sequence[BackbonePlan]) -> Table:
 def _lines(plan: Plan) -> Iterator[str]:
     yield ""
     for one in plan.backbones:
-        for line in (_memory(one), _time(one), _money(one), _length(one)):
+        for line in (_memory(one), _time(one), _cluster(one), _money(one), _length(one)):
             if line is not None:
                 yield line
     costs = [one.cost_most for one in plan.backbones if one.cost_most is not None]
@@ -171,6 +171,17 @@ def _time(one: BackbonePlan) -> str | None:
         f"time, {one.name}: about {duration(found.expected)}{most} ({basis}; {speed.measured} measurements in "
         f"{speed.seconds:.0f} s, fitted to {speed.error:.0%}; after 1,024 tokens it reads {speed.prefill:,.0f} and "
         f"writes {speed.decode:,.1f} tokens per second, on this machine as busy as it was)"
+    )
+
+
+def _cluster(one: BackbonePlan) -> str | None:
+    found = None if one.duration is None else one.duration.cluster
+    if found is None or not one.to_make:
+        return None
+    price = "" if found.price is None else f", {found.hours * found.price:,.2f} in money"
+    return (
+        f"cluster, {one.name}: about {duration(found.expected)}, at most {duration(found.most)}, by {found.workers:,} "
+        f"workers like this one; {found.idle:.0%} of their time idle; {found.hours:,.2f} hours of all{price}"
     )
 
 

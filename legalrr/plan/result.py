@@ -40,8 +40,29 @@ class CellPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClusterDuration:
+    """Predicted course of a run by several workers."""
+
+    workers: int
+    """Number of workers with a model each."""
+    expected: float
+    """Seconds, as in `Duration`."""
+    most: float
+    """Seconds with every answer at its limit."""
+    idle: float
+    """Share of the workers' time with nothing to do, expected."""
+    price: float | None
+    """Money for an hour of a worker; None: not given."""
+
+    @property
+    def hours(self) -> float:
+        """Hours of all workers together, expected."""
+        return self.workers * self.expected / 3600
+
+
+@dataclass(frozen=True, kw_only=True)
 class Duration:
-    """Predicted seconds of a run."""
+    """Predicted seconds of a run by one worker."""
 
     expected: float
     """With answers as long as stored or sampled ones."""
@@ -51,6 +72,8 @@ class Duration:
     """Measured speed; None: given tokens per second."""
     sampled: int
     """Answers whose lengths are known."""
+    cluster: ClusterDuration | None = None
+    """The same by several workers; None: not asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Predict which calls an engine answers together, and the seconds of all.
+"""Predict which calls an engine answers together, and the seconds of all, also of several workers.
 
 Prompts join the batch under way when an answer of it ends, as far as the limits of the engine allow: later turns of a
 judgment before first turns of another. Answers to compare are computed prompt by prompt.
@@ -6,6 +6,7 @@ judgment before first turns of another. Answers to compare are computed prompt b
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 
 from legalrr.plan.speed import AnswerLengths, Speed, Work
 from legalrr.plan.walk import PlannedCall, Walked
@@ -21,8 +22,8 @@ class Phase:
     """Number of answers that are then written together; 0 if answers are compared."""
     steps: float
     """Tokens that each of them grows by."""
-    width: float
-    """Tokens of the longest, in the middle of the phase."""
+    seen: float
+    """Distinct tokens of their prompts and answers, in the middle of the phase."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +89,8 @@ class _Row:
     """Tokens of its answer."""
     read: float
     """Tokens of its prompt that are computed."""
+    own: float
+    """Tokens of its conversation, without its answer, that no earlier prompt begins with."""
     written: float = 0.0
 
     def width(self, share: float) -> float:
@@ -137,12 +140,12 @@ class _Run:
         if compared is not None:
             self._waiting.remove(compared)
             self._end(compared)
-            return Phase(joined=(compared.call,), rows=0, steps=0.0, width=0.0)
+            return Phase(joined=(compared.call,), rows=0, steps=0.0, seen=compared.width(self.share))
         joined = self._join()
         left = [row.length - row.written for row in self.running]
         steps = max(min(left), min(max(left), self.scheduler.least_steps))
-        width = max(row.width(self.share) for row in self.running) + steps / 2
-        phase = Phase(joined=tuple(row.call for row in joined), rows=len(self.running), steps=steps, width=width)
+        seen = self._distinct() + len(self.running) * steps / 2
+        phase = Phase(joined=tuple(row.call for row in joined), rows=len(self.running), steps=steps, seen=seen)
         for row in self.running:
             row.written += steps
         ended = [row for row in self.running if row.written >= row.length]
@@ -150,6 +153,18 @@ class _Run:
         for row in ended:
             self._end(row)
         return phase
+
+    def _distinct(self) -> float:
+        """Count the tokens under way, those that rows share once; exact if all that is shared is of one text."""
+        if not self.scheduler.cached:
+            return sum(row.width(self.share) for row in self.running)
+        of: dict[int, list[_Row]] = {}
+        for row in self.running:
+            of.setdefault(id(row.judgment), []).append(row)
+        return sum(
+            max(sum(row.own + row.written for row in rows), *(row.width(self.share) for row in rows))
+            for rows in of.values()
+        )
 
     def _join(self) -> list[_Row]:
         joined: list[_Row] = []
@@ -174,34 +189,69 @@ class _Run:
         row.judgment.left -= 1
         if not row.judgment.left:
             self._begun.remove(row.judgment)
-        later = [self._row(call, row.judgment) for call in row.judgment.following.pop(row.call.key, ())]
+        following = row.judgment.following.pop(row.call.key, ())
+        later = [self._row(call, row.judgment, row.own + row.written) for call in following]
         # After other later turns, and before first turns.
         place = next((at for at, one in enumerate(self._waiting) if one.call.after is None), len(self._waiting))
         self._waiting[place:place] = later
 
-    def _row(self, call: PlannedCall, judgment: _Judgment) -> _Row:
+    def _row(self, call: PlannedCall, judgment: _Judgment, before: float = 0.0) -> _Row:
         self._count += 1
-        length = max(self.lengths.spread(call.limit, self._count), 1.0)
-        return _Row(call=call, judgment=judgment, length=length, read=self.scheduler.read(call, self.share))
+        return _Row(
+            call=call,
+            judgment=judgment,
+            length=max(self.lengths.spread(call.limit, self._count), 1.0),
+            read=self.scheduler.read(call, self.share),
+            own=before + call.fresh,
+        )
 
 
-def predict_seconds(
-    speed: Speed, walked: Iterable[Walked], scheduler: Scheduler, lengths: AnswerLengths, share: float
-) -> float:
-    """Predict the seconds of a run, with the load of the model.
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """Predicted course of a run."""
+
+    seconds: float
+    """Duration, with the load of the model."""
+    idle: float
+    """Share of the time of all workers in which they have nothing to do."""
+
+
+def forecast(
+    speed: Speed,
+    walked: Iterable[Walked],
+    scheduler: Scheduler,
+    lengths: AnswerLengths,
+    share: float,
+    *,
+    workers: int = 1,
+) -> Forecast:
+    """Predict the course of a run.
 
     Args:
-        speed: the speed.
+        speed: the speed of one worker.
         walked: the calls by judgment and turn.
-        scheduler: how they are divided into batches.
+        scheduler: how a worker divides calls into batches.
         lengths: lengths of the answers.
         share: mean length of quoted answers as a share of their limits.
+        workers: number of processes with a model each. Whoever has room takes the next judgment, with all its calls.
     """
-    total = 0.0
-    for phase in scheduler.phases(walked, lengths, share):
-        read = [scheduler.read(call, share) for call in phase.joined]
-        long = [call.tokens + share * call.quoted for call in phase.joined]
-        attended = sum(n * (whole - n / 2) for n, whole in zip(read, long, strict=True))
-        total += speed.time(Work(rows=len(read), read=sum(read), attended=attended, steps=0, width=0))
-        total += phase.steps * speed.step(phase.rows, phase.width) if phase.rows else speed.step(1, max(long))
-    return total + (speed.load if total else 0.0)
+    judgments = iter(walked)
+    runs = [_Run(judgments=judgments, scheduler=scheduler, lengths=lengths, share=share) for _ in range(workers)]
+    waiting = [(0.0, number) for number in range(workers)]
+    times = [0.0] * workers
+    while waiting:
+        now, number = heappop(waiting)
+        run = runs[number]
+        if run.open() or run.running:
+            times[number] = (now or speed.load) + _seconds(speed, scheduler, run.advance(), share)
+            heappush(waiting, (times[number], number))
+    whole = max(times)
+    return Forecast(seconds=whole, idle=1 - sum(times) / (workers * whole) if whole else 0.0)
+
+
+def _seconds(speed: Speed, scheduler: Scheduler, phase: Phase, share: float) -> float:
+    read = [scheduler.read(call, share) for call in phase.joined]
+    long = [call.tokens + share * call.quoted for call in phase.joined]
+    attended = sum(n * (whole - n / 2) for n, whole in zip(read, long, strict=True))
+    reading = speed.time(Work(rows=len(read), read=sum(read), attended=attended, steps=0, seen=0))
+    return reading + (phase.steps * speed.step(phase.rows, phase.seen) if phase.rows else speed.step(1, phase.seen))

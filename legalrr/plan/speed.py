@@ -2,11 +2,11 @@
 
 A batch takes
 
-    rows o + n a + (past + n / 2) n b + steps (c + (rows - 1) d + rows width e)
+    rows o + n a + (past + n / 2) n b + steps (c + (rows - 1) d + seen e)
 
-with n tokens that are read after `past` others, and `steps` tokens that each row writes at a width of `width` tokens; e
-has one value for a single row and another for several, whose states are padded and copied. The seven numbers are the
-non-negative least squares of the relative errors of the measurements. `legalrr.plan.schedule` predicts the batches.
+with n tokens that are read after `past` others, and `steps` tokens that each row writes while the states of `seen`
+tokens are read; rows of one beginning share its states. The six numbers are the non-negative least squares of the
+relative errors of the measurements. `legalrr.plan.schedule` predicts the batches.
 """
 
 import math
@@ -30,15 +30,13 @@ class Work:
     """Sum over the tokens read of the tokens before each."""
     steps: float
     """Tokens that the longest answer writes."""
-    width: float
-    """Tokens of the longest prompt, and half of its answer."""
+    seen: float
+    """Distinct tokens of the prompts, and half of each answer."""
 
     def terms(self) -> tuple[float, ...]:
-        """Return the factors of the seven numbers."""
-        positions = self.steps * self.rows * self.width
+        """Return the factors of the six numbers."""
         more = max(self.rows - 1, 0)
-        alone, together = (0.0, positions) if more else (positions, 0.0)
-        return (self.rows, self.read, self.attended, self.steps, self.steps * more, alone, together)
+        return (self.rows, self.read, self.attended, self.steps, self.steps * more, self.steps * self.seen)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +44,7 @@ class Speed:
     """Speed of a backbone on a machine."""
 
     numbers: tuple[float, ...]
-    """The seven numbers, in seconds."""
+    """The six numbers, in seconds."""
     load: float
     """Seconds until the first answer: the load of the model."""
     measured: int
@@ -60,15 +58,15 @@ class Speed:
         """Predict the seconds of a batch."""
         return float(np.dot(self.numbers, work.terms()))
 
-    def step(self, rows: int, width: float) -> float:
-        """Predict the seconds of one token for each of some rows, after `width` tokens."""
-        whole = self.time(Work(rows=rows, read=0, attended=0, steps=1, width=width))
-        return whole - self.time(Work(rows=rows, read=0, attended=0, steps=0, width=width))
+    def step(self, rows: int, seen: float) -> float:
+        """Predict the seconds of one token for each of some rows, whose prompts have `seen` distinct tokens."""
+        whole = self.time(Work(rows=rows, read=0, attended=0, steps=1, seen=seen))
+        return whole - self.time(Work(rows=rows, read=0, attended=0, steps=0, seen=seen))
 
     @property
     def prefill(self) -> float:
         """Tokens per second of reading a prompt of 1,024 tokens; infinity if it takes no time."""
-        seconds = self.time(Work(rows=1, read=1024, attended=1024**2 / 2, steps=0, width=0))
+        seconds = self.time(Work(rows=1, read=1024, attended=1024**2 / 2, steps=0, seen=0))
         return 1024 / seconds if seconds else math.inf
 
     @property
@@ -78,8 +76,19 @@ class Speed:
         return 1 / seconds if seconds else math.inf
 
 
+def given_speed(reading: float, writing: float) -> Speed:
+    """Return the speed of a model that reads and writes so many tokens per second, whatever it has read before."""
+    return Speed(
+        numbers=(0.0, 1 / reading, 0.0, 1 / writing, 1 / writing, 0.0),
+        load=0.0,
+        measured=0,
+        error=0.0,
+        seconds=0.0,
+    )
+
+
 def fit_speed(measured: Sequence[tuple[Work, float]], *, load: float, seconds: float) -> Speed:
-    """Fit the seven numbers to measured (work, seconds)."""
+    """Fit the six numbers to measured (work, seconds)."""
     from scipy.optimize import nnls
 
     times = np.array([max(taken, 1e-9) for _, taken in measured])

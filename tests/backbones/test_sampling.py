@@ -3,8 +3,7 @@ import math
 import pytest
 import torch
 
-from legalrr.backbones.local.decode import Generated
-from legalrr.backbones.sampling import CardSampling, Sampler, call_seed
+from legalrr.backbones.sampling import CardSampling, Generated, Sampler, call_seed
 from legalrr.errors import UserError
 
 LOGITS = torch.tensor([2.0, 1.0, 0.0, -1.0, -3.0])

@@ -8,8 +8,8 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from legalrr.backbones.local.backbone import TransformersBackbone, forget_engine
-from legalrr.backbones.local.decode import Generated
 from legalrr.backbones.openai.backbone import OpenAIBackbone
+from legalrr.backbones.sampling import Generated
 from legalrr.backbones.thinking import CLOSED, CLOSING, OPENED, ThoughtBudget, ThoughtCloser, find_switch
 from legalrr.backbones.vllm import VLLMBackbone
 from legalrr.conversations import CallList

@@ -84,6 +84,6 @@ def test_without_time_no_answer_is_sampled() -> None:
     one = measured("arm=plain")
     speed = one.calibration().speed()
     slow = AnswerLengths()
-    speed = type(speed)(numbers=(1.0,) * 7, load=0.0, measured=6, error=0.0, seconds=30.0)
+    speed = type(speed)(numbers=(1.0,) * 6, load=0.0, measured=6, error=0.0, seconds=30.0)
     assert one.calibration().sample(one.group.conversations(*one.group.ids()[0]), speed, slow) == 0
     assert not slow.known

@@ -40,14 +40,17 @@ def test_many_cells_are_added_up_by_corpus_and_backbone(run_hydra: Run, monkeypa
 
 
 def test_json_has_the_whole_plan(run_hydra: Run) -> None:
-    arguments = ("arm=plain,majority", "--json", "--tokens-per-second", "1000,10", *ECHO)
+    speed = ("--tokens-per-second", "1000,10", "--cluster", "gpus=2,lease=1,price=3")
+    arguments = ("arm=plain,majority", "--json", *speed, *ECHO)
     status, out, _ = run_hydra(main, "legalrr", "plan", *arguments)
     assert status == 0
     found = json.loads(out)
     assert [cell["use"]["calls"] for cell in found["cells"]] == [4, 0]
     (backbone,) = found["backbones"]
     assert (backbone["calls"], backbone["to_make"]) == (4, 4)
-    assert backbone["duration"]["most"] > 0
+    cluster = backbone["duration"]["cluster"]
+    assert backbone["duration"]["most"] > cluster["most"] >= backbone["duration"]["most"] / 2
+    assert (cluster["workers"], cluster["price"]) == (2, 3)
 
 
 @pytest.mark.parametrize("place", [0, 2])
@@ -70,6 +73,8 @@ def test_prompts_take_an_id_before_or_after_the_overrides(run_hydra: Run, tmp_pa
         (("--out", "x.html"), "--out: a page is made of prompts (add --prompts)"),
         (("--tokens-per-second", "fast"), "--tokens-per-second: 'fast' is not two numbers above 0"),
         (("--tokens-per-second", "0,5"), "--tokens-per-second: '0,5' is not two numbers above 0"),
+        (("--cluster", "workers=0"), "--cluster: 'workers=0' does not describe workers"),
+        (("--cluster", "nodes=4"), "--cluster: 'nodes=4' does not describe workers"),
         (("arm=majorty",), "arm=majorty: no arm 'majorty' (did you mean arm=majority?)"),
         (("limit", "=", "4"), "an override with spaces"),
     ],

@@ -1,10 +1,11 @@
 """Batches that an engine forms, and their seconds."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legalrr.plan.schedule import Phase, Scheduler, predict_seconds
-from legalrr.plan.speed import AnswerLengths, Work, fit_speed
+from legalrr.plan.schedule import Phase, Scheduler, forecast
+from legalrr.plan.speed import AnswerLengths, Work, fit_speed, given_speed
 from legalrr.plan.walk import PlannedCall, Walked
 
 
@@ -88,6 +89,15 @@ def test_every_call_is_read_once_and_written_to_its_end(judgments, group, limit,
     assert written >= sum(new for turns in judgments for _, new in turns)
 
 
+def test_states_that_rows_share_are_read_once() -> None:
+    # 110 distinct tokens of the first judgment, whose prompts begin alike, 200 of the second, and half of 10 steps.
+    assert phases()[0].seen == 100 + 10 + 200 + 3 * 5
+    # The second turn alone has all of its prompt, and beside "b" its own tokens: 105 and the answer before.
+    assert phases()[1].seen == 10 + 10 + (105 + 10) + 2 * 10
+    unshared = Scheduler(group=2, cached=False).phases([FIRST, SECOND], AnswerLengths(), 1.0)
+    assert next(unshared).seen == 100 + 110 + 200 + 3 * 5
+
+
 def test_without_a_cache_whole_prompts_are_read() -> None:
     call = planned("a", 10, 5, tokens=100, quoted=20, fresh_quoted=8)
     assert Scheduler(group=1).read(call, 0.5) == 14
@@ -95,15 +105,15 @@ def test_without_a_cache_whole_prompts_are_read() -> None:
 
 
 def test_a_model_that_takes_no_time_has_no_infinite_duration() -> None:
-    works = [Work(rows=1, read=n, attended=n * n / 2, steps=1, width=n) for n in (256, 1024, 4096)]
+    works = [Work(rows=1, read=n, attended=n * n / 2, steps=1, seen=n) for n in (256, 1024, 4096)]
     speed = fit_speed([(work, 0.0) for work in works], load=0.0, seconds=0.0)
-    assert predict_seconds(speed, [FIRST, SECOND], Scheduler(group=1), AnswerLengths(), 1.0) < 1e-6
+    assert forecast(speed, [FIRST, SECOND], Scheduler(group=1), AnswerLengths(), 1.0).seconds < 1e-6
 
 
 def test_seconds_are_those_of_reading_and_writing() -> None:
-    numbers = (0.0, 1e-3, 0.0, 0.02, 0.001, 0.0, 0.0)
+    numbers = (0.0, 1e-3, 0.0, 0.02, 0.001, 0.0)
     works = [
-        Work(rows=rows, read=read, attended=read**2 / 2, steps=steps, width=read)
+        Work(rows=rows, read=read, attended=read**2 / 2, steps=steps, seen=read)
         for rows, read, steps in (
             (1, 100, 1),
             (1, 900, 1),
@@ -121,4 +131,23 @@ def test_seconds_are_those_of_reading_and_writing() -> None:
     )
     # 316 tokens read, 10 steps of three rows, 20 of two, and one for the compared answers.
     expected = 5.0 + 0.316 + 10 * 0.022 + 20 * 0.021 + 0.02
-    assert abs(predict_seconds(speed, [FIRST, SECOND], Scheduler(group=2), AnswerLengths(), 1.0) - expected) < 0.01
+    assert abs(forecast(speed, [FIRST, SECOND], Scheduler(group=2), AnswerLengths(), 1.0).seconds - expected) < 0.01
+
+
+def test_a_given_speed_counts_tokens() -> None:
+    found = forecast(given_speed(100.0, 10.0), [FIRST, SECOND], Scheduler(group=2), AnswerLengths(), 1.0)
+    # 316 tokens read; 10 + 30 + 20 + 10 written, and one for the compared answers.
+    assert found.seconds == pytest.approx(3.16 + 7.0 + 0.1)
+    assert found.idle == 0
+
+
+@given(st.lists(st.integers(1, 500), min_size=1, max_size=30), st.integers(1, 6), st.integers(1, 4))
+def test_workers_share_the_judgments(lengths, workers, group) -> None:
+    """No worker waits while judgments are left, so no schedule is longer than the mean and one judgment."""
+    walked = [Walked(steps=((planned(str(number), length, 10),),)) for number, length in enumerate(lengths)]
+    speed = given_speed(1.0, 1.0)
+    one, many = (forecast(speed, walked, Scheduler(group=group), AnswerLengths(), 1.0, workers=n) for n in (1, workers))
+    assert one.seconds == pytest.approx(sum(lengths) + 10 * len(lengths))
+    assert one.seconds / workers <= many.seconds + 1e-6
+    assert many.seconds <= one.seconds / workers + group * (max(lengths) + 10) + 1e-6
+    assert many.idle == pytest.approx(1 - one.seconds / (workers * many.seconds), abs=1e-9)

@@ -11,7 +11,7 @@ from transformers import DynamicCache, LogitsProcessorList, PreTrainedModel, Sto
 
 from legalrr.backbones.local.page_images import left_pad
 from legalrr.backbones.local.prefill import TokenizedPrompt
-from legalrr.backbones.sampling import CardSampling, Sampler
+from legalrr.backbones.sampling import CardSampling, Generated, Sampler
 from legalrr.backbones.thinking import ThoughtBudget, ThoughtCloser
 
 if TYPE_CHECKING:
@@ -40,24 +40,6 @@ class OpenAnswer:
     def left(self) -> int:
         """Number of tokens that may follow."""
         return self.prompt.new - len(self.tokens)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Generated:
-    """Find the tokens that were generated in a batch.
-
-    A logits processor gets those of earlier calls of `generate` as part of the padded prompts.
-    """
-
-    before: Sequence[Sequence[int]]
-    """For each row, tokens generated before this call."""
-    width: int
-    """Length of the padded prompts with these, in tokens."""
-
-    def rows(self, input_ids: "Tensor") -> list[list[int]]:
-        """Return the tokens generated so far in each row of (rows, tokens)."""
-        now = input_ids[:, self.width :].tolist()
-        return [[*before, *tokens] for before, tokens in zip(self.before, now, strict=True)]
 
 
 class ConstrainedDecoder:
