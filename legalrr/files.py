@@ -7,6 +7,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from legalrr.errors import UserError, file_errors
@@ -27,18 +28,55 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     Raises:
         UserError: the file cannot be written, as on a full disk; a former content of `path` stays.
     """
-    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
-    with file_errors(path):
-        part = part_path(path)
-        try:
-            with part.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
+    file = AtomicFile(path)
+    try:
+        file.write(content)
+        file.finish()
+    finally:
+        file.discard()
+
+
+def encode_text(text: str) -> bytes:
+    """Encode text as `write_atomically` does."""
+    return text.encode("utf-8", "backslashreplace")
+
+
+class AtomicFile:
+    """A file that is at its path only when it is complete.
+
+    Args:
+        path: the path; a former content stays until `finish`.
+
+    Raises:
+        UserError: the file cannot be opened; its methods raise it too, if it cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with file_errors(path):
+            self._part = part_path(path)
+            self._file = self._part.open("wb")
+
+    def write(self, content: str | bytes) -> None:
+        """Write text as `write_atomically` does, or bytes."""
+        with file_errors(self._path):
+            self._file.write(encode_text(content) if isinstance(content, str) else content)
+
+    def finish(self) -> None:
+        """Rename the file to its path."""
+        with file_errors(self._path):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._part.replace(self._path)
+
+    def discard(self) -> None:
+        """Remove the file unless it was finished."""
+        # What is left in the buffer of a full disk cannot be written.
+        with suppress(OSError):
+            self._file.close()
+        with file_errors(self._path):
+            self._part.unlink(missing_ok=True)
 
 
 def require_writable(path: Path) -> None:

@@ -76,17 +76,22 @@ class ModelPredictor:
                 "predict=model without a backbone", where="backbone", cure="choose one, e.g. backbone=smollm2"
             )
         self.check(engine)
-        calls = {case.document.id: self.count_calls(case) for case in cases}
-        groups = (
-            ConversationGroup(
-                conversations={case.document.id: self.conversation(case)}, tokens=partial(count_tokens, [case], engine)
-            )
-            for case in cases
-        )
+        calls: dict[str, int] = {}
+
+        def groups() -> Iterator[ConversationGroup[str, Completion]]:
+            for case in cases:
+                id = case.document.id
+                calls[id] = self.count_calls(case)
+                yield ConversationGroup(
+                    conversations={id: self.conversation(case)}, tokens=partial(count_tokens, [case], engine)
+                )
+
+        # All judgments take the same turns, except those that are skipped.
+        most = max((len(case.prompt.turns) for case in cases[:1]), default=0) + (self.scoring == "calibrated")
         detail = engine.state if isinstance(engine, ElasticEngine) else None
-        with progress("predict", sum(calls.values()), "calls", detail=detail) as advance:
+        with progress("predict", len(cases) * most, "calls", detail=detail) as advance:
             led = run_conversations(
-                groups,
+                groups(),
                 context.calls,
                 engine,
                 fresh=context.call_counter.fresh,
@@ -96,8 +101,9 @@ class ModelPredictor:
                 most=self.group,
             )
             for id, completion in led:
-                # Turns after an overflow are not sent.
-                advance(max(0, calls[id] - len(completion.turns)))
+                # Turns after an overflow are not sent, nor those of a skipped judgment.
+                count = calls.pop(id)
+                advance(max(0, count - len(completion.turns)) if count else most)
                 yield completion
 
     def count_calls(self, case: Case) -> int:

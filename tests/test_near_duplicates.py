@@ -2,7 +2,8 @@
 
 import random
 
-from legalrr.near_duplicates import NEAR_DUPLICATE, SHINGLE_WORDS, near_duplicates
+from legalrr.near_duplicates import NEAR_DUPLICATE, SHINGLE_WORDS, group_related, near_duplicates
+from legalrr.records import Judgment
 
 
 def text(seed: int, words: int) -> list[str]:
@@ -38,3 +39,18 @@ def test_a_sample_of_the_shingles_finds_the_same_groups():
     texts += [texts[2][:300] + text(9, 300), texts[4][200:]]
     joined = [" ".join(words) for words in texts]
     assert near_duplicates(joined, sampled=8) == near_duplicates(joined) == [0, 1, 2, 3, 4, 5, 2, 4]
+
+
+def test_shingles_in_files_give_the_same_groups() -> None:
+    texts = [text(seed, 60) for seed in range(12)]
+    texts += [[*texts[at], *text(20 + at, at * 80)] for at in range(12)]
+    joined = [" ".join(words) for words in texts]
+    found = near_duplicates(iter(joined), in_memory=200)
+    assert found == near_duplicates(joined) == [*range(12), *range(12)]
+
+
+def test_a_group_of_the_corpus_joins_groups_of_near_duplicates() -> None:
+    a, b, c = (" ".join(text(seed, 50)) for seed in range(3))
+    groups = [(b, "y"), (a, None), (a, "x"), (c, "y"), (c, "x"), ("other", None)]
+    judgments = [Judgment(id=str(at), text=words, group=group) for at, (words, group) in enumerate(groups)]
+    assert group_related(iter(judgments)) == [0, 0, 0, 0, 0, 5]

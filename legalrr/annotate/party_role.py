@@ -15,6 +15,7 @@ Words of the reports may be split by a space, or cut off at the start of a text.
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import TypeAlias
 
 from legalrr.records import Party
@@ -139,8 +140,11 @@ _PHRASES: Patterns = (
 )
 
 
+@lru_cache(maxsize=128)
 def find_role(text: str, *, kind: str | None = None) -> Party | None:
     """Return the role of the party that brought the case to this court; None if unknown.
+
+    The result is cached, because the arms of a sweep hide the same spans of the same judgments.
 
     Args:
         text: the judgment without hidden spans.

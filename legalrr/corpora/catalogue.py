@@ -12,7 +12,7 @@ The `meta` node of each file in conf/corpus describes its corpus:
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -21,26 +21,41 @@ from legalrr.configuration import read_metadata
 from legalrr.errors import UserError
 from legalrr.paths import choices
 from legalrr.protocols import Corpus
-from legalrr.records import Judgment
+from legalrr.records import Outcome
 from legalrr.stage import build, digest
 
 FACTS = ("what", "licence", "citation", "get")
 
 
-def subsample(judgments: Sequence[Judgment], limit: int | None, seed: int) -> list[Judgment]:
+class Drawable(Protocol):
+    """What a draw depends on: a judgment, or facts about one."""
+
+    @property
+    def id(self) -> str:
+        """The judgment's id."""
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """Its outcome."""
+
+
+D = TypeVar("D", bound=Drawable)
+
+
+def subsample(judgments: Sequence[D], limit: int | None, seed: int) -> list[D]:
     """Draw at most `limit` judgments, stratified by outcome.
 
     The draw depends on seed and ids alone, not on the order of reading. For each outcome, a larger limit adds judgments
     to the draw of a smaller one. The order of the corpus is kept.
 
     Args:
-        judgments: all judgments of the corpus.
+        judgments: all judgments of the corpus, or facts about them.
         limit: maximum number of judgments; None takes all.
         seed: seed of the draw.
     """
     if limit is None or limit >= len(judgments):
         return list(judgments)
-    groups: dict[str, list[Judgment]] = {}
+    groups: dict[str, list[D]] = {}
     for judgment in judgments:
         groups.setdefault(judgment.outcome or "", []).append(judgment)
     exact = {outcome: limit * len(group) / len(judgments) for outcome, group in groups.items()}

@@ -24,7 +24,7 @@ MIN_REPEATED_WORDS = 4
 """Repetitions of shorter hidden sentences ("We disagree.") reveal nothing and stay visible."""
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def hide(judgment: Judgment, segments: Segments, *, also: frozenset[str], verdicts: bool) -> tuple[Hidden, ...]:
     """Return the spans to hide in a judgment, ordered and disjoint.
 

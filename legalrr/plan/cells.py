@@ -14,9 +14,10 @@ from legalrr.plan.result import Problem
 from legalrr.predictors import ModelPredictor
 from legalrr.progress import working
 from legalrr.protocols import AskingSegmenter, PromptTokens
-from legalrr.records import Case, Judgment, Segments, by_id
+from legalrr.records import Case, Segments
 from legalrr.run.cell import PreparedCell, StageTimer
 from legalrr.run.pipeline import Pipeline, PreparationCache, build_pipeline
+from legalrr.run.spooled import SelectedJudgments
 from legalrr.stage import identity
 
 
@@ -72,8 +73,8 @@ class BackboneCells:
     """What was prepared in this process."""
     problems: Problems
     """Receives why cells cannot be planned."""
-    judgments: dict[int, dict[str, Judgment]] = field(default_factory=dict)
-    """Cell -> its judgments by id."""
+    judgments: dict[int, SelectedJudgments] = field(default_factory=dict)
+    """Cell -> its judgments."""
     _cells: dict[int, PreparedCell] = field(default_factory=dict)
     _segments: dict[int, Mapping[str, Segments]] = field(default_factory=dict)
 
@@ -99,7 +100,7 @@ class BackboneCells:
                     predict.check(self.engine)
                     judgments, _ = one.judgments(self.engine)
                     self._segments[cell.number] = one.segment(judgments)
-                    self.judgments[cell.number] = by_id(judgments)
+                    self.judgments[cell.number] = judgments
                     self._cells[cell.number] = one
                     if cell.pipeline.measures is not None:
                         note = "measure: what it asks of the model is not counted (measure=null leaves it out)"
@@ -110,8 +111,7 @@ class BackboneCells:
     def case(self, cell: PlannedCell, id: str) -> Case | None:
         """Build document and prompt of a judgment; None if the cell cannot, which is noted."""
         one = self._cells.get(cell.number)
-        judgment = self.judgments.get(cell.number, {}).get(id)
-        if one is None or judgment is None:
+        if one is None or (judgment := self.judgments[cell.number].find(id)) is None:
             return None
         try:
             return one.case(judgment, self._segments[cell.number][id], self.engine)
@@ -125,7 +125,8 @@ class BackboneCells:
         found: dict[tuple[str, str], None] = {}
         for cell in self.cells:
             corpus = identity(cell.pipeline.corpus)
-            found |= {(corpus, id): None for id in self.judgments.get(cell.number, ())}
+            if cell.number in self.judgments:
+                found |= {(corpus, id): None for id in self.judgments[cell.number].ids}
         return list(found)
 
     def of_corpus(self, corpus: str) -> list[PlannedCell]:

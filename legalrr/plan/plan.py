@@ -11,8 +11,9 @@ from legalrr.plan.result import BackbonePlan, CellPlan, Plan
 from legalrr.plan.walk import CellUse, Walk, Walked
 from legalrr.progress import progress
 from legalrr.protocols import PricedBackbone
-from legalrr.records import CompletedTurn, Judgment
+from legalrr.records import CompletedTurn
 from legalrr.run.cell import PreparedCell, StageTimer, call_store
+from legalrr.run.spooled import SelectedJudgments
 
 
 def make_plan(cells: Cells, options: Options) -> Plan:
@@ -30,7 +31,7 @@ def make_plan(cells: Cells, options: Options) -> Plan:
         walk, walked, uses = walk_group(group)
         for cell in group.cells:
             if cell.number in group.judgments:
-                judgments = list(group.judgments[cell.number].values())
+                judgments = group.judgments[cell.number]
                 shown.append(_cell_plan(cell, judgments, uses[cell.number]))
                 _add_power(powers, cells, cell, judgments)
         plans.append(_backbone_plan(group, walk, walked, options))
@@ -54,13 +55,13 @@ def _prepared(cells: Cells, cell: PlannedCell) -> PreparedCell:
     return PreparedCell(pipeline=cell.pipeline, timer=StageTimer(), prepared=cells.prepared)
 
 
-def _add_power(powers: dict[str, Power], cells: Cells, cell: PlannedCell, judgments: Sequence[Judgment]) -> None:
+def _add_power(powers: dict[str, Power], cells: Cells, cell: PlannedCell, judgments: SelectedJudgments) -> None:
     """Add the power of a corpus that has outcomes, once."""
     name = cell.pipeline.corpus.name
-    scored = [judgment for judgment in judgments if judgment.outcome is not None]
+    scored = judgments.where(lambda one: one.outcome is not None)
     if scored and name not in powers:
         clusters = _prepared(cells, cell).clusters(scored)
-        powers[name] = power(name, [j.outcome for j in scored if j.outcome], [clusters[j.id] for j in scored])
+        powers[name] = power(name, [j.outcome for j in scored.facts if j.outcome], [clusters[id] for id in scored.ids])
 
 
 def walk_group(group: BackboneCells) -> tuple[Walk, list[Walked], dict[int, CellUse]]:
@@ -122,7 +123,7 @@ def _name(cell: PlannedCell) -> str:
     return cell.pipeline.backbone.name + (f", run {settings.repetition}" if settings.repetition > 1 else "")
 
 
-def _cell_plan(cell: PlannedCell, judgments: Sequence[Judgment], use: CellUse) -> CellPlan:
+def _cell_plan(cell: PlannedCell, judgments: SelectedJudgments, use: CellUse) -> CellPlan:
     pipeline = cell.pipeline
     return CellPlan(
         number=cell.number,

@@ -8,30 +8,35 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from legalrr.corpora.catalogue import subsample
-from legalrr.corpora.files import describe_doubt
 from legalrr.errors import UserError
-from legalrr.near_duplicates import NEAR_DUPLICATE, SHINGLE_WORDS, group_related
 from legalrr.page_images import require_reader
 from legalrr.progress import progress, working
-from legalrr.protocols import AskingSegmenter, Backbone, CallCounter, Engine, PredictContext, PricedBackbone, Segmenter
-from legalrr.records import Case, Completion, Example, Judgment, Segments, Span, by_id
+from legalrr.protocols import AskingSegmenter, Backbone, CallCounter, Engine, PredictContext, Segmenter
+from legalrr.records import Case, Document, Example, Judgment, Segments, by_id
 from legalrr.roles import scheme
-from legalrr.run.folder import (
-    build_prediction,
-    checkout_commit,
-    describe_cell,
-    package_versions,
-    write_run,
+from legalrr.run.clusters import find_clusters
+from legalrr.run.folder import RunWriter, checkout_commit, describe_cell, package_versions
+from legalrr.run.pipeline import Pipeline, PreparationCache, cache_folder
+from legalrr.run.rows import CellRows
+from legalrr.run.spooled import (
+    Cases,
+    CorpusJudgments,
+    JudgmentFacts,
+    SelectedJudgments,
+    SpooledDocuments,
+    segments_from_json,
+    segments_to_json,
 )
-from legalrr.run.pipeline import Pipeline, PreparationCache, cache_folder, reference_texts
-from legalrr.score.cases import PARTY_UNKNOWN, answered_case
+from legalrr.score.cases import PARTY_UNKNOWN
+from legalrr.spool import SpooledRecords
 from legalrr.stage import description, digest, identity
 from legalrr.store import Store
 
 log = logging.getLogger(__name__)
+AnyJudgment = TypeVar("AnyJudgment", Judgment, JudgmentFacts)
 
 
 @dataclass
@@ -84,63 +89,57 @@ def run_cell(
     with timer.time("segment"):
         segments = cell.segment(judgments)
     with timer.time("restructure"):
-        cases = cell.cases(judgments, segments, engine)
-    counts[PARTY_UNKNOWN] = sum(case.prompt.party is None for case in cases)
+        cell.restructure(judgments, segments, engine)
+    cases = cell.cases(judgments, segments, engine)
     calls = Store(cache_folder(pipeline) / "predict" / "none", {}) if engine is None else call_store(pipeline)
     counter = CallCounter(
         fresh=set() if fresh is None else fresh,
         retried=(set() if retried is None else retried) if pipeline.settings.retry_errors else None,
     )
-    with timer.time("predict"):
-        context = PredictContext(
-            engine=engine,
-            calls=calls,
-            train=cell.examples(),
-            gold={j.id: j.outcome for j in judgments if j.outcome},
-            seed=pipeline.settings.seed,
-            call_counter=counter,
-        )
-        completions = by_id(pipeline.predict.predict(cases, context))
-    calls.close()
-    measurements = cell.measure_backbone()
-    with timer.time("score"), working("score"):
-        verdicts = {c.judgment.id: pipeline.verdict.read(completions[c.judgment.id], c.prompt) for c in cases}
+    context = PredictContext(
+        engine=engine,
+        calls=calls,
+        train=cell.examples(),
+        gold={one.id: one.outcome for one in judgments.facts if one.outcome},
+        seed=pipeline.settings.seed,
+        call_counter=counter,
+    )
+    with timer.time("score"):
         clusters = cell.clusters(judgments)
-        predictions = [
-            build_prediction(j, c, completions[j.id], verdicts[j.id], cluster=clusters[j.id])
-            for j, c in zip(judgments, cases, strict=True)
-        ]
-        labelled = [answered_case(one, where=one.id) for one in predictions if one.gold is not None]
-        scores = pipeline.score.score(labelled) if counts["scored"] else {}
-    references = [
-        reference_texts(j, segments[j.id], c.prompt.turns, segmenter=pipeline.segment.name)
-        for j, c in zip(judgments, cases, strict=True)
-        if pipeline.predict.needs_backbone
-    ]
-    record = {
-        "format": 1,
-        "cell": describe_cell(pipeline, cases),
-        "counts": counts,
-        "calls": {"made": counter.made, "stored": counter.stored},
-        **({} if measurements is None else {"measured": measurements}),
-        **_total_cost(pipeline, completions),
-        "versions": {"python": platform.python_version(), **package_versions()},
-        "commit": checkout_commit(),
-        "seed": pipeline.settings.seed,
-        "reference": pipeline.settings.reference,
-        "settings": description(pipeline.score)["fields"],
-        "stages": pipeline.described(),
-        "provenance": {
-            "segment": dict(pipeline.segment.provenance()),
-            **({"backbone": dict(pipeline.backbone.provenance())} if pipeline.needs_backbone else {}),
-        },
-        "seconds": timer.seconds,
-    }
-    write_run(folder, predictions, judgments=judgments, references=references, record=record, scores=scores)
+    with RunWriter(folder, list(judgments.ids), spool=cache_folder(pipeline)) as writer:
+        rows = CellRows(pipeline, judgments, segments, clusters, writer)
+        with timer.time("predict"):
+            for completion in pipeline.predict.predict(cases, context):
+                rows.add(completion, cases.pop(completion.id))
+        calls.close()
+        rows.require_all()
+        measurements = cell.measure_backbone()
+        with timer.time("score"), working("score"):
+            scores = pipeline.score.score(rows.scored()) if counts["scored"] else {}
+        record = {
+            "format": 1,
+            "cell": describe_cell(pipeline, turns=rows.turns, pictured=rows.pictured),
+            "counts": counts | {PARTY_UNKNOWN: rows.party_unknown},
+            "calls": {"made": counter.made, "stored": counter.stored},
+            **({} if measurements is None else {"measured": measurements}),
+            **rows.cost(),
+            "versions": {"python": platform.python_version(), **package_versions()},
+            "commit": checkout_commit(),
+            "seed": pipeline.settings.seed,
+            "reference": pipeline.settings.reference,
+            "settings": description(pipeline.score)["fields"],
+            "stages": pipeline.described(),
+            "provenance": {
+                "segment": dict(pipeline.segment.provenance()),
+                **({"backbone": dict(pipeline.backbone.provenance())} if pipeline.needs_backbone else {}),
+            },
+            "seconds": timer.seconds,
+        }
+        writer.finish(judgments=judgments, record=record, scores=scores)
     log.info(
         "%s: %d judgments, %d model calls made, %d from the store",
         pipeline.settings.arm.label,
-        len(predictions),
+        len(judgments),
         counter.made,
         counter.stored,
     )
@@ -160,18 +159,16 @@ class PreparedCell:
     prepared: PreparationCache = field(default_factory=PreparationCache)
     """Results prepared in this process, by this cell and others."""
 
-    def read(self) -> Mapping[str, Judgment]:
+    def read(self) -> CorpusJudgments:
         """Read the judgments of the evaluated split, by id; raises UserError for invalid input."""
         corpus, known = self.pipeline.corpus, self.prepared.judgments
         key = (self._corpus_identity, corpus.split)
         if key not in known:
             with working(f"read {corpus.name}"):
-                known[key] = by_id(corpus.read(corpus.split))
-            doubtful = frozenset(j.id for j in known[key].values() if describe_doubt(j.text))
-            self.prepared.not_english[key] = doubtful
+                known[key] = CorpusJudgments(corpus.read(corpus.split), self._folder)
         return known[key]
 
-    def judgments(self, engine: Engine | None) -> tuple[list[Judgment], dict[str, int]]:
+    def judgments(self, engine: Engine | None) -> tuple[SelectedJudgments, dict[str, int]]:
         """Select the judgments to predict; return them and counts, of excluded judgments by reason.
 
         The sample is the same in all shards, and then shared out.
@@ -188,22 +185,27 @@ class PreparedCell:
             raise UserError(
                 "no judgment", where=f"corpus {p.corpus.name}, split {p.corpus.split}", cure="check path and split"
             )
-        require_reader(every.values(), engine, corpus=p.corpus.name, backbone=p.backbone.name)
-        kept = list(every.values())
+        pictured = (every[one.id] for one in every.facts if one.pictured)
+        require_reader(pictured, engine, corpus=p.corpus.name, backbone=p.backbone.name)
+        kept = list(every.facts)
         counts = {"read": len(kept)}
         # A corpus without any outcome is predicted but not scored; in others, unlabelled rows are excluded.
-        if any(j.outcome for j in kept):
-            kept = _leave_out(kept, [j for j in kept if j.outcome is None], "without outcome", counts)
-        if p.segment.needs_gold and any(j.spans is not None for j in kept):
-            kept = _leave_out(kept, [j for j in kept if j.spans is None], "without gold roles", counts)
+        if any(one.outcome for one in kept):
+            kept = _leave_out(kept, [one for one in kept if one.outcome is None], "without outcome", counts)
+        if p.segment.needs_gold and any(one.has_roles for one in kept):
+            kept = _leave_out(kept, [one for one in kept if not one.has_roles], "without gold roles", counts)
         kept = self._shared(subsample(kept, p.settings.limit, p.settings.seed))
-        counts |= {"taken": len(kept), "scored": sum(j.outcome is not None for j in kept)}
-        doubtful = self.prepared.not_english.get((self._corpus_identity, p.corpus.split), frozenset())
-        if foreign := sum(j.id in doubtful for j in kept):
+        counts |= {"taken": len(kept), "scored": sum(one.outcome is not None for one in kept)}
+        if foreign := sum(one.doubtful for one in kept):
             counts["not in English"] = foreign
-        return kept, counts
+        return SelectedJudgments(every, kept), counts
 
-    def _shared(self, judgments: list[Judgment]) -> list[Judgment]:
+    @property
+    def _folder(self) -> Path:
+        """Folder of temporary files."""
+        return cache_folder(self.pipeline)
+
+    def _shared(self, judgments: list[AnyJudgment]) -> list[AnyJudgment]:
         """Return the judgments of the shard; all without one."""
         shard = self.pipeline.shard
         return judgments if shard is None else [j for j in judgments if shard.takes(self._corpus_identity, j.id)]
@@ -220,13 +222,18 @@ class PreparedCell:
         return (self._corpus_identity, identity(tagger), backbone, cache_folder(self.pipeline))
 
     @cached_property
-    def _case_key(self) -> tuple[Hashable, ...]:
-        """Key of everything that documents and prompts depend on; a backbone counts their tokens."""
+    def _document_key(self) -> tuple[Hashable, ...]:
+        """Key of everything that documents depend on; a backbone counts their tokens and those of the prompt."""
         p = self.pipeline
-        engine = identity(p.backbone) if p.predict.needs_backbone else None
-        return (*self._segments_key, p.corpus.split, identity(p.restructure), identity(p.annotate), engine)
+        limits = (identity(p.annotate), identity(p.backbone)) if p.predict.needs_backbone else ()
+        return (*self._segments_key, p.corpus.split, identity(p.restructure), *limits)
 
-    def segment(self, judgments: Sequence[Judgment], split: str | None = None) -> dict[str, Segments]:
+    @cached_property
+    def _case_key(self) -> tuple[Hashable, ...]:
+        """Key of everything that prompts depend on."""
+        return (*self._document_key, identity(self.pipeline.annotate))
+
+    def segment(self, judgments: Sequence[Judgment], split: str | None = None) -> Mapping[str, Segments]:
         """Return the roles of each judgment by id, from the store if the segmenter's results are stored.
 
         Args:
@@ -234,45 +241,51 @@ class PreparedCell:
             split: name of the split; None: the evaluated one.
         """
         split = self.pipeline.corpus.split if split is None else split
-        known = self.prepared.segments.setdefault((*self._segments_key, split), {})
-        missing = [j for j in judgments if j.id not in known]
+        key = (*self._segments_key, split)
+        if key not in self.prepared.segments:
+            self.prepared.segments[key] = SpooledRecords(segments_to_json, segments_from_json, self._folder)
+        known = self.prepared.segments[key]
+        if isinstance(judgments, SelectedJudgments):
+            missing: Sequence[Judgment] = judgments.where(lambda one: one.id not in known)
+        else:
+            missing = [one for one in judgments if one.id not in known]
         if missing:
-            known.update(self._segment(missing))
-        return {j.id: known[j.id] for j in judgments}
+            self._segment(missing, known)
+        return known
 
-    def _segment(self, judgments: Sequence[Judgment]) -> dict[str, Segments]:
+    def _segment(self, judgments: Sequence[Judgment], known: SpooledRecords[Segments]) -> None:
+        """Add the roles of judgments to the known ones."""
         tagger = self.pipeline.segment
         if not tagger.stored:
-            return {j.id: tagger.segment(j) for j in judgments}
+            for judgment in judgments:
+                known.add(judgment.id, tagger.segment(judgment))
+            return
         key = _store_description(tagger)
         if isinstance(tagger, AskingSegmenter):
             key["backbone"] = _store_description(self.pipeline.backbone)
         store = Store(cache_folder(self.pipeline) / "segment" / digest(key)[:16], key)
-        keys = {j.id: digest(j.text) for j in judgments}
-        missing = [j for j in judgments if keys[j.id] not in store]
+        missing = []
+        for place, judgment in enumerate(judgments):
+            stored = digest(judgment.text)
+            if stored in store:
+                known.add(judgment.id, segments_from_json(judgment.id, store[stored]))
+            else:
+                missing.append(place)
         if missing:
             with self._open_segmenter(tagger) as opened, progress("segment", len(missing), "judgments") as advance:
-                for judgment in missing:
+                for place in missing:
+                    judgment = judgments[place]
                     found = opened.segment(judgment)
                     spans = [[s.start, s.end, s.role, round(s.score, 6)] for s in found.spans]
-                    store.add([(keys[judgment.id], {"scheme": found.scheme, "spans": spans})])
+                    value = {"scheme": found.scheme, "spans": spans}
+                    store.add([(digest(judgment.text), value)])
+                    known.add(judgment.id, segments_from_json(judgment.id, value))
                     advance(1)
         store.close()
-        return {j.id: _segments_from_json(j.id, store[keys[j.id]]) for j in judgments}
 
-    def clusters(self, judgments: Sequence[Judgment]) -> dict[str, str]:
-        """Map each id to the first id of its cluster of near-duplicates, which may be its own.
-
-        The clusters are stored, as every cell of a sweep has the same judgments.
-        """
-        ordered = sorted(judgments, key=lambda j: j.id)
-        options = {"near_duplicate": NEAR_DUPLICATE, "run": SHINGLE_WORDS}
-        store = Store(cache_folder(self.pipeline) / "clusters" / digest(options)[:16], options)
-        key = digest([[j.id, j.group, j.text] for j in ordered])
-        if key not in store:
-            store.add([(key, group_related(ordered))])
-        store.close()
-        return {j.id: ordered[number].id for j, number in zip(ordered, store[key], strict=True)}
+    def clusters(self, judgments: SelectedJudgments) -> dict[str, str]:
+        """Map each id to the first id of its cluster of near-duplicates (`legalrr.run.clusters`)."""
+        return find_clusters(judgments, self._folder)
 
     @contextmanager
     def _open_segmenter(self, tagger: Segmenter) -> Iterator[Segmenter]:
@@ -287,20 +300,41 @@ class PreparedCell:
         finally:
             calls.close()
 
-    def cases(
-        self, judgments: Sequence[Judgment], segments: Mapping[str, Segments], engine: Engine | None
-    ) -> list[Case]:
-        """Build document and prompt of each judgment."""
-        cases = []
-        with progress("restructure", len(judgments), "judgments") as advance:
-            for judgment in judgments:
-                cases.append(self.case(judgment, segments[judgment.id], engine))
-                advance(1)
-        return cases
+    def restructure(
+        self, judgments: SelectedJudgments, segments: Mapping[str, Segments], engine: Engine | None
+    ) -> None:
+        """Build the documents that are missing, before any call is made; raises UserError if one cannot be shown."""
+        known = self._documents()
+        missing = judgments.where(lambda one: one.id not in known)
+        if missing:
+            with progress("restructure", len(missing), "judgments") as advance:
+                for judgment in missing:
+                    self._document(judgment, segments[judgment.id], engine)
+                    advance(1)
+
+    def cases(self, judgments: SelectedJudgments, segments: Mapping[str, Segments], engine: Engine | None) -> Cases:
+        """Return document and prompt of each judgment, built when they are asked for."""
+        return Cases(judgments.ids, lambda id: self.case(judgments.corpus[id], segments[id], engine))
 
     def case(self, judgment: Judgment, segments: Segments, engine: Engine | None) -> Case:
         """Build document and prompt of one judgment, or return those prepared earlier."""
         known = self.prepared.cases.get(self._case_key, {}).get(judgment.id)
+        if known is not None:
+            return known
+        document = self._document(judgment, segments, engine)
+        blind = replace(judgment, outcome=None, spans=None)
+        case = Case(judgment=blind, document=document, prompt=self.pipeline.annotate.annotate(blind, document))
+        self.prepared.add(self._case_key, case)
+        return case
+
+    def _documents(self) -> SpooledDocuments:
+        known = self.prepared.documents
+        if self._document_key not in known:
+            known[self._document_key] = SpooledDocuments(self._folder)
+        return known[self._document_key]
+
+    def _document(self, judgment: Judgment, segments: Segments, engine: Engine | None) -> Document:
+        known = self._documents().get(judgment)
         if known is not None:
             return known
         p = self.pipeline
@@ -308,10 +342,8 @@ class PreparedCell:
             self.reserves[segments.scheme] = p.annotate.reserve(scheme(segments.scheme), engine)
         reserve = self.reserves.get(segments.scheme, 0)
         document = p.restructure.restructure(judgment, segments, engine, reserve)
-        blind = replace(judgment, outcome=None, spans=None)
-        case = Case(judgment=blind, document=document, prompt=p.annotate.annotate(blind, document))
-        self.prepared.add(self._case_key, case)
-        return case
+        self._documents().add(judgment, document)
+        return document
 
     def measure_backbone(self) -> Any:
         """Return the measurements of the backbone by itself as JSON, stored or new; None without a meter.
@@ -358,8 +390,8 @@ class PreparedCell:
 
 
 def _leave_out(
-    judgments: list[Judgment], excluded: list[Judgment], reason: str, counts: dict[str, int]
-) -> list[Judgment]:
+    judgments: list[JudgmentFacts], excluded: list[JudgmentFacts], reason: str, counts: dict[str, int]
+) -> list[JudgmentFacts]:
     """Return the other judgments; count and log the excluded ones."""
     if excluded:
         counts[reason] = len(excluded)
@@ -367,19 +399,6 @@ def _leave_out(
         log.info("%d of %d judgments left out, %s: %s", len(excluded), len(judgments), reason, ids)
     dropped = {j.id for j in excluded}
     return [j for j in judgments if j.id not in dropped]
-
-
-def _segments_from_json(id: str, value: Mapping[str, Any]) -> Segments:
-    spans = tuple(Span(start=a, end=b, role=role, score=score) for a, b, role, score in value["spans"])
-    return Segments(id=id, scheme=value["scheme"], spans=spans)
-
-
-def _total_cost(pipeline: Pipeline, completions: Mapping[str, Completion]) -> dict[str, float | None]:
-    """Compute the cost of all answers of a cell, including stored ones; empty for a backbone without prices."""
-    backbone = pipeline.backbone
-    if not (pipeline.predict.needs_backbone and isinstance(backbone, PricedBackbone)):
-        return {}
-    return {"cost": backbone.cost(turn for completion in completions.values() for turn in completion.turns)}
 
 
 def _machine_description(backbone: Backbone) -> dict[str, Any]:

@@ -11,18 +11,18 @@ error.json          written instead when the cell failed
 .hydra/             configuration and overrides
 """
 
-import gzip
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from itertools import takewhile, zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from legalrr.files import make_folder, write_atomically
+from legalrr.files import AtomicFile, encode_text, make_folder, write_atomically
 from legalrr.page_images import page_status
 from legalrr.paths import root
 from legalrr.predictions import PREDICTIONS, Prediction
@@ -30,6 +30,7 @@ from legalrr.records import Case, Completion, Judgment, Page, Part, Quote, Verdi
 from legalrr.run.pipeline import Pipeline
 from legalrr.score.cases import JUDGMENTS
 from legalrr.score.explanation_texts import REFERENCES
+from legalrr.spool import Spool
 from legalrr.stage import description, digest
 from legalrr.verdict import BLANK
 
@@ -49,6 +50,8 @@ PACKAGES = (
     "triton",
 )
 """Packages whose versions run.json records."""
+GZIP = 16 + zlib.MAX_WBITS
+"""Format of zlib: gzip, with the largest window."""
 COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 """Git commit: SHA-1 or SHA-256."""
 
@@ -66,20 +69,106 @@ def write_run(
     record: Mapping[str, Any],
     scores: Mapping[str, Any],
 ) -> None:
-    """Write the folder of a finished cell, scores.json last.
+    """Write the folder of a finished cell, scores.json last."""
+    with RunWriter(folder, [one.id for one in judgments]) as writer:
+        for one in predictions:
+            writer.add(one)
+        for reference in references:
+            writer.add_reference(reference)
+        writer.finish(judgments=judgments, record=record, scores=scores)
 
-    run.json has the digest of the judgments' lines, as most cells of a sweep have the same judgments.
+
+class RunWriter:
+    """Writes the folder of a cell while it runs; nothing stands there before `finish`.
+
+    Args:
+        folder: the folder.
+        ids: ids of the judgments, in the order of the files; rows are added in any order.
+        spool: folder of a temporary file for the rows that come before an earlier one.
+
+    Raises:
+        UserError: the folder or a file cannot be written.
     """
-    make_folder(folder)
-    lines = "".join(json.dumps(_judgment_row(judgment)) + "\n" for judgment in judgments).encode("ascii")
-    record = {**record, "judgments": {"file": JUDGMENTS, "sha256": hashlib.sha256(lines).hexdigest()}}
-    write_atomically(folder / PREDICTIONS, "".join(as_json(one.to_json()) + "\n" for one in predictions))
+
+    def __init__(self, folder: Path, ids: Sequence[str], *, spool: Path | None = None) -> None:
+        make_folder(folder)
+        self._folder = folder
+        self._places = {id: number for number, id in enumerate(ids)}
+        self._files = {name: AtomicFile(folder / name) for name in (PREDICTIONS, REFERENCES)}
+        self._rows = {name: _OrderedLines(file, spool) for name, file in self._files.items()}
+        self._refers = False
+
+    def __enter__(self) -> Self:
+        """Return the writer."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Remove what was not finished."""
+        for file in self._files.values():
+            file.discard()
+
+    def add(self, prediction: Prediction) -> None:
+        """Write a row of predictions.jsonl."""
+        self._rows[PREDICTIONS].add(self._places[prediction.id], as_json(prediction.to_json()))
+
+    def add_reference(self, reference: Mapping[str, Any]) -> None:
+        """Write a row of references.jsonl."""
+        self._refers |= bool(reference["turns"])
+        self._rows[REFERENCES].add(self._places[reference["id"]], as_json(reference))
+
+    def finish(self, *, judgments: Iterable[Judgment], record: Mapping[str, Any], scores: Mapping[str, Any]) -> None:
+        """Write the other files, scores.json last; all rows have been added.
+
+        run.json has the digest of the judgments' lines, as most cells of a sweep have the same judgments.
+        """
+        self._files[PREDICTIONS].finish()
+        sha256 = _write_judgments(self._folder / JUDGMENTS, judgments)
+        if self._refers:
+            self._files[REFERENCES].finish()
+        record = {**record, "judgments": {"file": JUDGMENTS, "sha256": sha256}}
+        write_atomically(self._folder / "run.json", as_json(record, indent=2) + "\n")
+        write_atomically(self._folder / "scores.json", as_json(scores, indent=2) + "\n")
+
+
+class _OrderedLines:
+    """Writes lines to a file in the order of their places, which start at 0 and come in any order."""
+
+    def __init__(self, file: AtomicFile, spool: Path | None) -> None:
+        self._file = file
+        self._spool = Spool(spool)
+        self._early: dict[int, int] = {}
+        """Place -> number in the spool."""
+        self._next = 0
+
+    def add(self, place: int, line: str) -> None:
+        """Add a line; a place comes once."""
+        data = encode_text(line + "\n")
+        if place > self._next:
+            self._early[place] = self._spool.append(data)
+            return
+        self._file.write(data)
+        self._next += 1
+        while (number := self._early.pop(self._next, None)) is not None:
+            self._file.write(self._spool[number])
+            self._next += 1
+
+
+def _write_judgments(path: Path, judgments: Iterable[Judgment]) -> str:
+    """Write judgments.jsonl.gz; return the SHA-256 of its lines."""
+    lines = hashlib.sha256()
     # Without a time stamp, equal judgments give equal bytes.
-    write_atomically(folder / JUDGMENTS, gzip.compress(lines, compresslevel=6, mtime=0))
-    if any(one["turns"] for one in references):
-        write_atomically(folder / REFERENCES, "".join(as_json(one) + "\n" for one in references))
-    write_atomically(folder / "run.json", as_json(record, indent=2) + "\n")
-    write_atomically(folder / "scores.json", as_json(scores, indent=2) + "\n")
+    packed = zlib.compressobj(level=6, wbits=GZIP)
+    file = AtomicFile(path)
+    try:
+        for judgment in judgments:
+            line = (json.dumps(_judgment_row(judgment)) + "\n").encode("ascii")
+            lines.update(line)
+            file.write(packed.compress(line))
+        file.write(packed.flush())
+        file.finish()
+    finally:
+        file.discard()
+    return lines.hexdigest()
 
 
 def build_prediction(
@@ -184,19 +273,24 @@ def _judgment_row(judgment: Judgment) -> dict[str, Any]:
     }
 
 
-def describe_cell(pipeline: Pipeline, cases: Sequence[Case]) -> dict[str, Any]:
-    """Describe a cell as the tables do, for run.json."""
+def describe_cell(pipeline: Pipeline, *, turns: Mapping[str, int], pictured: bool) -> dict[str, Any]:
+    """Describe a cell as the tables do, for run.json.
+
+    Args:
+        pipeline: its stages.
+        turns: name and limit in tokens of each turn of its prompts.
+        pictured: whether any judgment is shown as page images.
+    """
     p = pipeline
     model = p.predict.needs_backbone
     options = {name: description(stage)["fields"] for name, stage in p.stages().items()}
     tokens = options["annotate"].get("tokens", {}).get("fields", {})
-    turns = {t.name: t.max_new_tokens for c in cases for t in c.prompt.turns}
     return {
         "arm": p.settings.arm.id,
         "label": p.settings.arm.label,
         "family": p.settings.arm.family,
         # Page images are another experiment than their text.
-        "corpus": p.corpus.name + (" (page images)" if any(c.document.pictured for c in cases) else ""),
+        "corpus": p.corpus.name + (" (page images)" if pictured else ""),
         "split": p.corpus.split,
         "segment": p.segment.name,
         "backbone": p.backbone.name if model else "-",
@@ -207,7 +301,7 @@ def describe_cell(pipeline: Pipeline, cases: Sequence[Case]) -> dict[str, Any]:
         "overflow": options["restructure"].get("overflow") if model else None,
         "limit": p.settings.limit,
         "repetition": p.settings.repetition,
-        "tokens": (turns if turns else dict(tokens)) if model else {},
+        "tokens": dict(turns if turns else tokens) if model else {},
     }
 
 

@@ -41,9 +41,11 @@ from legalrr.protocols import (
 )
 from legalrr.records import Case, Judgment, PromptTurn, Segments, Span
 from legalrr.run.shard import Shard, read_shard
+from legalrr.run.spooled import CorpusJudgments, SpooledDocuments
+from legalrr.spool import SpooledRecords
 from legalrr.stage import build, check_fields, choice, description, from_values, identity, missing_value
 
-MAX_CHARACTERS = 200_000_000
+MAX_CHARACTERS = 100_000_000
 """Characters of documents and prompts in the cache: one byte each, or two in a text beyond Latin-1."""
 T = TypeVar("T")
 MEASURE = "measure"
@@ -64,16 +66,19 @@ STAGE_TYPES: Mapping[str, type[Any]] = {
 
 @dataclass
 class PreparationCache:
-    """Judgments, roles and cases prepared in this process; cases beyond the capacity are prepared again."""
+    """Judgments, roles, documents and cases prepared in this process.
+
+    All but cases are in temporary files; prompts beyond the capacity are made again.
+    """
 
     capacity: int = MAX_CHARACTERS
     """Remaining capacity for cases, in characters."""
-    judgments: dict[Hashable, Mapping[str, Judgment]] = field(default_factory=dict)
+    judgments: dict[Hashable, CorpusJudgments] = field(default_factory=dict)
     """Identity of a corpus, and split -> judgments by id."""
-    not_english: dict[Hashable, frozenset[str]] = field(default_factory=dict)
-    """The same key -> ids of the judgments that do not seem to be in English."""
-    segments: dict[Hashable, dict[str, Segments]] = field(default_factory=dict)
+    segments: dict[Hashable, SpooledRecords[Segments]] = field(default_factory=dict)
     """Key of all that roles depend on -> roles by id, of the judgments segmented so far."""
+    documents: dict[Hashable, SpooledDocuments] = field(default_factory=dict)
+    """Key of all that documents depend on -> documents of the judgments."""
     cases: dict[Hashable, dict[str, Case]] = field(default_factory=dict)
     """Key of all that documents and prompts depend on -> cases by id."""
 

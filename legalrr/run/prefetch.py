@@ -23,11 +23,12 @@ from legalrr.errors import WHOLE_DISK, UserError, file_errors
 from legalrr.predictors import ModelPredictor, count_tokens
 from legalrr.progress import progress, working
 from legalrr.protocols import ElasticEngine, Engine
-from legalrr.records import Case, Completion, Judgment, Segments
+from legalrr.records import Case, Completion, Segments
 from legalrr.run.cell import PreparedCell, StageTimer, call_store, run_cell
 from legalrr.run.folder import write_error
 from legalrr.run.pipeline import Pipeline, PreparationCache, build_pipeline, require_keys
 from legalrr.run.shard import Shard, read_shard
+from legalrr.run.spooled import SelectedJudgments
 from legalrr.stage import identity
 
 log = logging.getLogger("legalrr")
@@ -51,8 +52,8 @@ class PrefetchCell:
     """Prepares its judgments and prompts."""
     predict: ModelPredictor
     """Its predictor."""
-    judgments: Mapping[str, Judgment]
-    """Judgments by id."""
+    judgments: SelectedJudgments
+    """Its judgments."""
     segments: Mapping[str, Segments]
     """Roles by id."""
     calls: int
@@ -60,7 +61,7 @@ class PrefetchCell:
 
     def case(self, id: str, engine: Engine) -> Case:
         """Build document and prompt of the judgment with this id."""
-        return self.cell.case(self.judgments[id], self.segments[id], engine)
+        return self.cell.case(self.judgments.corpus[id], self.segments[id], engine)
 
 
 def prefetch(
@@ -185,7 +186,7 @@ def prefetch_cells(
     # Judgments of different corpora may have the same id.
     wanted: dict[tuple[str, str], list[PrefetchCell]] = {}
     for one in cells:
-        for id in one.judgments:
+        for id in one.judgments.ids:
             wanted.setdefault((identity(one.cell.pipeline.corpus), id), []).append(one)
     store = call_store(pipelines[0])
     try:
@@ -227,7 +228,7 @@ def _prepare_cells(
             number=number,
             cell=cell,
             predict=predict,
-            judgments={j.id: j for j in judgments},
+            judgments=judgments,
             segments=segments,
             calls=calls * len(judgments),
         )

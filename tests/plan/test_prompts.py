@@ -11,7 +11,6 @@ from legalrr.errors import UserError
 from legalrr.html import source_hash
 from legalrr.plan.cells import Cells
 from legalrr.plan.prompts import ShownPrompts, prompts_page, read_prompts, show_prompts
-from legalrr.records import by_id
 
 
 def prompts(id: str | None, *overrides: str) -> ShownPrompts:
@@ -51,7 +50,8 @@ def test_no_prompt_shows_what_is_hidden(arm: str) -> None:
     for corpus, id in group.ids():
         case = group.case(group.cells[0], id)
         assert case is not None
-        judgment = by_id(group.judgments[0].values())[id]
+        judgment = group.judgments[0].find(id)
+        assert judgment is not None
         hidden = [judgment.text[one.start : one.end] for one in case.document.hidden]
         shown = read_prompts(cells, [own for own, _ in composed], id)
         whole = " ".join("".join(text(shown, 0, turn) for turn in range(len(shown.arms[0].turns))).split())
