@@ -14,7 +14,7 @@ from typing import IO, Any, Generic, TypeVar
 
 from legalrr.errors import file_errors
 
-IN_MEMORY = 16 * 2**20
+IN_MEMORY = 4 * 2**20
 """Bytes from which on records are written to a file."""
 RECENT = 32
 """Number of records that stay parsed."""
