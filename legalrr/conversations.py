@@ -19,7 +19,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from legalrr.protocols import Call, ElasticEngine, Engine, Reply
+from legalrr.elastic import ElasticEngine
+from legalrr.protocols import Call, Engine, Reply
 from legalrr.records import Completion
 from legalrr.store import Store
 

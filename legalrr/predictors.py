@@ -18,9 +18,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from legalrr.conversations import Conversation, ConversationGroup, run_conversations
+from legalrr.elastic import ElasticEngine
 from legalrr.errors import UserError
 from legalrr.progress import progress
-from legalrr.protocols import Call, ElasticEngine, Engine, PageTokens, PredictContext
+from legalrr.protocols import Call, Engine, PageTokens, PredictContext
 from legalrr.records import OUTCOMES, Case, CompletedTurn, Completion, Document, Judgment, Outcome, PromptTurn
 from legalrr.stage import at_least, check_fields, choice, digest
 from legalrr.verdict import ANSWER, BLANK, reasoning_end

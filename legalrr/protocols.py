@@ -231,18 +231,6 @@ class Engine(Tokens, Protocol):
 
 
 @runtime_checkable
-class ElasticEngine(Engine, Protocol):
-    """Engine whose calls workers answer, which join and leave."""
-
-    @property
-    def judgments(self) -> int:
-        """Maximum number of judgments under way, at the workers that there are now."""
-
-    def state(self) -> str:
-        """Return the number of workers and what they achieve, for a line of progress."""
-
-
-@runtime_checkable
 class PromptTokens(Engine, Protocol):
     """Engine that counts prompts without running its model, for `legalrr plan`."""
 
@@ -282,20 +270,6 @@ class Backbone(Protocol):
         """Return the engine, the same for the same backbone; its weights are loaded at the first call.
 
         Raises UserError for a missing model.
-        """
-
-
-@runtime_checkable
-class Workers(Protocol):
-    """Processes that answer the calls of a backbone, each with an engine of its own."""
-
-    def require(self, backbone: Backbone) -> None:
-        """Raise UserError if they cannot run this backbone."""
-
-    def open(self, backbone: Backbone) -> Engine:
-        """Return the engine that shares its calls among them, the same for the same backbone.
-
-        Raises UserError as `require` and `Backbone.load`.
         """
 
 

@@ -20,6 +20,7 @@ from omegaconf.errors import (
 
 from legalrr.annotate.annotate import TURN_ROLES
 from legalrr.backbones.engine_choice import build_backbone
+from legalrr.elastic import Workers
 from legalrr.errors import UserError
 from legalrr.predictors import COMPARED
 from legalrr.protocols import (
@@ -37,7 +38,6 @@ from legalrr.protocols import (
     Scorer,
     Segmenter,
     VerdictReader,
-    Workers,
 )
 from legalrr.records import Case, Judgment, PromptTurn, Segments, Span
 from legalrr.run.shard import Shard, read_shard

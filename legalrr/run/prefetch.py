@@ -19,10 +19,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from legalrr.configuration import write_configuration
 from legalrr.conversations import ConversationGroup, run_conversations
+from legalrr.elastic import ElasticEngine
 from legalrr.errors import WHOLE_DISK, UserError, file_errors
 from legalrr.predictors import ModelPredictor, count_tokens
 from legalrr.progress import progress, working
-from legalrr.protocols import ElasticEngine, Engine
+from legalrr.protocols import Engine
 from legalrr.records import Case, Completion, Segments
 from legalrr.run.cell import PreparedCell, StageTimer, call_store, run_cell
 from legalrr.run.folder import write_error

@@ -107,11 +107,11 @@ class SharedEngine:
 
     @property
     def judgments(self) -> int:
-        """See `legalrr.protocols.ElasticEngine`."""
+        """See `legalrr.elastic.ElasticEngine`."""
         return self._lease * max(1, self._pool.ready)
 
     def state(self) -> str:
-        """See `legalrr.protocols.ElasticEngine`."""
+        """See `legalrr.elastic.ElasticEngine`."""
         return f"{self._pool.ready} of {self._pool.wished} workers{self._throughput.words()}"
 
     def token_ends(self, text: str) -> list[int]:

@@ -62,7 +62,7 @@ class RayWorkers:
         check_fields(self, OPTION)
 
     def require(self, backbone: Backbone) -> None:
-        """See `legalrr.protocols.Workers`."""
+        """See `legalrr.elastic.Workers`."""
         if hasattr(backbone, "base_url"):
             raise UserError(
                 "a server answers calls by itself, without workers",
@@ -84,12 +84,17 @@ class RayWorkers:
             )
 
     def open(self, backbone: Backbone) -> SharedEngine:
-        """See `legalrr.protocols.Workers`; Ray is started at the first call."""
+        """See `legalrr.elastic.Workers`; Ray is started at the first call."""
         self.require(backbone)
         if find_spec("ray") is None:
             raise UserError("the package ray is not installed", where="workers=ray", cure="pip install 'legalrr[ray]'")
         hashable: Any = backbone
         return _engine(self, hashable)
+
+
+def forget_engine() -> None:
+    """Release the engine that was opened last; its workers end when nothing else uses it."""
+    _engine.cache_clear()
 
 
 @lru_cache(maxsize=1)

@@ -9,9 +9,10 @@ from hydra import compose, initialize_config_dir
 
 from legalrr.backbones.echo import EchoBackbone
 from legalrr.conversations import CallList
+from legalrr.elastic import ElasticEngine
 from legalrr.errors import UserError
 from legalrr.paths import root
-from legalrr.protocols import Backbone, Call, ElasticEngine, Engine, Reply
+from legalrr.protocols import Backbone, Call, Engine, Reply
 from legalrr.run.cell import run_cell
 from legalrr.run.pipeline import Pipeline, build_pipeline
 from legalrr.run.prefetch import prefetch

@@ -26,7 +26,7 @@ from legalrr.protocols import Call, CallQueue, Reply
 from legalrr.run.cell import run_cell
 from legalrr.run.pipeline import build_pipeline
 from legalrr.run.prefetch import prefetch
-from legalrr.workers.ray_workers import RayWorkers
+from legalrr.workers.ray_workers import RayWorkers, forget_engine
 
 pytestmark = [
     pytest.mark.ray,
@@ -52,6 +52,13 @@ def cluster() -> Iterator[Any]:
         yield made
     ray.shutdown()
     made.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def _end_workers() -> Iterator[None]:
+    """Give the CPUs of a test back to the next one."""
+    yield
+    forget_engine()
 
 
 def call(judgment: str, number: int = 0) -> Call:
