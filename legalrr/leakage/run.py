@@ -12,9 +12,9 @@ from legalrr.leakage.views import score_views
 from legalrr.page_images import require_text
 from legalrr.protocols import CallCounter
 from legalrr.records import Case, Judgment, Outcome
-from legalrr.run.cell import PreparedCell, StageTimer, call_store
+from legalrr.run.cell import PreparedCell, StageTimer
 from legalrr.run.folder import checkout_commit, package_versions
-from legalrr.run.pipeline import Pipeline
+from legalrr.run.pipeline import Pipeline, call_store
 from legalrr.score.scorer import PredictionScorer
 from legalrr.stage import description, identity
 

@@ -12,7 +12,8 @@ from legalrr.plan.walk import CellUse, Walk, Walked
 from legalrr.progress import progress
 from legalrr.protocols import PricedBackbone
 from legalrr.records import CompletedTurn
-from legalrr.run.cell import PreparedCell, StageTimer, call_store
+from legalrr.run.cell import PreparedCell, StageTimer
+from legalrr.run.pipeline import call_store
 from legalrr.run.spooled import SelectedJudgments
 
 

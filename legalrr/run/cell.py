@@ -14,12 +14,13 @@ from legalrr.corpora.catalogue import subsample
 from legalrr.errors import UserError
 from legalrr.page_images import require_reader
 from legalrr.progress import progress, working
-from legalrr.protocols import AskingSegmenter, Backbone, CallCounter, Engine, PredictContext, Segmenter
+from legalrr.protocols import AskingSegmenter, CallCounter, Engine, PredictContext, Segmenter
 from legalrr.records import Case, Document, Example, Judgment, Segments, by_id
 from legalrr.roles import scheme
 from legalrr.run.clusters import find_clusters
 from legalrr.run.folder import RunWriter, checkout_commit, describe_cell, package_versions
-from legalrr.run.pipeline import Pipeline, PreparationCache, cache_folder
+from legalrr.run.measurement import measure_backbone
+from legalrr.run.pipeline import Pipeline, PreparationCache, cache_folder, call_store, stage_description
 from legalrr.run.rows import CellRows
 from legalrr.run.spooled import (
     Cases,
@@ -113,7 +114,7 @@ def run_cell(
                 rows.add(completion, cases.pop(completion.id))
         calls.close()
         rows.require_all()
-        measurements = cell.measure_backbone()
+        measurements = measure_backbone(pipeline, timer.time)
         with timer.time("score"), working("score"):
             scores = pipeline.score.score(rows.scored()) if counts["scored"] else {}
         record = {
@@ -260,9 +261,9 @@ class PreparedCell:
             for judgment in judgments:
                 known.add(judgment.id, tagger.segment(judgment))
             return
-        key = _store_description(tagger)
+        key = stage_description(tagger)
         if isinstance(tagger, AskingSegmenter):
-            key["backbone"] = _store_description(self.pipeline.backbone)
+            key["backbone"] = stage_description(self.pipeline.backbone)
         store = Store(cache_folder(self.pipeline) / "segment" / digest(key)[:16], key)
         missing = []
         for place, judgment in enumerate(judgments):
@@ -345,29 +346,6 @@ class PreparedCell:
         self._documents().add(judgment, document)
         return document
 
-    def measure_backbone(self) -> Any:
-        """Return the measurements of the backbone by itself as JSON, stored or new; None without a meter.
-
-        Raises:
-            UserError: the backbone cannot be measured.
-        """
-        p = self.pipeline
-        if p.measures is None:
-            return None
-        # Cells with the same backbone share all measurements, including times.
-        options = {
-            "stage": description(p.measures),
-            "backbone": _store_description(p.backbone),
-            "corpus": description(p.corpus),
-        }
-        store = Store(cache_folder(p) / "measure" / digest(options)[:16], options)
-        key = digest(_machine_description(p.backbone))
-        if key not in store:
-            with self.timer.time("measure"):
-                store.add([(key, dict(p.measures.measure(p.backbone, p.corpus)))])
-        store.close()
-        return store[key]
-
     def examples(self) -> list[Example]:
         """Return the examples of a baseline: the train split, prepared like the evaluated one, or nothing."""
         restructure = self.pipeline.restructure
@@ -399,19 +377,3 @@ def _leave_out(
         log.info("%d of %d judgments left out, %s: %s", len(excluded), len(judgments), reason, ids)
     dropped = {j.id for j in excluded}
     return [j for j in judgments if j.id not in dropped]
-
-
-def _machine_description(backbone: Backbone) -> dict[str, Any]:
-    """Describe the machine of a backbone, on which times depend."""
-    return {"node": platform.node(), **{name: getattr(backbone, name, None) for name in ("device", "threads")}}
-
-
-def _store_description(stage: Segmenter | Backbone) -> dict[str, Any]:
-    """Describe everything that the results of a stage depend on."""
-    return {"stage": description(stage), "provenance": dict(stage.provenance())}
-
-
-def call_store(pipeline: Pipeline) -> Store:
-    """Open the store of the backbone's answers."""
-    key = _store_description(pipeline.backbone)
-    return Store(cache_folder(pipeline) / "predict" / digest(key)[:16], key)

@@ -43,7 +43,8 @@ from legalrr.records import Case, Judgment, PromptTurn, Segments, Span
 from legalrr.run.shard import Shard, read_shard
 from legalrr.run.spooled import CorpusJudgments, SpooledDocuments
 from legalrr.spool import SpooledRecords
-from legalrr.stage import build, check_fields, choice, description, from_values, identity, missing_value
+from legalrr.stage import build, check_fields, choice, description, digest, from_values, identity, missing_value
+from legalrr.store import Store
 
 MAX_CHARACTERS = 100_000_000
 """Characters of documents and prompts in the cache: one byte each, or two in a text beyond Latin-1."""
@@ -311,3 +312,14 @@ def require_keys(pipelines: Iterable[Pipeline]) -> None:
 def cache_folder(pipeline: Pipeline) -> Path:
     """Return the folder of stored results."""
     return Path(pipeline.settings.runs) / "cache"
+
+
+def stage_description(stage: Segmenter | Backbone) -> dict[str, Any]:
+    """Describe everything that the results of a stage depend on."""
+    return {"stage": description(stage), "provenance": dict(stage.provenance())}
+
+
+def call_store(pipeline: Pipeline) -> Store:
+    """Open the store of the backbone's answers."""
+    key = stage_description(pipeline.backbone)
+    return Store(cache_folder(pipeline) / "predict" / digest(key)[:16], key)

@@ -25,9 +25,9 @@ from legalrr.predictors import ModelPredictor, count_tokens
 from legalrr.progress import progress, working
 from legalrr.protocols import Engine
 from legalrr.records import Case, Completion, Segments
-from legalrr.run.cell import PreparedCell, StageTimer, call_store, run_cell
+from legalrr.run.cell import PreparedCell, StageTimer, run_cell
 from legalrr.run.folder import write_error
-from legalrr.run.pipeline import Pipeline, PreparationCache, build_pipeline, require_keys
+from legalrr.run.pipeline import Pipeline, PreparationCache, build_pipeline, call_store, require_keys
 from legalrr.run.shard import Shard, read_shard
 from legalrr.run.spooled import SelectedJudgments
 from legalrr.stage import identity

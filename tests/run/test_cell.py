@@ -17,8 +17,8 @@ from legalrr.paths import root
 from legalrr.protocols import Call, Reply
 from legalrr.report.compare import read_report
 from legalrr.report.sweep import write_page, write_report
-from legalrr.run.cell import call_store, run_cell
-from legalrr.run.pipeline import Pipeline, build_pipeline
+from legalrr.run.cell import run_cell
+from legalrr.run.pipeline import Pipeline, build_pipeline, call_store
 from legalrr.score.cases import JUDGMENTS, read_answers
 from legalrr.score.explanation import score_explanations
 from legalrr.score.explanation_texts import read_explanations

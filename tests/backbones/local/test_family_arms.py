@@ -8,8 +8,7 @@ from dataclasses import replace
 import pytest
 
 from legalrr.backbones.local.backbone import TransformersBackbone
-from legalrr.run.cell import call_store
-from legalrr.run.pipeline import build_pipeline
+from legalrr.run.pipeline import build_pipeline, call_store
 from legalrr.run.prefetch import prefetch
 from legalrr.stage import identity
 

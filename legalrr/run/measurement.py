@@ -1,0 +1,42 @@
+"""Measure the backbone of a cell by itself, once for all cells that share it."""
+
+import platform
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from legalrr.protocols import Backbone
+from legalrr.run.pipeline import Pipeline, cache_folder, stage_description
+from legalrr.stage import description, digest
+from legalrr.store import Store
+
+
+def measure_backbone(pipeline: Pipeline, timed: Callable[[str], AbstractContextManager[None]]) -> Any:
+    """Return the measurements of the backbone as JSON, stored or new, times included; None without a meter.
+
+    Args:
+        pipeline: the cell.
+        timed: opens a context that times a stage.
+
+    Raises:
+        UserError: the backbone cannot be measured.
+    """
+    if pipeline.measures is None:
+        return None
+    options = {
+        "stage": description(pipeline.measures),
+        "backbone": stage_description(pipeline.backbone),
+        "corpus": description(pipeline.corpus),
+    }
+    store = Store(cache_folder(pipeline) / "measure" / digest(options)[:16], options)
+    key = digest(_machine(pipeline.backbone))
+    if key not in store:
+        with timed("measure"):
+            store.add([(key, dict(pipeline.measures.measure(pipeline.backbone, pipeline.corpus)))])
+    store.close()
+    return store[key]
+
+
+def _machine(backbone: Backbone) -> dict[str, Any]:
+    """Describe the machine of a backbone, on which times depend."""
+    return {"node": platform.node(), **{name: getattr(backbone, name, None) for name in ("device", "threads")}}
