@@ -90,7 +90,7 @@ def test_the_command_line_overrides_a_preset_of_the_model():
     assert (backbone(*chosen).device, backbone(*chosen).prefix_cache_gb) == ("cuda", 16.0)
     here = backbone(*chosen, "backbone.device=cpu", "backbone.dtype=float32")
     assert (here.device, here.dtype, here.prefix_cache_gb) == ("cpu", "float32", 16.0)
-    assert (backbone().device, backbone().batch_prefill) == ("cpu", 4096)
+    assert (backbone().device, backbone().batch_prefill) == ("cpu", 8192)
     on_cpu = backbone("engine=vllm")
     assert (on_cpu.dtype, on_cpu.kv_cache_gb, on_cpu.enforce_eager) == ("float32", 4.0, True)
     assert backbone("engine=vllm", "backbone.kv_cache_gb=1").kv_cache_gb == 1.0

@@ -178,7 +178,7 @@ def test_a_thought_is_closed_only_if_it_is_open():
 
 def served(folder, **options):
     backbone = OpenAIBackbone(name="m", model="n", context=999, tokenizer=str(folder), **options)
-    return backbone.load()._parameters
+    return backbone.load()._requests.parameters
 
 
 def test_a_server_is_sent_the_switch_of_the_template_of_its_model(save_thinking):
