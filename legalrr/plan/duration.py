@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from legalrr.errors import UserError
 from legalrr.plan.calibration import Calibration
 from legalrr.plan.cells import BackboneCells
+from legalrr.plan.neighbours import neighbours
+from legalrr.plan.opened import OpenedBackbone
 from legalrr.plan.result import ClusterDuration, Duration
 from legalrr.plan.schedule import Forecast, Scheduler, forecast
 from legalrr.plan.speed import AnswerLengths, Speed, given_speed, written_share
@@ -27,6 +29,8 @@ class Cluster:
     """Judgments that a worker has under way."""
     price: float | None = None
     """Money for an hour of a worker; None: not known."""
+    machine: int = 1
+    """Workers on each machine: so many run at once while the speed of one is measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +45,8 @@ class Options:
     """Clock of these measurements."""
     speed: Speed | None = None
     """Speed that was measured before, instead."""
+    cluster_speed: Speed | None = None
+    """Speed of a worker beside the others of its machine that was measured before, instead."""
     cluster: Cluster | None = None
     """Workers to plan for, in addition to one; None: none."""
 
@@ -78,6 +84,7 @@ def duration(
     )
     if options.tokens_per_second is not None:
         speed = given_speed(*options.tokens_per_second)
+        cluster_speed = speed
     elif not options.calibrate or opened is None or not opened.runs_here or not walk.samples:
         return None
     else:
@@ -88,21 +95,29 @@ def duration(
                 if not known.count:
                     ids = group.ids()
                     calibration.sample(group.conversations(*ids[len(ids) // 2]), speed, known)
+            cluster_speed = options.cluster_speed or _beside_others(opened, calibration, speed, options.cluster)
         except UserError as error:
             group.problems.add([cell.number for cell in group.cells], error, planned=True)
             return None
 
-    def predict(scheduler: Scheduler, workers: int) -> tuple[Forecast, Forecast]:
+    def predict(speed: Speed, scheduler: Scheduler, workers: int) -> tuple[Forecast, Forecast]:
         expected = forecast(speed, walked, scheduler, known, written_share(limits, known), workers=workers)
         return expected, forecast(speed, walked, scheduler, most, 1.0, workers=workers)
 
-    expected, longest = predict(scheduler, 1)
+    expected, longest = predict(speed, scheduler, 1)
     cluster = None
     if options.cluster is not None:
-        workers, lease, price = options.cluster.workers, options.cluster.lease, options.cluster.price
-        shared, longest_shared = predict(replace(scheduler, group=min(scheduler.group, lease)), workers)
+        of = options.cluster
+        leased = replace(scheduler, group=min(scheduler.group, of.lease))
+        shared, longest_shared = predict(cluster_speed, leased, of.workers)
         cluster = ClusterDuration(
-            workers=workers, expected=shared.seconds, most=longest_shared.seconds, idle=shared.idle, price=price
+            workers=of.workers,
+            machine=of.machine,
+            expected=shared.seconds,
+            most=longest_shared.seconds,
+            idle=shared.idle,
+            price=of.price,
+            speed=None if options.tokens_per_second is not None else cluster_speed,
         )
     return Duration(
         expected=expected.seconds,
@@ -111,3 +126,15 @@ def duration(
         sampled=known.count,
         cluster=cluster,
     )
+
+
+def _beside_others(opened: OpenedBackbone, calibration: Calibration, alone: Speed, cluster: Cluster | None) -> Speed:
+    """Measure the speed of a worker while the other ones of its machine work too; `alone` is that without them."""
+    count = 0 if cluster is None else min(cluster.machine, cluster.workers) - 1
+    if not count:
+        return alone
+    with (
+        working(f"calibrate {opened.backbone.name} beside {count} more"),
+        neighbours(opened.backbone, calibration.samples, count),
+    ):
+        return replace(calibration.speed(), load=alone.load)

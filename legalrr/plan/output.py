@@ -179,9 +179,13 @@ def _cluster(one: BackbonePlan) -> str | None:
     if found is None or not one.to_make:
         return None
     price = "" if found.price is None else f", {found.hours * found.price:,.2f} in money"
+    beside = min(found.machine, found.workers) - 1
+    like = f", each beside {beside:,} more on a machine like this one" if beside else " like this one"
+    if beside and found.speed is not None:
+        like += f", where it reads {found.speed.prefill:,.0f} and writes {found.speed.decode:,.1f} tokens per second"
     return (
         f"cluster, {one.name}: about {duration(found.expected)}, at most {duration(found.most)}, by {found.workers:,} "
-        f"workers like this one; {found.idle:.0%} of their time idle; {found.hours:,.2f} hours of all{price}"
+        f"workers{like}; {found.idle:.0%} of their time idle; {found.hours:,.2f} hours of all{price}"
     )
 
 

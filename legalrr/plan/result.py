@@ -53,6 +53,10 @@ class ClusterDuration:
     """Share of the workers' time with nothing to do, expected."""
     price: float | None
     """Money for an hour of a worker; None: not given."""
+    machine: int = 1
+    """Workers on each machine."""
+    speed: Speed | None = None
+    """Measured speed of one of them; None: given tokens per second."""
 
     @property
     def hours(self) -> float:
