@@ -53,8 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     speed.add_argument("--no-calibration", action="store_true", help="predict no time")
     parser.add_argument(
         "--cluster",
-        metavar="workers=N[,lease=4][,price=P]",
-        help="predict the time of N workers too, each with `lease` judgments under way and a price of P an hour",
+        metavar="workers=N[,lease=4][,threads=T][,price=P]",
+        help="predict the time of N workers too, each with `lease` judgments under way, T threads on a CPU and a price "
+        "of P an hour (default: those of workers=ray)",
     )
     parser.add_argument(
         "--prompts",
@@ -138,7 +139,7 @@ def _speed(text: str) -> tuple[float, float]:
 
 
 def _cluster(text: str) -> "Cluster":
-    """Parse workers=N[,lease=N][,price=P]; `gpus` is another word for workers."""
+    """Parse workers=N[,lease=N][,threads=N][,price=P]; `gpus` is another word for workers."""
     from legalrr.plan.duration import Cluster
 
     given = dict(part.partition("=")[::2] for part in text.split(","))
@@ -146,18 +147,23 @@ def _cluster(text: str) -> "Cluster":
         given["workers"] = given.pop("gpus")
     try:
         workers, lease = int(given.pop("workers")), int(given.pop("lease", "4"))
+        threads = int(given.pop("threads")) if "threads" in given else None
         price = float(given.pop("price")) if "price" in given else None
     except (KeyError, ValueError):
         workers = lease = 0
-        price = None
-    if given or workers < 1 or lease < 1 or (price is not None and not 0 <= price < math.inf):
+        threads = price = None
+    if (
+        given
+        or min(workers, lease, 1 if threads is None else threads) < 1
+        or (price is not None and not 0 <= price < math.inf)
+    ):
         raise UserError(
             f"{text!r} does not describe workers",
             where="--cluster",
-            cure="give their number, and if you like judgments under way in each and the price of an hour of one: "
-            "workers=8,lease=4,price=2.5",
+            cure="give their number, and if you like judgments under way in each, threads on a CPU and the price of an "
+            "hour of one: workers=8,lease=4,threads=2,price=2.5",
         )
-    return Cluster(workers=workers, lease=lease, price=price)
+    return Cluster(workers=workers, lease=lease, price=price, threads=threads)
 
 
 if __name__ == "__main__":

@@ -3,15 +3,18 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from legalrr.errors import UserError
 from legalrr.plan.calibration import Calibration
 from legalrr.plan.cells import BackboneCells
+from legalrr.plan.opened import OpenedBackbone, open_backbone
 from legalrr.plan.result import ClusterDuration, Duration
 from legalrr.plan.schedule import Forecast, Scheduler, forecast
 from legalrr.plan.speed import AnswerLengths, Speed, given_speed, written_share
 from legalrr.plan.walk import Walk, Walked
 from legalrr.progress import working
+from legalrr.protocols import PromptTokens
 
 MAX_LENGTHS = 1000
 """Most stored answers of one limit whose lengths are used."""
@@ -27,6 +30,8 @@ class Cluster:
     """Judgments that a worker has under way."""
     price: float | None = None
     """Money for an hour of a worker; None: not known."""
+    threads: int | None = None
+    """Threads of torch in each; None: as the configured workers, or as this process."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +47,7 @@ class Options:
     speed: Speed | None = None
     """Speed that was measured before, instead."""
     cluster: Cluster | None = None
-    """Workers to plan for, in addition to one; None: none."""
+    """Workers to plan for, in addition to one; None: the configured ones, if there are several."""
 
 
 def duration(
@@ -76,13 +81,15 @@ def duration(
         least_steps=1 if opened is None else getattr(opened.engine, "least_steps", 1),
         cached=opened is None or opened.engine.holds != 0,
     )
+    threads = None
     if options.tokens_per_second is not None:
         speed = given_speed(*options.tokens_per_second)
     elif not options.calibrate or opened is None or not opened.runs_here or not walk.samples:
         return None
     else:
-        calibration = Calibration(engine=opened.engine, samples=walk.samples, clock=options.clock)
         try:
+            engine, threads = _engine(opened, _threads(group, options))
+            calibration = Calibration(engine=engine, samples=walk.samples, clock=options.clock)
             with working(f"calibrate {opened.backbone.name}"):
                 speed = options.speed or calibration.speed()
                 if not known.count:
@@ -98,8 +105,8 @@ def duration(
 
     expected, longest = predict(scheduler, 1)
     cluster = None
-    if options.cluster is not None:
-        workers, lease, price = options.cluster.workers, options.cluster.lease, options.cluster.price
+    if (planned := options.cluster or _configured(group)) is not None:
+        workers, lease, price = planned.workers, planned.lease, planned.price
         shared, longest_shared = predict(replace(scheduler, group=min(scheduler.group, lease)), workers)
         cluster = ClusterDuration(
             workers=workers, expected=shared.seconds, most=longest_shared.seconds, idle=shared.idle, price=price
@@ -109,5 +116,32 @@ def duration(
         most=longest.seconds,
         speed=None if options.tokens_per_second is not None else speed,
         sampled=known.count,
+        threads=threads,
         cluster=cluster,
     )
+
+
+def _configured(group: BackboneCells) -> Cluster | None:
+    """Return the workers that the cells name, if they are several."""
+    workers = group.cells[0].pipeline.workers
+    return None if workers is None or workers.count == 1 else Cluster(workers=workers.count, lease=workers.lease)
+
+
+def _threads(group: BackboneCells, options: Options) -> int | None:
+    """Return the threads of torch in the workers; None: those of this process."""
+    if options.cluster is not None and options.cluster.threads is not None:
+        return options.cluster.threads
+    workers = group.cells[0].pipeline.workers
+    return None if workers is None else workers.threads
+
+
+def _engine(opened: OpenedBackbone, threads: int | None) -> tuple[PromptTokens, int | None]:
+    """Return the engine to measure, and the threads of torch that it takes; None if it takes none of a CPU."""
+    backbone: Any = opened.backbone
+    if getattr(backbone, "device", None) != "cpu" or not hasattr(backbone, "threads"):
+        return opened.engine, None
+    if threads is None or backbone.threads is not None:
+        from torch import get_num_threads
+
+        return opened.engine, backbone.threads or get_num_threads()
+    return open_backbone(replace(backbone, threads=threads)).engine, threads
