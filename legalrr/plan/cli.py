@@ -56,9 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     speed.add_argument("--no-calibration", action="store_true", help="predict no time")
     parser.add_argument(
         "--cluster",
-        metavar="workers=N[,machine=1][,lease=4][,price=P]",
-        help="predict the time of N workers too, each with `lease` judgments under way and a price of P an hour; the "
-        "speed of one is measured while the others of its machine work",
+        metavar="workers=N[,machine=1][,lease=4][,threads=T][,price=P]",
+        help="predict the time of N workers too, each with `lease` judgments under way, T threads on a CPU and a price "
+        "of P an hour (default: those of workers=ray); one is measured while the others of its machine work",
     )
     parser.add_argument(
         "--prompts",
@@ -142,7 +142,11 @@ def _speed(text: str) -> tuple[float, float]:
 
 
 def read_cluster(text: str) -> "Cluster":
-    """Parse workers=N[,machine=N][,lease=N][,price=P], where `gpus` is another word for workers; raises UserError."""
+    """Parse workers=N[,machine=N][,lease=N][,threads=N][,price=P]; `gpus` is another word for workers.
+
+    Raises:
+        UserError: the text is anything else.
+    """
     from legalrr.plan.duration import Cluster
 
     given = dict(part.partition("=")[::2] for part in text.split(","))
@@ -150,18 +154,20 @@ def read_cluster(text: str) -> "Cluster":
         given["workers"] = given.pop("gpus")
     try:
         workers, machine, lease = (int(given.pop(name, more)) for name, more in _CLUSTER)
+        threads = int(given.pop("threads")) if "threads" in given else None
         price = float(given.pop("price")) if "price" in given else None
     except ValueError:
         workers = machine = lease = 0
-        price = None
-    if given or min(workers, machine, lease) < 1 or (price is not None and not 0 <= price < math.inf):
+        threads = price = None
+    least = min(workers, machine, lease, 1 if threads is None else threads)
+    if given or least < 1 or (price is not None and not 0 <= price < math.inf):
         raise UserError(
             f"{text!r} does not describe workers",
             where="--cluster",
-            cure="give their number, and if you like those on one machine, judgments under way in each and the price "
-            "of an hour of one: workers=8,machine=2,lease=4,price=2.5",
+            cure="give their number, and if you like those on one machine, judgments under way in each, threads on a "
+            "CPU and the price of an hour of one: workers=8,machine=2,lease=4,threads=2,price=2.5",
         )
-    return Cluster(workers=workers, machine=machine, lease=lease, price=price)
+    return Cluster(workers=workers, machine=machine, lease=lease, threads=threads, price=price)
 
 
 if __name__ == "__main__":

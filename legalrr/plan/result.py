@@ -76,6 +76,8 @@ class Duration:
     """Measured speed; None: given tokens per second."""
     sampled: int
     """Answers whose lengths are known."""
+    threads: int | None = None
+    """Threads of torch that the speed was measured with; None: not measured, or not on a CPU."""
     cluster: ClusterDuration | None = None
     """The same by several workers; None: not asked for."""
 

@@ -4,7 +4,7 @@ import logging
 import platform
 import time
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +35,7 @@ from legalrr.score.cases import PARTY_UNKNOWN
 from legalrr.spool import SpooledRecords
 from legalrr.stage import description, digest, identity
 from legalrr.store import Store
+from legalrr.workers.tagging import tag_judgments
 
 log = logging.getLogger(__name__)
 AnyJudgment = TypeVar("AnyJudgment", Judgment, JudgmentFacts)
@@ -273,15 +274,18 @@ class PreparedCell:
             else:
                 missing.append(place)
         if missing:
-            with self._open_segmenter(tagger) as opened, progress("segment", len(missing), "judgments") as advance:
-                for place in missing:
-                    judgment = judgments[place]
-                    found = opened.segment(judgment)
-                    spans = [[s.start, s.end, s.role, round(s.score, 6)] for s in found.spans]
-                    value = {"scheme": found.scheme, "spans": spans}
-                    store.add([(digest(judgment.text), value)])
-                    known.add(judgment.id, segments_from_json(judgment.id, value))
-                    advance(1)
+            with self._open_segmenter(tagger) as opened:
+                # The workers have the backbone that an asking tagger prompts.
+                workers = None if isinstance(tagger, AskingSegmenter) else self.pipeline.workers
+                left = (judgments[place] for place in missing)
+                with closing(tag_judgments(opened, left, workers, total=len(missing), label="segment")) as tagged:
+                    for _, judgment, found in tagged:
+                        if isinstance(found, UserError):
+                            raise found
+                        spans = [[s.start, s.end, s.role, round(s.score, 6)] for s in found.spans]
+                        value = {"scheme": found.scheme, "spans": spans}
+                        store.add([(digest(judgment.text), value)])
+                        known.add(judgment.id, segments_from_json(judgment.id, value))
         store.close()
 
     def clusters(self, judgments: SelectedJudgments) -> dict[str, str]:

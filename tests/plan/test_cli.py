@@ -75,6 +75,7 @@ def test_prompts_take_an_id_before_or_after_the_overrides(run_hydra: Run, tmp_pa
         (("--tokens-per-second", "0,5"), "--tokens-per-second: '0,5' is not two numbers above 0"),
         (("--cluster", "workers=0"), "--cluster: 'workers=0' does not describe workers"),
         (("--cluster", "workers=2,machine=none"), "--cluster: 'workers=2,machine=none' does not describe workers"),
+        (("--cluster", "workers=2,threads=0"), "--cluster: 'workers=2,threads=0' does not describe workers"),
         (("--cluster", "nodes=4"), "--cluster: 'nodes=4' does not describe workers"),
         (("arm=majorty",), "arm=majorty: no arm 'majorty' (did you mean arm=majority?)"),
         (("limit", "=", "4"), "an override with spaces"),
