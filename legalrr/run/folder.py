@@ -16,7 +16,6 @@ error.json          written instead when the cell failed
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Self
@@ -201,7 +200,7 @@ def build_prediction(
         p_allowed=verdict.p_allowed,
         cut_off=any(t.finish_reason == "length" for t in completion.turns),
         error=completion.error,
-        turns=[asdict(t) for t in completion.turns],
+        turns=[dict(vars(turn)) for turn in completion.turns],
         messages=messages,
         earlier=earlier,
         # A baseline answers without a prompt.
