@@ -63,6 +63,8 @@ def run_cell(
     fresh: set[str] | None = None,
     prepared: PreparationCache | None = None,
     retried: set[str] | None = None,
+    *,
+    sweep: Path | None = None,
 ) -> Mapping[str, Any]:
     """Run all stages and write the run folder; return the content of run.json.
 
@@ -72,6 +74,7 @@ def run_cell(
         fresh: keys of prefetched calls that no cell has counted yet; those that this cell counts are removed.
         prepared: judgments and prompts prepared earlier in this process; this cell adds its own.
         retried: keys of refused calls made again in this process, with `retry_errors`; this cell adds its own.
+        sweep: folder of its sweep, whose cells share a file of judgments; None: the cell has its own.
 
     Raises:
         UserError: invalid input or options, or a share of the judgments, which has no scores; results computed so far
@@ -108,7 +111,8 @@ def run_cell(
     )
     with timer.time("score"):
         clusters = cell.clusters(judgments)
-    with RunWriter(folder, list(judgments.ids), spool=cache_folder(pipeline)) as writer:
+    first = None if engine is None else cases[0]
+    with RunWriter(folder, list(judgments.ids), spool=cache_folder(pipeline), sweep=sweep, first=first) as writer:
         rows = CellRows(pipeline, judgments, segments, clusters, writer)
         with timer.time("predict"):
             for completion in pipeline.predict.predict(cases, context):
@@ -119,7 +123,7 @@ def run_cell(
         with timer.time("score"), working("score"):
             scores = pipeline.score.score(rows.scored()) if counts["scored"] else {}
         record = {
-            "format": 1,
+            "format": 2,
             "cell": describe_cell(pipeline, turns=rows.turns, pictured=rows.pictured),
             "counts": counts | {PARTY_UNKNOWN: rows.party_unknown},
             "calls": {"made": counter.made, "stored": counter.stored},

@@ -98,7 +98,7 @@ def _count_characters(case: Case) -> int:
     return sum(parts.values()) + sum(len(block.text) for block in case.document.blocks)
 
 
-def reference_texts(
+def reference_spans(
     judgment: Judgment, segments: Segments, turns: Sequence[PromptTurn], *, segmenter: str
 ) -> dict[str, Any]:
     """Build a line of references.jsonl: the court's text of each role that the model is prompted to write.
@@ -112,8 +112,8 @@ def reference_texts(
         segmenter: name of the segmenter.
 
     Returns:
-        id, scheme, source (`gold` or the segmenter's name), and name, role and text of each turn; the text is "" if the
-        judgment has no sentence of the role.
+        id, scheme, source (`gold` or the segmenter's name), and name, role and spans of each turn: start and end of the
+        sentences of the role, without white space around them. The court's text is these, joined by line breaks.
     """
     spans, source = segments.spans, segmenter
     if judgment.spans is not None and judgment.scheme == segments.scheme:
@@ -124,13 +124,17 @@ def reference_texts(
         "scheme": segments.scheme,
         "source": source,
         "turns": [
-            {"name": name, "role": role, "text": _text_of_role(judgment.text, spans, role)} for name, role in written
+            {"name": name, "role": role, "spans": [_stripped(judgment.text, one) for one in spans if one.role == role]}
+            for name, role in written
         ],
     }
 
 
-def _text_of_role(text: str, spans: Sequence[Span], role: str) -> str:
-    return "\n".join(text[span.start : span.end].strip() for span in spans if span.role == role)
+def _stripped(text: str, span: Span) -> list[int]:
+    """Return start and end of a span without the white space around it."""
+    whole = text[span.start : span.end]
+    start = span.start + len(whole) - len(whole.lstrip())
+    return [start, start + len(whole.strip())]
 
 
 @dataclass(frozen=True, kw_only=True)
