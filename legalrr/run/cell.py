@@ -3,7 +3,7 @@
 import logging
 import platform
 import time
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,6 +18,7 @@ from legalrr.protocols import AskingSegmenter, CallCounter, Engine, PredictConte
 from legalrr.records import Case, Document, Example, Judgment, Segments, by_id
 from legalrr.roles import scheme
 from legalrr.run.clusters import find_clusters
+from legalrr.run.documents import Documents, document_store
 from legalrr.run.folder import RunWriter, checkout_commit, describe_cell, package_versions
 from legalrr.run.measurement import measure_backbone
 from legalrr.run.pipeline import Pipeline, PreparationCache, cache_folder, call_store, stage_description
@@ -27,12 +28,10 @@ from legalrr.run.spooled import (
     CorpusJudgments,
     JudgmentFacts,
     SelectedJudgments,
-    SpooledDocuments,
+    SpooledSegments,
     segments_from_json,
-    segments_to_json,
 )
 from legalrr.score.cases import PARTY_UNKNOWN
-from legalrr.spool import SpooledRecords
 from legalrr.stage import description, digest, identity
 from legalrr.store import Store
 
@@ -79,7 +78,8 @@ def run_cell(
     if pipeline.shard is not None:
         raise UserError("a shard has no scores", where="shard", cure="leave it out once all shards have run")
     timer = StageTimer()
-    cell = PreparedCell(pipeline=pipeline, timer=timer, prepared=PreparationCache() if prepared is None else prepared)
+    prepared = PreparationCache() if prepared is None else prepared
+    cell = PreparedCell(pipeline=pipeline, timer=timer, prepared=prepared, stores=True)
     # A missing model is reported before any other work is done.
     engine = None
     if pipeline.predict.needs_backbone:
@@ -159,6 +159,8 @@ class PreparedCell:
     """Tokens reserved for prompt and answers, by role scheme."""
     prepared: PreparationCache = field(default_factory=PreparationCache)
     """Results prepared in this process, by this cell and others."""
+    stores: bool = False
+    """Whether documents are stored for later runs."""
 
     def read(self) -> CorpusJudgments:
         """Read the judgments of the evaluated split, by id; raises UserError for invalid input."""
@@ -224,10 +226,10 @@ class PreparedCell:
 
     @cached_property
     def _document_key(self) -> tuple[Hashable, ...]:
-        """Key of everything that documents depend on; a backbone counts their tokens and those of the prompt."""
+        """Key of everything that documents depend on but the tokens reserved."""
         p = self.pipeline
-        limits = (identity(p.annotate), identity(p.backbone)) if p.predict.needs_backbone else ()
-        return (*self._segments_key, p.corpus.split, identity(p.restructure), *limits)
+        counted = identity(p.backbone) if p.predict.needs_backbone else None
+        return (*self._segments_key, p.corpus.split, identity(p.restructure), counted)
 
     @cached_property
     def _case_key(self) -> tuple[Hashable, ...]:
@@ -244,7 +246,7 @@ class PreparedCell:
         split = self.pipeline.corpus.split if split is None else split
         key = (*self._segments_key, split)
         if key not in self.prepared.segments:
-            self.prepared.segments[key] = SpooledRecords(segments_to_json, segments_from_json, self._folder)
+            self.prepared.segments[key] = SpooledSegments(self._folder)
         known = self.prepared.segments[key]
         if isinstance(judgments, SelectedJudgments):
             missing: Sequence[Judgment] = judgments.where(lambda one: one.id not in known)
@@ -254,7 +256,7 @@ class PreparedCell:
             self._segment(missing, known)
         return known
 
-    def _segment(self, judgments: Sequence[Judgment], known: SpooledRecords[Segments]) -> None:
+    def _segment(self, judgments: Sequence[Judgment], known: SpooledSegments) -> None:
         """Add the roles of judgments to the known ones."""
         tagger = self.pipeline.segment
         if not tagger.stored:
@@ -305,13 +307,15 @@ class PreparedCell:
         self, judgments: SelectedJudgments, segments: Mapping[str, Segments], engine: Engine | None
     ) -> None:
         """Build the documents that are missing, before any call is made; raises UserError if one cannot be shown."""
-        known = self._documents()
+        schemes = self._schemes(segments[judgments[0].id].scheme) if judgments else ()
+        known = self._documents(schemes, engine)
         missing = judgments.where(lambda one: one.id not in known)
         if missing:
             with progress("restructure", len(missing), "judgments") as advance:
                 for judgment in missing:
                     self._document(judgment, segments[judgment.id], engine)
                     advance(1)
+        known.write()
 
     def cases(self, judgments: SelectedJudgments, segments: Mapping[str, Segments], engine: Engine | None) -> Cases:
         """Return document and prompt of each judgment, built when they are asked for."""
@@ -328,22 +332,35 @@ class PreparedCell:
         self.prepared.add(self._case_key, case)
         return case
 
-    def _documents(self) -> SpooledDocuments:
+    def _schemes(self, one: str) -> tuple[str, ...]:
+        """Return the role schemes of the judgments whose roles are known, and this one."""
+        known = self.prepared.segments.get((*self._segments_key, self.pipeline.corpus.split))
+        return tuple(sorted({one, *(() if known is None else known.schemes)}))
+
+    def _reserve(self, name: str, engine: Engine | None) -> int:
+        """Return the tokens reserved for prompt and answers with a role scheme."""
+        if engine is not None and name not in self.reserves:
+            self.reserves[name] = self.pipeline.annotate.reserve(scheme(name), engine)
+        return self.reserves.get(name, 0)
+
+    def _documents(self, schemes: Iterable[str], engine: Engine | None) -> Documents:
+        """Return the documents of all cells that reserve as many tokens with each of these schemes."""
         known = self.prepared.documents
-        if self._document_key not in known:
-            known[self._document_key] = SpooledDocuments(self._folder)
-        return known[self._document_key]
+        key = (*self._document_key, *((name, self._reserve(name, engine)) for name in schemes))
+        if key not in known:
+            counts = None if engine is None else stage_description(self.pipeline.backbone)
+            store = document_store(self._folder, self.pipeline.restructure, counts) if self.stores else None
+            known[key] = Documents(self._folder, store)
+        return known[key]
 
     def _document(self, judgment: Judgment, segments: Segments, engine: Engine | None) -> Document:
-        known = self._documents().get(judgment)
+        documents = self._documents(self._schemes(segments.scheme), engine)
+        reserve = self._reserve(segments.scheme, engine)
+        known = documents.get(judgment) or documents.find(judgment, segments, reserve)
         if known is not None:
             return known
-        p = self.pipeline
-        if engine is not None and segments.scheme not in self.reserves:
-            self.reserves[segments.scheme] = p.annotate.reserve(scheme(segments.scheme), engine)
-        reserve = self.reserves.get(segments.scheme, 0)
-        document = p.restructure.restructure(judgment, segments, engine, reserve)
-        self._documents().add(judgment, document)
+        document = self.pipeline.restructure.restructure(judgment, segments, engine, reserve)
+        documents.add(judgment, segments, reserve, document)
         return document
 
     def examples(self) -> list[Example]:

@@ -40,9 +40,9 @@ from legalrr.protocols import (
     VerdictReader,
 )
 from legalrr.records import Case, Judgment, PromptTurn, Segments, Span
+from legalrr.run.documents import Documents
 from legalrr.run.shard import Shard, read_shard
-from legalrr.run.spooled import CorpusJudgments, SpooledDocuments
-from legalrr.spool import SpooledRecords
+from legalrr.run.spooled import CorpusJudgments, SpooledSegments
 from legalrr.stage import build, check_fields, choice, description, digest, from_values, identity, missing_value
 from legalrr.store import Store
 
@@ -76,9 +76,9 @@ class PreparationCache:
     """Remaining capacity for cases, in characters."""
     judgments: dict[Hashable, CorpusJudgments] = field(default_factory=dict)
     """Identity of a corpus, and split -> judgments by id."""
-    segments: dict[Hashable, SpooledRecords[Segments]] = field(default_factory=dict)
+    segments: dict[Hashable, SpooledSegments] = field(default_factory=dict)
     """Key of all that roles depend on -> roles by id, of the judgments segmented so far."""
-    documents: dict[Hashable, SpooledDocuments] = field(default_factory=dict)
+    documents: dict[Hashable, Documents] = field(default_factory=dict)
     """Key of all that documents depend on -> documents of the judgments."""
     cases: dict[Hashable, dict[str, Case]] = field(default_factory=dict)
     """Key of all that documents and prompts depend on -> cases by id."""
@@ -89,6 +89,11 @@ class PreparationCache:
         if size <= self.capacity:
             self.capacity -= size
             self.cases.setdefault(key, {})[case.judgment.id] = case
+
+    def write(self) -> None:
+        """Write the documents built so far to their stores; raises UserError if that fails."""
+        for documents in self.documents.values():
+            documents.write()
 
 
 def _count_characters(case: Case) -> int:

@@ -183,7 +183,8 @@ def prefetch_cells(
     Raises:
         UserError: the engine fails.
     """
-    cells = list(_prepare_cells(pipelines, engine, PreparationCache() if prepared is None else prepared, left))
+    prepared = PreparationCache() if prepared is None else prepared
+    cells = list(_prepare_cells(pipelines, engine, prepared, left))
     # Judgments of different corpora may have the same id.
     wanted: dict[tuple[str, str], list[PrefetchCell]] = {}
     for one in cells:
@@ -205,6 +206,7 @@ def prefetch_cells(
             )
             for _ in led:
                 pass
+        prepared.write()
     finally:
         store.close()
     return set(wanted)
@@ -214,7 +216,7 @@ def _prepare_cells(
     pipelines: Iterable[Pipeline], engine: Engine, prepared: PreparationCache, left: Left
 ) -> Iterator[PrefetchCell]:
     for number, pipeline in enumerate(pipelines):
-        cell = PreparedCell(pipeline=pipeline, timer=StageTimer(), prepared=prepared)
+        cell = PreparedCell(pipeline=pipeline, timer=StageTimer(), prepared=prepared, stores=True)
         predict = pipeline.predict
         assert isinstance(predict, ModelPredictor)
         try:
