@@ -121,7 +121,8 @@ def code_digest(modules: tuple[str, ...]) -> str:
     content = hashlib.sha256()
     for name in modules:
         spec = find_spec(name)
-        assert spec is not None and spec.origin is not None
+        assert spec is not None
+        assert spec.origin is not None
         content.update(hashlib.sha256(Path(spec.origin).read_bytes()).digest())
     return content.hexdigest()
 

@@ -346,7 +346,8 @@ def test_the_code_that_decides_what_is_hidden_is_part_of_the_provenance() -> Non
     named, without_effect = set(CODE), {"legalrr.errors", "legalrr.protocols", "legalrr.stage"}
     for name in CODE:
         spec = find_spec(name)
-        assert spec is not None and spec.origin is not None
+        assert spec is not None
+        assert spec.origin is not None
         tree = ast.parse(Path(spec.origin).read_text("utf-8"))
         imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
         imported |= {one.name for node in ast.walk(tree) if isinstance(node, ast.Import) for one in node.names}

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from legalrr.corpora.catalogue import subsample
 from legalrr.errors import UserError
+from legalrr.key_set import Keys, KeySet
 from legalrr.page_images import require_reader
 from legalrr.progress import progress, working
 from legalrr.protocols import AskingSegmenter, CallCounter, Engine, PredictContext, Segmenter
@@ -21,12 +21,12 @@ from legalrr.run.clusters import find_clusters
 from legalrr.run.documents import Documents, document_store
 from legalrr.run.folder import RunWriter, checkout_commit, describe_cell, package_versions
 from legalrr.run.measurement import measure_backbone
-from legalrr.run.pipeline import Pipeline, PreparationCache, cache_folder, call_store, stage_description
+from legalrr.run.pipeline import Pipeline, PreparationCache, cache_folder, stage_description
 from legalrr.run.rows import CellRows
+from legalrr.run.selection import in_shard, select_judgments
 from legalrr.run.spooled import (
     Cases,
     CorpusJudgments,
-    JudgmentFacts,
     SelectedJudgments,
     SpooledSegments,
     segments_from_json,
@@ -36,7 +36,6 @@ from legalrr.stage import description, digest, identity
 from legalrr.store import Store
 
 log = logging.getLogger(__name__)
-AnyJudgment = TypeVar("AnyJudgment", Judgment, JudgmentFacts)
 
 
 @dataclass
@@ -58,9 +57,9 @@ class StageTimer:
 def run_cell(
     pipeline: Pipeline,
     folder: Path,
-    fresh: set[str] | None = None,
+    fresh: Keys | None = None,
     prepared: PreparationCache | None = None,
-    retried: set[str] | None = None,
+    retried: Keys | None = None,
 ) -> Mapping[str, Any]:
     """Run all stages and write the run folder; return the content of run.json.
 
@@ -92,10 +91,10 @@ def run_cell(
     with timer.time("restructure"):
         cell.restructure(judgments, segments, engine)
     cases = cell.cases(judgments, segments, engine)
-    calls = Store(cache_folder(pipeline) / "predict" / "none", {}) if engine is None else call_store(pipeline)
+    calls = Store(cache_folder(pipeline) / "predict" / "none", {}) if engine is None else prepared.answers(pipeline)
     counter = CallCounter(
-        fresh=set() if fresh is None else fresh,
-        retried=(set() if retried is None else retried) if pipeline.settings.retry_errors else None,
+        fresh=KeySet() if fresh is None else fresh,
+        retried=(KeySet() if retried is None else retried) if pipeline.settings.retry_errors else None,
     )
     context = PredictContext(
         engine=engine,
@@ -190,35 +189,29 @@ class PreparedCell:
             )
         pictured = (every[one.id] for one in every.facts if one.pictured)
         require_reader(pictured, engine, corpus=p.corpus.name, backbone=p.backbone.name)
-        kept = list(every.facts)
-        counts = {"read": len(kept)}
-        # A corpus without any outcome is predicted but not scored; in others, unlabelled rows are excluded.
-        if any(one.outcome for one in kept):
-            kept = _leave_out(kept, [one for one in kept if one.outcome is None], "without outcome", counts)
-        if p.segment.needs_gold and any(one.has_roles for one in kept):
-            kept = _leave_out(kept, [one for one in kept if not one.has_roles], "without gold roles", counts)
-        kept = self._shared(subsample(kept, p.settings.limit, p.settings.seed))
-        counts |= {"taken": len(kept), "scored": sum(one.outcome is not None for one in kept)}
-        if foreign := sum(one.doubtful for one in kept):
-            counts["not in English"] = foreign
-        return SelectedJudgments(every, kept), counts
+        known = self.prepared.selected
+        if self._selection_key not in known:
+            known[self._selection_key] = select_judgments(every, p)
+        judgments, counts = known[self._selection_key]
+        return judgments, dict(counts)
+
+    @cached_property
+    def _selection_key(self) -> tuple[Hashable, ...]:
+        """Key of everything that the selection of judgments depends on."""
+        p = self.pipeline
+        return (self._corpus_identity, p.corpus.split, p.segment.needs_gold, p.settings.limit, p.settings.seed, p.shard)
 
     @property
     def _folder(self) -> Path:
         """Folder of temporary files."""
         return cache_folder(self.pipeline)
 
-    def _shared(self, judgments: list[AnyJudgment]) -> list[AnyJudgment]:
-        """Return the judgments of the shard; all without one."""
-        shard = self.pipeline.shard
-        return judgments if shard is None else [j for j in judgments if shard.takes(self._corpus_identity, j.id)]
-
     @cached_property
     def _corpus_identity(self) -> str:
         return identity(self.pipeline.corpus)
 
     @cached_property
-    def _segments_key(self) -> tuple[Hashable, ...]:
+    def segments_key(self) -> tuple[Hashable, ...]:
         """Key of everything that roles depend on, with the folder of their store."""
         tagger = self.pipeline.segment
         backbone = identity(self.pipeline.backbone) if isinstance(tagger, AskingSegmenter) else None
@@ -229,7 +222,7 @@ class PreparedCell:
         """Key of everything that documents depend on but the tokens reserved."""
         p = self.pipeline
         counted = identity(p.backbone) if p.predict.needs_backbone else None
-        return (*self._segments_key, p.corpus.split, identity(p.restructure), counted)
+        return (*self.segments_key, p.corpus.split, identity(p.restructure), counted)
 
     @cached_property
     def _case_key(self) -> tuple[Hashable, ...]:
@@ -244,7 +237,7 @@ class PreparedCell:
             split: name of the split; None: the evaluated one.
         """
         split = self.pipeline.corpus.split if split is None else split
-        key = (*self._segments_key, split)
+        key = (*self.segments_key, split)
         if key not in self.prepared.segments:
             self.prepared.segments[key] = SpooledSegments(self._folder)
         known = self.prepared.segments[key]
@@ -288,7 +281,10 @@ class PreparedCell:
 
     def clusters(self, judgments: SelectedJudgments) -> dict[str, str]:
         """Map each id to the first id of its cluster of near-duplicates (`legalrr.run.clusters`)."""
-        return find_clusters(judgments, self._folder)
+        known = self.prepared.clusters
+        if self._selection_key not in known:
+            known[self._selection_key] = find_clusters(judgments, self._folder)
+        return known[self._selection_key]
 
     @contextmanager
     def _open_segmenter(self, tagger: Segmenter) -> Iterator[Segmenter]:
@@ -296,7 +292,7 @@ class PreparedCell:
         if not isinstance(tagger, AskingSegmenter):
             yield tagger
             return
-        calls = call_store(self.pipeline)
+        calls = self.prepared.answers(self.pipeline)
         try:
             with tagger.asking(self.pipeline.load_engine(), calls) as opened:
                 yield opened
@@ -334,7 +330,7 @@ class PreparedCell:
 
     def _schemes(self, one: str) -> tuple[str, ...]:
         """Return the role schemes of the judgments whose roles are known, and this one."""
-        known = self.prepared.segments.get((*self._segments_key, self.pipeline.corpus.split))
+        known = self.prepared.segments.get((*self.segments_key, self.pipeline.corpus.split))
         return tuple(sorted({one, *(() if known is None else known.schemes)}))
 
     def _reserve(self, name: str, engine: Engine | None) -> int:
@@ -381,16 +377,4 @@ class PreparedCell:
         judgments = [j for j in p.corpus.read(p.corpus.train_split) if j.outcome]
         if p.segment.needs_gold:
             judgments = [j for j in judgments if j.spans is not None]
-        return self._shared(judgments)
-
-
-def _leave_out(
-    judgments: list[JudgmentFacts], excluded: list[JudgmentFacts], reason: str, counts: dict[str, int]
-) -> list[JudgmentFacts]:
-    """Return the other judgments; count and log the excluded ones."""
-    if excluded:
-        counts[reason] = len(excluded)
-        ids = ", ".join(j.id for j in excluded[:5]) + (", ..." if len(excluded) > 5 else "")
-        log.info("%d of %d judgments left out, %s: %s", len(excluded), len(judgments), reason, ids)
-    dropped = {j.id for j in excluded}
-    return [j for j in judgments if j.id not in dropped]
+        return in_shard(judgments, p)

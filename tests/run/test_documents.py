@@ -104,7 +104,11 @@ def test_the_key_depends_on_the_judgment(change: dict[str, Any]) -> None:
 def test_the_key_depends_on_roles_and_reserve(changed: Segments) -> None:
     judgment = Judgment(id="a", text="Some text.")
     segments = Segments(id="a", scheme="seven", spans=(Span(start=0, end=4, role="FAC"),))
-    keys = {document_key(judgment, segments, 0), document_key(judgment, segments, 1), document_key(judgment, changed, 0)}
+    keys = {
+        document_key(judgment, segments, 0),
+        document_key(judgment, segments, 1),
+        document_key(judgment, changed, 0),
+    }
     assert len(keys) == 3
 
 
