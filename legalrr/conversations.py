@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from legalrr.elastic import ElasticEngine
+from legalrr.key_set import Keys
 from legalrr.protocols import Call, Engine, Reply
 from legalrr.records import Completion
 from legalrr.store import Store
@@ -48,10 +49,10 @@ def run_conversations(
     store: Store,
     engine: Engine,
     *,
-    fresh: set[str],
+    fresh: Keys,
     used: Callable[[str], None],
     advance: Callable[[int], None],
-    retried: set[str] | None = None,
+    retried: Keys | None = None,
     most: int | None = None,
 ) -> Iterator[tuple[K, T]]:
     """Run conversations to their end, each as its answers come.
@@ -97,7 +98,7 @@ def run_conversations(
 
 
 def answer_calls(
-    calls: Sequence[Call], store: Store, engine: Engine, *, fresh: set[str], retried: set[str] | None = None
+    calls: Sequence[Call], store: Store, engine: Engine, *, fresh: Keys, retried: Keys | None = None
 ) -> Iterator[tuple[str, Reply]]:
     """Get the answers to calls with different keys, each from the store if it is there.
 
@@ -184,10 +185,10 @@ class _Queue(Generic[K, T]):
     groups: Iterator[ConversationGroup[K, T]]
     store: Store
     engine: Engine
-    fresh: set[str]
+    fresh: Keys
     used: Callable[[str], None]
     advance: Callable[[int], None]
-    retried: set[str] | None
+    retried: Keys | None
     most: int | None
     waiting: dict[str, None] = field(default_factory=dict)
     """Keys of the calls to be made, in order."""
@@ -246,7 +247,8 @@ class _Queue(Generic[K, T]):
             self.store.add((key, reply.as_record()) for key, reply in (*self._refused, *answered))
             self._refused = []
         self._release(key for key, _ in answered)
-        self.fresh.update(key for key, _ in answered)
+        for key, _ in answered:
+            self.fresh.add(key)
         for key, reply in batch:
             self._deliver(key, reply)
         if self.elsewhere and time.monotonic() - self._looked > POLL:
@@ -333,7 +335,8 @@ class _Queue(Generic[K, T]):
         if made:
             self.store.require_writable()
             if self.retried is not None:
-                self.retried.update(call.key for call in made)
+                for call in made:
+                    self.retried.add(call.key)
         return made
 
     def _look_for_others(self) -> None:
@@ -347,12 +350,12 @@ class _Queue(Generic[K, T]):
 
     def _stored(self, key: str) -> Reply | None:
         """Return the stored answer to a call, or its refusal unless it is to be made again."""
-        if key in self.store:
-            return Reply(**self.store[key])
-        refused = refusal_key(key)
-        if refused in self.store and (self.retried is None or key in self.retried):
-            return Reply(**self.store[refused])
-        return None
+        if (answer := self.store.get(key)) is not None:
+            return Reply(**answer)
+        if self.retried is not None and key not in self.retried:
+            return None
+        refused = self.store.get(refusal_key(key))
+        return None if refused is None else Reply(**refused)
 
     def _deliver(self, key: str, reply: Reply) -> None:
         for started in self._calls.pop(key).asking:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
+from legalrr.key_set import Keys, KeySet
 from legalrr.records import (
     Case,
     CompletedTurn,
@@ -36,13 +37,13 @@ class CallCounter:
     An answer that several cells share counts as made for the first cell that uses it.
     """
 
-    fresh: set[str] = field(default_factory=set)
+    fresh: Keys = field(default_factory=KeySet)
     """Keys of the calls that this process made and no cell has counted yet; shared by the cells of a sweep."""
     made: int = 0
     """Answers that the model generated for this cell."""
     stored: int = 0
     """Answers that were already in the store."""
-    retried: set[str] | None = None
+    retried: Keys | None = None
     """Keys of refused calls that this process made again, shared by the cells; None: no refused call is."""
 
     def count(self, key: str) -> None:

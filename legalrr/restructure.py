@@ -5,9 +5,14 @@ role, dropping NONE and PRE_NOT_RELIED, so that its R changes both content and o
 is the arm that changes only the order.
 """
 
-from collections.abc import Sequence
+import hashlib
+import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, ClassVar
 
 from legalrr.errors import UserError
 from legalrr.hiding.hide import hide, pieces
@@ -17,6 +22,24 @@ from legalrr.records import Block, Document, Hidden, Judgment, Segments
 from legalrr.roles import Scheme, scheme
 from legalrr.stage import at_least, check_fields, choice
 from legalrr.truncate import OVERFLOWS
+
+CODE = (
+    "legalrr.hiding.headnote",
+    "legalrr.hiding.hide",
+    "legalrr.hiding.phrases",
+    "legalrr.hiding.plain_text",
+    "legalrr.hiding.reported_speech",
+    "legalrr.hiding.verdict_cues",
+    "legalrr.hiding.verdict_phrases",
+    "legalrr.hiding.verdict_views",
+    "legalrr.page_images",
+    "legalrr.records",
+    "legalrr.restructure",
+    "legalrr.roles",
+    "legalrr.sentences",
+    "legalrr.truncate",
+)
+"""Modules that decide what is hidden and shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +71,10 @@ class Restructure:
     def __post_init__(self) -> None:
         """Check the options."""
         check_fields(self, "restructure")
+
+    def provenance(self) -> Mapping[str, Any]:
+        """Return what documents depend on besides the options; a change of the code hides all judgments anew."""
+        return {"code": code_digest(CODE), "unicode": unicodedata.unidata_version}
 
     def restructure(self, judgment: Judgment, segments: Segments, tokens: Tokens | None, reserve: int) -> Document:
         """See `legalrr.protocols.Restructurer`.
@@ -86,6 +113,18 @@ class Restructure:
                 cure="lower annotate.tokens or choose a backbone with a longer context",
             )
         return fit(document, tokens, min(room, self.budget or room), self.overflow)
+
+
+@cache
+def code_digest(modules: tuple[str, ...]) -> str:
+    """Return the SHA-256 of the source files of modules."""
+    content = hashlib.sha256()
+    for name in modules:
+        spec = find_spec(name)
+        assert spec is not None
+        assert spec.origin is not None
+        content.update(hashlib.sha256(Path(spec.origin).read_bytes()).digest())
+    return content.hexdigest()
 
 
 def visible_blocks(text: str, segments: Segments, hidden: Sequence[Hidden]) -> list[Block]:

@@ -91,6 +91,13 @@ class Store:
         found, self._found = self._found, None
         return found[1] if found is not None and found[0] == key else self._read(key)
 
+    def get(self, key: str) -> Any:
+        """Return the stored value, as a new object; None if there is none."""
+        try:
+            return self[key]
+        except KeyError:
+            return None
+
     def add(self, records: Iterable[tuple[str, Any]]) -> None:
         """Append records and flush them to disk.
 

@@ -76,6 +76,8 @@ def _pattern(names: str) -> re.Pattern[str]:
 
 _PATTERN = _pattern(_NAMES)
 _WIDE = _pattern(f"(?:{_NAMES}|{_SECTIONS})")
+_MARKS = ("<", "&", "[", "\u25c1", "\u3010", "\u27e8", "analysis", "assistantfinal")
+"""Strings, of which every match of the patterns has one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +105,8 @@ def find_reasoning(text: str, *, sections: bool = False) -> Reasoning:
     """
     closed: list[tuple[int, int]] = []
     opened: int | None = None
+    if not any(mark in text for mark in _MARKS):
+        return Reasoning(closed=(), unfinished=None)
     for tag in (_WIDE if sections else _PATTERN).finditer(text):
         if tag["open"]:
             opened = tag.start() if opened is None else opened

@@ -1,8 +1,11 @@
+import ast
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +15,7 @@ from hypothesis import strategies as st
 from legalrr.errors import UserError
 from legalrr.page_images import PAGE_LABEL_TOKENS
 from legalrr.records import Block, Document, Judgment, Page, Segments, Span
-from legalrr.restructure import Restructure
+from legalrr.restructure import CODE, Restructure, code_digest
 
 PARTS = (
     ("PREAMBLE", "Court of Sandpur, bench of two."),
@@ -336,3 +339,25 @@ def test_judgment_with_all_pages_hidden_raises_unless_skipped() -> None:
     document = Restructure(**fields, overflow="skip").restructure(*paged(), Pictures(), 0)
     assert (document.skipped, document.pages, document.blocks) == (True, (), ())
     assert numbers(document.hidden_pages) == [1, 2, 3, 4]
+
+
+def test_the_code_that_decides_what_is_hidden_is_part_of_the_provenance() -> None:
+    assert Restructure().provenance() == Restructure(order="role").provenance()
+    named, without_effect = set(CODE), {"legalrr.errors", "legalrr.protocols", "legalrr.stage"}
+    for name in CODE:
+        spec = find_spec(name)
+        assert spec is not None
+        assert spec.origin is not None
+        tree = ast.parse(Path(spec.origin).read_text("utf-8"))
+        imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
+        imported |= {one.name for node in ast.walk(tree) if isinstance(node, ast.Import) for one in node.names}
+        assert {one for one in imported if one.startswith("legalrr")} <= named | without_effect, name
+
+
+def test_a_change_of_the_code_changes_its_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    file = tmp_path / "hides_something.py"
+    file.write_text("A = 1\n")
+    before = code_digest.__wrapped__(("hides_something",))
+    file.write_text("A = 2\n")
+    assert code_digest.__wrapped__(("hides_something",)) != before

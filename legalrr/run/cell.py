@@ -3,42 +3,40 @@
 import logging
 import platform
 import time
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from legalrr.corpora.catalogue import subsample
 from legalrr.errors import UserError
+from legalrr.key_set import Keys, KeySet
 from legalrr.page_images import require_reader
 from legalrr.progress import progress, working
 from legalrr.protocols import AskingSegmenter, CallCounter, Engine, PredictContext, Segmenter
 from legalrr.records import Case, Document, Example, Judgment, Segments, by_id
 from legalrr.roles import scheme
 from legalrr.run.clusters import find_clusters
+from legalrr.run.documents import Documents, document_store
 from legalrr.run.folder import RunWriter, checkout_commit, describe_cell, package_versions
 from legalrr.run.measurement import measure_backbone
-from legalrr.run.pipeline import Pipeline, PreparationCache, cache_folder, call_store, stage_description
+from legalrr.run.pipeline import Pipeline, PreparationCache, cache_folder, stage_description
 from legalrr.run.rows import CellRows
+from legalrr.run.selection import in_shard, select_judgments
 from legalrr.run.spooled import (
     Cases,
     CorpusJudgments,
-    JudgmentFacts,
     SelectedJudgments,
-    SpooledDocuments,
+    SpooledSegments,
     segments_from_json,
-    segments_to_json,
 )
 from legalrr.score.cases import PARTY_UNKNOWN
-from legalrr.spool import SpooledRecords
 from legalrr.stage import description, digest, identity
 from legalrr.store import Store
 from legalrr.workers.tagging import tag_judgments
 
 log = logging.getLogger(__name__)
-AnyJudgment = TypeVar("AnyJudgment", Judgment, JudgmentFacts)
 
 
 @dataclass
@@ -60,9 +58,9 @@ class StageTimer:
 def run_cell(
     pipeline: Pipeline,
     folder: Path,
-    fresh: set[str] | None = None,
+    fresh: Keys | None = None,
     prepared: PreparationCache | None = None,
-    retried: set[str] | None = None,
+    retried: Keys | None = None,
     *,
     sweep: Path | None = None,
 ) -> Mapping[str, Any]:
@@ -83,7 +81,8 @@ def run_cell(
     if pipeline.shard is not None:
         raise UserError("a shard has no scores", where="shard", cure="leave it out once all shards have run")
     timer = StageTimer()
-    cell = PreparedCell(pipeline=pipeline, timer=timer, prepared=PreparationCache() if prepared is None else prepared)
+    prepared = PreparationCache() if prepared is None else prepared
+    cell = PreparedCell(pipeline=pipeline, timer=timer, prepared=prepared, stores=True)
     # A missing model is reported before any other work is done.
     engine = None
     if pipeline.predict.needs_backbone:
@@ -96,10 +95,10 @@ def run_cell(
     with timer.time("restructure"):
         cell.restructure(judgments, segments, engine)
     cases = cell.cases(judgments, segments, engine)
-    calls = Store(cache_folder(pipeline) / "predict" / "none", {}) if engine is None else call_store(pipeline)
+    calls = Store(cache_folder(pipeline) / "predict" / "none", {}) if engine is None else prepared.answers(pipeline)
     counter = CallCounter(
-        fresh=set() if fresh is None else fresh,
-        retried=(set() if retried is None else retried) if pipeline.settings.retry_errors else None,
+        fresh=KeySet() if fresh is None else fresh,
+        retried=(KeySet() if retried is None else retried) if pipeline.settings.retry_errors else None,
     )
     context = PredictContext(
         engine=engine,
@@ -164,6 +163,8 @@ class PreparedCell:
     """Tokens reserved for prompt and answers, by role scheme."""
     prepared: PreparationCache = field(default_factory=PreparationCache)
     """Results prepared in this process, by this cell and others."""
+    stores: bool = False
+    """Whether documents are stored for later runs."""
 
     def read(self) -> CorpusJudgments:
         """Read the judgments of the evaluated split, by id; raises UserError for invalid input."""
@@ -193,35 +194,29 @@ class PreparedCell:
             )
         pictured = (every[one.id] for one in every.facts if one.pictured)
         require_reader(pictured, engine, corpus=p.corpus.name, backbone=p.backbone.name)
-        kept = list(every.facts)
-        counts = {"read": len(kept)}
-        # A corpus without any outcome is predicted but not scored; in others, unlabelled rows are excluded.
-        if any(one.outcome for one in kept):
-            kept = _leave_out(kept, [one for one in kept if one.outcome is None], "without outcome", counts)
-        if p.segment.needs_gold and any(one.has_roles for one in kept):
-            kept = _leave_out(kept, [one for one in kept if not one.has_roles], "without gold roles", counts)
-        kept = self._shared(subsample(kept, p.settings.limit, p.settings.seed))
-        counts |= {"taken": len(kept), "scored": sum(one.outcome is not None for one in kept)}
-        if foreign := sum(one.doubtful for one in kept):
-            counts["not in English"] = foreign
-        return SelectedJudgments(every, kept), counts
+        known = self.prepared.selected
+        if self._selection_key not in known:
+            known[self._selection_key] = select_judgments(every, p)
+        judgments, counts = known[self._selection_key]
+        return judgments, dict(counts)
+
+    @cached_property
+    def _selection_key(self) -> tuple[Hashable, ...]:
+        """Key of everything that the selection of judgments depends on."""
+        p = self.pipeline
+        return (self._corpus_identity, p.corpus.split, p.segment.needs_gold, p.settings.limit, p.settings.seed, p.shard)
 
     @property
     def _folder(self) -> Path:
         """Folder of temporary files."""
         return cache_folder(self.pipeline)
 
-    def _shared(self, judgments: list[AnyJudgment]) -> list[AnyJudgment]:
-        """Return the judgments of the shard; all without one."""
-        shard = self.pipeline.shard
-        return judgments if shard is None else [j for j in judgments if shard.takes(self._corpus_identity, j.id)]
-
     @cached_property
     def _corpus_identity(self) -> str:
         return identity(self.pipeline.corpus)
 
     @cached_property
-    def _segments_key(self) -> tuple[Hashable, ...]:
+    def segments_key(self) -> tuple[Hashable, ...]:
         """Key of everything that roles depend on, with the folder of their store."""
         tagger = self.pipeline.segment
         backbone = identity(self.pipeline.backbone) if isinstance(tagger, AskingSegmenter) else None
@@ -229,10 +224,10 @@ class PreparedCell:
 
     @cached_property
     def _document_key(self) -> tuple[Hashable, ...]:
-        """Key of everything that documents depend on; a backbone counts their tokens and those of the prompt."""
+        """Key of everything that documents depend on but the tokens reserved."""
         p = self.pipeline
-        limits = (identity(p.annotate), identity(p.backbone)) if p.predict.needs_backbone else ()
-        return (*self._segments_key, p.corpus.split, identity(p.restructure), *limits)
+        counted = identity(p.backbone) if p.predict.needs_backbone else None
+        return (*self.segments_key, p.corpus.split, identity(p.restructure), counted)
 
     @cached_property
     def _case_key(self) -> tuple[Hashable, ...]:
@@ -247,9 +242,9 @@ class PreparedCell:
             split: name of the split; None: the evaluated one.
         """
         split = self.pipeline.corpus.split if split is None else split
-        key = (*self._segments_key, split)
+        key = (*self.segments_key, split)
         if key not in self.prepared.segments:
-            self.prepared.segments[key] = SpooledRecords(segments_to_json, segments_from_json, self._folder)
+            self.prepared.segments[key] = SpooledSegments(self._folder)
         known = self.prepared.segments[key]
         if isinstance(judgments, SelectedJudgments):
             missing: Sequence[Judgment] = judgments.where(lambda one: one.id not in known)
@@ -259,7 +254,7 @@ class PreparedCell:
             self._segment(missing, known)
         return known
 
-    def _segment(self, judgments: Sequence[Judgment], known: SpooledRecords[Segments]) -> None:
+    def _segment(self, judgments: Sequence[Judgment], known: SpooledSegments) -> None:
         """Add the roles of judgments to the known ones."""
         tagger = self.pipeline.segment
         if not tagger.stored:
@@ -294,7 +289,10 @@ class PreparedCell:
 
     def clusters(self, judgments: SelectedJudgments) -> dict[str, str]:
         """Map each id to the first id of its cluster of near-duplicates (`legalrr.run.clusters`)."""
-        return find_clusters(judgments, self._folder)
+        known = self.prepared.clusters
+        if self._selection_key not in known:
+            known[self._selection_key] = find_clusters(judgments, self._folder)
+        return known[self._selection_key]
 
     @contextmanager
     def _open_segmenter(self, tagger: Segmenter) -> Iterator[Segmenter]:
@@ -302,7 +300,7 @@ class PreparedCell:
         if not isinstance(tagger, AskingSegmenter):
             yield tagger
             return
-        calls = call_store(self.pipeline)
+        calls = self.prepared.answers(self.pipeline)
         try:
             with tagger.asking(self.pipeline.load_engine(), calls) as opened:
                 yield opened
@@ -313,13 +311,15 @@ class PreparedCell:
         self, judgments: SelectedJudgments, segments: Mapping[str, Segments], engine: Engine | None
     ) -> None:
         """Build the documents that are missing, before any call is made; raises UserError if one cannot be shown."""
-        known = self._documents()
+        schemes = self._schemes(segments[judgments[0].id].scheme) if judgments else ()
+        known = self._documents(schemes, engine)
         missing = judgments.where(lambda one: one.id not in known)
         if missing:
             with progress("restructure", len(missing), "judgments") as advance:
                 for judgment in missing:
                     self._document(judgment, segments[judgment.id], engine)
                     advance(1)
+        known.write()
 
     def cases(self, judgments: SelectedJudgments, segments: Mapping[str, Segments], engine: Engine | None) -> Cases:
         """Return document and prompt of each judgment, built when they are asked for."""
@@ -336,22 +336,35 @@ class PreparedCell:
         self.prepared.add(self._case_key, case)
         return case
 
-    def _documents(self) -> SpooledDocuments:
+    def _schemes(self, one: str) -> tuple[str, ...]:
+        """Return the role schemes of the judgments whose roles are known, and this one."""
+        known = self.prepared.segments.get((*self.segments_key, self.pipeline.corpus.split))
+        return tuple(sorted({one, *(() if known is None else known.schemes)}))
+
+    def _reserve(self, name: str, engine: Engine | None) -> int:
+        """Return the tokens reserved for prompt and answers with a role scheme."""
+        if engine is not None and name not in self.reserves:
+            self.reserves[name] = self.pipeline.annotate.reserve(scheme(name), engine)
+        return self.reserves.get(name, 0)
+
+    def _documents(self, schemes: Iterable[str], engine: Engine | None) -> Documents:
+        """Return the documents of all cells that reserve as many tokens with each of these schemes."""
         known = self.prepared.documents
-        if self._document_key not in known:
-            known[self._document_key] = SpooledDocuments(self._folder)
-        return known[self._document_key]
+        key = (*self._document_key, *((name, self._reserve(name, engine)) for name in schemes))
+        if key not in known:
+            counts = None if engine is None else stage_description(self.pipeline.backbone)
+            store = document_store(self._folder, self.pipeline.restructure, counts) if self.stores else None
+            known[key] = Documents(self._folder, store)
+        return known[key]
 
     def _document(self, judgment: Judgment, segments: Segments, engine: Engine | None) -> Document:
-        known = self._documents().get(judgment)
+        documents = self._documents(self._schemes(segments.scheme), engine)
+        reserve = self._reserve(segments.scheme, engine)
+        known = documents.get(judgment) or documents.find(judgment, segments, reserve)
         if known is not None:
             return known
-        p = self.pipeline
-        if engine is not None and segments.scheme not in self.reserves:
-            self.reserves[segments.scheme] = p.annotate.reserve(scheme(segments.scheme), engine)
-        reserve = self.reserves.get(segments.scheme, 0)
-        document = p.restructure.restructure(judgment, segments, engine, reserve)
-        self._documents().add(judgment, document)
+        document = self.pipeline.restructure.restructure(judgment, segments, engine, reserve)
+        documents.add(judgment, segments, reserve, document)
         return document
 
     def examples(self) -> list[Example]:
@@ -372,16 +385,4 @@ class PreparedCell:
         judgments = [j for j in p.corpus.read(p.corpus.train_split) if j.outcome]
         if p.segment.needs_gold:
             judgments = [j for j in judgments if j.spans is not None]
-        return self._shared(judgments)
-
-
-def _leave_out(
-    judgments: list[JudgmentFacts], excluded: list[JudgmentFacts], reason: str, counts: dict[str, int]
-) -> list[JudgmentFacts]:
-    """Return the other judgments; count and log the excluded ones."""
-    if excluded:
-        counts[reason] = len(excluded)
-        ids = ", ".join(j.id for j in excluded[:5]) + (", ..." if len(excluded) > 5 else "")
-        log.info("%d of %d judgments left out, %s: %s", len(excluded), len(judgments), reason, ids)
-    dropped = {j.id for j in excluded}
-    return [j for j in judgments if j.id not in dropped]
+        return in_shard(judgments, p)

@@ -2,7 +2,7 @@
 
 All stages are built, and their options checked, before the first one runs. `PreparationCache` keeps judgments, roles
 and prompts, so that the cells of a sweep, and the prefetch before them (`legalrr.run.prefetch`), prepare each once.
-`reference_texts` extracts the court's own text of the roles that a model writes, which explanations are scored against.
+`reference_spans` finds the court's own text of the roles that a model writes, which explanations are scored against.
 """
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -40,9 +40,9 @@ from legalrr.protocols import (
     VerdictReader,
 )
 from legalrr.records import Case, Judgment, PromptTurn, Segments, Span
+from legalrr.run.documents import Documents
 from legalrr.run.shard import Shard, read_shard
-from legalrr.run.spooled import CorpusJudgments, SpooledDocuments
-from legalrr.spool import SpooledRecords
+from legalrr.run.spooled import CorpusJudgments, SelectedJudgments, SpooledSegments
 from legalrr.stage import build, check_fields, choice, description, digest, from_values, identity, missing_value
 from legalrr.store import Store
 
@@ -63,39 +63,6 @@ STAGE_TYPES: Mapping[str, type[Any]] = {
     "verdict": VerdictReader,
     "score": Scorer,
 }
-
-
-@dataclass
-class PreparationCache:
-    """Judgments, roles, documents and cases prepared in this process.
-
-    All but cases are in temporary files; prompts beyond the capacity are made again.
-    """
-
-    capacity: int = MAX_CHARACTERS
-    """Remaining capacity for cases, in characters."""
-    judgments: dict[Hashable, CorpusJudgments] = field(default_factory=dict)
-    """Identity of a corpus, and split -> judgments by id."""
-    segments: dict[Hashable, SpooledRecords[Segments]] = field(default_factory=dict)
-    """Key of all that roles depend on -> roles by id, of the judgments segmented so far."""
-    documents: dict[Hashable, SpooledDocuments] = field(default_factory=dict)
-    """Key of all that documents depend on -> documents of the judgments."""
-    cases: dict[Hashable, dict[str, Case]] = field(default_factory=dict)
-    """Key of all that documents and prompts depend on -> cases by id."""
-
-    def add(self, key: Hashable, case: Case) -> None:
-        """Add a case if the capacity allows."""
-        size = _count_characters(case)
-        if size <= self.capacity:
-            self.capacity -= size
-            self.cases.setdefault(key, {})[case.judgment.id] = case
-
-
-def _count_characters(case: Case) -> int:
-    """Count the characters of a case without its judgment; a string shared by several turns counts once."""
-    turns = case.prompt.turns if case.prompt.blank is None else (*case.prompt.turns, case.prompt.blank)
-    parts = {id(part): len(part) for turn in turns for m in turn.messages for part in m.parts if isinstance(part, str)}
-    return sum(parts.values()) + sum(len(block.text) for block in case.document.blocks)
 
 
 def reference_spans(
@@ -327,3 +294,56 @@ def call_store(pipeline: Pipeline) -> Store:
     """Open the store of the backbone's answers."""
     key = stage_description(pipeline.backbone)
     return Store(cache_folder(pipeline) / "predict" / digest(key)[:16], key)
+
+
+@dataclass
+class PreparationCache:
+    """Judgments, roles, documents and cases prepared in this process.
+
+    All but cases are in temporary files; prompts beyond the capacity are made again.
+    """
+
+    capacity: int = MAX_CHARACTERS
+    """Remaining capacity for cases, in characters."""
+    judgments: dict[Hashable, CorpusJudgments] = field(default_factory=dict)
+    """Identity of a corpus, and split -> judgments by id."""
+    segments: dict[Hashable, SpooledSegments] = field(default_factory=dict)
+    """Key of all that roles depend on -> roles by id, of the judgments segmented so far."""
+    documents: dict[Hashable, Documents] = field(default_factory=dict)
+    """Key of all that documents depend on -> documents of the judgments."""
+    selected: dict[Hashable, tuple[SelectedJudgments, dict[str, int]]] = field(default_factory=dict)
+    """Key of all that a selection depends on -> the judgments, and counts."""
+    clusters: dict[Hashable, dict[str, str]] = field(default_factory=dict)
+    """Key of a selection -> clusters of near-duplicates."""
+    calls: dict[Hashable, Store] = field(default_factory=dict)
+    """Identity of a backbone, and folder -> stored answers."""
+    cases: dict[Hashable, dict[str, Case]] = field(default_factory=dict)
+    """Key of all that documents and prompts depend on -> cases by id."""
+
+    def add(self, key: Hashable, case: Case) -> None:
+        """Add a case if the capacity allows."""
+        size = _count_characters(case)
+        if size <= self.capacity:
+            self.capacity -= size
+            self.cases.setdefault(key, {})[case.judgment.id] = case
+
+    def answers(self, pipeline: Pipeline) -> Store:
+        """Return the store of the backbone's answers, with those that other processes have added meanwhile."""
+        backbone = identity(pipeline.backbone), cache_folder(pipeline)
+        if backbone in self.calls:
+            self.calls[backbone].refresh()
+        else:
+            self.calls[backbone] = call_store(pipeline)
+        return self.calls[backbone]
+
+    def write(self) -> None:
+        """Write the documents built so far to their stores; raises UserError if that fails."""
+        for documents in self.documents.values():
+            documents.write()
+
+
+def _count_characters(case: Case) -> int:
+    """Count the characters of a case without its judgment; a string shared by several turns counts once."""
+    turns = case.prompt.turns if case.prompt.blank is None else (*case.prompt.turns, case.prompt.blank)
+    parts = {id(part): len(part) for turn in turns for m in turn.messages for part in m.parts if isinstance(part, str)}
+    return sum(parts.values()) + sum(len(block.text) for block in case.document.blocks)

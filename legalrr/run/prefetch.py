@@ -7,9 +7,7 @@ cells find them in the store.
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -18,58 +16,29 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from legalrr.configuration import write_configuration
-from legalrr.conversations import ConversationGroup, run_conversations
+from legalrr.conversations import run_conversations
 from legalrr.elastic import ElasticEngine
 from legalrr.errors import WHOLE_DISK, UserError, file_errors
-from legalrr.predictors import ModelPredictor, count_tokens
+from legalrr.key_set import Keys, KeySet
+from legalrr.predictors import ModelPredictor
 from legalrr.progress import progress, working
 from legalrr.protocols import Engine
-from legalrr.records import Case, Completion, Segments
 from legalrr.run.cell import PreparedCell, StageTimer, run_cell
 from legalrr.run.folder import write_error
-from legalrr.run.pipeline import Pipeline, PreparationCache, build_pipeline, call_store, require_keys
+from legalrr.run.held import HeldConversations
+from legalrr.run.pipeline import Pipeline, PreparationCache, build_pipeline, require_keys
+from legalrr.run.prefetch_cell import Left, PrefetchCell, conversation_groups, leave_to_cell, prepare_cells
 from legalrr.run.shard import Shard, read_shard
-from legalrr.run.spooled import SelectedJudgments
 from legalrr.stage import identity
 
 log = logging.getLogger("legalrr")
 
-Left = Callable[[Pipeline, UserError], None]
-"""Called with a cell whose calls are not made, and the reason."""
-
-
-def _leave_to_cell(_: Pipeline, error: UserError) -> None:
-    """Leave it to the cell to report the error when it runs."""
-    log.debug("prefetch left to the cell: %s", error)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PrefetchCell:
-    """A cell whose calls can be made."""
-
-    number: int
-    """Index of the cell."""
-    cell: PreparedCell
-    """Prepares its judgments and prompts."""
-    predict: ModelPredictor
-    """Its predictor."""
-    judgments: SelectedJudgments
-    """Its judgments."""
-    segments: Mapping[str, Segments]
-    """Roles by id."""
-    calls: int
-    """Number of its calls; all judgments of a cell take the same turns."""
-
-    def case(self, id: str, engine: Engine) -> Case:
-        """Build document and prompt of the judgment with this id."""
-        return self.cell.case(self.judgments.corpus[id], self.segments[id], engine)
-
 
 def prefetch(
     pipelines: Sequence[Pipeline],
-    fresh: dict[str, set[str]],
+    fresh: dict[str, Keys],
     prepared: PreparationCache | None = None,
-    retried: dict[str, set[str]] | None = None,
+    retried: dict[str, Keys] | None = None,
 ) -> None:
     """Make the calls of several cells and store the replies.
 
@@ -93,9 +62,9 @@ def prefetch(
 
 def make_share(
     pipelines: Sequence[Pipeline],
-    fresh: dict[str, set[str]],
+    fresh: dict[str, Keys],
     prepared: PreparationCache,
-    retried: dict[str, set[str]],
+    retried: dict[str, Keys],
     left: Left,
 ) -> int:
     """Make the calls of the judgments of a shard for all cells, and store the replies and the roles of sentences.
@@ -144,28 +113,30 @@ def _sharing(pipelines: Iterable[Pipeline]) -> list[list[Pipeline]]:
 
 def _prefetch_group(
     some: Sequence[Pipeline],
-    fresh: dict[str, set[str]],
+    fresh: dict[str, Keys],
     prepared: PreparationCache,
-    retried: dict[str, set[str]],
-    left: Left = _leave_to_cell,
+    retried: dict[str, Keys],
+    left: Left = leave_to_cell,
 ) -> set[tuple[str, str]]:
     """Load the backbone that cells share, and make their calls as `prefetch_cells`."""
     backbone = identity(some[0].backbone)
     with file_errors():
         with working(f"load {some[0].backbone.name}"):
             engine = some[0].load_engine()
-        again = retried.setdefault(backbone, set()) if some[0].settings.retry_errors else None
-        return prefetch_cells(some, engine, fresh.setdefault(backbone, set()), prepared, again, left=left)
+        again = retried.setdefault(backbone, KeySet()) if some[0].settings.retry_errors else None
+        made = fresh.setdefault(backbone, KeySet())
+        return prefetch_cells(some, engine, made, prepared, again, left=left, thorough=left is not leave_to_cell)
 
 
 def prefetch_cells(
     pipelines: Sequence[Pipeline],
     engine: Engine,
-    fresh: set[str],
+    fresh: Keys,
     prepared: PreparationCache | None = None,
-    retried: set[str] | None = None,
+    retried: Keys | None = None,
     *,
-    left: Left = _leave_to_cell,
+    left: Left = leave_to_cell,
+    thorough: bool = False,
 ) -> set[tuple[str, str]]:
     """Make the calls of cells that share a backbone and a run folder, for `prefetch`.
 
@@ -176,6 +147,7 @@ def prefetch_cells(
         prepared: cache of what was prepared; extended here.
         retried: see `legalrr.conversations.run_conversations`.
         left: called for each cell that cannot be prepared.
+        thorough: look for every call, also about judgments that an earlier sweep of these cells has asked about.
 
     Returns:
         identity of the corpus and id of each judgment.
@@ -183,18 +155,20 @@ def prefetch_cells(
     Raises:
         UserError: the engine fails.
     """
-    cells = list(_prepare_cells(pipelines, engine, PreparationCache() if prepared is None else prepared, left))
+    prepared = PreparationCache() if prepared is None else prepared
+    cells = list(prepare_cells(pipelines, engine, prepared, left))
     # Judgments of different corpora may have the same id.
-    wanted: dict[tuple[str, str], list[PrefetchCell]] = {}
+    corpora: dict[str, list[PrefetchCell]] = {}
     for one in cells:
-        for id in one.judgments.ids:
-            wanted.setdefault((identity(one.cell.pipeline.corpus), id), []).append(one)
-    store = call_store(pipelines[0])
+        corpora.setdefault(identity(one.cell.pipeline.corpus), []).append(one)
+    store = prepared.answers(pipelines[0])
+    held = HeldConversations(store.folder)
     try:
         detail = engine.state if isinstance(engine, ElasticEngine) else None
-        with progress("prefetch", sum(one.calls for one in cells), "calls", detail=detail) as advance:
+        total = sum(one.calls * len(one.judgments) for one in cells)
+        with progress("prefetch", total, "calls", detail=detail) as advance:
             led = run_conversations(
-                _conversation_groups(wanted, engine, left),
+                conversation_groups(corpora.values(), engine, left, held, None if thorough else advance),
                 store,
                 engine,
                 fresh=fresh,
@@ -203,56 +177,13 @@ def prefetch_cells(
                 retried=retried,
                 most=min((one.predict.group for one in cells), default=None),
             )
-            for _ in led:
-                pass
+            for conversation, completion in led:
+                held.end(conversation, completion)
+        prepared.write()
     finally:
+        held.close()
         store.close()
-    return set(wanted)
-
-
-def _prepare_cells(
-    pipelines: Iterable[Pipeline], engine: Engine, prepared: PreparationCache, left: Left
-) -> Iterator[PrefetchCell]:
-    for number, pipeline in enumerate(pipelines):
-        cell = PreparedCell(pipeline=pipeline, timer=StageTimer(), prepared=prepared)
-        predict = pipeline.predict
-        assert isinstance(predict, ModelPredictor)
-        try:
-            predict.check(engine)
-            judgments, _ = cell.judgments(engine)
-            segments = cell.segment(judgments)
-            calls = predict.count_calls(cell.case(judgments[0], segments[judgments[0].id], engine)) if judgments else 0
-        except UserError as error:
-            left(pipeline, error)
-            continue
-        yield PrefetchCell(
-            number=number,
-            cell=cell,
-            predict=predict,
-            judgments=judgments,
-            segments=segments,
-            calls=calls * len(judgments),
-        )
-
-
-def _conversation_groups(
-    wanted: Mapping[tuple[str, str], Sequence[PrefetchCell]], engine: Engine, left: Left
-) -> Iterator[ConversationGroup[tuple[int, str], Completion]]:
-    """Yield the conversations about each judgment, when they are asked for."""
-    failed: set[int] = set()
-    for (_, id), cells in wanted.items():
-        cases = []
-        for one in cells:
-            try:
-                if one.number not in failed:
-                    cases.append((one, one.case(id, engine)))
-            except UserError as error:
-                left(one.cell.pipeline, error)
-                failed.add(one.number)
-        yield ConversationGroup(
-            conversations={(one.number, case.document.id): one.predict.conversation(case) for one, case in cases},
-            tokens=partial(count_tokens, [case for _, case in cases], engine),
-        )
+    return {(corpus, id) for corpus, some in corpora.items() for one in some for id in one.judgments.ids}
 
 
 def _build_pipelines(configs: Iterable[DictConfig]) -> dict[int, Pipeline | str]:
@@ -282,8 +213,8 @@ class Job:
     def __init__(self) -> None:
         self.failures: list[tuple[str, str]] = []
         self.folders: list[Path] = []
-        self._fresh: dict[str, set[str]] = {}
-        self._retried: dict[str, set[str]] = {}
+        self._fresh: dict[str, Keys] = {}
+        self._retried: dict[str, Keys] = {}
         self._prepared = PreparationCache()
         self._process = os.getpid()
         self._messages: dict[int | str, str] = {}
@@ -367,7 +298,7 @@ class Job:
                     log.info("[%s] %s", hydra.job.num, hydra.job.override_dirname)
                 # The keys of calls do not name the backbone.
                 backbone = identity(pipeline.backbone)
-                fresh, retried = (known.setdefault(backbone, set()) for known in (self._fresh, self._retried))
+                fresh, retried = (known.setdefault(backbone, KeySet()) for known in (self._fresh, self._retried))
                 shared_folder = Path(hydra.runtime.cwd) / hydra.sweep.dir if sweep else None
                 run_cell(pipeline, folder, fresh, self._prepared, retried, sweep=shared_folder)
         except Exception as error:

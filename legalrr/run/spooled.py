@@ -1,6 +1,6 @@
-"""Judgments, roles and documents in temporary files, one in memory at a time, and what selections of judgments need.
+"""Judgments and roles in temporary files, one in memory at a time, and what selections of judgments need.
 
-The records come back equal to what was put in. A document refers to the text of its judgment.
+The records come back equal to what was put in. Documents (`legalrr.run.documents`) refer to the text of their judgment.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -201,47 +201,49 @@ def _spans(values: Iterable[Sequence[Any]]) -> tuple[Span, ...]:
     return tuple(Span(start=a, end=b, role=role, score=score) for a, b, role, score in values)
 
 
-class SpooledDocuments:
-    """Documents of the judgments of a corpus.
+class SpooledSegments(SpooledRecords[Segments]):
+    """Roles of judgments.
 
     Args:
         folder: of the temporary file.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._records = SpooledRecords[Mapping[str, Any]](lambda value: value, lambda id, value: value, folder)
+        super().__init__(segments_to_json, segments_from_json, folder)
+        self.schemes: set[str] = set()
+        """Role schemes of all of them."""
 
-    def __contains__(self, id: object) -> bool:
-        """Whether there is a document of the judgment with this id."""
-        return id in self._records
+    def add(self, id: str, record: Segments) -> None:
+        """Add the roles of a judgment that has none."""
+        super().add(id, record)
+        self.schemes.add(record.scheme)
 
-    def get(self, judgment: Judgment) -> Document | None:
-        """Return the document of a judgment; None if there is none."""
-        if judgment.id not in self._records:
-            return None
-        value = self._records[judgment.id]
-        return Document(
-            **{
-                **value,
-                "id": judgment.id,
-                "blocks": tuple(
-                    Block(role=role, start=start, text=judgment.text[start : start + text] if other is None else other)
-                    for role, start, text, other in value["blocks"]
-                ),
-                "hidden": tuple(Hidden(start=a, end=b, role=role, reason=why) for a, b, role, why in value["hidden"]),
-                "pages": tuple(Page(**page) for page in value["pages"]),
-                "hidden_pages": tuple(Page(**page) for page in value["hidden_pages"]),
-            }
-        )
 
-    def add(self, judgment: Judgment, document: Document) -> None:
-        """Add the document of a judgment that has none."""
-        value = {one.name: getattr(document, one.name) for one in fields(Document) if one.name != "id"}
-        value["blocks"] = [
-            (one.role, one.start, len(one.text), None if judgment.text.startswith(one.text, one.start) else one.text)
-            for one in document.blocks
-        ]
-        value["hidden"] = [(one.start, one.end, one.role, one.reason) for one in document.hidden]
-        value["pages"] = [asdict(page) for page in document.pages]
-        value["hidden_pages"] = [asdict(page) for page in document.hidden_pages]
-        self._records.add(judgment.id, value)
+def document_to_json(judgment: Judgment, document: Document) -> dict[str, Any]:
+    """Return the document of a judgment as JSON values, without what the judgment has."""
+    value = {one.name: getattr(document, one.name) for one in fields(Document) if one.name != "id"}
+    value["blocks"] = [
+        [one.role, one.start, len(one.text), None if judgment.text.startswith(one.text, one.start) else one.text]
+        for one in document.blocks
+    ]
+    value["hidden"] = [[one.start, one.end, one.role, one.reason] for one in document.hidden]
+    value["pages"] = [asdict(page) for page in document.pages]
+    value["hidden_pages"] = [asdict(page) for page in document.hidden_pages]
+    return value
+
+
+def document_from_json(judgment: Judgment, value: Mapping[str, Any]) -> Document:
+    """Return the document of a judgment with these JSON values."""
+    return Document(
+        **{
+            **value,
+            "id": judgment.id,
+            "blocks": tuple(
+                Block(role=role, start=start, text=judgment.text[start : start + text] if other is None else other)
+                for role, start, text, other in value["blocks"]
+            ),
+            "hidden": tuple(Hidden(start=a, end=b, role=role, reason=why) for a, b, role, why in value["hidden"]),
+            "pages": tuple(Page(**page) for page in value["pages"]),
+            "hidden_pages": tuple(Page(**page) for page in value["hidden_pages"]),
+        }
+    )

@@ -1,4 +1,4 @@
-"""Judgments, roles and documents come back equal from temporary files, and cases are built once while needed."""
+"""Judgments and roles come back equal from temporary files, and cases are built once while needed."""
 
 from dataclasses import replace
 
@@ -6,17 +6,14 @@ import pytest
 
 from legalrr.corpora.catalogue import card
 from legalrr.errors import UserError
-from legalrr.records import Block, Case, Document, Hidden, Judgment, Page, Prompt, Segments, Span
-from legalrr.restructure import Restructure
+from legalrr.records import Case, Document, Judgment, Page, Prompt, Segments, Span
 from legalrr.run.spooled import (
     Cases,
     CorpusJudgments,
     SelectedJudgments,
-    SpooledDocuments,
     segments_from_json,
     segments_to_json,
 )
-from legalrr.segment.tagger import GoldSegmenter
 
 PAGE = Page(path="a.pdf", number=2, sha256="0", start=0, end=3, dpi=72)
 
@@ -48,29 +45,6 @@ def test_a_selection_reads_its_own_judgments_only(judgments: list[Judgment]) -> 
     assert list(some) == [judgments[2], *judgments[4:6]]
     assert (some[1], list(some[1:])) == (judgments[4], judgments[4:6])
     assert (some.find(judgments[2].id), some.find(judgments[3].id)) == (judgments[2], None)
-
-
-def test_documents_come_back_equal_also_with_other_texts_than_the_judgment(judgments: list[Judgment]) -> None:
-    tagger, shown = GoldSegmenter(), Restructure(order="role", content="main")
-    made = {one.id: shown.restructure(one, tagger.segment(one), None, 0) for one in judgments}
-    odd = Document(
-        id=judgments[0].id,
-        scheme="seven",
-        headings=False,
-        blocks=(Block(role="FAC", start=5, text="not a text of the judgment"),),
-        hidden=(Hidden(start=0, end=3, role="", reason="closing"),),
-        dropped_tokens=3,
-        skipped=True,
-        pages=(PAGE,),
-        hidden_pages=(PAGE, PAGE),
-    )
-    for documents in (made, {odd.id: odd}):
-        spooled = SpooledDocuments()
-        for judgment in judgments:
-            if judgment.id in documents:
-                spooled.add(judgment, documents[judgment.id])
-        found = {one.id: spooled.get(one) for one in judgments if one.id in spooled}
-        assert found == documents
 
 
 def test_roles_come_back_equal() -> None:

@@ -36,7 +36,7 @@ def pipelines():
 def answer_all(pipelines, backbone, folder):
     """Make the calls of all arms; return the replies by call."""
     cells = [replace(one, backbone=backbone, settings=replace(one.settings, runs=str(folder))) for one in pipelines]
-    fresh = {}
+    fresh = {identity(backbone): set()}
     prefetch(cells, fresh)
     store = call_store(cells[0])
     return {key: store[key] for key in fresh[identity(backbone)]}
