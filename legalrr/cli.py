@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
@@ -102,28 +102,6 @@ def _refuse(name: str) -> NoReturn:
 def run_experiment() -> NoReturn:
     """Run an experiment with Hydra, and exit with a status as `main` does."""
     _run_and_exit("legalrr", _experiment_status)
-
-
-def run_arguments(arguments: Sequence[str], folder: str, device: str | None = None) -> None:
-    """Run an experiment as the whole work of a process that a scheduler has started.
-
-    Args:
-        arguments: those of the command line.
-        folder: working directory.
-        device: the CUDA devices that the process sees; None: as the scheduler says.
-
-    Raises:
-        RuntimeError: the experiment ended with a status other than 0.
-    """
-    os.chdir(folder)
-    if device is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = device
-    sys.argv = ["legalrr", *arguments]
-    try:
-        run_experiment()
-    except SystemExit as ended:
-        if ended.code:
-            raise RuntimeError(f"legalrr {' '.join(arguments)}: exit status {ended.code}") from ended
 
 
 def _experiment_status() -> int:

@@ -246,4 +246,5 @@ def _write_pages(file: BinaryIO, entries: "Entries") -> "Entries":
     step = PAGE_BYTES - 4
     pages["check"] = [zlib.crc32(data[n * step : (n + 1) * step]) for n in range(len(pages))]
     file.write(pages.tobytes())
-    return flat["digest"][::PER_PAGE]
+    # A view would keep all entries in memory until the file is written.
+    return flat["digest"][::PER_PAGE].copy()

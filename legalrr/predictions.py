@@ -3,6 +3,7 @@
 Files of earlier versions lack newer fields; the default of each such field says that it is missing.
 """
 
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -47,19 +48,43 @@ class _ContentPart:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Image:
+    """The image of a page."""
+
+    sha256: str
+    number: Count
+    dpi: Count | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reference:
+    """A part of a message that another file or field holds (`legalrr.sent_messages`); one field is set."""
+
+    lines: tuple[Count, Count] | None = None
+    shown: tuple[Count, Count] | None = None
+    judgment: tuple[Count, Count] | None = None
+    turn: str | None = None
+    page: Count | None = None
+    image: Annotated[Json, Shape(_Image)] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Message:
-    """A message as it was sent."""
+    """A message as it was sent: its parts, or in files of format 1 its content."""
 
     role: str
-    content: str | Sequence[Annotated[Json, Shape(_ContentPart)]]
+    parts: Sequence[str | Annotated[Json, Shape(_Reference)]] | None = None
+    content: str | Sequence[Annotated[Json, Shape(_ContentPart)]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Earlier:
-    """A conversation as its difference to the last one: role, number of shared characters, rest."""
+    """A conversation; in files of format 1 the difference to the last one: role, number of shared characters, rest."""
 
     turn: str
-    messages: Sequence[tuple[str, Count, str | Sequence[Annotated[Json, Shape(_ContentPart)]]]]
+    messages: Sequence[
+        tuple[str, Count, str | Sequence[Annotated[Json, Shape(_ContentPart)]]] | Annotated[Json, Shape(_Message)]
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,9 +122,9 @@ class Prediction:
     turns: Sequence[Annotated[Json, Shape(_Turn)]]
     """The answers, each with the fields of `legalrr.records.CompletedTurn`."""
     messages: Sequence[Annotated[Json, Shape(_Message)]] = ()
-    """Conversation of the last turn, as sent."""
+    """Conversation of the last turn, without the texts that other files hold (`legalrr.sent_messages`)."""
     earlier: Sequence[Annotated[Json, Shape(_Earlier)]] = ()
-    """Earlier conversations that are not a prefix of the last one, as differences to it (`legalrr.run.folder`)."""
+    """Earlier conversations that are not a prefix of the last one."""
     prompt: str | None = None
     """Digest of the prompt; None for a baseline, and in older files."""
     shown: Sequence[Annotated[Sequence[Any], Shape(tuple[str, Count, Count])]] | None = None
@@ -134,6 +159,12 @@ class Prediction:
             _check_passage(start, end, where)
         if found.messages and not all(isinstance(turn.get(name), str) for turn in found.turns for name in TEXTS):
             raise damaged_line(where, f"a turn lacks {' or '.join(map(repr, TEXTS))}")
+        for message in found.messages:
+            _check_message(message, where)
+        for earlier in found.earlier:
+            for message in earlier["messages"]:
+                if isinstance(message, dict):
+                    _check_message(message, where)
         return found
 
     def to_json(self) -> dict[str, Any]:
@@ -146,6 +177,18 @@ def _check_passage(start: int, end: int, where: str) -> None:
         raise damaged_line(where, f"a passage ends before it starts: {start} to {end}")
 
 
+def _check_message(message: Json, where: str) -> None:
+    parts = message.get("parts")
+    if (parts is None) == (message.get("content") is None):
+        raise damaged_line(where, "a message needs either parts or content")
+    for part in parts or ():
+        if not isinstance(part, str) and not (
+            len(part) == 1 and REFERENCES.issuperset(part) and None not in part.values()
+        ):
+            raise damaged_line(where, f"{reprlib.repr(part)} is no part of a message")
+
+
+REFERENCES = frozenset(one.name for one in fields(_Reference))
 FIELDS = tuple(one.name for one in fields(Prediction))
 
 

@@ -98,8 +98,7 @@ def test_the_prompt_of_an_arm_equals_the_sent_one() -> None:
     judgment = judgments[rows.id[0]]
     prompt = legalrr.build_prompt(judgment, legalrr.load_tagger("gold").segment(judgment), arm="direct")
     sent = [message.fill({}) for message in prompt.turns[-1].messages]
-    line = (run.path / "predictions.jsonl").read_text(encoding="utf-8").splitlines()[0]
-    assert json.loads(line)["messages"] == sent
+    assert next(run.rows())["messages"] == sent
 
 
 @pytest.mark.parametrize(

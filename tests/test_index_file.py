@@ -1,4 +1,6 @@
 import itertools
+import os
+import tracemalloc
 from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
@@ -44,6 +46,19 @@ def test_every_entry_is_found_and_no_other(count: int) -> None:
         for other in (digest - 1, digest + 1):
             if 0 <= other < 2**64 and other not in given["digest"]:
                 assert file.find(other) == []
+
+
+def test_writing_keeps_one_chunk_in_memory() -> None:
+    """And not all entries: a store has 240 MB of them for 10,000,000 records."""
+    chunk = entries(50 * PER_PAGE)
+    peaks = []
+    with open(os.devnull, "wb") as nowhere:
+        for count in (2, 40):
+            tracemalloc.start()
+            write(nowhere, itertools.repeat(chunk, count), PARTS)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+    assert peaks[1] < peaks[0] + chunk.nbytes
 
 
 def test_an_empty_file_has_nothing() -> None:

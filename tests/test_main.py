@@ -119,10 +119,10 @@ def test_an_interrupted_sweep_keeps_its_tables_and_says_how_to_resume(
 
     whole = cell.run_cell
 
-    def interrupted(pipeline: Pipeline, *rest: Any) -> Mapping[str, Any]:
+    def interrupted(pipeline: Pipeline, *rest: Any, **named: Any) -> Mapping[str, Any]:
         if pipeline.settings.arm.id == "c":
             raise KeyboardInterrupt
-        return whole(pipeline, *rest)
+        return whole(pipeline, *rest, **named)
 
     monkeypatch.setattr("legalrr.run.prefetch.run_cell", interrupted)
     status, out, err = run("experiment=paper", "arm=plain,d,c", *QUICK)
@@ -157,8 +157,8 @@ def test_a_terminated_sweep_keeps_its_tables_and_says_how_to_resume(
     before = signal.getsignal(number)
     whole = getattr(prefetch, function)
 
-    def terminated(*arguments: Any) -> Any:
-        result = whole(*arguments)
+    def terminated(*arguments: Any, **named: Any) -> Any:
+        result = whole(*arguments, **named)
         os.kill(os.getpid(), number)
         return result
 
@@ -173,7 +173,7 @@ def test_a_terminated_sweep_keeps_its_tables_and_says_how_to_resume(
 
 
 def test_a_terminated_single_run_and_sub_command_exit_with_143(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def terminated(*_: object) -> None:
+    def terminated(*_: object, **__: object) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr("legalrr.run.prefetch.run_cell", terminated)
@@ -205,7 +205,7 @@ def test_a_sweep_without_prefetch_has_the_same_tables(run: Run, tmp_path: Path) 
 
 
 def test_a_bug_is_not_reported_as_bad_input(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr("legalrr.run.prefetch.run_cell", broken)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from legalrr.cli import main
+from legalrr.sent_messages import read_restored
 from legalrr.tables import csv_cell
 
 Run = Callable[..., tuple[int, str, str]]
@@ -64,12 +65,13 @@ each = pytest.mark.parametrize("stored", [BEFORE_VALIDITY, BEFORE_RESTRUCTURING]
 
 
 def cells(sweep: Path) -> dict[tuple[str, str], tuple[Row, dict[str, Row]]]:
-    """Return arm and segmenter -> run.json, and the predictions by id."""
+    """Return arm and segmenter -> run.json, and the predictions by id, with messages in full."""
     found = {}
     for file in sweep.glob("*/run.json"):
         record = json.loads(file.read_text(encoding="utf-8"))
         lines = (file.parent / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
-        rows = {row["id"]: row for row in map(json.loads, lines)}
+        full = {row.id: row.to_json() for row in read_restored(file.parent)}
+        rows = {row["id"]: {name: full[row["id"]][name] for name in row} for row in map(json.loads, lines)}
         found[record["cell"]["arm"], record["cell"]["segment"]] = record, rows
     return found
 

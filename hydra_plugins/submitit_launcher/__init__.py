@@ -19,8 +19,8 @@ from hydra.core.utils import JobReturn
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from hydra_plugins.together_launcher import TogetherLauncher
-from legalrr.cli import run_arguments
 from legalrr.errors import UserError, file_errors
+from legalrr.run.shard import run_shard
 
 if TYPE_CHECKING:
     from submitit import Executor, Job
@@ -132,7 +132,7 @@ class SubmititLauncher(TogetherLauncher):
             for number in range(1, self._shards + 1):
                 shard = [*sys.argv[1:], f"shard={number}/{self._shards}"]
                 device = str((number - 1) % self._gpus) if self._cluster == "local" and self._gpus else None
-                jobs.append(executor.submit(run_arguments, shard, os.getcwd(), device))
+                jobs.append(executor.submit(run_shard, shard, os.getcwd(), device))
         return jobs
 
 

@@ -49,9 +49,7 @@ class Calibration:
     def speed(self) -> Speed:
         """Measure the speed; raises UserError if the engine fails."""
         length, longest = max(self.samples, key=lambda sample: sample[0])
-        started = time.perf_counter()
-        self._run([self._cut(longest, 16)], 1)
-        load = time.perf_counter() - started
+        load = self.load()
         # Once more, as the first call also compiles and allocates.
         self._run([self._cut(longest, 16)], 1)
         measured: list[tuple[Work, float]] = []
@@ -75,6 +73,13 @@ class Calibration:
             if time.perf_counter() + 3 * taken > end:
                 break
         return fit_speed(measured, load=load, seconds=time.perf_counter() - started)
+
+    def load(self) -> float:
+        """Make the first call, which loads the model; return its seconds."""
+        _, longest = max(self.samples, key=lambda sample: sample[0])
+        started = time.perf_counter()
+        self._run([self._cut(longest, 16)], 1)
+        return time.perf_counter() - started
 
     def sample(
         self,

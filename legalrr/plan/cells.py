@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -58,6 +58,10 @@ class PlannedCell:
     missing: str | None
     """Hub id of a model that is not here."""
 
+    def prepared(self, cache: PreparationCache) -> PreparedCell:
+        """Return its preparation, in this process: a plan starts no workers."""
+        return PreparedCell(pipeline=replace(self.pipeline, workers=None), timer=StageTimer(), prepared=cache)
+
 
 @dataclass(kw_only=True)
 class BackboneCells:
@@ -81,7 +85,7 @@ class BackboneCells:
     def prepare(self) -> None:
         """Read and segment the judgments of all cells; one that fails is noted."""
         for cell in self.cells:
-            one = PreparedCell(pipeline=cell.pipeline, timer=StageTimer(), prepared=self.prepared)
+            one = cell.prepared(self.prepared)
             predict = cell.pipeline.predict
             try:
                 with file_errors():

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 FIRST = ""
 """Value of --prompts without an id."""
+_CLUSTER = (("workers", ""), ("machine", "1"), ("lease", "4"))
+"""Whole numbers of --cluster, and what they are if they are not given."""
 EPILOG = """\
 The arguments are those of `legalrr`: an experiment, choices and options; commas make the axes of a sweep. Nothing is
 asked of the model except by the calibration, which takes half a minute per backbone and stores nothing. Roles that a
@@ -30,6 +32,7 @@ examples:
   legalrr plan experiment=paper backbone=o3_mini               money, from the prices of the backbone
   legalrr plan experiment=paper --tokens-per-second 9000,40    the time on another machine
   legalrr plan experiment=paper --tokens-per-second 9000,800 --cluster gpus=8,price=2.5
+  legalrr plan experiment=paper --cluster workers=4,machine=4          four processes on this machine
   legalrr plan experiment=paper --prompts tax-2 --out prompts.html      one judgment in all arms, side by side
 """
 
@@ -53,8 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     speed.add_argument("--no-calibration", action="store_true", help="predict no time")
     parser.add_argument(
         "--cluster",
-        metavar="workers=N[,lease=4][,price=P]",
-        help="predict the time of N workers too, each with `lease` judgments under way and a price of P an hour",
+        metavar="workers=N[,machine=1][,lease=4][,threads=T][,price=P]",
+        help="predict the time of N workers too, each with `lease` judgments under way, T threads on a CPU and a price "
+        "of P an hour (default: those of workers=ray); one is measured while the others of its machine work",
     )
     parser.add_argument(
         "--prompts",
@@ -86,7 +90,7 @@ def _plan(overrides: list[str], chosen: argparse.Namespace) -> None:
     # Progress, as in a run.
     logging.getLogger("legalrr").setLevel(logging.INFO)
 
-    cluster = None if chosen.cluster is None else _cluster(chosen.cluster)
+    cluster = None if chosen.cluster is None else read_cluster(chosen.cluster)
 
     from legalrr.plan.cells import Cells
     from legalrr.plan.duration import Options
@@ -137,27 +141,33 @@ def _speed(text: str) -> tuple[float, float]:
     return reading, writing
 
 
-def _cluster(text: str) -> "Cluster":
-    """Parse workers=N[,lease=N][,price=P]; `gpus` is another word for workers."""
+def read_cluster(text: str) -> "Cluster":
+    """Parse workers=N[,machine=N][,lease=N][,threads=N][,price=P]; `gpus` is another word for workers.
+
+    Raises:
+        UserError: the text is anything else.
+    """
     from legalrr.plan.duration import Cluster
 
     given = dict(part.partition("=")[::2] for part in text.split(","))
     if "gpus" in given:
         given["workers"] = given.pop("gpus")
     try:
-        workers, lease = int(given.pop("workers")), int(given.pop("lease", "4"))
+        workers, machine, lease = (int(given.pop(name, more)) for name, more in _CLUSTER)
+        threads = int(given.pop("threads")) if "threads" in given else None
         price = float(given.pop("price")) if "price" in given else None
-    except (KeyError, ValueError):
-        workers = lease = 0
-        price = None
-    if given or workers < 1 or lease < 1 or (price is not None and not 0 <= price < math.inf):
+    except ValueError:
+        workers = machine = lease = 0
+        threads = price = None
+    least = min(workers, machine, lease, 1 if threads is None else threads)
+    if given or least < 1 or (price is not None and not 0 <= price < math.inf):
         raise UserError(
             f"{text!r} does not describe workers",
             where="--cluster",
-            cure="give their number, and if you like judgments under way in each and the price of an hour of one: "
-            "workers=8,lease=4,price=2.5",
+            cure="give their number, and if you like those on one machine, judgments under way in each, threads on a "
+            "CPU and the price of an hour of one: workers=8,machine=2,lease=4,threads=2,price=2.5",
         )
-    return Cluster(workers=workers, lease=lease, price=price)
+    return Cluster(workers=workers, machine=machine, lease=lease, threads=threads, price=price)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from legalrr.plan.power import ACCURACY, DIFFERENCE, DISAGREEMENT
-from legalrr.plan.result import BackbonePlan, CellPlan, Plan
+from legalrr.plan.result import BackbonePlan, CellPlan, Duration, Plan
 from legalrr.plan.walk import CellUse
 from legalrr.progress import duration
 from legalrr.tables import Table, standard_output
@@ -170,18 +170,27 @@ def _time(one: BackbonePlan) -> str | None:
     return (
         f"time, {one.name}: about {duration(found.expected)}{most} ({basis}; {speed.measured} measurements in "
         f"{speed.seconds:.0f} s, fitted to {speed.error:.0%}; after 1,024 tokens it reads {speed.prefill:,.0f} and "
-        f"writes {speed.decode:,.1f} tokens per second, on this machine as busy as it was)"
+        f"writes {speed.decode:,.1f} tokens per second, on this machine as busy as it was{_threads(found)})"
     )
 
 
+def _threads(found: Duration) -> str:
+    return "" if found.threads is None else f", with {found.threads} thread{'s' if found.threads > 1 else ''}"
+
+
 def _cluster(one: BackbonePlan) -> str | None:
-    found = None if one.duration is None else one.duration.cluster
-    if found is None or not one.to_make:
+    whole = one.duration
+    found = None if whole is None else whole.cluster
+    if whole is None or found is None or not one.to_make:
         return None
     price = "" if found.price is None else f", {found.hours * found.price:,.2f} in money"
+    beside = min(found.machine, found.workers) - 1
+    like = f", each beside {beside:,} more on a machine like this one" if beside else " like this one"
+    if beside and found.speed is not None:
+        like += f", where it reads {found.speed.prefill:,.0f} and writes {found.speed.decode:,.1f} tokens per second"
     return (
         f"cluster, {one.name}: about {duration(found.expected)}, at most {duration(found.most)}, by {found.workers:,} "
-        f"workers like this one; {found.idle:.0%} of their time idle; {found.hours:,.2f} hours of all{price}"
+        f"workers{like}{_threads(whole)}; {found.idle:.0%} of their time idle; {found.hours:,.2f} hours of all{price}"
     )
 
 

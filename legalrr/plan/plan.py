@@ -12,7 +12,7 @@ from legalrr.plan.walk import CellUse, Walk, Walked
 from legalrr.progress import progress
 from legalrr.protocols import PricedBackbone
 from legalrr.records import CompletedTurn
-from legalrr.run.cell import PreparedCell, StageTimer
+from legalrr.run.cell import PreparedCell
 from legalrr.run.pipeline import call_store
 from legalrr.run.spooled import SelectedJudgments
 
@@ -53,7 +53,7 @@ def make_plan(cells: Cells, options: Options) -> Plan:
 
 
 def _prepared(cells: Cells, cell: PlannedCell) -> PreparedCell:
-    return PreparedCell(pipeline=cell.pipeline, timer=StageTimer(), prepared=cells.prepared)
+    return cell.prepared(cells.prepared)
 
 
 def _add_power(powers: dict[str, Power], cells: Cells, cell: PlannedCell, judgments: SelectedJudgments) -> None:

@@ -53,6 +53,10 @@ class ClusterDuration:
     """Share of the workers' time with nothing to do, expected."""
     price: float | None
     """Money for an hour of a worker; None: not given."""
+    machine: int = 1
+    """Workers on each machine."""
+    speed: Speed | None = None
+    """Measured speed of one of them; None: given tokens per second."""
 
     @property
     def hours(self) -> float:
@@ -72,6 +76,8 @@ class Duration:
     """Measured speed; None: given tokens per second."""
     sampled: int
     """Answers whose lengths are known."""
+    threads: int | None = None
+    """Threads of torch that the speed was measured with; None: not measured, or not on a CPU."""
     cluster: ClusterDuration | None = None
     """The same by several workers; None: not asked for."""
 

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from legalrr.corpora.bounded_files import parse_json, read_lines
 from legalrr.corpora.checks import name_some
 from legalrr.errors import UserError
+from legalrr.judgment_files import judgments_path, require_digest
 from legalrr.report.load import RunResult
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,8 @@ def split_by_texts(cells: Sequence[RunResult]) -> tuple[list[list[int]], list[st
     known: list[dict[str, str]] = []
     edited: dict[str, None] = {}
     for number, (cell, digest) in enumerate(zip(cells, digests, strict=True)):
-        texts: Mapping[str, str] = {} if digest is None or cell.folder is None else _texts(cell.folder, digest)
+        path = None if digest is None else _path(cell)
+        texts: Mapping[str, str] = {} if digest is None or path is None else _texts(path, digest)
         home = None
         for at, group in enumerate(known):
             differing = [id for id, text in texts.items() if group.get(id, text) != text]
@@ -70,13 +72,21 @@ def _digest(cell: RunResult) -> str | None:
     return digest if isinstance(digest, str) else None
 
 
+def _path(cell: RunResult) -> Path | None:
+    """Return the file with the judgments of a cell; None if it is not there."""
+    if cell.folder is None:
+        return None
+    path = judgments_path(cell.folder, cell.run["judgments"].get("file") or "")
+    if path.is_file():
+        return path
+    log.warning("%s: its texts are not compared with those of other cells, as %s is missing", cell.folder, path)
+    return None
+
+
 # The digests of texts are small; reading them again for every report of a session is not.
 @lru_cache(maxsize=256)
-def _texts(folder: Path, digest: str) -> Mapping[str, str]:
+def _texts(path: Path, digest: str) -> Mapping[str, str]:
     """Return the digest of each judgment's text by id."""
-    path = folder / "judgments.jsonl.gz"
-    if not path.is_file():
-        return MappingProxyType({})
     found: dict[str, str] = {}
     lines = hashlib.sha256()
     for where, line in read_lines(path):
@@ -85,8 +95,5 @@ def _texts(folder: Path, digest: str) -> Mapping[str, str]:
         if not isinstance(row, dict) or not isinstance(row.get("id"), str) or not isinstance(row.get("text"), str):
             raise UserError("not a judgment", where=where, cure="run the cell again")
         found[row["id"]] = hashlib.sha256(row["text"].encode("utf-8", "surrogatepass")).hexdigest()
-    if lines.hexdigest() != digest:
-        raise UserError(
-            "not the judgments of this run: the digest in run.json differs", where=str(path), cure="run the cell again"
-        )
+    require_digest(path, lines.hexdigest(), digest)
     return MappingProxyType(found)

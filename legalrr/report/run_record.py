@@ -79,9 +79,10 @@ class _Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class JudgmentsRecord:
-    """File of the judgments."""
+    """File of the judgments (`legalrr.judgment_files`)."""
 
     file: str = ""
+    """Its name from the folder of the cell."""
     sha256: str
     """Digest of its lines, before compression."""
 
@@ -124,6 +125,7 @@ class RunRecord:
     stages: Mapping[str, StageRecord] = field(default_factory=dict)
     seconds: Mapping[str, Seconds] = field(default_factory=dict)
     judgments: JudgmentsRecord | None = None
+    prompt_lines: Sequence[str] = ()
     measured: Annotated[Mapping[str, Any], Shape(_Measured)] | None = None
     calls: Annotated[Mapping[str, Any], Shape(_Calls)] = field(default_factory=dict)
     counts: Mapping[str, Count] = field(default_factory=dict)

@@ -4,7 +4,7 @@ import logging
 import platform
 import time
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +34,7 @@ from legalrr.run.spooled import (
 from legalrr.score.cases import PARTY_UNKNOWN
 from legalrr.stage import description, digest, identity
 from legalrr.store import Store
+from legalrr.workers.tagging import tag_judgments
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,8 @@ def run_cell(
     fresh: Keys | None = None,
     prepared: PreparationCache | None = None,
     retried: Keys | None = None,
+    *,
+    sweep: Path | None = None,
 ) -> Mapping[str, Any]:
     """Run all stages and write the run folder; return the content of run.json.
 
@@ -69,6 +72,7 @@ def run_cell(
         fresh: keys of prefetched calls that no cell has counted yet; those that this cell counts are removed.
         prepared: judgments and prompts prepared earlier in this process; this cell adds its own.
         retried: keys of refused calls made again in this process, with `retry_errors`; this cell adds its own.
+        sweep: folder of its sweep, whose cells share a file of judgments; None: the cell has its own.
 
     Raises:
         UserError: invalid input or options, or a share of the judgments, which has no scores; results computed so far
@@ -106,7 +110,8 @@ def run_cell(
     )
     with timer.time("score"):
         clusters = cell.clusters(judgments)
-    with RunWriter(folder, list(judgments.ids), spool=cache_folder(pipeline)) as writer:
+    first = None if engine is None else cases[0]
+    with RunWriter(folder, list(judgments.ids), spool=cache_folder(pipeline), sweep=sweep, first=first) as writer:
         rows = CellRows(pipeline, judgments, segments, clusters, writer)
         with timer.time("predict"):
             for completion in pipeline.predict.predict(cases, context):
@@ -117,7 +122,7 @@ def run_cell(
         with timer.time("score"), working("score"):
             scores = pipeline.score.score(rows.scored()) if counts["scored"] else {}
         record = {
-            "format": 1,
+            "format": 2,
             "cell": describe_cell(pipeline, turns=rows.turns, pictured=rows.pictured),
             "counts": counts | {PARTY_UNKNOWN: rows.party_unknown},
             "calls": {"made": counter.made, "stored": counter.stored},
@@ -268,15 +273,18 @@ class PreparedCell:
             else:
                 missing.append(place)
         if missing:
-            with self._open_segmenter(tagger) as opened, progress("segment", len(missing), "judgments") as advance:
-                for place in missing:
-                    judgment = judgments[place]
-                    found = opened.segment(judgment)
-                    spans = [[s.start, s.end, s.role, round(s.score, 6)] for s in found.spans]
-                    value = {"scheme": found.scheme, "spans": spans}
-                    store.add([(digest(judgment.text), value)])
-                    known.add(judgment.id, segments_from_json(judgment.id, value))
-                    advance(1)
+            with self._open_segmenter(tagger) as opened:
+                # The workers have the backbone that an asking tagger prompts.
+                workers = None if isinstance(tagger, AskingSegmenter) else self.pipeline.workers
+                left = (judgments[place] for place in missing)
+                with closing(tag_judgments(opened, left, workers, total=len(missing), label="segment")) as tagged:
+                    for _, judgment, found in tagged:
+                        if isinstance(found, UserError):
+                            raise found
+                        spans = [[s.start, s.end, s.role, round(s.score, 6)] for s in found.spans]
+                        value = {"scheme": found.scheme, "spans": spans}
+                        store.add([(digest(judgment.text), value)])
+                        known.add(judgment.id, segments_from_json(judgment.id, value))
         store.close()
 
     def clusters(self, judgments: SelectedJudgments) -> dict[str, str]:

@@ -1,38 +1,36 @@
 """Write the folder of a run: predictions, judgments, run.json, scores.
 
-predictions.jsonl   a row per judgment: gold, verdict, reason, turns, the messages sent and a digest of the prompt, the
-                    spans shown and hidden as offsets in its text (for page images also each page by digest of the
-                    file, number and dots per inch), its cluster of near-duplicates
-judgments.jsonl.gz  the judgments: the text that the offsets point into, parties, gold roles
-references.jsonl    the court's text of each role that the model was prompted to write, if there is any
-run.json            cell, counts, calls, versions, git commit, seeds, stage identities, timings
+predictions.jsonl   a row per judgment: gold, verdict, reason, turns, the messages sent (`legalrr.sent_messages`) and a
+                    digest of the prompt, the spans shown and hidden as offsets in its text (for page images also each
+                    page by digest of the file, number and dots per inch), its cluster of near-duplicates
+judgments.jsonl.gz  the judgments: the text that the offsets point into, parties, gold roles; the cells of a sweep share
+                    ../judgments-<digest>.jsonl.gz
+references.jsonl    the court's text of each role that the model was prompted to write, if there is any, as offsets
+run.json            cell, counts, calls, versions, git commit, seeds, stage identities, timings, the file of the
+                    judgments, lines of the prompts that rows refer to
 scores.json         written last: its presence means that the run is complete
 error.json          written instead when the cell failed
 .hydra/             configuration and overrides
 """
 
-import hashlib
 import json
 import re
-import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from itertools import takewhile, zip_longest
 from pathlib import Path
 from typing import Any, Self
 
 from legalrr.files import AtomicFile, encode_text, make_folder, write_atomically
+from legalrr.judgment_files import write_judgments
 from legalrr.page_images import page_status
 from legalrr.paths import root
 from legalrr.predictions import PREDICTIONS, Prediction
 from legalrr.records import Case, Completion, Judgment, Page, Part, Quote, Verdict
 from legalrr.run.pipeline import Pipeline
-from legalrr.score.cases import JUDGMENTS
 from legalrr.score.explanation_texts import REFERENCES
+from legalrr.sent_messages import MessageEncoder
 from legalrr.spool import Spool
 from legalrr.stage import description, digest
-from legalrr.verdict import BLANK
 
 PACKAGES = (
     "legalrr",
@@ -50,8 +48,6 @@ PACKAGES = (
     "triton",
 )
 """Packages whose versions run.json records."""
-GZIP = 16 + zlib.MAX_WBITS
-"""Format of zlib: gzip, with the largest window."""
 COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 """Git commit: SHA-1 or SHA-256."""
 
@@ -85,14 +81,28 @@ class RunWriter:
         folder: the folder.
         ids: ids of the judgments, in the order of the files; rows are added in any order.
         spool: folder of a temporary file for the rows that come before an earlier one.
+        sweep: folder of the sweep, whose cells share a file of judgments; None: the cell has its own.
+        first: the case of the first judgment, with whose words those of the other prompts are shared; None: rows keep
+            them.
 
     Raises:
         UserError: the folder or a file cannot be written.
     """
 
-    def __init__(self, folder: Path, ids: Sequence[str], *, spool: Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        ids: Sequence[str],
+        *,
+        spool: Path | None = None,
+        sweep: Path | None = None,
+        first: Case | None = None,
+    ) -> None:
         make_folder(folder)
+        self.encoder = MessageEncoder(first)
+        """Encodes the messages of the rows."""
         self._folder = folder
+        self._sweep = sweep
         self._places = {id: number for number, id in enumerate(ids)}
         self._files = {name: AtomicFile(folder / name) for name in (PREDICTIONS, REFERENCES)}
         self._rows = {name: _OrderedLines(file, spool) for name, file in self._files.items()}
@@ -109,23 +119,23 @@ class RunWriter:
 
     def add(self, prediction: Prediction) -> None:
         """Write a row of predictions.jsonl."""
-        self._rows[PREDICTIONS].add(self._places[prediction.id], as_json(prediction.to_json()))
+        self._rows[PREDICTIONS].add(self._places[prediction.id], as_json(prediction.to_json(), compact=True))
 
     def add_reference(self, reference: Mapping[str, Any]) -> None:
         """Write a row of references.jsonl."""
         self._refers |= bool(reference["turns"])
-        self._rows[REFERENCES].add(self._places[reference["id"]], as_json(reference))
+        self._rows[REFERENCES].add(self._places[reference["id"]], as_json(reference, compact=True))
 
-    def finish(self, *, judgments: Iterable[Judgment], record: Mapping[str, Any], scores: Mapping[str, Any]) -> None:
+    def finish(self, *, judgments: Collection[Judgment], record: Mapping[str, Any], scores: Mapping[str, Any]) -> None:
         """Write the other files, scores.json last; all rows have been added.
 
         run.json has the digest of the judgments' lines, as most cells of a sweep have the same judgments.
         """
         self._files[PREDICTIONS].finish()
-        sha256 = _write_judgments(self._folder / JUDGMENTS, judgments)
+        file = write_judgments(self._folder, judgments, self._sweep)
         if self._refers:
             self._files[REFERENCES].finish()
-        record = {**record, "judgments": {"file": JUDGMENTS, "sha256": sha256}}
+        record = {**record, "judgments": file, "prompt_lines": self.encoder.lines}
         write_atomically(self._folder / "run.json", as_json(record, indent=2) + "\n")
         write_atomically(self._folder / "scores.json", as_json(scores, indent=2) + "\n")
 
@@ -153,29 +163,28 @@ class _OrderedLines:
             self._next += 1
 
 
-def _write_judgments(path: Path, judgments: Iterable[Judgment]) -> str:
-    """Write judgments.jsonl.gz; return the SHA-256 of its lines."""
-    lines = hashlib.sha256()
-    # Without a time stamp, equal judgments give equal bytes.
-    packed = zlib.compressobj(level=6, wbits=GZIP)
-    file = AtomicFile(path)
-    try:
-        for judgment in judgments:
-            line = (json.dumps(_judgment_row(judgment)) + "\n").encode("ascii")
-            lines.update(line)
-            file.write(packed.compress(line))
-        file.write(packed.flush())
-        file.finish()
-    finally:
-        file.discard()
-    return lines.hexdigest()
-
-
 def build_prediction(
-    judgment: Judgment, case: Case, completion: Completion, verdict: Verdict, *, cluster: str = ""
+    judgment: Judgment,
+    case: Case,
+    completion: Completion,
+    verdict: Verdict,
+    *,
+    cluster: str = "",
+    encoder: MessageEncoder | None = None,
 ) -> Prediction:
-    """Build a row of predictions.jsonl; `cluster` identifies the judgment's near-duplicates (default: its id)."""
+    """Build a row of predictions.jsonl.
+
+    Args:
+        judgment: the judgment, with its outcome.
+        case: its document and prompt.
+        completion: the answers.
+        verdict: the verdict read from them.
+        cluster: identifies the judgment's near-duplicates; "": its id.
+        encoder: that of the cell; None: the words of the prompt stay in the row.
+    """
     document = case.document
+    pages = page_status(judgment, document)
+    messages, earlier = (encoder or MessageEncoder()).encode(case, completion, pages.get("shown", ()))
     return Prediction(
         id=judgment.id,
         gold=judgment.outcome,
@@ -191,23 +200,22 @@ def build_prediction(
         p_allowed=verdict.p_allowed,
         cut_off=any(t.finish_reason == "length" for t in completion.turns),
         error=completion.error,
-        turns=[asdict(t) for t in completion.turns],
-        messages=_last_conversation(case, completion),
-        earlier=_earlier_conversations(case, completion),
-        prompt=_prompt_digest(case, completion),
+        turns=[dict(vars(turn)) for turn in completion.turns],
+        messages=messages,
+        earlier=earlier,
+        # A baseline answers without a prompt.
+        prompt=None if completion.turns and not messages else _prompt_digest(case),
         shown=[[b.role, b.start, b.start + len(b.text)] for b in document.blocks],
         hidden=[[h.start, h.end, h.role, h.reason] for h in document.hidden],
-        pages=page_status(judgment, document),
+        pages=pages,
         dropped_tokens=document.dropped_tokens,
         skipped=document.skipped,
     )
 
 
-def _prompt_digest(case: Case, completion: Completion) -> str | None:
-    """Compute the digest of the whole prompt, equal for arms that differ in name alone; None for a baseline."""
+def _prompt_digest(case: Case) -> str | None:
+    """Compute the digest of the whole prompt, equal for arms that differ in name alone; None without turns."""
     turns = case.prompt.turns
-    if completion.turns and not _last_conversation(case, completion):
-        return None
     content = [
         [turn.name, turn.max_new_tokens, [[m.role, [_part_as_json(part) for part in m.parts]] for m in turn.messages]]
         for turn in turns
@@ -219,58 +227,6 @@ def _part_as_json(part: Part) -> object:
     if isinstance(part, Page):
         return part.seen()
     return {"quote": part.turn} if isinstance(part, Quote) else part
-
-
-def _last_conversation(case: Case, completion: Completion) -> list[dict[str, Any]]:
-    """Return the messages of the last turn as sent; empty for a baseline."""
-    replies = {t.name: t.text for t in completion.turns if t.name != BLANK}
-    turns = list(takewhile(lambda t: t.name in replies, case.prompt.turns))
-    return [m.fill(replies) for m in turns[-1].messages] if turns else []
-
-
-def _earlier_conversations(case: Case, completion: Completion) -> list[dict[str, Any]]:
-    """List the conversations that are no prefix of the last one (layout `study`, the prior of `calibrated`), by turn.
-
-    A message is [role, k, rest]: its content is the first k characters of the message at the same position in the last
-    conversation, followed by `rest`. Nearly all text is shared between turns, and is not written twice.
-    """
-    replies = {t.name: t.text for t in completion.turns if t.name != BLANK}
-    last = _last_conversation(case, completion)
-    turns = list(takewhile(lambda t: t.name in replies, case.prompt.turns))[:-1]
-    if case.prompt.blank is not None and any(t.name == BLANK for t in completion.turns):
-        turns.insert(0, replace(case.prompt.blank, name=BLANK))
-    found = []
-    for turn in turns:
-        sent = [m.fill(replies) for m in turn.messages]
-        if sent != last[: len(sent)]:
-            found.append(
-                {
-                    "turn": turn.name,
-                    "messages": [_difference(m, other) for m, other in zip_longest(sent, last[: len(sent)])],
-                }
-            )
-    return found
-
-
-def _difference(message: Mapping[str, str], other: Mapping[str, str] | None) -> list[Any]:
-    content, base = message["content"], "" if other is None else other["content"]
-    pairs = enumerate(zip(content, base, strict=False))
-    same = next((at for at, (one, two) in pairs if one != two), min(len(content), len(base)))
-    return [message["role"], same, content[same:]]
-
-
-def _judgment_row(judgment: Judgment) -> dict[str, Any]:
-    """Build a line of judgments.jsonl.gz: the fields that predictions.jsonl lacks."""
-    spans = judgment.spans
-    return {
-        "id": judgment.id,
-        "text": judgment.text,
-        "party": judgment.party,
-        "petitioner": judgment.petitioner,
-        "group": judgment.group,
-        "scheme": judgment.scheme,
-        "spans": None if spans is None else [[span.start, span.end, span.role] for span in spans],
-    }
 
 
 def describe_cell(pipeline: Pipeline, *, turns: Mapping[str, int], pictured: bool) -> dict[str, Any]:
@@ -342,9 +298,17 @@ def checkout_commit(folder: Path | None = None) -> str | None:
     return found[0] if found and COMMIT.fullmatch(found[0]) else None
 
 
-def as_json(value: object, indent: int | None = None) -> str:
-    """Serialize to JSON, with control characters escaped; raises ValueError for NaN and infinity."""
-    return json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False).translate(_ESCAPES)
+def as_json(value: object, indent: int | None = None, *, compact: bool = False) -> str:
+    """Serialize to JSON, with control characters escaped; raises ValueError for NaN and infinity.
+
+    Args:
+        value: JSON values.
+        indent: spaces per level; None: one line.
+        compact: whether no spaces separate the values.
+    """
+    separators = (",", ":") if compact else None
+    text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False, separators=separators)
+    return text.translate(_ESCAPES)
 
 
 def write_error(folder: Path, error: BaseException) -> None:

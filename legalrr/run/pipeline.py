@@ -2,7 +2,7 @@
 
 All stages are built, and their options checked, before the first one runs. `PreparationCache` keeps judgments, roles
 and prompts, so that the cells of a sweep, and the prefetch before them (`legalrr.run.prefetch`), prepare each once.
-`reference_texts` extracts the court's own text of the roles that a model writes, which explanations are scored against.
+`reference_spans` finds the court's own text of the roles that a model writes, which explanations are scored against.
 """
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -65,7 +65,7 @@ STAGE_TYPES: Mapping[str, type[Any]] = {
 }
 
 
-def reference_texts(
+def reference_spans(
     judgment: Judgment, segments: Segments, turns: Sequence[PromptTurn], *, segmenter: str
 ) -> dict[str, Any]:
     """Build a line of references.jsonl: the court's text of each role that the model is prompted to write.
@@ -79,8 +79,8 @@ def reference_texts(
         segmenter: name of the segmenter.
 
     Returns:
-        id, scheme, source (`gold` or the segmenter's name), and name, role and text of each turn; the text is "" if the
-        judgment has no sentence of the role.
+        id, scheme, source (`gold` or the segmenter's name), and name, role and spans of each turn: start and end of the
+        sentences of the role, without white space around them. The court's text is these, joined by line breaks.
     """
     spans, source = segments.spans, segmenter
     if judgment.spans is not None and judgment.scheme == segments.scheme:
@@ -91,13 +91,17 @@ def reference_texts(
         "scheme": segments.scheme,
         "source": source,
         "turns": [
-            {"name": name, "role": role, "text": _text_of_role(judgment.text, spans, role)} for name, role in written
+            {"name": name, "role": role, "spans": [_stripped(judgment.text, one) for one in spans if one.role == role]}
+            for name, role in written
         ],
     }
 
 
-def _text_of_role(text: str, spans: Sequence[Span], role: str) -> str:
-    return "\n".join(text[span.start : span.end].strip() for span in spans if span.role == role)
+def _stripped(text: str, span: Span) -> list[int]:
+    """Return start and end of a span without the white space around it."""
+    whole = text[span.start : span.end]
+    start = span.start + len(whole) - len(whole.lstrip())
+    return [start, start + len(whole.strip())]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -299,7 +299,8 @@ class Job:
                 # The keys of calls do not name the backbone.
                 backbone = identity(pipeline.backbone)
                 fresh, retried = (known.setdefault(backbone, KeySet()) for known in (self._fresh, self._retried))
-                run_cell(pipeline, folder, fresh, self._prepared, retried)
+                shared_folder = Path(hydra.runtime.cwd) / hydra.sweep.dir if sweep else None
+                run_cell(pipeline, folder, fresh, self._prepared, retried, sweep=shared_folder)
         except Exception as error:
             # The traceback goes to the log file of the cell; the console shows the message once, at the end.
             log.debug("cell failed", exc_info=True)

@@ -7,7 +7,7 @@ from legalrr.errors import UserError
 from legalrr.protocols import PricedBackbone
 from legalrr.records import Case, CompletedTurn, Completion, Segments
 from legalrr.run.folder import RunWriter, build_prediction
-from legalrr.run.pipeline import Pipeline, reference_texts
+from legalrr.run.pipeline import Pipeline, reference_spans
 from legalrr.run.spooled import SelectedJudgments
 from legalrr.score.cases import AnsweredCase, answered_case
 
@@ -59,12 +59,14 @@ class CellRows:
         del self._left[id]
         judgment = self._judgments.corpus[id]
         verdict = p.verdict.read(completion, case.prompt)
-        row = build_prediction(judgment, case, completion, verdict, cluster=self._clusters[id])
+        row = build_prediction(
+            judgment, case, completion, verdict, cluster=self._clusters[id], encoder=self._writer.encoder
+        )
         self._writer.add(row)
         if row.gold is not None:
             self._scored[id] = answered_case(row, where=id)
         if p.predict.needs_backbone:
-            reference = reference_texts(judgment, self._segments[id], case.prompt.turns, segmenter=p.segment.name)
+            reference = reference_spans(judgment, self._segments[id], case.prompt.turns, segmenter=p.segment.name)
             self._writer.add_reference(reference)
         if self._priced:
             self._paid += (replace(turn, text="") for turn in completion.turns)

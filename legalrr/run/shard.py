@@ -6,7 +6,9 @@ without a list, and other judgments in the sample change nothing. Shards differ 
 
 import os
 import re
-from collections.abc import Mapping
+import runpy
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from legalrr.errors import UserError
@@ -84,7 +86,8 @@ def read_shard(text: str, environment: Mapping[str, str] = os.environ) -> Shard:
     """Read the option `shard`.
 
     Args:
-        text: `I/N`; `array`, for a task of a job array whose scheduler tells the number of tasks; or `array/N`.
+        text: `I/N`; `array`, for a task of a job array 1 to N or 0 to N-1 whose scheduler tells N; or `array/N`, for
+            any first index and step.
         environment: environment variables, which say the place of a task.
 
     Raises:
@@ -105,7 +108,8 @@ def _shard_of_task(given: int | None, environment: Mapping[str, str]) -> Shard:
     """Return the shard of this task of a job array.
 
     Args:
-        given: number of tasks in the option; None: the scheduler tells it.
+        given: number of tasks in the option; None: the scheduler tells it, and the array is one that is not likely to
+            be a part of another.
         environment: environment variables.
     """
     # Outside an array, Grid Engine sets SGE_TASK_ID to `undefined`.
@@ -138,4 +142,36 @@ def _shard_of_task(given: int | None, environment: Mapping[str, str]) -> Shard:
             where=OPTION,
             cure="give the array as one range such as 1-16, or write shard=3/16",
         )
+    # Failed tasks that are submitted again are an array of their own, which does not tell the size of the former one.
+    if given is None and (first > 1 or step != 1 or count == 1):
+        raise UserError(
+            f"task {index} of {first} to {last} ({scheduler.name}): these may be a part of a larger array",
+            where=OPTION,
+            cure=f"write shard=array/{count} if these are all tasks, or shard=3/16 for the third of sixteen",
+        )
     return Shard(number=(index - first) // step + 1, count=count)
+
+
+def run_shard(arguments: Sequence[str], folder: str, device: str | None = None) -> None:
+    """Run `legalrr` as the whole work of a process that a scheduler has started.
+
+    The process imports this module to find the function. So it stands in none of the plugins, which may be imported
+    only after Hydra has looked for its own, and it starts the command as a program.
+
+    Args:
+        arguments: those of the command line, with `shard=3/16`.
+        folder: working directory.
+        device: the CUDA devices that the process sees; None: as the scheduler says.
+
+    Raises:
+        RuntimeError: the command ended with a status other than 0.
+    """
+    os.chdir(folder)
+    if device is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = device
+    sys.argv = ["legalrr", *arguments]
+    try:
+        runpy.run_module("legalrr", run_name="__main__")
+    except SystemExit as ended:
+        if ended.code:
+            raise RuntimeError(f"legalrr {' '.join(arguments)}: exit status {ended.code}") from ended

@@ -71,8 +71,6 @@ INVALID_POLICIES: Mapping[str, str] = {
     "chainwise": "left out (each arm: the judgments that it answered both with and without C)",
 }
 """Policy on invalid answers -> its description."""
-JUDGMENTS = "judgments.jsonl.gz"
-"""File with the judgments of a cell, in the same folder as its predictions."""
 PARTY_UNKNOWN = "party unknown"
 """Key of a count in run.json: judgments whose shown text does not name the party that the question is about."""
 K = TypeVar("K", bound=Hashable)

@@ -1,7 +1,7 @@
 """Read what models wrote before their answers, and the court's own text of the same roles, from a run folder.
 
-The turns are in predictions.jsonl, the court's text in references.jsonl. Both are read row by row, so that the texts of
-one judgment are in memory at a time.
+The turns are in predictions.jsonl, the places of the court's text in references.jsonl (its words in those of format 1).
+Both are read row by row, so that the texts of one judgment are in memory at a time.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from legalrr.errors import UserError
-from legalrr.predictions import PREDICTIONS, damaged_line, read_predictions, read_rows
+from legalrr.judgment_files import JudgmentTexts
+from legalrr.predictions import PREDICTIONS, Count, damaged_line, read_predictions, read_rows
 from legalrr.records import replace_surrogates
 from legalrr.score.metrics import Pair
 from legalrr.stage import digest
@@ -71,11 +72,12 @@ class Explanations:
 
 @dataclass(frozen=True, kw_only=True)
 class _Reference:
-    """The court's text of the role of a turn."""
+    """The court's text of the role of a turn: spans of the judgment, or in files of format 1 the text."""
 
     name: str
     role: str
-    text: str
+    spans: Sequence[tuple[Count, Count]] | None = None
+    text: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +117,7 @@ def iterate_explanations(folder: Path) -> Iterator[tuple[str, str, Explanation |
         UserError: a damaged line.
     """
     path = folder / PREDICTIONS
+    texts = JudgmentTexts(folder)
     places: dict[str, tuple[int, int]] = {}
     for where, place, one in read_predictions(path):
         for turn in one.turns:
@@ -128,7 +131,18 @@ def iterate_explanations(folder: Path) -> Iterator[tuple[str, str, Explanation |
                 raise damaged_line(where, str(fault), "reference") from fault
             answers = _turns(file, places[line.id], path) if line.id in places else {}
             for reference in line.turns:
-                yield line.id, reference.name, _explanation(line, reference, answers, f"{path}, {line.id}")
+                court = _court_text(line, reference, texts, where)
+                yield line.id, reference.name, _explanation(line, reference, court, answers, f"{path}, {line.id}")
+
+
+def _court_text(line: _ReferenceLine, reference: _Reference, texts: JudgmentTexts, where: str) -> str:
+    """Return the court's text of a role; the judgments are read only if the file refers to them."""
+    if reference.spans is None:
+        if reference.text is None:
+            raise damaged_line(where, f"turn {reference.name!r} has neither spans nor text", "reference")
+        return reference.text
+    text = texts.of(line.id) if reference.spans else ""
+    return "\n".join(text[start:end] for start, end in reference.spans)
 
 
 def _turns(file: IO[bytes], place: tuple[int, int], path: Path) -> dict[str, Mapping[str, Any]]:
@@ -142,10 +156,14 @@ def _turns(file: IO[bytes], place: tuple[int, int], path: Path) -> dict[str, Map
 
 
 def _explanation(
-    line: _ReferenceLine, reference: _Reference, answers: Mapping[str, Mapping[str, Any]], where: str
+    line: _ReferenceLine,
+    reference: _Reference,
+    court: str,
+    answers: Mapping[str, Mapping[str, Any]],
+    where: str,
 ) -> Explanation | Lacking:
     answer = answers.get(reference.name)
-    if not reference.text.strip():
+    if not court.strip():
         return "no text"
     if answer is None or answer.get("finish_reason") == "overflow":
         return "no turn"
@@ -156,7 +174,7 @@ def _explanation(
         role=reference.role,
         source=line.source,
         generated=replace_surrogates(text[reasoning_end(text) :].strip()),
-        court=reference.text,
+        court=court,
         cut_off=answer.get("finish_reason") == "length",
     )
 

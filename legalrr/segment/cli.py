@@ -4,9 +4,10 @@ The sub-commands `tag`, `export`, `show` and `roles` are defined here, the other
 """
 
 import argparse
+import re
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +16,16 @@ from legalrr.corpora.catalogue import card
 from legalrr.corpora.exchange import FORMATS, check_destination, export, to_json_line, with_roles
 from legalrr.corpora.files import check_plain_text, list_text_files
 from legalrr.corpora.pdf import list_pdf_files, read_pdf
+from legalrr.elastic import Workers
 from legalrr.errors import UserError, one_line
 from legalrr.files import require_own, require_writable, write_atomically
-from legalrr.progress import progress
 from legalrr.protocols import Segmenter
-from legalrr.records import Judgment
+from legalrr.records import Judgment, Segments
 from legalrr.roles import KINDS, SCHEMES, losses, mapping
 from legalrr.segment import training_cli
 from legalrr.segment.tagger import load_tagger
 from legalrr.tables import Table, standard_output
+from legalrr.workers.tagging import tag_judgments
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -35,6 +37,8 @@ PAGE_START = (
 )
 """How the page of `show` begins."""
 PIPE_WIDTH = 160
+WORKER_OPTION = re.compile(r"workers(\.\w+)?=")
+"""How an option of workers begins; a file of such a name can be given as ./NAME."""
 EXAMPLES = """\
 examples:
   legalrr segment train --corpus build --out build.crfsuite
@@ -44,6 +48,7 @@ examples:
   legalrr segment tag judgments/ > roles.jsonl
   legalrr segment tag *.txt --scheme seven --model seven.crfsuite
   legalrr segment tag judgments/ --format label-studio --out tasks.json
+  legalrr segment tag judgments/ --segment neural workers=ray workers.count=4 > roles.jsonl
   legalrr segment export --corpus specimen --format docbin --out roles.spacy
   legalrr segment show judgment.txt --out judgment.html
   legalrr segment roles --from build --to seven
@@ -69,7 +74,10 @@ def add_commands(commands: "_SubParsersAction[Any]") -> None:
     tag = commands.add_parser("tag", parents=[tagging, output], help="tag judgments, by default to JSON lines")
     tag.add_argument("--out", type=Path, metavar="PATH", help="file or, for dataset, folder (default: standard output)")
     tag.add_argument(
-        "inputs", nargs="+", metavar="FILE|DIR|-", help="UTF-8 text, PDF, a folder of *.txt and *.pdf, standard input"
+        "inputs",
+        nargs="+",
+        metavar="FILE|DIR|-",
+        help="UTF-8 text, PDF, a folder of *.txt and *.pdf, standard input; workers=ray workers.count=N: by processes",
     )
     tag.set_defaults(run=_tag)
 
@@ -98,35 +106,64 @@ def _tag(options: argparse.Namespace) -> None:
     segmenter = _load_tagger(options)
     # Report a missing or damaged model once, not for every file.
     segmenter.provenance()
-    names = list(_expand_inputs(options.inputs))
-    failed = False
-    seen: dict[str, str] = {}
+    overrides = [one for one in options.inputs if WORKER_OPTION.match(one)]
+    workers = _workers(overrides)
+    names = list(_expand_inputs([one for one in options.inputs if one not in overrides]))
+    failed: list[str] = []
     tagged: list[Judgment] = []
-    with progress("tag", len(names), "judgments") as advance:
-        for name in names:
-            try:
-                judgment = _read_judgment(name)
-                if judgment.id in seen:
-                    raise UserError(
-                        f"same id {judgment.id!r} as {seen[judgment.id]}", where=name, cure="rename the file"
-                    )
-                seen[judgment.id] = name
-                found = with_roles(judgment, segmenter.segment(judgment))
-            except UserError as error:
-                # An invalid file does not prevent tagging the others.
-                print(f"legalrr segment: {error}", file=sys.stderr)
-                failed = True
+    # Workers finish in any order; the output has that of the names.
+    waiting: dict[int, tuple[Judgment, Segments | UserError]] = {}
+    following = 0
+    judgments = _read_judgments(names, failed)
+    for number, *result in tag_judgments(segmenter, judgments, workers, total=len(names), label="tag"):
+        waiting[number] = result[0], result[1]
+        while following in waiting:
+            judgment, found = waiting.pop(following)
+            following += 1
+            if isinstance(found, UserError):
+                _note_failure(failed, judgment.id, found)
+            elif options.out is None:
+                print(to_json_line(with_roles(judgment, found), tagger=segmenter.name), flush=True)
             else:
-                if options.out is None:
-                    print(to_json_line(found, tagger=segmenter.name), flush=True)
-                else:
-                    tagged.append(found)
-            advance(1)
+                tagged.append(with_roles(judgment, found))
     if tagged:
         count = export(tagged, options.out, format=options.format, tagger=segmenter.name)
         print(one_line(f"wrote {options.out} ({count} judgments)"))
     if failed:
         sys.exit(2)
+
+
+def _workers(overrides: Sequence[str]) -> Workers | None:
+    """Build the workers that the options `workers=...` name; None without any."""
+    if not overrides:
+        return None
+    from legalrr.configuration import compose
+    from legalrr.stage import build
+
+    node = compose(overrides=overrides).get("workers")
+    if node is None:
+        raise UserError(f"{overrides[0]} without workers", where="legalrr segment tag", cure="add workers=ray")
+    return build(node, Workers, option="workers")  # type: ignore[type-abstract]
+
+
+def _read_judgments(names: Iterable[str], failed: list[str]) -> Iterator[Judgment]:
+    """Yield the judgments of files; an invalid file is reported, and does not prevent tagging the others."""
+    seen: dict[str, str] = {}
+    for name in names:
+        try:
+            judgment = _read_judgment(name)
+            if judgment.id in seen:
+                raise UserError(f"same id {judgment.id!r} as {seen[judgment.id]}", where=name, cure="rename the file")
+        except UserError as error:
+            _note_failure(failed, name, error)
+        else:
+            seen[judgment.id] = name
+            yield judgment
+
+
+def _note_failure(failed: list[str], name: str, error: UserError) -> None:
+    print(f"legalrr segment: {error}", file=sys.stderr)
+    failed.append(name)
 
 
 def _export(options: argparse.Namespace) -> None:

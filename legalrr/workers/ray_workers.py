@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
-import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib.util import find_spec
 from typing import Any, ClassVar
+from weakref import WeakSet
 
 from legalrr.backbones.counting import load_to_count
 from legalrr.errors import UserError
-from legalrr.protocols import Backbone, Call, Reply
+from legalrr.protocols import Backbone, Call, Reply, Segmenter
 from legalrr.stage import at_least, check_fields, runtime
 from legalrr.workers.engine import Answered, Ended, Event, Joined, SharedEngine
+from legalrr.workers.ray_connection import connect, require_packages
+from legalrr.workers.tagging import TaggerBackbone
 from legalrr.workers.worker import Worker
 
 LOG = logging.getLogger(__name__)
@@ -27,13 +30,8 @@ MAX_FAILED = 4
 """Failures of a worker in a row, without an answer, after which the run ends if no other worker is ready."""
 FIRST_WORDS = 30.0
 """Seconds without a worker until a line says what the cluster has."""
-CONNECT = 20.0
-"""Seconds until a cluster that does not answer cannot be reached."""
-UNREACHABLE = "start it with ray start, or leave the address out to run on this machine"
 WAIT = 1.0
 """Seconds to wait for an event."""
-OBJECT_STORE = 2**28
-"""Bytes of the object store of a local cluster; calls and replies are small."""
 THREADS = 8
 """Calls that a worker takes at once: the run of its engine, an earlier one that ends, and messages about both."""
 
@@ -54,12 +52,30 @@ class RayWorkers:
     """Address of the cluster; None: that in `RAY_ADDRESS`, or else processes of this machine."""
     dashboard: bool = runtime(default=False)
     """Start Ray's dashboard with the processes of this machine; a cluster has its own."""
+    tags: bool = runtime(default=True)
+    """Tag judgments too, unless the tagger prompts the backbone; False: the command does it."""
 
     VERSION: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         """Check the fields."""
         check_fields(self, OPTION)
+
+    @property
+    def threads(self) -> int | None:
+        """See `legalrr.elastic.Workers`: Ray sets OMP_NUM_THREADS, unless processes of this machine inherit it."""
+        inherited = self.runs_here and "OMP_NUM_THREADS" in os.environ
+        return None if inherited else max(1, math.floor(self.cpus))
+
+    @property
+    def machine(self) -> int:
+        """See `legalrr.elastic.Workers`."""
+        return self.count if self.runs_here else 1
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether Ray starts on this machine, and ends with this process."""
+        return not (self.address or os.environ.get("RAY_ADDRESS"))
 
     def require(self, backbone: Backbone) -> None:
         """See `legalrr.elastic.Workers`."""
@@ -86,10 +102,20 @@ class RayWorkers:
     def open(self, backbone: Backbone) -> SharedEngine:
         """See `legalrr.elastic.Workers`; Ray is started at the first call."""
         self.require(backbone)
-        if find_spec("ray") is None:
-            raise UserError("the package ray is not installed", where="workers=ray", cure="pip install 'legalrr[ray]'")
+        require_packages(dashboard=self.dashboard)
         hashable: Any = backbone
         return _engine(self, hashable)
+
+    @contextmanager
+    def open_tagger(self, tagger: Segmenter) -> Iterator[SharedEngine]:
+        """See `legalrr.elastic.Workers`; Ray is started at the first judgment."""
+        require_packages(dashboard=self.dashboard)
+        backbone = TaggerBackbone(tagger=tagger)
+        pool = RayPool(self, backbone)
+        try:
+            yield SharedEngine(backbone.load(), pool, lease=self.lease)
+        finally:
+            pool.close()
 
 
 def forget_engine() -> None:
@@ -101,6 +127,12 @@ def forget_engine() -> None:
 def _engine(workers: RayWorkers, backbone: Backbone) -> SharedEngine:
     counting, _ = load_to_count(backbone)
     return SharedEngine(counting, RayPool(workers, backbone), lease=workers.lease)
+
+
+@lru_cache(maxsize=1)
+def _running() -> WeakSet[RayPool]:
+    """Return the pool of this process that has workers, if there is one."""
+    return set()
 
 
 @dataclass(eq=False)
@@ -132,6 +164,9 @@ class _Slot:
 class RayPool:
     """The `legalrr.workers.engine.Pool` of Ray.
 
+    Only one in a process has workers, as those of two could wait for each other's CPUs: the first run of another one
+    ends them, and the next run starts them again.
+
     Args:
         workers: the options.
         backbone: what each worker loads.
@@ -156,7 +191,14 @@ class RayPool:
     def open(self) -> None:
         """See `legalrr.workers.engine.Pool`."""
         if not self._slots:
-            connect(self._workers)
+            running = _running()
+            for other in list(running):
+                other.close()
+            running.clear()
+            running.add(self)
+            connect(self._workers.address, dashboard=self._workers.dashboard)
+            if self._workers.runs_here:
+                _require_room(self._workers)
             self._slots = {name: _Slot(name) for name in (f"worker {n + 1}" for n in range(self.wished))}
         self._run += 1
         self._joining = True
@@ -193,6 +235,15 @@ class RayPool:
         for slot in self._slots.values():
             if slot.stream is not None:
                 slot.handle.finish.remote(self._run)
+
+    def close(self) -> None:
+        """End the workers; a later run starts others."""
+        import ray
+
+        for slot in self._slots.values():
+            if slot.handle is not None:
+                ray.kill(slot.handle)
+        self._slots = {}
 
     def _begin(self) -> list[Event]:
         """Replace workers that are due, and let those join that are loaded."""
@@ -304,57 +355,18 @@ class RayPool:
             )
 
 
-def connect(workers: RayWorkers) -> None:
-    """Connect to the cluster, or start one on this machine, which ends with this process.
-
-    Raises:
-        UserError: the cluster cannot be reached, or this machine has no room for the workers.
-    """
+def _require_room(workers: RayWorkers) -> None:
+    """Raise UserError if this machine has no room for the workers."""
     import ray
 
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    local = not (workers.address or os.environ.get("RAY_ADDRESS"))
-    if not ray.is_initialized():
-        options = {"include_dashboard": workers.dashboard, "object_store_memory": OBJECT_STORE} if local else {}
-        address = "local" if local else workers.address or os.environ["RAY_ADDRESS"]
-        option = "RAY_ADDRESS" if not (local or workers.address) else f"{OPTION}.address"
-        require_reachable(address, option=option)
-        try:
-            context = ray.init(address, log_to_driver=False, logging_level=logging.WARNING, **options)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+    there = ray.cluster_resources()
+    for name, each in (("CPU", workers.cpus), ("GPU", workers.gpus)):
+        if workers.count * each > there.get(name, 0):
             raise UserError(
-                f"no connection to the Ray cluster: {error}",
-                where=option,
-                cure=UNREACHABLE,
-            ) from error
-        if context.dashboard_url:
-            LOG.info("Ray's dashboard: http://%s", context.dashboard_url)
-    if local:
-        there = ray.cluster_resources()
-        for name, each in (("CPU", workers.cpus), ("GPU", workers.gpus)):
-            if workers.count * each > there.get(name, 0):
-                raise UserError(
-                    f"{workers.count} workers with {each:g} {name}s each, and this machine has {there.get(name, 0):g}",
-                    where=f"{OPTION}.count",
-                    cure=f"lower {OPTION}.count or {OPTION}.{name.lower()}s",
-                )
-
-
-def require_reachable(address: str, *, option: str) -> None:
-    """Raise UserError if nothing accepts connections at an address, which Ray would try for minutes.
-
-    Args:
-        address: HOST:PORT; others are left to Ray.
-        option: where it was given, for the message.
-    """
-    host, _, port = address.rpartition(":")
-    if not port.isdecimal() or "/" in host or not host:
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=CONNECT).close()
-    except OSError as error:
-        what = f"no connection to the Ray cluster at {address}: {error}"
-        raise UserError(what, where=option, cure=UNREACHABLE) from error
+                f"{workers.count} workers with {each:g} {name}s each, and this machine has {there.get(name, 0):g}",
+                where=f"{OPTION}.count",
+                cure=f"lower {OPTION}.count or {OPTION}.{name.lower()}s",
+            )
 
 
 def _words(error: Exception) -> str:

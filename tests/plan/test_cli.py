@@ -40,7 +40,7 @@ def test_many_cells_are_added_up_by_corpus_and_backbone(run_hydra: Run, monkeypa
 
 
 def test_json_has_the_whole_plan(run_hydra: Run) -> None:
-    speed = ("--tokens-per-second", "1000,10", "--cluster", "gpus=2,lease=1,price=3")
+    speed = ("--tokens-per-second", "1000,10", "--cluster", "gpus=2,machine=2,lease=1,price=3")
     arguments = ("arm=plain,majority", "--json", *speed, *ECHO)
     status, out, _ = run_hydra(main, "legalrr", "plan", *arguments)
     assert status == 0
@@ -50,7 +50,7 @@ def test_json_has_the_whole_plan(run_hydra: Run) -> None:
     assert (backbone["calls"], backbone["to_make"]) == (4, 4)
     cluster = backbone["duration"]["cluster"]
     assert backbone["duration"]["most"] > cluster["most"] >= backbone["duration"]["most"] / 2
-    assert (cluster["workers"], cluster["price"]) == (2, 3)
+    assert (cluster["workers"], cluster["machine"], cluster["price"]) == (2, 2, 3)
 
 
 @pytest.mark.parametrize("place", [0, 2])
@@ -74,6 +74,8 @@ def test_prompts_take_an_id_before_or_after_the_overrides(run_hydra: Run, tmp_pa
         (("--tokens-per-second", "fast"), "--tokens-per-second: 'fast' is not two numbers above 0"),
         (("--tokens-per-second", "0,5"), "--tokens-per-second: '0,5' is not two numbers above 0"),
         (("--cluster", "workers=0"), "--cluster: 'workers=0' does not describe workers"),
+        (("--cluster", "workers=2,machine=none"), "--cluster: 'workers=2,machine=none' does not describe workers"),
+        (("--cluster", "workers=2,threads=0"), "--cluster: 'workers=2,threads=0' does not describe workers"),
         (("--cluster", "nodes=4"), "--cluster: 'nodes=4' does not describe workers"),
         (("arm=majorty",), "arm=majorty: no arm 'majorty' (did you mean arm=majority?)"),
         (("limit", "=", "4"), "an override with spaces"),

@@ -1,18 +1,21 @@
 """A plan counts the calls and tokens that the run then makes."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from omegaconf import OmegaConf
 
 from legalrr.configuration import compose_cells
 from legalrr.plan.cells import Cells
-from legalrr.plan.duration import Options
+from legalrr.plan.duration import Cluster, Options
 from legalrr.plan.plan import make_plan
 from legalrr.plan.result import Plan
+from legalrr.plan.speed import given_speed
 from legalrr.run.cell import run_cell
 from legalrr.run.pipeline import build_pipeline
 from legalrr.run.prefetch import prefetch
@@ -21,6 +24,16 @@ from legalrr.stage import identity
 QUICK = ("score.resamples=99", "score.permutations=99")
 ECHO = ("backbone=echo", "limit=2", *QUICK)
 SHORT = [f"annotate.tokens.{turn}=8" for turn in ("analysis", "ratio", "ruling", "answer")]
+
+
+@pytest.fixture(scope="module")
+def long_tiny(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a tiny Llama with the context that prompts need."""
+    model = tmp_path_factory.mktemp("long") / "model"
+    shutil.copytree(tiny, model)
+    config = json.loads((model / "config.json").read_text("ascii"))
+    (model / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 8192}), "ascii")
+    return model
 
 
 def plan(*overrides: str, **options: Any) -> Plan:
@@ -134,6 +147,37 @@ def test_the_time_follows_from_given_speeds(tmp_path: Path) -> None:
     (backbone,) = found.backbones
     assert backbone.duration is not None
     assert backbone.duration.most == pytest.approx(backbone.distinct_tokens / 1000 + backbone.written_most / 10)
+
+
+@pytest.mark.parametrize(
+    ("options", "cluster", "threads"),
+    [
+        ((), None, torch.get_num_threads()),
+        ((), Cluster(workers=2, threads=3), 3),
+        (("workers=ray", "workers.count=2", "workers.cpus=3.5", "workers.lease=1"), None, 3),
+        (("workers=ray", "workers.count=2", "workers.cpus=3.5"), Cluster(workers=2, threads=1), 1),
+        (("workers=ray", "workers.count=2", "workers.cpus=3.5", "backbone.threads=2"), None, 2),
+    ],
+)
+def test_the_speed_is_measured_with_the_threads_of_a_worker(
+    tmp_path: Path,
+    long_tiny: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    cluster: Cluster | None,
+    threads: int,
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    model = ("backbone=local", "backbone.name=tiny", f"backbone.model={long_tiny}")
+    cell = ("arm=direct_compare", "limit=1", "restructure.overflow=middle", "restructure.budget=120")
+    found = plan(
+        *cell, *model, *options, f"runs={tmp_path}", calibrate=True, speed=given_speed(100, 10), cluster=cluster
+    )
+    duration = found.backbones[0].duration
+    assert duration is not None
+    assert duration.threads == threads
+    assert (duration.cluster is not None) == bool(cluster or options)
 
 
 def test_a_calibration_stores_nothing(tmp_path: Path) -> None:

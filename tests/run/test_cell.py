@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import shutil
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -11,18 +12,22 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 
+from legalrr.api import read_run
 from legalrr.backbones.echo import EchoEngine
 from legalrr.errors import UserError
+from legalrr.judgment_files import JUDGMENTS
 from legalrr.paths import root
 from legalrr.protocols import Call, Reply
 from legalrr.report.compare import read_report
+from legalrr.report.html.sample import TextSample
 from legalrr.report.sweep import write_page, write_report
 from legalrr.run.cell import run_cell
 from legalrr.run.pipeline import Pipeline, build_pipeline, call_store
-from legalrr.score.cases import JUDGMENTS, read_answers
+from legalrr.score.cases import read_answers
 from legalrr.score.explanation import score_explanations
 from legalrr.score.explanation_texts import read_explanations
 from legalrr.score.overlap import Rouge
+from legalrr.sent_messages import read_restored
 from legalrr.stage import digest
 
 TEXTS = (
@@ -62,7 +67,7 @@ def mine(table: Path, *overrides: str) -> Pipeline:
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
+    return [row.to_json() for row in read_restored(folder)]
 
 
 @pytest.mark.parametrize(("arm", "reader"), [("direct", "backbone echo"), ("majority", "this predictor")])
@@ -217,13 +222,7 @@ def test_every_conversation_sent_can_be_restored(tmp_path: Path, overrides: tupl
     run_cell(one, folder)
     for row in rows(folder):
         assert [earlier["turn"] for earlier in row["earlier"]] == turns
-        sent = [
-            [
-                {"role": role, "content": row["messages"][at]["content"][:same] + rest}
-                for at, (role, same, rest) in enumerate(earlier["messages"])
-            ]
-            for earlier in row["earlier"]
-        ]
+        sent = [earlier["messages"] for earlier in row["earlier"]]
         kinds = ["compare" if turn == "blank" else "generate" for turn in turns]
         asked = [
             {"compare": ["YES", "NO"], "messages": messages}
@@ -233,6 +232,25 @@ def test_every_conversation_sent_can_be_restored(tmp_path: Path, overrides: tupl
         ]
         with closing(call_store(one)) as store:
             assert all(digest(call) in store for call in asked)
+
+
+def test_a_cell_copied_out_of_its_sweep_keeps_its_numbers_and_names_the_file_of_its_texts(tmp_path: Path) -> None:
+    run_cell(pipeline(tmp_path, "arm=c", "limit=4"), tmp_path / "sweep" / "0", sweep=tmp_path / "sweep")
+    whole, texts = rows(tmp_path / "sweep" / "0"), read_explanations(tmp_path / "sweep" / "0")
+    cell = tmp_path / "away" / "cell"
+    shutil.copytree(tmp_path / "sweep" / "0", cell)
+    (file,) = (tmp_path / "sweep").glob("judgments-*.jsonl.gz")
+    assert len(read_run(cell).to_pandas()) == 4
+    write_report(read_report([cell]), tmp_path / "out")
+    write_page(read_report([cell]), [cell], tmp_path / "out", sample=TextSample(megabytes=0))
+    cure = f"copy {file.name} from the folder of the sweep to {tmp_path / 'away'}"
+    for read in (rows, read_explanations, lambda folder: write_page(read_report([folder]), [folder], tmp_path / "out")):
+        with pytest.raises(UserError) as caught:
+            read(cell)
+        assert caught.value.where == str(tmp_path / "away" / file.name)
+        assert caught.value.cure == cure
+    shutil.copy(file, tmp_path / "away")
+    assert (rows(cell), read_explanations(cell)) == (whole, texts)
 
 
 def test_a_lone_surrogate_in_an_answer_is_kept_and_breaks_nothing(

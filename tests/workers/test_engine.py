@@ -1,6 +1,7 @@
 """The engine of workers: the answers and tables of one process, whoever joins and ends."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,11 +13,12 @@ from legalrr.conversations import CallList
 from legalrr.elastic import ElasticEngine
 from legalrr.errors import UserError
 from legalrr.paths import root
-from legalrr.protocols import Backbone, Call, Engine, Reply
+from legalrr.protocols import Backbone, Call, Engine, Reply, Segmenter
 from legalrr.run.cell import run_cell
 from legalrr.run.pipeline import Pipeline, build_pipeline
 from legalrr.run.prefetch import prefetch
 from legalrr.workers.engine import Answered, Ended, Event, Joined, SharedEngine
+from legalrr.workers.tagging import TaggerBackbone
 
 
 def call(judgment: str, number: int = 0) -> Call:
@@ -169,12 +171,21 @@ class FakeWorkers:
     """Workers of a fake pool."""
 
     pool: FakePool
+    count: int = 2
+    lease: int = 2
+    threads: int | None = None
+    tags: bool = True
+
+    @contextmanager
+    def open_tagger(self, tagger: Segmenter) -> Iterator[SharedEngine]:
+        engine = TaggerBackbone(tagger=tagger).load()
+        yield SharedEngine(engine, replace(self.pool, engine=engine), lease=self.lease)
 
     def require(self, backbone: Backbone) -> None:
         """Any backbone."""
 
     def open(self, backbone: Backbone) -> Engine:
-        return SharedEngine(backbone.load(), self.pool, lease=2)
+        return SharedEngine(backbone.load(), self.pool, lease=self.lease)
 
 
 def cells(runs: Path, *arms: str) -> list[Pipeline]:

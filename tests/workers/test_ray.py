@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -22,7 +23,7 @@ from legalrr.backbones.echo import EchoBackbone
 from legalrr.conversations import CallList
 from legalrr.errors import UserError
 from legalrr.paths import root
-from legalrr.protocols import Call, CallQueue, Reply
+from legalrr.protocols import Call, CallQueue, Engine, Reply
 from legalrr.run.cell import run_cell
 from legalrr.run.pipeline import build_pipeline
 from legalrr.run.prefetch import prefetch
@@ -144,6 +145,7 @@ class FragileEngine:
         self.inner = EchoBackbone().load()
         self.can, self.context, self.holds = self.inner.can, self.inner.context, None
         self.backbone = backbone
+        self.given: set[str] = set()
 
     def token_ends(self, text: str) -> list[int]:
         return self.inner.token_ends(text)
@@ -155,18 +157,30 @@ class FragileEngine:
             if key == self.backbone.kills and (self.backbone.always or not mark.exists()):
                 with mark.open("a") as file:
                     file.write("x")
+                # Replies on their way are lost with their worker, so that it waits until they have come.
+                while not self.given <= set((folder / "come").read_text().split()):
+                    time.sleep(0.01)
                 os.kill(os.getpid(), signal.SIGKILL)
             if key == self.backbone.refuses:
                 raise UserError("bad", where=key)
-            yield [one for batch in self.inner.answer(CallList(calls)) for one in batch]
-            # The consumer has the reply: it need not be made again.
             with (folder / "log").open("a") as file:
                 file.write(f"{key}\n")
+            self.given.add(key)
+            yield [one for batch in self.inner.answer(CallList(calls)) for one in batch]
+
+
+def answers(engine: Engine, folder: Path) -> Iterator[tuple[str, Reply]]:
+    """Yield the replies to all calls, and note their keys in a file."""
+    with (folder / "come").open("a") as file:
+        for batch in engine.answer(CallList(CALLS)):
+            for one in batch:
+                print(one[0], file=file, flush=True)
+                yield one
 
 
 def test_a_killed_worker_loses_no_answer_and_none_is_made_again(cluster: Any, tmp_path: Path) -> None:
     engine = RayWorkers(count=2, lease=2).open(Fragile(folder=str(tmp_path), kills="b1"))
-    found = [one for batch in engine.answer(CallList(CALLS)) for one in batch]
+    found = list(answers(engine, tmp_path))
     assert dict(found) == expected()
     assert len(found) == len(CALLS)
     logged = (tmp_path / "log").read_text().split()
@@ -175,7 +189,7 @@ def test_a_killed_worker_loses_no_answer_and_none_is_made_again(cluster: Any, tm
 
 def test_a_judgment_that_kills_every_worker_is_an_error_of_its_own(cluster: Any, tmp_path: Path) -> None:
     engine = RayWorkers(count=2, lease=2).open(Fragile(folder=str(tmp_path), kills="b1", always=True))
-    found = dict(one for batch in engine.answer(CallList(CALLS)) for one in batch)
+    found = dict(answers(engine, tmp_path))
     assert str(found.pop("b1").error).startswith("every worker that was asked has ended: ")
     assert found == {key: reply for key, reply in expected().items() if key != "b1"}
     assert (tmp_path / "killed").read_text() == "xxx"

@@ -10,8 +10,9 @@ from legalrr.backbones.local.backbone import TransformersBackbone
 from legalrr.backbones.openai.backbone import OpenAIBackbone
 from legalrr.backbones.vllm import VLLMBackbone
 from legalrr.errors import UserError
-from legalrr.workers import ray_workers
-from legalrr.workers.ray_workers import RayWorkers, require_reachable
+from legalrr.workers import ray_connection
+from legalrr.workers.ray_connection import require_packages, require_reachable
+from legalrr.workers.ray_workers import RayWorkers
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,7 @@ def test_backbones_that_workers_can_run_are_accepted() -> None:
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     find = util.find_spec
-    monkeypatch.setattr(ray_workers, "find_spec", lambda name: None if name == "ray" else find(name))
+    monkeypatch.setattr(ray_connection, "find_spec", lambda name: None if name == "ray" else find(name))
     with pytest.raises(UserError, match=r"pip install 'legalrr\[ray\]'"):
         RayWorkers().open(EchoBackbone())
 
@@ -47,3 +48,29 @@ def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_cluster_that_is_not_there_is_named() -> None:
     with pytest.raises(UserError, match=r"workers\.address: no connection to the Ray cluster .*127\.0\.0\.1:1"):
         require_reachable("127.0.0.1:1", option="workers.address")
+
+
+def test_a_package_that_the_dashboard_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacks(name: str) -> None:
+        raise ModuleNotFoundError("No module named 'aiohttp_cors'", name="aiohttp_cors")
+
+    monkeypatch.setattr(ray_connection, "find_spec", lambda name: name)
+    monkeypatch.setattr(ray_connection.importlib, "import_module", lacks)
+    with pytest.raises(UserError, match=r"workers\.dashboard: Ray's dashboard needs the package aiohttp_cors.*\[ray\]"):
+        require_packages(dashboard=True)
+    require_packages(dashboard=False)
+
+
+@pytest.mark.parametrize(
+    ("cpus", "address", "inherited", "threads"),
+    [(0.5, None, None, 1), (3.5, None, None, 3), (2, None, "1", None), (2, "head:6379", "1", 2)],
+)
+def test_a_worker_has_as_many_threads_as_cpus(
+    monkeypatch: pytest.MonkeyPatch, cpus: float, address: str | None, inherited: str | None, threads: int | None
+) -> None:
+    """Unless it runs on this machine, and inherits OMP_NUM_THREADS from the command."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if inherited is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", inherited)
+    assert RayWorkers(cpus=cpus, address=address).threads == threads

@@ -68,7 +68,7 @@ class Conversations:
     """Cell -> answer and prompts."""
 
     def add(self, cell: int, row: Prediction) -> None:
-        """Add the row of one cell."""
+        """Add the row of one cell, with its messages in full (`legalrr.sent_messages.restore`)."""
         messages = _text_messages(row.messages)
         number, whole = self._document(row, messages)
         turns = [{key: value for key, value in turn.items() if value is not None} for turn in row.turns]
@@ -84,7 +84,7 @@ class Conversations:
             "earlier": [
                 [
                     earlier["turn"],
-                    self._conversation(_text_messages(_restore_messages(earlier, row.messages)), number, whole, turns),
+                    self._conversation(_text_messages(earlier["messages"]), number, whole, turns),
                 ]
                 for earlier in row.earlier
             ],
@@ -175,11 +175,3 @@ def _content_text(content: str | Sequence[Mapping[str, Any]]) -> str:
         part["text"] if part["type"] == "text" else f"[image of page {part['number']} at {part['dpi']} dots per inch]"
         for part in content
     )
-
-
-def _restore_messages(earlier: Mapping[str, Any], last: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Restore an earlier conversation from its difference to the last one (`legalrr.run.folder`)."""
-    return [
-        {"role": role, "content": last[at]["content"][:same] + rest if same else rest}
-        for at, (role, same, rest) in enumerate(earlier["messages"])
-    ]

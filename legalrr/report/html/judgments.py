@@ -1,10 +1,8 @@
 """Judgments of a report: read from the run folders, and listed with the answers of all arms."""
 
-import gzip
 import hashlib
 import sys
-import zlib
-from collections.abc import Collection, Container, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,11 +10,13 @@ from typing import Annotated, Any
 import numpy as np
 
 from legalrr.errors import UserError
+from legalrr.judgment_files import judgments_path, read_judgment_lines, require_digest
 from legalrr.predictions import LABELS, PREDICTIONS, Prediction, damaged_line
 from legalrr.report.compare import Group, Report
 from legalrr.report.html.conversations import Record
 from legalrr.report.load import RunResult
-from legalrr.score.cases import JUDGMENTS, JudgmentMetadata, reread
+from legalrr.score.cases import JudgmentMetadata, reread
+from legalrr.sent_messages import restore
 from legalrr.typed_json import Bounds, JsonError, load_json, parse
 from legalrr.verdict import PatternVerdictReader
 
@@ -31,17 +31,18 @@ class Judgments:
     """Id -> name of the petitioner, for all that state it."""
 
 
-def read_judgments(cells: Sequence[RunResult], wanted: Container[str] | None = None) -> dict[int, Judgments]:
+def read_judgments(cells: Sequence[RunResult], wanted: Collection[str] | None = None) -> dict[int, Judgments]:
     """Return the judgments of each cell, keyed by cell number; cells with the same judgments share one object.
 
     Run folders of earlier versions hold no judgments and are omitted.
 
     Args:
         cells: Cells of a report.
-        wanted: Ids of the judgments whose texts are kept; None: all.
+        wanted: Ids of the judgments whose texts are kept; None: all. If there are none, a cell without its file, which
+            was copied out of the folder of its sweep, is omitted.
 
     Raises:
-        UserError: A file is damaged.
+        UserError: A file is missing or damaged.
     """
     found: dict[int, Judgments] = {}
     known: dict[str, Judgments] = {}
@@ -51,18 +52,26 @@ def read_judgments(cells: Sequence[RunResult], wanted: Container[str] | None = N
             continue
         digest = recorded["sha256"]
         if digest not in known:
-            known[digest] = _judgments(cell.folder / JUDGMENTS, digest, wanted)
+            path = judgments_path(cell.folder, recorded.get("file") or "")
+            if wanted is not None and not wanted and not path.exists():
+                continue
+            known[digest] = _judgments(path, digest, wanted)
         found[number] = known[digest]
     return found
 
 
-def read_rows(cell: RunResult, ids: Collection[str]) -> dict[str, Prediction]:
+def read_rows(cell: RunResult, ids: Collection[str], judgments: Judgments | None = None) -> dict[str, Prediction]:
     """Return the rows of some judgments from a finished cell's predictions.jsonl, by id; unknown ids are omitted.
 
-    Verdicts are those of the cell's verdict reader.
+    Verdicts are those of the cell's verdict reader, and messages are in full (`legalrr.sent_messages.restore`).
+
+    Args:
+        cell: The cell.
+        ids: Ids of the judgments.
+        judgments: Its judgments, with the texts of these ids; None for run folders of earlier versions.
 
     Raises:
-        UserError: The file changed.
+        UserError: The file changed, or lacks a text.
     """
     assert cell.folder is not None
     assert cell.answers is not None
@@ -80,15 +89,17 @@ def read_rows(cell: RunResult, ids: Collection[str]) -> dict[str, Prediction]:
             except ValueError as error:
                 raise UserError("changed while it was read", where=str(path), cure="report again") from error
             where = f"{path}, {id}"
-            found = Prediction.from_json(row, where=where)
+            record = None if judgments is None else judgments.records.get(id)
+            found = restore(
+                Prediction.from_json(row, where=where),
+                text=None if record is None else record["text"],
+                lines=cell.run.get("prompt_lines") or (),
+                where=where,
+            )
             rows[id] = reread(found, reader, where=where) if reader else found
     return rows
 
 
-INFLATION = 200
-"""Largest size of the judgments, as a multiple of their compressed size: text compresses three to ten times."""
-SMALL = 1_000_000
-"""Size in bytes that is always read."""
 Count = Annotated[int, Bounds(0)]
 
 
@@ -110,7 +121,7 @@ def _judgments(path: Path, digest: str, wanted: Container[str] | None) -> Judgme
     records: dict[str, Record] = {}
     petitioners: dict[str, str] = {}
     lines = hashlib.sha256()
-    for number, line in enumerate(_inflated_lines(path), start=1):
+    for number, line in enumerate(read_judgment_lines(path), start=1):
         lines.update(line)
         try:
             record = load_json(line)
@@ -123,24 +134,8 @@ def _judgments(path: Path, digest: str, wanted: Container[str] | None) -> Judgme
             records[found.id] = record
         if found.petitioner is not None:
             petitioners[sys.intern(found.id)] = found.petitioner
-    if lines.hexdigest() != digest:
-        raise UserError(
-            "not the judgments of this run: the digest in run.json differs", where=str(path), cure="run the cell again"
-        )
+    require_digest(path, lines.hexdigest(), digest)
     return Judgments(records=records, petitioners=petitioners)
-
-
-def _inflated_lines(path: Path) -> Iterator[bytes]:
-    try:
-        room = most = max(SMALL, INFLATION * path.stat().st_size)
-        with gzip.open(path) as file:
-            while line := file.readline(room + 1):
-                room -= len(line)
-                if room < 0:
-                    raise UserError(f"inflates to more than {most} bytes", where=str(path), cure="run the cell again")
-                yield line
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError("cannot read the judgments", where=str(path), cure="run the cell again") from error
 
 
 LETTERS = {"allowed": "A", "dismissed": "D", "invalid": "-"}

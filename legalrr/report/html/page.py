@@ -22,7 +22,7 @@ from legalrr.html import environment, source_hash, template_source
 from legalrr.progress import progress
 from legalrr.report.compare import Report
 from legalrr.report.html.conversations import Conversations, Phrases
-from legalrr.report.html.judgments import JudgmentSet, judgment_sets, read_judgments, read_rows
+from legalrr.report.html.judgments import Judgments, JudgmentSet, judgment_sets, read_judgments, read_rows
 from legalrr.report.html.results import (
     SIZES,
     breakdowns_json,
@@ -94,7 +94,7 @@ def report_page(report: Report, folders: Sequence[Path], *, sample: TextSample |
     chosen = choose_texts(gathered, sample)
     held = read_judgments(report.cells, frozenset(gathered[number].ids[at] for number, at in chosen))
     gathered = [one.with_judgments(held) for one in gathered]
-    texts = pack_texts(report, gathered, chosen, sample.megabytes)
+    texts = pack_texts(report, gathered, held, chosen, sample.megabytes)
     templates = environment()
     style = "\n".join(template_source(templates, name) for name in STYLES)
     parts = "\n".join(template_source(templates, name) for name in SCRIPTS)
@@ -163,17 +163,24 @@ def pack(value: Any) -> str:
     return base64.b64encode(zlib.compress(json.dumps(value, separators=(",", ":")).encode("ascii"), 5)).decode("ascii")
 
 
-def pack_texts(report: Report, gathered: Sequence[JudgmentSet], chosen: Sequence[Place], megabytes: float) -> Texts:
+def pack_texts(
+    report: Report,
+    gathered: Sequence[JudgmentSet],
+    held: Mapping[int, Judgments],
+    chosen: Sequence[Place],
+    megabytes: float,
+) -> Texts:
     """Pack the texts of as many of the chosen judgments as fit, in their order.
 
     Args:
         report: Report whose cells have the rows.
         gathered: Judgments of each corpus, with the texts of the chosen ones.
+        held: Number of a cell -> its judgments.
         chosen: Judgments (`legalrr.report.html.sample`).
         megabytes: Size limit of the blocks.
 
     Raises:
-        UserError: A predictions file changed since it was read.
+        UserError: A predictions file changed since it was read, or a text of its prompts is missing.
     """
     room = int(megabytes * MEGABYTE)
     blocks: dict[Place, str] = {}
@@ -181,7 +188,7 @@ def pack_texts(report: Report, gathered: Sequence[JudgmentSet], chosen: Sequence
     with progress("report.html", len(chosen), "judgments") as advance:
         for start in range(0, len(chosen), BATCH):
             some = chosen[start : start + BATCH]
-            for place, record in _records(report, gathered, some, phrases):
+            for place, record in _records(report, gathered, held, some, phrases):
                 block = pack(record)
                 room -= len(block)
                 if room < 0:
@@ -192,7 +199,11 @@ def pack_texts(report: Report, gathered: Sequence[JudgmentSet], chosen: Sequence
 
 
 def _records(
-    report: Report, gathered: Sequence[JudgmentSet], places: Sequence[Place], phrases: Phrases
+    report: Report,
+    gathered: Sequence[JudgmentSet],
+    held: Mapping[int, Judgments],
+    places: Sequence[Place],
+    phrases: Phrases,
 ) -> list[tuple[Place, dict[str, Any]]]:
     """Return the records of some judgments, in the order of `places`."""
     found = {
@@ -206,7 +217,7 @@ def _records(
     for number, one in enumerate(gathered):
         wanted = {one.ids[at]: at for which, at in places if which == number}
         for cell in one.answers:
-            for id, row in read_rows(report.cells[cell], wanted).items():
+            for id, row in read_rows(report.cells[cell], wanted, held.get(cell)).items():
                 found[number, wanted[id]].add(cell, row)
     return [(place, conversations.as_json()) for place, conversations in found.items()]
 

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from legalrr.cli import main
+from legalrr.sent_messages import read_restored
 
 FACTS = "The appellant bought a field of five acres.\nThe respondent built a wall on it."
 VERDICT = "For these reasons the appeal is allowed with costs."
@@ -54,7 +55,7 @@ def run(folder, seeing, run_hydra):
 
 
 def rows(folder):
-    return {row["id"]: row for row in map(json.loads, (folder / "predictions.jsonl").read_text().splitlines())}
+    return {row.id: row.to_json() for row in read_restored(folder)}
 
 
 def cells(tmp_path):

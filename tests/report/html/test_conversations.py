@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from legalrr.predictions import Prediction
 from legalrr.report.html.conversations import Conversations, Phrases
+from legalrr.sent_messages import restore
 
 TEXT = st.text(alphabet="ab \n.é𝒜", max_size=40)
 
@@ -29,7 +30,7 @@ def join_parts(parts, record, shared, answer) -> str:
 
 
 def row(messages, shown=(), turns=(), **changes):
-    return Prediction(
+    found = Prediction(
         id="j",
         verdict="allowed",
         reason="matched",
@@ -38,6 +39,7 @@ def row(messages, shown=(), turns=(), **changes):
         turns=[{"name": name, "text": text, "logprobs": None} for name, text in turns],
         **changes,
     )
+    return restore(found, text=None, lines=(), where="test")
 
 
 @given(
