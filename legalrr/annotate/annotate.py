@@ -33,6 +33,8 @@ FIRST_TURN = {"ANALYSIS": "analysis", "STA": "statutes"}
 """Role that the model writes first -> name of the turn."""
 TURN_ROLES = {"analysis": "ANALYSIS", "statutes": "STA", "ratio": "RATIO", "ruling": "RPC"}
 """Name of a turn -> role that the model writes."""
+FIXED = frozenset({"instruction", "definitions", "quoted", *TURN_ROLES})
+"""Pieces of the prompt that do not depend on the judgment but on its role scheme, and are rendered once."""
 WORDS_PER_TOKEN = 0.7
 """Words per token of an answer, for requesting a length that fits the token limit."""
 MAX_WORDS = {"ratio": 200, "ruling": 150}
@@ -163,6 +165,16 @@ class Annotate:
         text, pages = ("(no text)", ()) if blank else (render_text(document), document.pages)
 
         def render(piece: str, heading: str = "", number: int = 0) -> str:
+            if piece in FIXED:
+                words = self.tokens.words(piece)
+                return _render_fixed(
+                    piece,
+                    roles=roles.name,
+                    words=words,
+                    pictured=document.pictured,
+                    headings=document.headings,
+                    heading=heading,
+                )
             return template("prompt.j2").render(
                 piece=piece,
                 scheme=roles,
@@ -208,6 +220,14 @@ class Annotate:
                 ]
             turns.append(PromptTurn(name=name, messages=tuple(messages), max_new_tokens=self.tokens.of(name)))
         return tuple(turns) if self.system == "own" else tuple(_without_system(turn) for turn in turns)
+
+
+@lru_cache(maxsize=256)
+def _render_fixed(piece: str, *, roles: str, words: int, pictured: bool, headings: bool, heading: str) -> str:
+    """Render a piece of `FIXED`, which names no other variable."""
+    return template("prompt.j2").render(
+        piece=piece, scheme=scheme(roles), words=words, pictured=pictured, headings=headings, heading=heading
+    )
 
 
 def _without_system(turn: PromptTurn) -> PromptTurn:
