@@ -42,8 +42,9 @@ check: install  ## lint, type-check and test one part: make check PART=score (a 
 	@$(BIN)/mypy --follow-imports=silent $(CODE)
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(TESTS)
 
-kill-test: install  ## kill sweeps at 100 random moments: no answered call is made again, tables stay the same
+kill-test: install $(RAY)/.installed  ## kill sweeps at 100 random moments, Ray workers at 20 and their command at 5: tables stay the same
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python benchmarks/kill_test.py --kills 100
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(RAY)/bin/python benchmarks/kill_workers.py --workers 2 --worker-kills 20 --driver-kills 5
 
 FUZZ ?= 20000
 fuzz: install  ## run the tests of damaged input with many more inputs per reader: make fuzz FUZZ=100000

@@ -111,21 +111,14 @@ def _tag(options: argparse.Namespace) -> None:
     names = list(_expand_inputs([one for one in options.inputs if one not in overrides]))
     failed: list[str] = []
     tagged: list[Judgment] = []
-    # Workers finish in any order; the output has that of the names.
-    waiting: dict[int, tuple[Judgment, Segments | UserError]] = {}
-    following = 0
-    judgments = _read_judgments(names, failed)
-    for number, *result in tag_judgments(segmenter, judgments, workers, total=len(names), label="tag"):
-        waiting[number] = result[0], result[1]
-        while following in waiting:
-            judgment, found = waiting.pop(following)
-            following += 1
-            if isinstance(found, UserError):
-                _note_failure(failed, judgment.id, found)
-            elif options.out is None:
-                print(to_json_line(with_roles(judgment, found), tagger=segmenter.name), flush=True)
-            else:
-                tagged.append(with_roles(judgment, found))
+    results = tag_judgments(segmenter, _read_judgments(names, failed), workers, total=len(names), label="tag")
+    for judgment, found in _in_order(results):
+        if isinstance(found, UserError):
+            _note_failure(failed, judgment.id, found)
+        elif options.out is None:
+            print(to_json_line(with_roles(judgment, found), tagger=segmenter.name), flush=True)
+        else:
+            tagged.append(with_roles(judgment, found))
     if tagged:
         count = export(tagged, options.out, format=options.format, tagger=segmenter.name)
         print(one_line(f"wrote {options.out} ({count} judgments)"))
@@ -159,6 +152,19 @@ def _read_judgments(names: Iterable[str], failed: list[str]) -> Iterator[Judgmen
         else:
             seen[judgment.id] = name
             yield judgment
+
+
+def _in_order(
+    results: Iterable[tuple[int, Judgment, Segments | UserError]],
+) -> Iterator[tuple[Judgment, Segments | UserError]]:
+    """Yield the results of `tag_judgments` by index, as workers finish in any order."""
+    waiting: dict[int, tuple[Judgment, Segments | UserError]] = {}
+    following = 0
+    for number, judgment, found in results:
+        waiting[number] = judgment, found
+        while following in waiting:
+            yield waiting.pop(following)
+            following += 1
 
 
 def _note_failure(failed: list[str], name: str, error: UserError) -> None:

@@ -132,7 +132,7 @@ def _engine(workers: RayWorkers, backbone: Backbone) -> SharedEngine:
 @lru_cache(maxsize=1)
 def _running() -> WeakSet[RayPool]:
     """Return the pool of this process that has workers, if there is one."""
-    return set()
+    return WeakSet()
 
 
 @dataclass(eq=False)

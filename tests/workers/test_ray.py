@@ -18,16 +18,24 @@ from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
+from kill_test import read_tables
 
 from legalrr.backbones.echo import EchoBackbone
+from legalrr.cli import main
 from legalrr.conversations import CallList
+from legalrr.corpora.catalogue import card
 from legalrr.errors import UserError
 from legalrr.paths import root
 from legalrr.protocols import Call, CallQueue, Engine, Reply
+from legalrr.records import Judgment, Segments
 from legalrr.run.cell import run_cell
 from legalrr.run.pipeline import build_pipeline
 from legalrr.run.prefetch import prefetch
-from legalrr.workers.ray_workers import RayWorkers, forget_engine
+from legalrr.segment.cli import main as segment_command
+from legalrr.segment.crf import CrfSegmenter
+from legalrr.workers.engine import Answered, Event
+from legalrr.workers.ray_workers import RayPool, RayWorkers, forget_engine
+from legalrr.workers.tagging import TaggerBackbone, tag_judgments
 
 pytestmark = [
     pytest.mark.ray,
@@ -242,6 +250,115 @@ def test_workers_join_with_a_node_and_its_end_loses_no_answer(cluster: Any) -> N
         elif since and ready == 3:
             queue.open = False
     assert len(found) == queue.made > since
+
+
+class NodeComesAndGoes:
+    """Replaces `RayPool.wait`: during the calls of a sweep a node joins, its worker answers, and the node is lost."""
+
+    def __init__(self, cluster: Any) -> None:
+        self.wait = RayPool.wait
+        self.cluster = cluster
+        self.node: Any = None
+        self.lost = False
+        self.answers = 0
+        self.heard: set[str] = set()
+
+    def events(self, pool: RayPool) -> list[Event]:
+        """Return the events of a pool, after the change of the nodes that is due."""
+        events = self.wait(pool)
+        if isinstance(pool._backbone, TaggerBackbone) or self.lost:
+            return events
+        self.answers += sum(len(event.replies) for event in events if isinstance(event, Answered))
+        if self.node is None and self.answers > 8:
+            self.node = self.cluster.add_node(num_cpus=1)
+            while pool.ready < 4:
+                events += self.wait(pool)
+        elif self.node is not None:
+            self.heard |= {event.worker for event in events if isinstance(event, Answered) and event.replies}
+            if len(self.heard) == 4:
+                self.cluster.remove_node(self.node, allow_graceful=False)
+                while pool.ready > 3:
+                    events += self.wait(pool)
+                self.lost = True
+        return events
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_tables_by_workers_are_those_of_one_process_whatever_nodes_do(
+    cluster: Any, run_hydra: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """Those of shards and of jobs: tests/run/test_shard.py and tests/run/test_submitit_launcher.py."""
+    sweep = ("-m", "arm=plain,c,dc,direct_compare,majority,tfidf_lr", "backbone=echo", "limit=12")
+    quick = ("score.resamples=99", "score.permutations=99")
+    workers = ("workers=ray", f"workers.count={count}", "workers.lease=1")
+    nodes = NodeComesAndGoes(cluster)
+
+    def wait(pool: RayPool) -> list[Event]:
+        return nodes.events(pool)
+
+    if count == 4:
+        monkeypatch.setattr(RayPool, "wait", wait)
+    for name, more in (("workers", workers), ("alone", ())):
+        options = (*sweep, *quick, *more, f"runs={name}", f"hydra.sweep.dir={name}/sweep/0")
+        status, _, err = run_hydra(main, "legalrr", *options)
+        assert status == 0, err
+    assert nodes.lost == (count == 4)
+    found = read_tables(tmp_path / "workers")
+    assert found == read_tables(tmp_path / "alone")
+    assert {name.rpartition(".")[2] for name in found} == {"csv", "md", "tex", "svg"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FragileTagger:
+    """The CRF, whose process is killed at the judgment `kills`, the first time."""
+
+    folder: str
+    kills: str
+    name: str = "fragile"
+
+    def provenance(self) -> dict[str, Any]:
+        return {}
+
+    def segment(self, judgment: Judgment) -> Segments:
+        mark = Path(self.folder) / "killed"
+        if judgment.id == self.kills and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return CrfSegmenter().segment(judgment)
+
+
+def test_the_judgments_of_a_killed_worker_are_tagged_by_others(cluster: Any, tmp_path: Path) -> None:
+    judgments = list(card("specimen").require_reader().read(None))[:6]
+    tagger: Any = FragileTagger(folder=str(tmp_path), kills=judgments[2].id)
+    workers = RayWorkers(count=2, lease=2)
+    tagged = {one.id: found for _, one, found in tag_judgments(tagger, judgments, workers, total=6, label="tag")}
+    assert (tmp_path / "killed").exists()
+    assert tagged == {one.id: CrfSegmenter().segment(one) for one in judgments}
+
+
+def test_the_command_tags_by_workers_what_it_tags_alone(
+    cluster: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for one in card("specimen").require_reader().read(None):
+        (tmp_path / f"{one.id}.txt").write_text(one.text, encoding="utf-8")
+    said = []
+    for workers in ((), ("workers=ray", "workers.count=2")):
+        segment_command(["tag", str(tmp_path), *workers])
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1]
+    assert len(said[0].splitlines()) == len(list(tmp_path.glob("*.txt")))
+
+
+def test_the_dashboard_starts_on_this_machine() -> None:
+    """In a process of its own: one process has one cluster."""
+    program = (
+        "import logging; logging.basicConfig(level=logging.INFO); from legalrr.workers.ray_connection import connect, "
+        "require_packages; require_packages(dashboard=True); connect(None, dashboard=True)"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "Ray's dashboard: http://127.0.0.1:" in done.stderr
 
 
 def test_a_killed_driver_goes_on_by_the_same_command(cluster: Any, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The options of Ray workers, without Ray."""
 
+import importlib
 from importlib import util
 from typing import Any
 
@@ -55,7 +56,7 @@ def test_a_package_that_the_dashboard_lacks_is_named(monkeypatch: pytest.MonkeyP
         raise ModuleNotFoundError("No module named 'aiohttp_cors'", name="aiohttp_cors")
 
     monkeypatch.setattr(ray_connection, "find_spec", lambda name: name)
-    monkeypatch.setattr(ray_connection.importlib, "import_module", lacks)
+    monkeypatch.setattr(importlib, "import_module", lacks)
     with pytest.raises(UserError, match=r"workers\.dashboard: Ray's dashboard needs the package aiohttp_cors.*\[ray\]"):
         require_packages(dashboard=True)
     require_packages(dashboard=False)

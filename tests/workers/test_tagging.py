@@ -149,7 +149,12 @@ def test_the_command_prints_in_the_order_of_its_inputs(
     cli.main(["tag", *names])
     alone = capsys.readouterr().out
     built: list[Sequence[str]] = []
-    monkeypatch.setattr(cli, "_workers", lambda overrides: built.append(overrides) or BackwardWorkers())
+
+    def build(overrides: Sequence[str]) -> BackwardWorkers:
+        built.append(overrides)
+        return BackwardWorkers()
+
+    monkeypatch.setattr(cli, "_workers", build)
     cli.main(["tag", "workers=ray", *names, "workers.count=2"])
     assert capsys.readouterr().out == alone
     assert [json.loads(line)["id"] for line in alone.splitlines()] == list("01234")
