@@ -12,18 +12,7 @@ from hypothesis import strategies as st
 from legalrr.annotate.annotate import LAYOUTS, QUESTIONS, WORDS_PER_TOKEN, Annotate, TurnTokens
 from legalrr.errors import UserError
 from legalrr.page_images import PAGE_LABEL_TOKENS
-from legalrr.records import (
-    PARTIES,
-    Block,
-    Document,
-    Judgment,
-    Message,
-    Page,
-    Party,
-    Prompt,
-    PromptTurn,
-    Quote,
-)
+from legalrr.records import PARTIES, Block, Document, Judgment, Message, Page, Party, Prompt, PromptTurn, Quote
 from legalrr.roles import BUILD, SEVEN, Scheme
 
 SCHEMES = (BUILD, SEVEN)

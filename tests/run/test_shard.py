@@ -1,5 +1,7 @@
 """Shards: processes that do not talk to each other make the calls of a sweep, and one more prints its tables."""
 
+import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -8,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kill_test import read_tables
 
+import legalrr.backbones.local.backbone as local
+from legalrr.backbones.local.backbone import forget_engine
 from legalrr.cli import main
 from legalrr.configuration import compose
 from legalrr.errors import UserError
@@ -121,6 +125,24 @@ def test_tables_of_three_shards_and_a_last_run_equal_those_of_one_process(run_hy
     # Each call was made by one shard.
     stored = [line for path in tmp_path.glob("runs/cache/predict/*/*.jsonl") for line in path.read_text().splitlines()]
     assert len(stored) == len(set(stored)) == 6 * (2 + 3 + 1)
+
+
+def test_the_run_after_the_shards_loads_no_weights(
+    run_hydra: Run, tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = shutil.copytree(tiny, tmp_path / "model")
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 16384}))
+    command = (
+        *("arm=direct", "backbone=local", "backbone.name=tiny", f"backbone.model={model}", "backbone.threads=1"),
+        *("restructure.overflow=middle", "restructure.budget=120", "annotate.tokens.answer=2", *QUICK[1:], "limit=1"),
+    )
+    status, _, err = run_hydra(main, "legalrr", *command, "shard=1/1")
+    assert status == 0, err
+    forget_engine()
+    monkeypatch.setattr(local, "open_weights", None)
+    status, out, _ = run_hydra(main, "legalrr", *command)
+    assert (status, "model calls: 0 made, 1 from the store" in out) == (0, True)
 
 
 def test_a_shard_leaves_a_log_and_no_cells(run_hydra: Run, tmp_path: Path) -> None:
