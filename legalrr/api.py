@@ -175,7 +175,8 @@ def build_prompt(
     ['analysis', 'ratio', 'ruling', 'answer']
     """
     from legalrr.configuration import compose
-    from legalrr.run.cell import PreparedCell, StageTimer
+    from legalrr.run.cell import PreparedCell
+    from legalrr.run.measurement import StageTimer
     from legalrr.run.pipeline import build_pipeline
 
     pipeline = build_pipeline(compose(overrides=[f"arm={arm}", *overrides]))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from legalrr.errors import UserError
-from legalrr.files import AtomicFile
+from legalrr.files import AtomicFile, make_folder
 from legalrr.records import Judgment
 from legalrr.typed_json import load_json
 
@@ -32,33 +32,48 @@ SMALL = 1_000_000
 RERUN = "run the cell again"
 
 
-def write_judgments(folder: Path, judgments: Collection[Judgment], sweep: Path | None = None) -> dict[str, str]:
-    """Write the judgments of a cell.
+class JudgmentFiles:
+    """Writes the judgments of cells; those that several cells of a sweep have in common once."""
 
-    Args:
-        folder: folder of the cell.
-        judgments: its judgments.
-        sweep: folder of its sweep, where the first cell writes the file and the others find it; None: the cell has a
-            file of its own.
+    def __init__(self) -> None:
+        self._written: list[tuple[Path, Collection[Judgment], str]] = []
 
-    Returns:
-        Name of the file from `folder`, and the SHA-256 of its lines, as `file` and `sha256`.
+    def write(self, folder: Path, judgments: Collection[Judgment], sweep: Path | None = None) -> dict[str, str]:
+        """Write the judgments of a cell.
 
-    Raises:
-        UserError: the file cannot be written.
-    """
-    home = None if sweep is None else Path(os.path.abspath(sweep))
-    above = Path(os.path.abspath(folder)).parents
-    if home is None or home not in above:
-        return {"file": JUDGMENTS, "sha256": _write(folder / JUDGMENTS, judgments)}
-    lines = hashlib.sha256()
-    for line in _lines(judgments):
-        lines.update(line)
-    sha256 = lines.hexdigest()
-    path = home / f"judgments-{sha256[:12]}.jsonl.gz"
-    if not _is_whole(path, sha256):
-        _write(path, judgments)
-    return {"file": "../" * (list(above).index(home) + 1) + path.name, "sha256": sha256}
+        Args:
+            folder: folder of the cell.
+            judgments: its judgments; not changed afterwards.
+            sweep: folder of its sweep, where the first cell writes the file and the others find it; None: the cell has
+                a file of its own.
+
+        Returns:
+            Name of the file from `folder`, and the SHA-256 of its lines, as `file` and `sha256`.
+
+        Raises:
+            UserError: the file cannot be written.
+        """
+        make_folder(folder)
+        home = None if sweep is None else Path(os.path.abspath(sweep))
+        above = Path(os.path.abspath(folder)).parents
+        if home is None or home not in above:
+            return {"file": JUDGMENTS, "sha256": _write(folder / JUDGMENTS, judgments)}
+        sha256 = self._share(home, judgments)
+        return {"file": "../" * (list(above).index(home) + 1) + _shared_name(sha256), "sha256": sha256}
+
+    def _share(self, home: Path, judgments: Collection[Judgment]) -> str:
+        """Write the file of a sweep, if it is not there; return the SHA-256 of its lines."""
+        for place, same, sha256 in self._written:
+            if place == home and same is judgments and (home / _shared_name(sha256)).is_file():
+                return sha256
+        lines = hashlib.sha256()
+        for line in _lines(judgments):
+            lines.update(line)
+        sha256 = lines.hexdigest()
+        if not _is_whole(home / _shared_name(sha256), sha256):
+            _write(home / _shared_name(sha256), judgments)
+        self._written.append((home, judgments, sha256))
+        return sha256
 
 
 def judgments_path(folder: Path, file: str) -> Path:
@@ -153,6 +168,10 @@ def require_digest(path: Path, digest: str, recorded: str) -> None:
     """Raise UserError unless the lines of a file have the digest that run.json records."""
     if digest != recorded:
         raise UserError("not the judgments of this run: the digest in run.json differs", where=str(path), cure=RERUN)
+
+
+def _shared_name(sha256: str) -> str:
+    return f"judgments-{sha256[:12]}.jsonl.gz"
 
 
 def _write(path: Path, judgments: Collection[Judgment]) -> str:

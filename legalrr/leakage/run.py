@@ -12,8 +12,9 @@ from legalrr.leakage.views import score_views
 from legalrr.page_images import require_text
 from legalrr.protocols import CallCounter
 from legalrr.records import Case, Judgment, Outcome
-from legalrr.run.cell import PreparedCell, StageTimer
+from legalrr.run.cell import PreparedCell
 from legalrr.run.folder import checkout_commit, package_versions
+from legalrr.run.measurement import StageTimer
 from legalrr.run.pipeline import Pipeline, call_store
 from legalrr.score.scorer import PredictionScorer
 from legalrr.stage import description, identity

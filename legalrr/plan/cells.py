@@ -15,7 +15,8 @@ from legalrr.predictors import ModelPredictor
 from legalrr.progress import working
 from legalrr.protocols import AskingSegmenter, PromptTokens
 from legalrr.records import Case, Segments
-from legalrr.run.cell import PreparedCell, StageTimer
+from legalrr.run.cell import PreparedCell
+from legalrr.run.measurement import StageTimer
 from legalrr.run.pipeline import Pipeline, PreparationCache, build_pipeline
 from legalrr.run.spooled import SelectedJudgments
 from legalrr.stage import identity

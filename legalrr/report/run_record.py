@@ -132,6 +132,8 @@ class RunRecord:
     versions: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     cost: Any = None
+    repeats: str = ""
+    """The earlier run whose files were copied, from the folder of this one (`legalrr.run.finished`)."""
 
 
 @dataclass(frozen=True, kw_only=True)

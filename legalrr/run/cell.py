@@ -2,7 +2,6 @@
 
 import logging
 import platform
-import time
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,8 +18,9 @@ from legalrr.records import Case, Document, Example, Judgment, Segments, by_id
 from legalrr.roles import scheme
 from legalrr.run.clusters import find_clusters
 from legalrr.run.documents import Documents, document_store
+from legalrr.run.finished import FinishedCell, content_digest, finished_cell, repeat_cell
 from legalrr.run.folder import RunWriter, checkout_commit, describe_cell, package_versions
-from legalrr.run.measurement import measure_backbone
+from legalrr.run.measurement import StageTimer, measure_backbone
 from legalrr.run.pipeline import Pipeline, PreparationCache, cache_folder, stage_description
 from legalrr.run.rows import CellRows
 from legalrr.run.selection import in_shard, select_judgments
@@ -37,22 +37,6 @@ from legalrr.store import Store
 from legalrr.workers.tagging import tag_judgments
 
 log = logging.getLogger(__name__)
-
-
-@dataclass
-class StageTimer:
-    """Seconds per stage."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def time(self, stage: str) -> Iterator[None]:
-        """Add the duration of the block to a stage."""
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.perf_counter() - started, 3)
 
 
 def run_cell(
@@ -92,6 +76,14 @@ def run_cell(
         judgments, counts = cell.judgments(engine)
     with timer.time("segment"):
         segments = cell.segment(judgments)
+    finished = cell.finished(judgments, segments)
+    earlier = None if finished is None else finished.find()
+    if earlier is not None:
+        file = prepared.files.write(folder, judgments, sweep)
+        changes = {"judgments": file, "commit": checkout_commit(), "seconds": timer.seconds}
+        record = repeat_cell(earlier, folder, changes)
+        log.info("%s: nothing has changed since %s, whose results are copied", pipeline.settings.arm.label, earlier)
+        return record
     with timer.time("restructure"):
         cell.restructure(judgments, segments, engine)
     cases = cell.cases(judgments, segments, engine)
@@ -111,7 +103,9 @@ def run_cell(
     with timer.time("score"):
         clusters = cell.clusters(judgments)
     first = None if engine is None else cases[0]
-    with RunWriter(folder, list(judgments.ids), spool=cache_folder(pipeline), sweep=sweep, first=first) as writer:
+    with RunWriter(
+        folder, list(judgments.ids), spool=cache_folder(pipeline), sweep=sweep, files=prepared.files, first=first
+    ) as writer:
         rows = CellRows(pipeline, judgments, segments, clusters, writer)
         with timer.time("predict"):
             for completion in pipeline.predict.predict(cases, context):
@@ -141,6 +135,8 @@ def run_cell(
             "seconds": timer.seconds,
         }
         writer.finish(judgments=judgments, record=record, scores=scores)
+    if finished is not None:
+        finished.write(folder)
     log.info(
         "%s: %d judgments, %d model calls made, %d from the store",
         pipeline.settings.arm.label,
@@ -286,6 +282,16 @@ class PreparedCell:
                         store.add([(digest(judgment.text), value)])
                         known.add(judgment.id, segments_from_json(judgment.id, value))
         store.close()
+
+    def finished(self, judgments: SelectedJudgments, segments: Mapping[str, Segments]) -> FinishedCell | None:
+        """Return the note of an earlier run of this cell; None if it is computed each time."""
+        if not self.pipeline.predict.needs_backbone:
+            return None
+        known, key = self.prepared.contents, (self._selection_key, self.segments_key)
+        if key not in known:
+            known[key] = content_digest(judgments, segments)
+        answers = self.prepared.answers(self.pipeline).folder
+        return finished_cell(self.pipeline, answers, judgments, known[key])
 
     def clusters(self, judgments: SelectedJudgments) -> dict[str, str]:
         """Map each id to the first id of its cluster of near-duplicates (`legalrr.run.clusters`)."""

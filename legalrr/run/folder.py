@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from legalrr.files import AtomicFile, encode_text, make_folder, write_atomically
-from legalrr.judgment_files import write_judgments
+from legalrr.judgment_files import JudgmentFiles
 from legalrr.page_images import page_status
 from legalrr.paths import root
 from legalrr.predictions import PREDICTIONS, Prediction
@@ -82,6 +82,7 @@ class RunWriter:
         ids: ids of the judgments, in the order of the files; rows are added in any order.
         spool: folder of a temporary file for the rows that come before an earlier one.
         sweep: folder of the sweep, whose cells share a file of judgments; None: the cell has its own.
+        files: writes the files of judgments; None: no cell before has written any.
         first: the case of the first judgment, with whose words those of the other prompts are shared; None: rows keep
             them.
 
@@ -96,6 +97,7 @@ class RunWriter:
         *,
         spool: Path | None = None,
         sweep: Path | None = None,
+        files: JudgmentFiles | None = None,
         first: Case | None = None,
     ) -> None:
         make_folder(folder)
@@ -103,6 +105,7 @@ class RunWriter:
         """Encodes the messages of the rows."""
         self._folder = folder
         self._sweep = sweep
+        self._judgments = JudgmentFiles() if files is None else files
         self._places = {id: number for number, id in enumerate(ids)}
         self._files = {name: AtomicFile(folder / name) for name in (PREDICTIONS, REFERENCES)}
         self._rows = {name: _OrderedLines(file, spool) for name, file in self._files.items()}
@@ -132,7 +135,7 @@ class RunWriter:
         run.json has the digest of the judgments' lines, as most cells of a sweep have the same judgments.
         """
         self._files[PREDICTIONS].finish()
-        file = write_judgments(self._folder, judgments, self._sweep)
+        file = self._judgments.write(self._folder, judgments, self._sweep)
         if self._refers:
             self._files[REFERENCES].finish()
         record = {**record, "judgments": file, "prompt_lines": self.encoder.lines}

@@ -1,14 +1,32 @@
-"""Measure the backbone of a cell by itself, once for all cells that share it."""
+"""Measure the seconds of the stages of a cell, and its backbone by itself, once for all cells that share it."""
 
 import platform
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from legalrr.protocols import Backbone
 from legalrr.run.pipeline import Pipeline, cache_folder, stage_description
 from legalrr.stage import description, digest
 from legalrr.store import Store
+
+
+@dataclass
+class StageTimer:
+    """Seconds per stage."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def time(self, stage: str) -> Iterator[None]:
+        """Add the duration of the block to a stage."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.perf_counter() - started, 3)
 
 
 def measure_backbone(pipeline: Pipeline, timed: Callable[[str], AbstractContextManager[None]]) -> Any:

@@ -22,6 +22,7 @@ from legalrr.annotate.annotate import TURN_ROLES
 from legalrr.backbones.engine_choice import build_backbone
 from legalrr.elastic import Workers
 from legalrr.errors import UserError
+from legalrr.judgment_files import JudgmentFiles
 from legalrr.predictors import COMPARED
 from legalrr.protocols import (
     Annotator,
@@ -317,6 +318,10 @@ class PreparationCache:
     """Key of a selection -> clusters of near-duplicates."""
     calls: dict[Hashable, Store] = field(default_factory=dict)
     """Identity of a backbone, and folder -> stored answers."""
+    contents: dict[Hashable, str] = field(default_factory=dict)
+    """Key of a selection, and of all that roles depend on -> digest of both (`legalrr.run.finished`)."""
+    files: JudgmentFiles = field(default_factory=JudgmentFiles)
+    """Files of judgments."""
     cases: dict[Hashable, dict[str, Case]] = field(default_factory=dict)
     """Key of all that documents and prompts depend on -> cases by id."""
 

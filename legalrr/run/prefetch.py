@@ -23,9 +23,9 @@ from legalrr.key_set import Keys, KeySet
 from legalrr.predictors import ModelPredictor
 from legalrr.progress import progress, working
 from legalrr.protocols import Engine
-from legalrr.run.cell import PreparedCell, StageTimer, run_cell
+from legalrr.run.cell import PreparedCell, run_cell
 from legalrr.run.folder import write_error
-from legalrr.run.held import HeldConversations
+from legalrr.run.measurement import StageTimer
 from legalrr.run.pipeline import Pipeline, PreparationCache, build_pipeline, require_keys
 from legalrr.run.prefetch_cell import Left, PrefetchCell, conversation_groups, leave_to_cell, prepare_cells
 from legalrr.run.shard import Shard, read_shard
@@ -147,7 +147,7 @@ def prefetch_cells(
         prepared: cache of what was prepared; extended here.
         retried: see `legalrr.conversations.run_conversations`.
         left: called for each cell that cannot be prepared.
-        thorough: look for every call, also about judgments that an earlier sweep of these cells has asked about.
+        thorough: make every call that is not stored, also of cells that have run before (`legalrr.run.finished`).
 
     Returns:
         identity of the corpus and id of each judgment.
@@ -156,19 +156,18 @@ def prefetch_cells(
         UserError: the engine fails.
     """
     prepared = PreparationCache() if prepared is None else prepared
-    cells = list(prepare_cells(pipelines, engine, prepared, left))
+    cells = list(prepare_cells(pipelines, engine, prepared, left, thorough=thorough))
     # Judgments of different corpora may have the same id.
     corpora: dict[str, list[PrefetchCell]] = {}
     for one in cells:
         corpora.setdefault(identity(one.cell.pipeline.corpus), []).append(one)
     store = prepared.answers(pipelines[0])
-    held = HeldConversations(store.folder)
     try:
         detail = engine.state if isinstance(engine, ElasticEngine) else None
         total = sum(one.calls * len(one.judgments) for one in cells)
         with progress("prefetch", total, "calls", detail=detail) as advance:
             led = run_conversations(
-                conversation_groups(corpora.values(), engine, left, held, None if thorough else advance),
+                conversation_groups(corpora.values(), engine, left),
                 store,
                 engine,
                 fresh=fresh,
@@ -177,11 +176,10 @@ def prefetch_cells(
                 retried=retried,
                 most=min((one.predict.group for one in cells), default=None),
             )
-            for conversation, completion in led:
-                held.end(conversation, completion)
+            for _ in led:
+                pass
         prepared.write()
     finally:
-        held.close()
         store.close()
     return {(corpus, id) for corpus, some in corpora.items() for one in some for id in one.judgments.ids}
 

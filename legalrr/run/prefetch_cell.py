@@ -2,8 +2,8 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 
 from legalrr.conversations import ConversationGroup
@@ -11,12 +11,10 @@ from legalrr.errors import UserError
 from legalrr.predictors import ModelPredictor, count_tokens
 from legalrr.protocols import Engine
 from legalrr.records import Case, Completion, Segments
-from legalrr.run.cell import PreparedCell, StageTimer
-from legalrr.run.documents import StoredRestructurer
-from legalrr.run.held import HeldConversations
+from legalrr.run.cell import PreparedCell
+from legalrr.run.measurement import StageTimer
 from legalrr.run.pipeline import Pipeline, PreparationCache
-from legalrr.run.spooled import SelectedJudgments, judgment_to_json, segments_to_json
-from legalrr.stage import description, digest
+from legalrr.run.spooled import SelectedJudgments
 
 log = logging.getLogger("legalrr")
 
@@ -50,16 +48,9 @@ class PrefetchCell:
         """Build document and prompt of the judgment with this id."""
         return self.cell.case(self.judgments.corpus[id], self.segments[id], engine)
 
-    @cached_property
-    def described(self) -> str:
-        """Digest of the stages that its conversations depend on, besides the roles and the backbone."""
-        p = self.cell.pipeline
-        code = dict(p.restructure.provenance()) if isinstance(p.restructure, StoredRestructurer) else {}
-        return digest([*(description(stage) for stage in (p.restructure, p.annotate, self.predict)), code])
-
 
 def prepare_cells(
-    pipelines: Iterable[Pipeline], engine: Engine, prepared: PreparationCache, left: Left
+    pipelines: Iterable[Pipeline], engine: Engine, prepared: PreparationCache, left: Left, *, thorough: bool
 ) -> Iterator[PrefetchCell]:
     """Yield the cells that can be prepared; see `legalrr.run.prefetch.prefetch_cells`."""
     for number, pipeline in enumerate(pipelines):
@@ -70,6 +61,9 @@ def prepare_cells(
             predict.check(engine)
             judgments, _ = cell.judgments(engine)
             segments = cell.segment(judgments)
+            finished = None if thorough else cell.finished(judgments, segments)
+            if finished is not None and finished.find() is not None:
+                continue
             calls = predict.count_calls(cell.case(judgments[0], segments[judgments[0].id], engine)) if judgments else 0
         except UserError as error:
             left(pipeline, error)
@@ -88,8 +82,6 @@ def conversation_groups(
     corpora: Iterable[Sequence[PrefetchCell]],
     engine: Engine,
     left: Left,
-    held: HeldConversations,
-    skip: Callable[[int], None] | None,
 ) -> Iterator[ConversationGroup[tuple[int, str], Completion]]:
     """Yield the conversations about each judgment, when they are asked for.
 
@@ -97,16 +89,10 @@ def conversation_groups(
         corpora: cells of each corpus.
         engine: the backbone.
         left: see `legalrr.run.prefetch.make_share`.
-        held: conversations of earlier sweeps; those that start are added.
-        skip: called with the number of calls of conversations left out, as they have been held; None: none is.
     """
     failed: set[int] = set()
     for every, id in ((some, id) for some in corpora for id in dict.fromkeys(_ids(some))):
         cells = [one for one in every if id in one.judgments.ids]
-        key = _group_key(cells, id)
-        if skip is not None and key in held:
-            skip(sum(one.calls for one in cells))
-            continue
         cases = []
         for one in cells:
             try:
@@ -115,8 +101,6 @@ def conversation_groups(
             except UserError as error:
                 left(one.cell.pipeline, error)
                 failed.add(one.number)
-        if len(cases) == len(cells):
-            held.start(key, [(one.number, id) for one in cells])
         yield ConversationGroup(
             conversations={(one.number, case.document.id): one.predict.conversation(case) for one, case in cases},
             tokens=partial(count_tokens, [case for _, case in cases], engine),
@@ -126,11 +110,3 @@ def conversation_groups(
 def _ids(cells: Iterable[PrefetchCell]) -> Iterator[str]:
     """Yield the ids of the judgments of several cells, once if they have the same judgments."""
     return chain.from_iterable({id(one.judgments): one.judgments.ids for one in cells}.values())
-
-
-def _group_key(cells: Sequence[PrefetchCell], id: str) -> str:
-    """Return the key of the conversations of cells about a judgment, of all that they depend on but the backbone."""
-    roles = {one.cell.segments_key: one.segments for one in cells}
-    judgment = replace(cells[0].judgments.corpus[id], source="")
-    content = [judgment_to_json(judgment), *(segments_to_json(known[id]) for known in roles.values())]
-    return digest([*content, [one.described for one in cells]])

@@ -16,7 +16,8 @@ from legalrr.cli import main
 from legalrr.configuration import compose
 from legalrr.errors import UserError
 from legalrr.report.load import find_cells
-from legalrr.run.cell import PreparedCell, StageTimer, run_cell
+from legalrr.run.cell import PreparedCell, run_cell
+from legalrr.run.measurement import StageTimer
 from legalrr.run.pipeline import build_pipeline
 from legalrr.run.shard import Shard, read_shard
 

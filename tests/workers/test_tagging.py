@@ -15,7 +15,8 @@ from legalrr.errors import UserError
 from legalrr.paths import root
 from legalrr.protocols import Backbone, Call, Engine, Segmenter
 from legalrr.records import Judgment, Segments, Span
-from legalrr.run.cell import PreparedCell, StageTimer
+from legalrr.run.cell import PreparedCell
+from legalrr.run.measurement import StageTimer
 from legalrr.run.pipeline import build_pipeline
 from legalrr.segment import cli
 from legalrr.workers.engine import Answered, Ended, Event, Joined, SharedEngine

@@ -11,7 +11,8 @@ from legalrr.configuration import compose
 from legalrr.errors import UserError
 from legalrr.predictors import visible_text
 from legalrr.report.sweep import show, write_report
-from legalrr.run.cell import PreparedCell, StageTimer, run_cell
+from legalrr.run.cell import PreparedCell, run_cell
+from legalrr.run.measurement import StageTimer
 from legalrr.run.pipeline import build_pipeline
 from legalrr.run.prefetch import prefetch
 from legalrr.stage import identity

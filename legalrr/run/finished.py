@@ -1,0 +1,151 @@
+"""Cells that have run before: a later run copies their files if nothing has changed that these depend on.
+
+Beside the answers of a backbone, `cells/<key>.json` names the folder of a finished cell and the SHA-256 of its files.
+The key is a digest of the judgments with their roles, of all stages and options, of the whole code of this package, and
+of the versions of the packages that results depend on. After any change the cell is computed, and so it is if a file of
+it has been edited or removed. Deleting the answers deletes these notes too.
+
+Computed each time: baselines, cells with page images or with a meter, those whose refused calls are made again, and
+those with a stage of another package, whose code is not known here.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import legalrr
+from legalrr.files import AtomicFile, make_folder, write_atomically
+from legalrr.predictions import PREDICTIONS
+from legalrr.records import Segments
+from legalrr.run.folder import as_json, package_versions
+from legalrr.run.pipeline import Pipeline
+from legalrr.run.spooled import SelectedJudgments, judgment_to_json, segments_to_json
+from legalrr.score.explanation_texts import REFERENCES
+from legalrr.stage import digest, digest_of_items
+from legalrr.typed_json import load_json
+
+RECORD, SCORES = "run.json", "scores.json"
+FILES = (PREDICTIONS, REFERENCES, RECORD, SCORES)
+"""Files of a cell that a note covers; the references may be missing."""
+PART = 1 << 20
+"""Bytes that are read at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishedCell:
+    """The note of a cell, which may have run before.
+
+    Raises:
+        UserError: by its methods, if a file cannot be written.
+    """
+
+    path: Path
+    """File of the note."""
+
+    def find(self) -> Path | None:
+        """Return the folder of an earlier run whose files are as they were written; None if there is none."""
+        try:
+            note = load_json(self.path.read_bytes())
+            folder, files = self.path.parent / note["folder"], note["files"]
+            same = all(_sha256(folder / name) == files.get(name) for name in FILES)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+        return folder if same else None
+
+    def write(self, folder: Path) -> None:
+        """Note that the cell has run, with its results in `folder`."""
+        files = {name: sha256 for name in FILES if (sha256 := _sha256(folder / name)) is not None}
+        make_folder(self.path.parent)
+        place = os.path.relpath(folder, self.path.parent)
+        write_atomically(self.path, as_json({"folder": place, "files": files}, indent=2) + "\n")
+
+
+def finished_cell(pipeline: Pipeline, answers: Path, judgments: SelectedJudgments, content: str) -> FinishedCell | None:
+    """Return the note of a cell; None if it is computed each time.
+
+    Args:
+        pipeline: its stages; the predictor prompts the backbone.
+        answers: folder of the backbone's answers.
+        judgments: its judgments.
+        content: digest of them with their roles (`content_digest`).
+    """
+    stages = pipeline.stages()
+    unknown = any(type(stage).__module__.partition(".")[0] != legalrr.__name__ for stage in stages.values())
+    pictured = any(one.pictured for one in judgments.facts)
+    if unknown or pictured or pipeline.settings.retry_errors or pipeline.measure is not None:
+        return None
+    settings = {k: v for k, v in asdict(pipeline.settings).items() if k not in ("runs", "shard")}
+    key = {
+        "content": content,
+        "settings": settings,
+        "stages": pipeline.described(),
+        "code": code_digest(),
+        "versions": package_versions(),
+    }
+    return FinishedCell(path=answers / "cells" / f"{digest(key)[:32]}.json")
+
+
+def content_digest(judgments: SelectedJudgments, segments: Mapping[str, Segments]) -> str:
+    """Return the digest of judgments, but for the places of their files, with their roles."""
+    return digest_of_items(
+        [{**judgment_to_json(one), "source": ""}, segments_to_json(segments[one.id])] for one in judgments
+    )
+
+
+@cache
+def code_digest() -> str:
+    """Return the SHA-256 of all files of this package."""
+    root = Path(legalrr.__file__).parent
+    content = hashlib.sha256()
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            content.update(path.relative_to(root).as_posix().encode() + hashlib.sha256(path.read_bytes()).digest())
+    return content.hexdigest()
+
+
+def repeat_cell(earlier: Path, folder: Path, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy the files of an earlier run of a cell, scores.json last; return the content of run.json.
+
+    Args:
+        earlier: folder of that run.
+        folder: folder of this run.
+        changes: fields of run.json that are not those of the earlier run.
+
+    Raises:
+        UserError: a file cannot be read or written.
+    """
+    make_folder(folder)
+    record: dict[str, Any] = json.loads((earlier / RECORD).read_bytes())
+    stored = sum(record["calls"].values())
+    record |= {**changes, "calls": {"made": 0, "stored": stored}, "repeats": os.path.relpath(earlier, folder)}
+    for name in (PREDICTIONS, REFERENCES):
+        if (earlier / name).is_file():
+            _copy(earlier / name, folder / name)
+    write_atomically(folder / RECORD, as_json(record, indent=2) + "\n")
+    write_atomically(folder / SCORES, (earlier / SCORES).read_bytes())
+    return record
+
+
+def _copy(source: Path, target: Path) -> None:
+    file = AtomicFile(target)
+    try:
+        with source.open("rb") as content:
+            while part := content.read(PART):
+                file.write(part)
+        file.finish()
+    finally:
+        file.discard()
+
+
+def _sha256(path: Path) -> str | None:
+    """Return the digest of a file; None if it is missing."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return None
