@@ -9,7 +9,9 @@ under way there, and perhaps the reply that is on its way; one of the command lo
     2 * (worker kills + driver kills * workers)
 
 calls are made again, 60 by default. The sweep has so many calls, at least 7,500, that these are 0.8 % of it: the tokens
-asked must stay below 1.01 of those of the undisturbed sweep. A fault ends with one line and status 1. It needs Ray.
+asked must stay below 1.01 of those of the undisturbed sweep. On a machine whose cores are taken by others, the command
+falls behind such short calls, and its kills lose more replies: --seconds 0.1 makes them longer. A fault ends with one
+line and status 1. It needs Ray.
 """
 
 import argparse
@@ -261,6 +263,7 @@ def main() -> None:
     parser.add_argument("--worker-kills", type=int, default=20, help="number of kills of a worker (default: 20)")
     parser.add_argument("--driver-kills", type=int, default=5, help="number of kills of the command (default: 5)")
     parser.add_argument("--seed", type=int, default=7, help="seed of the moments (default: 7)")
+    parser.add_argument("--seconds", type=float, default=0.02, help="time that a call takes (default: 0.02)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, ray_cluster(options.workers):
         try:
@@ -270,6 +273,7 @@ def main() -> None:
                 worker_kills=options.worker_kills,
                 driver_kills=options.driver_kills,
                 seed=options.seed,
+                seconds=options.seconds,
             )
         except Fault as fault:
             print(f"kill-workers: {fault}", file=sys.stderr)
