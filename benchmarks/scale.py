@@ -1,11 +1,12 @@
 """Time, memory and disk space of a sweep by the number of judgments: eight arms, roles by the CRF, backbone echo.
 
     python benchmarks/scale.py                             # 1,000 and 10,000 judgments
-    python benchmarks/scale.py --judgments 100000          # the disk needs some 20 GB
+    python benchmarks/scale.py --judgments 100000 --words 150         # an hour and a half, 15 GB of disk
     python benchmarks/scale.py --judgments 100,1000,10000,100000 --json scale.json --plot scale.svg
     python benchmarks/scale.py --from scale.json --plot scale.svg       # the figure of figures measured before
 
-Each run has a process of its own: the first one with an empty store, the second one with all results stored. The time
+Each run has a process of its own: the first one with an empty store, the second one with all results stored. Answers
+have the length of those of the quickstart. The time
 of Python's imports and of the report is not part of it, and intervals have few resamples, as neither depends on the
 number of judgments. A judgment has the words of the corpus specimen in an order of its own, so that no two are alike.
 """
@@ -26,6 +27,7 @@ from legalrr.corpora.catalogue import card
 from legalrr.records import OUTCOMES
 
 RUNS = ("first", "second")
+TOKENS = {"analysis": 40, "ratio": 24, "ruling": 24, "answer": 8}
 ARMS = ("plain", "d", "r", "c", "dr", "dc", "rc", "drc")
 
 
@@ -59,6 +61,8 @@ def measure(folder: Path, run: str) -> dict[str, float]:
 
     options = ["corpus=own_table", f"corpus.file={folder / 'corpus.jsonl'}", "segment=crf", "backbone=echo"]
     options += ["score.resamples=99", "score.permutations=99", f"runs={folder / 'runs'}"]
+    # The answers of the quickstart.
+    options += [f"annotate.tokens.{name}={most}" for name, most in TOKENS.items()]
     pipelines = [build_pipeline(compose(overrides=[*options, f"arm={arm}"])) for arm in ARMS]
     started, used = time.perf_counter(), time.process_time()
     prepared = PreparationCache()

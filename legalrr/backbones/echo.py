@@ -117,15 +117,18 @@ class EchoEngine:
         if call.choices:
             words = _most_probable(conversation, call.choices).split()
             return words[: call.max_new_tokens], len(words) > call.max_new_tokens
-        endless = [WORDS[_hash(conversation, "word", place) % len(WORDS)] for place in range(call.max_new_tokens)]
         if self._is_selected(self._backbone.cut_every, conversation, "cut"):
-            return endless, True
+            return self._first_words(conversation, call.max_new_tokens), True
         if set(YES_OR_NO) <= set(re.findall(r"\w+", call.messages[-1]["content"])):
             if self._is_selected(self._backbone.invalid_every, conversation, "invalid"):
                 return ["Undecided."][: call.max_new_tokens], False
             return [_most_probable(conversation, YES_OR_NO)], False
         length = 1 + _hash(conversation, "length") % call.max_new_tokens
-        return endless[:length], False
+        return self._first_words(conversation, length), False
+
+    @staticmethod
+    def _first_words(conversation: str, count: int) -> list[str]:
+        return [WORDS[_hash(conversation, "word", place) % len(WORDS)] for place in range(count)]
 
     def _comparison_reply(self, call: Call) -> Reply:
         prompt_tokens = self._count(call)
