@@ -22,10 +22,8 @@ LENGTHS = (256, 768, 1536, 3072, 6144, 12288, 24576)
 """Lengths of prompts, in tokens; those that take too long are left out."""
 STEPS = 12
 """Tokens written after each."""
-ROWS = 4
-"""Prompts of a batch."""
-LONGEST_BATCH = 1600
-"""Longest prompts of which a batch is measured, in tokens."""
+BATCHES = {4: 1600, 16: 800}
+"""Prompts of a batch -> longest prompts of which such a batch is measured, in tokens."""
 ROUNDS = 3
 """Repetitions, where there is time."""
 LEAST_TOKENS = 8
@@ -63,11 +61,12 @@ class Calibration:
                 read = self._run([prompt], 1, keep=True)
                 taken = read[1]
                 measured += [read, self._run([prompt], STEPS, keep=True)]
-                if n <= LONGEST_BATCH:
+                batches = [rows for rows, most in BATCHES.items() if n <= most]
+                if batches:
                     # Two texts of different length, as the arms of a judgment: rows are padded, and some are alike.
                     other = self._cut(longest, n - n // 16)
                     measured.append(self._run([other], 1, keep=True))
-                    measured.append(self._run([prompt, other] * (ROWS // 2), STEPS))
+                    measured += [self._run([prompt, other] * (rows // 2), STEPS) for rows in batches]
                 if following is not None and time.perf_counter() + taken * (following / n) ** 1.5 > end:
                     break
             if time.perf_counter() + 3 * taken > end:

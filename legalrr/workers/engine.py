@@ -77,7 +77,7 @@ class Pool(Protocol):
         """
 
     def ask(self, worker: str, calls: Sequence[Call]) -> None:
-        """Send calls to a worker that has joined."""
+        """Send calls to a worker that has joined; also none, so that it need not wait for what follows from replies."""
 
     def finish(self) -> None:
         """End the run at every worker after the calls under way; each then is `Ended`, and none joins."""
@@ -135,13 +135,16 @@ class SharedEngine:
         """
         leases = Leases(self._lease)
         failure: UserError | None = None
+        answered: set[str] = set()
         self._pool.open()
         try:
             while True:
                 if failure is None and leases.workers:
                     leases.add(queue.take())
-                    for worker, calls in leases.assign().items():
-                        self._pool.ask(worker, calls)
+                    asked = leases.assign()
+                    for worker in dict.fromkeys([*asked, *sorted(answered)]):
+                        self._pool.ask(worker, asked.get(worker, []))
+                    answered.clear()
                     if not leases.open:
                         return
                 replies: list[tuple[str, Reply]] = []
@@ -150,8 +153,10 @@ class SharedEngine:
                         case Joined(worker=worker):
                             leases.join(worker)
                         case Answered(worker=worker, replies=some):
+                            answered.add(worker)
                             replies += [(key, reply) for key, reply in some if leases.answer(worker, key)]
                         case Ended(worker=worker):
+                            answered.discard(worker)
                             replies += self._replace(event, leases)
                             if event.error is not None and failure is None:
                                 failure = event.error

@@ -146,6 +146,8 @@ class _Slot:
     """Reference to the result of `Worker.load`; None: it is loaded."""
     stream: Any = None
     """Generator of references to its replies in this run; None: it takes no part."""
+    seen: int = 0
+    """Batches of its replies in this run that have come."""
     asks: list[Any] = field(default_factory=list)
     """References to the results of `Worker.ask`."""
     failed: int = 0
@@ -204,7 +206,7 @@ class RayPool:
         self._joining = True
         self._since = time.monotonic()
         for slot in self._slots.values():
-            slot.stream, slot.asks = None, []
+            slot.stream, slot.seen, slot.asks = None, 0, []
 
     def wait(self) -> list[Event]:
         """See `legalrr.workers.engine.Pool`."""
@@ -227,7 +229,7 @@ class RayPool:
         """See `legalrr.workers.engine.Pool`."""
         slot = self._slots[worker]
         if slot.handle is not None:
-            slot.asks.append(slot.handle.ask.remote(self._run, list(calls)))
+            slot.asks.append(slot.handle.ask.remote(self._run, list(calls), slot.seen))
 
     def finish(self) -> None:
         """See `legalrr.workers.engine.Pool`."""
@@ -297,6 +299,7 @@ class RayPool:
         try:
             while not replies or ray.wait([slot.stream], timeout=0)[0]:
                 replies += ray.get(next(slot.stream))
+                slot.seen += 1
                 slot.failed = 0
         except StopIteration:
             slot.stream = None
@@ -319,7 +322,7 @@ class RayPool:
         ray.kill(slot.handle)
         joined = slot.stream is not None
         slot.handle = slot.loading = slot.stream = None
-        slot.asks = []
+        slot.seen, slot.asks = 0, []
         slot.cause = cause
         slot.due = time.monotonic() + PAUSES[min(slot.failed, len(PAUSES) - 1)]
         slot.failed += 1

@@ -14,10 +14,16 @@ from pathlib import Path
 from legalrr.protocols import Backbone, Call, Engine, Reply
 
 
+PATIENCE = 1.0
+"""Most seconds to wait for what follows from replies: the driver stores them first."""
+
+
 class Feed:
     """The `legalrr.protocols.CallQueue` of a worker, filled by another thread.
 
-    `take` waits for a call while the engine has none under way, as further ones may come until the feed is closed.
+    `take` waits for a call while the engine has none under way, as further ones may come until the feed is closed. It
+    also waits until the driver has seen all replies, as the calls that follow from answers that ended together belong
+    in one batch.
     """
 
     folder = None
@@ -26,26 +32,32 @@ class Feed:
         self._changed = threading.Condition()
         self._waiting: list[Call] = []
         self._under_way: set[str] = set()
+        self._sent = self._seen = 0
+        """Batches of replies that were sent, and those that the driver has seen."""
         self._closed = False
 
-    def add(self, calls: Sequence[Call]) -> None:
-        """Add calls; after `close` they are dropped."""
+    def add(self, calls: Sequence[Call], seen: int = 0) -> None:
+        """Add calls, which are dropped after `close`; `seen` is the number of batches of replies that led to them."""
         with self._changed:
+            self._seen = max(self._seen, seen)
             if not self._closed:
                 self._waiting += calls
-                self._changed.notify_all()
+            self._changed.notify_all()
 
     def take(self, room: int | None = None) -> Sequence[Call]:
         """See `legalrr.protocols.CallQueue`."""
         with self._changed:
+            if room is None or len(self._waiting) < room:
+                self._changed.wait_for(lambda: self._seen >= self._sent or self._closed, PATIENCE)
             self._changed.wait_for(lambda: self._waiting or self._under_way or self._closed)
             taken, self._waiting = self._waiting[:room], [] if room is None else self._waiting[room:]
             self._under_way.update(call.key for call in taken)
             return taken
 
     def answered(self, batch: Sequence[tuple[str, Reply]]) -> None:
-        """Note replies of the engine."""
+        """Note replies of the engine, which are sent to the driver."""
         with self._changed:
+            self._sent += 1
             self._under_way.difference_update(key for key, _ in batch)
 
     def close(self) -> None:
@@ -85,9 +97,9 @@ class Worker:
         assert self._engine
         return platform.node()
 
-    def ask(self, run: int, calls: Sequence[Call]) -> None:
-        """Add calls to a run."""
-        self._feed(run).add(calls)
+    def ask(self, run: int, calls: Sequence[Call], seen: int = 0) -> None:
+        """Add calls to a run; `seen` is the number of batches of its replies that the driver has seen."""
+        self._feed(run).add(calls, seen)
 
     def finish(self, run: int) -> None:
         """Let a run end after the calls under way."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from legalrr.backbones.echo import EchoBackbone, EchoEngine
 from legalrr.configuration import compose_cells
 from legalrr.conversations import CallList
-from legalrr.plan.calibration import ROWS, STEPS, Calibration
+from legalrr.plan.calibration import BATCHES, STEPS, Calibration
 from legalrr.plan.cells import BackboneCells, Cells
 from legalrr.plan.plan import walk_group
 from legalrr.plan.speed import AnswerLengths
@@ -51,10 +51,11 @@ def test_prompts_of_growing_length_are_read_and_continued() -> None:
     assert speed.measured > 4
     # After two calls that load and warm up: a length is read, continued alone, and if it is short in a batch.
     batches = one.engine.batches[2:]
-    shapes = [(len(batch), batch[0].max_new_tokens) for batch in batches[:4]]
-    assert shapes == [(1, 1), (1, STEPS), (1, 1), (ROWS, STEPS)]
+    few, many = BATCHES
+    shapes = [(len(batch), batch[0].max_new_tokens) for batch in batches[:5]]
+    assert shapes == [(1, 1), (1, STEPS), (1, 1), (few, STEPS), (many, STEPS)]
     lengths = [[len(one.engine.prompt_ids(call)) for call in batch] for batch in batches]
-    assert lengths[:5] == [[256], [256], [240], [256, 240] * (ROWS // 2), [768]]
+    assert lengths[:6] == [[256], [256], [240], [256, 240] * (few // 2), [256, 240] * (many // 2), [768]]
     assert max(map(max, lengths)) > 1000
     # Repetitions read other prompts, which no cache holds.
     texts = [batch[0].messages[-1]["content"] for batch in batches if batch[0].max_new_tokens == 1]

@@ -12,6 +12,7 @@ from legalrr.backbones.echo import EchoBackbone
 from legalrr.conversations import CallList
 from legalrr.errors import UserError
 from legalrr.protocols import Call, CallQueue, Reply
+from legalrr.workers import worker as worker_module
 from legalrr.workers.worker import Feed, Worker
 
 
@@ -35,6 +36,33 @@ def test_take_waits_for_a_call_while_none_is_under_way() -> None:
     feed.add([call("a")])
     thread.join(10)
     assert [one.key for one in taken] == ["a"]
+
+
+REPLY = ("a", Reply(text="", finish_reason="stop", prompt_tokens=1, cached_tokens=0, new_tokens=0, seconds=0.0))
+
+
+def test_take_waits_for_what_follows_from_answers_that_ended_together() -> None:
+    feed = Feed()
+    feed.add([call("a"), call("b"), call("c")])
+    feed.take()
+    feed.answered([REPLY])
+    taken: list[Call] = []
+    thread = threading.Thread(target=lambda: taken.extend(feed.take()))
+    thread.start()
+    # A message that was on its way before the driver saw the replies.
+    feed.add([call("d")], seen=0)
+    feed.add([call("e"), call("f")], seen=1)
+    thread.join(10)
+    assert [one.key for one in taken] == ["d", "e", "f"]
+
+
+def test_take_does_not_wait_for_them_when_there_are_enough_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "PATIENCE", 60.0)
+    feed = Feed()
+    feed.add([call("a"), call("b")])
+    feed.take(1)
+    feed.answered([REPLY])
+    assert [one.key for one in feed.take(1)] == ["b"]
 
 
 def test_a_closed_feed_drops_what_waits_and_ends() -> None:
