@@ -77,8 +77,9 @@ def cells(sweep: Path) -> dict[tuple[str, str], tuple[Row, dict[str, Row]]]:
 
 
 def files(folder: Path) -> dict[Path, bytes]:
-    """Return the content of every file in a folder."""
-    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """Return the content of every file in a folder, but for notes of finished cells."""
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.parent.name != "cells"]
+    return {path.relative_to(folder): path.read_bytes() for path in paths}
 
 
 def class_paths(described: Any) -> Iterator[tuple[str, str]]:

@@ -77,7 +77,8 @@ def run_cell(
     with timer.time("segment"):
         segments = cell.segment(judgments)
     finished = cell.finished(judgments, segments)
-    earlier = None if finished is None else finished.find()
+    # A cell whose calls this process has made counts them.
+    earlier = None if finished is None or fresh else finished.find()
     if earlier is not None:
         file = prepared.files.write(folder, judgments, sweep)
         changes = {"judgments": file, "commit": checkout_commit(), "seconds": timer.seconds}

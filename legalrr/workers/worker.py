@@ -13,7 +13,6 @@ from pathlib import Path
 
 from legalrr.protocols import Backbone, Call, Engine, Reply
 
-
 PATIENCE = 1.0
 """Most seconds to wait for what follows from replies: the driver stores them first."""
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,16 +13,14 @@ from hydra import compose, initialize_config_dir
 
 from legalrr.backbones.echo import EchoBackbone
 from legalrr.cli import main
-from legalrr.conversations import CallList, Conversation
+from legalrr.conversations import CallList
 from legalrr.paths import root
-from legalrr.predictors import ModelPredictor
 from legalrr.progress import progress
 from legalrr.protocols import Abilities, Call, CallQueue, Engine, Reply
-from legalrr.records import Case
 from legalrr.run import prefetch as prefetching
 from legalrr.run.cell import run_cell
 from legalrr.run.pipeline import Pipeline, PreparationCache, build_pipeline
-from legalrr.run.prefetch import make_share, prefetch
+from legalrr.run.prefetch import prefetch
 from legalrr.score.cases import read_answers
 from legalrr.stage import identity
 
@@ -93,36 +90,6 @@ def test_cells_find_every_call_and_count_each_once(tmp_path: Path) -> None:
         {"made": 0, "stored": 0},
     ]
     assert not keys
-
-
-def test_a_later_sweep_builds_no_prompts_about_judgments_that_were_asked_about(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Unless stages or answers have changed: then it makes the calls again."""
-    asked: list[str] = []
-    conversation = ModelPredictor.conversation
-
-    def noted(self: ModelPredictor, case: Case) -> Conversation:
-        asked.append(case.document.id)
-        return conversation(self, case)
-
-    monkeypatch.setattr(ModelPredictor, "conversation", noted)
-
-    def sweep(*overrides: str) -> tuple[int, int]:
-        asked.clear()
-        fresh: dict[str, Any] = {}
-        prefetch(cells(tmp_path, "plain", "c", more=overrides), fresh)
-        return len(asked), len(fresh.popitem()[1])
-
-    assert sweep() == (5 * 2, 5 * (2 + 3))
-    assert sweep() == (0, 0)
-    assert sweep("limit=6") == (2, 2 + 3)
-    assert sweep("annotate.question=relief") == (5 * 2, 5 * 2), "the answers alone are new"
-    assert sweep("restructure.also_hide=[RLC]")[0] == 5 * 2
-    make_share(cells(tmp_path, "plain", "c"), {}, PreparationCache(), {}, lambda pipeline, error: None)
-    assert len(asked) == 5 * 2 * 2, "a shard looks for every call"
-    shutil.rmtree(tmp_path / "cache" / "predict")
-    assert sweep() == (5 * 2, 5 * (2 + 3))
 
 
 def test_each_repetition_counts_its_own_calls(tmp_path: Path) -> None:
