@@ -12,13 +12,12 @@ those with a stage of another package, whose code is not known here.
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import legalrr
 from legalrr.files import AtomicFile, make_folder, write_atomically
 from legalrr.predictions import PREDICTIONS
 from legalrr.records import Segments
@@ -29,6 +28,8 @@ from legalrr.score.explanation_texts import REFERENCES
 from legalrr.stage import digest, digest_of_items
 from legalrr.typed_json import load_json
 
+PACKAGE = Path(__file__).parents[1]
+"""Folder of this package."""
 RECORD, SCORES = "run.json", "scores.json"
 FILES = (PREDICTIONS, REFERENCES, RECORD, SCORES)
 """Files of a cell that a note covers; the references may be missing."""
@@ -74,8 +75,8 @@ def finished_cell(pipeline: Pipeline, answers: Path, judgments: SelectedJudgment
         judgments: its judgments.
         content: digest of them with their roles (`content_digest`).
     """
-    stages = pipeline.stages()
-    unknown = any(type(stage).__module__.partition(".")[0] != legalrr.__name__ for stage in stages.values())
+    stages = pipeline.described()
+    unknown = any(not name.startswith(f"{PACKAGE.name}.") for name in _classes(stages))
     pictured = any(one.pictured for one in judgments.facts)
     if unknown or pictured or pipeline.settings.retry_errors or pipeline.measure is not None:
         return None
@@ -83,11 +84,21 @@ def finished_cell(pipeline: Pipeline, answers: Path, judgments: SelectedJudgment
     key = {
         "content": content,
         "settings": settings,
-        "stages": pipeline.described(),
+        "stages": stages,
         "code": code_digest(),
         "versions": package_versions(),
     }
     return FinishedCell(path=answers / "cells" / f"{digest(key)[:32]}.json")
+
+
+def _classes(described: object) -> Iterator[str]:
+    """Yield the paths of the classes of described stages, also of stages in the fields of others."""
+    if isinstance(described, Mapping):
+        for name, value in described.items():
+            yield from [str(value)] if name == "class" else _classes(value)
+    elif isinstance(described, list | tuple):
+        for value in described:
+            yield from _classes(value)
 
 
 def content_digest(judgments: SelectedJudgments, segments: Mapping[str, Segments]) -> str:
@@ -98,9 +109,8 @@ def content_digest(judgments: SelectedJudgments, segments: Mapping[str, Segments
 
 
 @cache
-def code_digest() -> str:
-    """Return the SHA-256 of all files of this package."""
-    root = Path(legalrr.__file__).parent
+def code_digest(root: Path = PACKAGE) -> str:
+    """Return the SHA-256 of all files of a package."""
     content = hashlib.sha256()
     for path in sorted(root.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:

@@ -1,7 +1,7 @@
 """A cell that ran before is copied if nothing has changed that its files depend on, and computed otherwise."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from legalrr.paths import root
+from legalrr.records import Case
 from legalrr.run import finished
 from legalrr.run.cell import run_cell
 from legalrr.run.pipeline import Pipeline, PreparationCache, build_pipeline
@@ -145,11 +146,14 @@ def test_prefetch_makes_no_calls_about_cells_that_are_copied(
 ) -> None:
     assert first.is_dir()
     same, other = pipeline(tmp_path), pipeline(tmp_path, "arm=dc")
-    prepared: list[str] = []
+    prepared: list[Hashable] = []
     original = PreparationCache.add
-    monkeypatch.setattr(
-        PreparationCache, "add", lambda self, key, case: (prepared.append(str(key)), original(self, key, case))[1]
-    )
+
+    def add(self: PreparationCache, key: Hashable, case: Case) -> None:
+        prepared.append(key)
+        original(self, key, case)
+
+    monkeypatch.setattr(PreparationCache, "add", add)
     fresh: dict[str, Any] = {}
     prefetch([same, same], fresh)
     assert (sum(map(len, fresh.values())), prepared) == (0, [])
@@ -163,15 +167,13 @@ def test_prefetch_makes_no_calls_about_cells_that_are_copied(
     assert not repeats(tmp_path / "second")
 
 
-def test_the_digest_covers_the_whole_code_of_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = tmp_path / "legalrr"
-    (package / "annotate").mkdir(parents=True)
-    (package / "__init__.py").write_text("")
-    (package / "annotate" / "prompt.j2").write_text("Is the appeal allowed?")
-    monkeypatch.setattr(finished.legalrr, "__file__", str(package / "__init__.py"))
-    finished.code_digest.cache_clear()
-    before = finished.code_digest()
-    (package / "annotate" / "prompt.j2").write_text("Is the appeal dismissed?")
-    finished.code_digest.cache_clear()
-    assert finished.code_digest() != before
-    finished.code_digest.cache_clear()
+def test_the_digest_covers_the_whole_code_of_the_package(tmp_path: Path) -> None:
+    digests = set()
+    for prompt in ("Is the appeal allowed?", "Is the appeal dismissed?"):
+        package = tmp_path / str(len(digests)) / "legalrr"
+        (package / "annotate").mkdir(parents=True)
+        (package / "__init__.py").write_text("")
+        (package / "annotate" / "prompt.j2").write_text(prompt)
+        digests.add(finished.code_digest(package))
+    assert len(digests) == 2
+    assert finished.code_digest() not in digests
