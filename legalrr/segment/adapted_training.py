@@ -117,7 +117,8 @@ class AdaptedRecipe:
 
     def _identity(self, documents: Sequence[LabelledJudgment], seed: int) -> str:
         """Return the name of a training, equal for equal settings, data and language model."""
-        settings = {k: v for k, v in self.as_json().items() if k != "networks"} | {"seed": seed}
+        # The seed of the recipe draws the folds of the CRFs for all networks.
+        settings = {k: v for k, v in self.as_json().items() if k != "networks"} | {"network": seed}
         data = [digest([document.scheme, document.sentences, document.roles]) for document in documents]
         return digest([settings, self.reader.identity(), data])[:32]
 

@@ -170,8 +170,9 @@ def test_another_seed_or_other_companions_give_another_training(recipe, document
         recipe._identity(documents, 1),
         recipe._identity(documents[:-1], 0),
         replace(recipe, adapter_rate=1e-3)._identity(documents, 0),
+        replace(recipe, seed=1)._identity(documents, 1),
     }
-    assert len(names) == 4
+    assert len(names) == 5
     assert replace(recipe, networks=2)._identity(documents, 1) == recipe._identity(documents, 1)
 
 
