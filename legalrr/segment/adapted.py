@@ -188,7 +188,8 @@ def build_network(
     from legalrr.segment.adapted_layers import AdaptedNetwork, BlockReader, SentencePooling
 
     layers, norm, hidden = reader.upper_layers()
-    network = AdaptedNetwork(BlockReader(layers, norm, adapters), SentencePooling(hidden, adapters.pools), shapes)
+    blocks = BlockReader(layers, norm, rank=adapters.rank, block=adapters.block, margin=adapters.margin)
+    network = AdaptedNetwork(blocks, SentencePooling(hidden, adapters.pools), shapes)
     return network.to(reader.language_model.device)
 
 

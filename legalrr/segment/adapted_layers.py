@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from legalrr.segment.mlp import NetworkShape, TaggerNetwork
-from legalrr.segment.token_states import AdapterShape
 
 BLOCKS = 8
 """Blocks computed at once, which bounds memory in tagging."""
@@ -81,17 +80,19 @@ class BlockReader(nn.Module):
     Args:
         upper: the layers, which are changed: adapters are added.
         norm: norm of their output.
-        shape: sizes of adapters and blocks.
+        rank: rank of the adapters.
+        block: tokens of a block.
+        margin: tokens read on either side of a block.
     """
 
-    def __init__(self, upper: LanguageModelLayers, norm: nn.Module, shape: AdapterShape) -> None:
+    def __init__(self, upper: LanguageModelLayers, norm: nn.Module, *, rank: int, block: int, margin: int) -> None:
         super().__init__()
         self.layers = nn.ModuleList(upper.layers)
-        add_adapters(self.layers, shape.rank)
+        add_adapters(self.layers, rank)
         self.norm = norm.requires_grad_(False)
         self.rotary = upper.rotary
-        self.block = shape.block
-        self.margin = shape.margin
+        self.block = block
+        self.margin = margin
 
     def forward(self, states: Tensor) -> Tensor:
         """Compute output states [C, H] from input states [C, H]."""

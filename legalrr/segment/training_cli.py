@@ -114,7 +114,7 @@ def _add_network_options(parser: argparse.ArgumentParser) -> None:
     neural.add_argument("--layer", type=int, default=embedder.layer, help=f"layer used (default {embedder.layer})")
 
     trained = parser.add_argument_group("the adapted tagger; --also may have another scheme")
-    for option, kind, default, what in (
+    sizes: tuple[tuple[str, type[int] | type[float], float, str], ...] = (
         ("--lower", int, adapted.reader.lower, "layers that read once, frozen"),
         ("--upper", int, adapted.reader.upper, "layers above them that are trained"),
         ("--rank", int, adapted.adapters.rank, "rank of the adapters"),
@@ -125,7 +125,8 @@ def _add_network_options(parser: argparse.ArgumentParser) -> None:
         ("--batch", int, adapted.batch, "judgments per step"),
         ("--learning-rate", float, adapted.learning_rate, "peak learning rate of the networks"),
         ("--adapter-rate", float, adapted.adapter_rate, "peak learning rate of the adapters"),
-    ):
+    )
+    for option, kind, default, what in sizes:
         trained.add_argument(option, type=kind, default=default, help=f"{what} (default {default:g})")
 
 

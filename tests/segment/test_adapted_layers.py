@@ -5,7 +5,6 @@ import torch
 from transformers import LlamaConfig, LlamaModel
 
 from legalrr.segment.adapted_layers import BlockReader, Example, LanguageModelLayers, LowRank, SentencePooling
-from legalrr.segment.token_states import AdapterShape
 
 HIDDEN = 16
 
@@ -26,9 +25,9 @@ def llama() -> LlamaModel:
     return LlamaModel(config).eval()
 
 
-def make_reader(llama: LlamaModel, **sizes: int) -> BlockReader:
+def make_reader(llama: LlamaModel, block: int = 4, margin: int = 2) -> BlockReader:
     layers = LanguageModelLayers(layers=list(llama.layers), rotary=llama.rotary_emb)
-    return BlockReader(layers, llama.norm, AdapterShape(rank=2, **sizes))
+    return BlockReader(layers, llama.norm, rank=2, block=block, margin=margin)
 
 
 def test_layers_one_by_one_equal_the_whole_model(llama):
