@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,7 +131,13 @@ def _add_network_options(parser: argparse.ArgumentParser) -> None:
         trained.add_argument(option, type=kind, default=default, help=f"{what} (default {default:g})")
 
 
+def _show_progress() -> None:
+    """Log the progress of training, where standard error is not a terminal, too; other commands log warnings alone."""
+    logging.getLogger("legalrr.progress").setLevel(logging.INFO)
+
+
 def _train(options: argparse.Namespace) -> None:
+    _show_progress()
     recipe = _recipe(options)
     if options.out.suffix != recipe.suffix or not options.out.parent.is_dir():
         raise UserError(
@@ -172,6 +179,7 @@ def _share_crf(made: Path, kept: Path) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
+    _show_progress()
     if options.out:
         make_folder(options.out)
         require_own(options.out / "scores.json", '{\n  "corpus": ', [options.out / "confusion.svg"])
@@ -192,6 +200,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _curve(options: argparse.Namespace) -> None:
+    _show_progress()
     shares = parse_shares(options.shares)
     make_folder(options.out)
     require_own(options.out / "curve.csv", "share,judgments,", [options.out / "curve.svg"])

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from legalrr.cli import run_command
+from legalrr.progress import progress
 from legalrr.segment.adapted_training import AdaptedRecipe
 from legalrr.segment.card import card_path
 from legalrr.segment.cli import main
@@ -130,18 +131,21 @@ def test_help_has_examples(capsys):
     assert "legalrr segment train --corpus" in capsys.readouterr().out
 
 
-def test_the_adapted_tagger_trains_on_a_corpus_of_another_scheme_too(corpus, tmp_path, capsys, monkeypatch):
+def test_the_adapted_tagger_trains_on_a_corpus_of_another_scheme_too(corpus, tmp_path, capsys, caplog, monkeypatch):
     fitted = []
 
     def fit(recipe, documents, path):
         fitted.append((recipe, [document.scheme for document in documents]))
         path.write_bytes(b"weights")
+        with progress("network 0", 1, "steps") as advance:
+            advance(1)
         return FittedCrf(tagger=None, roles=())
 
     monkeypatch.setattr(AdaptedRecipe, "fit", fit)
     model = tmp_path / "tiny.safetensors"
     arguments = ("train", "--tagger", "adapted", "--corpus", "lawai50", "--also", "specimen", "--split-spans")
     run(capsys, *arguments, "--out", model, "--folds", 0, "--rank", 1, "--upper", 2, "--epochs", 3, "--batch", 5)
+    assert "network 0: 1 steps" in caplog.text
     ((recipe, schemes),) = fitted
     assert schemes[:12] == ["seven"] * 12
     assert set(schemes[12:]) == {"build"}
