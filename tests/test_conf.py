@@ -38,6 +38,8 @@ NEEDED = {
     ("corpus", "own_docbin"): ["corpus.file=roles.spacy"],
     ("corpus", "own_label_studio"): ["corpus.files={mine: tasks.json}"],
     ("corpus", "own_table"): ["+corpus.files.test=mine.csv"],
+    ("segment", "adapted"): ["segment.model=mine.safetensors"],
+    ("segment", "adapted_seven"): ["segment.model=mine.safetensors"],
 }
 # Identities (first 16 digits) of the stages that a choice changes. Stored results are found by them: they change only
 # with the VERSION of a stage that computes something else.

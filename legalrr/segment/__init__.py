@@ -1,1 +1,1 @@
-"""Taggers of rhetorical roles: gold spans, CRF, neural and LLM taggers, their training and evaluation."""
+"""Taggers of rhetorical roles: gold spans, CRF, neural, adapted and LLM taggers, their training and evaluation."""

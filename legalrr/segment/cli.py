@@ -44,6 +44,7 @@ examples:
   legalrr segment train --corpus build --out build.crfsuite
   legalrr segment train --corpus lawai50+marro --out seven.crfsuite --folds 0
   legalrr segment evaluate --corpus lawai50 --folds 5 --seed 0
+  legalrr segment train --tagger adapted --corpus build --also lawai50+marro --out adapted.safetensors
   legalrr segment curve --corpus build --shares 0.25,0.5,1 --out curve
   legalrr segment tag judgments/ > roles.jsonl
   legalrr segment tag *.txt --scheme seven --model seven.crfsuite

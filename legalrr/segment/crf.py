@@ -18,7 +18,7 @@ from legalrr.errors import UserError
 from legalrr.files import write_atomically
 from legalrr.records import Judgment, Segments
 from legalrr.roles import scheme
-from legalrr.segment.card import LabelledJudgment, TaggerCard, read_card
+from legalrr.segment.card import LabelledJudgment, TaggerCard, group_near_duplicates, read_card
 from legalrr.segment.features import CUE_NAMES, cues, features, words_of
 from legalrr.segment.tagger import RoleProbabilities, check_options, open_model, tag_sentences
 
@@ -65,6 +65,7 @@ class CrfRecipe:
     """Minimum number of occurrences of a feature."""
 
     suffix: ClassVar[str] = ".crfsuite"
+    shares_schemes: ClassVar[bool] = False
 
     def as_json(self) -> dict[str, Any]:
         """Return the settings as JSON."""
@@ -98,6 +99,40 @@ class CrfRecipe:
                 )
         write_atomically(path, content)
         return FittedCrf(tagger=open_tagger(path), roles=tuple(role.code for role in scheme(documents[0].scheme).roles))
+
+    def predict_out_of_fold(
+        self, documents: Sequence[LabelledJudgment], *, folds: int, seed: int
+    ) -> list[RoleProbabilities]:
+        """Predict each document with a CRF that was trained on neither it nor a near-duplicate.
+
+        Args:
+            documents: judgments of one scheme.
+            folds: number of CRFs.
+            seed: seed of the assignment of documents to folds.
+
+        Raises:
+            UserError: fewer distinct judgments than folds.
+        """
+        from sklearn.model_selection import GroupKFold
+
+        predicted: dict[int, RoleProbabilities] = {}
+        groups = group_near_duplicates(documents)
+        if len(set(groups)) < folds:
+            raise UserError(
+                f"{len(set(groups))} distinct judgments with the roles of {documents[0].scheme!r}",
+                cure=f"train on at least {folds}, so that each has probabilities of a CRF that has not seen it",
+            )
+        splitter = GroupKFold(folds, shuffle=True, random_state=seed)
+        with TemporaryDirectory() as folder:
+            for number, (kept, held) in enumerate(splitter.split(documents, groups=groups)):
+                fitted = self.fit([documents[i] for i in kept], Path(folder) / f"{number}.crfsuite")
+                predicted |= {i: fitted.predict_probabilities(documents[i].sentences) for i in held}
+        return [predicted[i] for i in range(len(documents))]
+
+
+def crf_path(path: Path) -> Path:
+    """Return the path of the CRF that training writes beside the networks at `path`."""
+    return path.with_name(f"{path.stem}_crf{CrfRecipe.suffix}")
 
 
 @dataclass(frozen=True, kw_only=True)

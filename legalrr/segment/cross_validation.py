@@ -78,11 +78,18 @@ class TaggerRecipe(Protocol):
     """Training settings of a tagger."""
 
     def fit(self, documents: Sequence[LabelledJudgment], path: Path) -> FittedTagger:
-        """Train on `documents`, write the model to `path` (with the suffix `suffix`), and open it."""
+        """Train on `documents`, write the model to `path` (with the suffix `suffix`), and open it.
+
+        The tagger has the scheme of the first document; only a recipe whose `shares_schemes` is True gets others.
+        """
 
     @property
     def suffix(self) -> str:
         """Suffix of the model file."""
+
+    @property
+    def shares_schemes(self) -> bool:
+        """Judgments of other schemes can be training data, too."""
 
     def as_json(self) -> dict[str, Any]:
         """Return all settings, for the card of the model."""
@@ -124,6 +131,7 @@ def evaluate(
         folds: number of folds, at least 2.
         seed: seed of the assignment of documents to folds.
         also: further training judgments, omitted from a fold that holds out a near-duplicate of them; never scored.
+            Of another scheme only if the recipe shares schemes.
         prior_correction: as in `RoleProbabilities.decode`.
         share: share of the available training judgments of each fold, drawn by `seed`; smaller shares are subsets of
             larger ones.
@@ -159,7 +167,8 @@ def evaluate(
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) if jobs > 1 else nullcontext() as pool:
         results = pool.map(_predict_fold, work) if pool else map(_predict_fold, work)
         for number, (fold_probabilities, (_, kept, fold)) in enumerate(zip(results, work, strict=True), start=1):
-            prior = role_priors(count_roles(kept), kept[0].scheme)
+            own_scheme = documents[0].scheme
+            prior = role_priors(count_roles([one for one in kept if one.scheme == own_scheme]), own_scheme)
             decoded = [role for one in fold_probabilities for role, _ in one.decode(prior, prior_correction)]
             fold_gold = [role for document in fold for role in document.roles]
             for average in AVERAGES:

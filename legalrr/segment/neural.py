@@ -168,7 +168,7 @@ def open_networks(model: str, crf: str, adviser: Adviser | None, *, scheme: str 
             where="segment.told",
             cure=RETRAIN,
         )
-    return OpenedTagger(model=opened, crf=_open_crf(resolve(crf), opened.requires["crf_sha256"]), adviser=other)
+    return OpenedTagger(model=opened, crf=open_crf(resolve(crf), opened.requires["crf_sha256"]), adviser=other)
 
 
 def mean_probabilities(
@@ -191,8 +191,8 @@ def mean_probabilities(
     return RoleProbabilities(roles=roles, values=torch.stack(marginal).mean(0).double().numpy())
 
 
-def _open_crf(path: Path, digest: str) -> Any:
-    """Open the CRF at `path`; raise UserError if it is missing or has another digest."""
+def open_crf(path: Path, digest: str) -> Any:
+    """Open the CRF of a neural tagger; raise UserError if it is missing or has another digest."""
     return _open_crf_version(path, path.stat().st_mtime_ns if path.is_file() else None, digest)
 
 

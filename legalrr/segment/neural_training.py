@@ -8,14 +8,13 @@ processor give the same bytes.
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from legalrr.files import write_atomically
 from legalrr.progress import progress
 from legalrr.roles import scheme
-from legalrr.segment.card import LabelledJudgment, group_near_duplicates, sha256
-from legalrr.segment.crf import CrfRecipe, FittedCrf, extra_features
+from legalrr.segment.card import LabelledJudgment, sha256
+from legalrr.segment.crf import CrfRecipe, FittedCrf, crf_path, extra_features
 from legalrr.segment.neural import Adviser, OpenedTagger, mean_probabilities, open_networks
 from legalrr.segment.sentence_embeddings import SentenceEmbedder
 from legalrr.segment.tagger import RoleProbabilities
@@ -66,6 +65,7 @@ class NeuralRecipe:
     """As in `legalrr.segment.mlp.NetworkShape`."""
 
     suffix: ClassVar[str] = ".safetensors"
+    shares_schemes: ClassVar[bool] = False
 
     def as_json(self) -> dict[str, Any]:
         """Return the settings as JSON."""
@@ -83,8 +83,7 @@ class NeuralRecipe:
         adviser = (
             None if self.adviser is None else open_networks(self.adviser.model, self.adviser.crf, None, scheme=None)
         )
-        with TemporaryDirectory() as folder:
-            probabilities = self._out_of_fold_probabilities(documents, Path(folder))
+        probabilities = self.crf.predict_out_of_fold(documents, folds=self.inner_folds, seed=self.seed)
         states, extra = [], []
         with progress("read", len(documents), "judgments") as advance:
             for document, own in zip(documents, probabilities, strict=True):
@@ -122,19 +121,6 @@ class NeuralRecipe:
             shape=shape,
             crf_sha256=sha256(place),
         )
-
-    def _out_of_fold_probabilities(
-        self, documents: Sequence[LabelledJudgment], folder: Path
-    ) -> list[RoleProbabilities]:
-        """Predict each document with a CRF that was not trained on it."""
-        from sklearn.model_selection import GroupKFold
-
-        predicted: dict[int, RoleProbabilities] = {}
-        splitter = GroupKFold(self.inner_folds, shuffle=True, random_state=self.seed)
-        for number, (kept, held) in enumerate(splitter.split(documents, groups=group_near_duplicates(documents))):
-            fitted = self.crf.fit([documents[i] for i in kept], folder / f"{number}.crfsuite")
-            predicted |= {i: fitted.predict_probabilities(documents[i].sentences) for i in held}
-        return [predicted[i] for i in range(len(documents))]
 
     def _train(
         self,
@@ -203,11 +189,6 @@ class FittedNeural:
         others = [] if self.adviser is None else [self.adviser.predict_probabilities(sentences, states)]
         extra = extra_features(sentences, self.crf.predict_probabilities(sentences), *others)
         return mean_probabilities(self.networks, self.roles, states, extra)
-
-
-def crf_path(path: Path) -> Path:
-    """Return the path of the CRF of the networks at `path`."""
-    return path.with_name(f"{path.stem}_crf{CrfRecipe.suffix}")
 
 
 def _make_batches(lengths: Sequence[int], size: int) -> list[list[int]]:

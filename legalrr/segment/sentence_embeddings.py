@@ -145,7 +145,7 @@ class SentenceEmbedder:
         sums = np.zeros((len(sentences), hidden), np.float64)
         last = np.zeros((len(sentences), hidden), np.float32)
         counts = np.zeros(len(sentences), np.int64)
-        tokens, owners = _tokenize(tokenizer, sentences)
+        tokens, owners = tokenize(tokenizer, sentences)
         start = done = 0
         while done < len(tokens):
             window = torch.tensor([tokens[start : start + self.window]], device=model.device)
@@ -176,7 +176,7 @@ class SentenceEmbedder:
         return cached
 
 
-def _tokenize(tokenizer: "PreTrainedTokenizerBase", sentences: Sequence[str]) -> tuple[list[int], "np.ndarray"]:
+def tokenize(tokenizer: "PreTrainedTokenizerBase", sentences: Sequence[str]) -> tuple[list[int], "np.ndarray"]:
     """Tokenize the sentences, one per line; return token ids and the index of the sentence each token begins in."""
     import numpy as np
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,9 @@ from legalrr.corpora.catalogue import CorpusFacts, card
 from legalrr.errors import UserError, one_line
 from legalrr.files import make_folder, require_own, require_writable, write_atomically
 from legalrr.records import Judgment
+from legalrr.segment.adapted_training import AdaptedRecipe
 from legalrr.segment.card import LabelledJudgment, build_dataset, require_own_model, sha256, write_card
-from legalrr.segment.crf import CrfRecipe
+from legalrr.segment.crf import CrfRecipe, crf_path
 from legalrr.segment.cross_validation import (
     AVERAGES,
     CurvePoint,
@@ -25,14 +27,16 @@ from legalrr.segment.cross_validation import (
     parse_shares,
 )
 from legalrr.segment.neural import Adviser
-from legalrr.segment.neural_training import NeuralRecipe, crf_path
+from legalrr.segment.neural_training import NeuralRecipe
 from legalrr.segment.sentence_embeddings import PRECISIONS, LanguageModel, SentenceEmbedder
+from legalrr.segment.token_states import AdapterShape, TokenReader
 from legalrr.tables import Table, fixed, standard_output
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
 
 PIPE_WIDTH = 160
+TAGGERS = ("crf", "neural", "adapted")
 
 
 def add_commands(commands: "_SubParsersAction[Any]") -> None:
@@ -46,42 +50,14 @@ def add_commands(commands: "_SubParsersAction[Any]") -> None:
     learning.add_argument("--seed", type=int, default=0, help="seed of the folds (default 0)")
     learning.add_argument("--jobs", type=int, default=1, help="folds in parallel, one process each (default 1)")
     learning.add_argument("--prior-correction", type=float, default=0.0, help="0 to 1: favour rare roles (default 0)")
-    learning.add_argument("--tagger", choices=("crf", "neural"), default="crf", help="kind of tagger (default crf)")
+    learning.add_argument("--tagger", choices=TAGGERS, default="crf", help="kind of tagger (default crf)")
     settings = learning.add_argument_group("the CRF")
     settings.add_argument("--c1", type=float, default=0.5, help="L1 penalty (default 0.5)")
     settings.add_argument("--c2", type=float, default=3.0, help="L2 penalty (default 3)")
     settings.add_argument("--iterations", type=int, default=100, help="maximum number of iterations (default 100)")
     settings.add_argument("--min-frequency", type=int, default=2, help="leave out rarer features (default 2)")
 
-    network = learning.add_argument_group("the neural tagger")
-    embedder, recipe = SentenceEmbedder(), NeuralRecipe()
-    network.add_argument("--crf", type=Path, metavar="FILE", help="existing CRF of the same recipe and corpora to use")
-    network.add_argument("--told", metavar="FILE", help="neural tagger of another scheme whose probabilities are input")
-    network.add_argument("--told-crf", metavar="FILE", help="the CRF of that tagger")
-    network.add_argument(
-        "--language-model",
-        default=embedder.language_model.model,
-        help="model for embeddings (default: as shipped)",
-    )
-    network.add_argument("--revision", help="branch, tag or commit of a language model on the hub (default: main)")
-    network.add_argument("--layer", type=int, default=embedder.layer, help=f"layer used (default {embedder.layer})")
-    network.add_argument(
-        "--window", type=int, default=embedder.window, help=f"window in tokens (default {embedder.window})"
-    )
-    network.add_argument(
-        "--overlap", type=int, default=embedder.overlap, help=f"tokens read twice (default {embedder.overlap})"
-    )
-    network.add_argument(
-        "--matmul-precision",
-        choices=PRECISIONS,
-        default=embedder.matmul_precision,
-        help=f"precision of matrix products (default {embedder.matmul_precision})",
-    )
-    network.add_argument("--device", default="cpu", help="device of the language model (default cpu)")
-    network.add_argument(
-        "--networks", type=int, default=recipe.networks, help=f"networks averaged (default {recipe.networks})"
-    )
-    network.add_argument("--epochs", type=int, default=recipe.epochs, help=f"training epochs (default {recipe.epochs})")
+    _add_network_options(learning)
 
     trainer = commands.add_parser("train", parents=[learning], help="train a tagger and write it with its card")
     trainer.add_argument(
@@ -107,7 +83,61 @@ def add_commands(commands: "_SubParsersAction[Any]") -> None:
     curve.set_defaults(run=_curve)
 
 
+def _add_network_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the neural and the adapted tagger; None is the default of the recipe."""
+    embedder, recipe, adapted = SentenceEmbedder(), NeuralRecipe(), AdaptedRecipe()
+    network = parser.add_argument_group("the neural and the adapted tagger")
+    network.add_argument("--crf", type=Path, metavar="FILE", help="existing CRF of the same recipe and corpora to use")
+    network.add_argument(
+        "--language-model", default=embedder.language_model.model, help="model that reads (default: as shipped)"
+    )
+    network.add_argument("--revision", help="branch, tag or commit of a language model on the hub (default: main)")
+    network.add_argument("--device", default="cpu", help="device of the language model (default cpu)")
+    network.add_argument(
+        "--window", type=int, default=embedder.window, help=f"window in tokens (default {embedder.window})"
+    )
+    network.add_argument(
+        "--matmul-precision",
+        choices=PRECISIONS,
+        default=embedder.matmul_precision,
+        help=f"precision of matrix products (default {embedder.matmul_precision})",
+    )
+    for option, what, one, other in (
+        ("--overlap", "tokens read twice", embedder.overlap, adapted.reader.overlap),
+        ("--networks", "networks averaged", recipe.networks, adapted.networks),
+        ("--epochs", "training epochs", recipe.epochs, adapted.epochs),
+    ):
+        network.add_argument(option, type=int, help=f"{what} (default {one}; adapted: {other})")
+
+    neural = parser.add_argument_group("the neural tagger")
+    neural.add_argument("--told", metavar="FILE", help="neural tagger of another scheme whose probabilities are input")
+    neural.add_argument("--told-crf", metavar="FILE", help="the CRF of that tagger")
+    neural.add_argument("--layer", type=int, default=embedder.layer, help=f"layer used (default {embedder.layer})")
+
+    trained = parser.add_argument_group("the adapted tagger; --also may have another scheme")
+    sizes: tuple[tuple[str, type[int] | type[float], float, str], ...] = (
+        ("--lower", int, adapted.reader.lower, "layers that read once, frozen"),
+        ("--upper", int, adapted.reader.upper, "layers above them that are trained"),
+        ("--rank", int, adapted.adapters.rank, "rank of the adapters"),
+        ("--pools", int, adapted.adapters.pools, "learned means of a sentence"),
+        ("--block", int, adapted.adapters.block, "tokens of a block, read in both directions"),
+        ("--margin", int, adapted.adapters.margin, "tokens read on either side of a block"),
+        ("--part", int, adapted.part, "tokens of a judgment read in a step of training"),
+        ("--batch", int, adapted.batch, "judgments per step"),
+        ("--learning-rate", float, adapted.learning_rate, "peak learning rate of the networks"),
+        ("--adapter-rate", float, adapted.adapter_rate, "peak learning rate of the adapters"),
+    )
+    for option, kind, default, what in sizes:
+        trained.add_argument(option, type=kind, default=default, help=f"{what} (default {default:g})")
+
+
+def _show_progress() -> None:
+    """Log the progress of training, where standard error is not a terminal, too; other commands log warnings alone."""
+    logging.getLogger("legalrr.progress").setLevel(logging.INFO)
+
+
 def _train(options: argparse.Namespace) -> None:
+    _show_progress()
     recipe = _recipe(options)
     if options.out.suffix != recipe.suffix or not options.out.parent.is_dir():
         raise UserError(
@@ -126,7 +156,7 @@ def _train(options: argparse.Namespace) -> None:
         _share_crf(crf_path(options.out), options.crf)
     write_card(
         options.out,
-        every,
+        [document for document in every if document.scheme == documents[0].scheme],
         settings={**recipe.as_json(), **fitted.as_json()},
         corpora=[{"name": c.name, "what": c.what, "licence": c.licence, "citation": c.citation} for c in chosen],
         scores=found.scores if found else None,
@@ -149,6 +179,7 @@ def _share_crf(made: Path, kept: Path) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
+    _show_progress()
     if options.out:
         make_folder(options.out)
         require_own(options.out / "scores.json", '{\n  "corpus": ', [options.out / "confusion.svg"])
@@ -169,6 +200,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _curve(options: argparse.Namespace) -> None:
+    _show_progress()
     shares = parse_shares(options.shares)
     make_folder(options.out)
     require_own(options.out / "curve.csv", "share,judgments,", [options.out / "curve.svg"])
@@ -226,17 +258,27 @@ def _recipe(options: argparse.Namespace) -> TaggerRecipe:
     )
     if options.tagger == "crf":
         return crf
-    embedder = SentenceEmbedder(
-        language_model=LanguageModel(model=options.language_model, revision=options.revision, device=options.device),
-        layer=options.layer,
-        window=options.window,
-        overlap=options.overlap,
-        matmul_precision=options.matmul_precision,
-    )
+    language_model = LanguageModel(model=options.language_model, revision=options.revision, device=options.device)
+    reading = {"window": options.window, "matmul_precision": options.matmul_precision}
+    if options.overlap is not None:
+        reading["overlap"] = options.overlap
+    given = {name: getattr(options, name) for name in ("networks", "epochs") if getattr(options, name) is not None}
     if (options.told is None) != (options.told_crf is None):
         raise UserError("only one of two files", where="--told", cure="give both --told and --told-crf")
-    adviser = Adviser(model=options.told, crf=options.told_crf) if options.told else None
-    return NeuralRecipe(crf=crf, embedder=embedder, adviser=adviser, networks=options.networks, epochs=options.epochs)
+    if options.tagger == "neural":
+        embedder = SentenceEmbedder(language_model=language_model, layer=options.layer, **reading)
+        adviser = Adviser(model=options.told, crf=options.told_crf) if options.told else None
+        return NeuralRecipe(crf=crf, embedder=embedder, adviser=adviser, **given)
+    return AdaptedRecipe(
+        crf=crf,
+        reader=TokenReader(language_model=language_model, lower=options.lower, upper=options.upper, **reading),
+        adapters=AdapterShape(rank=options.rank, pools=options.pools, block=options.block, margin=options.margin),
+        part=options.part,
+        batch=options.batch,
+        learning_rate=options.learning_rate,
+        adapter_rate=options.adapter_rate,
+        **given,
+    )
 
 
 def _read_datasets(
@@ -246,14 +288,23 @@ def _read_datasets(
     scored = [card(name) for name in options.corpus.split("+")]
     further = [card(name) for name in options.also.split("+")] if options.also else []
     documents = _read_dataset(scored, options)
-    also = _read_dataset(further, options) if further else []
-    if also and also[0].scheme != documents[0].scheme:
+    also = [document for group in _by_scheme(further) for document in _read_dataset(group, options)]
+    other = next((one.scheme for one in also if one.scheme != documents[0].scheme), None)
+    if other and not _recipe(options).shares_schemes:
         raise UserError(
-            f"{options.also} has the roles of {also[0].scheme!r}, not of {documents[0].scheme!r}",
+            f"{options.also} has the roles of {other!r}, not of {documents[0].scheme!r}",
             where="--also",
-            cure="name corpora of the same scheme",
+            cure="name corpora of the same scheme, or use --tagger adapted",
         )
     return [*scored, *further], documents, also
+
+
+def _by_scheme(corpora: Sequence[CorpusFacts]) -> list[list[CorpusFacts]]:
+    """Group corpora by the scheme of their roles."""
+    groups: dict[Any, list[CorpusFacts]] = {}
+    for one in corpora:
+        groups.setdefault(one.node().get("scheme"), []).append(one)
+    return list(groups.values())
 
 
 def _read_dataset(chosen: Sequence[CorpusFacts], options: argparse.Namespace) -> list[LabelledJudgment]:

@@ -9,7 +9,7 @@ import pytest
 from legalrr.cli import run_command
 from legalrr.errors import UserError
 from legalrr.files import require_own
-from legalrr.segment.neural_training import crf_path
+from legalrr.segment.crf import crf_path
 from legalrr.segment.training_cli import _share_crf
 from tests.report.conftest import Sweep
 

@@ -1,12 +1,17 @@
 """The commands `train`, `evaluate` and `curve` of `legalrr segment`."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from legalrr.cli import run_command
+from legalrr.progress import progress
+from legalrr.segment.adapted_training import AdaptedRecipe
 from legalrr.segment.card import card_path
 from legalrr.segment.cli import main
+from legalrr.segment.crf import FittedCrf
+from legalrr.segment.token_states import AdapterShape, TokenReader
 
 
 def run(capsys, *arguments):
@@ -124,3 +129,28 @@ def test_help_has_examples(capsys):
         main(["--help"])
     assert stopped.value.code == 0
     assert "legalrr segment train --corpus" in capsys.readouterr().out
+
+
+def test_the_adapted_tagger_trains_on_a_corpus_of_another_scheme_too(corpus, tmp_path, capsys, caplog, monkeypatch):
+    fitted = []
+
+    def fit(recipe, documents, path):
+        fitted.append((recipe, [document.scheme for document in documents]))
+        path.write_bytes(b"weights")
+        with progress("network 0", 1, "steps") as advance:
+            advance(1)
+        return FittedCrf(tagger=None, roles=())
+
+    monkeypatch.setattr(AdaptedRecipe, "fit", fit)
+    model = tmp_path / "tiny.safetensors"
+    arguments = ("train", "--tagger", "adapted", "--corpus", "lawai50", "--also", "specimen", "--split-spans")
+    run(capsys, *arguments, "--out", model, "--folds", 0, "--rank", 1, "--upper", 2, "--epochs", 3, "--batch", 5)
+    assert "network 0: 1 steps" in caplog.text
+    ((recipe, schemes),) = fitted
+    assert schemes[:12] == ["seven"] * 12
+    assert set(schemes[12:]) == {"build"}
+    assert (recipe.adapters.rank, recipe.reader.upper, recipe.epochs, recipe.batch) == (1, 2, 3, 5)
+    assert replace(recipe, adapters=AdapterShape(), reader=TokenReader(), epochs=6, batch=4) == AdaptedRecipe()
+    card = json.loads(card_path(model).read_text("utf-8"))
+    assert (card["scheme"], card["documents"]) == ("seven", 12)
+    assert [one["name"] for one in card["corpora"]] == ["lawai50", "specimen"]
