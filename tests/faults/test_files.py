@@ -52,7 +52,7 @@ def test_a_cache_that_cannot_be_written_is_found_before_any_call(command: Comman
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "cache").mkdir(mode=0o555)
     ended = command(*QUICK, "runs=runs", unprivileged=True)
-    assert "runs/cache/clusters/" in ended.fault()
+    assert "runs/cache/restructure/" in ended.fault()
     assert "Permission denied (allow access" in ended.err
     assert "predict: " not in ended.err
     (error,) = (tmp_path / "runs").glob("single/*/error.json")
