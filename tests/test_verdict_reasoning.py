@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from legalrr import verdict
 from legalrr.verdict import find_reasoning, reasoning_end
 
 
@@ -50,3 +51,10 @@ def test_reasoning_and_the_rest_are_ordered_and_disjoint(text: str) -> None:
     found = find_reasoning(text)
     ends = [0, *(at for piece in sorted([*found.closed, *found.kept(text)]) for at in piece), len(text)]
     assert ends == sorted(ends)
+
+
+@given(st.from_regex(verdict._PATTERN) | st.from_regex(verdict._WIDE))
+def test_every_match_has_a_mark_so_that_texts_without_one_need_no_search(text: str) -> None:
+    matches = [found.group() for pattern in (verdict._PATTERN, verdict._WIDE) for found in pattern.finditer(text)]
+    assert matches
+    assert all(any(mark in match for mark in verdict._MARKS) for match in matches)
