@@ -36,6 +36,12 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         file.discard()
 
 
+def sha256(path: Path) -> str:
+    """Compute the SHA-256 (64 hex digits) of a file; raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def encode_text(text: str) -> bytes:
     """Encode text as `write_atomically` does."""
     return text.encode("utf-8", "backslashreplace")

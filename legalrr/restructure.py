@@ -5,7 +5,6 @@ role, dropping NONE and PRE_NOT_RELIED, so that its R changes both content and o
 is the arm that changes only the order.
 """
 
-import hashlib
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +19,7 @@ from legalrr.page_images import check_options, fit, select_pages
 from legalrr.protocols import Tokens
 from legalrr.records import Block, Document, Hidden, Judgment, Segments
 from legalrr.roles import Scheme, scheme
-from legalrr.stage import at_least, check_fields, choice
+from legalrr.stage import at_least, check_fields, choice, digest
 from legalrr.truncate import OVERFLOWS
 
 CODE = (
@@ -117,14 +116,14 @@ class Restructure:
 
 @cache
 def code_digest(modules: tuple[str, ...]) -> str:
-    """Return the SHA-256 of the source files of modules."""
-    content = hashlib.sha256()
+    """Return the digest of the source files of modules."""
+    sources = []
     for name in modules:
         spec = find_spec(name)
         assert spec is not None
         assert spec.origin is not None
-        content.update(hashlib.sha256(Path(spec.origin).read_bytes()).digest())
-    return content.hexdigest()
+        sources.append(Path(spec.origin).read_text("utf-8"))
+    return digest(sources)
 
 
 def visible_blocks(text: str, segments: Segments, hidden: Sequence[Hidden]) -> list[Block]:

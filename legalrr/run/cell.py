@@ -18,7 +18,7 @@ from legalrr.records import Case, Document, Example, Judgment, Segments, by_id
 from legalrr.roles import scheme
 from legalrr.run.clusters import find_clusters
 from legalrr.run.documents import Documents, document_store
-from legalrr.run.finished import FinishedCell, content_digest, finished_cell, repeat_cell
+from legalrr.run.finished import FinishedCell, content_digest, finished_cell, may_be_copied, repeat_cell
 from legalrr.run.folder import RunWriter, checkout_commit, describe_cell, package_versions
 from legalrr.run.measurement import StageTimer, measure_backbone
 from legalrr.run.pipeline import Pipeline, PreparationCache, cache_folder, stage_description
@@ -286,13 +286,13 @@ class PreparedCell:
 
     def finished(self, judgments: SelectedJudgments, segments: Mapping[str, Segments]) -> FinishedCell | None:
         """Return the note of an earlier run of this cell; None if it is computed each time."""
-        if not self.pipeline.predict.needs_backbone:
+        if not may_be_copied(self.pipeline, judgments):
             return None
         known, key = self.prepared.contents, (self._selection_key, self.segments_key)
         if key not in known:
             known[key] = content_digest(judgments, segments)
         answers = self.prepared.answers(self.pipeline).folder
-        return finished_cell(self.pipeline, answers, judgments, known[key])
+        return finished_cell(self.pipeline, answers, known[key])
 
     def clusters(self, judgments: SelectedJudgments) -> dict[str, str]:
         """Map each id to the first id of its cluster of near-duplicates (`legalrr.run.clusters`)."""

@@ -9,7 +9,6 @@ Computed each time: baselines, cells with page images or with a meter, those who
 those with a stage of another package, whose code is not known here.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -18,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from legalrr.files import AtomicFile, make_folder, write_atomically
+from legalrr.files import AtomicFile, make_folder, sha256, write_atomically
 from legalrr.predictions import PREDICTIONS
 from legalrr.records import Segments
 from legalrr.run.folder import as_json, package_versions
@@ -52,40 +51,41 @@ class FinishedCell:
         """Return the folder of an earlier run whose files are as they were written; None if there is none."""
         try:
             note = load_json(self.path.read_bytes())
-            folder, files = self.path.parent / note["folder"], note["files"]
-            same = all(_sha256(folder / name) == files.get(name) for name in FILES)
+            folder = self.path.parent / note["folder"]
+            same = _digests(folder) == note["files"]
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
         return folder if same else None
 
     def write(self, folder: Path) -> None:
         """Note that the cell has run, with its results in `folder`."""
-        files = {name: sha256 for name in FILES if (sha256 := _sha256(folder / name)) is not None}
         make_folder(self.path.parent)
         place = os.path.relpath(folder, self.path.parent)
-        write_atomically(self.path, as_json({"folder": place, "files": files}, indent=2) + "\n")
+        write_atomically(self.path, as_json({"folder": place, "files": _digests(folder)}, indent=2) + "\n")
 
 
-def finished_cell(pipeline: Pipeline, answers: Path, judgments: SelectedJudgments, content: str) -> FinishedCell | None:
-    """Return the note of a cell; None if it is computed each time.
+def may_be_copied(pipeline: Pipeline, judgments: SelectedJudgments) -> bool:
+    """Whether an earlier run of a cell may stand for this one."""
+    known = all(name.startswith(f"{PACKAGE.name}.") for name in _classes(pipeline.described()))
+    pictured = any(one.pictured for one in judgments.facts)
+    again = pipeline.settings.retry_errors or pipeline.measure is not None
+    return pipeline.predict.needs_backbone and known and not pictured and not again
+
+
+def finished_cell(pipeline: Pipeline, answers: Path, content: str) -> FinishedCell:
+    """Return the note of a cell that may be copied.
 
     Args:
-        pipeline: its stages; the predictor prompts the backbone.
+        pipeline: its stages.
         answers: folder of the backbone's answers.
-        judgments: its judgments.
-        content: digest of them with their roles (`content_digest`).
+        content: digest of its judgments with their roles (`content_digest`).
     """
-    stages = pipeline.described()
-    unknown = any(not name.startswith(f"{PACKAGE.name}.") for name in _classes(stages))
-    pictured = any(one.pictured for one in judgments.facts)
-    if unknown or pictured or pipeline.settings.retry_errors or pipeline.measure is not None:
-        return None
     settings = {k: v for k, v in asdict(pipeline.settings).items() if k not in ("runs", "shard")}
     key = {
         "content": content,
         "settings": settings,
-        "stages": stages,
-        "code": code_digest(),
+        "stages": pipeline.described(),
+        "code": package_digest(),
         "versions": package_versions(),
     }
     return FinishedCell(path=answers / "cells" / f"{digest(key)[:32]}.json")
@@ -109,13 +109,10 @@ def content_digest(judgments: SelectedJudgments, segments: Mapping[str, Segments
 
 
 @cache
-def code_digest(root: Path = PACKAGE) -> str:
-    """Return the SHA-256 of all files of a package."""
-    content = hashlib.sha256()
-    for path in sorted(root.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            content.update(path.relative_to(root).as_posix().encode() + hashlib.sha256(path.read_bytes()).digest())
-    return content.hexdigest()
+def package_digest(root: Path = PACKAGE) -> str:
+    """Return the digest of all files of a package."""
+    files = [path for path in sorted(root.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
+    return digest([[path.relative_to(root).as_posix(), sha256(path)] for path in files])
 
 
 def repeat_cell(earlier: Path, folder: Path, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -152,10 +149,6 @@ def _copy(source: Path, target: Path) -> None:
         file.discard()
 
 
-def _sha256(path: Path) -> str | None:
-    """Return the digest of a file; None if it is missing."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
-        return None
+def _digests(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of the files of a cell that are there, by name."""
+    return {name: sha256(folder / name) for name in FILES if (folder / name).is_file()}

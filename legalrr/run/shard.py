@@ -129,12 +129,12 @@ def _shard_of_task(given: int | None, environment: Mapping[str, str]) -> Shard:
     index, first, step = int(environment[scheduler.index]), number(scheduler.first, 1), number(scheduler.step, 1)
     last = number(scheduler.last, first - step)
     # An array given as a list of indices has no equal steps from the first to the last.
-    told = (last - first) // step + 1
-    if not told and given is None:
+    counted = (last - first) // step + 1
+    if not counted and given is None:
         raise UserError(
             f"{scheduler.name} does not tell the number of tasks", where=OPTION, cure="write shard=array/16"
         )
-    count = told or given
+    count = counted or given
     assert count is not None
     if (index - first) % step or number(scheduler.count, count) != count or count != (given or count):
         raise UserError(

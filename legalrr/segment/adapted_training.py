@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from legalrr.backbones.local.model_files import cache_root
 from legalrr.backbones.local.weights import torch_settings
-from legalrr.files import write_atomically
+from legalrr.files import sha256, write_atomically
 from legalrr.progress import progress
 from legalrr.roles import scheme
 from legalrr.segment.adapted import build_network, make_example, mean_marginals
-from legalrr.segment.card import LabelledJudgment, sha256
+from legalrr.segment.card import LabelledJudgment
 from legalrr.segment.crf import CrfRecipe, FittedCrf, crf_path
 from legalrr.segment.tagger import RoleProbabilities
 from legalrr.segment.token_states import AdapterShape, TokenReader

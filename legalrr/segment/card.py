@@ -4,7 +4,6 @@ A model is `<name>.crfsuite` or `<name>.safetensors`. Its card `<name>.json` rec
 what is needed to load the model.
 """
 
-import hashlib
 import json
 import os
 from collections import Counter
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from legalrr.errors import UserError
-from legalrr.files import not_own, write_atomically
+from legalrr.files import not_own, sha256, write_atomically
 from legalrr.near_duplicates import near_duplicates
 from legalrr.records import Judgment
 from legalrr.roles import scheme
@@ -94,11 +93,6 @@ class TaggerCard:
 def card_path(model: Path) -> Path:
     """Return the path of a model's card."""
     return model.with_suffix(".json")
-
-
-def sha256(path: Path) -> str:
-    """Compute the SHA-256 (64 hex digits) of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def role_priors(counts: Mapping[str, int], scheme_name: str) -> dict[str, float]:

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from legalrr.errors import UserError
+from legalrr.files import sha256
 from legalrr.paths import resolve
 from legalrr.records import Judgment, Segments
-from legalrr.segment.card import RETRAIN, TaggerCard, read_card, sha256
+from legalrr.segment.card import RETRAIN, TaggerCard, read_card
 from legalrr.segment.crf import extra_features, marginals, open_tagger
 from legalrr.segment.features import features
 from legalrr.segment.sentence_embeddings import OPTION, LanguageModel, SentenceEmbedder

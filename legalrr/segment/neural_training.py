@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from legalrr.files import write_atomically
+from legalrr.files import sha256, write_atomically
 from legalrr.progress import progress
 from legalrr.roles import scheme
-from legalrr.segment.card import LabelledJudgment, sha256
+from legalrr.segment.card import LabelledJudgment
 from legalrr.segment.crf import CrfRecipe, FittedCrf, crf_path, extra_features
 from legalrr.segment.neural import Adviser, OpenedTagger, mean_probabilities, open_networks
 from legalrr.segment.sentence_embeddings import SentenceEmbedder

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from legalrr.corpora.catalogue import CorpusFacts, card
 from legalrr.errors import UserError, one_line
-from legalrr.files import make_folder, require_own, require_writable, write_atomically
+from legalrr.files import make_folder, require_own, require_writable, sha256, write_atomically
 from legalrr.records import Judgment
 from legalrr.segment.adapted_training import AdaptedRecipe
-from legalrr.segment.card import LabelledJudgment, build_dataset, require_own_model, sha256, write_card
+from legalrr.segment.card import LabelledJudgment, build_dataset, require_own_model, write_card
 from legalrr.segment.crf import CrfRecipe, crf_path
 from legalrr.segment.cross_validation import (
     AVERAGES,

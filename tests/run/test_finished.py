@@ -76,7 +76,7 @@ def test_another_backbone_has_notes_of_its_own(first: Path, tmp_path: Path) -> N
 
 
 def change_code(monkeypatch: pytest.MonkeyPatch, _: Path) -> None:
-    monkeypatch.setattr(finished, "code_digest", lambda: "other code")
+    monkeypatch.setattr(finished, "package_digest", lambda: "other code")
 
 
 def change_package(monkeypatch: pytest.MonkeyPatch, _: Path) -> None:
@@ -174,6 +174,6 @@ def test_the_digest_covers_the_whole_code_of_the_package(tmp_path: Path) -> None
         (package / "annotate").mkdir(parents=True)
         (package / "__init__.py").write_text("")
         (package / "annotate" / "prompt.j2").write_text(prompt)
-        digests.add(finished.code_digest(package))
+        digests.add(finished.package_digest(package))
     assert len(digests) == 2
-    assert finished.code_digest() not in digests
+    assert finished.package_digest() not in digests

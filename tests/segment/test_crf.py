@@ -9,10 +9,11 @@ import pytest
 
 from legalrr import paths
 from legalrr.errors import UserError
+from legalrr.files import sha256
 from legalrr.protocols import Segmenter
 from legalrr.records import Judgment
 from legalrr.roles import scheme
-from legalrr.segment.card import build_dataset, card_path, sha256, write_card
+from legalrr.segment.card import build_dataset, card_path, write_card
 from legalrr.segment.crf import CrfRecipe, CrfSegmenter
 from legalrr.segment.cross_validation import evaluate
 from legalrr.segment.features import FEATURES_VERSION

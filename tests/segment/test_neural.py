@@ -10,11 +10,12 @@ from omegaconf import OmegaConf
 
 from legalrr.corpora.catalogue import card
 from legalrr.errors import UserError
+from legalrr.files import sha256
 from legalrr.paths import resolve, root
 from legalrr.protocols import Segmenter
 from legalrr.records import Judgment
 from legalrr.roles import scheme
-from legalrr.segment.card import build_dataset, card_path, sha256, write_card
+from legalrr.segment.card import build_dataset, card_path, write_card
 from legalrr.segment.crf import CrfRecipe
 from legalrr.segment.neural import Adviser, NeuralSegmenter, open_networks
 from legalrr.segment.neural_training import NeuralRecipe

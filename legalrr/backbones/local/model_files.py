@@ -19,6 +19,7 @@ from pathlib import Path
 
 from legalrr.backbones.local.weights import silence_progress
 from legalrr.errors import UserError
+from legalrr.files import sha256
 from legalrr.hub import HUB_ID, MAIN, download, resolve_commit
 from legalrr.paths import resolve
 
@@ -162,8 +163,7 @@ def _file_digest(path: Path) -> str:
 
 @lru_cache
 def _cached_digest(path: Path, size: int, mtime_ns: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256(path)
 
 
 def cache_root() -> Path:
