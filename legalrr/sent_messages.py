@@ -63,7 +63,7 @@ class MessageEncoder:
             pages: pages shown as images, as listed under `pages.shown` in the row.
 
         Returns:
-            The conversation of the last turn, empty for a baseline; and the earlier ones that are no prefix of it
+            The conversation of the last turn, empty for a baseline; and the earlier ones that are not a prefix of it
             (layout `study`, the prior of `calibrated`), by turn.
         """
         answers = {turn.name: turn.text for turn in completion.turns if turn.name != BLANK}

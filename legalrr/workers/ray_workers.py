@@ -378,5 +378,5 @@ def _words(error: Exception) -> str:
     if isinstance(cause, Exception):
         return str(cause) if isinstance(cause, UserError) else repr(cause)
     lines = [line.strip() for line in str(error).splitlines()]
-    told = [line for line in lines if line.startswith("The actor is dead") or line.startswith("The actor died")]
-    return (told or lines or [type(error).__name__])[-1].partition(" Some common causes")[0]
+    causes = [line for line in lines if line.startswith("The actor is dead") or line.startswith("The actor died")]
+    return (causes or lines or [type(error).__name__])[-1].partition(" Some common causes")[0]
